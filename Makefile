@@ -1,0 +1,65 @@
+# Sluice from a bare checkout: needs python3.11 (or 3.12) and make. Everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := PYTHONPATH=include $(BIN)/python
+SOURCE ?=
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down status test check bench clean docs lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## .venv with the locked dependencies
+
+$(STAMP): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+	  { echo "Sluice needs Python 3.11 or 3.12; found $$($(PYTHON) --version). Set PYTHON=, e.g. make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -oE '^uv==[0-9.]+' requirements.txt)"
+	@echo "installing the lock into $(VENV)"
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes --no-deps -r requirements.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## a real folder through Airflow into all stores, then three searches (SOURCE=<uri> for your own)
+	@$(RUN) -m demo $(if $(SOURCE),--source "$(SOURCE)")
+
+up: install ## start the engines and Airflow
+	@$(RUN) -m demo --only-up
+
+down: ## stop all that was started here
+	@test -x $(BIN)/python || { echo "nothing was ever started here"; exit 0; }; $(RUN) -m devstack down
+
+status: install ## what runs
+	@$(RUN) -m devstack status
+
+check: install ## format, lint, types, layers, unit tests
+	@$(BIN)/ruff format --check -q include dags plugins migrations tests bench
+	@$(BIN)/ruff check -q include dags plugins migrations tests bench
+	@$(BIN)/mypy
+	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
+	@$(RUN) -m pytest tests/unit
+
+test: install ## lint, types, layers and every test on real engines
+	@$(BIN)/ruff format --check -q include dags plugins migrations tests bench
+	@$(BIN)/ruff check -q include dags plugins migrations tests bench
+	@$(BIN)/mypy
+	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
+	@$(RUN) -m pytest
+
+bench: install ## measurements into bench/results
+	@PYTHONPATH=include:. $(BIN)/python -m bench
+
+clean: ## remove the data folder, after asking (FORCE=1: without)
+	@$(RUN) -m devstack clean $(if $(FORCE),--force)
+
+docs: install ## rewrite .env.example and docs/dags.md
+	@PYTHONPATH=include $(BIN)/python docs/env_example.py > .env.example
+	@$(BIN)/python docs/dags.py > docs/dags.md
+
+lock: $(STAMP) ## resolve requirements.in into requirements.txt
+	@$(BIN)/uv pip compile requirements.in --override requirements.override --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --upgrade -q -o requirements.txt

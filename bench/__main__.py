@@ -1,0 +1,68 @@
+"""`python -m bench [ingest] [retrieval] [queries]`: on a stack of its own, in a temporary folder, on free ports.
+
+`SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import ingest, queries, report, retrieval
+from demo.__main__ import ROOT, up
+from devstack import Config, Stack
+
+RESULTS = ROOT / "bench" / "results"
+PORTS = ("AIRFLOW", "AIRFLOW_EXECUTION", "POSTGRES", "REDIS", "QDRANT", "QDRANT_GRPC", "NEO4J")
+SECTIONS = ("ingest", "retrieval", "queries")
+
+
+def main(wanted: list[str]) -> int:
+    folder = os.environ.get("SLUICE_TEST_DATA")
+    if not folder or not (Path(folder) / "retrieval").is_dir():
+        print("Nothing measured: set SLUICE_TEST_DATA to the folder that holds retrieval/cranfield and others.")
+        return 0
+    data, work = Path(folder), Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **_free_ports()}
+    environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
+    stack = Stack(Config.from_env(ROOT, environ))
+    try:
+        server = up(stack)
+        environment = stack.environment()
+        if "ingest" in wanted:
+            _keep("ingest", ingest.measure(environment, data, work))
+        if "retrieval" in wanted:
+            _keep("retrieval", retrieval.measure(server, environment, data, work))
+        if "queries" in wanted:
+            _keep("queries", queries.measure(server, data))
+        _keep("machine", {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()})
+    finally:
+        stack.clean()  # as root, Postgres keeps its data elsewhere: this finds it
+        shutil.rmtree(work, ignore_errors=True)
+    print(report.write(RESULTS))
+    return 0
+
+
+def _keep(section: str, figures: dict[str, Any]) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{section}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"{section} is measured", flush=True)
+
+
+def _free_ports() -> dict[str, str]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
+    ports = {f"SLUICE_PORT_{name}": str(each.getsockname()[1]) for name, each in zip(PORTS, sockets, strict=True)}
+    for each in sockets:
+        each.close()
+    return ports
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(SECTIONS)))

@@ -1,0 +1,47 @@
+"""Latency at a fixed open-loop rate: a request leaves when its time has come, whether or not others have returned.
+
+Latency counts from the moment at which a request was due, so that a stalled server is not flattered (coordinated
+omission).
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from demo.server import Server
+from sluice import metrics
+
+RATE_PER_S = 10.0
+SECONDS = 30.0
+THREADS = 32
+
+
+def measure(server: Server, data: Path) -> dict[str, Any]:
+    texts = list(metrics.read_queries(data / "retrieval" / "cranfield" / "queries.jsonl").values())
+    count = int(RATE_PER_S * SECONDS)
+    for text in texts[:20]:  # the server's first requests load the model
+        server.search(text, "cranfield", 10)
+    began_s = time.perf_counter() + 0.1
+
+    def ask(i: int) -> tuple[float, float]:
+        due_s = began_s + i / RATE_PER_S
+        time.sleep(max(0.0, due_s - time.perf_counter()))
+        took_ms = server.search(f"{texts[i % len(texts)]} {i}", "cranfield", 10)["took_ms"]  # never seen before
+        return (time.perf_counter() - due_s) * 1000, took_ms
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        pairs = np.array(list(pool.map(ask, range(count))))
+    outer, inner = pairs[:, 0], pairs[:, 1]
+    return {
+        "rate_per_s": RATE_PER_S,
+        "requests": count,
+        "client_p50_ms": round(float(np.percentile(outer, 50)), 1),
+        "client_p95_ms": round(float(np.percentile(outer, 95)), 1),
+        "server_p50_ms": round(float(np.percentile(inner, 50)), 1),
+        "server_p95_ms": round(float(np.percentile(inner, 95)), 1),
+    }

@@ -1,0 +1,52 @@
+"""bench/results/*.json → bench/results/results.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write(folder: Path) -> str:
+    parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
+    for name, table in (("ingest", _ingest), ("retrieval", _retrieval), ("queries", _flat), ("machine", _flat)):
+        path = folder / f"{name}.json"
+        if path.exists():
+            parts += ["", f"## {name}", "", *table(json.loads(path.read_text()))]
+    text = "\n".join(parts) + "\n"
+    (folder / "results.md").write_text(text)
+    return text
+
+
+def _ingest(figures: dict[str, Any]) -> list[str]:
+    lines = ["| variant | phase | seconds (all runs) | embedded | points | peak MB | seconds by stage |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for variant in ("peer", "vectors-only", "full"):
+        for phase, figure in figures.get(variant, {}).items():
+            stages = ", ".join(f"{stage} {took:.2f}" for stage, took in figure.get("stages", {}).items())
+            times = ", ".join(f"{each:.2f}" for each in figure["all_s"])
+            lines.append(
+                f"| {variant} | {phase} | {figure['s']:.2f} ({times}) | {figure['embedded']} | {figure['points']} "
+                f"| {figure.get('peak_mb', '')} | {stages} |"
+            )
+    ratio = figures.get("ratio of medians, vectors-only / peer")
+    told = ", ".join(f"{phase} {value}" for phase, value in ratio.items()) if ratio else figures.get("note", "")
+    return [*lines, "", f"Ratio of medians, vectors-only / peer: {told}" if ratio else told]
+
+
+def _retrieval(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        "| set | nDCG@10 [95 %] | reference | recall@10 | MRR | all gold@10 | queries |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, figure in figures.items():
+        low, high = figure["intervals"]["ndcg@10"]
+        lines.append(
+            f"| {name} | {figure['ndcg@10']:.4f} [{low:.3f}, {high:.3f}] | {figure['reference_ndcg@10']:.3f} "
+            f"| {figure['recall@10']:.4f} | {figure['mrr']:.4f} | {figure['all_gold@10']:.4f} | {figure['queries']} |"
+        )
+    return lines
+
+
+def _flat(figures: dict[str, Any]) -> list[str]:
+    return [f"- {name}: {value}" for name, value in figures.items()]

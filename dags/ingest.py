@@ -1,0 +1,181 @@
+"""
+# sluice_ingest: one source into one collection
+
+Brings a collection up to date with a source: what is new or changed is extracted, validated, chunked, embedded and
+loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; what is unchanged is not touched.
+
+`plan` compares a complete scan with the ledger and maps the work over batches; each batch goes through
+`extract → validate → chunk → embed → load`; `finish` removes, checks that the stores agree and prints the summary.
+
+| param | unit | meaning |
+|---|---|---|
+| source | URI | `file:///folder` or `jsonl:///file`, below an allowed root (`SLUICE_FILE_ROOTS`) |
+| collection | name | made on first use, with the embedder and chunker set at that time |
+| tenant | name | who owns the documents; you need a grant to write there |
+| access_groups | list | who may read them. Null keeps what is saved (new: everyone in the tenant); `[]`: everyone |
+| retention_days | days | unreadable that long after activation; 0: for ever. Null keeps what is saved (new: for ever) |
+| include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
+| mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
+| batch_size | documents | in one mapped task |
+| max_documents | documents | stop after so many that need work; the next run goes on. Empty: all |
+
+**Who may run it.** A user with a grant to write to the tenant (`sluice grant`) that holds every group that may read the
+source now and every group that the run gives it, or `*`. Opening a source that is for some groups to the whole tenant
+needs `*`. A run that no user triggered may only repeat a saved source as it is saved.
+
+**When it fails.** Transient errors (a store is down) are retried with growing delays; others fail at once and say what
+to do. *Clear* the failed task with its downstream tasks: it reads its input from object storage and goes on; nothing is
+embedded twice. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
+(counted in the summary; which and why: `GET /sluice/api/v1/documents`) and do not stop the run.
+
+**Late** after 60 minutes: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import (
+    AssetAlias,
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    TriggerRule,
+    dag,
+    task,
+    task_group,
+)
+
+from sluice.airflow import ingest
+from sluice.airflow.notify import RunFailed, deadline_missed
+
+COLLECTIONS = AssetAlias("sluice_collections")
+
+RETRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
+    ]
+)
+
+PARAMS = {
+    "source": Param(
+        type="string",
+        minLength=1,
+        maxLength=2000,
+        title="Source",
+        description="Where the documents are: file:///folder or jsonl:///file",
+        examples=["file:///data/handbook", "jsonl:///data/corpus.jsonl"],
+        section="What",
+    ),
+    "collection": Param(
+        "docs", type="string", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", title="Collection", section="What"
+    ),
+    "mode": Param("incremental", type="string", enum=["incremental", "full"], title="Mode", section="What"),
+    "tenant": Param("default", type="string", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", title="Tenant", section="Who"),
+    "access_groups": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "minLength": 1, "maxLength": 200},
+        title="Access groups",
+        description="Who may read it. Null keeps what is saved (a new source: everyone in the tenant); []: everyone",
+        section="Who",
+    ),
+    "retention_days": Param(
+        None,
+        type=["integer", "null"],
+        minimum=0,
+        maximum=36500,
+        title="Retention (days)",
+        description="Unreadable that long after activation; 0: for ever. Null keeps what is saved (new: for ever)",
+        section="Who",
+    ),
+    "include": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "minLength": 1, "maxLength": 1000},
+        title="Include (globs)",
+        description="Only these, such as **/*.md. Null keeps what is saved (a new source: all); []: all",
+        section="Which",
+    ),
+    "exclude": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "minLength": 1, "maxLength": 1000},
+        title="Exclude (globs)",
+        description="Not these. Null keeps what is saved (a new source: none); []: none",
+        section="Which",
+    ),
+    "batch_size": Param(100, type="integer", minimum=1, maximum=5000, title="Documents a batch", section="How"),
+    "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),
+}
+
+
+@dag(
+    dag_id="sluice_ingest",
+    schedule=None,
+    catchup=False,
+    tags=["sluice"],
+    doc_md=__doc__,
+    params=PARAMS,
+    max_active_runs=4,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRIES,
+        "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": ingest.failed,
+    },
+    on_failure_callback=[RunFailed()],
+    deadline=[
+        DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=timedelta(minutes=60),
+            callback=AsyncCallback(deadline_missed),
+            name="ingest within an hour",
+        )
+    ],
+)
+def sluice_ingest():
+    @task(pool="sluice_default")
+    def plan(params=None, dag_run=None, ti=None) -> list[dict]:
+        return ingest.plan(params, dag_run, ti)
+
+    @task(pool="sluice_extract", multiple_outputs=False)
+    def extract(ref: dict) -> dict:
+        return ingest.extract(ref)
+
+    @task(pool="sluice_extract", multiple_outputs=False)
+    def validate(ref: dict) -> dict:
+        return ingest.validate(ref)
+
+    @task(pool="sluice_extract", multiple_outputs=False)
+    def chunk(ref: dict) -> dict:
+        return ingest.chunk(ref)
+
+    @task(pool="sluice_embed", multiple_outputs=False)
+    def embed(ref: dict) -> dict:
+        return ingest.embed(ref)
+
+    @task(pool="sluice_load", multiple_outputs=False)
+    def load(ref: dict) -> dict:
+        return ingest.load(ref)
+
+    @task_group
+    def batch(ref: dict):
+        return load(embed(chunk(validate(extract(ref)))))
+
+    @task(pool="sluice_default", multiple_outputs=False, outlets=[COLLECTIONS], trigger_rule=TriggerRule.NONE_FAILED)
+    def finish(ti=None, outlet_events=None) -> dict:
+        return ingest.finish(ti, outlet_events, COLLECTIONS)
+
+    batch.expand(ref=plan()) >> finish()
+
+
+sluice_ingest()

@@ -1,0 +1,183 @@
+"""Writes `.env.example` from the typed settings, devstack's ports and the tables below.
+
+    PYTHONPATH=include python docs/env_example.py > .env.example
+
+A test fails where the file, the settings and the code no longer say the same.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from devstack.config import Ports
+from devstack.credentials import GENERATED
+from sluice.settings import Settings
+
+HEADING = """\
+Settings of Sluice. Copy this file to `.env` and take the `#` away from a line to change it: what a line says now is
+its default. The environment wins over `.env`. Anywhere but with Docker Compose, nothing needs to be set: devstack makes
+all passwords and keys on its first start, in credentials.env below SLUICE_HOME."""
+
+SETTINGS_ABOUT = """\
+Any of these may also be given as a file's content: SLUICE_X_FILE=<path> stands for SLUICE_X. A store's URL that is set
+is used, and devstack starts nothing for it; the URLs that are not set devstack fills in."""
+
+PORTS_ABOUT = "TCP ports on 127.0.0.1. devstack listens there; Docker Compose publishes there."
+
+# name → (default, what it is). In the order in which they are listed.
+PROCESSES: dict[str, tuple[str, str]] = {
+    "SLUICE_STATSD_HOST": ("", "StatsD server that gets the metrics; without it none are sent."),
+    "SLUICE_STATSD_PORT": ("8125", "Its UDP port."),
+}
+
+DEVSTACK: dict[str, tuple[str, str]] = {
+    "SLUICE_QDRANT_BIN": ("", "A `qdrant` program to run; without it the embedded server is used."),
+    "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; without it lineage goes to a file."),
+    "SLUICE_MARQUEZ_WEB": ("", "Folder of Marquez's web page (needs node and SLUICE_MARQUEZ_JAR)."),
+    "SLUICE_AIRFLOW_DATABASE_URL": ("", "A Postgres database of your own for Airflow's metadata."),
+    "SLUICE_DATABASE_ANALYST_URL": ("", "Ledger, as the analysts' role, which reads the views alone."),
+    "SLUICE_AIRFLOW_PARALLELISM": ("4", "Task processes side by side."),
+    "SLUICE_NEO4J_HEAP_MB": ("512", "Neo4j's heap, in MiB."),
+    "SLUICE_MIN_FREE_MB": ("2048", "Free disk without which nothing is started, in MiB."),
+    "SLUICE_MAVEN_MIRROR": ("https://repo1.maven.org/maven2", "Where Neo4j's jars come from."),
+    "SLUICE_CACHE": ("~/.cache/sluice", "Folder of downloads that all checkouts share."),
+    "SLUICE_DAGS_FOLDER": ("dags", "Folder of the DAG files."),
+}
+
+COMPOSE: dict[str, tuple[str, str]] = {
+    "DOCUMENTS_FOLDER": ("./docs", "Folder on this machine that sources see as file:///documents, read only."),
+}
+
+COMPOSE_SECRETS_ABOUT = """\
+Docker Compose needs all of these, and SLUICE_QDRANT_API_KEY, SLUICE_NEO4J_PASSWORD and SLUICE_MASTER_KEY. The command
+`sh deploy/compose/secrets.sh >> .env` makes them all. They stand in URLs, so use letters, digits, `-` and `_` only.
+Losing SLUICE_MASTER_KEY or AIRFLOW__CORE__FERNET_KEY makes what was written with them unreadable: keep a copy
+elsewhere. devstack makes its own. Where it runs in the same checkout, keep these in another file, for
+`docker compose --env-file`."""
+
+# Made by devstack and told to its processes; nothing to set.
+TOLD: dict[str, str] = {
+    "SLUICE_POSTGRES_ADMIN_URL": "Postgres as its superuser, for people and tests.",
+    "SLUICE_AIRFLOW_URL": "Airflow's address.",
+    "SLUICE_MARQUEZ_WEB_URL": "Marquez's web page.",
+}
+
+# Read by the tests and the benchmarks alone; CONTRIBUTING.md tells how.
+TESTS: dict[str, str] = {
+    "SLUICE_TEST_STACK": "`external`: tests use the engines that the environment names.",
+    "SLUICE_TEST_DATA": "Folder of data sets for the slow tests.",
+    "SLUICE_PEERS": "Folder of other systems' programs that `make bench` compares with.",
+}
+
+
+def render() -> str:
+    """The whole file."""
+    parts = [_comment(HEADING)]
+    for index, (title, names) in enumerate(setting_groups()):
+        parts.append(f"# --- {title}")
+        if index == 0:
+            parts.append(_comment(SETTINGS_ABOUT))
+        parts += [_entry(*setting(name)) for name in names]
+    parts.append("# --- Messages and metrics")
+    parts += [_entry(name, default, about) for name, (default, about) in PROCESSES.items()]
+    parts += ["# --- Ports", _comment(PORTS_ABOUT)]
+    parts += [_entry(name, str(port)) for name, port in ports().items()]
+    parts.append("# --- devstack: the engines and Airflow on one machine without Docker")
+    parts += [_entry(name, default, about) for name, (default, about) in DEVSTACK.items()]
+    parts.append("# --- Docker Compose")
+    parts += [_entry(name, default, about) for name, (default, about) in COMPOSE.items()]
+    parts.append(_comment(COMPOSE_SECRETS_ABOUT))
+    parts += [_entry(name, default) for name, default in compose_secrets().items()]
+    return "\n\n".join(_joined(parts)) + "\n"
+
+
+def setting_groups() -> Iterator[tuple[str, list[str]]]:
+    """The headings of `Settings` with the fields below each, as its source has them."""
+    title = "Places"
+    names: list[str] = []
+    for line in inspect.getsource(Settings).splitlines():
+        if heading := re.fullmatch(r"    # (.+)", line):
+            yield title, names
+            title, names = heading[1][0].upper() + heading[1][1:], []
+        elif (field := re.match(r"    (\w+): ", line)) and field[1] in Settings.model_fields:
+            names.append(field[1])
+    yield title, names
+
+
+def setting(name: str) -> tuple[str, str, str]:
+    """Variable, default as it would be written, and description with its bounds."""
+    field = Settings.model_fields[name]
+    about = f"{field.description or ''}{_bounds(field)}"
+    return f"SLUICE_{name.upper()}", _written(field.default), about
+
+
+def ports() -> dict[str, int]:
+    """SLUICE_PORT_<NAME> → default."""
+    return {f"SLUICE_PORT_{field.name.upper()}": int(str(field.default)) for field in fields(Ports)}
+
+
+def compose_secrets() -> dict[str, str]:
+    """Secrets that Docker Compose asks for and devstack makes: name → default. Settings among them are left out."""
+    settings = setting_names()
+    return {name: "admin" if name == "SLUICE_ADMIN_USER" else "" for name in GENERATED if name not in settings}
+
+
+def setting_names() -> set[str]:
+    return {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+
+
+def known_names() -> set[str]:
+    """Every SLUICE_ variable that something reads or writes, `_FILE` forms among them."""
+    settings = setting_names()
+    tables: tuple[Mapping[str, Any], ...] = (PROCESSES, DEVSTACK, COMPOSE, TOLD, TESTS, ports(), GENERATED)
+    return settings | {f"{name}_FILE" for name in settings} | {name for table in tables for name in table}
+
+
+def _entry(name: str, default: str, about: str = "") -> str:
+    return (f"{_comment(about)}\n" if about else "") + f"# {name}={default}"
+
+
+def _comment(text: str) -> str:
+    return "\n".join(f"# {line}" for line in textwrap.wrap(" ".join(text.split()), width=110))
+
+
+def _written(default: Any) -> str:
+    if default is None or default is PydanticUndefined:
+        return ""
+    return default.get_secret_value() if isinstance(default, SecretStr) else str(default)
+
+
+def _bounds(field: FieldInfo) -> str:
+    words = {"ge": "at least {}", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
+    said = [
+        text.format(getattr(rule, key)) for rule in field.metadata for key, text in words.items() if hasattr(rule, key)
+    ]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _joined(parts: list[str]) -> Iterator[str]:
+    """Ports and secrets stand close together; everything else is set apart by an empty line."""
+    block: list[str] = []
+    for part in parts:
+        if part.startswith("# ") and "\n" not in part and "=" in part:
+            block.append(part)
+            continue
+        if block:
+            yield "\n".join(block)
+            block = []
+        yield part
+    if block:
+        yield "\n".join(block)
+
+
+if __name__ == "__main__":
+    print(render(), end="")

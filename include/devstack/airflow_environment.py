@@ -1,0 +1,65 @@
+"""Airflow's settings for this stack, as AIRFLOW__* variables."""
+
+import json
+
+from devstack.config import LOCALHOST, Config
+from devstack.credentials import Credentials
+
+LINEAGE_TIMEOUT_S = 2.0
+OWN_SECRETS = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
+
+
+def variables(config: Config, credentials: Credentials) -> dict[str, str]:
+    """All variables; an AIRFLOW__* line in `.env` wins over what is decided here."""
+    home, ports = config.home / "airflow", config.ports
+    values = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(config.dags_folder),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(config.root / "plugins"),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(config.airflow_parallelism),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        # Tasks talk to a server of their own, so that searches cannot starve their heartbeats.
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{LOCALHOST}:{ports.airflow_execution}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": credentials.urls["SLUICE_AIRFLOW_DATABASE_URL"],
+        "AIRFLOW__API__BASE_URL": f"http://{LOCALHOST}:{ports.airflow}",
+        "AIRFLOW__API__WORKERS": "1",
+        # New files in dags/ show after this many seconds; Airflow's own value is five minutes.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "sluice",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(_lineage(config, credentials)),
+        **{name: credentials.secrets[name] for name in OWN_SECRETS},
+        **_metrics(config),
+    }
+    return {**values, **config.airflow_overrides}
+
+
+def _lineage(config: Config, credentials: Credentials) -> dict[str, object]:
+    """To a file always, and to Marquez where there is one.
+
+    The provider sends from a forked process that leaves without closing its transport: a sender with a queue and a
+    thread would lose events. So the plain one is used, which gives up soon and does not try again.
+    """
+    file = {"type": "file", "log_file_path": str(config.home / "lineage" / "openlineage.jsonl"), "append": True}
+    marquez = credentials.urls.get("SLUICE_MARQUEZ_URL")
+    if not marquez:
+        return file
+    http = {"type": "http", "url": marquez, "timeout": LINEAGE_TIMEOUT_S, "retry": {"total": 0}}
+    return {"type": "composite", "continue_on_failure": True, "transports": {"file": file, "marquez": http}}
+
+
+def _metrics(config: Config) -> dict[str, str]:
+    host = config.given("SLUICE_STATSD_HOST")
+    if not host:
+        return {"AIRFLOW__METRICS__STATSD_ON": "False"}
+    return {
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": host,
+        "AIRFLOW__METRICS__STATSD_PORT": config.given("SLUICE_STATSD_PORT") or "8125",
+        "AIRFLOW__METRICS__STATSD_PREFIX": "airflow",
+    }

@@ -1,0 +1,67 @@
+"""A mark in Airflow's own database that tells what it was prepared with. It goes when the database goes."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from devstack import environment
+from devstack.config import Config
+from devstack.credentials import Credentials
+
+PREFIX = "prepared by devstack: "
+PACKAGES = ("apache-airflow", "apache-airflow-providers-fab")
+
+
+def expected(config: Config, credentials: Credentials, settings_file: Path) -> str:
+    """Changes when Airflow, its settings file, the administrator or any URL changes."""
+    facts = [
+        [version(package) for package in PACKAGES],
+        settings_file.read_text(encoding="utf-8"),
+        environment.for_the_app(config, credentials),
+        credentials.secrets["AIRFLOW__CORE__FERNET_KEY"],
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def read(url: str) -> str | None:
+    """The stamp in the database, None where there is none or the database does not answer."""
+    query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
+    try:
+        with _connect(url) as connection:
+            row = connection.execute(query).fetchone()
+    except psycopg.Error:
+        return None
+    comment = str(row[0] or "") if row else ""
+    return comment.removeprefix(PREFIX) if comment.startswith(PREFIX) else None
+
+
+def write(url: str, stamp: str) -> None:
+    """Leave the stamp. Where the role does not own the database there is none, and each start prepares anew."""
+    with _connect(url) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        try:
+            connection.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(name, sql.Literal(PREFIX + stamp)))
+        except psycopg.errors.InsufficientPrivilege:
+            print("no stamp: the role does not own the database")
+
+
+def last_heartbeat_age_s(url: str, job_type: str) -> float | None:
+    """Seconds since a running job of this type gave a sign of life; None where none runs."""
+    query = (
+        "SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job WHERE job_type = %s AND state = 'running'"
+    )
+    try:
+        with _connect(url) as connection:
+            row = connection.execute(query, (job_type,)).fetchone()
+    except psycopg.Error:
+        return None
+    return float(str(row[0])) if row and row[0] is not None else None
+
+
+def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
+    plain = url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return psycopg.connect(plain, connect_timeout=5, autocommit=True)

@@ -1,0 +1,129 @@
+"""The command line: `python -m devstack up | down | status | env | logs | clean`."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from devstack.config import Config
+from devstack.errors import DevstackError
+from devstack.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # SIGINT too: a shell starts background commands with it ignored.
+        signal.signal(number, _interrupt)
+    try:
+        stack = Stack(Config.from_env(ROOT, os.environ))
+        sys.exit(arguments.run(stack, arguments))
+    except DevstackError as error:
+        print(f"devstack: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("devstack: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m devstack", description="Engines and Airflow on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start parts and wait until they answer")
+    up.add_argument("parts", nargs="*", metavar="PART", help="engines, airflow, or single parts; default: all")
+    up.set_defaults(run=_up)
+    commands.add_parser("down", help="end all processes; data stays").set_defaults(run=_down)
+    status = commands.add_parser("status", help="what runs where; exit code 1 if a part is not running")
+    status.add_argument("--json", action="store_true")
+    status.set_defaults(run=_status)
+    env = commands.add_parser("env", help="print the variables of the stack's processes as NAME=value lines")
+    env.add_argument(
+        "--export", action="store_true", help='as shell commands: eval "$(python -m devstack env --export)"'
+    )
+    env.add_argument("--app", action="store_true", help="only what the application and its command line need")
+    env.set_defaults(run=_env)
+    logs = commands.add_parser("logs", help="print the end of a part's log")
+    logs.add_argument("part")
+    logs.add_argument("-n", "--lines", type=int, default=50)
+    logs.set_defaults(run=_logs)
+    clean = commands.add_parser("clean", help="end all processes and remove all data of this SLUICE_HOME")
+    clean.add_argument("--force", action="store_true", help="do not ask")
+    clean.set_defaults(run=_clean)
+    return parser
+
+
+def _up(stack: Stack, arguments: argparse.Namespace) -> int:
+    stack.up(arguments.parts, _print)
+    return 0
+
+
+def _down(stack: Stack, arguments: argparse.Namespace) -> int:
+    stack.down(_print)
+    return 0
+
+
+def _status(stack: Stack, arguments: argparse.Namespace) -> int:
+    found = stack.status()
+    if arguments.json:
+        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in found]}, indent=2))
+    elif not found:
+        print(f"Nothing was started in {stack.config.home} yet.")
+    else:
+        for part in found:
+            listening = ", ".join(str(port) for port in part.ports.values())
+            print(
+                f"{part.name:24} {part.state:10} {f'pid {part.pid}' if part.pid else '':12} {listening} {part.detail}"
+            )
+    return 0 if found and all(part.state in ("running", "done", "left out") for part in found) else 1
+
+
+def _env(stack: Stack, arguments: argparse.Namespace) -> int:
+    values = stack.environment() if arguments.app else stack.full_environment()
+    for name, value in sorted(values.items()):
+        print(f"export {name}={shlex.quote(value)}" if arguments.export else f"{name}={value}")
+    return 0
+
+
+def _logs(stack: Stack, arguments: argparse.Namespace) -> int:
+    path = stack.config.log(arguments.part)
+    if not path.is_file():
+        known = ", ".join(sorted(log.stem for log in stack.config.logs.glob("*.log"))) or "none yet"
+        raise DevstackError(f"There is no log of {arguments.part!r}. Logs: {known}.")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        sys.stdout.writelines(deque(file, maxlen=arguments.lines))
+    return 0
+
+
+def _clean(stack: Stack, arguments: argparse.Namespace) -> int:
+    folders = stack.data_folders()
+    if not folders:
+        print(f"There is nothing in {stack.config.home}.")
+        return 0
+    if not arguments.force:
+        listed = " and ".join(str(folder) for folder in folders)
+        if input(f"Remove {listed} with all documents, keys and passwords? Type yes: ").strip() != "yes":
+            raise DevstackError("Nothing was removed.")
+    stack.clean(_print)
+    return 0
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

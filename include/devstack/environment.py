@@ -1,0 +1,62 @@
+"""The variables that make the application use this stack."""
+
+import os
+from collections.abc import Mapping
+
+from devstack import airflow_environment
+from devstack.config import Config
+from devstack.credentials import Credentials
+from devstack.processes import MARKER
+
+SECRETS_FOR_THE_APP = (
+    "SLUICE_ADMIN_USER",
+    "SLUICE_ADMIN_PASSWORD",
+    "SLUICE_QDRANT_API_KEY",
+    "SLUICE_NEO4J_USER",
+    "SLUICE_NEO4J_PASSWORD",
+)
+# A superuser of the database is for people and tests, never for the application.
+NOT_FOR_THE_APP = ("SLUICE_POSTGRES_ADMIN_URL",)
+
+
+def for_the_app(config: Config, credentials: Credentials) -> dict[str, str]:
+    """What the application, its tests and its command line read: URLs, keys and places."""
+    values = {name: url for name, url in credentials.urls.items() if name not in NOT_FOR_THE_APP}
+    values |= {name: credentials.secrets[name] for name in SECRETS_FOR_THE_APP if credentials.secrets[name]}
+    values |= {
+        "SLUICE_HOME": str(config.home),
+        "SLUICE_GRAPH": "on" if config.graph else "off",
+        "SLUICE_MASTER_KEY_FILE": str(credentials.master_key_file),
+    }
+    if not config.graph:
+        values = {name: value for name, value in values.items() if not name.startswith("SLUICE_NEO4J_")}
+    if config.given("SLUICE_QDRANT_BIN") and "SLUICE_QDRANT_URL" not in credentials.external:
+        values["SLUICE_QDRANT_GRPC_PORT"] = str(config.ports.qdrant_grpc)
+    elif config.given("SLUICE_QDRANT_GRPC_PORT") and "SLUICE_QDRANT_URL" in credentials.external:
+        values["SLUICE_QDRANT_GRPC_PORT"] = config.settings["SLUICE_QDRANT_GRPC_PORT"]
+    return values
+
+
+def for_processes(config: Config, credentials: Credentials) -> dict[str, str]:
+    """`for_the_app` and Airflow's own variables: all that a process of the stack needs to be told."""
+    app = for_the_app(config, credentials)
+    return {**app, **airflow_environment.variables(config, credentials)}
+
+
+def effective(config: Config, credentials: Credentials) -> dict[str, str]:
+    """`for_processes` and every other setting of the application that was given, `SLUICE_FILE_ROOTS` say."""
+    told = for_processes(config, credentials)
+    ours = {*credentials.secrets, *credentials.urls}
+    given = {name: value for name, value in config.settings.items() if name.startswith("SLUICE_")}
+    return {**{name: value for name, value in given.items() if name not in ours}, **told}
+
+
+def inherited(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """What a started process keeps of the caller's environment, with the settings of `.env`."""
+    values = {name: value for name, value in config.settings.items() if name in environ or name.startswith("SLUICE_")}
+    for name in ("PYTHONDONTWRITEBYTECODE", MARKER):
+        # Without compiled files each of Airflow's processes would compile thousands of modules at each start.
+        values.pop(name, None)
+    include = str(config.root / "include")
+    others = [folder for folder in values.get("PYTHONPATH", "").split(os.pathsep) if folder and folder != include]
+    return {**values, "PYTHONPATH": os.pathsep.join([include, *others]), "PYTHONUNBUFFERED": "1"}

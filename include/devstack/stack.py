@@ -1,0 +1,113 @@
+"""The engines and Airflow of one `SLUICE_HOME`."""
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from devstack import catalogue, credentials, environment, ports, postgres_place, preflight, runner, starting, stopping
+from devstack.config import Config
+from devstack.errors import DevstackError
+from devstack.part import Part
+from devstack.runner import PartStatus
+
+Progress = Callable[[str], None]
+
+
+class Stack:
+    """Starts, watches and ends the parts. All state is in the files of `config.home`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def up(self, names: Sequence[str] = (), on_progress: Progress = print) -> None:
+        """Start the named parts (all, if none is named) and what they need; return when all answer.
+
+        What already runs as it should is left alone. If a part fails, or on Ctrl-C, what this call started is
+        taken down again. Raises DevstackError.
+        """
+        with self._lock():
+            secrets = credentials.load_or_make(self.config)
+            wanted = []
+            for part in catalogue.select(catalogue.parts(self.config, secrets), names):
+                if part.left_out:
+                    on_progress(f"{part.name} … not started here: {part.left_out}")
+                elif runner.is_up(self.config, secrets, part):
+                    on_progress(f"{part.name} … already running")
+                else:
+                    wanted.append(part)
+            stopping.stop(self.config, wanted, lambda line: None)  # what a killed run left behind
+            preflight.check(self.config, wanted)
+            starting.start(self.config, secrets, wanted, on_progress)
+
+    def down(self, on_progress: Progress = lambda line: None) -> None:
+        """End every process that was started for this home, users before what they use.
+
+        Raises DevstackError if a process or a listening port survives.
+        """
+        if not runner.run_folder(self.config).is_dir():
+            return
+        with self._lock():
+            known = {part.name: part for part in self._parts()}
+            recorded = runner.recorded_names(self.config)
+            listening = {
+                port: name
+                for name in recorded
+                if (record := runner.record(self.config, name))
+                for port in record.ports
+                if ports.answers(port)
+            }
+            forgotten = [Part(name) for name in recorded if name not in known]
+            stopping.stop(self.config, [*known.values(), *forgotten], on_progress)
+            still = [f"port {port} of {name} still answers" for port, name in listening.items() if ports.answers(port)]
+            if still:
+                raise DevstackError(f"All processes have ended, but {', '.join(still)}: another process has it.")
+
+    def data_folders(self) -> list[Path]:
+        """The folders that hold this stack's data: `config.home`, and what had to be put elsewhere."""
+        return [folder for folder in (self.config.home, postgres_place.fallback(self.config.home)) if folder.exists()]
+
+    def clean(self, on_progress: Progress = lambda line: None) -> None:
+        """End all processes and remove all data, keys and passwords. Raises DevstackError for a strange folder."""
+        home = self.config.home
+        if home.exists() and any(home.iterdir()) and not (home / "run").is_dir():
+            raise DevstackError(f"{home} does not look like a SLUICE_HOME (it has no run/). Nothing was removed.")
+        self.down(on_progress)
+        for folder in self.data_folders():
+            shutil.rmtree(folder)
+            on_progress(f"removed {folder}")
+
+    def status(self) -> list[PartStatus]:
+        """The state of each part, in the order in which they start; empty before the first start."""
+        return [runner.status(self.config, part) for part in self._parts()]
+
+    def environment(self) -> dict[str, str]:
+        """What to export so that the application uses this stack; makes the credentials if there are none yet."""
+        return environment.for_the_app(self.config, self._credentials())
+
+    def full_environment(self) -> dict[str, str]:
+        """`environment` with all credentials and Airflow's own variables."""
+        secrets = self._credentials()
+        return {**secrets.secrets, **secrets.urls, **environment.for_processes(self.config, secrets)}
+
+    def _credentials(self) -> credentials.Credentials:
+        return credentials.load_if_made(self.config) or credentials.load_or_make(self.config)
+
+    def _parts(self) -> list[Part]:
+        known = credentials.load_if_made(self.config)
+        return catalogue.parts(self.config, known) if known else []
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Let one command at a time start or end parts. The kernel drops the lock of a killed one."""
+        folder = runner.run_folder(self.config)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DevstackError(
+                    f"Another devstack command is at work in {self.config.home}: let it end."
+                ) from error
+            yield

@@ -1,0 +1,41 @@
+"""Ends several parts at once, each as soon as nothing that uses it runs any more."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from devstack import runner
+from devstack.config import Config
+from devstack.errors import DevstackError
+from devstack.part import Part
+
+
+def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
+    """End the parts and return when no process of theirs lives. Raises DevstackError for those that survive."""
+    gone = {part.name: threading.Event() for part in parts}
+    survivors: dict[str, list[int]] = {}
+    speaking = threading.Lock()
+
+    def work(part: Part) -> None:
+        for user in parts:
+            if part.name in user.needs or user.name in part.stops_after:
+                gone[user.name].wait()
+        began = time.monotonic()
+        was_recorded = runner.record(config, part.name) is not None
+        try:
+            if left := runner.end(config, part):
+                survivors[part.name] = left
+            elif was_recorded:
+                with speaking:
+                    tell(f"{part.name} … stopped in {time.monotonic() - began:.1f} s")
+        finally:
+            gone[part.name].set()
+
+    threads = [threading.Thread(target=work, args=(part,), name=f"stop {part.name}") for part in parts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if survivors:
+        listed = "; ".join(f"{name}: processes {pids}" for name, pids in survivors.items())
+        raise DevstackError(f"Some would not end, even when killed ({listed}). End them by hand.")

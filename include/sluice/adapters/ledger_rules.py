@@ -1,0 +1,104 @@
+"""What every ledger refuses or cleans before it stores, whatever it is built on."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sluice.errors import BadRequest, Terminal
+from sluice.model import Entry, SourceSpec
+
+GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
+GIVEN_UP = "given up: its task was tried again"
+_COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def check_spec(spec: SourceSpec) -> None:
+    """Raises BadRequest that names the wrong field and says what is allowed."""
+    check_collection_name(spec.collection)
+    check_tenant(spec.tenant)
+    if not spec.uri or _UNSTORABLE.search(spec.uri):
+        raise BadRequest(f"The source uri {spec.uri!r} is empty or holds characters that cannot be stored.")
+    if spec.retention_days is not None and spec.retention_days < 0:
+        raise BadRequest(f"Retention of {spec.retention_days} days is not possible; give 1 or more, or 0 for ever.")
+    for group in spec.access_groups or ():
+        if not group or _UNSTORABLE.search(group):
+            raise BadRequest(f"The access group {group!r} is empty or holds characters that cannot be stored.")
+
+
+def effective(spec: SourceSpec, saved: SourceSpec | None = None) -> SourceSpec:
+    """`spec` with what is saved, or the default of a new source, in place of None."""
+    known = saved or SourceSpec(spec.uri, spec.collection, spec.tenant, (), 0, (), ())
+    return replace(
+        spec,
+        access_groups=known.access_groups if spec.access_groups is None else spec.access_groups,
+        retention_days=known.retention_days if spec.retention_days is None else spec.retention_days,
+        include=known.include if spec.include is None else spec.include,
+        exclude=known.exclude if spec.exclude is None else spec.exclude,
+    )
+
+
+def names_one_execution(orchestrator: str | None) -> bool:
+    """`airflow:<dag>/<run>` does; `cli` stands for everyone who works by hand, perhaps at the same time."""
+    return orchestrator is not None and ":" in orchestrator
+
+
+def check_collection_name(name: str) -> None:
+    if not _COLLECTION_NAME.fullmatch(name) or "__g" in name:
+        raise BadRequest(
+            f"{name!r} cannot be a collection's name: use 1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or "
+            "digit, without '__g' (which marks generations)."
+        )
+
+
+def check_tenant(tenant: str) -> None:
+    if not 0 < len(tenant) <= 200 or _UNSTORABLE.search(tenant):
+        raise BadRequest(f"{tenant!r} cannot be a tenant's name: use 1 to 200 printable characters.")
+
+
+def check_entry(entry: Entry) -> None:
+    """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
+    for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
+        if not value or _UNSTORABLE.search(value):
+            raise Terminal(
+                f"The source listed an entry whose {name} is {value!r}: empty, or with NUL or undecodable characters. "
+                "Nothing was changed; the source's reader has to escape such names."
+            )
+
+
+def check_state(state: str) -> None:
+    if state not in ("succeeded", "failed"):
+        raise Terminal(f"A run ends as succeeded or failed, not as {state!r}.")
+
+
+def superseded() -> Terminal:
+    return Terminal("The run is superseded by a later run; trigger anew; nothing was removed.")
+
+
+def duplicate(external_id: str) -> Terminal:
+    return Terminal(
+        f"The scan lists {external_id!r} more than once, so its documents cannot be told apart. Nothing was changed; "
+        "give every document of the source its own id."
+    )
+
+
+def storable(text: str) -> str:
+    """Text of an error message as a database takes it: no NUL, no lone surrogates."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def storable_json(value: Any) -> Any:
+    """The same for JSON; NaN and infinities become their names, and unknown types their text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [storable_json(each) for each in value]
+    return storable(str(value))

@@ -1,0 +1,33 @@
+"""Keys in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from uuid import UUID
+
+from sluice.seal import new_key
+
+
+class MemoryKeyring:
+    """`sluice.ports.Keyring`, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._index_keys: dict[str, bytes] = {}
+        self._document_keys: dict[UUID, bytes] = {}
+
+    def index_key(self, tenant: str) -> bytes:
+        with self._lock:
+            return self._index_keys.setdefault(tenant, new_key())
+
+    def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        with self._lock:
+            return {each: self._document_keys.setdefault(each, new_key()) for each in document_ids}
+
+    def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        with self._lock:
+            return {each: self._document_keys[each] for each in document_ids if each in self._document_keys}
+
+    def ping(self) -> str:
+        return "memory"

@@ -1,0 +1,170 @@
+"""The rows of a ledger in memory, and the questions that both its sides ask of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import RLock
+from typing import Any
+from uuid import UUID
+
+from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
+from sluice.model import Counts, GateResult, Generation, Grant, Mode, SealedVersion, SourceSpec, StageStat
+
+
+@dataclass
+class SourceRow:
+    source_id: UUID
+    generation: Generation
+    spec: SourceSpec
+
+
+@dataclass
+class RunRow:
+    run_id: UUID
+    source_id: UUID
+    generation: Generation
+    mode: Mode
+    orchestrator: str | None
+    started_at: datetime
+    state: str = "running"
+    scanned_at: datetime | None = None
+    finished_at: datetime | None = None
+    summary: Any = None
+    stages: dict[tuple[int, str], StageStat] = field(default_factory=dict)
+    gates: dict[tuple[int, str], tuple[GateResult, ...]] = field(default_factory=dict)
+
+
+@dataclass
+class DocumentRow:
+    document_id: UUID
+    source: SourceRow
+    external_id: str
+    uri: str
+    first_seen_at: datetime
+    fingerprint: str | None = None
+    deleted_at: datetime | None = None
+    deleted_by: UUID | None = None
+    expires_at: datetime | None = None
+    access_groups: tuple[str, ...] | None = None
+
+
+@dataclass
+class VersionRow:
+    sealed: SealedVersion
+    generation: Generation
+    run_id: UUID
+    state: str = "pending"
+    number: int | None = None
+    activated_at: datetime | None = None
+
+
+@dataclass
+class QuarantineRow:
+    document_id: UUID
+    source: SourceRow
+    run_id: UUID
+    stage: str
+    code: str
+    reason: str
+    fingerprint: str
+
+
+@dataclass
+class OutboxRow:
+    outbox_id: int
+    generation: Generation
+    document_id: UUID
+    chunk_ids: tuple[UUID, ...]
+    document_gone: bool
+
+
+@dataclass
+class MemoryState:
+    """One ledger. Hold `lock` while reading or writing."""
+
+    lock: RLock = field(default_factory=RLock)
+    tenants: set[str] = field(default_factory=set)
+    collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
+    epochs: dict[UUID, int] = field(default_factory=dict)
+    sources: dict[UUID, SourceRow] = field(default_factory=dict)
+    runs: dict[UUID, RunRow] = field(default_factory=dict)
+    documents: dict[UUID, DocumentRow] = field(default_factory=dict)
+    versions: dict[UUID, dict[UUID, VersionRow]] = field(default_factory=dict)  # by document, then by version
+    quarantine: dict[UUID, QuarantineRow] = field(default_factory=dict)  # open records by document
+    outbox: dict[int, OutboxRow] = field(default_factory=dict)
+    queued: int = 0
+    grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+
+    def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:
+        for version in list(self.versions.get(document_id, {}).values()):
+            if same(version.generation, generation) and version.state in states:
+                yield version
+
+    def all_versions(self) -> Iterator[VersionRow]:
+        for versions in self.versions.values():
+            yield from versions.values()
+
+    def active(self, document_id: UUID, generation: Generation) -> VersionRow | None:
+        return next(self.versions_of(document_id, generation, "active"), None)
+
+    def living(self, source_id: UUID) -> dict[str, DocumentRow]:
+        """By external id."""
+        return {
+            each.external_id: each
+            for each in self.documents.values()
+            if each.source.source_id == source_id and each.deleted_at is None
+        }
+
+    def runs_of(self, source_id: UUID) -> Iterator[RunRow]:
+        for run in self.runs.values():
+            if run.source_id == source_id:
+                yield run
+
+    def queue(
+        self, generation: Generation, document_id: UUID, chunk_ids: tuple[UUID, ...], document_gone: bool
+    ) -> None:
+        self.queued += 1
+        self.outbox[self.queued] = OutboxRow(self.queued, generation, document_id, chunk_ids, document_gone)
+
+    def changed(self, collection_id: UUID) -> None:
+        self.epochs[collection_id] = self.epochs.get(collection_id, 0) + 1
+
+    def count(self, generation: Generation, tenant: str | None, source_id: UUID | None = None) -> Counts:
+        def asked(source: SourceRow) -> bool:
+            return (
+                source.generation.collection_id == generation.collection_id
+                and tenant in (None, source.spec.tenant)
+                and source_id in (None, source.source_id)
+            )
+
+        served = [
+            version
+            for version in self.all_versions()
+            if version.state == "active"
+            and same(version.generation, generation)
+            and asked(self.documents[version.sealed.document_id].source)
+            and self.documents[version.sealed.document_id].deleted_at is None
+        ]
+        chunks = sum(len(version.sealed.chunks) for version in served)
+        return Counts(len(served), chunks, sum(1 for row in self.quarantine.values() if asked(row.source)))
+
+
+def same(one: Generation, other: Generation) -> bool:
+    return one.collection_id == other.collection_id and one.number == other.number
+
+
+def alive(run: RunRow) -> bool:
+    return run.state == "running" and run.started_at > now() - timedelta(hours=GIVEN_UP_AFTER_H)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def expiry(activated_at: datetime | None, retention_days: int | None) -> datetime | None:
+    """`retention_days`: 0 or None: for ever."""
+    if activated_at is None or not retention_days:
+        return None
+    return activated_at + timedelta(days=retention_days)

@@ -1,0 +1,5 @@
+"""The graph index on Neo4j."""
+
+from sluice.adapters.neo4j.graph import Neo4jGraph
+
+__all__ = ["Neo4jGraph"]

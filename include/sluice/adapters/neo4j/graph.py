@@ -1,0 +1,201 @@
+"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`.
+
+Every node is found by its id, so writing the same again changes nothing. A batch is one transaction; rows are sorted by
+id so that two writers lock in one order, and the driver repeats what still deadlocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
+
+from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, unit_of_work
+from neo4j.exceptions import ConstraintError
+
+from sluice.adapters.neo4j.cypher import (
+    KNOWN,
+    ONLINE,
+    REMOVE_CHUNKS,
+    REMOVE_DOCUMENTS,
+    REMOVE_ENTITIES,
+    SCHEMA,
+    WRITE_KNOWN,
+    WRITE_NEW,
+)
+from sluice.adapters.neo4j.failures import asking
+from sluice.model import Generation, GraphChunk, Removal, Source
+
+_BATCH_CHUNKS = 2000
+_BATCH_MENTIONS = 20_000
+
+
+class Neo4jGraph:
+    """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
+
+    A server that hangs is noticed after the time that it told the driver when the connection was opened,
+    `server.bolt.connection_keep_alive` × `…_probes`: 120 s by default, so set 5s × 2 there.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        user: str,
+        password: str,
+        *,
+        connect_timeout_s: float = 5.0,
+        call_timeout_s: float = 30.0,
+    ) -> None:
+        self._call_timeout_s = call_timeout_s
+        with asking("configure the driver"):
+            self._driver: Driver = GraphDatabase.driver(
+                uri,
+                auth=(user, password),
+                connection_timeout=connect_timeout_s,
+                connection_acquisition_timeout=2 * connect_timeout_s,
+                max_transaction_retry_time=call_timeout_s,
+                notifications_min_severity=NotificationMinimumSeverity.OFF,
+                telemetry_disabled=True,
+            )
+        self._transaction = unit_of_work(timeout=call_timeout_s, metadata={"app": "sluice"})
+
+    def ensure(self) -> None:
+        """Constraints and indexes exist, and are built, when this returns."""
+        with asking("ensure constraints and indexes"), self._driver.session() as session:
+            online = set(session.run(ONLINE).single(strict=True)[0])
+            missing = [statement for name, statement in SCHEMA.items() if name not in online]
+            for statement in missing:
+                session.run(Query(statement, timeout=self._call_timeout_s)).consume()
+            if missing:
+                wait = Query("CALL db.awaitIndexes($seconds)", timeout=self._call_timeout_s)
+                session.run(wait, seconds=int(self._call_timeout_s)).consume()
+
+    def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
+        """MERGE documents, chunks and entities; a chunk's MENTIONS become exactly the given ones. What a failed call
+        wrote before it failed stays, and is written over by the next one."""
+        scope = {
+            "tenant": source.spec.tenant,
+            "collection": source.generation.collection,
+            "generation": source.generation.number,
+            "source_id": str(source.source_id),
+        }
+        with self._driver.session() as session:
+            for batch in _batches(chunks):
+                with asking(f"write {len(batch)} chunks"):
+                    try:
+                        session.execute_write(self._transaction(_write), scope, batch)
+                    except ConstraintError:
+                        # Another writer created a chunk of this batch after we looked: now it is a known one.
+                        session.execute_write(self._transaction(_write), scope, batch)
+
+    def remove(self, removals: Sequence[Removal]) -> None:
+        """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that nothing
+        mentions. What is not there is no error."""
+        by_generation: dict[int, list[str]] = {}
+        for removal in removals:
+            ids = by_generation.setdefault(removal.generation.number, [])
+            ids.extend(str(each) for each in removal.chunk_ids)
+        gone = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        with self._driver.session() as session:
+            for generation, ids in by_generation.items():
+                for start in range(0, len(ids), _BATCH_CHUNKS):
+                    batch = sorted(ids[start : start + _BATCH_CHUNKS])
+                    with asking(f"remove {len(batch)} chunks"):
+                        session.execute_write(self._transaction(_remove), generation, batch)
+            for start in range(0, len(gone), _BATCH_CHUNKS):
+                with asking("remove documents"):
+                    session.execute_write(
+                        self._transaction(_run), REMOVE_DOCUMENTS, gone[start : start + _BATCH_CHUNKS]
+                    )
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        """Chunks of the generation."""
+        if source is not None:
+            return self._count_of_source(generation, tenant, source)
+        owned: LiteralString = "c.tenant IS NOT NULL" if tenant is None else "c.tenant = $tenant"
+        query: LiteralString = (
+            "MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, tenant) "
+            f"WHERE c.collection = $collection AND c.generation = $generation AND {owned} RETURN count(c)"
+        )
+        values = {"collection": generation.collection, "generation": generation.number, "tenant": tenant}
+        with asking("count chunks"), self._driver.session() as session:
+            return int(session.execute_read(self._transaction(_single), query, values))
+
+    def _count_of_source(self, generation: Generation, tenant: str | None, source: UUID) -> int:
+        query: LiteralString = (
+            "MATCH (d:Document {source_id: $source})-[:HAS_CHUNK]->(c:Chunk {generation: $generation}) "
+            "WHERE $tenant IS NULL OR c.tenant = $tenant RETURN count(c)"
+        )
+        values = {"source": str(source), "generation": generation.number, "tenant": tenant}
+        with asking("count a source's chunks"), self._driver.session() as session:
+            return int(session.execute_read(self._transaction(_single), query, values))
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+        query: LiteralString = "CALL dbms.components() YIELD versions RETURN versions[0]"
+        with asking("ask for its version"), self._driver.session() as session:
+            return str(session.execute_read(self._transaction(_single), query, {}))
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphChunk]) -> None:
+    ordered = sorted(batch, key=lambda chunk: chunk.chunk_id)
+    ids = [str(chunk.chunk_id) for chunk in ordered]
+    left = {record["id"]: record["entities"] for record in tx.run(KNOWN, scope, ids=ids)}
+    new = [chunk for chunk, id in zip(ordered, ids, strict=True) if id not in left]
+    if new:
+        tx.run(WRITE_NEW, scope, **_parameters(new)).consume()
+    if left:
+        known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
+        tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
+        mentioned = {str(mention.entity_id) for chunk in ordered for mention in chunk.mentions}
+        touched = {entity for entities in left.values() for entity in entities} - mentioned
+        tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+
+
+def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
+    documents = sorted({str(chunk.document_id) for chunk in chunks})
+    entities = {str(m.entity_id): [str(m.entity_id), m.name, m.kind] for chunk in chunks for m in chunk.mentions}
+    ordered = sorted(entities)
+    document_at = {id: position for position, id in enumerate(documents)}
+    entity_at = {id: position for position, id in enumerate(ordered)}
+    rows = [
+        [
+            str(chunk.chunk_id),
+            document_at[str(chunk.document_id)],
+            chunk.ordinal,
+            [[entity_at[str(m.entity_id)], m.count] for m in chunk.mentions],
+        ]
+        for chunk in chunks
+    ]
+    return {"documents": documents, "entities": [entities[id] for id in ordered], "rows": rows}
+
+
+def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> None:
+    touched = {
+        entity
+        for record in tx.run(REMOVE_CHUNKS, ids=chunk_ids, generation=generation)
+        for entity in record["entities"]
+    }
+    tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+
+
+def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
+    tx.run(query, ids=ids).consume()
+
+
+def _single(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> Any:
+    return tx.run(query, values).single(strict=True)[0]
+
+
+def _batches(chunks: Sequence[GraphChunk]) -> Iterator[Sequence[GraphChunk]]:
+    start = mentions = 0
+    for position, chunk in enumerate(chunks):
+        mentions += len(chunk.mentions)
+        if position > start and (position - start >= _BATCH_CHUNKS or mentions > _BATCH_MENTIONS):
+            yield chunks[start:position]
+            start, mentions = position, len(chunk.mentions)
+    if start < len(chunks):
+        yield chunks[start:]

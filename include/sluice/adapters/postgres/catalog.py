@@ -1,0 +1,202 @@
+"""The reading side on PostgreSQL: who may read what now is decided here, in one query each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from sluice.adapters.ledger_rules import check_tenant
+from sluice.adapters.postgres.counting import CHUNKS
+from sluice.adapters.postgres.failures import ping
+from sluice.adapters.postgres.ledger import transaction
+from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
+from sluice.errors import NotFound
+from sluice.model import (
+    ALL_GROUPS,
+    CollectionInfo,
+    DocumentInfo,
+    Generation,
+    Grant,
+    Hydrated,
+    Principal,
+)
+
+_MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
+_READABLE = f"""
+    d.tenant_id = :tenant AND d.deleted_at IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
+    AND {_MAY.format("coalesce(d.access_groups, s.access_groups)")}
+"""
+# A document's own groups may open it to someone who may not read the rest of its source.
+_OPEN_SOURCE = f"""
+    s.tenant_id = :tenant AND ({_MAY.format("s.access_groups")}
+        OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
+                   AND d.access_groups IS NOT NULL AND {_MAY.format("d.access_groups")}))
+"""
+SOURCES = text(f"""
+    SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
+""")  # noqa: S608
+_HAS = text("""
+    SELECT EXISTS (SELECT FROM sources WHERE tenant_id = :tenant AND collection_id = :collection_id)
+""")
+# Each `OFFSET 0` makes one step a look-up by key for each row: while fresh tables have no statistics, the planner takes
+# them for nearly empty and would go through all active versions for each chunk.
+HYDRATE = text(f"""
+    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, v.number, v.generation, v.run_id, k.start_char, k.end_char,
+           k.page, v.mime, k.sealed_text, k.sealed_headings, v.sealed_title, v.sealed_metadata
+    FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS asked (chunk_id, place)
+    CROSS JOIN LATERAL (SELECT * FROM chunks WHERE chunk_id = asked.chunk_id OFFSET 0) k
+    CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = v.document_id OFFSET 0) d
+    CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
+    WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
+    ORDER BY asked.place
+""")  # noqa: S608
+_DOCUMENT = """
+    SELECT d.document_id, d.external_id, d.uri, c.name AS collection, v.number, v.generation, v.run_id, v.mime,
+           v.size_bytes, (SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id) AS chunks,
+           d.first_seen_at, v.activated_at, d.expires_at, q.reason, v.sealed_title
+    FROM documents d
+    JOIN sources s ON s.source_id = d.source_id
+    JOIN collections c ON c.collection_id = d.collection_id
+    LEFT JOIN LATERAL (SELECT * FROM versions WHERE document_id = d.document_id AND generation = c.live_generation
+                       AND state = 'active' OFFSET 0) v ON true
+    LEFT JOIN LATERAL (SELECT reason FROM quarantine WHERE document_id = d.document_id AND resolved_at IS NULL
+                       OFFSET 0) q ON true
+"""
+PAGE = text(f"""
+    {_DOCUMENT} WHERE d.collection_id = :collection_id AND {_READABLE}
+    AND d.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+    ORDER BY d.document_id LIMIT :limit
+""")
+_ONE = text(f"{_DOCUMENT} WHERE d.document_id = :document_id AND {_READABLE}")
+# From the tenant's own documents and records; `OFFSET 0` as above.
+READABLE_SERVED = text(f"""
+    SELECT count(*) AS documents, {CHUNKS}
+    FROM (SELECT d.document_id FROM documents d JOIN sources s USING (source_id)
+          WHERE d.collection_id = :collection_id AND {_READABLE} OFFSET 0) r
+    CROSS JOIN LATERAL (SELECT version_id FROM versions WHERE document_id = r.document_id AND generation = :generation
+                        AND state = 'active' OFFSET 0) v
+""")  # noqa: S608
+READABLE_OPEN = text(f"""
+    SELECT count(*) FROM sources s
+    CROSS JOIN LATERAL (SELECT document_id FROM quarantine WHERE source_id = s.source_id AND resolved_at IS NULL
+                        OFFSET 0) q
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = q.document_id OFFSET 0) d
+    WHERE s.tenant_id = :tenant AND s.collection_id = :collection_id AND {_READABLE}
+""")  # noqa: S608
+_COLLECTIONS = text(f"""
+    SELECT {GENERATION_COLUMNS}
+    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+    WHERE EXISTS (SELECT FROM sources s WHERE s.collection_id = c.collection_id AND {_OPEN_SOURCE})
+    ORDER BY c.name
+""")  # noqa: S608
+GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
+_GRANT = text("""
+    INSERT INTO grants (principal, tenant_id, access_groups, may_write)
+    VALUES (:principal, :tenant, :groups, :may_write)
+    ON CONFLICT (principal, tenant_id) DO UPDATE
+    SET access_groups = excluded.access_groups, may_write = excluded.may_write
+""")
+_REVOKE = text("DELETE FROM grants WHERE principal = :principal AND tenant_id = :tenant")
+
+
+class PostgresCatalog:
+    """`sluice.ports.Catalog`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+        with transaction(self._engine) as connection:
+            generation = _visible(connection, collection, principal)
+            values = {"collection_id": generation.collection_id, **_who(principal)}
+            return generation, tuple(connection.execute(SOURCES, values).scalars())
+
+    def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
+        values = {
+            "ids": list(chunk_ids),
+            "collection_id": generation.collection_id,
+            "generation": generation.number,
+            **_who(principal),
+        }
+        with transaction(self._engine) as connection:
+            return [Hydrated(*row) for row in connection.execute(HYDRATE, values)]
+
+    def collections(self, principal: Principal) -> list[CollectionInfo]:
+        with transaction(self._engine) as connection:
+            found = [generation_of(row) for row in connection.execute(_COLLECTIONS, _who(principal))]
+            return [_info(connection, generation, principal) for generation in found]
+
+    def documents(
+        self, principal: Principal, collection: str, limit: int, after: UUID | None = None
+    ) -> list[DocumentInfo]:
+        """In the order in which they were first seen; `after`: the last id of the page before."""
+        with transaction(self._engine) as connection:
+            generation = _visible(connection, collection, principal)
+            values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
+            return [DocumentInfo(*row) for row in connection.execute(PAGE, values)]
+
+    def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
+        with transaction(self._engine) as connection:
+            row = connection.execute(_ONE, {"document_id": document_id, **_who(principal)}).one_or_none()
+        if row is None:
+            raise NotFound(f"There is no document {document_id} that you may read.")
+        return DocumentInfo(*row)
+
+    def grants(self, principal: str) -> list[Grant]:
+        with transaction(self._engine) as connection:
+            rows = connection.execute(GRANTS, {"p": principal})
+            return [Grant(row.principal, row.tenant_id, frozenset(row.access_groups), row.may_write) for row in rows]
+
+    def grant(self, grant: Grant) -> None:
+        check_tenant(grant.tenant)
+        values = {
+            "principal": grant.principal,
+            "tenant": grant.tenant,
+            "groups": sorted(grant.groups),
+            "may_write": grant.may_write,
+        }
+        with transaction(self._engine) as connection:
+            add_tenant(connection, grant.tenant)
+            connection.execute(_GRANT, values)
+
+    def revoke(self, principal: str, tenant: str) -> bool:
+        with transaction(self._engine) as connection:
+            return connection.execute(_REVOKE, {"principal": principal, "tenant": tenant}).rowcount > 0
+
+    def ping(self) -> str:
+        return ping(self._engine, "PostgreSQL (ledger)")
+
+
+def _visible(connection: Connection, collection: str, principal: Principal) -> Generation:
+    generation = live_generation(connection, collection)
+    if generation is not None:
+        values = {"tenant": principal.tenant, "collection_id": generation.collection_id}
+        if connection.execute(_HAS, values).scalar():
+            return generation
+    raise NotFound(f"The tenant {principal.tenant!r} has no collection {collection!r}.")
+
+
+def _who(principal: Principal) -> dict[str, Any]:
+    return {
+        "tenant": principal.tenant,
+        "groups": sorted(principal.groups),
+        "all_groups": ALL_GROUPS in principal.groups,
+    }
+
+
+def _info(connection: Connection, generation: Generation, principal: Principal) -> CollectionInfo:
+    values = {"collection_id": generation.collection_id, "generation": generation.number, **_who(principal)}
+    served = connection.execute(READABLE_SERVED, values).one()
+    quarantined = connection.execute(READABLE_OPEN, values).scalar_one()
+    return CollectionInfo(
+        generation.collection,
+        generation.number,
+        generation.profile,
+        served.documents,
+        int(served.chunks),
+        quarantined,
+    )

@@ -1,0 +1,79 @@
+"""PostgreSQL's errors as ours: a retry helps, or it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from sqlalchemy import Engine, exc, text
+
+from sluice.errors import SluiceError, Terminal, Transient, Unavailable
+
+_RETRY = {
+    "40001": "the transaction met another one that changed the same rows",
+    "40P01": "the transaction and another one waited for each other",
+    "55P03": "another transaction held a lock for too long",
+    "55006": "the object is in use",
+    "25006": "the server is read-only (a standby, or switching over)",
+}
+# Classes of SQLSTATE (postgresql.org/docs/18/errcodes-appendix.html): connection, resources, operator, system.
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+
+
+@contextmanager
+def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
+    """Raises Unavailable, Transient or Terminal for what SQLAlchemy and psycopg raise; other errors pass."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise Unavailable(dependency, "all pooled connections stayed in use (SLUICE_POOL_SIZE)") from error
+    except exc.DBAPIError as error:
+        raise _translate(dependency, error.orig, error.connection_invalidated) from error
+    except exc.SQLAlchemyError as error:
+        raise Terminal(f"{dependency} could not be used: {error}. Nothing was written.") from error
+    except psycopg.Error as error:
+        raise _translate(dependency, error, False) from error
+    except UnicodeEncodeError as error:
+        raise Terminal(
+            f"{dependency} cannot store text with undecodable characters ({error.reason}). Nothing was written."
+        ) from error
+
+
+def ping(engine: Engine, dependency: str) -> str:
+    """The server's version. Raises Unavailable, whatever the reason."""
+    try:
+        with translated(dependency), engine.connect() as connection:
+            return str(connection.execute(text("SHOW server_version")).scalar_one())
+    except Unavailable:
+        raise
+    except SluiceError as error:
+        raise Unavailable(dependency, str(error)) from error
+
+
+def _translate(dependency: str, error: BaseException | None, disconnected: bool) -> SluiceError:
+    state = getattr(error, "sqlstate", None) or ""
+    detail = _detail(error)
+    if state in _RETRY:
+        return Transient(f"{dependency}: {_RETRY[state]}. Nothing was written; it will be tried again.")
+    if state == "57014":
+        return Unavailable(dependency, "a statement ran into its time limit (SLUICE_CALL_TIMEOUT_S)")
+    if disconnected or state[:2] in _UNAVAILABLE_CLASSES:
+        return Unavailable(dependency, detail)
+    if not state and isinstance(error, psycopg.OperationalError):
+        return Unavailable(dependency, detail)
+    if state in ("42P01", "42703", "3F000"):
+        return Terminal(f"{dependency} lacks what this release expects ({detail}). Run `sluice migrate`.")
+    if state == "42501":
+        return Terminal(
+            f"{dependency} refuses this role ({detail}). Run `sluice migrate`, which grants what is needed."
+        )
+    return Terminal(f"{dependency} refused what was asked ({detail}). Nothing was written.")
+
+
+def _detail(error: BaseException | None) -> str:
+    """The first line: later ones may hold values of rows."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

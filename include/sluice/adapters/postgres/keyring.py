@@ -1,0 +1,138 @@
+"""Keys in a database of their own, wrapped by the master key. An erased document's key is gone from there."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from sluice.adapters.postgres.failures import ping, translated
+from sluice.errors import Terminal
+from sluice.seal import new_key, seal, unseal
+
+_NAME = "PostgreSQL (keys)"
+_INDEX_KEY = text("SELECT wrapped FROM index_keys WHERE tenant = :tenant")
+_ADD_INDEX_KEY = text("""
+    INSERT INTO index_keys (tenant, wrapped) VALUES (:tenant, :wrapped) ON CONFLICT DO NOTHING
+""")
+_KEYS = text("SELECT document_id, wrapped FROM document_keys WHERE document_id = ANY(CAST(:ids AS uuid[]))")
+_ADD_KEYS = text("""
+    INSERT INTO document_keys (document_id, wrapped)
+    SELECT k.document_id, k.wrapped FROM unnest(CAST(:ids AS uuid[]), CAST(:wrapped AS bytea[]))
+           AS k (document_id, wrapped)
+    ORDER BY k.document_id ON CONFLICT DO NOTHING RETURNING document_id
+""")
+
+
+class PostgresKeyring:
+    """`sluice.ports.Keyring`.
+
+    Unwrapped index keys are kept for the life of the process; document keys for `keep_s` seconds, at most `keep` of
+    them, so that an erasure elsewhere reaches this process soon.
+    """
+
+    def __init__(self, engine: Engine, master_key: bytes, *, keep: int = 10_000, keep_s: float = 60.0) -> None:
+        self._engine = engine
+        self._master_key = master_key
+        self._index_keys: dict[str, bytes] = {}
+        self._kept = _RecentKeys(keep, keep_s)
+
+    def index_key(self, tenant: str) -> bytes:
+        if tenant not in self._index_keys:
+            with self._transaction() as connection:
+                wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
+                if wrapped is None:
+                    # Two processes may both come here: the second one's insert does nothing, and both read the first's.
+                    made = seal(self._master_key, _index_purpose(tenant), new_key())
+                    connection.execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": made})
+                    wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar_one()
+            self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
+        return self._index_keys[tenant]
+
+    def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        found = self.get(document_ids)
+        missing = sorted(set(document_ids) - set(found))
+        if not missing:
+            return found
+        made = {each: new_key() for each in missing}
+        wrapped = [seal(self._master_key, _document_purpose(each), key) for each, key in made.items()]
+        with self._transaction() as connection:
+            added = set(connection.execute(_ADD_KEYS, {"ids": missing, "wrapped": wrapped}).scalars())
+        ours = {each: key for each, key in made.items() if each in added}
+        self._kept.put(ours)
+        # What is missing still was added by another process in between.
+        return {**found, **ours, **self.get([each for each in missing if each not in added])}
+
+    def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        found = self._kept.get(document_ids)
+        missing = list(set(document_ids) - set(found))
+        if missing:
+            with self._transaction() as connection:
+                rows = connection.execute(_KEYS, {"ids": missing}).all()
+            opened = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
+            self._kept.put(opened)
+            found.update(opened)
+        return found
+
+    def ping(self) -> str:
+        return ping(self._engine, _NAME)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with translated(_NAME), self._engine.begin() as connection:
+            yield connection
+
+    def _unwrap(self, purpose: str, wrapped: bytes) -> bytes:
+        try:
+            return unseal(self._master_key, purpose, wrapped)
+        except Terminal as error:
+            raise Terminal(
+                f"The {purpose.split('/')[0]} does not open with this master key. Set SLUICE_MASTER_KEY to the one "
+                "that was used when it was made; nothing was changed."
+            ) from error
+
+
+def _index_purpose(tenant: str) -> str:
+    return f"index-key/{tenant}"
+
+
+def _document_purpose(document_id: UUID) -> str:
+    return f"document-key/{document_id}"
+
+
+class _RecentKeys:
+    """A bounded cache; the least recently used goes first, and nothing stays longer than `keep_s`."""
+
+    def __init__(self, keep: int, keep_s: float) -> None:
+        self._keep, self._keep_s = keep, keep_s
+        self._lock = Lock()
+        self._entries: OrderedDict[UUID, tuple[bytes, float]] = OrderedDict()
+
+    def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        oldest = time.monotonic() - self._keep_s
+        found = {}
+        with self._lock:
+            for document_id in document_ids:
+                entry = self._entries.get(document_id)
+                if entry is None:
+                    continue
+                if entry[1] < oldest:
+                    del self._entries[document_id]
+                else:
+                    self._entries.move_to_end(document_id)
+                    found[document_id] = entry[0]
+        return found
+
+    def put(self, keys: dict[UUID, bytes]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for document_id, key in keys.items():
+                self._entries[document_id] = (key, now)
+                self._entries.move_to_end(document_id)
+            while len(self._entries) > self._keep:
+                self._entries.popitem(last=False)

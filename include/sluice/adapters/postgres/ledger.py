@@ -1,0 +1,147 @@
+"""The ledger on PostgreSQL. Every method is one transaction; the work is in the modules beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from sluice.adapters.postgres import counting, refusing, removals, runs, scan, sources, staging, switching
+from sluice.adapters.postgres.failures import translated
+from sluice.model import (
+    Counts,
+    Entry,
+    Failure,
+    GateResult,
+    Generation,
+    Item,
+    Mode,
+    Profile,
+    Removal,
+    Run,
+    ScanResult,
+    SealedVersion,
+    Source,
+    SourceSpec,
+    StageStat,
+)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Commits at the end, rolls back on any error; errors are ours."""
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+class PostgresLedger:
+    """`sluice.ports.Ledger`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        with transaction(self._engine) as connection:
+            return sources.open_source(connection, spec, profile, filter_fields)
+
+    def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+        with transaction(self._engine) as connection:
+            return sources.saved_source(connection, tenant, collection, uri)
+
+    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+        with transaction(self._engine) as connection:
+            return runs.start_run(connection, source, mode, run_id, orchestrator)
+
+    def run(self, run_id: UUID) -> Run:
+        with transaction(self._engine) as connection:
+            return runs.read_run(connection, run_id)
+
+    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+        with translated(), self._engine.connect() as connection:
+            return scan.record_scan(connection.execution_options(isolation_level="AUTOCOMMIT"), run, entries)
+
+    def touch(self, run: Run, items: Sequence[Item]) -> None:
+        if items:
+            with transaction(self._engine) as connection:
+                refusing.touch(connection, run, items)
+
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+        if failures:
+            with transaction(self._engine) as connection:
+                refusing.quarantine(connection, run, failures)
+
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+        if versions:
+            with transaction(self._engine) as connection:
+                staging.stage(connection, run, versions)
+
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
+        if document_ids:
+            with transaction(self._engine) as connection:
+                switching.activate(connection, run, document_ids)
+
+    def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
+        if not document_ids:
+            return 0
+        with transaction(self._engine) as connection:
+            return switching.remove_documents(connection, run, document_ids)
+
+    def deleted_by(self, run: Run) -> int:
+        with transaction(self._engine) as connection:
+            return switching.deleted_by(connection, run)
+
+    def drop_leftovers(self, run: Run) -> int:
+        with transaction(self._engine) as connection:
+            return switching.drop_leftovers(connection, run)
+
+    def others_running(self, run: Run) -> bool:
+        with transaction(self._engine) as connection:
+            return runs.others_running(connection, run)
+
+    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
+        with transaction(self._engine) as connection:
+            return removals.removals(connection, collection_id, limit)
+
+    def removed(self, outbox_ids: Sequence[int]) -> None:
+        if outbox_ids:
+            with transaction(self._engine) as connection:
+                removals.removed(connection, outbox_ids)
+
+    def record_gates(self, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
+        with transaction(self._engine) as connection:
+            runs.record_gates(connection, run, batch, stage, results)
+
+    def gates(self, run: Run, batch: int) -> list[GateResult]:
+        with transaction(self._engine) as connection:
+            return runs.read_gates(connection, run, batch)
+
+    def record_stage(self, run: Run, stat: StageStat) -> None:
+        with transaction(self._engine) as connection:
+            runs.record_stage(connection, run, stat)
+
+    def stages(self, run: Run) -> list[StageStat]:
+        with transaction(self._engine) as connection:
+            return runs.read_stages(connection, run)
+
+    def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
+        with transaction(self._engine) as connection:
+            runs.finish_run(connection, run, state, summary)
+
+    def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
+        with transaction(self._engine) as connection:
+            return counting.counts(connection, generation, tenant)
+
+    def reasons(self, run: Run) -> dict[str, int]:
+        with transaction(self._engine) as connection:
+            return counting.reasons(connection, run)
+
+    def run_counts(self, run: Run) -> Counts:
+        with transaction(self._engine) as connection:
+            return counting.run_counts(connection, run)
+
+    def generations(self) -> list[Generation]:
+        with transaction(self._engine) as connection:
+            return sources.live_generations(connection)

@@ -1,0 +1,75 @@
+"""Documents that need no work, and documents that cannot be worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.ledger_rules import storable
+from sluice.adapters.postgres import entities
+from sluice.adapters.postgres.switching import current, drop_pending, resolve
+from sluice.model import Failure, Item, Run
+
+_TOUCH = text("""
+    UPDATE documents d SET fingerprint = t.fingerprint, uri = t.uri
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:fingerprints AS text[]), CAST(:uris AS text[]))
+         AS t (document_id, fingerprint, uri)
+    WHERE d.document_id = t.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
+      AND (d.fingerprint, d.uri) IS DISTINCT FROM (t.fingerprint, t.uri)
+""")
+_QUARANTINE = text("""
+    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint)
+    SELECT d.document_id, d.source_id, d.tenant_id, :run_id, f.stage, f.code, f.reason, f.fingerprint
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:stages AS text[]), CAST(:codes AS text[]), CAST(:reasons AS text[]),
+                CAST(:fingerprints AS text[])) AS f (document_id, stage, code, reason, fingerprint)
+    JOIN documents d ON d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
+    ON CONFLICT (document_id) WHERE resolved_at IS NULL DO UPDATE
+    SET run_id = excluded.run_id, stage = excluded.stage, code = excluded.code, reason = excluded.reason,
+        fingerprint = excluded.fingerprint, created_at = excluded.created_at
+    WHERE (quarantine.run_id, quarantine.stage, quarantine.code, quarantine.reason, quarantine.fingerprint)
+       IS DISTINCT FROM (excluded.run_id, excluded.stage, excluded.code, excluded.reason, excluded.fingerprint)
+""")
+_REMEMBER = text("""
+    UPDATE documents d SET fingerprint = f.fingerprint
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:remembered AS text[])) AS f (document_id, fingerprint)
+    WHERE d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
+      AND d.fingerprint IS DISTINCT FROM f.fingerprint
+""")
+
+
+def touch(connection: Connection, run: Run, items: Sequence[Item]) -> None:
+    """Also closes an open quarantine record: the source is back at what is served."""
+    listed = {item.document_id: item.entry for item in items}
+    by_id = {each: listed[each] for each in current(connection, run, list(listed))}
+    values = {
+        "source_id": run.source.source_id,
+        "ids": list(by_id),
+        "fingerprints": [entry.fingerprint for entry in by_id.values()],
+        "uris": [entry.uri for entry in by_id.values()],
+    }
+    left = drop_pending(connection, run, list(by_id))
+    connection.execute(_TOUCH, values)
+    resolve(connection, list(by_id))
+    entities.forget(connection, left)
+
+
+def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) -> None:
+    """Also drops what an earlier, broken run staged of the same documents."""
+    refused = {failure.item.document_id: failure for failure in failures}
+    by_id = {each: refused[each] for each in current(connection, run, list(refused))}
+    values = {
+        "run_id": run.run_id,
+        "source_id": run.source.source_id,
+        "ids": list(by_id),
+        "stages": [failure.stage for failure in by_id.values()],
+        "codes": [failure.code for failure in by_id.values()],
+        "reasons": [storable(failure.reason) for failure in by_id.values()],
+        "fingerprints": [failure.item.entry.fingerprint for failure in by_id.values()],
+        # Nothing remembered: the next scan finds it changed, and it is tried again.
+        "remembered": [None if failure.retry else failure.item.entry.fingerprint for failure in by_id.values()],
+    }
+    left = drop_pending(connection, run, list(by_id))
+    connection.execute(_QUARANTINE, values)
+    connection.execute(_REMEMBER, values)
+    entities.forget(connection, left)

@@ -1,0 +1,139 @@
+"""A complete scan against the ledger: set-based, with memory only for what changed.
+
+Entries are copied to a temporary table in pieces, each a statement of its own: a slow listing then holds no
+transaction open and meets no statement timeout. All that readers can see happens in one transaction at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from psycopg import Connection as Driver
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.ledger_rules import check_entry, duplicate
+from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.sources import alone, changed
+from sluice.model import Entry, Item, Run, ScanResult
+
+_PIECE = 5000
+_TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
+
+_TABLE = """
+    CREATE TEMPORARY TABLE scan (
+        place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
+        size_bytes bigint NOT NULL, start_byte bigint NOT NULL)
+"""
+_COLUMNS = {
+    "place": "int8",
+    "external_id": "text",
+    "uri": "text",
+    "fingerprint": "text",
+    "size_bytes": "int8",
+    "start_byte": "int8",
+}
+_DROP = "DROP TABLE IF EXISTS pg_temp.scan"
+_DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
+_OF_SOURCE = "d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL"
+_LISTED = f"SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.external_id OFFSET 0"  # noqa: S608
+# Each `OFFSET 0` makes one step a look-up by key for each row. Joins would be left to the planner, who takes new tables
+# without statistics for nearly empty and then compares every document with every other.
+REGISTER = text(f"""
+    INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri)
+    SELECT :tenant, :source_id, :collection_id, s.external_id, s.uri FROM scan s
+    WHERE NOT EXISTS ({_LISTED}) ORDER BY s.place
+""")  # noqa: S608
+COMPARE = text(f"""
+    CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
+    SELECT s.place, d.document_id, d.uri <> s.uri AS moved,
+           CASE WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
+                WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
+                             OFFSET 0) THEN 'quarantined'
+                WHEN EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
+                             AND v.state = 'active' OFFSET 0) THEN 'unchanged'
+                ELSE 'work' END AS verdict
+    FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
+""")  # noqa: S608
+_COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
+_MOVED = text("""
+    UPDATE documents d SET uri = s.uri FROM compared c JOIN scan s USING (place)
+    WHERE c.moved AND d.document_id = c.document_id
+""")
+_ITEMS = text("""
+    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte, a.raw_hash AS active_hash,
+           NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
+           AS new
+    FROM compared c JOIN scan s USING (place)
+    LEFT JOIN LATERAL (SELECT raw_hash FROM versions v WHERE v.document_id = c.document_id
+                       AND v.generation = :generation AND v.state = 'active' OFFSET 0) a ON true
+    WHERE c.verdict = 'work' ORDER BY c.place
+""")
+# Removals that an earlier run still has in mind are out of date from here on; see switching.remove_documents.
+_COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
+VANISHED = text(f"""
+    SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
+""")  # noqa: S608
+
+
+def record_scan(connection: Connection, run: Run, entries: Iterable[Entry]) -> ScanResult:
+    """`connection` is in autocommit mode."""
+    raw = driver(connection)
+    raw.execute(_DROP)
+    raw.execute(_TABLE)
+    try:
+        seen = _copy(raw, entries)
+        raw.execute("ANALYZE pg_temp.scan")
+        with raw.transaction():
+            return _compare(connection, run, seen)
+    finally:
+        if not raw.closed:
+            raw.execute(_DROP)
+
+
+def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> int:
+    seen = 0
+    remaining = iter(entries)
+    while piece := list(islice(remaining, _PIECE)):
+        with raw.cursor() as cursor:
+            copy_rows(cursor, "scan", _COLUMNS, _rows(piece, seen))
+        seen += len(piece)
+    return seen
+
+
+def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
+    for place, entry in enumerate(piece, first):
+        check_entry(entry)
+        yield place, entry.external_id, entry.uri, entry.fingerprint, entry.size_bytes, entry.offset
+
+
+def _compare(connection: Connection, run: Run, seen: int) -> ScanResult:
+    source = run.source
+    values = {
+        "tenant": source.spec.tenant,
+        "source_id": source.source_id,
+        "collection_id": source.generation.collection_id,
+        "generation": source.generation.number,
+        "full": run.mode == "full",
+    }
+    connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
+    alone(connection, source.source_id)
+    if twice := connection.execute(_DUPLICATE).scalar():
+        raise duplicate(twice)
+    connection.execute(REGISTER, values)
+    connection.execute(COMPARE, values)
+    connection.execute(text("ANALYZE compared"))
+    if connection.execute(_MOVED).rowcount:
+        changed(connection, source.generation.collection_id)
+    unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
+    quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
+    items = [_item(row) for row in connection.execute(_ITEMS, values)]
+    vanished = list(connection.execute(VANISHED, values).scalars())
+    connection.execute(_COMPLETE, {"run_id": run.run_id})
+    return ScanResult(seen, unchanged, quarantined, items, vanished)
+
+
+def _item(row: Row[Any]) -> Item:
+    entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte)
+    return Item(row.document_id, entry, row.new, row.active_hash)

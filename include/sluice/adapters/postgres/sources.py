@@ -1,0 +1,161 @@
+"""Tenants, collections, generations and sources: found or made."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.ledger_rules import check_spec, effective
+from sluice.model import Generation, Profile, Source, SourceSpec
+
+GENERATION_COLUMNS = """
+    c.collection_id, c.name AS collection, g.generation, g.chunker, g.embedder, g.entities, g.dim, g.physical,
+    c.filter_fields
+"""
+_COLLECTION = text("""
+    INSERT INTO collections (name, live_generation, filter_fields) VALUES (:name, 1, :filter_fields)
+    ON CONFLICT (name) DO NOTHING RETURNING collection_id
+""")
+_FIRST_GENERATION = text("""
+    INSERT INTO generations (collection_id, generation, chunker, embedder, entities, dim, physical, state)
+    VALUES (:collection_id, 1, :chunker, :embedder, :entities, :dim, :physical, 'live')
+""")
+_LIVE = f"""
+    SELECT {GENERATION_COLUMNS}
+    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+"""  # noqa: S608
+_LIVE_OF = text(f"{_LIVE} WHERE c.name = :name")
+_LIVE_ALL = text(f"{_LIVE} ORDER BY c.name")
+SPEC_COLUMNS = """
+    s.source_id, s.tenant_id, s.uri, s.access_groups, s.retention_days, s.include_globs, s.exclude_globs
+"""
+_SAVED = f"""
+    SELECT {SPEC_COLUMNS}, c.name AS collection FROM sources s JOIN collections c USING (collection_id)
+    WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri
+"""  # noqa: S608
+_READ = text(_SAVED)
+_LOCK = text(f"{_SAVED} FOR UPDATE OF s")
+_ADD = text("""
+    INSERT INTO sources (tenant_id, collection_id, uri, access_groups, retention_days, include_globs, exclude_globs)
+    VALUES (:tenant, :collection_id, :uri, :access_groups, :retention_days, :include_globs, :exclude_globs)
+    ON CONFLICT (tenant_id, collection_id, uri) DO NOTHING RETURNING source_id
+""")
+_CHANGE = text("""
+    UPDATE sources SET access_groups = :access_groups, retention_days = :retention_days,
+        include_globs = :include_globs, exclude_globs = :exclude_globs
+    WHERE source_id = :source_id
+""")
+# Documents that are unchanged are never activated again, so a new retention must reach them here.
+_NEW_EXPIRY = text("""
+    UPDATE documents d SET expires_at = v.activated_at + make_interval(days => :retention_days)
+    FROM versions v
+    WHERE d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL
+      AND v.document_id = d.document_id AND v.generation = :generation AND v.state = 'active'
+""")
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
+_EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
+
+
+def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+    check_spec(spec)
+    add_tenant(connection, spec.tenant)
+    made = connection.execute(_COLLECTION, {"name": spec.collection, "filter_fields": list(filter_fields)}).scalar()
+    if made:
+        connection.execute(
+            _FIRST_GENERATION,
+            {
+                "collection_id": made,
+                "chunker": profile.chunker,
+                "embedder": profile.embedder,
+                "entities": profile.entities,
+                "dim": profile.dim,
+                "physical": f"{spec.collection}__g1",
+            },
+        )
+    generation = generation_of(connection.execute(_LIVE_OF, {"name": spec.collection}).one())
+    return _save(connection, spec, generation)
+
+
+def saved_source(connection: Connection, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+    row = connection.execute(_READ, {"tenant": tenant, "collection": collection, "uri": uri}).one_or_none()
+    return spec_of(row) if row else None
+
+
+def _save(connection: Connection, spec: SourceSpec, generation: Generation) -> Source:
+    place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
+    row = connection.execute(_LOCK, place).one_or_none()
+    if row is None:
+        first = effective(spec)
+        added = connection.execute(_ADD, {**place, **_columns(first), "collection_id": generation.collection_id})
+        source_id: UUID | None = added.scalar_one_or_none()
+        if source_id is not None:
+            return Source(source_id, first, generation)
+        row = connection.execute(_LOCK, place).one()  # another one was quicker
+    saved = spec_of(row)
+    wanted = effective(spec, saved)
+    if wanted != saved:
+        values = {**_columns(wanted), "source_id": row.source_id}
+        connection.execute(_CHANGE, values)
+        if wanted.retention_days != saved.retention_days:
+            connection.execute(_NEW_EXPIRY, {**values, "tenant": spec.tenant, "generation": generation.number})
+        changed(connection, generation.collection_id)
+    return Source(row.source_id, wanted, generation)
+
+
+def _columns(spec: SourceSpec) -> dict[str, Any]:
+    """Of a spec without None."""
+    return {
+        "access_groups": list(spec.access_groups or ()),
+        "retention_days": spec.retention_days or None,
+        "include_globs": list(spec.include or ()),
+        "exclude_globs": list(spec.exclude or ()),
+    }
+
+
+def spec_of(row: Row[Any]) -> SourceSpec:
+    """From a row with SPEC_COLUMNS and the collection's name."""
+    return SourceSpec(
+        row.uri,
+        row.collection,
+        row.tenant_id,
+        tuple(row.access_groups),
+        row.retention_days or 0,
+        tuple(row.include_globs),
+        tuple(row.exclude_globs),
+    )
+
+
+def alone(connection: Connection, source_id: UUID) -> None:
+    """Until the transaction ends. Two scans of one source at once would register the same documents and update the same
+    rows in any order; a removal between a scan's comparison and its end would go by the older listing."""
+    connection.execute(_ALONE, {"source_id": source_id})
+
+
+def add_tenant(connection: Connection, tenant: str) -> None:
+    connection.execute(
+        text("INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING"), {"tenant": tenant}
+    )
+
+
+def changed(connection: Connection, collection_id: UUID) -> None:
+    """Readers could see a difference: caches of this collection are stale once this commits."""
+    connection.execute(_EPOCH, {"collection_id": collection_id})
+
+
+def live_generation(connection: Connection, name: str) -> Generation | None:
+    row = connection.execute(_LIVE_OF, {"name": name}).one_or_none()
+    return generation_of(row) if row else None
+
+
+def live_generations(connection: Connection) -> list[Generation]:
+    return [generation_of(row) for row in connection.execute(_LIVE_ALL)]
+
+
+def generation_of(row: Row[Any]) -> Generation:
+    """From a row with GENERATION_COLUMNS."""
+    profile = Profile(row.chunker, row.embedder, row.entities, row.dim)
+    return Generation(
+        row.collection_id, row.collection, row.generation, profile, row.physical, tuple(row.filter_fields)
+    )

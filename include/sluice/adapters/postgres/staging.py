@@ -1,0 +1,134 @@
+"""Pending versions with their chunks and mentions: what is about to exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.postgres import entities
+from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.switching import current, drop_pending
+from sluice.model import Run, SealedVersion
+
+_VERSIONS = {
+    "version_id": "uuid",
+    "document_id": "uuid",
+    "collection_id": "uuid",
+    "generation": "int4",
+    "state": "text",
+    "raw_hash": "bytea",
+    "mime": "text",
+    "size_bytes": "int8",
+    "fingerprint": "text",
+    "sealed_title": "bytea",
+    "sealed_text": "bytea",
+    "sealed_metadata": "bytea",
+    "run_id": "uuid",
+}
+_CHUNKS = {
+    "version_id": "uuid",
+    "ordinal": "int4",
+    "chunk_id": "uuid",
+    "document_id": "uuid",
+    "collection_id": "uuid",
+    "generation": "int4",
+    "start_char": "int4",
+    "end_char": "int4",
+    "page": "int4",
+    "text_hash": "bytea",
+    "sealed_text": "bytea",
+    "sealed_headings": "bytea",
+    "sealed_names": "bytea",
+}
+_MENTIONS = {"version_id": "uuid", "ordinal": "int4", "entity_id": "uuid", "occurrences": "int4"}
+_SETTLED = text("""
+    SELECT v.version_id, v.state,
+           ARRAY(SELECT c.chunk_id FROM chunks c WHERE c.version_id = v.version_id ORDER BY c.ordinal) AS chunk_ids
+    FROM versions v WHERE v.version_id = ANY(CAST(:ids AS uuid[])) AND v.state <> 'pending'
+""")
+
+
+def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -> None:
+    wanted = set(current(connection, run, [version.document_id for version in versions]))
+    versions = [version for version in versions if version.document_id in wanted]
+    left = drop_pending(connection, run, list(wanted))
+    versions = _unsettled(connection, versions)
+    entities.add(connection, run.source.spec.tenant, _kinds(versions))
+    with driver(connection).cursor() as cursor:
+        copy_rows(cursor, "versions", _VERSIONS, _version_rows(run, versions))
+        copy_rows(cursor, "chunks", _CHUNKS, _chunk_rows(run, versions))
+        copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
+    entities.forget(connection, left)
+
+
+def _unsettled(connection: Connection, versions: Sequence[SealedVersion]) -> list[SealedVersion]:
+    """Without those that are active already. A run that is repeated as a whole may find other content under an id
+    that it has used; that is staged under an id derived from both."""
+    found = connection.execute(_SETTLED, {"ids": [version.version_id for version in versions]})
+    settled: dict[UUID, list[UUID] | None] = {
+        row.version_id: row.chunk_ids if row.state == "active" else None for row in found
+    }
+    kept = []
+    for version in versions:
+        if version.version_id not in settled:
+            kept.append(version)
+        elif settled[version.version_id] != [chunk.chunk_id for chunk in version.chunks]:
+            kept.append(replace(version, version_id=uuid5(version.version_id, version.raw_hash.hex())))
+    return kept
+
+
+def _kinds(versions: Sequence[SealedVersion]) -> dict[UUID, str]:
+    return {
+        entity_id: kind for version in versions for chunk in version.chunks for entity_id, kind, _ in chunk.mentions
+    }
+
+
+def _version_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+    generation = run.source.generation
+    for each in versions:
+        yield (
+            each.version_id,
+            each.document_id,
+            generation.collection_id,
+            generation.number,
+            "pending",
+            each.raw_hash,
+            each.mime,
+            each.size_bytes,
+            each.fingerprint,
+            each.sealed_title,
+            each.sealed_text,
+            each.sealed_metadata,
+            run.run_id,
+        )
+
+
+def _chunk_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+    generation = run.source.generation
+    for version in versions:
+        for each in version.chunks:
+            yield (
+                version.version_id,
+                each.ordinal,
+                each.chunk_id,
+                version.document_id,
+                generation.collection_id,
+                generation.number,
+                each.start,
+                each.end,
+                each.page,
+                each.text_hash,
+                each.sealed_text,
+                each.sealed_headings,
+                each.sealed_names,
+            )
+
+
+def _mention_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+    for version in versions:
+        for chunk in version.chunks:
+            for entity_id, _, count in chunk.mentions:
+                yield version.version_id, chunk.ordinal, entity_id, count

@@ -1,0 +1,114 @@
+"""Who owns what: tenants, collections with their generations, sources, grants."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+
+_NOTHING = text("'{}'::text[]")
+
+
+class Tenant(LedgerBase):
+    __tablename__ = "tenants"
+    __table_args__ = (
+        CheckConstraint("length(tenant_id) BETWEEN 1 AND 200", name="tenant_id"),
+        {"comment": "Who data belongs to. Nothing is shared between tenants."},
+    )
+
+    tenant_id: Mapped[str] = mapped_column(primary_key=True, comment="Name of the tenant.")
+    created_at: Mapped[Moment] = mapped_column(comment="When the tenant was first seen.")
+
+
+class Collection(LedgerBase):
+    __tablename__ = "collections"
+    __table_args__ = (
+        CheckConstraint("name ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND position('__g' IN name) = 0", name="name"),
+        ForeignKeyConstraint(
+            ["collection_id", "live_generation"],
+            ["generations.collection_id", "generations.generation"],
+            name="fk_collections_live_generation",
+            deferrable=True,
+            initially="DEFERRED",
+            use_alter=True,
+        ),
+        {"comment": "What a search addresses. Its live generation is decided here and nowhere else."},
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(
+        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
+    )
+    name: Mapped[str] = mapped_column(unique=True, comment="Global name, part of the physical names.")
+    live_generation: Mapped[int] = mapped_column(comment="The generation that serves all queries.")
+    filter_fields: Mapped[list[str]] = mapped_column(comment="Metadata keys that searches may filter on.")
+    epoch: Mapped[Big] = mapped_column(
+        server_default=text("0"), comment="Grows with every change that a reader could see; caches compare it."
+    )
+    created_at: Mapped[Moment] = mapped_column(comment="When the collection was made.")
+
+
+class GenerationRow(LedgerBase):
+    __tablename__ = "generations"
+    __table_args__ = (
+        CheckConstraint("generation >= 1", name="generation"),
+        CheckConstraint("dim >= 1", name="dim"),
+        CheckConstraint("state IN ('building', 'live', 'retired')", name="state"),
+        Index("uq_generations_live", "collection_id", unique=True, postgresql_where=text("state = 'live'")),
+        {"comment": "One way to chunk, embed and extract entities, with everything made in that way."},
+    )
+
+    collection_id: Mapped[UUID] = mapped_column(
+        ForeignKey("collections.collection_id"), primary_key=True, comment="The collection."
+    )
+    generation: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 1.")
+    chunker: Mapped[str] = mapped_column(comment="Profile, e.g. tokens:256:0.")
+    embedder: Mapped[str] = mapped_column(comment="Profile, e.g. minilm or hash:384.")
+    entities: Mapped[str] = mapped_column(comment="Profile, e.g. spacy:en_core_web_sm or off.")
+    dim: Mapped[int] = mapped_column(comment="Components of a dense vector.")
+    physical: Mapped[str] = mapped_column(unique=True, comment="Collection in Qdrant: <name>__g<generation>.")
+    state: Mapped[str] = mapped_column(comment="building, live or retired; one live per collection.")
+    created_at: Mapped[Moment] = mapped_column(comment="When the generation was made.")
+
+
+class SourceRow(LedgerBase):
+    __tablename__ = "sources"
+    __table_args__ = (
+        CheckConstraint("retention_days >= 1", name="retention_days"),
+        UniqueConstraint("tenant_id", "collection_id", "uri"),
+        UniqueConstraint("source_id", "tenant_id", "collection_id"),
+        {"comment": "Where documents come from and who may read them."},
+    )
+
+    source_id: Mapped[UUID] = mapped_column(
+        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
+    )
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
+    collection_id: Mapped[UUID] = mapped_column(
+        ForeignKey("collections.collection_id"), comment="Where its documents are served."
+    )
+    uri: Mapped[str] = mapped_column(comment="Address without a password.")
+    access_groups: Mapped[list[str]] = mapped_column(
+        server_default=_NOTHING, comment="Who may read its documents; empty: everyone in the tenant."
+    )
+    retention_days: Mapped[int | None] = mapped_column(comment="Days from activation to expiry; null: kept for ever.")
+    include_globs: Mapped[list[str]] = mapped_column(
+        server_default=_NOTHING, comment="Globs over external ids; empty: all."
+    )
+    exclude_globs: Mapped[list[str]] = mapped_column(server_default=_NOTHING, comment="Globs that are left out.")
+    created_at: Mapped[Moment] = mapped_column(comment="When the source was first opened.")
+
+
+class GrantRow(LedgerBase):
+    __tablename__ = "grants"
+    __table_args__ = ({"comment": "What a caller may do in a tenant. No row: nothing."},)
+
+    principal: Mapped[str] = mapped_column(primary_key=True, comment="Airflow user name.")
+    tenant_id: Mapped[str] = mapped_column(
+        ForeignKey("tenants.tenant_id"), primary_key=True, comment="The tenant it is about."
+    )
+    access_groups: Mapped[list[str]] = mapped_column(server_default=_NOTHING, comment="Groups held there; *: all.")
+    may_write: Mapped[bool] = mapped_column(server_default=text("false"), comment="May ingest and delete.")
+    created_at: Mapped[Moment] = mapped_column(comment="When it was first granted.")

@@ -1,0 +1,130 @@
+"""What happened: runs, their stages and gates, quarantine, and removals still to be carried out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+
+_OPEN = text("resolved_at IS NULL")
+
+
+class RunRow(LedgerBase):
+    __tablename__ = "runs"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["collection_id", "generation"],
+            ["generations.collection_id", "generations.generation"],
+            name="fk_runs_generation",
+        ),
+        CheckConstraint("mode IN ('incremental', 'full')", name="mode"),
+        CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
+        CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
+        Index("ix_runs_source", "source_id", "started_at"),
+        {"comment": "One pass over one source."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True, comment="Given by whoever starts the run.")
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="What it reads.")
+    collection_id: Mapped[UUID] = mapped_column(comment="What it writes to.")
+    generation: Mapped[int] = mapped_column(comment="The generation that it writes.")
+    mode: Mapped[str] = mapped_column(comment="incremental, or full (nothing counts as unchanged).")
+    orchestrator: Mapped[str | None] = mapped_column(comment="Who runs it: airflow:<dag>/<run>, cli.")
+    state: Mapped[str] = mapped_column(server_default=text("'running'"), comment="running, succeeded, failed.")
+    started_at: Mapped[Moment] = mapped_column(comment="When it was first started.")
+    scanned_at: Mapped[datetime | None] = mapped_column(
+        comment="When its scan was complete and compared; null: not yet."
+    )
+    finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended; null while it runs.")
+    summary: Mapped[dict[str, Any] | None] = mapped_column(comment="Counts and seconds, as the run reported them.")
+
+
+class RunStageRow(LedgerBase):
+    __tablename__ = "run_stages"
+    __table_args__ = (
+        CheckConstraint("seconds >= 0", name="seconds"),
+        {"comment": "What one stage did with one batch; a retry replaces it."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
+    stage: Mapped[str] = mapped_column(primary_key=True, comment="scan, extract, …")
+    seconds: Mapped[float] = mapped_column(comment="Wall time.")
+    counts: Mapped[dict[str, Any]] = mapped_column(comment="Numbers by name.")
+    recorded_at: Mapped[Moment] = mapped_column(comment="When the stage reported.")
+
+
+class QuarantineRow(LedgerBase):
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        Index("uq_quarantine_open", "document_id", unique=True, postgresql_where=_OPEN),
+        Index("ix_quarantine_open_by_source", "source_id", postgresql_where=_OPEN),
+        {"comment": "Documents that could not be processed, with the reason. At most one open record a document."},
+    )
+
+    quarantine_id: Mapped[UUID] = mapped_column(
+        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
+    )
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.document_id"), comment="The document.")
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="Its source.")
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that refused it.")
+    stage: Mapped[str] = mapped_column(comment="Where it failed.")
+    code: Mapped[str] = mapped_column(comment="Stable name of the reason.")
+    reason: Mapped[str] = mapped_column(comment="What is wrong and what to do; never the document's text.")
+    fingerprint: Mapped[str] = mapped_column(comment="The state that failed; not tried again until it changes.")
+    created_at: Mapped[Moment] = mapped_column(comment="When it was quarantined.")
+    resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was gone; null: open.")
+
+
+class GateResultRow(LedgerBase):
+    __tablename__ = "gate_results"
+    __table_args__ = (
+        CheckConstraint("evaluated >= 0 AND unexpected >= 0", name="counts"),
+        {"comment": "Every expectation of every gate on every batch; a retry replaces them."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
+    stage: Mapped[str] = mapped_column(primary_key=True, comment="After which stage the gate stands.")
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0, as evaluated.")
+    suite: Mapped[str] = mapped_column(comment="Name of the suite.")
+    expectation: Mapped[str] = mapped_column(comment="Name of the expectation.")
+    column_name: Mapped[str | None] = mapped_column(comment="Column it looks at; null: the table.")
+    success: Mapped[bool] = mapped_column(comment="Whether it was met.")
+    blocking: Mapped[bool] = mapped_column(comment="Whether failing it keeps rows out.")
+    evaluated: Mapped[Big] = mapped_column(comment="Rows looked at.")
+    unexpected: Mapped[Big] = mapped_column(comment="Rows that failed it.")
+    observed: Mapped[Any | None] = mapped_column(
+        JSONB(none_as_null=True), comment="Observed value, a number or bounds."
+    )
+    recorded_at: Mapped[Moment] = mapped_column(comment="When the gate reported.")
+
+
+class OutboxRow(LedgerBase):
+    __tablename__ = "outbox"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["collection_id", "generation"],
+            ["generations.collection_id", "generations.generation"],
+            name="fk_outbox_generation",
+        ),
+        Index("ix_outbox_work", "collection_id", "outbox_id"),
+        {"comment": "Chunks to be taken out of vectors and graph; struck off when that is done."},
+    )
+
+    outbox_id: Mapped[int] = mapped_column(
+        BigInteger(), Identity(always=True), primary_key=True, comment="Order of work."
+    )
+    collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
+    generation: Mapped[int] = mapped_column(comment="The generation to take them out of.")
+    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.document_id"), comment="The document.")
+    chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to take out.")
+    document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is gone, too.")
+    created_at: Mapped[Moment] = mapped_column(comment="When it was queued.")

@@ -1,0 +1,50 @@
+"""Vectors that were computed once, by embedder and keyed hash of the text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import Engine
+
+from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.ledger import transaction
+from sluice.model import Vector
+
+CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
+# COPY knows no ON CONFLICT, so rows pass through a temporary table: a seventh of the time of an INSERT from arrays.
+_TABLE = "CREATE TEMPORARY TABLE arriving (text_hash bytea, vector bytea) ON COMMIT DROP"
+_COLUMNS = {"text_hash": "bytea", "vector": "bytea"}
+_STORE = """
+    INSERT INTO embeddings (embedder, text_hash, dim, vector)
+    SELECT %s, text_hash, %s, vector FROM arriving ON CONFLICT (embedder, text_hash) DO NOTHING
+"""
+_LITTLE = np.dtype("<f4")
+
+
+class PostgresVectorCache:
+    """`sluice.ports.VectorCache`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
+        if not hashes:
+            return {}
+        with transaction(self._engine) as connection, driver(connection).cursor(binary=True) as cursor:
+            rows = cursor.execute(CACHED, (embedder, list(set(hashes)))).fetchall()
+        return {text_hash: np.frombuffer(vector, _LITTLE).astype(np.float32, copy=False) for text_hash, vector in rows}
+
+    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+        if vectors.ndim != 2 or len(vectors) != len(hashes):
+            raise ValueError(f"{len(hashes)} hashes do not fit vectors of shape {vectors.shape}")
+        if not hashes:
+            return
+        rows = vectors.astype(_LITTLE, copy=False)
+        by_hash = {text_hash: rows[i] for i, text_hash in enumerate(hashes)}
+        # In the order of hashes: two batches with the same texts then never wait for each other in a circle.
+        ordered = ((text_hash, by_hash[text_hash].tobytes()) for text_hash in sorted(by_hash))
+        with transaction(self._engine) as connection, driver(connection).cursor() as cursor:
+            cursor.execute(_TABLE)
+            copy_rows(cursor, "arriving", _COLUMNS, ordered)
+            cursor.execute(_STORE, (embedder, vectors.shape[1]))

@@ -1,0 +1,47 @@
+"""Who may be found, as Qdrant filters. For speed only: the ledger decides what is shown."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from qdrant_client import models
+
+from sluice.filters import AnyOf, Condition, Scalar, parse_filters
+from sluice.model import Generation, VectorQuery
+
+
+def scope(generation: Generation, query: VectorQuery) -> models.Filter:
+    """Tenant, sources and metadata. Raises BadRequest on a filter that cannot be."""
+    must: list[models.Condition] = [
+        _equals("tenant", query.tenant),
+        models.FieldCondition(key="source_id", match=models.MatchAny(any=[str(each) for each in query.sources])),
+    ]
+    must.extend(_metadata(each) for each in parse_filters(query.filters, generation.filter_fields))
+    return models.Filter(must=must)
+
+
+def owned_by(tenant: str | None, source: UUID | None) -> models.Filter | None:
+    wanted = {"tenant": tenant, "source_id": str(source) if source else None}
+    must: list[models.Condition] = [_equals(field, value) for field, value in wanted.items() if value is not None]
+    return models.Filter(must=must) if must else None
+
+
+def _metadata(condition: Condition) -> models.Condition:
+    key = f"meta.{condition.field}"
+    if isinstance(condition, AnyOf):
+        if all(isinstance(value, str) for value in condition.values):
+            return models.FieldCondition(key=key, match=models.MatchAny(any=[str(v) for v in condition.values]))
+        return models.Filter(should=[_equals(key, value) for value in condition.values])
+    if condition.of_moments:
+        moments = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, datetime)}
+        return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))
+    numbers = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, float)}
+    return models.FieldCondition(key=key, range=models.Range(**numbers))
+
+
+def _equals(key: str, value: Scalar) -> models.FieldCondition:
+    if isinstance(value, (str, bool)):
+        return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    # A match compares integers alone; a range of one value compares numbers.
+    return models.FieldCondition(key=key, range=models.Range(gte=float(value), lte=float(value)))

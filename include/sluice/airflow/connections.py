@@ -1,0 +1,82 @@
+"""Settings under Airflow: stores come from Airflow connections, so that the UI and secrets backends work.
+
+`sluice_ledger` and `sluice_keys` (postgres; the extra becomes the URL's query: `sslmode` and so on), `sluice_qdrant`
+(http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra `scheme`),
+`sluice_redis` (redis, extra `scheme` and `db`; what else is there becomes the query). A connection that does not exist
+leaves the setting as `SLUICE_*` gives it. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an
+administrator can allow a folder without a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+
+def settings_from_airflow() -> Settings:
+    found: dict[str, Any] = {}
+    if ledger := _connection("sluice_ledger"):
+        found["database_url"] = _postgres_url(ledger)
+    if keys := _connection("sluice_keys"):
+        found["keys_database_url"] = _postgres_url(keys)
+    if qdrant := _connection("sluice_qdrant"):
+        found["qdrant_url"] = f"{qdrant.schema or 'http'}://{_place(qdrant)}"
+        if qdrant.password:
+            found["qdrant_api_key"] = qdrant.password
+        if port := qdrant.extra_dejson.get("grpc_port"):
+            found["qdrant_grpc_port"] = int(port)
+    if neo4j := _connection("sluice_neo4j"):
+        found["neo4j_uri"] = f"{neo4j.extra_dejson.get('scheme') or 'bolt'}://{_place(neo4j)}"
+        found["neo4j_user"] = neo4j.login or "neo4j"
+        found["neo4j_password"] = neo4j.password or ""
+    if redis := _connection("sluice_redis"):
+        options = dict(redis.extra_dejson)
+        scheme, db = options.pop("scheme", None) or "redis", options.pop("db", None)
+        found["redis_url"] = _url(scheme, redis, "" if db is None else str(db), options)
+    if roots := _variable("sluice_file_roots"):
+        found["file_roots"] = ":".join(filter(None, [Settings().file_roots, roots]))
+    return Settings(**found)
+
+
+def _variable(name: str) -> str | None:
+    from airflow.sdk import Variable
+
+    value = Variable.get(name, default=None)
+    return str(value) if value else None
+
+
+def _connection(conn_id: str) -> Connection | None:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        return None
+
+
+def _postgres_url(connection: Connection) -> str:
+    return _url("postgresql+psycopg", connection, connection.schema or "", connection.extra_dejson)
+
+
+def _url(scheme: str, connection: Connection, path: str, options: Mapping[str, Any]) -> str:
+    login = quote(connection.login or "", safe="")
+    if connection.password:
+        login += f":{quote(connection.password, safe='')}"
+    place = f"{login}@{_place(connection)}" if login else _place(connection)
+    query = f"?{urlencode(options, safe='/', quote_via=quote)}" if options else ""
+    return f"{scheme}://{place}" + (f"/{quote(path, safe='')}" if path else "") + query
+
+
+def _place(connection: Connection) -> str:
+    """host:port; the port is left out where there is none, and an IPv6 address stands in brackets."""
+    host = connection.host or ""
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{host}:{connection.port}" if connection.port else host

@@ -1,0 +1,193 @@
+"""Bodies of the tasks of `sluice_ingest`: open the tools, one call into `batches`, one line of lineage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+if TYPE_CHECKING:
+    from sluice.model import BatchRef, Run, SourceSpec
+    from sluice.ports import Tools
+    from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RUN_KEY = "sluice_run_id"
+Json = dict[str, Any]
+
+
+def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
+    """Scan the source; returns one BatchRef a batch. The run's id goes beside it in XCom, for `finish`."""
+    from sluice import batches
+    from sluice.airflow import lineage, permission
+
+    spec = _spec(params)
+    with _tools() as (tools, settings):
+        permission.check(tools.catalog, tools.ledger, spec, dag_run)
+        run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
+        refs = batches.plan(
+            tools,
+            spec,
+            params["mode"],
+            run_id=run_id,
+            orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
+            batch_size=params["batch_size"],
+            max_documents=params["max_documents"],
+        )
+        ti.xcom_push(key=RUN_KEY, value=str(run_id))
+        run = tools.ledger.run(run_id)
+        planned = sum(ref.documents for ref in refs)
+        lineage.emit(
+            [(lineage.source(run), None)],
+            [(lineage.table(settings, "documents"), "documents", planned)],
+        )
+    log.info("sluice: %d documents need work, in %d batches", planned, len(refs))
+    return [ref.to_json() for ref in refs]
+
+
+def extract(ref: Json) -> Json:
+    from sluice import batches
+
+    return _step(ref, batches.extract, "source", "1-extracted")
+
+
+def validate(ref: Json) -> Json:
+    from sluice import batches
+
+    return _step(ref, batches.validate, "1-extracted", "2-validated")
+
+
+def chunk(ref: Json) -> Json:
+    from sluice import batches
+
+    return _step(ref, batches.chunk, "2-validated", "3-chunked")
+
+
+def embed(ref: Json) -> Json:
+    from sluice import batches
+
+    return _step(ref, batches.embed, "3-chunked", "4-embedded")
+
+
+def load(ref: Json) -> Json:
+    from sluice import batches
+
+    return _step(ref, batches.load, "4-embedded", "stores")
+
+
+def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
+    """Close the run: deletions, agreement of the stores, summary in this log and in the ledger, the asset's event."""
+    from airflow.sdk import Asset
+
+    from sluice import batches, flow
+    from sluice.airflow import lineage
+    from sluice.errors import Terminal
+
+    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    if run_id is None:
+        raise Terminal("The scan did not finish, so nothing was changed. See the log of the task plan.")
+    with _tools() as (tools, settings):
+        summary = batches.finish(tools, UUID(run_id))
+        run = tools.ledger.run(UUID(run_id))
+        removed = _count(tools, run, flow.WHOLE_RUN, "finish", "removed")
+        changed: list[lineage.Written] = [
+            (lineage.table(settings, "documents"), "documents", summary["documents"]["deleted"]),
+            (lineage.table(settings, "chunks"), "chunks", removed),
+            (lineage.collection(settings, run), "points", removed),
+        ]
+        if run.source.generation.profile.entities != "off":
+            changed.append((lineage.graph(settings), "graph", None))
+        lineage.emit([(lineage.source(run), None)], changed)
+    log.info("sluice: run summary %s", json.dumps(summary))
+    # `collection` is validated by the ledger: it is safe in a URI.
+    asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
+    outlet_events[alias].add(asset, extra={"run_id": run_id, "documents": summary["documents"]})
+    return summary
+
+
+def failed(context: Mapping[str, Any]) -> None:
+    """`on_failure_callback` of every task: the ledger's run is marked failed. Clearing the task resumes it."""
+    ti = context["ti"]
+    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    if run_id is None:
+        return
+    error = context.get("exception")
+    with _tools() as (tools, _):
+        run = tools.ledger.run(UUID(run_id))
+        tools.ledger.finish_run(run, "failed", {"task": ti.task_id, "error": f"{type(error).__name__}: {error}"})
+
+
+# --- details ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _tools() -> Iterator[tuple[Tools, Settings]]:
+    from airflow.sdk import ObjectStoragePath
+
+    from sluice.airflow.connections import settings_from_airflow
+    from sluice.wiring import build
+
+    settings = settings_from_airflow()
+    tools = build(settings, root=ObjectStoragePath(settings.artefacts))
+    try:
+        yield tools, settings
+    finally:
+        tools.close()
+
+
+def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, after: str) -> Json:
+    from sluice.airflow import lineage
+    from sluice.model import BatchRef
+
+    batch = BatchRef.from_json(ref)
+    with _tools() as (tools, settings):
+        done = verb(tools, batch)
+        run = tools.ledger.run(UUID(batch.run_id))
+        read = (lineage.source(run), None) if before == "source" else (lineage.artefact(batch, before), "artefact")
+        if after == "stores":
+            chunks = _count(tools, run, batch.batch, "load", "written")
+            written: list[lineage.Written] = [
+                (lineage.table(settings, "versions"), "versions", done.documents),
+                (lineage.table(settings, "chunks"), "chunks", chunks),
+                (lineage.collection(settings, run), "points", chunks),
+            ]
+            if run.source.generation.profile.entities != "off":
+                written.append((lineage.graph(settings), "graph", None))
+        else:
+            written = [(lineage.artefact(batch, after), "artefact", done.documents)]
+        if after == "4-embedded":
+            computed = _count(tools, run, batch.batch, "embed", "computed")
+            written.append((lineage.table(settings, "embeddings"), "embeddings", computed))
+        gates = tools.ledger.gates(run, batch.batch) if after == "2-validated" else ()
+        lineage.emit([read], written, gates)
+    log.info("sluice: batch %d, %s: %d documents", batch.batch, after, done.documents)
+    return done.to_json()
+
+
+def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:
+    stats = [each for each in tools.ledger.stages(run) if (each.batch, each.stage) == (batch, stage)]
+    return sum(each.counts.get(name, 0) for each in stats)
+
+
+def _spec(params: Mapping[str, Any]) -> SourceSpec:
+    """None where the form was left empty: what is saved of the source is kept."""
+    from sluice.extract.roots import canonical
+    from sluice.model import SourceSpec
+
+    return SourceSpec(
+        uri=canonical(params["source"]),  # as it is saved: whose it is now must be found
+        collection=params["collection"],
+        tenant=params["tenant"],
+        access_groups=_tuple(params["access_groups"]),
+        retention_days=params["retention_days"],
+        include=_tuple(params["include"]),
+        exclude=_tuple(params["exclude"]),
+    )
+
+
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)

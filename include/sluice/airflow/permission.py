@@ -1,0 +1,78 @@
+"""Who may run an ingest: the tenant and groups that a run asks for, against the one who triggered it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluice.errors import Forbidden
+from sluice.model import ALL_GROUPS, Grant, SourceSpec
+from sluice.ports import Catalog, Ledger
+
+# Kinds of run that no person starts; Airflow names no user for them.
+_UNATTENDED = {"scheduled", "asset_triggered"}
+
+
+def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any) -> None:
+    """Raises Forbidden; nothing is changed then.
+
+    A user needs a grant to write to the tenant, with every group that may read the source now and every group that
+    the run gives it, or `*`. Opening a source that is for some groups to everyone in the tenant needs `*`. A run
+    that nobody triggered may only repeat a saved source, as it is saved.
+    """
+    user = getattr(dag_run, "triggering_user_name", None)
+    if user is None:
+        _check_unattended(ledger, spec, dag_run)
+        return
+    grant = next((each for each in catalog.grants(user) if each.tenant == spec.tenant and each.may_write), None)
+    if grant is None:
+        raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
+    if ALL_GROUPS not in grant.groups:
+        _check_groups(ledger, spec, grant)
+
+
+def _check_unattended(ledger: Ledger, spec: SourceSpec, dag_run: Any) -> None:
+    kind = getattr(dag_run, "run_type", None)
+    kind = getattr(kind, "value", kind)  # an enum whose str() is not its value
+    if kind not in _UNATTENDED:
+        raise Forbidden(
+            f"This run ({kind or 'of an unknown kind'}) does not say who triggered it, so its tenant cannot be "
+            "checked. Nothing was changed. Trigger it again, as a user of Airflow."
+        )
+    if (spec.access_groups, spec.retention_days, spec.include, spec.exclude) != (None, None, None, None):
+        raise Forbidden(
+            f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
+            "so that what is saved is kept, or trigger the run as a user."
+        )
+    if ledger.saved_source(spec.tenant, spec.collection, spec.uri) is None:
+        raise Forbidden(
+            f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
+            "may not add one. Nothing was changed. Ingest it once as a user who may write there."
+        )
+
+
+def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
+    saved = ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    now = frozenset((saved.access_groups if saved else None) or ())
+    if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}",
+        )
+    if not now <= grant.groups:  # which groups those are is not for them to know
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to {spec.uri}, which is for groups that they do not hold",
+        )
+    if now and spec.access_groups == ():
+        raise _forbidden(
+            grant.principal, spec.tenant, f"may not open {spec.uri}, which is for some groups, to the whole tenant"
+        )
+
+
+def _forbidden(user: str, tenant: str, what: str) -> Forbidden:
+    return Forbidden(
+        f"{user} {what}. Nothing was changed. An administrator can allow it: "
+        f"sluice grant {user} --tenant {tenant} --write --group '*'"
+    )

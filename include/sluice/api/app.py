@@ -1,0 +1,95 @@
+"""The query service as one FastAPI app, to be mounted under a prefix (the Airflow plugin uses /sluice)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from sluice import __version__
+from sluice.api import page, routes_catalog, routes_health, routes_search
+from sluice.api.auth import Authenticate, Guard, refuse_foreign_posts
+from sluice.api.backend import Backend, MakeSearch, wired_search
+from sluice.api.envelope import Envelope
+from sluice.api.limits import RequestLimits
+from sluice.api.problems import answer_error
+from sluice.api.schemas import Problem
+from sluice.ports import Tools
+
+_DESCRIPTION = (
+    "Hybrid search over governed documents, with citations. Authenticate with `Authorization: Bearer <token>` "
+    "(token from Airflow's POST /auth/token) or with the session cookie of the Airflow UI."
+)
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "_token"},
+}
+
+
+def create_app(
+    tools_factory: Callable[[], Tools],
+    authenticate: Authenticate,
+    make_search: MakeSearch = wired_search,
+) -> FastAPI:
+    """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown.
+
+    There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
+    /api/v1/openapi.json, guarded like all else.
+    """
+    app = FastAPI(
+        title="Sluice",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.backend = Backend(tools_factory, make_search)
+    app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts)])
+    for routes in (routes_search, routes_catalog, routes_health):
+        api.include_router(routes.router)
+    api.add_api_route("/openapi.json", _openapi, include_in_schema=False)
+    app.include_router(api)
+    app.include_router(page.router)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _on_error)
+    # The last one added is the outermost.
+    app.add_middleware(RequestLimits)
+    app.add_middleware(Guard, authenticate=authenticate)
+    app.add_middleware(Envelope)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await anyio.to_thread.run_sync(app.state.backend.close)
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    return answer_error(request, error)
+
+
+async def _openapi(request: Request) -> JSONResponse:
+    schema: dict[str, Any] = dict(request.app.openapi())
+    components = dict(schema["components"])
+    models = dict(components["schemas"])
+    models["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    models |= models["Problem"].pop("$defs", {})
+    components |= {"schemas": models, "securitySchemes": _SECURITY}
+    schema |= {
+        "components": components,
+        "servers": [{"url": request.scope.get("root_path", "") or "/"}],
+        "security": [{name: []} for name in _SECURITY],
+    }
+    return JSONResponse(schema)

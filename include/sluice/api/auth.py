@@ -1,0 +1,114 @@
+"""Who asks, for which tenant, and from where. Everything but the two probes is closed to strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sluice.api.backend import Backend, backend_of
+from sluice.api.problems import problem
+from sluice.errors import Forbidden
+from sluice.model import Grant, Principal
+
+Authenticate = Callable[[Request], Awaitable[str | None]]
+"""A request → the caller's name, or None for a stranger. Raises Unavailable where that cannot be decided."""
+
+PROBES = frozenset({"/api/v1/health/live", "/api/v1/health/ready"})
+DEFAULT_TENANT = "default"
+
+
+class Guard:
+    """ASGI middleware in front of the routes, so that a path which does not exist is closed as well."""
+
+    def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
+        self._app = app
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _route_path(scope) in PROBES:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        caller = await self._authenticate(request)
+        if not caller:
+            refusal = problem(
+                request,
+                401,
+                "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+            await refusal(scope, receive, send)
+            return
+        request.state.sluice_caller = caller
+        await self._app(scope, receive, send)
+
+
+def _route_path(scope: Scope) -> str:
+    """The path below the mount point; anything unusual stays as it is, and so stays closed."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+async def grants_of_caller(request: Request) -> list[Grant]:
+    """All that the caller was granted, by tenant name. Raises Forbidden where there is nothing."""
+    backend: Backend = backend_of(request)
+    caller: str = request.state.sluice_caller
+    grants = await backend.calls.run(lambda: backend.tools.catalog.grants(caller))
+    if not grants:
+        raise Forbidden(
+            f"{caller} is signed in but may not read any tenant. An operator can change that: "
+            f"sluice grant {caller} --tenant {DEFAULT_TENANT}"
+        )
+    return sorted(grants, key=lambda grant: grant.tenant)
+
+
+Grants = Annotated[Sequence[Grant], Depends(grants_of_caller)]
+
+
+def principal_of_request(
+    grants: Grants,
+    response: Response,
+    x_sluice_tenant: Annotated[
+        str | None,
+        Header(description="Which of your tenants to read. Without it: `default`, else your first by name."),
+    ] = None,
+) -> Principal:
+    """The caller in one tenant; the answer's X-Sluice-Tenant says which. Raises Forbidden."""
+    by_tenant = {grant.tenant: grant for grant in grants}
+    if x_sluice_tenant is not None and x_sluice_tenant not in by_tenant:
+        raise Forbidden(f"{grants[0].principal} was not granted the tenant named in X-Sluice-Tenant.")
+    grant = by_tenant[x_sluice_tenant] if x_sluice_tenant else by_tenant.get(DEFAULT_TENANT, grants[0])
+    response.headers["X-Sluice-Tenant"] = grant.tenant
+    return Principal(grant.principal, grant.tenant, grant.groups, grant.may_write)
+
+
+Caller = Annotated[Principal, Depends(principal_of_request)]
+
+
+def refuse_foreign_posts(request: Request) -> None:
+    """A browser sends the session cookie along with what any site makes it post. JSON alone may be posted (no plain
+    form can), and a call that rests on the cookie must come from our own pages. Raises HTTPException 403, 415."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise HTTPException(415, "Send the body with Content-Type: application/json.")
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    if scheme.lower() == "bearer" and token:
+        return
+    fetch_site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    foreign = (
+        fetch_site != "same-origin"
+        if fetch_site
+        # Programs that are no browser send neither header; browsers send an Origin with every post.
+        else origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    )
+    if foreign:
+        raise HTTPException(403, "A page of another site may not use your session. Use a bearer token instead.")

@@ -1,0 +1,55 @@
+// Calls to the API below this page, and what their failures mean in plain words.
+
+const TIMEOUT_MS = 30000;
+
+export class Failure extends Error {
+  constructor(title, detail, requestId) {
+    super(detail);
+    this.title = title;
+    this.requestId = requestId;
+  }
+}
+
+const TITLES = {
+  401: "You are signed out",
+  403: "You may not read this",
+  404: "Not found",
+  413: "The question is too large",
+  422: "This cannot be searched as it is",
+  429: "Too many questions at once",
+  503: "Search is not available right now",
+};
+
+async function problem(response) {
+  let body = {};
+  try { body = await response.json(); } catch { /* a proxy's own page; the status says enough */ }
+  const title = TITLES[response.status] ?? "Something went wrong";
+  let detail = body.detail ?? `The server answered ${response.status}.`;
+  if (response.status === 401) detail = "Sign in to Airflow again, then reload this page.";
+  return new Failure(title, detail, body.request_id ?? response.headers.get("X-Request-ID"));
+}
+
+async function call(path, options, tenant, signal) {
+  const headers = { Accept: "application/json", ...options.headers };
+  if (tenant) headers["X-Sluice-Tenant"] = tenant;
+  const limits = [AbortSignal.timeout(TIMEOUT_MS)];
+  if (signal) limits.push(signal);
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers, credentials: "same-origin", signal: AbortSignal.any(limits) });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Failure("The server cannot be reached", "Check the network and that Airflow's API server runs, then search again.");
+  }
+  if (!response.ok) throw await problem(response);
+  return response.json();
+}
+
+export function collections(tenant) {
+  return call("api/v1/collections", {}, tenant);
+}
+
+export function search(body, tenant, signal) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  return call("api/v1/search", options, tenant, signal);
+}

@@ -1,0 +1,71 @@
+"""What is refused before any work is done for it: large bodies, NUL characters, too many calls at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sluice.api.problems import problem
+
+Result = TypeVar("Result")
+
+MAX_BODY_BYTES = 64 * 1024
+_TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB; nothing was read from it."
+
+
+class RequestLimits:
+    """ASGI middleware. Counts what arrives too, since a length may be missing or a lie."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+            await problem(request, 413, _TOO_LARGE)(scope, receive, send)
+            return
+        if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
+            await problem(request, 422, "The address contains a NUL character; remove it.")(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413, _TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+
+class Lane:
+    """Threads for calls that block, apart from the ones that the rest of the server shares."""
+
+    def __init__(self, threads: int, max_waiting: int) -> None:
+        self._limiter = CapacityLimiter(threads)
+        self._places = threads + max_waiting
+        self._taken = 0  # counted here: a burst arrives before the limiter has seen any of it
+
+    async def run(self, call: Callable[[], Result], abandon: bool = False) -> Result:
+        """`abandon`: a cancelled caller does not wait for its thread.
+
+        Raises HTTPException 503 where too many wait already: a late answer would help nobody."""
+        if self._taken >= self._places:
+            raise HTTPException(503, "Too many calls are waiting; try again shortly.", {"Retry-After": "1"})
+        self._taken += 1
+        try:
+            return await anyio.to_thread.run_sync(call, limiter=self._limiter, abandon_on_cancel=abandon)
+        finally:
+            self._taken -= 1

@@ -1,0 +1,152 @@
+"""GET /collections and GET /documents: what there is, as far as the caller may know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+
+from sluice.api.auth import Caller, Grants
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.routes_search import no_collection
+from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
+from sluice.errors import NotFound, Terminal, Transient
+from sluice.model import ALL_GROUPS, DocumentInfo, Principal
+from sluice.ports import Keyring, Tools
+from sluice.seal import unseal_text
+
+router = APIRouter(responses=documented(401, 403, 429, 503))
+
+
+@router.get("/collections", response_model=CollectionList, tags=["collections"])
+async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
+    """The collections of one tenant."""
+    backend = backend_of(request)
+    found = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
+    return {
+        "collections": [
+            {
+                "name": info.name,
+                "generation": info.generation,
+                "documents": info.documents,
+                "chunks": info.chunks,
+                "quarantined": info.quarantined,
+            }
+            for info in found
+        ],
+        "tenant": caller.tenant,
+        "tenants": [grant.tenant for grant in grants],
+    }
+
+
+@router.get(
+    "/collections/{collection}",
+    response_model=CollectionDetail,
+    responses=documented(404, 422),
+    tags=["collections"],
+)
+async def show_collection(collection: str, request: Request, caller: Caller) -> dict[str, Any]:
+    """One collection with its chunk counts per store."""
+    backend = backend_of(request)
+    return await backend.calls.run(lambda: _collection(backend.tools, collection, caller))
+
+
+def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
+    try:
+        generation, _ = tools.catalog.live(name, caller)
+    except NotFound as error:
+        raise no_collection(name) from error
+    info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
+    if info is None:
+        raise no_collection(name)
+    stores: dict[str, Callable[[], int]] = {}
+    if ALL_GROUPS in caller.groups:
+        stores["qdrant"] = lambda: tools.vectors.count(generation, caller.tenant)
+        if (graph := tools.graph) and generation.profile.entities != "off":
+            stores["neo4j"] = lambda: graph.count(generation, caller.tenant)
+    counts: dict[str, int | None] = {}
+    for store, count in stores.items():
+        try:
+            counts[store] = count()
+        except Transient:
+            counts[store] = None
+    return {
+        "name": info.name,
+        "generation": info.generation,
+        "documents": info.documents,
+        "chunks": {"ledger": info.chunks, **counts},
+        "quarantined": info.quarantined,
+        "chunker": info.profile.chunker,
+        "embedder": info.profile.embedder,
+        "entities": info.profile.entities,
+        "filter_fields": list(generation.filter_fields),
+        "degraded": [store for store, value in counts.items() if value is None],
+    }
+
+
+@router.get("/documents", response_model=DocumentList, responses=documented(404, 422), tags=["documents"])
+async def list_documents(
+    request: Request,
+    caller: Caller,
+    collection: Annotated[str, Query(min_length=1, max_length=200)],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
+) -> dict[str, Any]:
+    """The documents of one collection, page by page."""
+    backend = backend_of(request)
+    return await backend.calls.run(lambda: _documents(backend.tools, caller, collection, limit, after))
+
+
+def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
+    try:
+        tools.catalog.live(collection, caller)
+        found = tools.catalog.documents(caller, collection, limit + 1, after)
+    except NotFound as error:
+        raise no_collection(collection) from error
+    page = found[:limit]
+    return {
+        "documents": _described(tools.keyring, page),
+        "next": page[-1].document_id if len(found) > limit else None,
+    }
+
+
+@router.get(
+    "/documents/{document_id}",
+    response_model=DocumentSummary,
+    responses=documented(404, 422),
+    tags=["documents"],
+)
+async def show_document(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+    """One document: where it comes from, its active version and, where it is there, why it is in quarantine."""
+    backend = backend_of(request)
+
+    def find() -> dict[str, Any]:
+        try:
+            info = backend.tools.catalog.document(caller, document_id)
+        except NotFound as error:
+            raise NotFound(f"There is no document {document_id} that you may read.") from error
+        return _described(backend.tools.keyring, [info])[0]
+
+    return await backend.calls.run(find)
+
+
+def _described(keyring: Keyring, infos: Sequence[DocumentInfo]) -> list[dict[str, Any]]:
+    titled = [info.document_id for info in infos if info.sealed_title is not None]
+    keys = keyring.get(titled) if titled else {}
+    return [
+        {name: getattr(info, name) for name in DocumentSummary.model_fields if name != "title"}
+        | {"title": _title(info, keys.get(info.document_id))}
+        for info in infos
+    ]
+
+
+def _title(info: DocumentInfo, key: bytes | None) -> str | None:
+    if info.sealed_title is None or key is None:
+        return None
+    try:
+        return unseal_text(key, "title", info.sealed_title).encode("utf-8", "replace").decode()
+    except Terminal:
+        return None

@@ -1,0 +1,46 @@
+"""POST /search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.schemas import SearchAnswer, SearchBody
+from sluice.errors import NotFound
+from sluice.model import SearchRequest
+from sluice.query import search_response
+
+router = APIRouter(tags=["search"])
+
+
+@router.post(
+    "/search",
+    response_model=SearchAnswer,
+    response_model_exclude_unset=True,
+    responses=documented(401, 403, 404, 413, 415, 422, 429, 503),
+)
+async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
+    """The best passages for a question, each with where it comes from."""
+    backend = backend_of(request)
+    wanted = SearchRequest(
+        query=body.query,
+        collection=body.collection,
+        top_k=body.top_k,
+        legs=tuple(dict.fromkeys(body.legs)),
+        filters=body.filters,
+        explain=body.explain,
+    )
+    try:
+        outcome = await backend.calls.run(lambda: backend.search(wanted, caller))
+    except NotFound as error:
+        raise no_collection(body.collection) from error
+    return search_response(outcome, request.state.sluice_request_id, body.explain)
+
+
+def no_collection(name: str) -> NotFound:
+    """The same words whether it does not exist or is another tenant's."""
+    return NotFound(f"There is no collection named {name} that you may read. GET /collections lists yours.")

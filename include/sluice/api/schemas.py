@@ -1,0 +1,181 @@
+"""The shapes that go over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, field_validator
+
+from sluice.model import Leg
+from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K
+
+
+def _no_graph_leg(value: Any) -> Any:
+    if value == "graph":
+        raise ValueError("the graph leg is not part of this release; use dense, sparse or both")
+    return value
+
+
+class SearchBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS, description="The question, in plain words.")
+    collection: str = Field(min_length=1, max_length=200)
+    top_k: StrictInt = Field(10, ge=1, le=MAX_TOP_K)
+    filters: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Declared metadata field → value (equals), list (any of), or {gt, gte, lt, lte} (range).",
+        examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
+    )
+    legs: list[Annotated[Leg, BeforeValidator(_no_graph_leg)]] = Field(
+        ["dense", "sparse"], min_length=1, max_length=10, description="dense: by meaning; sparse: by words (BM25)."
+    )
+    rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
+    explain: StrictBool = Field(False, description="Add each result's score per leg, generation and run.")
+
+    @field_validator("query", "collection")
+    @classmethod
+    def _no_nul(cls, value: str) -> str:
+        if "\x00" in value:
+            raise ValueError("contains a NUL character; remove it")
+        return value
+
+    @field_validator("rerank")
+    @classmethod
+    def _no_reranker(cls, value: bool) -> bool:
+        if value:
+            raise ValueError("no reranker is configured; leave it out or send false")
+        return value
+
+
+class Location(BaseModel):
+    start: int = Field(description="First character in the document's extracted text.")
+    end: int = Field(description="One past the last character.")
+    page: int | None = Field(description="From 1; null where the format has no pages.")
+    headings: list[str] = Field(description="From the outermost heading to the innermost.")
+
+
+class Explanation(BaseModel):
+    legs: dict[str, float] = Field(description="Score of this passage in each leg that found it.")
+    generation: int
+    run_id: UUID
+
+
+class SearchResult(BaseModel):
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    text: str = Field(description="Plain text; show it as text, never as HTML.")
+    score: float
+    uri: str
+    location: Location
+    metadata: dict[str, Any]
+    version: int
+    generation: int
+    run_id: UUID
+    explain: Explanation | None = None
+
+
+class SearchAnswer(BaseModel):
+    results: list[SearchResult]
+    legs: list[Leg] = Field(description="The legs that served this answer.")
+    degraded: list[str] = Field(description="What was cut short; `refill`: more may exist than was looked through.")
+    generation: int
+    took_ms: float
+    request_id: str
+    cached: Literal[False] = False
+
+
+class ChunkCounts(BaseModel):
+    ledger: int
+    qdrant: int | None = None
+    neo4j: int | None = None
+
+
+class CollectionSummary(BaseModel):
+    name: str
+    generation: int
+    documents: int
+    chunks: int
+    quarantined: int
+
+
+class CollectionList(BaseModel):
+    collections: list[CollectionSummary]
+    tenant: str
+    tenants: list[str] = Field(description="All that you were granted; choose with X-Sluice-Tenant.")
+
+
+class CollectionDetail(BaseModel):
+    name: str
+    generation: int
+    documents: int
+    chunks: ChunkCounts = Field(
+        description="Per store. qdrant and neo4j are null where the store is down, off, or where you hold "
+        "only some of the tenant's groups (they count for the whole tenant)."
+    )
+    quarantined: int
+    chunker: str
+    embedder: str
+    entities: str
+    filter_fields: list[str]
+    degraded: list[str] = Field(description="Stores that did not answer.")
+
+
+class DocumentSummary(BaseModel):
+    document_id: UUID
+    external_id: str
+    title: str | None = Field(description="Null where it never became active, or was erased.")
+    uri: str
+    collection: str
+    version: int | None
+    generation: int | None
+    run_id: UUID | None
+    mime: str | None
+    size_bytes: int | None
+    chunks: int
+    first_seen_at: datetime
+    activated_at: datetime | None
+    expires_at: datetime | None
+    quarantine: str | None = Field(description="Why it is in quarantine and what to do, where it is.")
+
+
+class DocumentList(BaseModel):
+    documents: list[DocumentSummary]
+    next: UUID | None = Field(description="Give it as `after` for the next page; null on the last one.")
+
+
+class Probe(BaseModel):
+    status: Literal["alive", "ready", "not ready"]
+
+
+class Dependency(BaseModel):
+    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez where they are on.")
+    state: Literal["ok", "down"]
+    version: str | None
+    latency_ms: float | None
+
+
+class Health(BaseModel):
+    status: Literal["ok", "degraded", "down"] = Field(description="down: searches cannot be answered.")
+    dependencies: list[Dependency]
+
+
+class FieldError(BaseModel):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[FieldError] | None = None

@@ -1,0 +1,97 @@
+"""The flow's verbs for tasks that run apart: each reads one numbered artefact of a batch and writes the next.
+
+A task that is retried finds its input where it was and overwrites its own output; nothing depends on memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sluice import artefacts, flow
+from sluice.model import BatchRef, Mode, Run, SourceSpec
+from sluice.ports import Tools
+
+_STAGES = ("0-scanned", "1-extracted", "2-validated", "3-chunked", "4-embedded")
+
+
+def plan(
+    tools: Tools,
+    spec: SourceSpec,
+    mode: Mode,
+    *,
+    run_id: UUID,
+    orchestrator: str,
+    batch_size: int | None = None,
+    max_documents: int | None = None,
+) -> list[BatchRef]:
+    """Scan, and write what needs work as batches. Returns one reference a batch; none where nothing changed."""
+    scanned = flow.scan(tools, spec, mode, run_id=run_id, orchestrator=orchestrator, max_documents=max_documents)
+    tools.blobs.write(_vanished(run_id), json.dumps([str(each) for each in scanned.vanished]).encode())
+    refs = []
+    for number, items in enumerate(flow.batches(scanned.items, batch_size or tools.batch_size)):
+        folder = f"runs/{run_id}/{number:05d}"
+        tools.blobs.write(f"{folder}/{_STAGES[0]}.parquet", artefacts.dump_items(items))
+        refs.append(BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items)))
+    return refs
+
+
+def extract(tools: Tools, ref: BatchRef) -> BatchRef:
+    run, items = _run(tools, ref), artefacts.load_items(tools.blobs.read(_path(ref, 0)))
+    documents = flow.extract(tools, run, ref.batch, items)
+    return _write(tools, ref, 1, documents, artefacts.dump_documents)
+
+
+def validate(tools: Tools, ref: BatchRef) -> BatchRef:
+    documents = flow.validate(tools, _run(tools, ref), ref.batch, _read(tools, ref, 1, artefacts.load_documents))
+    return _write(tools, ref, 2, documents, artefacts.dump_documents)
+
+
+def chunk(tools: Tools, ref: BatchRef) -> BatchRef:
+    chunked = flow.chunk(tools, _run(tools, ref), ref.batch, _read(tools, ref, 2, artefacts.load_documents))
+    return _write(tools, ref, 3, chunked, artefacts.dump_chunked)
+
+
+def embed(tools: Tools, ref: BatchRef) -> BatchRef:
+    embedded = flow.embed(tools, _run(tools, ref), ref.batch, _read(tools, ref, 3, artefacts.load_chunked))
+    return _write(tools, ref, 4, embedded, artefacts.dump_embedded)
+
+
+def load(tools: Tools, ref: BatchRef) -> BatchRef:
+    embedded = _read(tools, ref, 4, artefacts.load_embedded)
+    flow.load(tools, _run(tools, ref), ref.batch, embedded)
+    return BatchRef(ref.run_id, ref.batch, ref.uri, len(embedded))
+
+
+def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
+    """Close the run. Its artefacts stay: they are sealed, and a cleared task may still want them."""
+    vanished = [UUID(each) for each in json.loads(tools.blobs.read(_vanished(run_id)))]
+    return flow.finish(tools, tools.ledger.run(run_id), vanished)
+
+
+# --- details ------------------------------------------------------------------------------------------------
+
+
+def _run(tools: Tools, ref: BatchRef) -> Run:
+    return tools.ledger.run(UUID(ref.run_id))
+
+
+def _path(ref: BatchRef, stage: int) -> str:
+    return f"runs/{ref.run_id}/{ref.batch:05d}/{_STAGES[stage]}.parquet"
+
+
+def _vanished(run_id: UUID) -> str:
+    return f"runs/{run_id}/vanished.json"
+
+
+def _read(tools: Tools, ref: BatchRef, stage: int, load_rows: Callable[..., list[Any]]) -> list[Any]:
+    content = tools.blobs.read(_path(ref, stage))
+    return load_rows(content, tools.keyring.get(artefacts.document_ids(content)))
+
+
+def _write(tools: Tools, ref: BatchRef, stage: int, rows: Sequence[Any], dump_rows: Callable[..., bytes]) -> BatchRef:
+    ids = [getattr(row, "document", row).document_id for row in rows]
+    tools.blobs.write(_path(ref, stage), dump_rows(rows, tools.keyring.get(ids)))
+    return BatchRef(ref.run_id, ref.batch, ref.uri, len(rows))

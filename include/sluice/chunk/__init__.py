@@ -1,0 +1,71 @@
+"""Documents into chunks: along headings, paragraphs and sentences, with exact offsets and lasting ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sluice.chunk.cutter import Cutter, parse_profile
+from sluice.model import ChunkedDocument, Document, Mention
+from sluice.ports import EntityExtractor, EntityIds
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["chunk", "with_mentions"]
+
+_BATCH_CHARS = 1_000_000
+
+
+def chunk(
+    documents: Sequence[Document], *, profile: str, index_key: bytes, tokenizer: Tokenizer | None = None
+) -> list[ChunkedDocument]:
+    """One result a document, in order; `text == document.text[start:end]` for each chunk.
+
+    `profile` is `tokens:<max>:<overlap>` (wordpieces of `tokenizer`; max bounds the embedded
+    text with its context and special tokens) or `chars:<max>:<overlap>` (max bounds the text alone). A document that
+    fits is one chunk, a blank one is none. Raises BadRequest on an unknown profile.
+    """
+    cutter = Cutter(parse_profile(profile), index_key, tokenizer)
+    return [result for batch in _batches(documents) for result in cutter.cut(batch)]
+
+
+def with_mentions(
+    chunked: Sequence[ChunkedDocument], extractor: EntityExtractor, entity_id: EntityIds
+) -> list[ChunkedDocument]:
+    """The same documents, each chunk with the entities in its text; all chunks in one call of the extractor.
+
+    Spellings that get the same id from `entity_id` are one mention, under the name seen most often.
+    """
+    found = iter(extractor.extract([chunk.text for document in chunked for chunk in document.chunks]))
+    return [
+        ChunkedDocument(
+            document.document,
+            tuple(replace(chunk, mentions=_mentions(next(found), entity_id)) for chunk in document.chunks),
+        )
+        for document in chunked
+    ]
+
+
+def _mentions(entities: Sequence[tuple[str, str, int]], entity_id: EntityIds) -> tuple[Mention, ...]:
+    merged: dict[object, Mention] = {}
+    for kind, name, count in sorted(entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
+        key = entity_id(kind, name)
+        known = merged.get(key)
+        merged[key] = replace(known, count=known.count + count) if known else Mention(key, kind, name, count)
+    return tuple(merged.values())
+
+
+def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Bounded by characters: encodings take a hundred times the memory of their text."""
+    batch: list[Document] = []
+    chars = 0
+    for document in documents:
+        if batch and chars + len(document.text) > _BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+        batch.append(document)
+        chars += len(document.text)
+    if batch:
+        yield batch

@@ -1,0 +1,104 @@
+"""How long a stretch of text is: in characters, or in the embedding model's wordpieces."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.errors import BadRequest
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+_SLICE_CHARS = 50_000
+# Wordpiece takes a word of more than 100 characters for one unknown token, but not its parts once it is cut.
+_LONGEST_WORD_CHARS = 100
+# Few texts have more characters a token; padding and unknown words must not make chunks without end.
+CHARS_PER_TOKEN_LIMIT = 16
+
+
+class Measure(Protocol):
+    def size(self, start: int, end: int) -> int: ...
+
+    def reach(self, start: int, size: int) -> int:
+        """The farthest position (> start) such that text[start:position] is at most `size` long."""
+
+
+class Characters:
+    def size(self, start: int, end: int) -> int:
+        return end - start
+
+    def reach(self, start: int, size: int) -> int:
+        return start + max(1, size)
+
+
+class Wordpieces:
+    """Never below the number of tokens of the stretch taken alone, as long as no short word is cut."""
+
+    def __init__(self, text: str, encodings: Sequence[tuple[int, Encoding]], longest_word: int) -> None:
+        weight: NDArray[np.int64] = np.zeros(len(text) + 1, np.int64)
+        for offset, encoding in encodings:
+            if len(encoding):
+                starts = np.asarray(encoding.offsets, np.int64)[:, 0] + (offset + 1)
+                weight += np.bincount(starts, minlength=len(weight))
+        for start, end in _long_words(text, min(longest_word, _LONGEST_WORD_CHARS)):
+            weight[start + 1 : end + 1] = [len(unicodedata.normalize("NFD", char)) for char in text[start:end]]
+        self._before = np.cumsum(weight, dtype=np.int64)
+
+    def size(self, start: int, end: int) -> int:
+        return int(self._before[end] - self._before[start])
+
+    def reach(self, start: int, size: int) -> int:
+        position = int(np.searchsorted(self._before, self._before[start] + size, side="right")) - 1
+        return max(start + 1, min(position, start + size * CHARS_PER_TOKEN_LIMIT))
+
+
+def _long_words(text: str, longest_chars: int) -> Iterator[tuple[int, int]]:
+    """Words that may have to be cut. One character is at most three letters once it is decomposed (Hangul)."""
+    for word in re.finditer(rf"\S{{{max(1, longest_chars // 3)},}}", text):
+        if word.end() - word.start() >= longest_chars or not word[0].isascii():
+            yield word.span()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Encodings of slices of one text: (offset, encoding) each."""
+
+    slices: list[tuple[int, Encoding]]
+
+    @property
+    def count(self) -> int:
+        return sum(len(encoding) for _, encoding in self.slices)
+
+
+def tokenize(texts: Sequence[str], tokenizer: Tokenizer) -> list[Tokens]:
+    """All texts in one batch, long ones in slices cut at whitespace. Raises BadRequest on a truncating tokenizer."""
+    if tokenizer.truncation is not None or tokenizer.padding is not None:
+        raise BadRequest("The tokenizer truncates or pads, so it cannot measure texts; switch both off.")
+    slices = [(number, start, end) for number, text in enumerate(texts) for start, end in _slices(text)]
+    parts = [encodable(texts[number][start:end]) for number, start, end in slices]
+    encodings = tokenizer.encode_batch(parts, add_special_tokens=False)
+    tokens = [Tokens([]) for _ in texts]
+    for (number, start, _), encoding in zip(slices, encodings, strict=True):
+        tokens[number].slices.append((start, encoding))
+    return tokens
+
+
+def encodable(text: str) -> str:
+    """Half of a surrogate pair (from a broken file) has no UTF-8 form; a question mark stands in, lengths stay."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _slices(text: str) -> list[tuple[int, int]]:
+    cuts = [0]
+    while len(text) - cuts[-1] > _SLICE_CHARS:
+        limit = cuts[-1] + _SLICE_CHARS
+        blank = max(text.rfind(" ", cuts[-1] + 1, limit), text.rfind("\n", cuts[-1] + 1, limit))
+        cuts.append(blank if blank > 0 else limit)
+    return list(zip(cuts, [*cuts[1:], len(text)], strict=True))

@@ -1,0 +1,148 @@
+"""file:///folder (recursive) or file:///one/file.
+
+What is listed: files, links and special files, in the order of their names. Hidden files and folders (a leading dot)
+are left out unless an include glob names one. A link to a file is an entry of its own. A link to a folder inside the
+source is followed, once per target and never into its own parents (those files are listed under their real path
+anyway). Links that lead out of the source, broken links and special files are listed, and refused when read: nothing
+is dropped without a trace. A folder that cannot be listed ends the scan.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from sluice.errors import Terminal, Unavailable
+from sluice.extract.globs import Globs
+from sluice.extract.names import original, printable
+from sluice.extract.reasons import unreadable
+from sluice.extract.roots import check_root, inside, open_inside
+from sluice.model import Entry, Item, Raw, SourceSpec
+
+_READ_ATTEMPTS = 3
+_INCOMPLETE = "The scan is not complete, and nothing was deleted."
+
+_Found = os.DirEntry[bytes]
+_Key = tuple[int, int]  # device, inode
+
+
+class FileReader:
+    """SourceReader of a folder or one file. Raises BadRequest when made, if the URI is not allowed."""
+
+    def __init__(self, spec: SourceSpec, *, roots: Sequence[Path], max_bytes: int) -> None:
+        path = os.fsencode(check_root(spec.uri, roots))
+        self._name = None if os.path.isdir(path) else os.path.basename(path)
+        self._root = path if self._name is None else os.path.dirname(path)
+        self._prefix = self._root.rstrip(b"/") + b"/"
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = max_bytes
+
+    def scan(self) -> Iterator[Entry]:
+        """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
+        if self._name is not None:
+            yield self._entry(self._name, _status(self._prefix + self._name, follow=True))
+            return
+        followed: set[_Key] = set()
+        open_folders = [(_key(_status(self._root, follow=True)), self._list(self._root))]
+        while open_folders:
+            found = next(open_folders[-1][1], None)
+            if found is None:
+                open_folders.pop()
+            elif not self._globs.hidden and found.name.startswith(b"."):
+                continue
+            elif self._is_folder(found):
+                key = self._follow(found, [key for key, _ in open_folders], followed)
+                if key is not None:
+                    open_folders.append((key, self._list(found.path)))
+            else:
+                relative = found.path[len(self._prefix) :]
+                if self._globs.admit(printable(relative)):
+                    yield self._entry(relative, _status(found.path, follow=self._leads_inside(found)))
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable or Unavailable; see `roots.open_inside`."""
+        relative = original(item.entry.external_id)
+        if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
+            raise unreadable("outside_root")
+        for _ in range(_READ_ATTEMPTS):
+            descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes)
+            with open(descriptor, "rb", buffering=0) as file:
+                content = _read(file.fileno(), before.st_size)
+                after = os.fstat(descriptor)
+            if (before.st_mtime_ns, len(content)) == (after.st_mtime_ns, after.st_size):
+                return Raw(item, content)
+        raise unreadable("changing")
+
+    def _list(self, folder: bytes) -> Iterator[_Found]:
+        shown = printable(folder[len(self._prefix) :]) or "itself"
+        try:
+            with os.scandir(folder) as found:
+                return iter(sorted(found, key=lambda entry: entry.name))
+        except PermissionError as error:
+            raise Terminal(
+                f"The source's folder ({shown}) may not be listed. {_INCOMPLETE} Give read permission, or exclude it."
+            ) from error
+        except OSError as error:
+            raise Unavailable("the source", f"its folder ({shown}): {error.strerror}. {_INCOMPLETE}") from error
+
+    def _is_folder(self, found: _Found) -> bool:
+        """A link that leads out of the source is not: it is listed as what it is."""
+        if found.is_symlink():  # DirEntry.is_dir() raises on a link to itself
+            return os.path.isdir(found.path) and self._leads_inside(found)
+        return found.is_dir()
+
+    def _leads_inside(self, found: _Found) -> bool:
+        return not found.is_symlink() or inside(os.path.realpath(found.path), self._root)
+
+    def _follow(self, found: _Found, parents: list[_Key], followed: set[_Key]) -> _Key | None:
+        """The folder's key, or None where there is no need to go in."""
+        if self._globs.prune(printable(found.path[len(self._prefix) :])):
+            return None
+        key = _key(_status(found.path, follow=True))
+        if found.is_symlink():
+            if key in parents or key in followed:
+                return None
+            followed.add(key)
+        return key
+
+    def _entry(self, relative: bytes, status: os.stat_result) -> Entry:
+        # ctime tells of an edit whose mtime was set back (rsync, cp -p, unpacking) and of changed permissions. A copy
+        # or a checkout changes it without need, which costs one read: equal content is recognised by its hash. The
+        # inode would add nothing to it, and is not stable on network file systems.
+        return Entry(
+            external_id=printable(relative),
+            uri="file://" + quote(self._prefix + relative),
+            fingerprint=f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}",
+            size_bytes=status.st_size,
+        )
+
+
+def _status(path: bytes, *, follow: bool) -> os.stat_result:
+    try:
+        return os.stat(path) if follow else os.lstat(path)
+    except OSError as error:
+        if follow and os.path.islink(path):  # broken, or a circle: listed as the link that it is
+            return os.lstat(path)
+        raise Unavailable("the source", f"it changed or failed while it was listed. {_INCOMPLETE}") from error
+
+
+def _key(status: os.stat_result) -> _Key:
+    return status.st_dev, status.st_ino
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Up to `size` + 1 bytes: one more than expected tells of a file that grew."""
+    parts = []
+    left = size + 1
+    while left > 0:
+        try:
+            part = os.read(descriptor, left)
+        except OSError as error:
+            raise Unavailable("the source's storage", error.strerror or "reading failed") from error
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,132 @@
+"""jsonl:///file: one document a line (see `record.py`).
+
+A scan streams the file and keeps only the ids. A line without a usable `_id` is listed as `#line-<number>`, a repeated
+`_id` as `<id>#line-<number>`; both are refused when read. Blank lines are nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import weakref
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote
+
+from sluice.errors import BadRequest, Terminal, Transient, Unreadable
+from sluice.extract.globs import Globs
+from sluice.extract.reasons import unreadable
+from sluice.extract.record import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.extract.roots import check_root, open_inside
+from sluice.model import Entry, Item, Raw, SourceSpec
+
+# The id of a line that starts with it, without parsing the rest, which is judged on reading: half the cost of a scan.
+_LEADING_ID = re.compile(rb'\s*\{\s*"_id"\s*:\s*"([^"\\\x00-\x1f\x7f-\xff]{1,%d})"\s*[,}]' % MAX_ID_CHARS)
+_NOT_LINES = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "gzip", b"PK": "zip"}
+_BOM = b"\xef\xbb\xbf"
+
+
+class JsonlReader:
+    """SourceReader of one file. Raises BadRequest when made, if the URI is not allowed or is not such a file."""
+
+    def __init__(self, spec: SourceSpec, *, roots: Sequence[Path], max_bytes: int) -> None:
+        self._path = os.fsencode(check_root(spec.uri, roots))
+        self._uri = "jsonl://" + quote(self._path)
+        self._globs = Globs(spec.include or (), spec.exclude or ()) if spec.include or spec.exclude else None
+        self._max_bytes = max_bytes
+        self._descriptor: int | None = None
+        with self._open() as file:
+            kind = _NOT_LINES.get(file.read(2))
+        if kind:
+            raise BadRequest(
+                f"{spec.uri} is {kind}, not lines of JSON in UTF-8. Unpack or convert it; nothing was read."
+            )
+
+    def scan(self) -> Iterator[Entry]:
+        """Raises Transient where the file changes meanwhile: what was listed so far is not a complete scan."""
+        seen: set[str] = set()
+        offset = 0
+        with self._open() as file:
+            before = os.fstat(file.fileno())
+            for number, (line, size) in enumerate(_lines(file, self._max_bytes), start=1):
+                start, offset = offset, offset + size
+                if number == 1 and line.startswith(_BOM):
+                    start, line = start + len(_BOM), line[len(_BOM) :]
+                body = line.strip()
+                if not body:
+                    continue
+                name = _id(body) if size <= self._max_bytes else None
+                if name is None or name in seen:
+                    name = f"{name or ''}#line-{number}"
+                seen.add(name)
+                if self._globs is None or self._globs.admit(name):
+                    length = len(line) if size <= self._max_bytes else size
+                    yield Entry(name, f"{self._uri}#{quote(name)}", _fingerprint(body), length, start)
+            after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise Transient(
+                f"{self._uri} changed while it was listed. Nothing was changed; the next try lists it anew. Where "
+                "this comes again and again, write the file beside it and rename it when it is complete."
+            )
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable (too_large, bad_line, duplicate_id); Terminal where the file changed since the scan: the
+        items name places in a file that is no more, so that only a new scan can succeed."""
+        entry = item.entry
+        if entry.size_bytes > self._max_bytes:
+            raise unreadable("too_large")
+        body = os.pread(self._kept_open(), entry.size_bytes, entry.offset).strip()
+        if _fingerprint(body) != entry.fingerprint:
+            raise Terminal(
+                f"{self._uri} changed since the scan; trigger the run anew, when the file is complete. Nothing was "
+                "lost: what is served is as before, and what is loaded already is not paid for again."
+            )
+        try:
+            record = parse_record(body)
+        except ValueError as error:
+            raise unreadable("bad_line") from error
+        if record.id != entry.external_id:
+            raise unreadable("duplicate_id")
+        return Raw(item, body, RECORD_MIME, record.title, record.metadata)
+
+    def _open(self) -> BinaryIO:
+        try:
+            descriptor, _ = open_inside(self._path, os.path.dirname(self._path))
+        except Unreadable as error:
+            raise BadRequest(f"{self._uri} is not a file that can be read ({error.code}). {error.reason}") from error
+        return open(descriptor, "rb", buffering=1 << 20)
+
+    def _kept_open(self) -> int:
+        if self._descriptor is None:
+            with self._open() as file:
+                self._descriptor = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._descriptor)
+        return self._descriptor
+
+
+def _lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """(line, its size in the file); of a line above `max_bytes` only the beginning is kept."""
+    while line := file.readline(max_bytes + 1):
+        size = len(line)
+        while size > max_bytes and not line.endswith(b"\n"):
+            more = file.readline(1 << 20)
+            size += len(more)
+            if not more or more.endswith(b"\n"):
+                break
+        yield line, size
+
+
+def _id(body: bytes) -> str | None:
+    match = _LEADING_ID.match(body)
+    if match and body.endswith(b"}"):
+        return match[1].decode("ascii")
+    try:
+        return parse_record(body).id
+    except ValueError:
+        return None
+
+
+def _fingerprint(body: bytes) -> str:
+    return blake2b(body, digest_size=16).hexdigest()

@@ -1,0 +1,35 @@
+"""File names as printable text, and back, without loss.
+
+A name is bytes. What is printable UTF-8 stays as it is; any other byte becomes `%XX`, and a `%` that two hex digits
+follow becomes `%25`, so that every name has exactly one printed form.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_PLAIN = re.compile(rb"[ !-$&-~]*\Z")  # printable ASCII without %
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_LITERAL = re.compile(r"%(?=[0-9A-Fa-f]{2})")
+
+
+def printable(name: bytes) -> str:
+    """`b"caf\\xe9\\n"` → `"caf%E9%0A"`."""
+    if _PLAIN.match(name):
+        return name.decode("ascii")
+    text = _LITERAL.sub("%25", name.decode("utf-8", "surrogateescape"))
+    return "".join(char if _shows(char) else _escaped(char) for char in text)
+
+
+def original(text: str) -> bytes:
+    """The name that `printable` printed."""
+    return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8"))
+
+
+def _shows(char: str) -> bool:
+    return char.isprintable() or unicodedata.category(char) == "Zs"
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))

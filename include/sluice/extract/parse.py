@@ -1,0 +1,79 @@
+"""One document through kreuzberg, as Markdown. Runs in the worker only: this is the one importer of kreuzberg.
+
+No OCR, no network, no cache, one thread. Equal bytes give equal text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import kreuzberg
+from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, PostProcessorConfig
+
+from sluice.extract import slides, sniff
+from sluice.extract.containers import ODP, kind_of_ole, kind_of_zip
+from sluice.extract.facts import facts
+from sluice.extract.pages import page_starts
+from sluice.extract.reasons import unreadable
+
+_PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+# By default the first and last lines of short pages are taken for running headers and dropped, sentences among them.
+_WHOLE_PAGES = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
+_HEAD = re.compile(rb"<head\b.*?</head\s*>|<title\b.*?</title\s*>|<(?:meta|base|link)\b[^>]*>", re.I | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    text: str
+    mime: str
+    title: str | None
+    metadata: dict[str, Any]
+    page_starts: tuple[int, ...] = ()
+
+
+def parse(content: bytes, mime: str, max_unpacked_bytes: int) -> Parsed:
+    """Raises Unreadable: corrupt, encrypted, zip_bomb, archive, unsupported, empty."""
+    if mime == sniff.ZIP:
+        mime = kind_of_zip(content, max_unpacked_bytes)
+    elif mime == sniff.OLE:
+        mime = kind_of_ole(content)
+    if mime == ODP:
+        return Parsed(slides.odp_text(content), mime, None, {})
+    try:
+        result = _result(content, mime)
+    except kreuzberg.MissingDependencyError as error:
+        raise unreadable("unsupported") from error
+    except (kreuzberg.KreuzbergError, ValueError, OSError) as error:
+        if "password" in str(error).lower() or "encrypted" in str(error).lower():
+            raise unreadable("encrypted") from error
+        if mime == _PPTX:  # it gives up on slides whose pictures are linked instead of embedded
+            return Parsed(slides.pptx_text(content), mime, None, {})
+        raise unreadable("corrupt") from error
+    found = dict(result.metadata)
+    if mime == sniff.HTML:  # what is in <head> is metadata, and would come out as text once more
+        result = _result(_HEAD.sub(b"", content), mime)
+    starts: tuple[int, ...] = ()
+    if mime == sniff.PDF:
+        starts = page_starts((result.document or {}).get("nodes") or [], found.get("page_count") or 0, result.content)
+    title, metadata = facts(found, mime)
+    return Parsed(result.content, mime, title, metadata, starts)
+
+
+def _result(content: bytes, mime: str) -> Any:
+    return kreuzberg.extract_bytes_sync(
+        content,
+        mime,
+        ExtractionConfig(  # type: ignore[call-arg]  # its stub is behind its code
+            use_cache=False,
+            disable_ocr=True,
+            enable_quality_processing=False,
+            # Every tag of unknown XML would become a heading.
+            output_format="plain" if mime == sniff.XML else "markdown",
+            include_document_structure=mime == sniff.PDF,
+            content_filter=_WHOLE_PAGES if mime == sniff.PDF else None,
+            concurrency=ConcurrencyConfig(max_threads=1),
+            postprocessor=PostProcessorConfig(enabled=False),
+        ),
+    )

@@ -1,0 +1,63 @@
+"""Why one document cannot be read: a stable code, and a sentence that says what to do.
+
+Reasons are stored readable, so none of them ever holds a word of the document.
+"""
+
+from __future__ import annotations
+
+from sluice.errors import Unreadable
+
+SUPPORTED = (
+    "Markdown, plain text and source code, JSON, YAML, CSV, HTML, XML, reStructuredText, Org, LaTeX, "
+    "notebooks (ipynb), PDF, DOCX, PPTX, XLSX, DOC, PPT, XLS, ODT, ODS, ODP, RTF, EPUB, EML, MSG"
+)
+
+REASONS: dict[str, str] = {
+    # found on reading
+    "vanished": "The file was listed but is gone. If it was moved, the next run finds it at its new place.",
+    "permission": "The file may not be read. Give the user that runs Sluice read permission.",
+    "outside_root": (
+        "The link leads out of the source's folder, so it was not followed. Put the file itself in the "
+        "folder, or make the folder that it lies in a source."
+    ),
+    "broken_link": "The link leads nowhere, or in a circle. Repair it or remove it.",
+    "not_a_file": "This is a pipe, socket or device, not a document; it was not opened. Exclude it.",
+    "too_large": "The document is larger than SLUICE_MAX_DOCUMENT_BYTES allows. Split it, or raise the limit.",
+    "changing": "The file kept changing while it was read. The next run reads it again.",
+    "bad_line": (
+        "The line is not a JSON object with a string `_id` (1 to 1,000 printable characters) and a "
+        "string `text`, or its metadata is beyond bounds (64-bit numbers, 32 levels, 64 KiB). Correct the line."
+    ),
+    "duplicate_id": "An earlier line has the same `_id`; that one is used. Give this line an `_id` of its own.",
+    # found on extracting
+    "empty": "There is no text in it. Fill it or remove it.",
+    "no_text": (
+        "No text was found in it; it may hold scanned pages or pictures only. Text recognition (OCR) is "
+        "not part of extraction: run it elsewhere and put the result here."
+    ),
+    "encrypted": "It is protected by a password. Remove the password and put it back.",
+    "corrupt": "It is damaged or cut off: its parser could not read it. Replace it with a whole copy.",
+    "binary": f"It is neither text nor a known document format. Supported: {SUPPORTED}.",
+    "unsupported": f"This format cannot be read. Convert it; supported: {SUPPORTED}.",
+    "image": f"It is a picture; text recognition (OCR) is not part of extraction. Supported: {SUPPORTED}.",
+    "archive": "It is an archive, and archives are not opened. Unpack it and put the files here.",
+    "zip_bomb": (
+        "It unpacks to far more than a document holds, so it was not opened. If it is genuine, save it as PDF or text."
+    ),
+    "too_long": "Its text is longer than SLUICE_MAX_TEXT_CHARS allows. Split it, or raise the limit.",
+    "timeout": (
+        "Extraction took longer than SLUICE_EXTRACT_TIMEOUT_S allows and was stopped. Split it, save it "
+        "as PDF or text, or raise the limit."
+    ),
+    "crashed": "Its parser crashed. Save it again with another program, or as PDF or text.",
+    "out_of_memory": (
+        "Extraction needed more memory than SLUICE_EXTRACT_MEMORY_MB allows. Split it, or raise the limit."
+    ),
+}
+
+# Not a property of the bytes: the same document may be read on another day without having changed.
+CIRCUMSTANTIAL = frozenset({"vanished", "permission", "changing", "timeout", "crashed", "out_of_memory"})
+
+
+def unreadable(code: str) -> Unreadable:
+    return Unreadable(code, REASONS[code])

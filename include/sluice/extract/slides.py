@@ -1,0 +1,61 @@
+"""The text of presentations that kreuzberg does not read: ODP, and PPTX with pictures that are only linked.
+
+Runs in the worker, under its limits: the XML is parsed by the standard library.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from xml.etree import ElementTree  # under the worker's limits
+
+from sluice.extract.reasons import unreadable
+
+_DRAW = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_ODF_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_ODF_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
+_DOCTYPE = b"<!DOCTYPE"  # neither format has one; entities are how XML explodes
+
+
+def pptx_text(content: bytes) -> str:
+    """Slides in the order of their numbers, paragraphs apart. Raises Unreadable(corrupt)."""
+    with _opened(content) as archive:
+        numbers = sorted(int(match[1]) for name in archive.namelist() if (match := _SLIDE.match(name)))
+        slides = [_tree(archive, f"ppt/slides/slide{number}.xml") for number in numbers]
+    return _joined(_paragraphs(slide, _DRAW + "p", _DRAW + "t") for slide in slides)
+
+
+def odp_text(content: bytes) -> str:
+    """Raises Unreadable(corrupt)."""
+    with _opened(content) as archive:
+        tree = _tree(archive, "content.xml")
+    return _joined(_paragraphs(page, _ODF_TEXT + "p", None) for page in tree.iter(_ODF_DRAW + "page"))
+
+
+def _opened(content: bytes) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(io.BytesIO(content))
+    except zipfile.BadZipFile as error:
+        raise unreadable("corrupt") from error
+
+
+def _tree(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
+    try:
+        markup = archive.read(name)
+        if _DOCTYPE in markup[:4096]:
+            raise unreadable("corrupt")
+        return ElementTree.fromstring(markup)  # noqa: S314
+    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, EOFError, OSError, ValueError) as error:
+        raise unreadable("corrupt") from error
+
+
+def _paragraphs(element: ElementTree.Element, paragraph: str, run: str | None) -> Iterator[str]:
+    for found in element.iter(paragraph):
+        yield "".join(found.itertext() if run is None else (part.text or "" for part in found.iter(run))).strip()
+
+
+def _joined(slides: Iterable[Iterator[str]]) -> str:
+    return "\n\n".join(text for slide in slides for text in slide if text)

@@ -1,0 +1,116 @@
+"""What a document is: its content decides, its name only where the content leaves it open.
+
+Containers (zip, OLE) are only recognised as such here; looking into them is the worker's (`containers.py`), because a
+hostile directory of a container is costly to read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sluice.extract.text import decode
+
+PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
+ZIP, OLE = "application/zip", "application/x-ole-storage"
+
+_ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ\0", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\x01\0")
+_OPAQUE = (b"ID3", b"OggS", b"fLaC", b"RIFF", b"\x1aE\xdf\xa3", b"\x7fELF", b"SQLite format 3\0", b"PAR1")
+_TEXT_MIMES = {
+    "md": "text/markdown",
+    "markdown": "text/markdown",
+    "mdx": "text/markdown",
+    "csv": "text/csv",
+    "tsv": "text/tab-separated-values",
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "ndjson": "application/x-ndjson",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+    "toml": "application/toml",
+    "vtt": "text/vtt",
+    "srt": "application/x-subrip",
+    "adoc": "text/asciidoc",
+    "asciidoc": "text/asciidoc",
+}
+_MARKUP = {
+    "html": HTML,
+    "htm": HTML,
+    "xhtml": HTML,
+    "xml": XML,
+    "svg": XML,
+    "rst": "text/x-rst",
+    "org": "text/x-org",
+    "tex": "application/x-latex",
+    "ipynb": "application/x-ipynb+json",
+    "fb2": "application/x-fictionbook+xml",
+    "opml": "application/xml+opml",
+    "docbook": "application/docbook+xml",
+    "dbk": "application/docbook+xml",
+}
+_LOOKS = {
+    HTML: re.compile(r"<[A-Za-z!/]"),
+    XML: re.compile(r"\s*<"),
+    "application/x-ipynb+json": re.compile(r"\s*\{"),
+}
+_HTML_START = re.compile(
+    r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.{0,1000}?-->\s*)?(?:<!doctype\s+html|<html[\s>])", re.I | re.S
+)
+_JATS = re.compile(r"<article[\s>].{0,2000}(?:jats|nlm\.nih\.gov|article-type=)|JATS-|//NLM//DTD", re.I | re.S)
+_EMAIL_START = re.compile(rb"(?:From |[A-Za-z][A-Za-z0-9-]{1,60}:[ \t]).{0,998}\r?\n", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`text` is final where `parse` is false; where both are given, the parser gets the text as UTF-8."""
+
+    mime: str = ""
+    text: str | None = None
+    parse: bool = False
+    failure: str | None = None  # code
+
+
+def sniff(content: bytes, name: str) -> Kind:
+    """`name`: anything that ends as the file's name does."""
+    _, dot, extension = name.rpartition(".")
+    extension = extension.lower() if dot and len(extension) < 10 else ""
+    kind = _by_magic(content, extension)
+    if kind is not None:
+        return kind
+    if extension in ("eml", "mht", "mhtml") and _EMAIL_START.match(content):
+        return Kind(EMAIL, parse=True)
+    text = decode(content)
+    if text is None:
+        return Kind(failure="binary")
+    if "<" in text[:4096]:
+        head = text[:4096]
+        if _HTML_START.match(head):
+            return Kind(HTML, text, parse=True)
+        if head.lstrip().startswith("<?xml") and _MARKUP.get(extension, XML) == XML:
+            return Kind("application/x-jats+xml" if _JATS.search(head) else XML, text, parse=True)
+    markup = _MARKUP.get(extension)
+    if markup and (markup not in _LOOKS or _LOOKS[markup].search(text[:65_536])):
+        return Kind(markup, text, parse=True)
+    return Kind(_TEXT_MIMES.get(extension, "text/plain"), text)
+
+
+def _by_magic(content: bytes, extension: str) -> Kind | None:
+    head = content[:16]
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")):
+        return Kind(ZIP, parse=True)
+    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
+        return Kind(OLE, parse=True)
+    if head.lstrip().startswith(b"%PDF-") or (extension == "pdf" and b"%PDF-" in content[:1024]):
+        return Kind(PDF, parse=True)
+    if head.startswith(b"{\\rtf"):
+        return Kind(RTF, parse=True)
+    if head.startswith(_ARCHIVES) or (head[:3] == b"BZh" and head[4:8] == b"1AY&") or content[257:262] == b"ustar":
+        return Kind(failure="archive")
+    if b"\0" not in content[:4096]:
+        return None  # the signs below are letters, and a text may begin with them
+    if head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypheic":
+        return Kind(failure="image")
+    if head.startswith(_OPAQUE) or head[4:8] == b"ftyp":
+        return Kind(failure="unsupported")
+    return None

@@ -1,0 +1,96 @@
+"""Bytes that are text, as exactly that text: only a byte order mark is left out, so that offsets hold."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
+_SAMPLE_BYTES = 65_536
+_MOST_CONTROLS = 0.02  # of a sample; real text has none, logs with colours and form feeds are not counted
+_DECLARED = re.compile(rb"""(?:charset\s*=\s*["']?|encoding\s*=\s*["'])([A-Za-z0-9._:-]{2,40})""")
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:[ \t]*[\"']?(.+?)[\"']?[ \t]*\n")
+_TITLE_SEARCH_CHARS = 20_000
+MAX_TITLE_CHARS = 500
+
+
+def decode(content: bytes) -> str | None:
+    """The text, or None where the bytes are not text in any encoding. Never holds NUL or lone surrogates."""
+    for bom, encoding in _BOMS:
+        if content.startswith(bom):
+            return _strictly(content[len(bom) :], encoding)
+    sample = content[:_SAMPLE_BYTES]
+    if b"\0" in content:
+        return _utf16_without_mark(content)
+    if len(sample) - len(sample.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(sample):
+        return None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return _declared(content) or _guessed(content)
+
+
+def markdown_title(text: str) -> str | None:
+    """The title in the front matter, else the first heading outside of code."""
+    head = text[:_TITLE_SEARCH_CHARS]
+    found = _FRONT_TITLE.match(head) if head.startswith("---\n") else None
+    if found is None:
+        found = _HEADING.search(_FENCE.sub("", head) if "```" in head or "~~~" in head else head)
+    return tidy_title(next(filter(None, found.groups()), None)) if found else None
+
+
+def tidy_title(title: str | None) -> str | None:
+    """One line of at most MAX_TITLE_CHARS; None where nothing is left."""
+    return " ".join(title.replace("\0", "").split())[:MAX_TITLE_CHARS] or None if title else None
+
+
+def _strictly(content: bytes, encoding: str) -> str | None:
+    try:
+        text = content.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None
+    return None if "\0" in text else text
+
+
+def _utf16_without_mark(content: bytes) -> str | None:
+    """Western text in UTF-16 has a NUL in every other byte, on one side only."""
+    sample = content[:4096]
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    half = max(1, len(sample) // 2)
+    if odd > 0.4 * half and even < 0.05 * half:
+        return _strictly(content, "utf-16-le")
+    if even > 0.4 * half and odd < 0.05 * half:
+        return _strictly(content, "utf-16-be")
+    return None
+
+
+def _declared(content: bytes) -> str | None:
+    match = _DECLARED.search(content[:2048])
+    if match is None:
+        return None
+    try:
+        encoding = codecs.lookup(match[1].decode("ascii"))
+        return _strictly(content, encoding.name) if getattr(encoding, "_is_text_encoding", True) else None
+    except LookupError:
+        return None
+
+
+def _guessed(content: bytes) -> str | None:
+    from charset_normalizer import from_bytes  # 20 ms to import, rarely needed
+
+    sample = content[:_SAMPLE_BYTES]
+    best = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample).best()
+    for encoding in (best.encoding if best else None, "cp1252"):
+        text = _strictly(content, encoding) if encoding else None
+        if text is not None:
+            return text
+    return None

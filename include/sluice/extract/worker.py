@@ -1,0 +1,58 @@
+"""The worker process: reads documents from stdin, answers with their text on stdout, until stdin ends.
+
+Started by `isolated.py` as `python -m sluice.extract.worker <limits as JSON>`. A request is a frame `{mime,
+timeout_s}` with the document as its body; an answer is `{title, mime, metadata, page_starts, resident_mb}` with the
+text as its body, or `{failure: code}`. The first answer, before any request, says that the worker is ready.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from sluice.errors import Unreadable
+from sluice.extract import frames
+from sluice.extract.limits import allow_cpu, confine, drop_root, resident_mb
+
+
+def main() -> None:
+    given = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the frames
+    alone = confine(given["memory_mb"])
+    from sluice.extract.parse import parse
+
+    folder = Path(given["folder"])
+    dropped = drop_root(folder)
+    frames.write(answers, {"without_network": alone, "dropped_root": dropped})
+    while (request := frames.read(sys.stdin.buffer)) is not None:
+        header, content = request
+        allow_cpu(header["timeout_s"])
+        try:
+            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4)
+            if len(parsed.text) > given["max_text_chars"]:
+                answer: dict[str, Any] = {"failure": "too_long"}
+            else:
+                answer = {
+                    "title": parsed.title,
+                    "mime": parsed.mime,
+                    "metadata": parsed.metadata,
+                    "page_starts": parsed.page_starts,
+                }
+        except Unreadable as error:
+            answer = {"failure": error.code}
+        except MemoryError:
+            answer = {"failure": "out_of_memory"}
+        except (RecursionError, ValueError, LookupError, TypeError):
+            answer = {"failure": "corrupt"}
+        body = b"" if "failure" in answer else parsed.text.encode("utf-8", "replace")
+        frames.write(answers, {**answer, "resident_mb": resident_mb()}, body)
+    shutil.rmtree(folder, ignore_errors=True)  # whoever started it may be gone
+
+
+if __name__ == "__main__":
+    main()

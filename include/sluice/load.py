@@ -1,0 +1,160 @@
+"""Embedded documents into ledger, vectors and graph, in the order that survives a crash anywhere:
+
+1. pending versions with their chunks are committed to the ledger (what is about to exist),
+2. points and graph contributions are written beside what is served (nobody reads them yet: hydration asks for active),
+3. one ledger transaction activates the versions and queues the removals,
+4. the removals are carried out and struck off.
+
+A rerun after a crash repeats steps that are idempotent; nothing is embedded here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from sluice.model import (
+    Chunk,
+    EmbeddedChunk,
+    EmbeddedDocument,
+    Generation,
+    GraphChunk,
+    Point,
+    Run,
+    SealedChunk,
+    SealedVersion,
+    Source,
+)
+from sluice.ports import GraphIndex, Keyring, Ledger, VectorIndex
+from sluice.seal import seal_json, seal_text
+
+_REMOVALS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    written: int = 0  # chunks
+    removed: int = 0  # chunks that the new versions no longer have
+
+
+def load(
+    run: Run,
+    documents: Sequence[EmbeddedDocument],
+    *,
+    ledger: Ledger,
+    keyring: Keyring,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+) -> Loaded:
+    """Raises Transient or Terminal; what is served is then as before."""
+    if not documents:
+        return Loaded()
+    generation = run.source.generation
+    ids = [each.document.document_id for each in documents]
+    keys = keyring.get(ids)
+    ledger.stage(run, [sealed_version(run, each, keys[each.document.document_id]) for each in documents])
+
+    points = [
+        point(run.source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks
+    ]
+    projections: list[Callable[[], None]] = [lambda: vectors.upsert(generation, points)]
+    if graph is not None:
+        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
+        projections.append(lambda: graph.write(run.source, contributions))
+    _together(projections)
+
+    ledger.activate(run, ids)
+    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph)
+    return Loaded(len(points), removed)
+
+
+def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph: GraphIndex | None) -> int:
+    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat."""
+    gone = 0
+    while removals := ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE):
+        by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
+        for removal in removals:
+            chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
+            chunk_ids.extend(removal.chunk_ids)
+        for each, chunk_ids in by_generation.values():
+            vectors.delete(each, chunk_ids)
+            gone += len(chunk_ids)
+        if graph is not None:
+            graph.remove(removals)
+        ledger.removed([removal.outbox_id for removal in removals])
+    return gone
+
+
+def sealed_version(run: Run, embedded: EmbeddedDocument, key: bytes) -> SealedVersion:
+    document = embedded.document
+    return SealedVersion(
+        version_id=uuid5(run.run_id, str(document.document_id)),
+        document_id=document.document_id,
+        fingerprint=document.item.entry.fingerprint,
+        raw_hash=document.raw_hash,
+        mime=document.mime,
+        size_bytes=document.item.entry.size_bytes,
+        sealed_title=seal_text(key, "title", document.title),
+        sealed_text=seal_text(key, "text", document.text),
+        sealed_metadata=seal_json(key, "metadata", document.metadata),
+        chunks=tuple(_sealed_chunk(each.chunk, key) for each in embedded.chunks),
+    )
+
+
+def _sealed_chunk(chunk: Chunk, key: bytes) -> SealedChunk:
+    return SealedChunk(
+        chunk_id=chunk.chunk_id,
+        ordinal=chunk.ordinal,
+        start=chunk.start,
+        end=chunk.end,
+        page=chunk.page,
+        text_hash=chunk.text_hash,
+        sealed_text=seal_text(key, "chunk", chunk.text),
+        sealed_headings=seal_json(key, "headings", chunk.headings),
+        sealed_names=seal_json(key, "names", {str(each.entity_id): each.name for each in chunk.mentions}),
+        mentions=tuple((each.entity_id, each.kind, each.count) for each in chunk.mentions),
+    )
+
+
+def point(source: Source, each: EmbeddedDocument, chunk_id: UUID, embedded: EmbeddedChunk) -> Point:
+    """Vectors, ids and the declared filter fields; nothing else of the metadata leaves the ledger."""
+    payload: dict[str, Any] = {
+        "tenant": source.spec.tenant,
+        "source_id": str(source.source_id),
+        "document_id": str(each.document.document_id),
+        "meta": filterable({"mime": each.document.mime, **each.document.metadata}, source.generation.filter_fields),
+    }
+    return Point(chunk_id, embedded.dense, embedded.sparse, payload)
+
+
+def filterable(metadata: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Declared fields with values that a filter can compare: scalars and lists of scalars."""
+    return {name: metadata[name] for name in fields if _comparable(metadata.get(name))}
+
+
+def _comparable(value: Any) -> bool:
+    """A scalar or a list of scalars: finite floats, integers of 64 bits, strings of at most 200 characters."""
+    if isinstance(value, list | tuple):
+        return bool(value) and not any(isinstance(each, list | tuple) or not _comparable(each) for each in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return len(value) <= 200
+    return isinstance(value, int) and -(2**63) <= value < 2**63
+
+
+def graph_chunk(chunk: Chunk) -> GraphChunk:
+    return GraphChunk(chunk.chunk_id, chunk.document_id, chunk.ordinal, chunk.mentions)
+
+
+def _together(calls: Sequence[Callable[[], None]]) -> None:
+    """Run side by side; all are awaited, the first error is raised."""
+    if len(calls) == 1:
+        return calls[0]()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()

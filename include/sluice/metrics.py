@@ -1,0 +1,137 @@
+"""How good rankings are, with what certainty: nDCG, recall, MRR and all-gold, each over the first ten documents.
+
+nDCG as in Järvelin & Kekäläinen (ACM TOIS 20(4), 2002) with gains as judged (linear) and discount log2(rank + 1);
+intervals by the percentile bootstrap over queries (Efron & Tibshirani 1993, ch. 13).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.errors import BadRequest
+
+DEPTH = 10
+SAMPLES = 1000
+NAMES = ("ndcg@10", "recall@10", "mrr", "all_gold@10")
+
+_DISCOUNT = 1 / np.log2(np.arange(2, DEPTH + 2))
+
+
+class Found(Protocol):
+    """A passage, as far as it matters here."""
+
+    @property
+    def external_id(self) -> str: ...
+
+
+def collapse(passages: Iterable[Found]) -> list[str]:
+    """Passages, best first → their documents' external ids, each where its best passage stands."""
+    return list(dict.fromkeys(passage.external_id for passage in passages))
+
+
+def evaluate(
+    rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, float]], *, seed: int = 0
+) -> dict[str, Any]:
+    """Means over the ranked queries that have a relevant document (gain > 0); an empty ranking scores 0.
+
+    `mrr` looks at the first ten documents too: an answer further down is as good as none to who reads ten.
+    `all_gold@10`: share of queries whose relevant documents are all there. Also `queries` (how many counted) and
+    `intervals` (95 %, [low, high] by name). Raises BadRequest where no query counts.
+    """
+    rows = [
+        _scores(list(dict.fromkeys(ranking))[:DEPTH], relevant)
+        for qid, ranking in rankings.items()
+        if (relevant := {doc: gain for doc, gain in qrels.get(qid, {}).items() if gain > 0})
+    ]
+    if not rows:
+        raise BadRequest(
+            "No query has both a ranking and a relevant document. Check that the ids in the queries file and in the "
+            "first column of the qrels file are the same."
+        )
+    values = np.array(rows)
+    generator = np.random.default_rng(seed)
+    samples = np.array([values[generator.integers(0, len(rows), len(rows))].mean(axis=0) for _ in range(SAMPLES)])
+    low, high = np.percentile(samples, [2.5, 97.5], axis=0)
+    figures: dict[str, Any] = {name: float(mean) for name, mean in zip(NAMES, values.mean(axis=0), strict=True)}
+    intervals = {name: [float(low[i]), float(high[i])] for i, name in enumerate(NAMES)}
+    return {**figures, "queries": len(rows), "intervals": intervals}
+
+
+def _scores(ranking: Sequence[str], relevant: Mapping[str, float]) -> tuple[float, float, float, float]:
+    gains = np.array([relevant.get(doc, 0.0) for doc in ranking])
+    ideal = np.array(sorted(relevant.values(), reverse=True)[:DEPTH])
+    hits = np.flatnonzero(gains)
+    return (
+        _discounted(gains) / _discounted(ideal),
+        len(hits) / len(relevant),
+        1 / (int(hits[0]) + 1) if len(hits) else 0.0,
+        float(len(hits) == len(relevant)),
+    )
+
+
+def _discounted(gains: NDArray[np.float64]) -> float:
+    return float(gains @ _DISCOUNT[: len(gains)])
+
+
+def read_queries(path: Path) -> dict[str, str]:
+    """JSON lines with `_id` and `text` → text by id. Raises BadRequest, naming the line."""
+    queries: dict[str, str] = {}
+    for where, line in _lines(path):
+        try:
+            row = json.loads(line)
+            qid, text = str(row["_id"]), row["text"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise BadRequest(
+                f'{where} is not a query. Each line is one JSON object: {{"_id": …, "text": …}}.'
+            ) from error
+        if not isinstance(text, str) or not text.strip():
+            raise BadRequest(f"{where}: the text of query {qid!r} is empty or not a string. Give it one, or drop it.")
+        if qid in queries:
+            raise BadRequest(f"{where}: query {qid!r} is there twice. Ids must be unique.")
+        queries[qid] = text
+    if not queries:
+        raise BadRequest(f"{path.name} holds no query.")
+    return queries
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, float]]:
+    """Tab-separated query-id, corpus-id, score, with or without a header → gain by document by query."""
+    qrels: dict[str, dict[str, float]] = {}
+    for number, (where, line) in enumerate(_lines(path)):
+        cells = line.split("\t")
+        gain = _number(cells[2]) if len(cells) == 3 else None
+        if gain is None:
+            if number == 0 and len(cells) == 3:
+                continue
+            raise BadRequest(
+                f"{where} is not a judgement. Each line is query-id, corpus-id and a number, tabs between."
+            )
+        qrels.setdefault(cells[0], {})[cells[1]] = gain
+    if not qrels:
+        raise BadRequest(f"{path.name} holds no judgement.")
+    return qrels
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(`file, line n`, content) of each line that is not blank."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} cannot be read as UTF-8 text ({error}). Nothing was evaluated.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path.name}, line {number}", line.rstrip("\r")

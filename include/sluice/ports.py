@@ -1,0 +1,311 @@
+"""What the flow needs from the outside, as Protocols. Adapters implement them; `wiring.py` chooses.
+
+Every method may raise `Transient` (a store is down or slow) and `Terminal` (it will never work); others are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from sluice.model import (
+    Candidate,
+    CollectionInfo,
+    Counts,
+    DocumentInfo,
+    Entry,
+    Failure,
+    GateResult,
+    Generation,
+    Grant,
+    GraphChunk,
+    Hydrated,
+    Item,
+    Mode,
+    Point,
+    Principal,
+    Profile,
+    Raw,
+    Removal,
+    Run,
+    ScanResult,
+    SealedVersion,
+    Source,
+    SourceSpec,
+    StageStat,
+    Vector,
+    VectorQuery,
+)
+
+
+class Ledger(Protocol):
+    """The truth. Each method is one transaction, safe to repeat."""
+
+    def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        """Find or create tenant, collection (with generation 1 of `profile`) and source; spec's groups, globs and
+        retention replace what was saved, None keeps it. The returned source's spec says what holds now, without None.
+        An existing collection keeps its live generation and profile."""
+
+    def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+        """What is saved of a source, without None in it; None where there is no such source. Changes nothing."""
+
+    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+        """Idempotent on `run_id`. `orchestrator`: who runs it, e.g. `airflow:<dag>/<run>` or `cli`.
+
+        One that names a single execution (it contains `:`) runs a source once at a time: an earlier run of this
+        source that it left running is closed as failed, because its task was tried again."""
+
+    def run(self, run_id: UUID) -> Run:
+        """Raises NotFound."""
+
+    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+        """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
+        document ids, committed before this returns. Unchanged: same fingerprint as when last active or
+        quarantined (mode full: none is). Raises Terminal on a duplicate external_id, naming it."""
+
+    # The four below skip a document that a run of the same source started later has made active, or is about to: what
+    # is newer stays.
+
+    def touch(self, run: Run, items: Sequence[Item]) -> None:
+        """Content is what is already active: remember only the new fingerprint (and uri)."""
+
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+        """Record why; an active version stays served. Replaces an open record of the same document."""
+
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+        """Write pending versions with their chunks and mentions. An older pending version of the same document
+        (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
+
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
+        """One transaction: pending → active (number + 1, fingerprint, expiry), the former active one superseded,
+        chunks that are in it and not in the new one queued in the outbox, open quarantine records resolved. Chunk
+        rows of the former version go, and entities that nothing mentions any more. A pending version that is skipped
+        is dropped and its chunks queued."""
+
+    def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
+        """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many
+        this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
+        list of what vanished is then out of date, and nothing is removed."""
+
+    def deleted_by(self, run: Run) -> int:
+        """How many documents this run has marked deleted, in all its attempts."""
+
+    def drop_leftovers(self, run: Run) -> int:
+        """Drop pending versions of the source that nobody will activate: this run's own, and those of other runs that
+        are not running any more (closed, or started 6 hours ago). Their chunks are queued unless they are served.
+        Returns how many versions went. To be called when all batches of the run are done."""
+
+    def others_running(self, run: Run) -> bool:
+        """Another run of the same source is running, and was started less than 6 hours ago: the stores may hold what
+        it has written and not yet activated."""
+
+    def removals(self, collection_id: UUID, limit: int) -> list[Removal]: ...
+
+    def removed(self, outbox_ids: Sequence[int]) -> None:
+        """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
+
+    def record_gates(self, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None: ...
+
+    def gates(self, run: Run, batch: int) -> list[GateResult]: ...
+
+    def record_stage(self, run: Run, stat: StageStat) -> None: ...
+
+    def stages(self, run: Run) -> list[StageStat]: ...
+
+    def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
+        """`state`: succeeded, failed. May be repeated: the last state, summary and time stay."""
+
+    def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
+        """Living documents and chunks of their active versions; open quarantine records."""
+
+    def run_counts(self, run: Run) -> Counts:
+        """Of the run's source: active documents, chunks, open quarantine records."""
+
+    def reasons(self, run: Run) -> dict[str, int]:
+        """Open quarantine records of the run's source, by code."""
+
+    def generations(self) -> list[Generation]:
+        """The live generation of every collection (operator's view)."""
+
+
+class VectorCache(Protocol):
+    """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
+
+    def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]: ...
+
+    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+        """vectors (n, dim) float32, rows in the order of `hashes`; committed when this returns."""
+
+
+class Catalog(Protocol):
+    """The reading side of the ledger. Tenant, groups, version, deletion and expiry are decided here."""
+
+    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+        """The live generation and the ids of the sources that this principal may read.
+        Raises NotFound where the tenant has no such collection."""
+
+    def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
+        """In the order given; what may not be read now is left out."""
+
+    def collections(self, principal: Principal) -> list[CollectionInfo]:
+        """Those with a source that this principal may read. Documents, chunks and open quarantine records are counted
+        as far as they are the principal's to read now."""
+
+    def documents(
+        self, principal: Principal, collection: str, limit: int, after: UUID | None = None
+    ) -> list[DocumentInfo]: ...
+
+    def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
+        """Raises NotFound, also where it is another tenant's."""
+
+    def grants(self, principal: str) -> list[Grant]: ...
+
+    def grant(self, grant: Grant) -> None:
+        """Add or replace; creates the tenant where it is missing."""
+
+    def revoke(self, principal: str, tenant: str) -> bool:
+        """Take back what was granted there. False where nothing was."""
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+
+
+class Keyring(Protocol):
+    """Document keys and tenants' index keys, unwrapped. Kept apart from all data."""
+
+    def index_key(self, tenant: str) -> bytes:
+        """32 bytes; made on first use."""
+
+    def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """Existing keys are kept."""
+
+    def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """A document without a key (erased) is absent."""
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+
+
+class VectorIndex(Protocol):
+    def ensure(self, generation: Generation) -> None:
+        """Physical collection, payload indexes and alias exist when this returns."""
+
+    def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
+        """In bounded batches; durable when this returns."""
+
+    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None: ...
+
+    def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
+        """Best first; dense and sparse fused by RRF (k = 60) where both are given."""
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
+
+    def ping(self) -> str: ...
+
+
+class GraphIndex(Protocol):
+    def ensure(self) -> None:
+        """Constraints and indexes exist when this returns."""
+
+    def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
+        """MERGE documents, chunks and entities; a chunk's MENTIONS become exactly the given ones."""
+
+    def remove(self, removals: Sequence[Removal]) -> None:
+        """Chunks, documents that are gone, and entities that nothing mentions any more."""
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        """Chunks."""
+
+    def ping(self) -> str: ...
+
+
+class Embedder(Protocol):
+    name: str
+    dim: int
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        """(n, dim), float32, L2-normalised, rows in the order of `texts`."""
+
+
+class EntityExtractor(Protocol):
+    name: str
+
+    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
+        """Per text: (kind, name, count), names as written."""
+
+
+EntityIds = Callable[[str, str], UUID]
+"""(kind, name) → entity id within one tenant."""
+
+
+class Blobs(Protocol):
+    """Object storage below one root. Paths are relative, with `/`."""
+
+    def write(self, path: str, content: bytes) -> str:
+        """All or nothing; returns the full uri."""
+
+    def read(self, path: str) -> bytes:
+        """Raises NotFound."""
+
+    def remove(self, prefix: str) -> None: ...
+
+    def uri(self, path: str) -> str: ...
+
+
+class SourceReader(Protocol):
+    """One kind of source (file, jsonl, …)."""
+
+    def scan(self) -> Iterator[Entry]:
+        """List all, without reading contents where that can be avoided. An error while listing is raised:
+        an incomplete scan must never look like a complete one. Unreadable single entries are still listed."""
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable (this document alone) or Transient."""
+
+
+class Extractor(Protocol):
+    """Bytes to text, isolated: a hostile file costs a subprocess, not the run."""
+
+    def extract(self, raws: Sequence[Raw]) -> list[Extracted]:
+        """One result a raw, in order."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """Text of one document, or why there is none."""
+
+    text: str = ""
+    mime: str = ""
+    title: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    page_starts: tuple[int, ...] = ()
+    failure: tuple[str, str] | None = None  # code, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything the flow works with; built by `wiring.py`."""
+
+    ledger: Ledger
+    cache: VectorCache
+    catalog: Catalog
+    keyring: Keyring
+    vectors: VectorIndex
+    graph: GraphIndex | None  # None: graph is off
+    blobs: Blobs
+    extractor: Callable[[], AbstractContextManager[Extractor]]
+    reader: Callable[[SourceSpec], SourceReader]
+    embedder: Callable[[str], Embedder]  # by profile name, cached per process
+    entities: Callable[[str], EntityExtractor | None]
+    entity_id: Callable[[bytes, str], UUID]  # (index key of the tenant, name)
+    tokenizer: Callable[[], Any]  # tokenizers.Tokenizer, cached per process
+    profile: Profile  # for collections that do not exist yet
+    filter_fields: tuple[str, ...]
+    batch_size: int
+    pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
+    close: Callable[[], None]  # gives connections back

@@ -1,0 +1,295 @@
+"""Search: a question in, readable passages with citations out.
+
+The vector index only proposes. The ledger decides what this principal may read now, and the keyring whether it can
+still be opened; whatever either of them leaves out is replaced by the next best until `top_k` are found or the index
+has no more. A store that cannot be asked raises `Unavailable`: nothing is ever shown on a guess.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, cast
+from uuid import UUID
+
+from sluice.errors import BadRequest, Terminal
+from sluice.filters import parse_filters
+from sluice.model import (
+    Candidate,
+    Generation,
+    Hydrated,
+    Leg,
+    Passage,
+    Principal,
+    SearchRequest,
+    SparseVector,
+    Vector,
+    VectorQuery,
+)
+from sluice.ports import Catalog, Embedder, Keyring, Tools, VectorIndex
+from sluice.seal import unseal_json, unseal_text
+
+log = logging.getLogger(__name__)
+
+SparseQuery = Callable[[str, bytes], SparseVector]
+"""(question, tenant's index key) → keyed terms of the question."""
+
+MAX_QUERY_CHARS = 2000
+MAX_TOP_K = 100
+REFILL_FACTOR = 4
+MAX_CANDIDATES = 5000
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPorts:
+    """What one search asks: ledger, keys, vector index, and the two ways to encode a question."""
+
+    catalog: Catalog
+    keyring: Keyring
+    vectors: VectorIndex
+    embed_query: Callable[[str, str], Vector]  # (profile's embedder, question) → (dim,)
+    sparse_query: SparseQuery
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """`legs` are those that served; `degraded` names what was cut short (`refill`: more may exist)."""
+
+    passages: tuple[Passage, ...]
+    legs: tuple[Leg, ...]
+    degraded: tuple[str, ...]
+    generation: int
+    took_ms: float
+
+
+class QueryVectors:
+    """The last `size` questions' dense vectors, so that paging or a repeated question is not embedded again."""
+
+    def __init__(self, embedder: Callable[[str], Embedder], size: int = 512) -> None:
+        self._embedder = embedder
+        self._size = size
+        self._kept: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, embedder: str, question: str) -> Vector:
+        """(dim,), float32, L2-normalised. Raises Transient."""
+        key = (embedder, question)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        vector = cast(Vector, self._embedder(embedder).embed([question])[0])
+        with self._lock:
+            self._kept[key] = vector
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return vector
+
+
+def search_ports(tools: Tools, sparse_query: SparseQuery) -> SearchPorts:
+    """Keep the result for the life of the process: it holds the kept question vectors."""
+    return SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(tools.embedder), sparse_query)
+
+
+def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
+    """Best passages first; equal scores are ordered by chunk id, so that the same question gives the same answer.
+
+    Raises BadRequest (what was asked cannot be), NotFound (no such collection for this tenant), Unavailable.
+    """
+    started = time.perf_counter()
+    question = _checked_question(request)
+    generation, sources = ports.catalog.live(request.collection, principal)
+    parse_filters(request.filters, generation.filter_fields)  # refused before any work is done for it
+    query = _encoded(ports, request, principal, generation, question, sources)
+    legs = tuple(leg for leg in request.legs if getattr(query, leg) is not None)
+    passages: list[Passage] = []
+    complete = True
+    # No readable source must mean no result, never "no restriction".
+    if sources and legs:
+        passages, complete = _filled(ports, generation, query, principal, request.top_k)
+    return SearchOutcome(
+        passages=tuple(passages),
+        legs=legs,
+        degraded=() if complete else ("refill",),
+        generation=generation.number,
+        took_ms=round((time.perf_counter() - started) * 1000, 2),
+    )
+
+
+def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
+    """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
+    return {
+        "results": [_result(passage, explain) for passage in outcome.passages],
+        "legs": list(outcome.legs),
+        "degraded": list(outcome.degraded),
+        "generation": outcome.generation,
+        "took_ms": outcome.took_ms,
+        "request_id": request_id,
+        "cached": False,
+    }
+
+
+def _result(passage: Passage, explain: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "external_id": passage.external_id,
+        "title": passage.title,
+        "text": passage.text,
+        "score": passage.score,
+        "uri": passage.uri,
+        "location": {
+            "start": passage.start,
+            "end": passage.end,
+            "page": passage.page,
+            "headings": list(passage.headings),
+        },
+        "metadata": dict(passage.metadata),
+        "version": passage.version,
+        "generation": passage.generation,
+        "run_id": passage.run_id,
+    }
+    if explain:
+        result["explain"] = {
+            "legs": dict(passage.legs),
+            "generation": passage.generation,
+            "run_id": passage.run_id,
+        }
+    return result
+
+
+def _checked_question(request: SearchRequest) -> str:
+    question = request.query.strip()
+    if not 1 <= len(question) <= MAX_QUERY_CHARS:
+        raise BadRequest(
+            f"The query has {len(question)} characters after trimming; 1 to {MAX_QUERY_CHARS} are allowed."
+        )
+    if "\x00" in question:
+        raise BadRequest("The query contains a NUL character; remove it.")
+    if not 1 <= request.top_k <= MAX_TOP_K:
+        raise BadRequest(f"top_k is {request.top_k}; 1 to {MAX_TOP_K} are allowed.")
+    if not request.legs:
+        raise BadRequest("No leg was chosen; name dense, sparse or both.")
+    return question
+
+
+def _encoded(
+    ports: SearchPorts,
+    request: SearchRequest,
+    principal: Principal,
+    generation: Generation,
+    question: str,
+    sources: tuple[UUID, ...],
+) -> VectorQuery:
+    dense = ports.embed_query(generation.profile.embedder, question) if "dense" in request.legs else None
+    sparse = None
+    if "sparse" in request.legs:
+        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
+        sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
+    return VectorQuery(
+        dense=dense,
+        sparse=sparse,
+        tenant=principal.tenant,
+        sources=sources,
+        filters=request.filters,
+        limit=3 * request.top_k + 10,
+        explain=request.explain,
+    )
+
+
+def _filled(
+    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, top_k: int
+) -> tuple[list[Passage], bool]:
+    """Up to `top_k` passages, and whether the index was asked for all it has (or enough was found).
+
+    Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
+    several, a version switched in between would show a document in two versions.
+    """
+    limit = query.limit
+    while True:
+        candidates = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
+        first = candidates[: top_k + 10]
+        passages = _readable(ports, generation, principal, first, top_k)
+        if len(passages) < top_k and len(candidates) > len(first):
+            passages = _readable(ports, generation, principal, candidates, top_k)
+        if len(passages) >= top_k or len(candidates) < limit:
+            return passages, True
+        if limit >= MAX_CANDIDATES:
+            return passages, False
+        limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
+
+
+def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
+    return VectorQuery(query.dense, query.sparse, query.tenant, query.sources, query.filters, limit, query.explain)
+
+
+def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
+
+
+def _readable(
+    ports: SearchPorts,
+    generation: Generation,
+    principal: Principal,
+    candidates: Sequence[Candidate],
+    top_k: int,
+) -> list[Passage]:
+    by_id = {candidate.chunk_id: candidate for candidate in candidates}
+    hydrated = ports.catalog.hydrate(generation, list(by_id), principal)
+    keys = ports.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
+    passages: list[Passage] = []
+    for row in hydrated:
+        key = keys.get(row.document_id)  # no key: erased since it was hydrated
+        passage = _opened(row, key, by_id[row.chunk_id]) if key else None
+        if passage:
+            passages.append(passage)
+        if len(passages) == top_k:
+            break
+    return passages
+
+
+def _opened(row: Hydrated, key: bytes, candidate: Candidate) -> Passage | None:
+    try:
+        text = unseal_text(key, "chunk", row.sealed_text)
+        title = unseal_text(key, "title", row.sealed_title)
+        headings = unseal_json(key, "headings", row.sealed_headings)
+        metadata = unseal_json(key, "metadata", row.sealed_metadata)
+    except Terminal:
+        # One altered row must not take every search down that meets it; the reconciler will find it too.
+        log.exception("Passage %s of document %s cannot be opened; left out", row.chunk_id, row.document_id)
+        return None
+    return Passage(
+        chunk_id=row.chunk_id,
+        document_id=row.document_id,
+        external_id=_encodable(row.external_id),
+        title=_encodable(title),
+        text=_encodable(text),
+        score=candidate.score,
+        uri=_encodable(row.uri),
+        start=row.start,
+        end=row.end,
+        page=row.page,
+        headings=tuple(_encodable(str(heading)) for heading in headings),
+        metadata=_encodable(metadata),
+        version=row.version,
+        generation=row.generation,
+        run_id=row.run_id,
+        legs=candidate.legs,
+    )
+
+
+def _encodable(value: Any) -> Any:
+    """Lone surrogates (odd file names, broken UTF-16) cannot be sent as UTF-8: U+FFFD stands in, lengths stay."""
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_encodable(name): _encodable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return value

@@ -1,0 +1,118 @@
+"""Every setting of Sluice, typed. From `SLUICE_*` variables, then `.env`; secrets may come as `SLUICE_X_FILE`.
+
+Only `wiring.py`, `cli.py` and the Airflow room read settings; everything else takes arguments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sluice.errors import BadRequest
+
+
+class _FileSecrets(EnvSettingsSource):
+    """`SLUICE_X_FILE` names a file whose content is the value of `SLUICE_X`."""
+
+    def __call__(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in self.settings_cls.model_fields:
+            path = self.env_vars.get(f"sluice_{name}_file")
+            if path:
+                try:
+                    found[name] = Path(path).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise BadRequest(
+                        f"SLUICE_{name.upper()}_FILE names {path}, which cannot be read ({error.strerror}). "
+                        "Correct the path or its mode, or unset the variable."
+                    ) from error
+        return found
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".sluice"), description="Folder of all local data: engines, logs, artefacts, credentials.")
+
+    # stores
+    database_url: SecretStr = Field(SecretStr(""), description="Ledger, as the app's role (postgresql+psycopg://…).")
+    database_owner_url: SecretStr = Field(SecretStr(""), description="Ledger, as the owner; only migrations use it.")
+    keys_database_url: SecretStr = Field(SecretStr(""), description="Document keys; never part of data backups.")
+    qdrant_url: str = Field("http://127.0.0.1:6333", description="Qdrant's REST address.")
+    qdrant_api_key: SecretStr | None = Field(None, description="Qdrant's API key.")
+    qdrant_grpc_port: int | None = Field(None, description="Qdrant's gRPC port; unset: REST is used.")
+    neo4j_uri: str = Field("bolt://127.0.0.1:7687", description="Neo4j's Bolt address.")
+    neo4j_user: str = Field("neo4j", description="Neo4j's user.")
+    neo4j_password: SecretStr = Field(SecretStr(""), description="Neo4j's password.")
+    redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; `sluice doctor` checks it.")
+    marquez_url: str | None = Field(None, description="Marquez API; lineage is linked there where it is set.")
+    notify_url: SecretStr = Field(SecretStr(""), description="Webhook told (JSON, POST) when a run fails or is late.")
+    artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
+    master_key: SecretStr | None = Field(None, description="32 bytes in base64 that wrap all document keys.")
+
+    # what a new collection is made with
+    graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
+    embedder: str = Field("minilm", description="minilm, or hash:<dim> (deterministic, for tests).")
+    chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
+    entities: str = Field("spacy:en_core_web_sm", description="spacy:<pipeline>; unused while graph is off.")
+    filter_fields: str = Field(
+        "mime,language,category,author,published_at,year",
+        description="Metadata keys that searches may filter on.",
+    )
+
+    # sources
+    file_roots: str = Field("", description="Folders that file:// and jsonl:// may read, separated by ':'.")
+    batch_size: int = Field(200, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
+    max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
+    max_text_chars: int = Field(5_000_000, ge=1, description="Longer extracted texts are quarantined.")
+    extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
+    extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")
+    extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")
+
+    # limits of calls
+    connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
+    call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
+    query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
+    pool_size: int = Field(5, ge=1, le=100, description="Connections kept to the ledger by one process.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _FileSecrets(settings_cls), dotenv_settings
+
+    @field_validator("database_url", "database_owner_url", "keys_database_url")
+    @classmethod
+    def _psycopg(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        for plain in ("postgres://", "postgresql://"):
+            if url.startswith(plain):
+                return SecretStr("postgresql+psycopg://" + url.removeprefix(plain))
+        return value
+
+    @model_validator(mode="after")
+    def _embedder_is_known(self) -> Settings:
+        kind, _, arg = self.embedder.partition(":")
+        if kind not in ("minilm", "hash") or (kind == "hash" and not arg.isdigit()):
+            raise ValueError(f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm or hash:<dim>, e.g. hash:384")
+        return self
+
+    @property
+    def artefacts(self) -> str:
+        return self.artefacts_uri or (self.home.absolute() / "artefacts").as_uri()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        return tuple(Path(root).absolute() for root in self.file_roots.split(":") if root)
+
+    @property
+    def declared_fields(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.filter_fields.split(",") if name.strip())

@@ -1,0 +1,111 @@
+"""The one door to Great Expectations: imported on first use (4-20 s), kept for the life of the process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from sluice.errors import Terminal
+from sluice.validate.suite import SUITE_NAME, Check
+
+_ROW = "row"
+_lock = Lock()
+_ready = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one check: how many values it saw, which rows failed, and the failing value farthest from the limit."""
+
+    evaluated: int
+    rows: tuple[int, ...]
+    worst: float | None
+
+
+def ready() -> float:
+    """Import and set up, once a process → seconds that it took now."""
+    global _ready
+    started_s = time.perf_counter()
+    with _lock:
+        if _ready:
+            return 0.0
+        _batch_definition()
+        _ready = True
+    return time.perf_counter() - started_s
+
+
+def judge(checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+    """One outcome a check, in order. Raises Terminal where an expectation could not be evaluated.
+
+    Two passes, since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(dict(columns))
+    failed = [
+        check
+        for check, result in zip(checks, _validate(checks, frame, "BOOLEAN_ONLY"), strict=True)
+        if not result.success
+    ]
+    in_full = {
+        "result_format": "COMPLETE",
+        "unexpected_index_column_names": [_ROW],
+        "return_unexpected_index_query": False,
+    }
+    found = dict(zip((check.code for check in failed), _validate(failed, frame, in_full), strict=True))
+    passed = Outcome(len(frame), (), None)
+    return [_outcome(check, found[check.code]) if check.code in found else passed for check in checks]
+
+
+def _validate(checks: Sequence[Check], frame: Any, result_format: str | dict[str, Any]) -> list[Any]:
+    """Great Expectations' results in the order of the checks."""
+    if not checks:
+        return []
+    import great_expectations as gx
+
+    expectations = [
+        getattr(gx.expectations, _class_name(check.expectation))(
+            column=check.column, meta={"code": check.code}, **({check.bound: check.limit} if check.bound else {})
+        )
+        for check in checks
+    ]
+    suite = gx.ExpectationSuite(name=SUITE_NAME, expectations=expectations)
+    with _lock:  # its context is not made for threads
+        batch = _batch_definition().get_batch(batch_parameters={"dataframe": frame})
+        result = batch.validate(suite, result_format=result_format)
+    by_code = {each.expectation_config.meta["code"]: each for each in result.results}
+    return [by_code[check.code] for check in checks]
+
+
+def _outcome(check: Check, result: Any) -> Outcome:
+    found = result.result
+    if "element_count" not in found or not found.get("unexpected_index_list"):
+        raise Terminal(
+            f"Great Expectations could not evaluate {check.expectation} ({check.code}): {result.exception_info}. No "
+            "document of this batch was let through; the extracted texts are kept. Check its version against the lock."
+        )
+    failed = found["unexpected_index_list"]
+    values = [float(row[check.column]) for row in failed] if check.bound else []
+    worst = (min(values) if check.bound == "min_value" else max(values)) if values else None
+    return Outcome(int(found["element_count"]), tuple(sorted(int(row[_ROW]) for row in failed)), worst)
+
+
+def _class_name(expectation: str) -> str:
+    return "".join(word.capitalize() for word in expectation.split("_"))
+
+
+@cache
+def _batch_definition() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import; it would call home
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("documents")
+    return asset.add_batch_definition_whole_dataframe("all")

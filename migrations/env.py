@@ -1,0 +1,8 @@
+"""Alembic's entry for the ledger's database."""
+
+from alembic import context
+
+from sluice.adapters.postgres.migrations import run_environment
+from sluice.adapters.postgres.tables import LedgerBase
+
+run_environment(context, LedgerBase.metadata, "SLUICE_DATABASE_OWNER_URL")

@@ -1,0 +1,8 @@
+"""Alembic's entry for the key database."""
+
+from alembic import context
+
+from sluice.adapters.postgres.migrations import run_environment
+from sluice.adapters.postgres.tables import KeysBase
+
+run_environment(context, KeysBase.metadata, "SLUICE_KEYS_DATABASE_URL")

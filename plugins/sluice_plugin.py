@@ -1,0 +1,24 @@
+"""Mounts Sluice's query service and search page at /sluice in the Airflow API server."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class SluicePlugin(AirflowPlugin):
+    name = "sluice"
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {"name": "Sluice", "href": "/sluice/", "destination": "nav", "url_route": "sluice-search"}
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        # Every Airflow process loads this file; only the API server gets here.
+        from sluice.airflow.auth import authenticate
+        from sluice.airflow.connections import settings_from_airflow
+        from sluice.api.app import create_app
+        from sluice.wiring import build
+
+        app = create_app(lambda: build(settings_from_airflow(), serving=True), authenticate)
+        return [{"app": app, "url_prefix": "/sluice", "name": "Sluice"}]

@@ -1,0 +1,166 @@
+"""One stack of real engines for the whole session.
+
+Unit tests start nothing. The first test that asks for `stack` starts Postgres, Valkey, Qdrant, Neo4j (and Marquez where
+`SLUICE_MARQUEZ_JAR` is set) on free ports in a folder of its own; `airflow_stack` adds Airflow's processes. With
+`SLUICE_TEST_STACK=external` the engines named by `SLUICE_*` variables are used instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devstack import Config, Stack
+from sluice.ports import Tools
+from sluice.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PORTS = ("AIRFLOW", "AIRFLOW_EXECUTION", "POSTGRES", "REDIS", "QDRANT", "QDRANT_GRPC", "NEO4J")
+MARQUEZ_PORTS = ("MARQUEZ", "MARQUEZ_ADMIN", "MARQUEZ_WEB")
+EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    """Settings of a stack of its own: its home and free ports."""
+    names = (*PORTS, *MARQUEZ_PORTS)
+    ports = {f"SLUICE_PORT_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    return {"SLUICE_HOME": str(home), **ports}
+
+
+HOME = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+# Settings of the person who runs the tests must not leak in; where the real servers lie, may.
+_GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", "SLUICE_MARQUEZ_JAR", "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")
+if not EXTERNAL:
+    for _name in [name for name in os.environ if name.startswith(("SLUICE_", "AIRFLOW_", "OPENLINEAGE_"))]:
+        if _name not in (*_GIVEN, "SLUICE_MAVEN_MIRROR"):
+            del os.environ[_name]
+# Airflow reads these when it is first imported, long before a test asks for the stack.
+os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
+
+
+@dataclass(frozen=True)
+class EngineStack:
+    """Addresses and logins of running, migrated engines, as SLUICE_* variables."""
+
+    environment: dict[str, str]
+    devstack: Stack | None
+
+    def files_with(self, sentence: str) -> list[Path]:
+        """Files of any engine or of Airflow that hold it in clear: tables, write-ahead logs, artefacts, task logs."""
+        if self.devstack is None:
+            pytest.skip("the scan needs the engines' own files: unset SLUICE_TEST_STACK")
+        files = [
+            path
+            for folder in self.devstack.data_folders()
+            for path in folder.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        ]
+        assert any("pg_wal" in str(path) for path in files), "the database's files are not where they are looked for"
+        return [path for path in files if sentence.encode() in _content(path)]
+
+    def settings(self, **changes: object) -> Settings:
+        known = {
+            name.removeprefix("SLUICE_").lower(): value
+            for name, value in self.environment.items()
+            if name.removeprefix("SLUICE_").lower() in Settings.model_fields
+        }
+        master_key = Path(self.environment["SLUICE_MASTER_KEY_FILE"]).read_text().strip()
+        return Settings(_env_file=None, **{**known, "master_key": master_key, **changes})
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:  # engines at work make and remove files all the time
+        return b""
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[EngineStack]:
+    if EXTERNAL:
+        yield EngineStack({name: value for name, value in os.environ.items() if name.startswith("SLUICE_")}, None)
+        return
+    running = Stack(Config.from_env(ROOT, {**os.environ, **environment_of(HOME)}))
+    try:
+        running.up(["engines"], lambda line: print(line, file=sys.stderr))
+        environment = running.environment()
+        subprocess.run(
+            [sys.executable, "-m", "sluice.cli", "migrate"],
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},
+            check=True,
+            timeout=180,
+        )
+        yield EngineStack(environment, running)
+    finally:
+        running.clean(lambda line: None)  # as root, Postgres keeps its data elsewhere: this finds it
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(stack: EngineStack) -> EngineStack:
+    """`stack` with Airflow's processes on top."""
+    if stack.devstack is None:
+        pytest.skip("Airflow's tests need a stack of their own: unset SLUICE_TEST_STACK")
+    environment = stack.environment
+    subprocess.run(
+        [sys.executable, "-m", "sluice.cli", "grant", environment["SLUICE_ADMIN_USER"], "--write", "--group", "*"],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},
+        check=True,
+        timeout=180,
+    )
+    stack.devstack.up(["airflow"], lambda line: print(line, file=sys.stderr))
+    return stack
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses, for a collection or a tenant."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def make_tools(stack: EngineStack) -> Iterator[object]:
+    """`make_tools(roots=[…], **settings) -> Tools` on the real engines; a quick embedder unless told otherwise."""
+    from sluice.wiring import build
+
+    made: list[Tools] = []
+
+    def make(roots: list[Path], **changes: object) -> Tools:
+        changes = {"embedder": "hash:64", **changes}
+        tools = build(stack.settings(file_roots=":".join(map(str, roots)), **changes))
+        made.append(tools)
+        return tools
+
+    yield make
+    for tools in made:
+        tools.close()
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of public test data, never copied into the project."""
+    folder = os.environ.get("SLUICE_TEST_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("no test data: set SLUICE_TEST_DATA to the folder that holds retrieval/, formats/ …")
+    return Path(folder)

@@ -1,0 +1,299 @@
+"""Who may read what, and the vector cache: in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from ledger_rows import (
+    Room,
+    chunk_id,
+    engine_of,
+    entry,
+    failure,
+    loaded,
+    memory_room,
+    name,
+    opened,
+    postgres_room,
+    reader,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
+from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.model import Grant, Item, Principal, Run, Source
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, Item]:
+    """A source readable by `groups` with one document of the chunks "one" and "two"."""
+    source = opened(room, spec(collection=collection, access_groups=groups))
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one", "two")
+    return source, run, item
+
+
+# --- hydration
+
+
+def test_passages_come_in_the_order_asked_for(room: Room) -> None:
+    source, run, item = filled(room)
+    ids = [chunk_id(item.document_id, words) for words in ("two", "unknown", "one", "two")]
+    hydrated = room.catalog.hydrate(source.generation, [*ids, uuid4()], reader(source))
+    assert [each.chunk_id for each in hydrated] == [ids[0], ids[2], ids[3]]
+    staged = version(run, item, "one", "two")
+    two = hydrated[0]
+    assert (two.external_id, two.uri, two.mime) == ("a", item.entry.uri, "text/plain")
+    assert (two.version, two.generation, two.run_id) == (1, 1, run.run_id)
+    assert (two.start, two.end, two.page) == (100, 150, 2)
+    assert (two.sealed_text, two.sealed_headings) == (staged.chunks[1].sealed_text, staged.chunks[1].sealed_headings)
+    assert (two.sealed_title, two.sealed_metadata) == (staged.sealed_title, staged.sealed_metadata)
+    assert hydrated[1].page is None
+    assert room.catalog.hydrate(source.generation, [], reader(source)) == []
+
+
+def test_another_tenant_gets_nothing(room: Room) -> None:
+    source, _, item = filled(room)
+    stranger = replace(reader(source, "*"), tenant=name())
+    assert shown(room, source, item, "one", who=stranger) == []
+    with pytest.raises(NotFound):
+        room.catalog.document(stranger, item.document_id)
+    with pytest.raises(NotFound):
+        room.catalog.live(source.spec.collection, stranger)
+    with pytest.raises(NotFound):
+        room.catalog.documents(stranger, source.spec.collection, 10)
+    assert room.catalog.collections(stranger) == []
+
+
+@pytest.mark.parametrize(
+    ("held", "allowed"), [((), False), (("guests",), False), (("guests", "staff"), True), (("*",), True)]
+)
+def test_groups_decide_what_is_read(room: Room, held: tuple[str, ...], allowed: bool) -> None:
+    source, _, item = filled(room, "staff", "board")
+    who = reader(source, *held)
+    assert bool(shown(room, source, item, "one", who=who)) is allowed
+    assert room.catalog.live(source.spec.collection, who) == (
+        source.generation,
+        (source.source_id,) if allowed else (),
+    )
+    assert len(room.catalog.documents(who, source.spec.collection, 10)) == int(allowed)
+    if not allowed:
+        with pytest.raises(NotFound):
+            room.catalog.document(who, item.document_id)
+
+
+def test_a_source_named_with_a_star_is_no_ones_but_the_stars(room: Room) -> None:
+    source, _, item = filled(room, "*")
+    assert shown(room, source, item, "one", who=reader(source, "staff")) == []
+    assert shown(room, source, item, "one", who=reader(source, "*"))
+
+
+def test_a_documents_own_groups_replace_its_sources(room: Room) -> None:
+    source, _, item = filled(room, "staff")
+    room.set_own_groups(item.document_id, ["board"])
+    assert shown(room, source, item, "one", who=reader(source, "staff")) == []
+    assert shown(room, source, item, "one", who=reader(source, "board"))
+    assert room.catalog.live(source.spec.collection, reader(source, "board"))[1] == (source.source_id,)
+    assert room.catalog.live(source.spec.collection, reader(source, "guests"))[1] == ()
+    room.set_own_groups(item.document_id, [])
+    assert shown(room, source, item, "one", who=reader(source))
+
+
+def test_new_groups_of_a_source_hold_at_once(room: Room) -> None:
+    source, _, item = filled(room)
+    before = room.epoch(source.generation.collection_id)
+    opened(room, replace(source.spec, access_groups=("staff",)))
+    assert shown(room, source, item, "one") == []
+    assert room.epoch(source.generation.collection_id) == before + 1
+
+
+def test_an_expired_document_is_not_read(room: Room) -> None:
+    source, _, item = filled(room)
+    room.expire(item.document_id)
+    assert shown(room, source, item, "one", who=reader(source, "*")) == []
+    assert room.catalog.documents(reader(source), source.spec.collection, 10) == []
+    with pytest.raises(NotFound):
+        room.catalog.document(reader(source), item.document_id)
+
+
+def test_retention_gives_documents_an_end(room: Room) -> None:
+    source = opened(room, spec(retention_days=30))
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    info = room.catalog.document(reader(source), item.document_id)
+    assert info.expires_at is not None and info.activated_at is not None
+    assert (info.expires_at - info.activated_at).days == 30
+
+
+def test_another_collections_generation_serves_nothing(room: Room) -> None:
+    source, _, item = filled(room)
+    other = opened(room, spec(tenant=source.spec.tenant))
+    assert shown(room, other, item, "one", who=reader(source)) == []
+
+
+# --- lists
+
+
+def test_collections_are_counted_by_tenant(room: Room) -> None:
+    source, run, _ = filled(room)
+    (bad,) = [item for item in scanned(room, run, entry("a"), entry("bad")) if item.new]
+    room.ledger.quarantine(run, [failure(bad)])
+    filled(room, collection=source.spec.collection)
+    (info,) = room.catalog.collections(reader(source))
+    assert (info.name, info.generation, info.profile) == (source.spec.collection, 1, source.generation.profile)
+    assert (info.documents, info.chunks, info.quarantined) == (1, 2, 1)
+
+
+def test_only_what_may_be_read_is_counted(room: Room) -> None:
+    source, run, item = filled(room, "staff")
+    (bad,) = [each for each in scanned(room, run, entry("a"), entry("bad")) if each.new]
+    room.ledger.quarantine(run, [failure(bad)])
+    assert room.catalog.collections(reader(source, "guests")) == []
+    open_to_all = opened(room, replace(source.spec, uri="file:///open", access_groups=()))
+    guest, staff = reader(source, "guests"), reader(source, "staff")
+
+    def figures(who: Principal) -> tuple[int, int, int]:
+        (info,) = room.catalog.collections(who)
+        return info.documents, info.chunks, info.quarantined
+
+    assert figures(guest) == (0, 0, 0)
+    run = started(room, open_to_all)
+    (public,) = scanned(room, run, entry("p"))
+    loaded(room, run, public, "one")
+    assert figures(guest) == (1, 1, 0)
+    assert figures(staff) == (2, 3, 1)
+    room.set_own_groups(item.document_id, ["guests"])
+    assert (figures(guest), figures(staff)) == ((2, 3, 0), (1, 1, 1))
+    room.expire(public.document_id)
+    assert figures(guest) == (1, 2, 0)
+
+
+def test_a_collection_is_listed_for_one_document_of_ones_own(room: Room) -> None:
+    source, _, item = filled(room, "staff")
+    room.set_own_groups(item.document_id, ["board"])
+    (info,) = room.catalog.collections(reader(source, "board"))
+    assert (info.documents, info.chunks) == (1, 2)
+
+
+def test_documents_come_in_pages(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    items = scanned(room, run, *(entry(f"d{i:02}") for i in range(25)))
+    room.ledger.stage(run, [version(run, item, "one", "two") for item in items[:20]])
+    room.ledger.activate(run, [item.document_id for item in items[:20]])
+    room.ledger.quarantine(run, [failure(items[20])])
+    seen = []
+    after = None
+    while page := room.catalog.documents(reader(source), source.spec.collection, 10, after):
+        assert len(page) <= 10
+        seen += page
+        after = page[-1].document_id
+    assert {each.external_id for each in seen} == {f"d{i:02}" for i in range(25)} and len(seen) == 25
+    by_name = {each.external_id: each for each in seen}
+    served, refused, waiting = by_name["d00"], by_name["d20"], by_name["d24"]
+    assert (served.version, served.generation, served.run_id, served.chunks) == (1, 1, run.run_id, 2)
+    assert (served.mime, served.size_bytes, served.sealed_title) == ("text/plain", 10, b"\x01title")
+    assert served.quarantine is None and served.activated_at is not None
+    assert (refused.version, refused.chunks, refused.sealed_title) == (None, 0, None)
+    assert refused.quarantine == failure(items[20]).reason
+    assert (waiting.version, waiting.quarantine) == (None, None)
+    assert room.catalog.document(reader(source), served.document_id) == served
+
+
+def test_an_unknown_collection_is_not_found(room: Room) -> None:
+    source, _, _ = filled(room)
+    for call in (room.catalog.live, lambda collection, who: room.catalog.documents(who, collection, 1)):
+        with pytest.raises(NotFound, match="no collection"):
+            call(name(), reader(source))
+
+
+# --- grants
+
+
+def test_a_grant_can_be_replaced(room: Room) -> None:
+    who, tenant, other = name(), name(), name()
+    assert room.catalog.grants(who) == []
+    room.catalog.grant(Grant(who, tenant, frozenset({"staff", "board"}), False))
+    room.catalog.grant(Grant(who, tenant, frozenset({"*"}), True))
+    room.catalog.grant(Grant(who, other, frozenset(), False))
+    room.catalog.grant(Grant(name(), tenant, frozenset({"staff"}), True))
+    expected = [Grant(who, tenant, frozenset({"*"}), True), Grant(who, other, frozenset(), False)]
+    assert room.catalog.grants(who) == sorted(expected, key=lambda grant: grant.tenant)
+
+
+def test_a_grant_can_be_taken_back(room: Room) -> None:
+    who, tenant, other = name(), name(), name()
+    kept = Grant(who, other, frozenset({"staff"}), True)
+    room.catalog.grant(Grant(who, tenant, frozenset({"*"}), True))
+    room.catalog.grant(kept)
+    assert room.catalog.revoke(who, tenant)
+    assert not room.catalog.revoke(who, tenant)
+    assert not room.catalog.revoke(name(), other)
+    assert room.catalog.grants(who) == [kept]
+
+
+def test_a_grant_for_a_nameless_tenant_is_refused(room: Room) -> None:
+    with pytest.raises(BadRequest):
+        room.catalog.grant(Grant(name(), "", frozenset(), False))
+
+
+def test_ping_tells_the_version(room: Room) -> None:
+    assert room.catalog.ping()
+
+
+def test_ping_of_a_server_that_is_not_there_is_unavailable() -> None:
+    engine = engine_of("postgresql+psycopg://nobody:secret@127.0.0.1:9/none")
+    with pytest.raises(Unavailable, match="PostgreSQL") as caught:
+        postgres_room(engine).catalog.ping()
+    assert "secret" not in str(caught.value)
+
+
+# --- cached vectors
+
+
+def test_vectors_come_back_as_they_were(room: Room) -> None:
+    embedder = name()
+    hashes = [bytes([i]) * 20 for i in range(50)]
+    vectors = np.random.default_rng(7).standard_normal((50, 8)).astype(np.float32)
+    room.cache.store(embedder, hashes, vectors)
+    found = room.cache.cached(embedder, [*hashes, b"\xff" * 20, hashes[0]])
+    assert set(found) == set(hashes)
+    for i, each in enumerate(hashes):
+        assert found[each].dtype == np.float32
+        assert np.array_equal(found[each], vectors[i])
+    assert room.cache.cached(name(), hashes) == {}
+    assert room.cache.cached(embedder, []) == {}
+
+
+def test_the_first_vector_of_a_text_stays(room: Room) -> None:
+    embedder, text_hash = name(), b"x" * 20
+    first, second = np.full((1, 4), 0.5, np.float32), np.full((2, 4), 0.25, np.float32)
+    room.cache.store(embedder, [text_hash], first)
+    room.cache.store(embedder, [text_hash, b"y" * 20], second)
+    assert np.array_equal(room.cache.cached(embedder, [text_hash])[text_hash], first[0])
+    room.cache.store(embedder, [b"z" * 20, b"z" * 20], second)
+    assert len(room.cache.cached(embedder, [b"y" * 20, b"z" * 20])) == 2
+
+
+def test_vectors_must_fit_their_hashes(room: Room) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        room.cache.store(name(), [b"x" * 20], np.zeros((2, 4), np.float32))
+    room.cache.store(name(), [], np.zeros((0, 4), np.float32))

@@ -1,0 +1,300 @@
+"""Sources, runs, scans and quarantine: the ledger in memory and the one on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from ledger_rows import (
+    Room,
+    engine_of,
+    entry,
+    failure,
+    loaded,
+    memory_room,
+    opened,
+    postgres_room,
+    reader,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
+from sluice.errors import BadRequest, NotFound, Terminal
+from sluice.model import Counts, Entry, Profile
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+# --- sources and runs
+
+
+def test_opening_a_source_again_finds_it(room: Room) -> None:
+    wanted = spec(access_groups=("staff",), retention_days=7, include=("*.md",), exclude=("draft/*",))
+    source = opened(room, wanted)
+    assert opened(room, wanted) == source
+    assert source.generation.number == 1
+    assert source.generation.physical == f"{wanted.collection}__g1"
+    assert source.generation.filter_fields == ("mime", "year")
+
+
+def test_what_is_not_given_is_kept(room: Room) -> None:
+    wanted = spec(access_groups=("staff",), retention_days=7, include=("*.md",), exclude=("draft/*",))
+    source = opened(room, wanted)
+    epoch = room.epoch(source.generation.collection_id)
+    place = (wanted.tenant, wanted.collection, wanted.uri)
+    bare = spec(wanted.tenant, wanted.collection, wanted.uri)
+    assert opened(room, bare) == source
+    assert room.epoch(source.generation.collection_id) == epoch
+    assert room.ledger.saved_source(*place) == wanted
+    cleared = replace(bare, access_groups=(), retention_days=0, include=(), exclude=())
+    assert opened(room, cleared).spec == cleared
+    assert room.ledger.saved_source(*place) == cleared
+    assert room.epoch(source.generation.collection_id) == epoch + 1
+
+
+def test_a_new_source_is_open_to_its_tenant_and_kept_for_ever(room: Room) -> None:
+    bare = spec()
+    assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) is None
+    source = opened(room, bare)
+    assert source.spec == replace(bare, access_groups=(), retention_days=0, include=(), exclude=())
+    assert started(room, source).source == source
+    assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) == source.spec
+    assert room.ledger.saved_source("another", bare.collection, bare.uri) is None
+
+
+def test_an_existing_collection_keeps_its_profile(room: Room) -> None:
+    source = opened(room)
+    other = spec(collection=source.spec.collection)
+    again = room.ledger.open_source(other, Profile("tokens:9:0", "hash:4", "off", 4), ("author",))
+    assert again.generation == source.generation
+    assert again.source_id != source.source_id
+
+
+def test_a_source_takes_new_groups_and_globs(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    changed = replace(source.spec, access_groups=("staff",), include=("*.md",))
+    assert opened(room, changed).source_id == source.source_id
+    assert room.ledger.run(run.run_id).source.spec == changed
+
+
+def test_a_new_retention_reaches_documents_that_are_unchanged(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    opened(room, replace(source.spec, retention_days=3))
+    info = room.catalog.document(reader(source), item.document_id)
+    assert info.expires_at is not None and info.activated_at is not None
+    assert (info.expires_at - info.activated_at).days == 3
+    opened(room, replace(source.spec, retention_days=None))
+    assert room.catalog.document(reader(source), item.document_id).expires_at == info.expires_at
+    opened(room, replace(source.spec, retention_days=0))
+    assert room.catalog.document(reader(source), item.document_id).expires_at is None
+
+
+@pytest.mark.parametrize("bad", ["", "Upper", "-dash", "a__g1", "x" * 64, "a b", "é", "a\n"])
+def test_a_bad_collection_name_is_refused(room: Room, bad: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be a collection's name"):
+        opened(room, replace(spec(), collection=bad))
+
+
+@pytest.mark.parametrize(
+    "change", [{"tenant": ""}, {"retention_days": -1}, {"uri": "file:///\0"}, {"access_groups": ("",)}]
+)
+def test_a_bad_source_is_refused(room: Room, change: dict[str, object]) -> None:
+    with pytest.raises(BadRequest):
+        opened(room, replace(spec(), **change))  # type: ignore[arg-type]
+
+
+def test_a_run_is_started_once(room: Room) -> None:
+    source = opened(room)
+    run_id = uuid4()
+    run = room.ledger.start_run(source, "full", run_id, "tests")
+    assert room.ledger.start_run(source, "full", run_id, "tests") == run
+    assert room.ledger.run(run_id) == run
+    assert run.source == source and run.mode == "full"
+
+
+def test_a_run_belongs_to_one_source(room: Room) -> None:
+    run = started(room, opened(room))
+    with pytest.raises(Terminal, match="belongs to"):
+        room.ledger.start_run(opened(room), "full", run.run_id)
+
+
+def test_an_unknown_run_is_not_found(room: Room) -> None:
+    with pytest.raises(NotFound):
+        room.ledger.run(uuid4())
+
+
+# --- scans
+
+
+def test_a_scan_gives_new_entries_ids_that_stay(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    listed = [Entry(f"d{i}", f"file:///d{i}", "1", 5, offset=i) for i in range(20)]
+    result = room.ledger.record_scan(run, iter(listed))
+    assert (result.seen, result.unchanged, result.quarantined, result.vanished) == (20, 0, 0, [])
+    assert [item.entry for item in result.items] == listed
+    assert all(item.new and item.active_hash is None for item in result.items)
+    assert len({item.document_id for item in result.items}) == 20
+    assert room.ledger.record_scan(started(room, source), listed).items == result.items
+
+
+def test_an_unchanged_document_is_not_an_item(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b = scanned(room, run, entry("a"), entry("b"))
+    loaded(room, run, a, "one")
+    loaded(room, run, b, "two")
+    result = room.ledger.record_scan(started(room, source), [entry("a"), entry("b", "2")])
+    assert (result.seen, result.unchanged) == (2, 1)
+    (item,) = result.items
+    assert item.document_id == b.document_id and not item.new
+    assert item.active_hash == version(run, b, "two").raw_hash
+
+
+def test_a_full_scan_takes_nothing_for_unchanged(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b = scanned(room, run, entry("a"), entry("b"))
+    loaded(room, run, a, "one")
+    room.ledger.quarantine(run, [failure(b)])
+    result = room.ledger.record_scan(started(room, source, "full"), [entry("a"), entry("b")])
+    assert (result.unchanged, result.quarantined, len(result.items)) == (0, 0, 2)
+    assert [item.new for item in result.items] == [False, True]
+
+
+def test_a_scan_tells_what_vanished(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b, c = scanned(room, run, entry("a"), entry("b"), entry("c"))
+    loaded(room, run, a, "one")
+    loaded(room, run, b, "two")
+    result = room.ledger.record_scan(started(room, source), [entry("b")])
+    assert sorted(result.vanished) == sorted([a.document_id, c.document_id])
+    assert shown(room, source, a, "one"), "a scan alone removes nothing"
+    assert room.ledger.record_scan(started(room, source), []).seen == 0
+
+
+def test_an_entry_listed_twice_is_named_and_nothing_is_kept(room: Room) -> None:
+    source = opened(room)
+    with pytest.raises(Terminal, match="'twice'"):
+        room.ledger.record_scan(started(room, source), [entry("once"), entry("twice"), entry("twice", "2")])
+    assert room.catalog.documents(reader(source), source.spec.collection, 10) == []
+
+
+def test_a_scan_that_breaks_off_changes_nothing(room: Room) -> None:
+    def broken() -> Iterator[Entry]:
+        for i in range(6000):
+            yield entry(f"d{i}")
+        raise OSError("the share is gone")
+
+    source = opened(room)
+    with pytest.raises(OSError, match="share is gone"):
+        room.ledger.record_scan(started(room, source), broken())
+    assert room.catalog.documents(reader(source), source.spec.collection, 10) == []
+    assert len(scanned(room, started(room, source), entry("d1"))) == 1
+
+
+@pytest.mark.parametrize("bad", ["", "nul\0", "lone\udcff"])
+def test_an_entry_that_cannot_be_stored_is_named(room: Room, bad: str) -> None:
+    with pytest.raises(Terminal, match="external id"):
+        room.ledger.record_scan(started(room, opened(room)), [entry(bad)])
+
+
+def test_a_scan_learns_new_uris(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    before = room.epoch(source.generation.collection_id)
+    moved = replace(entry("a"), uri="file:///elsewhere/a")
+    assert room.ledger.record_scan(started(room, source), [moved]).unchanged == 1
+    assert room.catalog.document(reader(source), item.document_id).uri == moved.uri
+    assert room.epoch(source.generation.collection_id) == before + 1
+
+
+def test_odd_names_come_back_as_they_were(room: Room) -> None:
+    names = ["tab\there", "new\nline", "back\\slash", "quote'\"", "\\N", "emoji 🦀", "e\u0301", "é", "%s", "{}"]
+    items = scanned(room, started(room, opened(room)), *(entry(each) for each in names))
+    assert [item.entry.external_id for item in items] == names
+
+
+# --- quarantine and touch
+
+
+def test_a_quarantined_document_waits_until_it_changes(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.quarantine(run, [failure(item)])
+    room.ledger.quarantine(run, [failure(item)])
+    result = room.ledger.record_scan(started(room, source), [entry("a")])
+    assert (result.unchanged, result.quarantined, result.items) == (0, 1, [])
+    assert room.ledger.run_counts(run) == Counts(0, 0, 1)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a", "2"))
+    assert item.new, "it was never active"
+    loaded(room, run, item, "one")
+    assert room.ledger.run_counts(run) == Counts(1, 1, 0)
+    assert room.ledger.record_scan(started(room, source), [entry("a", "2")]).unchanged == 1
+
+
+def test_a_later_failure_replaces_the_earlier(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.quarantine(run, [failure(item, "first")])
+    room.ledger.quarantine(run, [failure(item, "first"), failure(item, "last \0 \udcff")])
+    assert room.ledger.counts(source.generation).quarantined == 1
+    assert room.catalog.document(reader(source), item.document_id).quarantine == "last � �"
+
+
+def test_a_failing_edit_leaves_the_active_version_served(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    (edited,) = scanned(room, started(room, source), entry("a", "2"))
+    room.ledger.quarantine(run, [failure(edited)])
+    assert len(shown(room, source, item, "one")) == 1
+    assert room.ledger.counts(source.generation) == Counts(1, 1, 1)
+
+
+def test_touching_remembers_the_fingerprint(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    (again,) = scanned(room, started(room, source), entry("a", "2"))
+    room.ledger.touch(run, [again])
+    room.ledger.touch(run, [again])
+    assert room.ledger.record_scan(started(room, source), [entry("a", "2")]).unchanged == 1
+
+
+def test_going_back_to_what_is_served_ends_a_quarantine(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    (broken,) = scanned(room, started(room, source), entry("a", "2"))
+    room.ledger.quarantine(run, [failure(broken)])
+    (back,) = scanned(room, started(room, source), entry("a", "1"))
+    assert back.active_hash == version(run, item, "one").raw_hash
+    room.ledger.touch(run, [back])
+    assert room.ledger.counts(source.generation) == Counts(1, 1, 0)

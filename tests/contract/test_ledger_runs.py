@@ -1,0 +1,280 @@
+"""Runs of one source beside and after each other: the ledger in memory and the one on PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger_rows import (
+    Room,
+    chunk_id,
+    engine_of,
+    entry,
+    failure,
+    loaded,
+    memory_room,
+    opened,
+    postgres_room,
+    reader,
+    scanned,
+    shown,
+    started,
+    version,
+)
+from sluice.errors import Terminal
+from sluice.model import Counts, Item, Source
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+def queued(room: Room, source: Source) -> set[UUID]:
+    removals = room.ledger.removals(source.generation.collection_id, 100)
+    return {each for removal in removals for each in removal.chunk_ids}
+
+
+# --- the later one counts
+
+
+def test_an_older_run_does_not_replace_newer_content(room: Room) -> None:
+    source = opened(room)
+    older, newer = started(room, source), started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    loaded(room, newer, item, "new")
+    loaded(room, older, item, "old")
+    assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
+    assert room.catalog.document(reader(source), item.document_id).version == 1
+    assert queued(room, source) == set(), "nothing of it was staged"
+    latest = started(room, source)
+    loaded(room, latest, item, "newest")
+    assert shown(room, source, item, "new", "newest") == [b"\x01\x00textnewest"]
+
+
+def test_what_an_older_run_had_staged_is_dropped(room: Room) -> None:
+    source = opened(room)
+    older, newer = started(room, source), started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    room.ledger.finish_run(newer, "failed", {})
+    room.ledger.stage(newer, [version(newer, item, "new")])
+    room.ledger.activate(newer, [item.document_id])
+    room.ledger.stage(older, [version(older, item, "old")])
+    room.ledger.activate(older, [item.document_id])
+    assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
+    assert room.ledger.drop_leftovers(older) == 0
+
+
+def test_an_older_run_leaves_alone_what_a_newer_one_has_staged(room: Room) -> None:
+    source = opened(room)
+    older, newer = started(room, source), started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    room.ledger.stage(newer, [version(newer, item, "new")])
+    room.ledger.stage(older, [version(older, item, "old")])
+    room.ledger.touch(older, [item])
+    room.ledger.quarantine(older, [failure(item)])
+    room.ledger.activate(older, [item.document_id])
+    room.ledger.activate(newer, [item.document_id])
+    assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
+    assert room.ledger.run_counts(newer) == Counts(1, 1, 0)
+
+
+def test_an_older_run_takes_over_from_a_newer_one_that_died(room: Room) -> None:
+    source = opened(room)
+    older, newer = started(room, source), started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    room.ledger.stage(newer, [version(newer, item, "new")])
+    room.ledger.finish_run(newer, "failed", {})
+    loaded(room, older, item, "old")
+    assert shown(room, source, item, "old", "new") == [b"\x01\x00textold"]
+    assert queued(room, source) == {chunk_id(item.document_id, "new")}
+
+
+def test_an_older_run_removes_nothing_after_a_later_scan(room: Room) -> None:
+    source = opened(room)
+    first = started(room, source)
+    a, b = scanned(room, first, entry("a"), entry("b"))
+    loaded(room, first, a, "one")
+    loaded(room, first, b, "two")
+    older, newer = started(room, source), started(room, source)
+    (vanished,) = room.ledger.record_scan(older, [entry("a")]).vanished
+    room.ledger.record_scan(newer, [entry("a"), entry("b")])
+    with pytest.raises(Terminal, match="superseded by a later run; trigger anew; nothing was removed"):
+        room.ledger.remove_documents(older, [vanished])
+    assert shown(room, source, b, "two")
+    assert room.ledger.deleted_by(older) == 0
+    assert room.ledger.remove_documents(newer, [vanished]) == 1
+
+
+def test_a_later_run_that_has_not_scanned_yet_hinders_nobody(room: Room) -> None:
+    source = opened(room)
+    older = started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    started(room, source)
+    scanned(room, started(room, opened(room)), entry("a"))
+    assert room.ledger.remove_documents(older, [item.document_id]) == 1
+
+
+def test_a_run_knows_what_it_has_deleted_in_all(room: Room) -> None:
+    source = opened(room)
+    first = started(room, source)
+    a, b, c = scanned(room, first, entry("a"), entry("b"), entry("c"))
+    assert room.ledger.deleted_by(first) == 0
+    assert room.ledger.remove_documents(first, [a.document_id]) == 1
+    again = started(room, source)
+    assert room.ledger.remove_documents(again, [a.document_id, b.document_id]) == 1
+    assert room.ledger.remove_documents(again, [a.document_id, b.document_id, c.document_id]) == 1
+    assert room.ledger.remove_documents(again, [b.document_id, c.document_id]) == 0
+    assert (room.ledger.deleted_by(first), room.ledger.deleted_by(again)) == (1, 2)
+
+
+# --- leftovers
+
+
+def test_leftovers_of_dead_runs_are_dropped(room: Room) -> None:
+    source = opened(room)
+    crashed, dead, living = (started(room, source) for _ in range(3))
+    a, b, c = scanned(room, crashed, entry("a"), entry("b"), entry("c"))
+    loaded(room, crashed, a, "kept")
+    room.ledger.stage(crashed, [version(started(room, source), a, "kept", "lost")])
+    room.ledger.stage(dead, [version(dead, b, "dead")])
+    room.ledger.stage(living, [version(living, c, "living")])
+    room.ledger.finish_run(crashed, "failed", {})
+    room.backdate(dead.run_id, 7)
+    run = started(room, source)
+    stranger = started(room, opened(room))
+    (theirs,) = scanned(room, stranger, entry("a"))
+    room.ledger.stage(stranger, [version(stranger, theirs, "theirs")])
+    room.ledger.finish_run(stranger, "failed", {})
+    assert room.ledger.drop_leftovers(run) == 2
+    assert room.ledger.drop_leftovers(run) == 0
+    assert queued(room, source) == {chunk_id(a.document_id, "lost"), chunk_id(b.document_id, "dead")}
+    assert len(shown(room, source, a, "kept", "lost")) == 1
+    room.ledger.activate(living, [c.document_id])
+    assert shown(room, source, c, "living")
+    assert room.ledger.drop_leftovers(stranger) == 1
+
+
+def test_a_runs_own_leftovers_are_dropped(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.stage(run, [version(run, item, "lost")])
+    assert room.ledger.drop_leftovers(run) == 1
+    assert queued(room, source) == {chunk_id(item.document_id, "lost")}
+    room.ledger.activate(run, [item.document_id])
+    assert shown(room, source, item, "lost") == []
+
+
+# --- who else is at work
+
+
+def test_others_running_means_alive_and_of_this_source(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    started(room, opened(room))
+    assert not room.ledger.others_running(run)
+    other = started(room, source)
+    assert room.ledger.others_running(run) and room.ledger.others_running(other)
+    room.ledger.finish_run(other, "failed", {})
+    assert not room.ledger.others_running(run)
+    room.ledger.start_run(source, "full", other.run_id)
+    assert room.ledger.others_running(run)
+    room.ledger.finish_run(other, "succeeded", {})
+    room.ledger.finish_run(other, "failed", {})
+    assert not room.ledger.others_running(run)
+    forgotten = started(room, source)
+    room.backdate(forgotten.run_id, 5)
+    assert room.ledger.others_running(run)
+    room.backdate(forgotten.run_id, 1)
+    assert not room.ledger.others_running(run)
+
+
+def test_a_task_that_is_tried_again_closes_what_it_left_running(room: Room) -> None:
+    source = opened(room)
+    by_hand = room.ledger.start_run(source, "full", uuid4(), "cli")
+    task = "airflow:sluice_ingest/manual__1"
+    first = room.ledger.start_run(source, "full", uuid4(), task)
+    room.ledger.start_run(opened(room), "full", uuid4(), task)
+    again = room.ledger.start_run(source, "full", uuid4(), task)
+    room.ledger.start_run(source, "full", again.run_id, task)
+    room.ledger.finish_run(by_hand, "succeeded", {})
+    assert not room.ledger.others_running(again), "the first attempt is closed"
+    assert room.ledger.others_running(first), "the second is not"
+    one = room.ledger.start_run(source, "full", uuid4(), "cli")
+    room.ledger.finish_run(again, "succeeded", {})
+    two = room.ledger.start_run(source, "full", uuid4(), "cli")
+    assert room.ledger.others_running(one) and room.ledger.others_running(two), "two people may work by hand"
+
+
+# --- entities
+
+
+def mentioning(room: Room, source: Source, item: Item, *entity_ids: UUID, words: str = "one") -> None:
+    run = started(room, source)
+    room.ledger.stage(run, [version(run, item, words, mentions=[(each, "ORG", 1) for each in entity_ids])])
+    room.ledger.activate(run, [item.document_id])
+
+
+def test_an_entity_goes_with_its_last_mention(room: Room) -> None:
+    source = opened(room)
+    a, b = scanned(room, started(room, source), entry("a"), entry("b"))
+    shared, edited, erased = uuid4(), uuid4(), uuid4()
+    mentioning(room, source, a, shared, edited)
+    mentioning(room, source, b, shared, erased)
+    assert room.entities(source.spec.tenant) == {shared, edited, erased}
+    mentioning(room, source, a, shared, words="two")
+    assert room.entities(source.spec.tenant) == {shared, erased}
+    room.ledger.remove_documents(started(room, source), [b.document_id])
+    assert room.entities(source.spec.tenant) == {shared}
+    room.ledger.remove_documents(started(room, source), [a.document_id])
+    assert room.entities(source.spec.tenant) == set()
+
+
+@pytest.mark.parametrize("ending", ["stage", "touch", "quarantine", "drop_leftovers", "remove_documents"])
+def test_an_entity_goes_with_a_version_that_was_never_active(room: Room, ending: str) -> None:
+    source = opened(room)
+    crashed = started(room, source)
+    (item,) = scanned(room, crashed, entry("a"))
+    room.ledger.stage(crashed, [version(crashed, item, "lost", mentions=[(uuid4(), "ORG", 1)])])
+    room.ledger.finish_run(crashed, "failed", {})
+    run = started(room, source)
+    calls = {
+        "stage": lambda: room.ledger.stage(run, [version(run, item, "one")]),
+        "touch": lambda: room.ledger.touch(run, [item]),
+        "quarantine": lambda: room.ledger.quarantine(run, [failure(item)]),
+        "drop_leftovers": lambda: room.ledger.drop_leftovers(run),
+        "remove_documents": lambda: room.ledger.remove_documents(run, [item.document_id]),
+    }
+    calls[ending]()
+    assert room.entities(source.spec.tenant) == set()
+
+
+def test_entities_come_and_go_under_several_runs_at_once(room: Room) -> None:
+    """Every turn replaces its document's mentions by others out of few: last mentions go while new ones come."""
+    source = opened(room)
+    items = scanned(room, started(room, source), *(entry(f"d{i}") for i in range(4)))
+    pool_of_ids = [uuid4() for _ in range(6)]
+    last: dict[UUID, list[UUID]] = {}
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for turn in range(25):
+            chosen = chance.sample(pool_of_ids, 2)
+            mentioning(room, source, items[number], *chosen, words=f"turn {turn}")
+            last[items[number].document_id] = chosen
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert room.entities(source.spec.tenant) == {each for chosen in last.values() for each in chosen}
+    room.ledger.remove_documents(started(room, source), [item.document_id for item in items])
+    assert room.entities(source.spec.tenant) == set()

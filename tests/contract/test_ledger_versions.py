@@ -1,0 +1,371 @@
+"""Versions, their switch and their end: the ledger in memory and the one on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger_rows import (
+    PROFILE,
+    Room,
+    chunk_id,
+    engine_of,
+    entry,
+    failure,
+    loaded,
+    memory_room,
+    name,
+    opened,
+    postgres_room,
+    reader,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
+from sluice.errors import NotFound, Terminal
+from sluice.model import Counts, GateResult, StageStat
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+# --- versions
+
+
+def test_a_staged_version_is_not_served_before_it_is_active(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.stage(run, [version(run, item, "one", "two")])
+    assert shown(room, source, item, "one", "two") == []
+    assert room.ledger.counts(source.generation) == Counts(0, 0, 0)
+    room.ledger.activate(run, [item.document_id])
+    assert shown(room, source, item, "two", "one") == [b"\x01\x00texttwo", b"\x01\x00textone"]
+    assert room.ledger.counts(source.generation) == Counts(1, 2, 0)
+
+
+def test_an_edit_queues_what_it_took_out(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one", "two", "three")
+    run = started(room, source)
+    (edited,) = scanned(room, run, entry("a", "2"))
+    loaded(room, run, edited, "one", "zwei", "three")
+    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    assert removal.chunk_ids == (chunk_id(item.document_id, "two"),)
+    assert (removal.generation, removal.document_id) == (source.generation, item.document_id)
+    assert not removal.document_gone
+    assert shown(room, source, item, "one", "two", "zwei") == [b"\x01\x00textone", b"\x01\x00textzwei"]
+    assert room.catalog.document(reader(source), item.document_id).version == 2
+    room.ledger.removed([removal.outbox_id])
+    room.ledger.removed([removal.outbox_id])
+    assert room.ledger.removals(source.generation.collection_id, 10) == []
+
+
+def test_repeating_a_batch_changes_nothing(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    staged = version(run, item, "one", "two", mentions=[(uuid4(), "ORG", 2)])
+    for _ in range(2):
+        room.ledger.stage(run, [staged])
+    for _ in range(2):
+        room.ledger.activate(run, [item.document_id])
+    epoch = room.epoch(source.generation.collection_id)
+    room.ledger.stage(run, [staged])
+    room.ledger.activate(run, [item.document_id])
+    assert room.epoch(source.generation.collection_id) == epoch
+    assert room.catalog.document(reader(source), item.document_id).version == 1
+    assert room.ledger.counts(source.generation) == Counts(1, 2, 0)
+    assert [removal for removal in room.ledger.removals(source.generation.collection_id, 10) if removal.chunk_ids] == []
+
+
+def test_what_a_crash_left_pending_is_dropped_and_queued(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    crashed = started(room, source)
+    room.ledger.stage(crashed, [version(crashed, item, "one", "lost")])
+    run = started(room, source)
+    room.ledger.stage(run, [version(run, item, "one", "new")])
+    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
+    room.ledger.activate(crashed, [item.document_id])
+    assert shown(room, source, item, "new") == [], "another run's version is not ours to activate"
+    room.ledger.activate(run, [item.document_id])
+    assert len(shown(room, source, item, "one", "lost", "new")) == 2
+
+
+def test_a_document_that_was_only_staged_is_still_new(room: Room) -> None:
+    source = opened(room)
+    crashed = started(room, source)
+    (item,) = scanned(room, crashed, entry("a"))
+    room.ledger.stage(crashed, [version(crashed, item, "lost")])
+    assert scanned(room, started(room, source), entry("a")) == [item]
+
+
+@pytest.mark.parametrize("ending", ["quarantine", "touch"])
+def test_a_leftover_goes_too_when_the_document_needs_no_load(room: Room, ending: str) -> None:
+    source = opened(room)
+    crashed = started(room, source)
+    (item,) = scanned(room, crashed, entry("a"))
+    room.ledger.stage(crashed, [version(crashed, item, "lost")])
+    run = started(room, source)
+    if ending == "touch":
+        room.ledger.touch(run, [item])
+    else:
+        room.ledger.quarantine(run, [failure(item)])
+    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
+
+
+def test_an_undone_edit_takes_its_removal_back(room: Room) -> None:
+    source = opened(room)
+    for fingerprint, words in (("1", "one"), ("2", "two"), ("3", "one")):
+        run = started(room, source)
+        (item,) = scanned(room, run, entry("a", fingerprint))
+        loaded(room, run, item, words)
+    taken_out = [
+        each for removal in room.ledger.removals(source.generation.collection_id, 10) for each in removal.chunk_ids
+    ]
+    assert taken_out == [chunk_id(item.document_id, "two")]
+
+
+def test_a_repeated_run_may_find_other_content(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    (item,) = scanned(room, run, entry("a", "2"))
+    loaded(room, run, item, "two")
+    assert shown(room, source, item, "one", "two") == [b"\x01\x00texttwo"]
+    assert room.ledger.record_scan(run, [entry("a", "2")]).unchanged == 1
+
+
+def test_documents_are_switched_together(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    items = scanned(room, run, *(entry(f"d{i}") for i in range(30)))
+    room.ledger.stage(run, [version(run, item, "one", "two") for item in items])
+    before = room.epoch(source.generation.collection_id)
+    room.ledger.activate(run, [item.document_id for item in items])
+    assert room.ledger.run_counts(run) == Counts(30, 60, 0)
+    assert room.epoch(source.generation.collection_id) == before + 1
+
+
+def test_a_version_of_an_unknown_document_is_refused(room: Room) -> None:
+    run = started(room, opened(room))
+    (item,) = scanned(room, run, entry("a"))
+    with pytest.raises(Terminal):
+        room.ledger.stage(run, [version(run, replace(item, document_id=uuid4()), "one")])
+
+
+def test_nothing_to_do_is_fine(room: Room) -> None:
+    run = started(room, opened(room))
+    room.ledger.stage(run, [])
+    room.ledger.activate(run, [])
+    room.ledger.activate(run, [uuid4()])
+    room.ledger.touch(run, [])
+    room.ledger.quarantine(run, [])
+    room.ledger.removed([])
+    room.ledger.removed([2**40])
+    room.ledger.record_gates(run, 0, "extract", [])
+    assert room.ledger.remove_documents(run, []) == 0
+
+
+# --- the end of documents
+
+
+def test_a_removed_document_is_gone_at_once(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b = scanned(room, run, entry("a"), entry("b"))
+    loaded(room, run, a, "one", "two")
+    loaded(room, run, b, "three")
+    room.ledger.stage(started(room, source), [version(started(room, source), a, "pending")])
+    assert room.ledger.remove_documents(run, [a.document_id, a.document_id]) == 1
+    assert shown(room, source, a, "one", "two") == []
+    assert room.ledger.counts(source.generation) == Counts(1, 1, 0)
+    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    assert removal.document_gone
+    assert set(removal.chunk_ids) == {chunk_id(a.document_id, words) for words in ("one", "two", "pending")}
+    assert room.ledger.remove_documents(run, [a.document_id]) == 0
+    assert len(room.ledger.removals(source.generation.collection_id, 10)) == 1
+    with pytest.raises(NotFound):
+        room.catalog.document(reader(source), a.document_id)
+
+
+def test_what_comes_back_is_a_new_document(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    room.ledger.remove_documents(run, [item.document_id])
+    (again,) = scanned(room, started(room, source), entry("a"))
+    assert again.document_id != item.document_id and again.new
+
+
+def test_a_document_removed_during_a_run_stays_removed(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.stage(run, [version(run, item, "one")])
+    room.ledger.remove_documents(run, [item.document_id])
+    room.ledger.stage(run, [version(run, item, "one")])
+    room.ledger.activate(run, [item.document_id])
+    assert shown(room, source, item, "one") == []
+    queued = [
+        each for removal in room.ledger.removals(source.generation.collection_id, 10) for each in removal.chunk_ids
+    ]
+    assert set(queued) == {chunk_id(item.document_id, "one")}
+
+
+def test_removing_a_quarantined_document_closes_its_record(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.quarantine(run, [failure(item)])
+    assert room.ledger.remove_documents(run, [item.document_id]) == 1
+    assert room.ledger.counts(source.generation).quarantined == 0
+
+
+def test_another_sources_documents_are_left_alone(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    stranger = started(room, opened(room, spec(collection=source.spec.collection)))
+    assert room.ledger.remove_documents(stranger, [item.document_id]) == 0
+    room.ledger.quarantine(stranger, [failure(item)])
+    room.ledger.touch(stranger, [replace(item, entry=entry("a", "9"))])
+    assert room.ledger.record_scan(started(room, source), [entry("a")]).unchanged == 1
+
+
+def test_removals_come_in_order_and_in_pieces(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    items = scanned(room, run, *(entry(f"d{i}") for i in range(5)))
+    for item in items:
+        loaded(room, run, item, "one")
+        room.ledger.remove_documents(run, [item.document_id])
+    first = room.ledger.removals(source.generation.collection_id, 2)
+    assert [removal.document_id for removal in first] == [item.document_id for item in items[:2]]
+    room.ledger.removed([removal.outbox_id for removal in first])
+    rest = room.ledger.removals(source.generation.collection_id, 10)
+    assert [removal.document_id for removal in rest] == [item.document_id for item in items[2:]]
+    assert room.ledger.removals(uuid4(), 10) == []
+
+
+# --- what happened
+
+
+def test_a_stage_is_recorded_once_a_batch(room: Room) -> None:
+    run = started(room, opened(room))
+    for stat in (
+        StageStat(-1, "scan", 0.5, {"seen": 3}),
+        StageStat(0, "extract", 1.5, {"documents": 3}),
+        StageStat(1, "extract", 2.5, {}),
+        StageStat(0, "embed", 0.25, {"computed": 1}),
+        StageStat(0, "extract", 0.75, {"documents": 2}),
+    ):
+        room.ledger.record_stage(run, stat)
+    stages = room.ledger.stages(run)
+    assert len(stages) == 4
+    assert {(each.batch, each.stage): each for each in stages}[0, "extract"] == StageStat(
+        0, "extract", 0.75, {"documents": 2}
+    )
+    assert [each.batch for each in stages] == [-1, 0, 0, 1]
+
+
+def test_gates_and_the_end_of_a_run_may_be_recorded_twice(room: Room) -> None:
+    run = started(room, opened(room))
+    results = [
+        GateResult("documents", "not_empty", "text", True, True, 3, 0, 0),
+        GateResult("documents", "not_empty", "text", False, True, 3, 1, {"bad": [1.5, float("nan")], "s": "\0"}),
+        GateResult("documents", "row_count", None, True, False, 3, 0),
+    ]
+    for _ in range(2):
+        room.ledger.record_gates(run, 0, "extract", results)
+        room.ledger.finish_run(run, "succeeded", {"documents": {"seen": 3}, "seconds": 1.25, "id": uuid4()})
+    room.ledger.record_gates(run, 0, "chunk", results[:1])
+    kept = room.ledger.gates(run, 0)
+    assert kept == [
+        results[0],
+        results[0],
+        replace(results[1], observed={"bad": [1.5, "nan"], "s": "\N{REPLACEMENT CHARACTER}"}),
+        results[2],
+    ]
+    assert room.ledger.gates(run, 1) == []
+    with pytest.raises(Terminal, match="succeeded or failed"):
+        room.ledger.finish_run(run, "tired", {})
+
+
+def test_counts_keep_tenants_apart(room: Room) -> None:
+    source = opened(room)
+    other = opened(room, spec(collection=source.spec.collection))
+    for each, texts in ((source, ["one"]), (other, ["one", "two"])):
+        run = started(room, each)
+        a, b = scanned(room, run, entry("a"), entry("b"))
+        loaded(room, run, a, *texts)
+        room.ledger.quarantine(run, [failure(b)])
+    assert room.ledger.counts(source.generation) == Counts(2, 3, 2)
+    assert room.ledger.counts(source.generation, source.spec.tenant) == Counts(1, 1, 1)
+    assert room.ledger.counts(source.generation, other.spec.tenant) == Counts(1, 2, 1)
+    assert room.ledger.counts(source.generation, name()) == Counts(0, 0, 0)
+
+
+def test_all_live_generations_are_listed(room: Room) -> None:
+    generations = {opened(room).generation.collection: PROFILE for _ in range(3)}
+    listed = {each.collection: each.profile for each in room.ledger.generations()}
+    assert generations.items() <= listed.items()
+
+
+# --- several at once
+
+
+def test_two_openings_at_once_make_one_source(room: Room) -> None:
+    wanted = spec()
+    with ThreadPoolExecutor(4) as pool:
+        sources = list(pool.map(lambda _: opened(room, wanted), range(8)))
+    assert len(set(sources)) == 1
+
+
+def test_two_scans_at_once_assign_the_same_ids(room: Room) -> None:
+    source = opened(room)
+    listed = [entry(f"d{i}") for i in range(300)]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: scanned(room, started(room, source), *listed), range(3)))
+    assert found[0] == found[1] == found[2]
+
+
+def test_runs_over_the_same_documents_do_not_block_each_other_for_ever(room: Room) -> None:
+    source = opened(room)
+    items = scanned(room, started(room, source), *(entry(f"d{i}") for i in range(40)))
+
+    def load(turn: int) -> None:
+        run = started(room, source)
+        order = items if turn % 2 else items[::-1]
+        entities = [(UUID(int=i + 1), "ORG", 1) for i in range(20)]
+        mentions = entities if turn % 2 else entities[::-1]
+        room.ledger.stage(run, [version(run, item, f"text {turn}", mentions=mentions) for item in order])
+        room.ledger.activate(run, [item.document_id for item in order])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(load, range(12)))
+    counts = room.ledger.counts(source.generation)
+    assert counts.documents == 40 and counts.chunks == 40

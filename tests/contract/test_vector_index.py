@@ -1,0 +1,341 @@
+"""Any VectorIndex: what is upserted is found by who may find it, and by nobody else."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import numpy as np
+import pytest
+
+from sluice.adapters.memory.vectors import MemoryVectors
+from sluice.adapters.qdrant import QdrantIndex
+from sluice.errors import BadRequest, Terminal, Transient, Unavailable
+from sluice.model import Generation, Point, Profile, SparseVector, VectorQuery
+from sluice.ports import VectorIndex
+
+DIM = 16
+SOURCE = UUID(int=1)
+FIELDS = ("category", "year", "published_at", "draft")
+Open = Callable[..., Generation]
+
+
+@pytest.fixture(params=["memory", "rest", "grpc"], scope="module")
+def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+    if request.param == "memory":
+        yield MemoryVectors()
+        return
+    client = _client(_environment(request), request.param)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def open_generation(index: VectorIndex, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Generations of collections with names of their own, ensured; dropped afterwards."""
+    made: list[Generation] = []
+    environment = {} if isinstance(index, MemoryVectors) else _environment(request)
+
+    def make(number: int = 1, collection: str | None = None, dim: int = DIM) -> Generation:
+        name = collection or f"contract-{uuid.uuid4().hex}"
+        profile = Profile("tokens:256:0", f"hash:{dim}", "off", dim)
+        generation = Generation(uuid.uuid4(), name, number, profile, f"{name}__g{number}", FIELDS)
+        made.append(generation)
+        index.ensure(generation)
+        return generation
+
+    yield make
+    if environment:
+        with _http(environment) as http:
+            for generation in made:
+                http.delete(f"/collections/{generation.physical}").raise_for_status()
+
+
+@pytest.fixture
+def generation(open_generation: Open) -> Generation:
+    return open_generation()
+
+
+def test_the_nearest_comes_first_and_counts_agree(index: VectorIndex, generation: Generation) -> None:
+    points = [_point(seed) for seed in range(20)]
+    index.upsert(generation, points)
+    assert index.count(generation) == index.count(generation, "default") == 20
+    assert index.count(generation, "nobody") == 0
+    for query in (_ask(points[7], dense=True), _ask(points[7], sparse=True), _ask(points[7], dense=True, sparse=True)):
+        found = index.search(generation, query)
+        assert found[0].chunk_id == points[7].chunk_id
+        assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
+        assert len({each.chunk_id for each in found}) == len(found)
+
+
+def test_a_second_upsert_replaces_and_adds_nothing(index: VectorIndex, generation: Generation) -> None:
+    first, other = _point(1), _point(2)
+    index.upsert(generation, [first])
+    index.upsert(generation, [Point(first.chunk_id, other.dense, other.sparse, {**first.payload, "tenant": "second"})])
+    assert index.count(generation) == index.count(generation, "second") == 1
+    assert index.search(generation, _ask(first, dense=True)) == []
+
+
+def test_more_than_one_batch_arrives_whole(index: VectorIndex, generation: Generation) -> None:
+    points = [_point(seed) for seed in range(1203)]
+    index.upsert(generation, points)
+    assert index.count(generation) == 1203
+    index.delete(generation, [point.chunk_id for point in points[:1100]])
+    found = index.search(generation, _ask(points[0], dense=True, limit=2000))
+    assert {each.chunk_id for each in found} == {point.chunk_id for point in points[1100:]}
+
+
+def test_tenant_and_sources_bound_what_is_found(index: VectorIndex, generation: Generation) -> None:
+    mine, theirs, elsewhere = _point(1), _point(2, tenant="other"), _point(3, source=UUID(int=9))
+    index.upsert(generation, [mine, theirs, elsewhere])
+    both = {"dense": True, "sparse": True}
+    assert _ids(index, generation, _ask(theirs, **both)) == {mine.chunk_id}
+    assert _ids(index, generation, _ask(mine, **both, tenant="other")) == {theirs.chunk_id}
+    assert _ids(index, generation, _ask(mine, **both, sources=())) == set()
+    assert _ids(index, generation, _ask(mine, **both, sources=(SOURCE, UUID(int=9)))) == {
+        mine.chunk_id,
+        elsewhere.chunk_id,
+    }
+
+
+METADATA: list[dict[str, Any]] = [
+    {"category": "a", "year": 2019, "published_at": "2024-01-05", "draft": True},
+    {"category": "b", "year": 2020.0, "published_at": "2024-02-05T10:00:00Z", "draft": False},
+    {"category": ["a", "c"], "year": 2021, "published_at": "not a date"},
+    {"year": "2021", "draft": 1},
+    {},
+]
+
+
+FILTERS: list[tuple[dict[str, Any], set[int]]] = [
+    ({}, {0, 1, 2, 3, 4}),
+    ({"category": "a"}, {0, 2}),
+    ({"category": "A"}, set()),
+    ({"category": ["b", "c"]}, {1, 2}),
+    ({"year": 2020}, {1}),
+    ({"year": 2021}, {2}),
+    ({"year": "2021"}, {3}),
+    ({"year": [2019.0, 2021, "2021"]}, {0, 2, 3}),
+    ({"year": {"gte": 2020}}, {1, 2}),
+    ({"year": {"gt": 2019, "lt": 2021}}, {1}),
+    ({"draft": True}, {0}),
+    ({"draft": 1}, {3}),
+    ({"published_at": "2024-01-05"}, {0}),
+    ({"published_at": {"gte": "2024-01-05", "lte": "2024-02-05T10:00:00Z"}}, {0, 1}),
+    ({"published_at": {"gt": "2024-01-05", "lt": "2024-02-05T12:00:00+02:00"}}, set()),
+    ({"category": "a", "year": {"lte": 2020}}, {0}),
+]
+IMPOSSIBLE: list[dict[str, Any]] = [
+    {"secret": "x"},
+    {"year": None},
+    {"year": {}},
+    {"year": {"near": 3}},
+    {"year": {"gte": "soon"}},
+    {"year": {"gte": 3, "lte": "2024-01-01"}},
+    {"category": [{"a": 1}]},
+]
+
+
+def test_metadata_filters(index: VectorIndex, generation: Generation) -> None:
+    points = [_point(seed, meta=meta) for seed, meta in enumerate(METADATA)]
+    index.upsert(generation, points)
+    for filters, expected in FILTERS:
+        found = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
+        assert {position for position, point in enumerate(points) if point.chunk_id in found} == expected, filters
+
+
+def test_a_filter_that_cannot_be_is_a_bad_request(index: VectorIndex, generation: Generation) -> None:
+    for filters in IMPOSSIBLE:
+        with pytest.raises(BadRequest, match=next(iter(filters))):
+            index.search(generation, _ask(_point(1), dense=True, filters=filters))
+
+
+def test_explain_tells_the_score_of_each_leg(index: VectorIndex, generation: Generation) -> None:
+    points = [_point(seed) for seed in range(30)]
+    points.append(_point(99, terms=[5000]))  # shares no term with the query
+    index.upsert(generation, points)
+    found = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31, explain=True))
+    assert len(found) == 31
+    best = found[0]
+    assert best.legs.keys() == {"dense", "sparse"}
+    assert best.legs["dense"] == pytest.approx(1.0, abs=1e-5)
+    without_terms = next(each for each in found if each.chunk_id == points[-1].chunk_id)
+    assert without_terms.legs.keys() == {"dense"}
+    plain = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31))
+    assert {each.chunk_id: each.score for each in plain} == {each.chunk_id: each.score for each in found}
+    assert all(each.legs == {} for each in plain)
+
+
+def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation: Generation) -> None:
+    """Dot product, BM25 with the collection's IDF, and reciprocal rank fusion, point by point."""
+    model = MemoryVectors()
+    model.ensure(generation)
+    points = [_point(seed, tenant="default" if seed % 3 else "other") for seed in range(150)]
+    for each in (model, index):
+        each.upsert(generation, points)
+    for seed in (1, 2, 77):
+        for legs in ({"dense": True}, {"sparse": True}, {"dense": True, "sparse": True}):
+            query = _ask(_point(seed + 1000), **legs, limit=60)
+            expected = model.search(generation, query)
+            found = index.search(generation, query)
+            assert [each.score for each in found] == pytest.approx(
+                [each.score for each in expected], rel=1e-4, abs=1e-6
+            )
+            # Equal scores may come in any order; every score must belong to its own point.
+            scores = {each.chunk_id: each.score for each in model.search(generation, _ask(_point(seed + 1000), **legs))}
+            for each in found:
+                if each.chunk_id in scores:
+                    assert each.score == pytest.approx(scores[each.chunk_id], rel=1e-4, abs=1e-6)
+
+
+def test_nothing_to_ask_with_finds_nothing(index: VectorIndex, generation: Generation) -> None:
+    point = _point(1)
+    index.upsert(generation, [point])
+    assert index.search(generation, _ask(point)) == []
+    empty = SparseVector(np.array([], dtype=np.uint32), np.array([], dtype=np.float32))
+    assert index.search(generation, VectorQuery(None, empty, "default", (SOURCE,), {}, 10)) == []
+    assert index.search(generation, _ask(point, dense=True, limit=0)) == []
+    found = index.search(generation, VectorQuery(point.dense, empty, "default", (SOURCE,), {}, 10))
+    assert [each.chunk_id for each in found] == [point.chunk_id]
+
+
+def test_ensure_keeps_what_is_there(index: VectorIndex, generation: Generation) -> None:
+    index.upsert(generation, [_point(1)])
+    index.ensure(generation)
+    assert index.count(generation) == 1
+
+
+def test_deleting_what_is_not_there_is_no_error(index: VectorIndex, generation: Generation) -> None:
+    index.delete(generation, [uuid.uuid4()])
+    index.delete(generation, [])
+    index.upsert(generation, [])
+    assert index.count(generation) == 0
+
+
+def test_a_lost_collection_counts_nothing_and_says_so_to_searches(index: VectorIndex) -> None:
+    profile = Profile("tokens:256:0", "hash:16", "off", DIM)
+    lost = Generation(uuid.uuid4(), "lost", 1, profile, f"lost-{uuid.uuid4().hex}__g1", FIELDS)
+    assert index.count(lost) == 0
+    index.delete(lost, [uuid.uuid4()])
+    with pytest.raises(Unavailable, match="not there"):
+        index.search(lost, _ask(_point(1), dense=True))
+    with pytest.raises(Transient):
+        index.upsert(lost, [_point(1)])
+
+
+@pytest.mark.parametrize("dense", [np.full(DIM, np.nan, dtype=np.float32), np.ones(DIM + 1, dtype=np.float32)])
+def test_a_vector_that_is_wrong_is_refused(index: VectorIndex, generation: Generation, dense: np.ndarray) -> None:
+    good = _point(1)
+    with pytest.raises(Terminal):
+        index.upsert(generation, [Point(good.chunk_id, dense, good.sparse, good.payload)])
+    assert index.count(generation) == 0
+
+
+def test_ping_tells_a_version(index: VectorIndex) -> None:
+    assert index.ping()
+
+
+# --- of the server alone ------------------------------------------------------------------------------------
+
+
+def test_the_alias_follows_the_first_generation_until_it_is_switched(
+    index: VectorIndex, open_generation: Open, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(index, MemoryVectors):
+        pytest.skip("aliases are for readers outside, on a server")
+    first = open_generation(1)
+    open_generation(2, first.collection)
+    with _http(_environment(request)) as http:
+        aliases = http.get("/aliases").json()["result"]["aliases"]
+    targets = {each["alias_name"]: each["collection_name"] for each in aliases}
+    assert targets[first.collection] == first.physical
+
+
+def test_another_shape_under_the_same_name_is_terminal(index: VectorIndex, open_generation: Open) -> None:
+    if isinstance(index, MemoryVectors):
+        pytest.skip("only a server outlives a change of profile")
+    first = open_generation(1)
+    with pytest.raises(Terminal, match="16 dimensions"):
+        open_generation(1, first.collection, dim=8)
+
+
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
+def test_a_wrong_key_is_terminal(request: pytest.FixtureRequest, transport: str) -> None:
+    environment = _environment(request)
+    if not environment.get("SLUICE_QDRANT_API_KEY"):
+        pytest.skip("this Qdrant asks for no key")
+    index = _client({**environment, "SLUICE_QDRANT_API_KEY": "wrong"}, transport)
+    profile = Profile("tokens:256:0", "hash:16", "off", DIM)
+    with pytest.raises(Terminal, match="SLUICE_QDRANT_API_KEY"):
+        index.ensure(Generation(uuid.uuid4(), "denied", 1, profile, "denied__g1", FIELDS))
+    index.close()
+
+
+def _environment(request: pytest.FixtureRequest) -> dict[str, str]:
+    environment: dict[str, str] = request.getfixturevalue("stack").environment
+    return environment
+
+
+def _client(environment: dict[str, str], transport: str) -> QdrantIndex:
+    port = environment.get("SLUICE_QDRANT_GRPC_PORT")
+    if transport == "grpc" and not port:
+        pytest.skip("this Qdrant speaks no gRPC (SLUICE_QDRANT_GRPC_PORT is unset)")
+    key = environment.get("SLUICE_QDRANT_API_KEY")
+    return QdrantIndex(environment["SLUICE_QDRANT_URL"], key, int(port or 0) if transport == "grpc" else None)
+
+
+def _http(environment: dict[str, str]) -> httpx.Client:
+    headers = {"api-key": environment.get("SLUICE_QDRANT_API_KEY", "")}
+    return httpx.Client(base_url=environment["SLUICE_QDRANT_URL"], headers=headers, timeout=30)
+
+
+def _point(
+    seed: int,
+    tenant: str = "default",
+    source: UUID = SOURCE,
+    meta: dict[str, Any] | None = None,
+    terms: list[int] | None = None,
+) -> Point:
+    """Always the same point for the same seed; every point without `terms` has term 7."""
+    random = np.random.default_rng(seed)
+    dense = random.standard_normal(DIM).astype(np.float32)
+    indices = np.array(terms or sorted({7, *random.integers(0, 200, 12).tolist()}), dtype=np.uint32)
+    values = random.uniform(0.2, 2.0, len(indices)).astype(np.float32)
+    payload = {
+        "tenant": tenant,
+        "source_id": str(source),
+        "document_id": str(UUID(int=seed)),
+        "meta": meta or {},
+    }
+    return Point(
+        uuid.uuid5(uuid.NAMESPACE_OID, str(seed)), dense / np.linalg.norm(dense), SparseVector(indices, values), payload
+    )
+
+
+def _ask(
+    point: Point,
+    *,
+    dense: bool = False,
+    sparse: bool = False,
+    tenant: str = "default",
+    sources: tuple[UUID, ...] = (SOURCE,),
+    filters: dict[str, Any] | None = None,
+    limit: int = 10,
+    explain: bool = False,
+) -> VectorQuery:
+    return VectorQuery(
+        dense=point.dense if dense else None,
+        sparse=point.sparse if sparse else None,
+        tenant=tenant,
+        sources=sources,
+        filters=filters or {},
+        limit=limit,
+        explain=explain,
+    )
+
+
+def _ids(index: VectorIndex, generation: Generation, query: VectorQuery) -> set[UUID]:
+    return {each.chunk_id for each in index.search(generation, query)}

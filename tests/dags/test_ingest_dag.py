@@ -1,0 +1,174 @@
+"""`sluice_ingest` in this process, by `dag.test()`, on the session's engines."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.model import Grant
+
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
+BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
+STAGES = ["extract", "validate", "chunk", "embed", "load"]
+Ingest = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def dag(dags: dict[str, Any]) -> Any:
+    return dags["sluice_ingest"]
+
+
+@pytest.fixture(scope="module")
+def ingest(dag: Any, make_tools: Any, roots: Path) -> Ingest:
+    """Run the DAG as a user who may write to the tenant `default`; returns the finished DagRun."""
+    # What `dag.test()` cannot do: it looks for the deadline's row by the deadline itself, and builds a context for the
+    # DAG's own callback that a required param breaks. The tasks' callbacks stay.
+    dag.on_failure_callback = dag.deadline = None
+    dag.has_on_failure_callback = False
+    make_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+
+    def run(folder: Path, collection: str, **conf: Any) -> Any:
+        return dag.test(run_conf={"source": folder.as_uri(), "collection": collection, **conf})
+
+    return run
+
+
+def tasks(run: Any) -> dict[tuple[str, int], Any]:
+    """Finished task instances by (name, index in the map; -1 where it is not mapped)."""
+    return {(each.task_id.removeprefix("batch."), each.map_index): each for each in run.get_task_instances()}
+
+
+def xcoms(run: Any) -> list[Any]:
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        rows = session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id)).all()
+        return [row.value for row in rows]
+
+
+def summary(run: Any) -> dict[str, Any]:
+    found: dict[str, Any] = tasks(run)["finish", -1].xcom_pull(task_ids="finish")
+    return found
+
+
+def test_structure(dag: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert back.task_ids == dag.task_ids
+    assert dag.tags == {"sluice"}
+    assert dag.doc_md and "When it fails" in dag.doc_md
+    assert {task.pool for task in dag.tasks} == {"sluice_default", "sluice_extract", "sluice_embed", "sluice_load"}
+    assert all(task.retry_policy and task.execution_timeout for task in dag.tasks)
+    assert dag.params.get_param("mode").schema["enum"] == ["incremental", "full"]
+    assert dag.on_failure_callback and dag.deadline
+    kept = ("access_groups", "retention_days", "include", "exclude")
+    assert [dag.params.get_param(name).value for name in kept] == [None] * 4  # what is saved of the source stays
+
+
+def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path, name: str) -> None:
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    (folder / "bread.md").write_text(BREAD)
+    (folder / "noise.bin").write_bytes(os.urandom(4096))
+    first = ingest(folder, name, batch_size=1)
+    assert first.state == "success"
+    done = tasks(first)
+    assert {(stage, index) for stage in STAGES for index in range(3)} | {("plan", -1), ("finish", -1)} == set(done)
+    assert {each.state for each in done.values()} == {"success"}
+    told = summary(first)["documents"]
+    assert (told["seen"], told["new"], told["changed"], told["quarantined"]) == (3, 2, 0, 1)
+
+    (folder / "bread.md").write_text(BREAD.replace("Rye", "Spelt"))
+    second = ingest(folder, name, batch_size=1)
+    assert second.state == "success"
+    assert {index for stage, index in tasks(second) if stage == "load"} == {0}
+    told = summary(second)["documents"]
+    assert (told["new"], told["changed"], told["unchanged"], told["quarantined"]) == (0, 1, 1, 1)
+
+    for run in (first, second):
+        carried = xcoms(run)
+        assert not [word for word in ("owl", "vole", "sourdough", "Vienna") if word in json.dumps(carried)]
+        refs = [ref for value in carried for ref in (value if isinstance(value, list) else [value])]
+        batches = [ref for ref in refs if isinstance(ref, dict) and "batch" in ref]
+        assert len(batches) >= len(STAGES) + 1
+        assert all(set(ref) == {"run_id", "batch", "uri", "documents"} for ref in batches)
+        others = [ref for ref in refs if ref not in batches]
+        assert len(others) == 2 and summary(run) in others and summary(run)["run_id"] in others
+
+    (folder / "bread.md").unlink()
+    third = ingest(folder, name)
+    assert (third.state, summary(third)["documents"]["deleted"]) == ("success", 1)
+    written = finished_outputs(stack.devstack.config.home, third.run_id)
+    assert {name.rsplit(".", 1)[-1]: rows for name, rows in written.items()} == {
+        "documents": 1,
+        "chunks": summary(third)["chunks"]["removed"],
+        f"{name}__g1": summary(third)["chunks"]["removed"],
+    }
+
+
+def finished_outputs(home: Path, dag_run_id: str) -> dict[str, int]:
+    """What the task `finish` says in the lineage that it wrote: dataset name → rows."""
+    events = [json.loads(line) for line in (home / "lineage" / "openlineage.jsonl").read_text().splitlines()]
+    return {
+        each["name"]: each["outputFacets"]["outputStatistics"]["rowCount"]
+        for event in events
+        if event["job"]["name"] == "sluice_ingest.finish" and dag_run_id in json.dumps(event["run"]["facets"])
+        for each in event.get("outputs", [])
+        if each["name"].count("/") == 0 and "outputFacets" in each
+    }
+
+
+def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
+    ingest: Ingest, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from sluice import batches
+
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    embed = batches.embed
+
+    def embed_and_lose(tools: Any, ref: Any) -> Any:
+        done = embed(tools, ref)
+        tools.blobs.remove(f"runs/{ref.run_id}/{ref.batch:05d}/4-embedded.parquet")
+        return done
+
+    monkeypatch.setattr(batches, "embed", embed_and_lose)
+    broken = ingest(folder, name)
+    done = tasks(broken)
+    assert broken.state == "failed"
+    assert (done["embed", 0].state, done["load", 0].state, done["finish", -1].state) == (
+        "success",
+        "failed",
+        "upstream_failed",
+    )
+    assert done["load", 0].try_number == 1  # Terminal: not one retry
+    captured = capfd.readouterr()
+    assert "NotFound" in captured.out + captured.err and "4-embedded.parquet" in captured.out + captured.err
+    monkeypatch.undo()
+    mended = ingest(folder, name)
+    assert mended.state == "success"
+    told = summary(mended)
+    assert told["documents"]["new"] == 1 and told["embeddings"]["computed"] == 0  # paid for once
+
+
+def test_a_foreign_tenant_is_refused(
+    ingest: Ingest, roots: Path, name: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    refused = ingest(folder, name, tenant="others")
+    done = tasks(refused)
+    assert refused.state == "failed"
+    assert done["plan", -1].state == "failed" and done["plan", -1].try_number == 1
+    captured = capfd.readouterr()
+    assert "dag_test may not write to tenant others" in captured.out + captured.err + caplog.text

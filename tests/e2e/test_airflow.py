@@ -1,0 +1,182 @@
+"""As a user: trigger over Airflow's API, watch, search with the token; break things on purpose."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from demo.__main__ import allow
+from demo.server import Server, StepFailed
+
+ROOT = Path(__file__).resolve().parents[2]
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
+BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
+
+
+@pytest.fixture(scope="module")
+def server(airflow_stack) -> Server:
+    environment = airflow_stack.environment
+    made = Server(
+        environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
+    )
+    made.wait_for_dag("sluice_ingest", timeout_s=120.0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def anonymous(airflow_stack) -> httpx.Client:
+    return httpx.Client(base_url=airflow_stack.environment["SLUICE_AIRFLOW_URL"], timeout=60.0)
+
+
+def ingest(server: Server, folder: Path, collection: str, **conf: Any) -> dict[str, Any]:
+    allow(server, folder.as_uri())
+    asked = {"source": folder.as_uri(), "collection": collection, **conf}
+    run_id = server.trigger("sluice_ingest", asked)
+    server.wait("sluice_ingest", run_id, 600.0, print)
+    summary: dict[str, Any] = server.result("sluice_ingest", run_id, "finish")
+    return summary
+
+
+@pytest.fixture(scope="module")
+def ingested(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("in")
+    (folder / "owls.md").write_text(OWLS)
+    (folder / "bread.md").write_text(BREAD)
+    (folder / "empty.txt").write_text("")
+    return folder, ingest(server, folder, "e2e", batch_size=2)
+
+
+def test_documents_in_cited_passages_out(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
+    _, summary = ingested
+    assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (2, 1)
+    found = server.search("barn owl voles", "e2e", 5)
+    best = found["results"][0]
+    assert (best["external_id"], best["title"], best["version"]) == ("owls.md", "Owls", 1)
+    assert best["text"] in OWLS and OWLS[best["location"]["start"] : best["location"]["end"]] == best["text"]
+    assert best["run_id"] == summary["run_id"]
+    assert set(found["legs"]) == {"dense", "sparse"} and found["degraded"] == []
+
+
+def test_no_file_of_the_stack_holds_a_sentence(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
+    """Artefacts, XCom, task logs, lineage and Airflow's own database included."""
+    assert airflow_stack.files_with("The barn owl hunts voles above wet meadows") == []
+
+
+def test_a_second_run_adds_nothing(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
+    folder, first = ingested
+    again = ingest(server, folder, "e2e")
+    assert again["embeddings"] == {"computed": 0, "cached": 0}
+    assert (again["chunks"]["written"], again["chunks"]["total"]) == (0, first["chunks"]["total"])
+    assert (again["documents"]["unchanged"], again["documents"]["quarantined"]) == (2, 1)
+
+
+def test_what_is_not_allowed_fails_at_once(server: Server, tmp_path: Path) -> None:
+    for conf in ({"source": "file:///etc"}, {"source": "gopher://hole"}, {"source": "file:///etc", "tenant": "others"}):
+        run_id = server.trigger("sluice_ingest", {"collection": "e2e", **conf})
+        began_s = time.monotonic()
+        with pytest.raises(StepFailed, match="failed in plan"):
+            server.wait("sluice_ingest", run_id, 300.0, print)
+        assert time.monotonic() - began_s < 120
+
+
+def test_bad_conf_is_refused_by_the_form(server: Server) -> None:
+    for conf in ({}, {"source": "file:///x", "mode": "sideways"}, {"source": "file:///x", "batch_size": 0}):
+        with pytest.raises(StepFailed, match="400"):
+            server.trigger("sluice_ingest", conf)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "api/v1/openapi.json", "api/v1/collections", "api/v1/health", "api/v1/nothing/here", "docs"]
+)
+def test_without_a_token_nothing(server: Server, anonymous: httpx.Client, path: str) -> None:
+    assert anonymous.get(f"/sluice/{path}").status_code == 401
+    garbage = anonymous.get(f"/sluice/{path}", headers={"Authorization": "Bearer garbage"})
+    assert garbage.status_code == 401
+
+
+def test_search_needs_a_token_and_probes_do_not(server: Server, anonymous: httpx.Client) -> None:
+    body = {"query": "owls", "collection": "e2e"}
+    assert anonymous.post("/sluice/api/v1/search", json=body).status_code == 401
+    assert anonymous.get("/sluice/api/v1/health/live").status_code == 200
+    assert anonymous.get("/sluice/api/v1/health/ready").status_code == 200
+
+
+def test_a_user_without_a_grant_gets_none_of_it(
+    airflow_stack, server: Server, ingested: object, anonymous: httpx.Client
+) -> None:
+    """Made through Airflow's own API, as an administrator would."""
+    user = {
+        "username": "guest",
+        "password": "a-long-password-1",
+        "email": "guest@example.org",
+        "first_name": "G",
+        "last_name": "Uest",
+        "roles": [{"name": "Viewer"}],
+    }
+    made = server._http.post("/auth/fab/v1/users", json=user)
+    assert made.status_code in (200, 201, 409), made.text
+    token = anonymous.post("/auth/token", json={"username": "guest", "password": "a-long-password-1"})
+    headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+    body = {"query": "owls", "collection": "e2e"}
+    refused = anonymous.post("/sluice/api/v1/search", json=body, headers=headers)
+    assert refused.status_code == 403 and "sluice grant" in refused.text
+    granted = run_cli(airflow_stack.environment, "grant", "guest", "--tenant", "others")
+    assert granted.returncode == 0, granted.stderr
+    hidden = anonymous.post("/sluice/api/v1/search", json=body, headers=headers)
+    assert hidden.status_code == 404 and "vole" not in hidden.text
+
+
+def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sluice.cli", *arguments],
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+
+
+def test_cli_speaks_json(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
+    environment = {**airflow_stack.environment, "SLUICE_FILE_ROOTS": str(ingested[0])}
+    status = json.loads(run_cli(environment, "status", "--json").stdout)
+    mine = next(each for each in status["collections"] if each["name"] == "e2e")
+    assert len(set(mine["chunks"].values())) == 1 and set(mine["chunks"]) == {"ledger", "qdrant", "neo4j"}
+    assert all(engine["ok"] for engine in status["engines"])
+    again = run_cli(environment, "ingest", ingested[0].as_uri(), "--collection", "e2e", "--json")
+    assert again.returncode == 3, again.stderr  # the empty file is in quarantine
+    assert json.loads(again.stdout)["embeddings"] == {"computed": 0, "cached": 0}
+    found = run_cli(environment, "search", "barn owl voles", "--collection", "e2e", "--json")
+    assert json.loads(found.stdout)["results"][0]["external_id"] == "owls.md"
+    assert run_cli(environment, "search", "x", "--collection", "no-such").returncode == 2
+
+
+def test_lineage_names_the_datasets(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
+    """Source → ledger → collection and graph, in the file transport's events, and in Marquez where there is one."""
+    log = airflow_stack.devstack.config.home / "lineage" / "openlineage.jsonl"
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    names = {f"{each['namespace']}|{each['name']}" for event in events for each in event.get("outputs", [])}
+    sources = {each["name"] for event in events for each in event.get("inputs", [])}
+    assert any(name.startswith("qdrant://") and name.endswith("|e2e__g1") for name in names), names
+    assert any(name.startswith("neo4j://") for name in names)
+    assert any(name.endswith("public.chunks") for name in names)
+    assert str(ingested[0]) in sources
+    gates = [each["inputFacets"] for event in events for each in event.get("inputs", []) if each.get("inputFacets")]
+    assert any("dataQualityAssertions" in each for each in gates)
+    marquez = airflow_stack.environment.get("SLUICE_MARQUEZ_URL")
+    if not marquez:
+        return
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        jobs = httpx.get(f"{marquez}/api/v1/namespaces/sluice/jobs", timeout=30.0).json().get("jobs", [])
+        if any(job["name"].startswith("sluice_ingest.") for job in jobs):
+            break
+        time.sleep(2)
+    assert any(job["name"].startswith("sluice_ingest.") for job in jobs), "Marquez has not heard of the DAG's tasks"

@@ -1,0 +1,391 @@
+"""The search page in a real browser: headless Chromium, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from websockets.sync.client import connect
+
+from sluice.api.app import create_app
+from sluice.errors import Unavailable
+from sluice.model import CollectionInfo, Grant, Passage, Principal, Profile, SearchRequest
+from sluice.query import SearchOutcome
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+LONG = "The pump room is dry. " * 40 + "Pumps are inspected monthly. " + "Nothing else matters here. " * 40
+PROFILE = Profile("chars:100:0", "hash:4", "off", 4)
+
+
+def passage(number: int, title: str, text: str, **changes: Any) -> Passage:
+    fields: dict[str, Any] = {
+        "chunk_id": uuid5(NAMESPACE_URL, f"chunk {number}"),
+        "document_id": uuid5(NAMESPACE_URL, f"document {number}"),
+        "external_id": f"{number}.md",
+        "title": title,
+        "text": text,
+        "score": 1 / (number + 1),
+        "uri": f"file:///docs/{number}.md",
+        "start": 1000,
+        "end": 1000 + len(text),
+        "page": None,
+        "headings": (),
+        "metadata": {},
+        "version": 2,
+        "generation": 3,
+        "run_id": uuid5(NAMESPACE_URL, "run"),
+    }
+    return Passage(**{**fields, **changes})
+
+
+PASSAGES = (
+    passage(0, "Upkeep", LONG, page=7, headings=("Manual", "Upkeep of pumps"), metadata={"tags": ["a", "b"]}),
+    passage(
+        1,
+        HOSTILE,
+        f"{HOSTILE} pumps",
+        headings=(HOSTILE, "Below"),
+        metadata={HOSTILE: HOSTILE},
+        uri=f"file:///{HOSTILE}",
+    ),
+    passage(2, "Short", "A pump."),
+)
+
+
+@dataclass
+class Shelf:
+    """What the page is served: set by each test."""
+
+    collections: list[str] = field(default_factory=lambda: ["handbook", "archive"])
+    tenants: list[str] = field(default_factory=lambda: ["default"])
+    passages: tuple[Passage, ...] = PASSAGES
+    down: bool = False
+    signed_in: bool = True
+    asked: list[SearchRequest] = field(default_factory=list)
+
+    async def authenticate(self, request: Request) -> str | None:
+        return "ann" if self.signed_in or not request.url.path.startswith("/sluice/api") else None
+
+    def tools(self) -> Any:
+        catalog = SimpleNamespace(
+            grants=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants],
+            collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],
+        )
+        return SimpleNamespace(catalog=catalog, close=lambda: None)
+
+    def make_search(self, tools: Any) -> Any:
+        return self.search
+
+    def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:
+        if self.down:
+            raise Unavailable("Qdrant", "no answer within 5 s")
+        self.asked.append(request)
+        return SearchOutcome(self.passages, request.legs, (), 3, 12.0)
+
+
+KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
+
+
+class Browser:
+    """One tab. Every call waits at most 30 s."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        # Chromium refuses its sandbox to root, as in containers.
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        flags = ["--headless=new", "--remote-debugging-port=0", "--disable-gpu", "--disable-dev-shm-usage"]
+        self._process = subprocess.Popen(
+            [program, *flags, *sandbox, "--no-first-run", f"--user-data-dir={folder}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._open = ExitStack()
+        try:
+            self._socket = self._open.enter_context(
+                connect(self._address(folder / "DevToolsActivePort"), max_size=None)
+            )
+        except BaseException:
+            self._process.kill()
+            raise
+        self._last = 0
+        self.errors: list[str] = []
+        for domain in ("Page", "Runtime", "Log"):
+            self.send(f"{domain}.enable")
+
+    def _address(self, mark: Path) -> str:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if mark.exists() and (lines := mark.read_text().split()):
+                tabs = httpx.get(f"http://127.0.0.1:{lines[0]}/json/list", timeout=30).json()
+                if found := [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]:
+                    return str(found[0])
+            time.sleep(0.05)
+        raise TimeoutError("Chromium did not open its DevTools port within 60 s")
+
+    def send(self, method: str, **params: Any) -> dict[str, Any]:
+        self._last += 1
+        self._socket.send(json.dumps({"id": self._last, "method": method, "params": params}))
+        while True:
+            message = json.loads(self._socket.recv(timeout=30))
+            if message.get("id") == self._last:
+                assert "error" not in message, message
+                result: dict[str, Any] = message["result"]
+                return result
+            if message["method"] == "Runtime.exceptionThrown":
+                self.errors.append(json.dumps(message["params"]))
+            entry = message["params"].get("entry", {}) if message["method"] == "Log.entryAdded" else {}
+            if entry.get("source") in ("security", "javascript"):
+                self.errors.append(entry["text"])
+
+    def js(self, expression: str) -> Any:
+        return self.send("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+
+    def until(self, expression: str) -> Any:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if value := self.js(expression):
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"not within 30 s: {expression}; the page says: {self.js('document.body.innerText')}")
+
+    def open(self, address: str) -> None:
+        self.send("Page.navigate", url="about:blank")
+        self.send("Page.navigate", url=address)
+        self.until("document.readyState === 'complete' && document.getElementById('status')?.textContent === ''")
+
+    def key(self, name: str) -> None:
+        code, text = KEYS[name] if name in KEYS else (ord(name.upper()), name)
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=name, windowsVirtualKeyCode=code, text=text)
+
+    def type(self, text: str) -> None:
+        self.send("Input.insertText", text=text)
+
+    def close(self) -> None:
+        self._open.close()
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("the page is tested in Chromium, which is not installed (Debian: apt-get install chromium)")
+    started = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[str, Shelf]]:
+    shelf = Shelf()
+    root = FastAPI()
+    root.mount("/sluice", create_app(shelf.tools, shelf.authenticate, shelf.make_search))
+    server = uvicorn.Server(uvicorn.Config(root, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/sluice/", shelf
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture
+def shelf(served: tuple[str, Shelf]) -> Shelf:
+    """As new for each test."""
+    served[1].__dict__.update(Shelf().__dict__)
+    return served[1]
+
+
+@pytest.fixture
+def page(served: tuple[str, Shelf], shelf: Shelf, browser: Browser) -> Iterator[Browser]:
+    browser.errors.clear()
+    yield browser
+    assert browser.errors == []  # no script failed, and nothing was stopped by the content policy
+
+
+@pytest.fixture
+def address(served: tuple[str, Shelf]) -> str:
+    return served[0]
+
+
+def ask(page: Browser, question: str = "how are pumps inspected") -> None:
+    page.js("document.getElementById('query').focus()")
+    page.type(question)
+    page.key("Enter")
+    page.until("document.querySelectorAll('article').length > 0 || !document.getElementById('notice').hidden")
+
+
+def test_a_result_shows_its_words_and_where_it_comes_from(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    ask(page)
+    assert page.js("document.querySelectorAll('article').length") == 3
+    first = page.js("document.querySelector('article').innerText")
+    for piece in ("Upkeep", "Manual › Upkeep of pumps", "file:///docs/0.md", "1.000", "tags a, b"):
+        assert piece in first
+    cited = page.js("[...document.querySelectorAll('article:first-of-type dl')][0].innerText.replace(/\\s+/g, ' ')")
+    assert "page 7 characters 1,000–" in cited
+    assert "version 2 generation 3 run " in cited
+    marks = page.js("[...document.querySelector('article').querySelectorAll('.text mark')].map(m => m.textContent)")
+    assert {"Pumps", "inspected"} <= set(marks)
+    assert "3 passages by meaning and words in 12 ms" in page.js("document.getElementById('status').textContent")
+    assert (shelf.asked[-1].collection, shelf.asked[-1].top_k) == ("handbook", 10)
+
+
+def test_ingested_text_stays_text(page: Browser, address: str) -> None:
+    page.open(address)
+    ask(page)
+    assert page.js("document.title") == "Sluice search"
+    assert page.js("document.querySelectorAll('img, #results script, #results svg, #results a').length") == 0
+    assert page.js("document.querySelectorAll('article')[1].querySelector('h2').textContent") == HOSTILE
+    assert page.js("document.querySelectorAll('article')[1].innerText").count("<script>") == 6
+
+
+def test_everything_works_by_keyboard(page: Browser, address: str) -> None:
+    page.open(address)
+    page.js("document.activeElement.blur()")
+    page.key("/")
+    assert page.js("document.activeElement.id") == "query"
+    assert page.js("document.getElementById('query').value") == ""  # the key itself is not typed
+    ask(page)
+    at = "[...document.querySelectorAll('article')].indexOf(document.activeElement)"
+    positions = []
+    for key in ("ArrowDown", "j", "j", "j", "k", "ArrowUp"):
+        page.key(key)
+        positions.append(page.js(at))
+    assert positions == [0, 1, 2, 2, 1, 0]
+    text = "document.querySelector('article .text').textContent"
+    cut = page.js(text)
+    assert cut.startswith("… ") and cut.endswith(" …") and len(cut) < 500
+    page.key("Enter")
+    assert page.js(text) == LONG
+    assert page.js("document.querySelector('.more').getAttribute('aria-expanded')") == "true"
+    page.key("Enter")
+    assert page.js(text) == cut
+    page.key("k")
+    assert page.js("document.activeElement.id") == "query"
+
+
+def test_the_form_chooses_collection_number_and_legs(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    page.js("document.getElementById('collection').value = 'archive'")
+    page.js("document.getElementById('top-k').value = 25")
+    page.js("document.getElementById('dense').click()")
+    ask(page)
+    asked = shelf.asked[-1]
+    assert (asked.collection, asked.top_k, asked.legs) == ("archive", 25, ("sparse",))
+    page.js("document.getElementById('sparse').click()")
+    page.js("document.getElementById('form').requestSubmit()")
+    assert page.until("document.getElementById('status').textContent") == "Tick meaning, words or both."
+    assert len(shelf.asked) == 1
+
+
+def test_a_reload_asks_the_same_again(page: Browser, shelf: Shelf, address: str) -> None:
+    page.send("Page.navigate", url="about:blank")
+    page.send("Page.navigate", url=f"{address}#c=archive&q=a+pump+%26+more")
+    page.until("document.querySelectorAll('article').length === 3")
+    assert (shelf.asked[-1].collection, shelf.asked[-1].query) == ("archive", "a pump & more")
+
+
+def notice(page: Browser) -> str:
+    return str(page.until("!document.getElementById('notice').hidden && document.getElementById('notice').innerText"))
+
+
+def test_without_collections_it_says_how_to_ingest(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.collections = []
+    page.open(address)
+    assert "sluice ingest file:///your/folder" in notice(page)
+    assert page.js("document.getElementById('go').disabled") is True
+
+
+def test_without_results_it_says_what_to_try(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.passages = ()
+    page.open(address)
+    ask(page)
+    assert "No passage was found" in notice(page)
+    assert "Choose another collection" in notice(page)
+
+
+def test_a_lost_store_in_plain_words(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.down = True
+    page.open(address)
+    ask(page)
+    assert "Search is not available right now" in notice(page)
+    assert "For the operator: request" in notice(page)
+
+
+def test_an_ended_session_in_plain_words(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    shelf.signed_in = False
+    ask(page)
+    assert "You are signed out" in notice(page)
+
+
+def test_no_grant_in_plain_words(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.tenants = []
+    page.open(address)
+    assert "You may not read this" in notice(page)
+    assert "sluice grant ann --tenant default" in notice(page)
+
+
+def test_a_refused_question_in_plain_words(page: Browser, address: str) -> None:
+    page.open(address)
+    page.js("document.getElementById('top-k').removeAttribute('max')")
+    page.js("document.getElementById('top-k').value = 500")
+    ask(page)
+    assert "This cannot be searched as it is" in notice(page)
+    assert "top_k" in notice(page)
+
+
+def test_a_lost_network_in_plain_words(page: Browser, address: str) -> None:
+    page.open(address)
+    page.send("Network.enable")
+    page.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+    try:
+        ask(page)
+        assert "The server cannot be reached" in notice(page)
+    finally:
+        page.send(
+            "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
+
+
+def test_several_tenants_are_offered(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    assert page.js("document.getElementById('tenant-field').hidden") is True
+    shelf.tenants = ["default", "acme"]
+    page.open(address)
+    assert page.js("[...document.getElementById('tenant').options].map(o => o.value)") == ["acme", "default"]
+    assert page.js("document.getElementById('tenant').value") == "default"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_narrow_screen_in_both_schemes(page: Browser, address: str, scheme: str) -> None:
+    page.send("Emulation.setDeviceMetricsOverride", width=400, height=800, deviceScaleFactor=1, mobile=False)
+    page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    try:
+        page.open(address)
+        ask(page)
+        assert page.js("document.documentElement.scrollWidth") <= 400
+        paper = page.js("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, paper.removeprefix("rgb(").removesuffix(")").split(","))) > 384) == (scheme == "light")
+    finally:
+        page.send("Emulation.clearDeviceMetricsOverride")
+        page.send("Emulation.setEmulatedMedia", features=[])

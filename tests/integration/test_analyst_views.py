@@ -1,0 +1,45 @@
+"""What a run reports can be read by analysts."""
+
+from __future__ import annotations
+
+import psycopg
+
+from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, started
+from scratch_databases import libpq
+from sluice.model import GateResult, StageStat
+
+
+def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
+    engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
+    room = postgres_room(engine)
+    source = opened(room)
+    run = started(room, source)
+    good, bad = scanned(room, run, entry("good"), entry("bad"))
+    loaded(room, run, good, "one", "two")
+    room.ledger.quarantine(run, [failure(bad)])
+    room.ledger.record_gates(run, 0, "extract", [GateResult("documents", "not_empty", "text", False, True, 2, 1, 0.5)])
+    room.ledger.record_stage(run, StageStat(0, "extract", 1.5, {"documents": 2}))
+    room.ledger.finish_run(run, "succeeded", {"documents": {"seen": 2}, "ratio": float("nan")})
+    engine.dispose()
+
+    with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
+
+        def read(statement: str, *values: object) -> list[tuple[object, ...]]:
+            return analyst.execute(statement, values).fetchall()
+
+        tenant, collection = source.spec.tenant, source.spec.collection
+        assert read("SELECT tenant, collection, state, summary FROM analyst.runs WHERE run_id = %s", run.run_id) == [
+            (tenant, collection, "succeeded", {"documents": {"seen": 2}, "ratio": "nan"})
+        ]
+        gates = (
+            "SELECT suite, expectation, column_name, success, unexpected FROM analyst.gate_results WHERE run_id = %s"
+        )
+        assert read(gates, run.run_id) == [("documents", "not_empty", "text", False, 1)]
+        costs = "SELECT batch, stage, seconds, counts FROM analyst.stage_costs WHERE run_id = %s"
+        assert read(costs, run.run_id) == [(0, "extract", 1.5, {"documents": 2})]
+        documents = "SELECT external_id, version FROM analyst.documents WHERE tenant = %s ORDER BY 1"
+        assert read(documents, tenant) == [("bad", None), ("good", 1)]
+        refused = "SELECT external_id, code FROM analyst.quarantine WHERE tenant = %s AND resolved_at IS NULL"
+        assert read(refused, tenant) == [("bad", "encrypted")]
+        held = "SELECT generation, embedder, documents FROM analyst.collections WHERE collection = %s"
+        assert read(held, collection) == [(1, source.generation.profile.embedder, 1)]

@@ -1,0 +1,200 @@
+"""The flow on real engines: what is served is what the source holds, and a rerun adds nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sluice import flow
+from sluice.errors import BadRequest, NotFound, SluiceError
+from sluice.model import ALL_GROUPS, Principal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+from sluice.wiring import searcher
+
+MakeTools = Callable[..., Tools]
+
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
+RAILWAYS = "# Railways\n\nThe night train from Vienna to Hamburg stops in Passau.\n"
+BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation.\n\n## Crust\n\nSteam makes the crust shine.\n"
+
+
+def write(folder: Path, **texts: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.md").write_text(text)
+
+
+def stores(tools: Tools, collection: str) -> dict[str, int]:
+    generation = next(each for each in tools.ledger.generations() if each.collection == collection)
+    assert tools.graph is not None
+    return {
+        "ledger": tools.ledger.counts(generation).chunks,
+        "qdrant": tools.vectors.count(generation),
+        "neo4j": tools.graph.count(generation),
+    }
+
+
+def titles(tools: Tools, query: str, collection: str, tenant: str = "default", groups: str = ALL_GROUPS) -> list[str]:
+    principal = Principal("tester", tenant, frozenset(groups.split()))
+    return [each.title for each in searcher(tools)(SearchRequest(query, collection, 5), principal).passages]
+
+
+def test_cold_warm_edit_delete(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS, railways=RAILWAYS, bread=BREAD)
+    # A tenant of its own: embeddings are cached by tenant, and other tests have the same texts.
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name, tenant=name)
+
+    cold = flow.ingest(tools, spec)
+    assert cold["documents"] | {"seen": 3, "new": 3, "changed": 0, "unchanged": 0} == cold["documents"]
+    assert cold["chunks"]["written"] == cold["chunks"]["total"] == cold["embeddings"]["computed"]
+    assert set(stores(tools, name).values()) == {cold["chunks"]["total"]}
+    assert titles(tools, "barn owl voles", name, name)[0] == "Owls"
+
+    warm = flow.ingest(tools, spec)
+    assert warm["documents"]["unchanged"] == 3
+    assert warm["embeddings"] == {"computed": 0, "cached": 0}
+    assert warm["chunks"]["written"] == 0
+
+    write(folder, bread=BREAD + "\n## Crumb\n\nAn open crumb needs strength and patience.\n")
+    edit = flow.ingest(tools, spec)
+    assert (edit["documents"]["changed"], edit["documents"]["unchanged"]) == (1, 2)
+    assert edit["embeddings"]["computed"] == 1
+    assert "Bread" in titles(tools, "open crumb patience", name, name)
+    assert set(stores(tools, name).values()) == {edit["chunks"]["total"]}
+
+    (folder / "railways.md").unlink()
+    delete = flow.ingest(tools, spec)
+    assert delete["documents"]["deleted"] == 1
+    assert "Railways" not in titles(tools, "night train Vienna", name, name)
+    assert set(stores(tools, name).values()) == {delete["chunks"]["total"]}
+
+
+def test_full_mode_reads_again_but_pays_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    write(tmp_path / "in", owls=OWLS, bread=BREAD)
+    tools, spec = make_tools([tmp_path]), SourceSpec((tmp_path / "in").as_uri(), name)
+    cold, full = flow.ingest(tools, spec), flow.ingest(tools, spec, "full")
+    assert full["documents"]["changed"] == 2
+    assert full["embeddings"]["computed"] == 0
+    assert full["chunks"]["total"] == cold["chunks"]["total"]
+    assert set(stores(tools, name).values()) == {cold["chunks"]["total"]}
+
+
+def test_what_cannot_be_read_is_quarantined_and_the_rest_goes_on(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS, empty="")
+    (folder / "noise.bin").write_bytes(os.urandom(4096))
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    first = flow.ingest(tools, spec)
+    assert (first["documents"]["seen"], first["documents"]["new"], first["documents"]["quarantined"]) == (4, 1, 3)
+    again = flow.ingest(tools, spec)
+    assert (again["documents"]["unchanged"], again["documents"]["quarantined"]) == (1, 3)
+
+    write(folder, empty="# No longer empty\n\nThe kingfisher dives from a low branch.\n")
+    mended = flow.ingest(tools, spec)
+    assert (mended["documents"]["changed"] + mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 2)
+    assert "No longer empty" in titles(tools, "kingfisher branch", name)
+
+
+def test_a_document_that_turns_bad_keeps_its_last_good_version(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS, bread=BREAD)
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    (folder / "owls.md").write_bytes(os.urandom(2048))
+    summary = flow.ingest(tools, spec)
+    assert summary["documents"]["quarantined"] == 1
+    assert titles(tools, "barn owl voles", name)[0] == "Owls"
+    assert set(stores(tools, name).values()) == {summary["chunks"]["total"]}
+
+
+def test_tenants_and_groups_see_their_own(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    write(tmp_path / "a", owls=OWLS)
+    write(tmp_path / "b", bread=BREAD)
+    tools = make_tools([tmp_path])
+    tenant_a, tenant_b = f"{name}a", f"{name}b"
+    flow.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), name, tenant_a, access_groups=("birds",)))
+    flow.ingest(tools, SourceSpec((tmp_path / "b").as_uri(), name, tenant_b))
+    assert titles(tools, "owl bread", name, tenant_a) == ["Owls"]
+    assert titles(tools, "owl bread", name, tenant_a, groups="birds") == ["Owls"]
+    assert titles(tools, "owl bread", name, tenant_a, groups="fish") == []
+    assert set(titles(tools, "owl bread", name, tenant_b)) == {"Bread"}
+    with pytest.raises(NotFound):
+        titles(tools, "owl bread", name, "nobody")
+
+
+def test_no_store_holds_a_sentence(make_tools: MakeTools, stack, tmp_path: Path, name: str) -> None:
+    secret = "Zanzibarian quokkas memorise improbable timetables"
+    write(tmp_path / "in", quokkas=f"# Quokka notes\n\n{secret} every Thursday.\n", owls=OWLS)
+    tools = make_tools([tmp_path])
+    flow.ingest(tools, SourceSpec((tmp_path / "in").as_uri(), name))
+    assert titles(tools, "quokkas memorise timetables", name)[0] == "Quokka notes"
+    assert stack.files_with(secret) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [("ftp://host/folder", "file://"), ("file:///etc", "SLUICE_FILE_ROOTS"), ("not a uri", "file://")],
+)
+def test_what_is_not_allowed_fails_at_once_and_says_what_is(
+    make_tools: MakeTools, tmp_path: Path, name: str, uri: str, said: str
+) -> None:
+    with pytest.raises(BadRequest, match=said):
+        flow.ingest(make_tools([tmp_path]), SourceSpec(uri, name))
+
+
+def test_a_vanished_folder_deletes_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS)
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(SluiceError):
+        flow.ingest(tools, spec)
+    assert titles(tools, "barn owl voles", name) == ["Owls"]
+
+
+def test_what_is_not_given_again_is_kept(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    """Globs and groups are saved with the source: a later run that does not name them opens nothing."""
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS)
+    write(folder / "private", diary=BREAD)
+    tools = make_tools([tmp_path])
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name, access_groups=("birds",), exclude=("private/**",)))
+    again = flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+    assert (again["documents"]["seen"], again["documents"]["unchanged"]) == (1, 1)
+    assert titles(tools, "owl bread", name, groups="fish") == []
+    opened = flow.ingest(tools, SourceSpec(folder.as_uri(), name, access_groups=(), exclude=()))
+    assert opened["documents"]["new"] == 1
+    assert set(titles(tools, "owl bread", name, groups="fish")) == {"Owls", "Bread"}
+
+
+def test_an_emptied_folder_is_not_taken_for_a_deletion(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS)
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    (folder / "owls.md").unlink()
+    with pytest.raises(SluiceError, match="unmounted"):
+        flow.ingest(tools, spec)
+    assert titles(tools, "barn owl voles", name) == ["Owls"]
+    assert flow.ingest(tools, spec, "full")["documents"]["deleted"] == 1
+    assert titles(tools, "barn owl voles", name) == []
+
+
+def test_another_spelling_is_no_other_source(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in here"
+    write(folder, owls=OWLS)
+    tools = make_tools([tmp_path])
+    first = flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+    again = flow.ingest(tools, SourceSpec(f"file://localhost{tmp_path}/in here/", name))
+    assert again["documents"]["unchanged"] == 1
+    assert again["chunks"]["total"] == first["chunks"]["total"]

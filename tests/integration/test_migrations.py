@@ -1,0 +1,340 @@
+"""Migrations on databases of their own: up, down, up, no drift, comments, roles, waiting and giving up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint, text
+
+from ledger_rows import engine_of
+from scratch_databases import Scratch, libpq, scratch_databases
+from sluice.adapters.postgres import PostgresLedger, migrate
+from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration
+from sluice.adapters.postgres.tables import KeysBase, LedgerBase
+from sluice.errors import Terminal, Transient
+
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
+TABLES = {table.name for table in LedgerBase.metadata.sorted_tables}
+VIEWS = {"collections", "documents", "gate_results", "quarantine", "runs", "stage_costs"}
+
+
+@pytest.fixture
+def empty(stack) -> Iterator[Scratch]:  # type: ignore[no-untyped-def]
+    with scratch_databases(stack) as scratch:
+        yield scratch
+
+
+@pytest.fixture(scope="module")
+def migrated(stack) -> Iterator[Scratch]:  # type: ignore[no-untyped-def]
+    """Shared: what a test changes here it rolls back."""
+    with scratch_databases(stack) as scratch:
+        migrate(scratch.owner_url, scratch.keys_url)
+        yield scratch
+
+
+def rows(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+    with psycopg.connect(libpq(url)) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def tables(url: str) -> set[object]:
+    return {name for (name,) in rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+
+
+# --- up and down
+
+
+def test_up_down_up(empty: Scratch) -> None:
+    for _ in range(2):
+        migrate(empty.owner_url, empty.keys_url)
+        assert tables(empty.owner_url) == {*TABLES, "alembic_version"}
+        assert tables(empty.keys_url) == {"document_keys", "index_keys", "alembic_version"}
+        command.downgrade(configuration(LEDGER, empty.owner_url), "base")
+        command.downgrade(configuration(KEYS, empty.keys_url), "base")
+        for url in (empty.owner_url, empty.keys_url):
+            assert tables(url) == {"alembic_version"}
+        assert rows(empty.owner_url, "SELECT 1 FROM pg_namespace WHERE nspname = 'analyst'") == []
+
+
+def test_every_step_goes_down_and_up_again(empty: Scratch) -> None:
+    config = configuration(LEDGER, empty.owner_url)
+    steps = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    for step in steps:
+        command.upgrade(config, step)
+        command.downgrade(config, "-1")
+        command.upgrade(config, step)
+    assert rows(empty.owner_url, "SELECT version_num FROM alembic_version") == [(steps[-1],)]
+
+
+def test_migrating_again_changes_nothing(migrated: Scratch) -> None:
+    migrate(migrated.owner_url, migrated.keys_url)
+    assert tables(migrated.owner_url) == {*TABLES, "alembic_version"}
+
+
+def test_two_migrators_wait_for_each_other(empty: Scratch) -> None:
+    program = "import sys; from sluice.adapters.postgres import migrate; migrate(sys.argv[1], sys.argv[2])"
+    environment = {**os.environ, "PYTHONPATH": str(INCLUDE)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty.owner_url, empty.keys_url], env=environment, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for each in both:
+        _, errors = each.communicate(timeout=120)
+        assert each.returncode == 0, errors.decode()
+    assert tables(empty.owner_url) == {*TABLES, "alembic_version"}
+
+
+def test_a_migrator_waits_longer_than_for_other_locks(empty: Scratch) -> None:
+    with psycopg.connect(libpq(empty.owner_url)) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('sluice/migrate', 0))")
+        migrator = threading.Thread(target=migrate, args=(empty.owner_url, empty.keys_url))
+        migrator.start()
+        migrator.join(timeout=6.5)
+        assert migrator.is_alive(), "it must wait, not give up after its lock timeout"
+    migrator.join(timeout=60)
+    assert tables(empty.owner_url) == {*TABLES, "alembic_version"}
+
+
+def test_a_migration_gives_up_on_a_locked_table_and_leaves_all_as_it_was(empty: Scratch) -> None:
+    config = configuration(LEDGER, empty.owner_url)
+    command.upgrade(config, "0004")
+    with psycopg.connect(libpq(empty.owner_url)) as other:
+        other.execute("LOCK TABLE gate_results IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        with pytest.raises(Transient, match="held a lock"):
+            migrate(empty.owner_url, empty.keys_url)
+        assert time.monotonic() - began < 30
+    assert rows(empty.owner_url, "SELECT version_num FROM alembic_version") == [("0004",)]
+    migrate(empty.owner_url, empty.keys_url)
+
+
+def test_a_ledger_that_was_not_migrated_says_so(empty: Scratch) -> None:
+    engine = engine_of(empty.owner_url)
+    with pytest.raises(Terminal, match="sluice migrate"):
+        PostgresLedger(engine).generations()
+    engine.dispose()
+
+
+# --- drift and comments
+
+
+def test_models_and_migrations_agree(migrated: Scratch) -> None:
+    command.check(configuration(LEDGER, migrated.owner_url))
+    command.check(configuration(KEYS, migrated.keys_url))
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        "ALTER TABLE documents ADD COLUMN extra text",
+        "ALTER TABLE versions ALTER COLUMN mime DROP NOT NULL",
+        "ALTER TABLE documents ALTER COLUMN document_id DROP DEFAULT",
+        "DROP INDEX uq_versions_active",
+        "ALTER TABLE chunks DROP CONSTRAINT fk_chunks_version_id",
+        "COMMENT ON COLUMN runs.mode IS 'something else'",
+    ],
+)
+def test_drift_is_noticed(migrated: Scratch, drift: str) -> None:
+    engine = engine_of(migrated.owner_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, LedgerBase.metadata) == []
+        connection.execute(text(drift))
+        assert len(compare_metadata(context, LedgerBase.metadata)) == 1
+        connection.rollback()
+    engine.dispose()
+
+
+def test_checks_of_models_and_database_are_the_same(migrated: Scratch) -> None:
+    """Alembic does not compare CHECK constraints."""
+    for metadata, url in ((LedgerBase.metadata, migrated.owner_url), (KeysBase.metadata, migrated.keys_url)):
+        modelled = {
+            str(constraint.name)
+            for table in metadata.sorted_tables
+            for constraint in table.constraints
+            if isinstance(constraint, CheckConstraint)
+        }
+        migrated_ones = (
+            "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'public'::regnamespace"
+        )
+        assert {name for (name,) in rows(url, migrated_ones)} == modelled
+
+
+def test_every_table_view_and_column_has_a_comment(migrated: Scratch) -> None:
+    bare = """
+        SELECT c.relname, a.attname FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname IN ('public', 'analyst')
+        JOIN LATERAL (SELECT 0 AS attnum, '(itself)' AS attname UNION ALL
+                      SELECT attnum, attname FROM pg_attribute
+                      WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) a ON true
+        WHERE c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version'
+          AND NOT EXISTS (SELECT FROM pg_description d WHERE d.objoid = c.oid AND d.objsubid = a.attnum)
+    """
+    assert rows(migrated.owner_url, bare) == []
+    assert rows(migrated.keys_url, bare) == []
+
+
+# --- roles
+
+
+def denied(url: str, statement: str) -> bool:
+    with psycopg.connect(libpq(url)) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+        return False
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE public.mine (x int)",
+        "CREATE SCHEMA mine",
+        "ALTER TABLE documents ADD COLUMN mine text",
+        "DROP TABLE documents",
+        "TRUNCATE documents",
+        "CREATE INDEX ON documents (uri)",
+        "DELETE FROM alembic_version",
+        "SELECT * FROM analyst.runs",
+    ],
+)
+def test_the_app_changes_rows_and_nothing_else(migrated: Scratch, statement: str) -> None:
+    assert denied(migrated.app_url, statement)
+
+
+def test_the_app_reads_and_writes_every_table(migrated: Scratch) -> None:
+    with psycopg.connect(libpq(migrated.app_url)) as connection:
+        for table in TABLES:
+            connection.execute(f'SELECT count(*) FROM "{table}"')
+            connection.execute(f'DELETE FROM "{table}"')
+        connection.execute("CREATE TEMPORARY TABLE scratch (x int)")
+        connection.execute("INSERT INTO tenants (tenant_id) VALUES ('t')")
+
+
+def test_analysts_read_the_views_and_nothing_else(migrated: Scratch) -> None:
+    for view in VIEWS:
+        assert rows(migrated.analyst_url, f"SELECT * FROM analyst.{view}") == []
+        for right in ("INSERT", "UPDATE", "DELETE", "TRUNCATE"):
+            asked = f"SELECT has_table_privilege('analyst.{view}', '{right}')"
+            assert rows(migrated.analyst_url, asked) == [(False,)]
+    for table in (*TABLES, "alembic_version"):
+        assert denied(migrated.analyst_url, f'SELECT * FROM public."{table}"'), table
+    for statement in ("CREATE TABLE public.mine (x int)", "CREATE VIEW analyst.mine AS SELECT 1"):
+        assert denied(migrated.analyst_url, statement)
+    assert denied(migrated.analyst_url, "CREATE TEMPORARY TABLE mine (x int)")
+
+
+def test_nothing_sealed_is_in_a_view(migrated: Scratch) -> None:
+    columns = rows(
+        migrated.owner_url,
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'analyst'",
+    )
+    assert {view for view, _, _ in columns} == VIEWS
+    assert [each for each in columns if each[2] == "bytea" or "sealed" in str(each[1])] == []
+
+
+def test_a_role_that_is_missing_is_skipped_with_a_notice(empty: Scratch, caplog: pytest.LogCaptureFixture) -> None:
+    migrate(empty.owner_url, empty.keys_url, app_role="no_such_app", analyst_role="no_such_analyst")
+    assert "no_such_app" in caplog.text and "no_such_analyst" in caplog.text
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        rows(empty.app_url, "SELECT 1")
+    migrate(empty.owner_url, empty.keys_url)
+    assert rows(empty.app_url, "SELECT count(*) FROM documents") == [(0,)]
+
+
+# --- what the storage itself refuses
+
+_GROUND = """
+    INSERT INTO tenants (tenant_id) VALUES ('a'), ('b');
+    INSERT INTO collections (collection_id, name, live_generation, filter_fields)
+        VALUES ('00000000-0000-0000-0000-00000000000c', 'c', 1, '{}');
+    INSERT INTO generations VALUES ('00000000-0000-0000-0000-00000000000c', 1, 'x', 'x', 'off', 2, 'c__g1', 'live');
+    INSERT INTO generations VALUES ('00000000-0000-0000-0000-00000000000c', 2, 'x', 'x', 'off', 2, 'c__g2', 'building');
+    INSERT INTO sources (source_id, tenant_id, collection_id, uri)
+        VALUES ('00000000-0000-0000-0000-000000000005', 'a', '00000000-0000-0000-0000-00000000000c', 'u');
+    INSERT INTO runs (run_id, source_id, collection_id, generation, mode) VALUES
+        ('00000000-0000-0000-0000-000000000009', '00000000-0000-0000-0000-000000000005',
+         '00000000-0000-0000-0000-00000000000c', 1, 'full');
+    INSERT INTO documents (document_id, tenant_id, source_id, collection_id, external_id, uri) VALUES
+        ('00000000-0000-0000-0000-00000000000d', 'a', '00000000-0000-0000-0000-000000000005',
+         '00000000-0000-0000-0000-00000000000c', 'x', 'u');
+"""
+_C, _D = "'00000000-0000-0000-0000-00000000000c'", "'00000000-0000-0000-0000-00000000000d'"
+_S, _R = "'00000000-0000-0000-0000-000000000005'", "'00000000-0000-0000-0000-000000000009'"
+_VERSION = (
+    "INSERT INTO versions (version_id, document_id, collection_id, generation, number, state, raw_hash, mime, "
+    "size_bytes, fingerprint, sealed_title, sealed_text, sealed_metadata, run_id, activated_at) VALUES "
+    f"(uuidv7(), {_D}, {_C}, {{0}}, {{1}}, '{{2}}', '', 'm', 1, 'f', '', '', '', {_R}, {{3}})"
+)
+_ACTIVE = _VERSION.format(1, "{}", "active", "now()")
+_CHUNK = (
+    "INSERT INTO chunks SELECT version_id, {0}, uuidv7(), document_id, collection_id, generation, {1}, {2}, {3}, "
+    "decode(repeat('00', {4}), 'hex'), '', '', '' FROM versions"
+)
+_QUARANTINE = (
+    "INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint) "
+    f"VALUES ({_D}, {_S}, 'a', {_R}, 's', 'c', 'r', 'f')"
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "rule"),
+    [
+        ([_ACTIVE.format(1), _ACTIVE.format(2)], "uq_versions_active"),
+        (
+            [_VERSION.format(1, 1, "superseded", "now()"), _ACTIVE.format(1)],
+            "uq_versions_document_id_generation_number",
+        ),
+        ([_VERSION.format(1, 1, "pending", "NULL")], "ck_versions_number"),
+        ([_VERSION.format(1, "NULL", "active", "now()")], "ck_versions_number"),
+        ([_VERSION.format(1, 1, "active", "NULL")], "ck_versions_activated_at"),
+        ([_VERSION.format(1, 1, "served", "now()")], "ck_versions_state"),
+        ([_VERSION.format(3, 1, "active", "now()")], "fk_versions_generation"),
+        ([_ACTIVE.format(1), _CHUNK.format(0, 5, 5, "NULL", 20)], "ck_chunks_offsets"),
+        ([_ACTIVE.format(1), _CHUNK.format(-1, 0, 5, "NULL", 20)], "ck_chunks_ordinal"),
+        ([_ACTIVE.format(1), _CHUNK.format(0, 0, 5, 0, 20)], "ck_chunks_page"),
+        ([_ACTIVE.format(1), _CHUNK.format(0, 0, 5, "NULL", 19)], "ck_chunks_text_hash"),
+        (["UPDATE generations SET state = 'live'"], "uq_generations_live"),
+        (
+            ["UPDATE collections SET live_generation = 7", "SET CONSTRAINTS ALL IMMEDIATE"],
+            "fk_collections_live_generation",
+        ),
+        (["UPDATE collections SET name = 'c__g1'"], "ck_collections_name"),
+        (["UPDATE documents SET tenant_id = 'b'"], "fk_documents_source"),
+        (
+            [
+                "INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri) "
+                f"VALUES ('a', {_S}, {_C}, 'x', 'u')"
+            ],
+            "uq_documents_living",
+        ),
+        (["UPDATE sources SET retention_days = 0"], "ck_sources_retention_days"),
+        (["UPDATE runs SET state = 'succeeded'"], "ck_runs_finished_at"),
+        ([_QUARANTINE, _QUARANTINE], "uq_quarantine_open"),
+        (["INSERT INTO embeddings VALUES ('e', '\\x00', 2, '\\x00000000')"], "ck_embeddings_vector"),
+    ],
+)
+def test_the_storage_refuses_what_must_not_be(migrated: Scratch, statements: list[str], rule: str) -> None:
+    with psycopg.connect(libpq(migrated.app_url)) as connection:
+        connection.execute(_GROUND)
+        for statement in statements[:-1]:
+            connection.execute(statement)
+        with pytest.raises(psycopg.errors.IntegrityError) as caught:
+            connection.execute(statements[-1])
+        assert caught.value.diag.constraint_name == rule
+        connection.rollback()

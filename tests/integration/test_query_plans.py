@@ -1,0 +1,268 @@
+"""Every index is there for a query, and every hot query uses its index, shown by the plans of the real statements."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, TextClause, text
+
+from ledger_rows import engine_of
+from scratch_databases import libpq, scratch_databases
+from sluice.adapters.postgres import catalog, counting, entities, migrate, removals, runs, scan, switching, vectors
+
+DOCUMENTS = 20_000
+COLLECTIONS = 20
+
+_ROWS = f"""
+    INSERT INTO tenants SELECT 't' || i FROM generate_series(0, 9) i;
+    INSERT INTO collections (collection_id, name, live_generation, filter_fields)
+        SELECT md5('c' || i)::uuid, 'c' || i, 1, '{{}}' FROM generate_series(0, {COLLECTIONS - 1}) i;
+    INSERT INTO generations SELECT collection_id, 1, 'x', 'e', 'off', 8, name || '__g1', 'live' FROM collections;
+    INSERT INTO sources (source_id, tenant_id, collection_id, uri)
+        SELECT md5('s' || i)::uuid, 't' || i % 10, md5('c' || i % {COLLECTIONS})::uuid, 'u' || i
+        FROM generate_series(0, 199) i;
+    INSERT INTO runs (run_id, source_id, collection_id, generation, mode)
+        SELECT md5('r0')::uuid, source_id, collection_id, 1, 'full' FROM sources LIMIT 1;
+    INSERT INTO grants SELECT 'p' || i, 't' || i % 10 FROM generate_series(0, 999) i;
+    INSERT INTO documents (document_id, tenant_id, source_id, collection_id, external_id, uri, fingerprint,
+                           access_groups)
+        SELECT md5('d' || i)::uuid, tenant_id, source_id, collection_id, 'd' || i, 'u', 'f',
+               CASE WHEN i % 500 = 0 THEN '{{staff}}'::text[] END
+        FROM generate_series(0, {DOCUMENTS - 1}) i JOIN sources ON source_id = md5('s' || i % 200)::uuid;
+    INSERT INTO versions (version_id, document_id, collection_id, generation, number, state, raw_hash, mime, size_bytes,
+                          fingerprint, sealed_title, sealed_text, sealed_metadata, run_id, activated_at)
+        SELECT md5(document_id::text || n)::uuid, document_id, collection_id, 1, n,
+               CASE n WHEN 3 THEN 'active' ELSE 'superseded' END,
+               '', 'm', 1, 'f', '', convert_to(repeat('x', 500), 'UTF8'), '', md5('r0')::uuid, now()
+        FROM documents, generate_series(1, 3) n;
+    INSERT INTO runs (run_id, source_id, collection_id, generation, mode, started_at, scanned_at, state, finished_at)
+        SELECT md5('r' || source_id || i)::uuid, source_id, collection_id, 1, 'full', now() - make_interval(days => i),
+               now(), 'succeeded', now()
+        FROM sources, generate_series(1, 50) i;
+    INSERT INTO versions (version_id, document_id, collection_id, generation, state, raw_hash, mime, size_bytes,
+                          fingerprint, sealed_title, sealed_text, sealed_metadata, run_id)
+        SELECT md5(document_id::text || 'p')::uuid, document_id, d.collection_id, 1, 'pending', '', 'm', 1, 'f', '',
+               '', '', md5('r' || d.source_id || 1)::uuid
+        FROM documents d WHERE external_id ~ '[05]0$';
+    INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri, deleted_at, deleted_by)
+        SELECT tenant_id, source_id, collection_id, 'gone', 'u', now(), md5('r' || source_id || i)::uuid
+        FROM sources, generate_series(1, 50) i;
+    INSERT INTO chunks SELECT version_id, o, md5(version_id::text || o)::uuid, document_id, collection_id, 1, o, o + 1,
+                              NULL, decode(repeat('00', 20), 'hex'), convert_to(repeat('x', 300), 'UTF8'), '', ''
+        FROM versions, generate_series(0, 2) o WHERE state = 'active';
+    INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
+    INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1 FROM chunks;
+    INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
+        FROM generate_series(0, 29999) i;
+    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, resolved_at)
+        SELECT document_id, source_id, tenant_id, md5('r0')::uuid, 's', 'c', 'r', 'f', CASE WHEN n > 1 THEN now() END
+        FROM documents, generate_series(1, 4) n WHERE external_id ~ '[05]$';
+    INSERT INTO run_stages SELECT md5('r0')::uuid, i, 's' || i % 7, 1, '{{}}' FROM generate_series(0, 4999) i;
+    INSERT INTO gate_results SELECT md5('r0')::uuid, i / 10, 's', i % 10, 's', 'e', NULL, true, true, 1, 0
+        FROM generate_series(0, 9999) i;
+    INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
+        SELECT collection_id, 1, document_id, ARRAY[document_id], false FROM documents;
+"""
+_COLLECTION = "(SELECT collection_id FROM collections WHERE name = 'c3')"
+_VALUES: dict[str, object] = {
+    "tenant": "t3",
+    "generation": 1,
+    "full": False,
+    "groups": ["staff"],
+    "all_groups": False,
+    "limit": 50,
+    "after": None,
+    "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+}
+
+
+@pytest.fixture(scope="module")
+def engine(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+    """Many collections of many documents, with statistics."""
+    with scratch_databases(stack) as scratch:
+        migrate(scratch.owner_url, scratch.keys_url)
+        with psycopg.connect(libpq(scratch.owner_url), autocommit=True) as connection:
+            connection.execute(_ROWS)
+            connection.execute("VACUUM ANALYZE")
+        made = engine_of(scratch.owner_url)
+        yield made
+        made.dispose()
+
+
+@pytest.fixture(scope="module")
+def values(engine: Engine) -> dict[str, object]:
+    """Values of one tenant, collection and source, and ids of 30 of its documents, versions and chunks."""
+
+    def ids(statement: str) -> list[UUID]:
+        with engine.begin() as connection:
+            return list(connection.execute(text(statement)).scalars())
+
+    (collection_id,) = ids("SELECT collection_id FROM collections WHERE name = 'c3'")
+    source_id = ids(f"SELECT source_id FROM sources WHERE tenant_id = 't3' AND collection_id = {_COLLECTION}")[0]
+    found = ids(f"SELECT document_id FROM documents WHERE collection_id = {_COLLECTION} AND tenant_id = 't3' LIMIT 30")
+    return {
+        **_VALUES,
+        "collection_id": collection_id,
+        "source_id": source_id,
+        "document_ids": found,
+        "chunk_ids": ids(f"SELECT chunk_id FROM chunks WHERE collection_id = {_COLLECTION} LIMIT 30"),
+        "run_id": uuid4(),
+    }
+
+
+def used_indexes(engine: Engine, statement: str, values: dict[str, object], *before: str) -> set[str]:
+    """Names of indexes in the plan; the statement itself is not carried out."""
+    with engine.connect() as connection:
+        for each in before:
+            connection.execute(text(each))
+        (plan,) = connection.execute(text(f"EXPLAIN (FORMAT JSON) {statement}"), values).scalars()
+        connection.rollback()
+    return set(re.findall(r'"Index Name": "([^"]+)"', json.dumps(plan)))
+
+
+_SCAN_TABLE = (
+    "CREATE TEMPORARY TABLE scan ON COMMIT DROP AS SELECT i AS place, 'd' || i AS external_id, 'u' AS uri, "
+    "'f' AS fingerprint, 1::bigint AS size_bytes, 0::bigint AS start_byte FROM generate_series(0, 499) i"
+)
+_COMPARED_TABLE = "CREATE TEMPORARY TABLE compared ON COMMIT DROP AS SELECT document_id FROM documents LIMIT 100"
+_CACHED = vectors.CACHED.replace("%s", "'e1'").replace("%b", "CAST(:hashes AS bytea[])")
+
+# What is asked for often or of much, the statement, which of `values` its ids are, and the indexes it must use.
+QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
+    "scan: register": (scan.REGISTER, "", {"uq_documents_living"}),
+    "scan: compare": (scan.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
+    "scan: vanished": (scan.VANISHED, "", {"uq_documents_living"}),
+    "hydrate": (
+        catalog.HYDRATE,
+        "chunk_ids",
+        {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
+    ),
+    "readable sources": (catalog.SOURCES, "", {"uq_sources_tenant_id_collection_id_uri", "ix_documents_own_groups"}),
+    "page of documents": (
+        catalog.PAGE,
+        "",
+        {"ix_documents_page", "uq_versions_active", "uq_quarantine_open", "pk_chunks"},
+    ),
+    "count a collection": (counting.SERVED, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
+    "count a tenant": (counting.SERVED_OF_TENANT, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
+    "count a source": (counting.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
+    "open quarantine of a tenant": (counting.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
+    "open quarantine of a source": (counting.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
+    "readable documents of a collection": (
+        catalog.READABLE_SERVED,
+        "",
+        {"ix_documents_page", "uq_versions_active", "pk_chunks"},
+    ),
+    "readable quarantine of a collection": (
+        catalog.READABLE_OPEN,
+        "",
+        {"uq_sources_tenant_id_collection_id_uri", "ix_quarantine_open_by_source", "pk_documents"},
+    ),
+    "pending versions": (switching.PENDING, "document_ids", {"uq_versions_document_id_generation_number"}),
+    "pending versions of any run": (
+        switching.PENDING_OF,
+        "document_ids",
+        {"uq_versions_document_id_generation_number"},
+    ),
+    "superseded documents": (
+        switching.SUPERSEDED,
+        "document_ids",
+        {"uq_versions_document_id_generation_number", "pk_runs"},
+    ),
+    "later scans": (switching.LATER_SCAN, "", {"ix_runs_source"}),
+    "leftovers": (switching.LEFTOVERS, "", {"ix_runs_source", "ix_versions_pending"}),
+    "deleted by a run": (switching.DELETED_BY, "", {"ix_documents_deleted_by"}),
+    "others running": (runs.OTHERS, "", {"ix_runs_source"}),
+    "entities of versions": (entities.MENTIONED, "document_ids", {"pk_mentions"}),
+    "orphans among entities": (entities.ORPHANS, "document_ids", {"pk_entities", "ix_mentions_entity"}),
+    "supersede": (switching.SUPERSEDE, "document_ids", {"uq_versions_active"}),
+    "drop pending": (switching.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
+    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "uq_chunks_chunk_id_version_id"}),
+    "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
+    "cached vectors": (_CACHED, "", {"pk_embeddings"}),
+    "stages of a run": ("SELECT * FROM run_stages WHERE run_id = :run_id", "", {"pk_run_stages"}),
+    "gates of a batch": (
+        "SELECT * FROM gate_results WHERE run_id = :run_id AND batch = 3 AND stage = 's'",
+        "",
+        {"pk_gate_results"},
+    ),
+    "grants of a caller": (catalog.GRANTS, "", {"pk_grants"}),
+    "a document's mentions go with its chunks": (
+        "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",
+        "",
+        {"pk_mentions"},
+    ),
+}
+
+# Indexes that no query needs: each enforces a rule that must hold in the storage.
+GUARDS = {
+    "pk_collections": "foreign keys refer to it",
+    "uq_collections_name": "names are global; also finds a collection by name",
+    "pk_generations": "foreign keys refer to it",
+    "uq_generations_live": "one live generation a collection",
+    "uq_generations_physical": "no two generations share a physical collection",
+    "pk_tenants": "foreign keys refer to it",
+    "uq_sources_source_id_tenant_id_collection_id": "a document's tenant and collection are its source's",
+    "pk_quarantine": "identity of a record",
+    "alembic_version_pkc": "Alembic's own",
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object], query: str) -> None:
+    statement, ids, expected = QUERIES[query]
+    given = {**values, "p": "p7", "hashes": [bytes(20)] * 200}
+    given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
+    before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
+    used = used_indexes(engine, str(statement), given, *before)
+    assert expected <= used, f"{query} used {sorted(used)}"
+
+
+def test_no_index_is_there_for_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        found = connection.execute(
+            text(
+                "SELECT c.relname, i.indisunique FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+                "WHERE c.relnamespace = 'public'::regnamespace"
+            )
+        ).all()
+    claimed = {index for _, _, indexes in QUERIES.values() for index in indexes}
+    assert {row.relname for row in found} == claimed | set(GUARDS)
+    assert not claimed & set(GUARDS)
+    assert [row.relname for row in found if row.relname in GUARDS and not row.indisunique] == []
+
+
+def test_a_missing_index_would_be_noticed(engine: Engine, values: dict[str, object]) -> None:
+    statement, _, expected = QUERIES["open quarantine of a source"]
+    used = used_indexes(engine, str(statement), values, "DROP INDEX ix_quarantine_open_by_source")
+    assert not expected <= used
+
+
+@pytest.mark.parametrize("query", ["hydrate", "scan: compare", "count a collection", "count a source"])
+def test_rows_are_looked_up_by_key_before_there_are_statistics(
+    engine: Engine, values: dict[str, object], query: str
+) -> None:
+    """Right after a first load nothing is analysed, and then come the next scan and the first searches."""
+    statement, ids, expected = QUERIES[query]
+    given = {**values, "ids": values.get(ids, [])}
+    used = used_indexes(engine, str(statement), given, _SCAN_TABLE, *_forget("chunks", "versions", "documents"))
+    assert expected <= used
+    assert query == "count a collection" or "ix_versions_served" not in used
+
+
+def _forget(*tables: str) -> list[str]:
+    columns = "SELECT attrelid::regclass::text AS t, attname::text AS a FROM pg_attribute WHERE attnum > 0"
+    return [
+        statement
+        for table in tables
+        for statement in (
+            f"SELECT pg_clear_relation_stats('public', '{table}')",
+            f"SELECT pg_clear_attribute_stats('public', t, a, false) FROM ({columns}) WHERE t = '{table}'",
+        )
+    ]

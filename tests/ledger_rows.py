@@ -1,0 +1,194 @@
+"""Ledgers to test, and rows to put in them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4, uuid5
+
+from sqlalchemy import Engine, text
+
+from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger, MemoryVectorCache
+from sluice.adapters.memory.state import now
+from sluice.adapters.postgres import PostgresCatalog, PostgresLedger, PostgresVectorCache, make_engine
+from sluice.model import (
+    Entry,
+    Failure,
+    Item,
+    Mode,
+    Principal,
+    Profile,
+    Run,
+    SealedChunk,
+    SealedVersion,
+    Source,
+    SourceSpec,
+)
+from sluice.ports import Catalog, Ledger, VectorCache
+
+PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
+
+
+@dataclass(frozen=True)
+class Room:
+    """One implementation of the ledger's ports, and what only a test may do to it."""
+
+    ledger: Ledger
+    catalog: Catalog
+    cache: VectorCache
+    expire: Callable[[UUID], None]
+    set_own_groups: Callable[[UUID, Sequence[str]], None]
+    epoch: Callable[[UUID], int]
+    entities: Callable[[str], set[UUID]]  # of a tenant
+    backdate: Callable[[UUID, int], None]  # a run's start, by hours
+
+
+def memory_room() -> Room:
+    ledger = MemoryLedger()
+
+    def expire(document_id: UUID) -> None:
+        ledger.state.documents[document_id].expires_at = now()
+
+    def set_own_groups(document_id: UUID, groups: Sequence[str]) -> None:
+        ledger.state.documents[document_id].access_groups = tuple(groups)
+
+    def epoch(collection_id: UUID) -> int:
+        return ledger.state.epochs.get(collection_id, 0)
+
+    def entities(tenant: str) -> set[UUID]:
+        return {
+            entity_id
+            for each in ledger.state.all_versions()
+            if ledger.state.documents[each.sealed.document_id].source.spec.tenant == tenant
+            for chunk in each.sealed.chunks
+            for entity_id, _, _ in chunk.mentions
+        }
+
+    def backdate(run_id: UUID, hours: int) -> None:
+        ledger.state.runs[run_id].started_at -= timedelta(hours=hours)
+
+    catalog = MemoryCatalog(ledger.state)
+    return Room(ledger, catalog, MemoryVectorCache(), expire, set_own_groups, epoch, entities, backdate)
+
+
+def postgres_room(engine: Engine) -> Room:
+    def execute(statement: str, **values: object) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(statement), values)
+
+    def expire(document_id: UUID) -> None:
+        execute("UPDATE documents SET expires_at = now() WHERE document_id = :id", id=document_id)
+
+    def set_own_groups(document_id: UUID, groups: Sequence[str]) -> None:
+        execute("UPDATE documents SET access_groups = :g WHERE document_id = :id", g=list(groups), id=document_id)
+
+    def epoch(collection_id: UUID) -> int:
+        with engine.begin() as connection:
+            found = connection.execute(
+                text("SELECT epoch FROM collections WHERE collection_id = :id"), {"id": collection_id}
+            )
+            return int(found.scalar_one())
+
+    def entities(tenant: str) -> set[UUID]:
+        with engine.begin() as connection:
+            found = connection.execute(text("SELECT entity_id FROM entities WHERE tenant_id = :t"), {"t": tenant})
+            return set(found.scalars())
+
+    def backdate(run_id: UUID, hours: int) -> None:
+        execute(
+            "UPDATE runs SET started_at = started_at - make_interval(hours => :h) WHERE run_id = :id",
+            h=hours,
+            id=run_id,
+        )
+
+    ledger, catalog, cache = PostgresLedger(engine), PostgresCatalog(engine), PostgresVectorCache(engine)
+    return Room(ledger, catalog, cache, expire, set_own_groups, epoch, entities, backdate)
+
+
+def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:
+    return make_engine(url, pool_size=pool_size, connect_timeout_s=5.0, call_timeout_s=call_timeout_s, name="tests")
+
+
+def name() -> str:
+    """A tenant's or collection's name that no other test uses."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+def spec(
+    tenant: str | None = None, collection: str | None = None, uri: str | None = None, **more: object
+) -> SourceSpec:
+    return SourceSpec(uri or f"file:///{name()}", collection or name(), tenant or name(), **more)  # type: ignore[arg-type]
+
+
+def opened(room: Room, wanted: SourceSpec | None = None) -> Source:
+    return room.ledger.open_source(wanted or spec(), PROFILE, ("mime", "year"))
+
+
+def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
+    return room.ledger.start_run(source, mode, uuid4(), "tests")
+
+
+def entry(external_id: str, fingerprint: str = "1") -> Entry:
+    return Entry(external_id, f"file:///{external_id}", fingerprint, 10)
+
+
+def scanned(room: Room, run: Run, *entries: Entry) -> list[Item]:
+    return room.ledger.record_scan(run, list(entries)).items
+
+
+def chunk_id(document_id: UUID, words: str) -> UUID:
+    return uuid5(document_id, words)
+
+
+def version(run: Run, item: Item, *texts: str, mentions: Sequence[tuple[UUID, str, int]] = ()) -> SealedVersion:
+    """A version with one chunk a text. What is sealed is not text: the ledger must not look at it."""
+    chunks = tuple(
+        SealedChunk(
+            chunk_id=chunk_id(item.document_id, words),
+            ordinal=ordinal,
+            start=ordinal * 100,
+            end=ordinal * 100 + 50,
+            page=ordinal + 1 if ordinal else None,
+            text_hash=words.encode().ljust(20, b"\0")[:20],
+            sealed_text=b"\x01\x00text" + words.encode(),
+            sealed_headings=b"\x01\xffheadings",
+            sealed_names=b"\x01names",
+            mentions=tuple(mentions),
+        )
+        for ordinal, words in enumerate(texts)
+    )
+    return SealedVersion(
+        version_id=uuid5(run.run_id, str(item.document_id)),
+        document_id=item.document_id,
+        fingerprint=item.entry.fingerprint,
+        raw_hash="".join(texts).encode().ljust(20, b"\0")[:20],
+        mime="text/plain",
+        size_bytes=item.entry.size_bytes,
+        sealed_title=b"\x01title",
+        sealed_text=os.urandom(40),
+        sealed_metadata=b"\x01metadata",
+        chunks=chunks,
+    )
+
+
+def loaded(room: Room, run: Run, item: Item, *texts: str) -> None:
+    """Staged and activated."""
+    room.ledger.stage(run, [version(run, item, *texts)])
+    room.ledger.activate(run, [item.document_id])
+
+
+def failure(item: Item, reason: str = "it is encrypted; remove the password") -> Failure:
+    return Failure(item, "extract", "encrypted", reason)
+
+
+def reader(source: Source, *groups: str) -> Principal:
+    return Principal("reader", source.spec.tenant, frozenset(groups))
+
+
+def shown(room: Room, source: Source, item: Item, *texts: str, who: Principal | None = None) -> list[bytes]:
+    """Sealed texts of what a reader gets for chunks of a document, asked for by their texts."""
+    ids = [chunk_id(item.document_id, words) for words in texts]
+    return [each.sealed_text for each in room.catalog.hydrate(source.generation, ids, who or reader(source))]

@@ -1,0 +1,178 @@
+"""Who may run an ingest, on a ledger in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
+
+from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
+from sluice.airflow import permission
+from sluice.errors import Forbidden
+from sluice.model import Grant, Profile, SourceSpec
+
+NEW = SourceSpec("file:///in", "docs", "acme")
+PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)
+
+
+@pytest.fixture
+def ledger() -> MemoryLedger:
+    return MemoryLedger()
+
+
+def save(ledger: MemoryLedger, *groups: str) -> None:
+    ledger.open_source(replace(NEW, access_groups=groups), PROFILE, ())
+
+
+def grant(ledger: MemoryLedger, *groups: str, tenant: str = "acme", may_write: bool = True) -> None:
+    MemoryCatalog(ledger.state).grant(Grant("ann", tenant, frozenset(groups), may_write))
+
+
+def check(ledger: MemoryLedger, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> None:
+    run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
+    permission.check(MemoryCatalog(ledger.state), ledger, spec, run)
+
+
+# --- a run that a user triggered ----------------------------------------------------------------------------
+
+
+def test_without_a_grant_nothing(ledger: MemoryLedger) -> None:
+    with pytest.raises(Forbidden, match=r"ann may not write to tenant acme.*sluice grant ann --tenant acme"):
+        check(ledger, NEW)
+
+
+def test_a_grant_to_read_is_not_enough(ledger: MemoryLedger) -> None:
+    grant(ledger, "*", may_write=False)
+    with pytest.raises(Forbidden, match="may not write"):
+        check(ledger, NEW)
+
+
+def test_a_grant_elsewhere_is_none_here(ledger: MemoryLedger) -> None:
+    grant(ledger, "*", tenant="other")
+    with pytest.raises(Forbidden, match="tenant acme"):
+        check(ledger, NEW)
+
+
+@pytest.mark.parametrize("asked", [None, (), ("birds",), ("birds", "fish")])
+def test_a_new_source_takes_groups_that_the_writer_holds(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
+    grant(ledger, "birds", "fish")
+    check(ledger, replace(NEW, access_groups=asked))
+
+
+@pytest.mark.parametrize("asked", [("cats",), ("birds", "cats"), ("*",)])
+def test_groups_that_the_writer_does_not_hold_are_refused_and_named(
+    ledger: MemoryLedger, asked: tuple[str, ...]
+) -> None:
+    grant(ledger, "birds")
+    with pytest.raises(Forbidden, match=r"for groups .*(cats|\*)"):
+        check(ledger, replace(NEW, access_groups=asked))
+
+
+@pytest.mark.parametrize("asked", [None, (), ("fish",), ("birds", "fish")])
+def test_a_source_of_others_may_not_be_touched_and_its_groups_stay_unknown(
+    ledger: MemoryLedger, asked: tuple[str, ...] | None
+) -> None:
+    save(ledger, "birds", "secret")
+    grant(ledger, "birds", "fish")
+    with pytest.raises(Forbidden, match="groups that they do not hold") as caught:
+        check(ledger, replace(NEW, access_groups=asked))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [None, ("birds",), ("fish",), ("birds", "fish")])
+def test_who_holds_all_groups_of_before_and_after_may(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
+    save(ledger, "birds")
+    grant(ledger, "birds", "fish")
+    check(ledger, replace(NEW, access_groups=asked))
+
+
+def test_opening_to_the_whole_tenant_needs_all_groups(ledger: MemoryLedger) -> None:
+    save(ledger, "birds")
+    opened = replace(NEW, access_groups=())
+    grant(ledger, "birds")
+    with pytest.raises(Forbidden, match="to the whole tenant"):
+        check(ledger, opened)
+    grant(ledger, "*")
+    check(ledger, opened)
+
+
+@pytest.mark.parametrize("asked", [None, (), ("birds",)])
+def test_what_is_open_already_stays_open_to_writers(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
+    save(ledger)
+    grant(ledger, "birds")
+    check(ledger, replace(NEW, access_groups=asked))
+
+
+@pytest.mark.parametrize("asked", [None, (), ("cats",)])
+def test_all_groups_may_all(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
+    save(ledger, "birds", "secret")
+    grant(ledger, "*")
+    check(ledger, replace(NEW, access_groups=asked))
+
+
+def test_another_tenants_source_of_the_same_uri_does_not_count(ledger: MemoryLedger) -> None:
+    ledger.open_source(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
+    grant(ledger)
+    check(ledger, NEW)
+
+
+def test_a_check_changes_nothing(ledger: MemoryLedger) -> None:
+    grant(ledger, "*")
+    check(ledger, NEW)
+    assert ledger.state.sources == {} and ledger.state.collections == {}
+
+
+# --- a run that nobody triggered ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.ASSET_TRIGGERED, "scheduled"])
+def test_a_schedule_repeats_a_saved_source(ledger: MemoryLedger, run_type: Any) -> None:
+    save(ledger, "birds")
+    check(ledger, NEW, None, run_type)
+
+
+@pytest.mark.parametrize(
+    "run_type",
+    [
+        DagRunType.MANUAL,
+        DagRunType.BACKFILL,
+        DagRunType.OPERATOR_TRIGGERED,
+        DagRunType.ASSET_MATERIALIZATION,
+        "manual",
+        "",
+        None,
+    ],
+)
+def test_every_other_run_must_say_who_triggered_it(ledger: MemoryLedger, run_type: Any) -> None:
+    save(ledger)
+    with pytest.raises(Forbidden, match="does not say who triggered it"):
+        check(ledger, NEW, None, run_type)
+
+
+def test_a_run_that_says_nothing_of_itself_is_refused(ledger: MemoryLedger) -> None:
+    save(ledger)
+    with pytest.raises(Forbidden, match="does not say who"):
+        permission.check(MemoryCatalog(ledger.state), ledger, NEW, SimpleNamespace())
+
+
+def test_an_empty_user_is_no_user(ledger: MemoryLedger) -> None:
+    save(ledger)
+    with pytest.raises(Forbidden):
+        check(ledger, NEW, "")
+
+
+def test_a_schedule_adds_no_source(ledger: MemoryLedger) -> None:
+    with pytest.raises(Forbidden, match="no saved source"):
+        check(ledger, NEW, None, DagRunType.SCHEDULED)
+
+
+@pytest.mark.parametrize(
+    "change", [{"access_groups": ()}, {"retention_days": 0}, {"include": ("*.md",)}, {"exclude": ()}]
+)
+def test_a_schedule_changes_no_source(ledger: MemoryLedger, change: dict[str, Any]) -> None:
+    save(ledger, "birds")
+    with pytest.raises(Forbidden, match="may not set"):
+        check(ledger, replace(NEW, **change), None, DagRunType.SCHEDULED)

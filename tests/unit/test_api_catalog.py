@@ -1,0 +1,129 @@
+"""Collections, documents and health, as far as each caller may know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_service import World, as_caller, client_of, named
+from fastapi.testclient import TestClient
+
+from sluice.api import routes_health
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    with client_of(world) as client:
+        yield client
+
+
+def test_collections_of_the_tenant(client: TestClient) -> None:
+    body = client.get("/api/v1/collections").json()
+    assert body["tenant"] == "acme"
+    assert body["collections"] == [{"name": "docs", "generation": 1, "documents": 3, "chunks": 3, "quarantined": 0}]
+
+
+def test_a_collection_with_its_counts_per_store(client: TestClient) -> None:
+    body = client.get("/api/v1/collections/docs").json()
+    assert body["chunks"] == {"ledger": 3, "qdrant": 3, "neo4j": 3}
+    assert body["filter_fields"] == ["language", "year"]
+    assert body["embedder"] == "hash:4"
+    assert body["degraded"] == []
+
+
+@pytest.mark.parametrize("store", ["qdrant", "neo4j"])
+def test_a_projection_that_is_down_is_named_and_the_rest_is_told(world: World, client: TestClient, store: str) -> None:
+    world.down.add(store)
+    body = client.get("/api/v1/collections/docs").json()
+    assert body["degraded"] == [store]
+    assert body["chunks"][store] is None
+    assert sorted(body["chunks"].values(), key=str) == [3, 3, None]
+
+
+def test_store_wide_counts_are_for_those_who_may_read_all(client: TestClient) -> None:
+    """They count the whole tenant: to others they would tell how much is hidden from them."""
+    body = client.get("/api/v1/collections/docs", headers=as_caller("bob-token")).json()
+    assert (body["chunks"]["qdrant"], body["chunks"]["neo4j"]) == (None, None)
+    assert body["degraded"] == []
+
+
+def test_documents_page_by_page(client: TestClient) -> None:
+    seen: list[str] = []
+    after = ""
+    for expected in (2, 1):
+        body = client.get(f"/api/v1/documents?collection=docs&limit=2{after}").json()
+        assert len(body["documents"]) == expected
+        seen += [document["external_id"] for document in body["documents"]]
+        after = f"&after={body['next']}"
+    assert body["next"] is None
+    assert sorted(seen) == ["hostile.md", "legal.md", "open.md"]
+
+
+def test_a_full_last_page_has_no_next(client: TestClient) -> None:
+    assert client.get("/api/v1/documents?collection=docs&limit=3").json()["next"] is None
+
+
+def test_one_document(world: World, client: TestClient) -> None:
+    body = client.get(f"/api/v1/documents/{world.ids['open']}").json()
+    assert body["title"] == "Title of open"
+    assert body["first_seen_at"] < body["activated_at"]
+    assert (body["version"], body["collection"], body["run_id"]) == (1, "docs", str(named("run open")))
+    assert "sealed_title" not in body
+
+
+def test_an_erased_title_is_null(world: World, client: TestClient) -> None:
+    world.erased.add("open")
+    assert client.get(f"/api/v1/documents/{world.ids['open']}").json()["title"] is None
+
+
+# --- health -------------------------------------------------------------------------------------------------
+
+
+def states(body: dict[str, Any]) -> dict[str, str]:
+    return {item["name"]: item["state"] for item in body["dependencies"]}
+
+
+def test_health_of_every_dependency(client: TestClient) -> None:
+    body = client.get("/api/v1/health").json()
+    assert body["status"] == "ok"
+    assert states(body) == {"ledger": "ok", "keys": "ok", "qdrant": "ok", "neo4j": "ok"}
+    qdrant = next(item for item in body["dependencies"] if item["name"] == "qdrant")
+    assert qdrant["version"] == "memory"
+    assert qdrant["latency_ms"] > 0
+
+
+@pytest.mark.parametrize(("store", "status"), [("qdrant", "down"), ("keys", "down"), ("neo4j", "degraded")])
+def test_health_tells_what_is_down_and_what_that_means(store: str, status: str) -> None:
+    with client_of(World(down={store})) as client:
+        answer = client.get("/api/v1/health")
+    assert answer.json()["status"] == status
+    assert [name for name, state in states(answer.json()).items() if state == "down"] == [store]
+    assert "hunter2" not in answer.text
+
+
+def test_a_store_that_hangs_is_down_within_the_limit(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes_health, "PING_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(world.graph, "ping", lambda: time.sleep(2))
+    started = time.monotonic()
+    body = client.get("/api/v1/health").json()
+    assert time.monotonic() - started < 1.5
+    assert states(body) == {"ledger": "ok", "keys": "ok", "qdrant": "ok", "neo4j": "down"}
+
+
+def test_ready_is_kept_for_a_moment_so_that_a_flood_costs_nothing(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(world.catalog, "ping", lambda: asked.append("ledger") or "1")
+    for _ in range(5):
+        assert client.get("/api/v1/health/ready").status_code == 200
+    assert asked == ["ledger"]

@@ -1,0 +1,101 @@
+"""The OpenAPI document says what the service does, and the service answers by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_service import World, client_of, named, question
+from fastapi.testclient import TestClient
+from jsonschema import Draft202012Validator
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="module")
+def client(world: World) -> Iterator[TestClient]:
+    with client_of(world) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def schema(client: TestClient) -> dict[str, Any]:
+    document: dict[str, Any] = client.get("/api/v1/openapi.json").json()
+    return document
+
+
+def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> None:
+    assert {(method, path) for path, methods in schema["paths"].items() for method in methods} == {
+        ("post", "/api/v1/search"),
+        ("get", "/api/v1/collections"),
+        ("get", "/api/v1/collections/{collection}"),
+        ("get", "/api/v1/documents"),
+        ("get", "/api/v1/documents/{document_id}"),
+        ("get", "/api/v1/health"),
+        ("get", "/api/v1/health/live"),
+        ("get", "/api/v1/health/ready"),
+    }
+    assert schema["servers"] == [{"url": "/sluice"}]
+    assert set(schema["components"]["securitySchemes"]) == {"bearer", "cookie"}
+
+
+def test_search_takes_and_gives_what_is_promised(schema: dict[str, Any]) -> None:
+    models = schema["components"]["schemas"]
+    asked = models["SearchBody"]
+    assert set(asked["properties"]) == {"query", "collection", "top_k", "filters", "legs", "rerank", "explain"}
+    assert asked["required"] == ["query", "collection"]
+    assert asked["additionalProperties"] is False
+    limits = asked["properties"]
+    assert (limits["query"]["minLength"], limits["query"]["maxLength"]) == (1, 2000)
+    assert (limits["top_k"]["minimum"], limits["top_k"]["maximum"], limits["top_k"]["default"]) == (1, 100, 10)
+    assert set(models["SearchAnswer"]["properties"]) == {
+        "results", "legs", "degraded", "generation", "took_ms", "request_id", "cached",
+    }  # fmt: skip
+    assert set(models["SearchResult"]["properties"]) == {
+        "chunk_id", "document_id", "external_id", "title", "text", "score", "uri", "location", "metadata",
+        "version", "generation", "run_id", "explain",
+    }  # fmt: skip
+    assert set(models["Location"]["properties"]) == {"start", "end", "page", "headings"}
+
+
+def test_errors_are_described_as_problems(schema: dict[str, Any]) -> None:
+    responses = schema["paths"]["/api/v1/search"]["post"]["responses"]
+    for status in ("401", "403", "404", "413", "422", "503"):
+        assert list(responses[status]["content"]) == ["application/problem+json"]
+    required = schema["components"]["schemas"]["Problem"]["required"]
+    assert required == ["type", "title", "status", "detail", "request_id"]
+
+
+CALLS = [
+    ("post", "/api/v1/search", "/api/v1/search", question(explain=True)),
+    ("post", "/api/v1/search", "/api/v1/search", question(surprise=1)),
+    ("post", "/api/v1/search", "/api/v1/search", question(collection="nowhere")),
+    ("get", "/api/v1/collections", "/api/v1/collections", None),
+    ("get", "/api/v1/collections/{collection}", "/api/v1/collections/docs", None),
+    ("get", "/api/v1/documents", "/api/v1/documents?collection=docs&limit=1", None),
+    ("get", "/api/v1/documents/{document_id}", "/api/v1/documents/{open}", None),
+    ("get", "/api/v1/documents/{document_id}", f"/api/v1/documents/{named('missing')}", None),
+    ("get", "/api/v1/health", "/api/v1/health", None),
+    ("get", "/api/v1/health/live", "/api/v1/health/live", None),
+    ("get", "/api/v1/health/ready", "/api/v1/health/ready", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "address", "body"), CALLS)
+def test_answers_are_as_described(
+    world: World,
+    client: TestClient,
+    schema: dict[str, Any],
+    method: str,
+    path: str,
+    address: str,
+    body: dict[str, Any] | None,
+) -> None:
+    answer = client.request(method, address.replace("{open}", str(world.ids["open"])), json=body)
+    media_type = answer.headers["content-type"]
+    described = schema["paths"][path][method]["responses"][str(answer.status_code)]["content"][media_type]["schema"]
+    Draft202012Validator({"components": schema["components"], **described}).validate(answer.json())

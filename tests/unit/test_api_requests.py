@@ -1,0 +1,307 @@
+"""Search over HTTP: what comes out, what is refused, and how refusals look."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from api_service import HOSTILE, World, as_caller, client_of, named, question
+from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
+
+from sluice.api.limits import Lane
+from sluice.errors import Terminal
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[TestClient]:
+    with client_of(world) as client:
+        yield client
+
+
+def refused(answer: Any, status: int) -> dict[str, Any]:
+    """A problem in full (RFC 9457), whose content is returned."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["type"] == "about:blank"
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return body
+
+
+def test_an_answer_has_the_documented_shape(world: World, client: TestClient) -> None:
+    answer = client.post("/api/v1/search", json=question(top_k=1), headers={"X-Request-ID": "my-id.1"})
+    body = answer.json()
+    assert body.pop("took_ms") >= 0
+    assert body == {
+        "results": [
+            {
+                "chunk_id": str(named("chunk open")),
+                "document_id": str(world.ids["open"]),
+                "external_id": "open.md",
+                "title": "Title of open",
+                "text": "Pumps are inspected every month.",
+                "score": pytest.approx(2 / 60),
+                "uri": "file:///docs/open.md",
+                "location": {"start": 0, "end": 32, "page": 2, "headings": ["Upkeep"]},
+                "metadata": {"language": "en", "odd": None},
+                "version": 1,
+                "generation": 1,
+                "run_id": str(named("run open")),
+            }
+        ],
+        "legs": ["dense", "sparse"],
+        "degraded": [],
+        "generation": 1,
+        "request_id": "my-id.1",
+        "cached": False,
+    }
+
+
+def test_explain_adds_scores_generation_and_run(client: TestClient) -> None:
+    explained = client.post("/api/v1/search", json=question(explain=True)).json()["results"][0]["explain"]
+    assert (explained["generation"], explained["run_id"]) == (1, str(named("run open")))
+    assert explained["legs"]["dense"] == pytest.approx(1.0)
+    assert explained["legs"]["sparse"] > 0
+
+
+def test_hostile_text_comes_as_it_is_in_json_that_no_browser_renders(client: TestClient) -> None:
+    answer = client.post("/api/v1/search", json=question())
+    assert answer.json()["results"][2]["text"] == HOSTILE
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_deleted_erased_and_expired_between_index_and_answer(world: World, client: TestClient) -> None:
+    world.careless = True
+    world.delete("open")
+    world.erased.add("legal")
+    names = [result["external_id"] for result in client.post("/api/v1/search", json=question()).json()["results"]]
+    assert names == ["hostile.md"]
+    world.expire("hostile")
+    assert client.post("/api/v1/search", json=question()).json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"query": ""}, "query"),
+        ({"query": " \t\n "}, "query"),
+        ({"query": "x" * 5000}, "query"),
+        ({"query": "a\x00b"}, "query"),
+        ({"query": 3}, "query"),
+        ({"query": None}, "query"),
+        ({"collection": ""}, "collection"),
+        ({"collection": "a\x00"}, "collection"),
+        ({"collection": "x" * 201}, "collection"),
+        ({"top_k": 0}, "top_k"),
+        ({"top_k": 101}, "top_k"),
+        ({"top_k": "10"}, "top_k"),
+        ({"top_k": True}, "top_k"),
+        ({"top_k": 2.5}, "top_k"),
+        ({"legs": []}, "legs"),
+        ({"legs": ["words"]}, "legs.0"),
+        ({"filters": []}, "filters"),
+        ({"explain": "yes"}, "explain"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_refused_field_is_named(client: TestClient, changes: dict[str, Any], field: str) -> None:
+    body = refused(client.post("/api/v1/search", json=question(**changes)), 422)
+    assert [error["field"] for error in body["errors"]] == [field]
+    assert field in body["detail"]
+
+
+def test_two_thousand_characters_after_trimming_are_allowed(client: TestClient) -> None:
+    assert client.post("/api/v1/search", json=question(query=f"  {'x' * 2000}  ")).status_code == 200
+
+
+def test_what_this_release_does_not_have_is_said(client: TestClient) -> None:
+    graph = refused(client.post("/api/v1/search", json=question(legs=["dense", "graph"])), 422)
+    assert "graph leg is not part of this release" in graph["detail"]
+    rerank = refused(client.post("/api/v1/search", json=question(rerank=True)), 422)
+    assert "no reranker is configured" in rerank["detail"]
+    assert client.post("/api/v1/search", json=question(rerank=False)).status_code == 200
+
+
+@pytest.mark.parametrize("leg", ["dense", "sparse"])
+def test_one_leg_alone(client: TestClient, leg: str) -> None:
+    assert client.post("/api/v1/search", json=question(legs=[leg, leg])).json()["legs"] == [leg]
+
+
+def test_an_undeclared_filter_names_the_declared_ones(client: TestClient) -> None:
+    body = refused(client.post("/api/v1/search", json=question(filters={"author": "x"})), 422)
+    assert "language, year" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b'{"query": "\\ud800", "collection": "docs"}',
+        b'{"query": "a", "collection": "docs", "filters": {"year": NaN}}',
+        b'{"query": "a", "collection": "docs", "filters": {"year": 1e999}}',
+        b'{"query": "a", "collection": "docs", "filters": {"year": 99999999999999999999}}',
+        b'{"query": "a", "collection": "docs", "filters": {"\\ud800": 1}}',
+        b'{"\\ud800": 1}',
+        b"[" * 60000,
+        b'{"query": "a", "collection": "docs", "top_k": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_odd_bodies_are_the_callers_mistake(client: TestClient, content: bytes) -> None:
+    refused(client.post("/api/v1/search", content=content, headers={"Content-Type": "application/json"}), 422)
+
+
+def test_a_body_of_more_than_64_kib_is_refused(client: TestClient) -> None:
+    large = json.dumps(question(query="x" * 66_000)).encode()
+    headers = {"Content-Type": "application/json"}
+    refused(client.post("/api/v1/search", content=large, headers=headers), 413)
+
+    def pieces() -> Iterator[bytes]:  # sent without a length
+        for at in range(0, len(large), 1000):
+            yield large[at : at + 1000]
+
+    refused(client.post("/api/v1/search", content=pieces(), headers=headers), 413)
+    refused(client.get("/api/v1/collections", headers={"Content-Length": "70000"}), 413)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/collections/a%00b", "/api/v1/documents?collection=a%00b", "/%00"])
+def test_nul_in_an_address_is_refused(client: TestClient, path: str) -> None:
+    refused(client.get(path), 422)
+
+
+def test_unknown_addresses_and_methods(client: TestClient) -> None:
+    refused(client.get("/api/v1/nothing"), 404)
+    refused(client.get("/api/v1/collections/"), 404)
+    answer = client.get("/api/v1/search")
+    refused(answer, 405)
+    assert answer.headers["allow"] == "POST"
+    refused(client.get("/api/v1/documents?collection=docs&limit=0"), 422)
+    refused(client.get("/api/v1/documents/not-an-id"), 422)
+    refused(client.get("/api/v1/documents"), 422)
+
+
+@pytest.mark.parametrize("store", ["ledger", "keys", "qdrant"])
+def test_a_lost_store_is_503_without_internals(store: str) -> None:
+    with client_of(World(down={store})) as client:
+        answer = client.post("/api/v1/search", json=question())
+    refused(answer, 503)
+    assert answer.headers["retry-after"]
+    assert "hunter2" not in answer.text
+
+
+def test_an_unforeseen_error_is_500_without_internals(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("secret of the implementation")
+
+    monkeypatch.setattr(world.catalog, "live", broken)
+    answer = client.post("/api/v1/search", json=question())
+    refused(answer, 500)
+    assert "secret" not in answer.text
+    assert "secret of the implementation" in caplog.text
+
+
+def test_incomplete_settings_are_503_and_tried_again(world: World) -> None:
+    build, failures = world.tools, [Terminal("SLUICE_MASTER_KEY is not set")]
+
+    def flaky() -> Any:
+        if failures:
+            raise failures.pop()
+        return build()
+
+    world.tools = flaky  # type: ignore[method-assign]
+    with client_of(world) as client:
+        first = client.post("/api/v1/search", json=question())
+        refused(first, 503)
+        assert "MASTER_KEY" not in first.text
+        assert client.post("/api/v1/search", json=question()).status_code == 200
+
+
+def test_tools_are_built_on_first_use_once_and_closed(world: World) -> None:
+    with client_of(world) as client:
+        assert client.get("/").status_code == 200
+        assert world.built == 0
+        for _ in range(3):
+            client.post("/api/v1/search", json=question())
+        assert (world.built, world.closed) == (1, 0)
+    assert world.closed == 1
+
+
+def test_calls_beyond_the_queue_are_turned_away_at_once() -> None:
+    release = threading.Event()
+
+    async def crowd() -> list[int]:
+        lane, turned_away = Lane(threads=1, max_waiting=1), []
+
+        async def call() -> None:
+            try:
+                await lane.run(lambda: release.wait(10))
+            except HTTPException as error:
+                turned_away.append(error.status_code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):  # one runs, one waits, two are too many
+                group.start_soon(call)
+            await anyio.wait_all_tasks_blocked()
+            release.set()
+        return turned_away
+
+    assert anyio.run(crowd) == [503, 503]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [("abc-1.2:3_x", True), ("", False), ("x" * 65, False), ("a b", False), ("a<b>", False), ("é", False)],
+)
+def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient, sent: str, kept: bool) -> None:
+    answer = client.get("/api/v1/collections", headers={b"X-Request-ID": sent.encode()})  # type: ignore[dict-item]
+    assert (answer.headers["x-request-id"] == sent) == kept
+    assert len(answer.headers["x-request-id"]) >= 8
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/api/v1/collections", "/api/v1/nothing", "/api/v1/health/live"])
+@pytest.mark.parametrize("token", ["ann-token", "garbage"])
+def test_security_headers_are_on_everything(client: TestClient, path: str, token: str) -> None:
+    answer = client.get(path, headers=as_caller(token))
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    page = path in ("/", "/page.js") and token == "ann-token"
+    assert answer.headers["cache-control"] == ("no-cache" if page else "no-store")
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: TestClient) -> None:
+    html = client.get("/").text
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "<script>" not in html
+    assert "style=" not in html
+    assert " on" not in html.replace(" one", "")
+    for script in ("page.js", "results.js", "highlight.js", "client.js"):
+        answer = client.get(f"/{script}")
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert "innerHTML" not in answer.text
+        assert "insertAdjacentHTML" not in answer.text

@@ -1,0 +1,92 @@
+"""Artefacts give back what was put in, and hold nothing readable."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import numpy as np
+
+from sluice import artefacts
+from sluice.model import (
+    Chunk,
+    ChunkedDocument,
+    Document,
+    EmbeddedChunk,
+    EmbeddedDocument,
+    Entry,
+    Item,
+    Mention,
+    SparseVector,
+)
+from sluice.seal import new_key
+
+TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them again."
+
+
+def item(new: bool = True) -> Item:
+    entry = Entry("a/b%20c.md", "file:///x/a/b%2520c.md", "12:34", 99, 7)
+    return Item(uuid4(), entry, new, None if new else b"\x01" * 20)
+
+
+def document(text: str = TEXT) -> Document:
+    return Document(item(), "text/markdown", "Quokkas", text, b"\x02" * 20, {"year": 2026, "tags": ["a"]}, (0, 40))
+
+
+def chunk(of: Document, ordinal: int, start: int, end: int) -> Chunk:
+    mentions = (Mention(uuid4(), "ORG", "Quokka Rail", 2),)
+    return Chunk(
+        uuid4(), of.document_id, ordinal, of.text[start:end], "Quokkas", start, end, 1, ("H",), b"\x03" * 20, mentions
+    )
+
+
+def keys(*documents: Document) -> dict[UUID, bytes]:
+    return {each.document_id: new_key() for each in documents}
+
+
+def test_items() -> None:
+    items = [item(), item(new=False)]
+    assert artefacts.load_items(artefacts.dump_items(items)) == items
+    assert artefacts.load_items(artefacts.dump_items([])) == []
+
+
+def test_documents() -> None:
+    documents = [document(), document("\ud800 odd")]
+    secret = keys(*documents)
+    content = artefacts.dump_documents(documents, secret)
+    assert artefacts.document_ids(content) == [each.document_id for each in documents]
+    assert artefacts.load_documents(content, secret) == documents
+    assert b"quokkas memorise" not in content and b"Quokkas" not in content
+
+
+def test_vectors() -> None:
+    first, blank = document(), document("")
+    secret = keys(first, blank)
+    embedded = [
+        EmbeddedDocument(
+            first,
+            tuple(
+                EmbeddedChunk(
+                    chunk(first, i, start, end),
+                    np.arange(4, dtype=np.float32) + i,
+                    SparseVector(np.arange(i + 1, dtype=np.uint32), np.ones(i + 1, dtype=np.float32)),
+                )
+                for i, (start, end) in enumerate([(0, 39), (40, len(TEXT))])
+            ),
+        ),
+        EmbeddedDocument(blank, ()),
+    ]
+    back = artefacts.load_embedded(artefacts.dump_embedded(embedded, secret), secret)
+    assert [each.document for each in back] == [first, blank]
+    for before, after in zip(embedded, back, strict=True):
+        assert [each.chunk for each in before.chunks] == [each.chunk for each in after.chunks]
+        for one, other in zip(before.chunks, after.chunks, strict=True):
+            assert np.array_equal(one.dense, other.dense)
+            assert np.array_equal(one.sparse.indices, other.sparse.indices)
+            assert np.array_equal(one.sparse.values, other.sparse.values)
+
+
+def test_chunks() -> None:
+    of = document()
+    chunked = [ChunkedDocument(of, (chunk(of, 0, 0, 39),))]
+    secret = keys(of)
+    assert artefacts.load_chunked(artefacts.dump_chunked(chunked, secret), secret) == chunked

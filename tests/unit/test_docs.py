@@ -1,0 +1,156 @@
+"""The papers hold what they promise: links lead somewhere, commands and variables exist, decisions are complete."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from unit.compose_files import ROOT, env_example
+
+SKIPPED = {".venv", ".sluice", ".git", "node_modules"}
+MUST_EXIST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".env.example")
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+
+LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
+
+
+def _pages() -> list[Path]:
+    found = [path for path in ROOT.rglob("*.md") if not {*path.relative_to(ROOT).parts} & SKIPPED]
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
+
+
+PAGES = _pages()
+
+
+def _id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def _anchors(page: Path) -> set[str]:
+    """The names that a page's headings can be linked by, as code hosts make them."""
+    anchors: set[str] = set()
+    for title in re.findall(r"^#{1,6}\s+(.+?)\s*#*$", _prose(page), re.M):
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "").replace("*", "")
+        name = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
+        copies = (name, *(f"{name}-{number}" for number in range(1, 20)))
+        anchors.add(next(copy for copy in copies if copy not in anchors))
+    return anchors
+
+
+@pytest.mark.parametrize("name", MUST_EXIST)
+def test_the_papers_are_there(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(_prose(page)):
+        if re.match(r"[a-z][a-z0-9+.-]*:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / unquote(path)).resolve() if path else page
+        assert file.exists(), f"{target} leads nowhere"
+        assert file.is_relative_to(ROOT), f"{target} leads out of the project"
+        if anchor and file.suffix == ".md":
+            assert anchor in _anchors(file), f"{target}: no such heading"
+
+
+def test_the_link_finder_finds_links() -> None:
+    text = 'see [a](b.md), ![p](img/x.png "title"), [c](<d.md#e>) and `[f]` (g)'
+    assert LINK.findall(text) == ["b.md", "img/x.png", "d.md#e"]
+
+
+# --- decisions
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [path.name[:4] for path in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
+    assert len(DECISIONS) >= 12
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=_id)
+def test_decisions_are_complete_and_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert re.fullmatch(r"\d{4}-[a-z0-9-]+\.md", path.name)
+    assert text.startswith(f"# {int(path.name[:4])}. ")
+    assert re.findall(r"^## (.+)$", text, re.M) == ["Context", "Decision", "Consequence"]
+    assert all(len(part.split()) >= 20 for part in re.split(r"^## .+$", text, flags=re.M)[1:])
+    assert len(text.split()) <= 350, "a decision is one short page"
+
+
+def test_decisions_that_the_project_cites_exist() -> None:
+    cited = {
+        (number, _id(path))
+        for path in (*PAGES, ROOT / "Dockerfile", ROOT / "docker-compose.yml", ROOT / "requirements.in")
+        for number in re.findall(r"decisions/(\d{4})", path.read_text(encoding="utf-8"))
+    }
+    assert cited
+    known = {path.name[:4] for path in DECISIONS}
+    assert {each for each in cited if each[0] not in known} == set()
+
+
+# --- commands and variables
+
+
+def _targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return {name for names in re.findall(r"^([a-z][a-z _-]*):(?!=)", makefile, re.M) for name in names.split()}
+
+
+def _commands(page: Path) -> Iterator[str]:
+    """Lines of code blocks, and code within lines: where `make` is a command and not a word."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```(?:sh|bash|console|shell)?\n(.*?)^```", text, re.M | re.S):
+        yield from (line.strip().removeprefix("$ ") for line in block.splitlines())
+    yield from re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_make_targets_exist(page: Path) -> None:
+    for command in _commands(page):
+        for words in re.findall(r"(?:^|&& |; )make((?: [A-Za-z_]+=\S+| [a-z-]+)*)", command):
+            named = {word for word in words.split() if "=" not in word}
+            assert named <= _targets(), f"`{command}`: the Makefile has no such target"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_the_main_targets_are_told(name: str) -> None:
+    said = " ".join(_commands(ROOT / name))
+    assert {target for target in ("demo", "test", "down") if f"make {target}" not in said} == set()
+
+
+def test_every_target_has_a_help_line() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"^\.PHONY: (.+)$", makefile, re.M)
+    assert phony
+    assert {name for name in phony[1].split() if not re.search(rf"^{name}:.*## \S", makefile, re.M)} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_variables_exist(page: Path) -> None:
+    known = env_example().known_names()
+    mentioned = set(re.findall(r"\bSLUICE_[A-Z0-9_]*[A-Z0-9]\b(?!_?\*)", page.read_text(encoding="utf-8")))
+    # SLUICE_X stands for any.
+    unknown = {name for name in mentioned if name not in known and name not in ("SLUICE_X", "SLUICE_X_FILE")}
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_commands_of_the_program_exist(page: Path) -> None:
+    from typer.main import get_command
+
+    from sluice.cli import app
+
+    known = {*getattr(get_command(app), "commands")}  # noqa: B009 - typed as a single command
+    for command in _commands(page):
+        for word in re.findall(r"(?:^|/)sluice ([a-z]+)", command):
+            assert word in known, f"`{command}`"

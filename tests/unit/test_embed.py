@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from uuid import UUID, uuid5
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice import seal
+from sluice.adapters.embedders import HashEmbedder
+from sluice.chunk import chunk
+from sluice.embed import bm25, embed, sparse, sparse_query
+from sluice.errors import Terminal
+from sluice.model import ChunkedDocument, Document, Entry, Item, Vector
+
+KEY, OTHER = b"i" * 32, b"o" * 32
+
+
+class CountingEmbedder(HashEmbedder):
+    def __init__(self, fail_after: int = 10**9) -> None:
+        super().__init__(8)
+        self.seen: Counter[str] = Counter()
+        self.left = fail_after
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        self.seen.update(texts)
+        self.left -= len(texts)
+        if self.left < 0:
+            raise ConnectionError("down")
+        return super().embed(texts)
+
+
+class Cache:
+    def __init__(self) -> None:
+        self.vectors: dict[tuple[str, bytes], Vector] = {}
+        self.lookups = 0
+
+    def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
+        self.lookups += 1
+        return {each: self.vectors[embedder, each] for each in hashes if (embedder, each) in self.vectors}
+
+    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+        self.vectors |= {(embedder, each): vector for each, vector in zip(hashes, vectors, strict=True)}
+
+
+def chunked(texts: Sequence[str], title: str = "") -> list[ChunkedDocument]:
+    documents = [
+        Document(Item(uuid5(UUID(int=4), str(n)), Entry(str(n), "", "", 0), True), "text/plain", title, text, b"")
+        for n, text in enumerate(texts)
+    ]
+    return chunk(documents, profile="chars:600:0", index_key=KEY)
+
+
+def test_each_text_is_computed_once_and_never_again() -> None:
+    embedder, cache = CountingEmbedder(), Cache()
+    documents = chunked(["first text", "second text", "first text", "", "x " * 900])
+    embedded, counts = embed(documents, embedder=embedder, cache=cache, index_key=KEY)
+    total = sum(len(document.chunks) for document in documents)
+    assert counts.computed == len(embedder.seen) == len({c.text_hash for d in documents for c in d.chunks})
+    assert counts.computed + counts.cached == total
+    assert set(embedder.seen.values()) == {1}
+    assert cache.lookups == 1
+    assert [document.document for document in embedded] == [document.document for document in documents]
+    for document, made in zip(documents, embedded, strict=True):
+        assert tuple(each.chunk for each in made.chunks) == document.chunks
+        for each in made.chunks:
+            np.testing.assert_array_equal(each.dense, HashEmbedder(8).embed([each.chunk.embedded_text])[0])
+    again, counts = embed(documents, embedder=embedder, cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (0, total)
+    assert sum(embedder.seen.values()) == len(embedder.seen)
+    np.testing.assert_array_equal(again[0].chunks[0].dense, embedded[0].chunks[0].dense)
+
+
+def test_a_crash_keeps_what_was_computed() -> None:
+    cache, documents = Cache(), chunked([f"text number {n}" for n in range(1200)])
+    with pytest.raises(ConnectionError):
+        embed(documents, embedder=CountingEmbedder(fail_after=600), cache=cache, index_key=KEY)
+    kept = len(cache.vectors)
+    assert 0 < kept < 1200
+    _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (1200 - kept, kept)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        (np.zeros((2, 8), np.float32), "length 1"),
+        (np.full((2, 8), np.nan, np.float32), "finite"),
+        (np.full((2, 8), np.inf, np.float32), "finite"),
+        (np.ones((1, 8), np.float32), "shape"),
+        (np.ones((2, 4), np.float32) / 2, "shape"),
+    ],
+)
+def test_vectors_that_are_none_go_nowhere(vectors: Vector, said: str) -> None:
+    class Broken(HashEmbedder):
+        def embed(self, texts: Sequence[str]) -> Vector:
+            return vectors
+
+    cache = Cache()
+    with pytest.raises(Terminal, match=said):
+        embed(chunked(["one", "two"]), embedder=Broken(8), cache=cache, index_key=KEY)
+    assert cache.vectors == {}
+
+
+def test_a_damaged_vector_in_the_cache_is_computed_again() -> None:
+    cache, documents = Cache(), chunked(["one", "two", "three"])
+    embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    cache.vectors["hash:8", documents[0].chunks[0].text_hash] = np.zeros(8, np.float32)
+    cache.vectors["hash:8", documents[1].chunks[0].text_hash] = np.ones(1, np.float32)
+    embedded, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (2, 1)
+    assert all(np.linalg.norm(each.chunks[0].dense) == pytest.approx(1) for each in embedded)
+
+
+def test_weights_are_those_of_bm25() -> None:
+    (vector,) = sparse(["Wings of wings: the wing flaps"], KEY)
+    weights = dict(zip(vector.indices.tolist(), vector.values.tolist(), strict=True))
+    length_part = 1.2 * (1 - 0.75 + 0.75 * 4 / bm25.AVG_TERMS)
+    assert weights == {
+        seal.token_hash(KEY, "wing"): pytest.approx(3 * 2.2 / (3 + length_part)),
+        seal.token_hash(KEY, "flap"): pytest.approx(2.2 / (1 + length_part)),
+    }
+    query = sparse_query("the WING, the wings?", KEY)
+    assert (query.indices.tolist(), query.values.tolist()) == ([seal.token_hash(KEY, "wing")], [1.0])
+
+
+def test_the_title_counts_for_every_chunk() -> None:
+    documents = chunked(["Valve types are many. " + "Other words follow here. " * 60], title="Valve")
+    embedded, _ = embed(documents, embedder=CountingEmbedder(), cache=Cache(), index_key=KEY)
+    term = seal.token_hash(KEY, "valv")
+    assert len(embedded[0].chunks) > 2
+    for each in embedded[0].chunks:
+        assert term in each.sparse.indices
+    (plain,) = sparse([embedded[0].chunks[0].chunk.embedded_text], KEY)
+    first = embedded[0].chunks[0].sparse
+    assert first.values[first.indices == term] > plain.values[plain.indices == term]
+
+
+def test_tenants_cannot_compare_terms() -> None:
+    (ours,), (theirs,) = sparse(["alpha beta gamma"], KEY), sparse(["alpha beta gamma"], OTHER)
+    assert not set(ours.indices.tolist()) & set(theirs.indices.tolist())
+
+
+def test_other_languages_have_terms_too() -> None:
+    assert bm25.words("Straße ＡＢＣ naïve İstanbul") == ["strasse", "abc", "naïve", "i̇stanbul"]
+    assert bm25.words("漢字仮名とGX v2") == ["漢字", "字仮", "仮名", "名と", "gx", "v2"]
+    assert bm25.words("水") == ["水"]
+    question, text = sparse_query("向量数据库", KEY), sparse(["这是一个向量数据库。"], KEY)[0]
+    assert set(question.indices.tolist()) <= set(text.indices.tolist())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_has_a_valid_vector(text: str) -> None:
+    (vector,) = sparse([text], KEY)
+    assert vector.indices.dtype == np.uint32
+    assert vector.values.dtype == np.float32
+    assert (np.diff(vector.indices.astype(np.int64)) > 0).all()
+    assert ((vector.values > 0) & (vector.values < 2.2)).all()
+    assert set(sparse_query(text, KEY).indices.tolist()) == set(vector.indices.tolist())

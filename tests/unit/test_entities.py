@@ -1,0 +1,93 @@
+"""Names in texts, and the ids under which they meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice.adapters.entities import KINDS, entity_id, make_entities, normalise
+from sluice.errors import BadRequest
+from sluice.ports import EntityExtractor
+
+ONE, OTHER = b"1" * 32, b"2" * 32
+
+ABOUT_OBAMA = "Barack Obama was born in Honolulu. Years later Barack Obama met Angela Merkel in Berlin."
+
+
+@pytest.fixture(scope="module")
+def extractor() -> EntityExtractor:
+    made = make_entities("spacy:en_core_web_sm")
+    assert made is not None
+    return made
+
+
+def test_people_and_places_are_counted(extractor: EntityExtractor) -> None:
+    (found,) = extractor.extract([ABOUT_OBAMA])
+    assert found[0] == ("PERSON", "Barack Obama", 2)
+    assert {name for kind, name, _ in found if kind == "GPE"} == {"Honolulu", "Berlin"}
+
+
+def test_results_come_in_the_order_of_the_texts(extractor: EntityExtractor) -> None:
+    cities = ["Paris", "London", "Tokyo", "Madrid", "Vienna"] * 30
+    texts = [f"She travelled to {city} last summer." if city != "Tokyo" else "" for city in cities]
+    found = extractor.extract(texts)
+    assert len(found) == len(texts)
+    for city, names in zip(cities, found, strict=True):
+        assert [name for _, name, _ in names] == ([] if city == "Tokyo" else [city])
+
+
+def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> None:
+    text = (
+        "The European Union met in Brussels. Ministers of the European Union agreed with the European Union's court. "
+        "The EUROPEAN   UNION paid."
+    )
+    (found,) = extractor.extract([text])
+    unions = [each for each in found if "union" in each[1].casefold()]
+    assert len(unions) == 1
+    assert unions[0][2] >= 3
+    assert normalise(unions[0][1]) == "european union"
+
+
+def test_numbers_dates_and_markup_are_no_entities(extractor: EntityExtractor) -> None:
+    text = "On 3 May 2021 Microsoft paid $5 million, 40 percent more.\n\n| <td>Google</td> | `pip install` |\n\n1999"
+    (found,) = extractor.extract([text])
+    assert {kind for kind, _, _ in found} <= KINDS
+    assert "Microsoft" in {name for _, name, _ in found}
+    for _, name, count in found:
+        assert count > 0
+        assert not set(name) & set("<>|`\n")
+        assert name == " ".join(name.split())
+        assert 2 <= len(name) <= 80
+        assert len(name.split()) <= 8
+
+
+def test_a_long_text_is_read_to_its_end(extractor: EntityExtractor) -> None:
+    filler = "The water was cold and the road was long. " * 600
+    (found,) = extractor.extract([filler + ABOUT_OBAMA])
+    assert ("PERSON", "Barack Obama", 2) in found
+
+
+def test_odd_texts_are_survived(extractor: EntityExtractor) -> None:
+    found = extractor.extract(["", " \n\t ", "\udcff broken", "\0", "x" * 9000, "🙂" * 100])
+    assert len(found) == 6
+    assert found[0] == found[1] == []
+    assert extractor.extract([]) == []
+
+
+def test_the_same_text_gives_the_same_answer(extractor: EntityExtractor) -> None:
+    assert extractor.extract([ABOUT_OBAMA] * 3) == [extractor.extract([ABOUT_OBAMA])[0]] * 3
+
+
+def test_an_id_is_of_one_tenant_and_of_one_name() -> None:
+    assert entity_id(ONE, "European Union") == entity_id(ONE, "the  EUROPEAN\nUnion.")
+    assert entity_id(ONE, "European Union") != entity_id(OTHER, "European Union")
+    assert entity_id(ONE, "European Union") != entity_id(ONE, "European Unit")
+    assert entity_id(ONE, "ﬁeld") == entity_id(ONE, "field")  # a ligature from a PDF
+    assert entity_id(ONE, "The") != entity_id(ONE, "")
+
+
+def test_off_is_no_extractor_and_unknown_names_are_refused() -> None:
+    assert make_entities("off") is None
+    assert make_entities("spacy:en_core_web_sm") is make_entities("spacy:en_core_web_sm")
+    for name in ("", "spacy", "spacy:", "spacy:no_such_pipeline", "spacy:../x", "gliner:x"):
+        with pytest.raises(BadRequest):
+            make_entities(name)

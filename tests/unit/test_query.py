@@ -1,0 +1,360 @@
+"""What a search may show, and what it does where the index proposes what the ledger refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import numpy as np
+import pytest
+
+from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.filters import parse_filters
+from sluice.model import (
+    Candidate,
+    Generation,
+    Hydrated,
+    Principal,
+    Profile,
+    SearchRequest,
+    SparseVector,
+    Vector,
+    VectorQuery,
+)
+from sluice.query import MAX_CANDIDATES, QueryVectors, SearchPorts, search
+from sluice.seal import new_key, seal_json, seal_text
+
+RUN = uuid5(NAMESPACE_URL, "run")
+SOURCE = uuid5(NAMESPACE_URL, "source")
+GENERATION = Generation(
+    uuid5(NAMESPACE_URL, "collection"),
+    "docs",
+    3,
+    Profile("chars:100:0", "hash:4", "off", 4),
+    "docs__g3",
+    ("language", "year"),
+)
+READER = Principal("ann", "acme", frozenset({"*"}))
+
+
+def chunk_id(number: int) -> UUID:
+    return uuid5(NAMESPACE_URL, f"chunk {number}")
+
+
+def document_id(number: int) -> UUID:
+    return uuid5(NAMESPACE_URL, f"document {number}")
+
+
+@dataclass
+class World:
+    """`size` chunks, number 0 the best; the ledger refuses `hidden`, the keyring has lost `erased`."""
+
+    size: int
+    hidden: set[int] = field(default_factory=set)
+    erased: set[int] = field(default_factory=set)
+    altered: set[int] = field(default_factory=set)
+    sources: tuple[UUID, ...] = (SOURCE,)
+    scores: dict[int, float] = field(default_factory=dict)
+    text: str = "passage"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    down: str = ""
+    limits: list[int] = field(default_factory=list)
+    hydrations: list[int] = field(default_factory=list)
+    queries: list[VectorQuery] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.numbers = {chunk_id(number): number for number in range(self.size)}
+        self.keys = {document_id(number): new_key() for number in range(self.size)}
+
+    def _check(self, store: str) -> None:
+        if self.down == store:
+            raise Unavailable(store, "no answer within 5 s")
+
+    # Catalog
+    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+        self._check("ledger")
+        if collection != "docs" or principal.tenant != "acme":
+            raise NotFound("no such collection")
+        return GENERATION, self.sources
+
+    def hydrate(self, generation: Generation, chunk_ids: list[UUID], principal: Principal) -> list[Hydrated]:
+        assert generation is GENERATION
+        self._check("hydration")
+        self.hydrations.append(len(chunk_ids))
+        return [self._row(self.numbers[each]) for each in chunk_ids if self.numbers[each] not in self.hidden]
+
+    def _row(self, number: int) -> Hydrated:
+        key = self.keys[document_id(number)]
+        return Hydrated(
+            chunk_id=chunk_id(number),
+            document_id=document_id(number),
+            external_id=f"{number}.md",
+            uri=f"file:///docs/{number}.md",
+            version=2,
+            generation=3,
+            run_id=RUN,
+            start=10,
+            end=20,
+            page=None,
+            mime="text/markdown",
+            sealed_text=seal_text(new_key() if number in self.altered else key, "chunk", f"{self.text} {number}"),
+            sealed_headings=seal_json(key, "headings", ["Top", "Below"]),
+            sealed_title=seal_text(key, "title", f"Title {number}"),
+            sealed_metadata=seal_json(key, "metadata", self.metadata),
+        )
+
+    # Keyring
+    def get(self, document_ids: list[UUID]) -> dict[UUID, bytes]:
+        self._check("keys")
+        erased = {document_id(number) for number in self.erased}
+        return {each: self.keys[each] for each in document_ids if each not in erased}
+
+    def index_key(self, tenant: str) -> bytes:
+        self._check("keys")
+        return tenant.encode().ljust(32)
+
+    # VectorIndex
+    def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
+        self._check("qdrant")
+        self.limits.append(query.limit)
+        self.queries.append(query)
+        numbers = range(min(self.size, query.limit))
+        return [Candidate(chunk_id(n), self.scores.get(n, 1 - n / (self.size + 1)), {"dense": 0.5}) for n in numbers]
+
+    def ports(self) -> SearchPorts:
+        fake: Any = self
+        return SearchPorts(fake, fake, fake, lambda embedder, text: np.ones(4, np.float32), terms)
+
+
+def terms(question: str, index_key: bytes) -> SparseVector:
+    words = [] if question == "the of" else question.split()
+    return SparseVector(np.arange(len(words), dtype=np.uint32), np.ones(len(words), np.float32))
+
+
+def ask(world: World, principal: Principal = READER, **changes: Any) -> Any:
+    request = replace(SearchRequest("what is a passage", "docs", 5), **changes)
+    return search(world.ports(), request, principal)
+
+
+def numbers(outcome: Any) -> list[int]:
+    return [int(passage.text.rsplit(" ", 1)[1]) for passage in outcome.passages]
+
+
+def test_passages_are_opened_and_cited() -> None:
+    outcome = ask(World(30, metadata={"year": 2024}))
+    assert numbers(outcome) == [0, 1, 2, 3, 4]
+    first = outcome.passages[0]
+    assert (first.title, first.text, first.headings) == ("Title 0", "passage 0", ("Top", "Below"))
+    assert (first.uri, first.start, first.end, first.page) == ("file:///docs/0.md", 10, 20, None)
+    assert (first.version, first.generation, first.run_id) == (2, 3, RUN)
+    assert first.metadata == {"year": 2024}
+    assert outcome.legs == ("dense", "sparse")
+    assert outcome.degraded == ()
+    assert outcome.generation == 3
+
+
+def test_what_the_ledger_refuses_is_replaced_by_the_next_best() -> None:
+    world = World(30, hidden={0, 2, 4})
+    assert numbers(ask(world)) == [1, 3, 5, 6, 7]
+    assert world.limits == [25]
+
+
+def test_refill_goes_on_until_enough_are_found() -> None:
+    world = World(300, hidden=set(range(200)))
+    outcome = ask(world)
+    assert numbers(outcome) == [200, 201, 202, 203, 204]
+    assert world.limits == [25, 100, 400]
+    assert outcome.degraded == ()
+
+
+def test_refill_stops_when_the_index_has_no_more() -> None:
+    world = World(60, hidden=set(range(57)))
+    outcome = ask(world)
+    assert numbers(outcome) == [57, 58, 59]
+    assert outcome.degraded == ()
+    assert world.limits == [25, 100]
+
+
+def test_a_bounded_refill_says_so() -> None:
+    world = World(MAX_CANDIDATES + 50, hidden=set(range(MAX_CANDIDATES)))
+    outcome = ask(world)
+    assert outcome.passages == ()
+    assert outcome.degraded == ("refill",)
+    assert max(world.limits) == MAX_CANDIDATES
+
+
+def test_an_answer_comes_from_one_hydration() -> None:
+    """Put together from several, a document could be shown in two versions."""
+    world = World(30, hidden=set(range(14)))
+    assert numbers(ask(world)) == [14, 15, 16, 17, 18]
+    assert world.hydrations == [15, 25]
+
+
+def test_a_document_without_its_key_is_gone() -> None:
+    assert numbers(ask(World(30, erased={0, 1}))) == [2, 3, 4, 5, 6]
+
+
+def test_an_altered_row_is_left_out_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert numbers(ask(World(30, altered={1}))) == [0, 2, 3, 4, 5]
+    assert str(chunk_id(1)) in caplog.text
+
+
+@pytest.mark.parametrize("store", ["ledger", "hydration", "keys", "qdrant"])
+def test_a_lost_store_is_never_passed_over(store: str) -> None:
+    with pytest.raises(Unavailable):
+        ask(World(30, down=store))
+
+
+def test_no_readable_source_asks_the_index_nothing() -> None:
+    world = World(30, sources=())
+    assert ask(world).passages == ()
+    assert world.limits == []
+
+
+def test_the_index_is_told_tenant_and_sources() -> None:
+    world = World(30)
+    ask(world, filters={"language": "en"})
+    assert (world.queries[0].tenant, world.queries[0].sources) == ("acme", (SOURCE,))
+    assert world.queries[0].filters == {"language": "en"}
+
+
+def test_another_tenants_collection_does_not_exist() -> None:
+    with pytest.raises(NotFound):
+        ask(World(30), principal=replace(READER, tenant="other"))
+
+
+def test_equal_scores_are_ordered_by_id() -> None:
+    world = World(8, scores=dict.fromkeys(range(8), 0.5))
+    found = [passage.chunk_id for passage in ask(world, top_k=8).passages]
+    assert found == sorted(chunk_id(number) for number in range(8))
+
+
+@pytest.mark.parametrize(
+    ("legs", "question", "served"),
+    [
+        (("dense",), "a b", ("dense",)),
+        (("sparse",), "a b", ("sparse",)),
+        (("dense", "sparse"), "the of", ("dense",)),
+        (("sparse",), "the of", ()),
+    ],
+)
+def test_legs_that_served(legs: Any, question: str, served: tuple[str, ...]) -> None:
+    world = World(30)
+    outcome = ask(world, legs=legs, query=question)
+    assert outcome.legs == served
+    for query in world.queries:
+        assert (query.dense is not None, query.sparse is not None) == ("dense" in served, "sparse" in served)
+    assert bool(outcome.passages) == bool(served)
+
+
+def test_explain_carries_the_legs_scores() -> None:
+    assert ask(World(9), explain=True).passages[0].legs == {"dense": 0.5}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"query": "  "},
+        {"query": "x" * 2001},
+        {"query": "a\x00b"},
+        {"top_k": 0},
+        {"top_k": 101},
+        {"legs": ()},
+    ],
+)
+def test_requests_that_cannot_be(changes: dict[str, Any]) -> None:
+    world = World(3)
+    with pytest.raises(BadRequest):
+        ask(world, **changes)
+    assert world.limits == []
+
+
+def test_an_undeclared_filter_names_the_declared_ones() -> None:
+    with pytest.raises(BadRequest, match=r"'author'.*language, year"):
+        ask(World(3), filters={"author": "x"})
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "en",
+        3,
+        2.5,
+        True,
+        ["en", "de"],
+        [1, 2],
+        {"gte": 2024},
+        {"gt": 1, "lt": 2.5},
+        {"gte": "2026-01-31", "lt": "2027-01-01"},
+    ],
+)
+def test_filters_that_can_be(wanted: Any) -> None:
+    parse_filters({"year": wanted}, ("year",))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        None,
+        [],
+        {},
+        [[1]],
+        [{"gte": 1}],
+        {"gte": [1]},
+        {"around": 3},
+        {"gte": 1, "lt": "2026-01-01"},
+        {"gte": "soon"},
+        {"gte": True},
+        float("nan"),
+        float("inf"),
+        2**63,
+        "a\x00b",
+        "\ud800",
+        "x" * 501,
+        list(range(101)),
+    ],
+)
+def test_filters_that_cannot_be(wanted: Any) -> None:
+    with pytest.raises(BadRequest, match="year"):
+        parse_filters({"year": wanted}, ("year",))
+
+
+def test_text_that_utf8_cannot_carry_is_replaced_at_the_same_length() -> None:
+    world = World(3, text="a\ud800b", metadata={"k\udcff": ["\udc80"]})
+    passage = ask(world).passages[0]
+    assert passage.text == "a\ufffdb 0"
+    assert passage.metadata == {"k\ufffd": ["\ufffd"]}
+
+
+class CountingEmbedder:
+    name, dim = "hash:4", 4
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Any) -> Vector:
+        self.asked.extend(texts)
+        return np.full((len(texts), 4), len(self.asked), np.float32)
+
+
+def test_a_repeated_question_is_embedded_once_and_the_oldest_is_let_go() -> None:
+    embedder = CountingEmbedder()
+    vectors = QueryVectors(lambda name: embedder, size=2)
+    first = vectors("hash:4", "a")
+    assert vectors("hash:4", "a") is first
+    vectors("hash:4", "b")
+    vectors("hash:4", "a")
+    vectors("hash:4", "c")  # lets b go, which was used longest ago
+    vectors("hash:4", "a")
+    vectors("hash:4", "b")
+    assert embedder.asked == ["a", "b", "c", "b"]
+    assert first.shape == (4,)
+
+
+def test_vectors_of_two_embedders_are_kept_apart() -> None:
+    one, other = CountingEmbedder(), CountingEmbedder()
+    vectors = QueryVectors(lambda name: one if name == "one" else other)
+    vectors("one", "a")
+    vectors("other", "a")
+    assert (one.asked, other.asked) == (["a"], ["a"])

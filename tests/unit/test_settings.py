@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sluice.errors import BadRequest
+from sluice.settings import Settings
+
+
+def test_a_secret_may_come_as_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    monkeypatch.setenv("SLUICE_QDRANT_API_KEY_FILE", str(tmp_path / "secret"))
+    key = Settings(_env_file=None).qdrant_api_key
+    assert key and key.get_secret_value() == "from-a-file"
+    monkeypatch.setenv("SLUICE_QDRANT_API_KEY_FILE", str(tmp_path / "missing"))
+    with pytest.raises(BadRequest, match="SLUICE_QDRANT_API_KEY_FILE"):
+        Settings(_env_file=None)
+
+
+@pytest.mark.parametrize("plain", ["postgres://u:p@h/d", "postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"])
+def test_database_urls_get_the_driver_that_is_installed(plain: str) -> None:
+    settings = Settings(_env_file=None, database_url=plain)
+    assert settings.database_url.get_secret_value() == "postgresql+psycopg://u:p@h/d"
+    assert "u:p" not in repr(settings)
+
+
+def test_an_unknown_embedder_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValidationError, match="minilm or hash:<dim>"):
+        Settings(_env_file=None, embedder="word2vec")
