@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import Any
 
 from bench import ingest, queries, report, retrieval
 from demo.__main__ import ROOT, up
-from devstack import Config, Stack
+from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-PORTS = ("AIRFLOW", "AIRFLOW_EXECUTION", "POSTGRES", "REDIS", "QDRANT", "QDRANT_GRPC", "NEO4J")
 SECTIONS = ("ingest", "retrieval", "queries")
 
 
@@ -30,7 +28,7 @@ def main(wanted: list[str]) -> int:
         print("Nothing measured: set SLUICE_TEST_DATA to the folder that holds retrieval/cranfield and others.")
         return 0
     data, work = Path(folder), Path(tempfile.mkdtemp(prefix="sluice-bench-"))
-    environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **_free_ports()}
+    environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
     environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
     stack = Stack(Config.from_env(ROOT, environ))
     try:
@@ -54,14 +52,6 @@ def _keep(section: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{section}.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(f"{section} is measured", flush=True)
-
-
-def _free_ports() -> dict[str, str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    ports = {f"SLUICE_PORT_{name}": str(each.getsockname()[1]) for name, each in zip(PORTS, sockets, strict=True)}
-    for each in sockets:
-        each.close()
-    return ports
 
 
 if __name__ == "__main__":

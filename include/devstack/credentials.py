@@ -16,7 +16,8 @@ POSTGRES_ROLES = ("postgres", "airflow", "sluice_owner", "sluice_app", "sluice_a
 
 
 def _password() -> str:
-    return secrets.token_urlsafe(24)
+    """192 random bits in hexadecimal: nothing in it means something to a command line, a URL or a properties file."""
+    return secrets.token_hex(24)
 
 
 def _fernet_key() -> str:
@@ -38,7 +39,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "SLUICE_NEO4J_PASSWORD": _password,
     "AIRFLOW__CORE__FERNET_KEY": _fernet_key,
     "AIRFLOW__API__SECRET_KEY": _password,
-    "AIRFLOW__API_AUTH__JWT_SECRET": lambda: secrets.token_urlsafe(64),
+    "AIRFLOW__API_AUTH__JWT_SECRET": lambda: secrets.token_hex(64),
 }
 
 

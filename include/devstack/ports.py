@@ -1,10 +1,38 @@
 """Is a TCP port on this machine free, does it answer, and who has it?"""
 
+import random
 import socket
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
 
 import psutil
 
-from devstack.config import LOCALHOST
+from devstack.config import LOCALHOST, Ports
+from devstack.errors import DevstackError
+
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10_240
+
+
+def free(count: int) -> list[int]:
+    """So many free ports, all different. They lie outside the range that outgoing connections are given theirs from:
+    a port of that range that is free now may be taken when its server starts. Raises DevstackError."""
+    try:
+        highest = int(_OUTGOING.read_text().split()[0])
+    except OSError:
+        highest = 32_768
+    candidates = range(_LOWEST, max(highest, _LOWEST + 1_000))
+    found = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
+    if len(found) < count:
+        raise DevstackError(f"Fewer than {count} ports are free between {candidates[0]} and {candidates[-1]}.")
+    return found
+
+
+def free_settings() -> dict[str, str]:
+    """`SLUICE_PORT_<NAME>` for a whole stack on free ports."""
+    names = [field.name.upper() for field in fields(Ports)]
+    return {f"SLUICE_PORT_{name}": str(port) for name, port in zip(names, free(len(names)), strict=True)}
 
 
 def is_free(port: int) -> bool:

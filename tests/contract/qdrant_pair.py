@@ -1,7 +1,6 @@
 """Starts Qdrant servers for tests, the embedded one and the real one, each on a free port in a folder of the test."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import httpx
 from qdrant_client import QdrantClient
+
+from devstack import ports
 
 REAL_BINARY = os.environ.get("SLUICE_QDRANT_BIN", "")
 API_KEY = "a-key-for-tests"
@@ -71,7 +72,7 @@ class Server:
 
 def embedded(folder: Path) -> Server:
     """The embedded server, not yet started."""
-    port = free_port()
+    (port,) = ports.free(1)
     place = ["--host", "127.0.0.1", "--port", str(port), "--storage", str(folder / "storage")]
     env = {"PYTHONPATH": str(_INCLUDE), "QDRANT__SERVICE__API_KEY": API_KEY}
     return Server("embedded", [sys.executable, "-m", "devstack.qdrant_server", *place], folder, port, env)
@@ -79,11 +80,11 @@ def embedded(folder: Path) -> Server:
 
 def real(folder: Path) -> Server:
     """The real server of `SLUICE_QDRANT_BIN`, not yet started."""
-    port = free_port()
+    port, grpc_port = ports.free(2)
     env = {
         "QDRANT__SERVICE__HOST": "127.0.0.1",
         "QDRANT__SERVICE__HTTP_PORT": str(port),
-        "QDRANT__SERVICE__GRPC_PORT": str(free_port()),
+        "QDRANT__SERVICE__GRPC_PORT": str(grpc_port),
         "QDRANT__STORAGE__STORAGE_PATH": str(folder / "real-storage"),
         "QDRANT__STORAGE__SNAPSHOTS_PATH": str(folder / "real-snapshots"),
         "QDRANT__TELEMETRY_DISABLED": "true",
@@ -91,10 +92,3 @@ def real(folder: Path) -> Server:
         "QDRANT__LOG_LEVEL": "WARN",
     }
     return Server("real", [REAL_BINARY], folder, port, env)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

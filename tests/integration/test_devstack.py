@@ -13,26 +13,16 @@ import psycopg
 import pytest
 import redis
 
-from devstack import Config, DevstackError, Stack, processes, runner
+from devstack import Config, DevstackError, Stack, ports, processes, runner
 
 ENGINES = ["postgres", "redis", "qdrant"]
-PORTS = ("POSTGRES", "REDIS", "QDRANT", "QDRANT_GRPC", "NEO4J", "AIRFLOW", "AIRFLOW_EXECUTION")
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return numbers
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "SLUICE_QDRANT_BIN") if name in os.environ}
-    ports = {f"SLUICE_PORT_{name}": str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
-    stack = Stack(Config.from_env(ROOT, {**kept, **ports, "SLUICE_HOME": str(tmp_path / "home")}))
+    stack = Stack(Config.from_env(ROOT, {**kept, **ports.free_settings(), "SLUICE_HOME": str(tmp_path / "home")}))
     yield stack
     stack.clean()
     assert stack.data_folders() == []
