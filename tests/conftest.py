@@ -28,7 +28,7 @@ EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
 
 
 # Someone's own choice, and an awkward one: all tests that sign in to Airflow use it.
-CHOSEN_PASSWORD = '-it\'s 100% "mine" & {{ ok }} $HOME/ü#'
+CHOSEN_PASSWORD = '-it\'s 100% "mine" & {{ ok }} $HOME/ü #1'
 HOME = Path(tempfile.mkdtemp(prefix="sluice-test-"))
 # Settings of the person who runs the tests must not leak in; where the real servers lie, may.
 _GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", "SLUICE_MARQUEZ_JAR", "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")

@@ -37,7 +37,7 @@ def _airflow(*words: str) -> None:
 
 def _administrator(name: str, password: str) -> None:
     """Make the account, or set its password where it is there already."""
-    who = ("--email", f"{name}@localhost", "--firstname", "Sluice", "--lastname", "Administrator")
+    who = (f"--email={name}@localhost", "--firstname", "Sluice", "--lastname", "Administrator")
     account = (f"--username={name}", f"--password={password}")  # with `=`: either may start with a dash
     _airflow("users", "create", *account, "--role", "Admin", *who)
     _airflow("users", "reset-password", *account)

@@ -26,9 +26,9 @@ def read(path: Path) -> dict[str, str]:
 def write_private(path: Path, values: Mapping[str, str], heading: str) -> None:
     """Write NAME=value lines that only the owner can read, all or nothing."""
     for name, value in values.items():
-        if "\n" in value:
+        if value and value.splitlines() != [value]:
             raise DevstackError(f"{name} contains a line break, which {path.name} cannot hold. Remove it.")
-    lines = [f"# {heading}", *(f"{name}={value}" for name, value in values.items())]
+    lines = [f"# {heading}", *(f"{name}={_quoted(value)}" for name, value in values.items())]
     write_private_text(path, "\n".join(lines) + "\n")
 
 
@@ -41,6 +41,11 @@ def write_private_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+
+
+def _quoted(value: str) -> str:
+    """As it is where `read` gives it back so, else in quotes, which `read` takes off."""
+    return value if _unquoted(value.strip()) == value else f'"{value}"'
 
 
 def _unquoted(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Is a TCP port on this machine free, does it answer, and who has it?"""
+"""Which TCP ports on this machine are free, does one answer, and who has it?"""
 
 import random
 import socket
@@ -16,13 +16,13 @@ _LOWEST = 10_240
 
 
 def free(count: int) -> list[int]:
-    """So many free ports, all different. They lie outside the range that outgoing connections are given theirs from:
-    a port of that range that is free now may be taken when its server starts. Raises DevstackError."""
+    """So many free ports, all different, and below the range that outgoing connections are given theirs from (where
+    that leaves any): one of that range that is free now may be taken when its server starts. Raises DevstackError."""
     try:
-        highest = int(_OUTGOING.read_text().split()[0])
-    except OSError:
-        highest = 32_768
-    candidates = range(_LOWEST, max(highest, _LOWEST + 1_000))
+        lowest_outgoing = int(_OUTGOING.read_text().split()[0])
+    except OSError:  # not Linux
+        lowest_outgoing = 32_768
+    candidates = range(_LOWEST, lowest_outgoing) or range(_LOWEST, 65_536)
     found = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
     if len(found) < count:
         raise DevstackError(f"Fewer than {count} ports are free between {candidates[0]} and {candidates[-1]}.")

@@ -65,6 +65,14 @@ def test_a_line_that_is_no_assignment_is_named(tmp_path: Path) -> None:
 
 def test_written_values_are_read_back(tmp_path: Path) -> None:
     values = {"A": "postgresql://u:p%40@h/db?x=1", "B": "a=b#c", "C": ""}
+    values |= {"D": "a #b", "E": " spaces ", "F": '"quoted"', "G": "'", "H": '"a" #', "I": "\\", "J": '""'}
     dotenv.write_private(tmp_path / "file.env", values, "heading")
     assert dotenv.read(tmp_path / "file.env") == values
     assert (tmp_path / "file.env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "ended\n", "two\u2028lines", "\r"])
+def test_a_line_break_is_refused_before_anything_is_written(tmp_path: Path, value: str) -> None:
+    with pytest.raises(DevstackError, match="SECRET contains a line break"):
+        dotenv.write_private(tmp_path / "file.env", {"SECRET": value}, "heading")
+    assert list(tmp_path.iterdir()) == []

@@ -26,3 +26,12 @@ def test_too_few_free_ports_are_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ports, "is_free", lambda port: False)
     with pytest.raises(DevstackError, match="Fewer than 3 ports are free"):
         ports.free(3)
+
+
+def test_where_outgoing_connections_may_take_any_port_there_are_still_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = tmp_path / "ip_local_port_range"
+    everything.write_text("1024\t65535\n")
+    monkeypatch.setattr(ports, "_OUTGOING", everything)
+    assert len(set(ports.free(12))) == 12

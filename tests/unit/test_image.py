@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from devstack import ports
 from sluice import __version__
 from unit.compose_files import ROOT, STACK, read
 
@@ -181,12 +181,6 @@ def _server(status: int, body: str) -> Iterator[int]:
         thread.join(timeout=5)
 
 
-def _closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _run(*argv: str) -> int:
     return subprocess.run(argv, capture_output=True, timeout=20, check=False).returncode
 
@@ -211,7 +205,7 @@ def test_the_health_probe(status: int, body: str, parts: list[str], code: int) -
 
 
 def test_the_health_probe_where_nothing_listens() -> None:
-    assert _run(sys.executable, str(PROBE), f"http://127.0.0.1:{_closed_port()}/health") == 1
+    assert _run(sys.executable, str(PROBE), f"http://127.0.0.1:{ports.free(1)[0]}/health") == 1
 
 
 @pytest.mark.parametrize("name", ["qdrant", "marquez"])
@@ -227,7 +221,7 @@ def test_the_probes_of_images_without_a_client(name: str) -> None:
         assert probe(up) == 0
     with _server(503, "not yet") as starting:
         assert probe(starting) == 1
-    assert probe(_closed_port()) == 1
+    assert probe(ports.free(1)[0]) == 1
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "deploy" / "compose").glob("*.sh")), ids=lambda path: path.name)
