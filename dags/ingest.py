@@ -16,8 +16,9 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | retention_days | days | unreadable that long after activation; 0: for ever. Null keeps what is saved (new: for ever) |
 | include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
+| approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
 | batch_size | documents | in one mapped task |
-| max_documents | documents | stop after so many that need work; the next run goes on. Empty: all |
+| max_documents | documents | stop after so many that need work; the next run goes on and removes. Empty: all |
 
 **Who may run it.** A user with a grant to write to the tenant (`sluice grant`) that holds every group that may read the
 source now and every group that the run gives it, or `*`. Opening a source that is for some groups to the whole tenant
@@ -27,6 +28,9 @@ needs `*`. A run that no user triggered may only repeat a saved source as it is 
 to do. *Clear* the failed task with its downstream tasks: it reads its input from object storage and goes on; nothing is
 embedded twice. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
 (counted in the summary; which and why: `GET /sluice/api/v1/documents`) and do not stop the run.
+
+**One run a source at a time.** A second run of the same source says who is at work, is tried again with growing delays
+and fails if the first is still not done; nothing is interleaved.
 
 **Late** after 60 minutes: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
 """
@@ -109,6 +113,13 @@ PARAMS = {
         title="Exclude (globs)",
         description="Not these. Null keeps what is saved (a new source: none); []: none",
         section="Which",
+    ),
+    "approve_shrink": Param(
+        False,
+        type="boolean",
+        title="Approve that much vanishes",
+        description="Without it a source that lists far fewer documents than before (SLUICE_MAX_SHRINK) is refused",
+        section="How",
     ),
     "batch_size": Param(100, type="integer", minimum=1, maximum=5000, title="Documents a batch", section="How"),
     "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),

@@ -1,6 +1,6 @@
 """What tasks hand to each other: one Parquet file a stage and batch, one row a document, readable parts sealed.
 
-    runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, new, active_hash
+    runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, new, …
     runs/<run>/<batch>/1-extracted.parquet  document_id, body (sealed JSON: the Document)
     runs/<run>/<batch>/2-validated.parquet  the same, without what the gate refused
     runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions)
@@ -160,13 +160,14 @@ def _item_json(item: Item) -> dict[str, Any]:
         "size_bytes": entry.size_bytes,
         "offset": entry.offset,
         "new": item.new,
+        "moved": item.moved,
         "active_hash": item.active_hash,
     }
 
 
 def _item(row: Mapping[str, Any]) -> Item:
     entry = Entry(row["external_id"], row["uri"], row["fingerprint"], row["size_bytes"], row["offset"])
-    return Item(UUID(bytes=row["document_id"]), entry, row["new"], row["active_hash"])
+    return Item(UUID(bytes=row["document_id"]), entry, row["new"], row["active_hash"], row["moved"])
 
 
 def _document(body: Mapping[str, Any]) -> Document:

@@ -26,9 +26,18 @@ def plan(
     orchestrator: str,
     batch_size: int | None = None,
     max_documents: int | None = None,
+    approve_shrink: bool = False,
 ) -> list[BatchRef]:
     """Scan, and write what needs work as batches. Returns one reference a batch; none where nothing changed."""
-    scanned = flow.scan(tools, spec, mode, run_id=run_id, orchestrator=orchestrator, max_documents=max_documents)
+    scanned = flow.scan(
+        tools,
+        spec,
+        mode,
+        run_id=run_id,
+        orchestrator=orchestrator,
+        max_documents=max_documents,
+        approve_shrink=approve_shrink,
+    )
     tools.blobs.write(_vanished(run_id), json.dumps([str(each) for each in scanned.vanished]).encode())
     refs = []
     for number, items in enumerate(flow.batches(scanned.items, batch_size or tools.batch_size)):

@@ -59,6 +59,9 @@ def ingest(
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again; embeddings come from the cache.")
     ] = False,
+    approve_shrink: Annotated[
+        bool, typer.Option("--approve-shrink", help="The source may list far fewer documents than before.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Bring a collection up to date with a source."""
@@ -67,13 +70,20 @@ def ingest(
     groups = () if everyone else _given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, _given(include), _given(exclude))
     with _tools() as tools:
-        summary = flow.ingest(tools, spec, "full" if full else "incremental", on_batch=None if json_ else _progress)
+        summary = flow.ingest(
+            tools,
+            spec,
+            "full" if full else "incremental",
+            on_batch=None if json_ else _progress,
+            approve_shrink=approve_shrink,
+        )
     documents, chunks = summary["documents"], summary["chunks"]
     _print(
         summary,
         json_,
         f"{documents['seen']} documents seen: {documents['new']} new, {documents['changed']} changed, "
-        f"{documents['unchanged']} unchanged, {documents['deleted']} deleted, {documents['quarantined']} in quarantine",
+        f"{documents['unchanged']} unchanged, {documents['moved']} moved, "
+        f"{documents['deleted']} deleted, {documents['quarantined']} in quarantine",
         *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
         f"{chunks['written']} chunks written, {chunks['removed']} removed, {chunks['total']} in {collection}",
         f"{summary['embeddings']['computed']} embeddings computed, {summary['embeddings']['cached']} from the cache",

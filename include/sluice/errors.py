@@ -2,6 +2,7 @@
 
     SluiceError
     ├── Transient        yes: a store is down, a lock timed out, a connection broke
+    │   ├── Busy         another run holds the source
     │   └── Unavailable  a named dependency did not answer in time
     └── Terminal         no: the same call will fail again
         ├── BadRequest   the caller asked for something that cannot be (usage, HTTP 4xx)
@@ -30,6 +31,10 @@ class Unavailable(Transient):
         super().__init__(
             f"{dependency} is not available: {detail}. Start it (on one machine: `make up`) and try again."
         )
+
+
+class Busy(Transient):
+    """Another run works on this source now."""
 
 
 class Terminal(SluiceError):

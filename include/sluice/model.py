@@ -91,6 +91,7 @@ class Entry:
     size_bytes: int
     # Where the source can hand over a position instead of a name (a line in a JSONL file): bytes from the start.
     offset: int = 0
+    former: str | None = None  # external id before, where the source itself says that it was renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,8 @@ class Item:
     document_id: UUID
     entry: Entry
     new: bool
-    active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version
+    active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: work on it anyway
+    moved: bool = False  # known under another name before
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class ScanResult:
     unchanged: int
     quarantined: int  # unchanged since it was quarantined
     items: list[Item]
-    vanished: list[UUID]  # in the ledger, not in this complete scan
+    vanished: list[UUID]  # in the ledger, not in this complete scan: gone, or moved
+    known: int = 0  # living documents of the source before this scan
 
 
 # --- what flows ---------------------------------------------------------------------------------------------

@@ -63,8 +63,30 @@ class Ledger(Protocol):
 
     def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
         """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
-        document ids, committed before this returns. Unchanged: same fingerprint as when last active or
-        quarantined (mode full: none is). Raises Terminal on a duplicate external_id, naming it."""
+        document ids, committed before this returns; one that its source calls renamed (`former`) keeps its id.
+        Unchanged: same fingerprint as when last active or quarantined (mode full: none is). Raises Terminal on a
+        duplicate external_id, naming it."""
+
+    def claim(self, run: Run, lease_s: float) -> None:
+        """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
+        given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Raises Busy,
+        which says who holds it. A run whose source another one has claimed is refused (Terminal) by `adopt_…`, `stage`,
+        `activate` and `remove_documents`; one that never claimed is not, as long as nobody else does."""
+
+    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+        """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
+        with an active version of the same hash *is* that one: it takes over name and address, the new document goes.
+        Returns new id → id from now on, also what an earlier try of this run found. One to one."""
+
+    def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+        """Documents with an active version that this run's scan missed and that were not found since, with their
+        sealed text; by id."""
+
+    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        """The same as `adopt_same` for new documents with their likeness (0 to 1) to missed ones; best first."""
+
+    def moved(self, run: Run) -> set[UUID]:
+        """Documents that this run found under another name, whoever said so."""
 
     # The four below skip a document that a run of the same source started later has made active, or is about to: what
     # is newer stays.
@@ -307,5 +329,7 @@ class Tools:
     profile: Profile  # for collections that do not exist yet
     filter_fields: tuple[str, ...]
     batch_size: int
+    lease_s: float  # a run that gives no sign of life for so long has lost its source
+    max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back

@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     batch_size: int = Field(200, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
     max_text_chars: int = Field(5_000_000, ge=1, description="Longer extracted texts are quarantined.")
+    max_shrink: float = Field(
+        0.5, ge=0, le=1, description="Share of a source's documents that may vanish in one run without an approval."
+    )
+    lease_s: float = Field(
+        60.0, gt=0, description="Seconds without a sign of life after which another run may take over a source."
+    )
     extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
     extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")
     extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")

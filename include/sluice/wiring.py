@@ -77,6 +77,8 @@ def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Too
         profile=profile(settings),
         filter_fields=settings.declared_fields,
         batch_size=settings.batch_size,
+        lease_s=settings.lease_s,
+        max_shrink=settings.max_shrink,
         pings={"ledger": catalog.ping, "keys": keyring.ping, "qdrant": vectors.ping}
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from failing import CALLS, Crash, Crashing
 from sluice import flow
 from sluice.model import ALL_GROUPS, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
@@ -16,43 +16,6 @@ from sluice.wiring import searcher
 
 BEFORE = "# Harbour\n\nThe ferry leaves at nine.\n\n## Tickets\n\nBuy them on the quay.\n"
 AFTER = "# Harbour\n\nThe ferry leaves at ten.\n\n## Tickets\n\nBuy them on the quay.\n"
-CALLS = [
-    ("cache", "store"),
-    ("ledger", "stage"),
-    ("vectors", "upsert"),
-    ("graph", "write"),
-    ("ledger", "activate"),
-    ("vectors", "delete"),
-    ("graph", "remove"),
-    ("ledger", "removed"),
-    ("ledger", "remove_documents"),
-    ("ledger", "finish_run"),
-]
-
-
-class Crash(BaseException):
-    """Not an Exception: nothing in the flow may catch it, as nothing catches a kill."""
-
-
-class Crashing:
-    """An adapter whose process dies once, at one call."""
-
-    def __init__(self, adapter: Any, method: str, after: bool) -> None:
-        self._adapter, self._method, self._after = adapter, method, after
-        self.died = False
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._adapter, name)
-        if name != self._method or self.died:
-            return found
-
-        def call(*args: Any, **options: Any) -> Any:
-            self.died = True
-            if self._after:
-                found(*args, **options)
-            raise Crash
-
-        return call
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from sluice import flow
-from sluice.errors import BadRequest, NotFound, SluiceError
+from sluice.errors import BadRequest, Busy, NotFound, SluiceError
 from sluice.model import ALL_GROUPS, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
 from sluice.wiring import searcher
@@ -186,7 +187,7 @@ def test_an_emptied_folder_is_not_taken_for_a_deletion(make_tools: MakeTools, tm
     with pytest.raises(SluiceError, match="unmounted"):
         flow.ingest(tools, spec)
     assert titles(tools, "barn owl voles", name) == ["Owls"]
-    assert flow.ingest(tools, spec, "full")["documents"]["deleted"] == 1
+    assert flow.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 1
     assert titles(tools, "barn owl voles", name) == []
 
 
@@ -198,3 +199,85 @@ def test_another_spelling_is_no_other_source(make_tools: MakeTools, tmp_path: Pa
     again = flow.ingest(tools, SourceSpec(f"file://localhost{tmp_path}/in here/", name))
     assert again["documents"]["unchanged"] == 1
     assert again["chunks"]["total"] == first["chunks"]["total"]
+
+
+def test_a_renamed_file_keeps_its_document_and_costs_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS, railways=RAILWAYS, bread=BREAD)
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name, tenant=name)
+    flow.ingest(tools, spec)
+    before = documents(tools, name)
+    (folder / "owls.md").rename(folder / "birds.md")
+    (folder / "bread.md").unlink()
+    write(folder, loaf=BREAD + "\nThe crumb is open.\n")
+    moved = flow.ingest(tools, spec)
+    told = {key: moved["documents"][key] for key in ("new", "changed", "unchanged", "moved", "deleted")}
+    assert told == {"new": 0, "changed": 0, "unchanged": 1, "moved": 2, "deleted": 0}
+    assert moved["embeddings"]["computed"] == 1, "only the edited chunk is new"
+    after = documents(tools, name)
+    assert (after["birds.md"], after["loaf.md"]) == (before["owls.md"], before["bread.md"])
+    assert set(stores(tools, name).values()) == {moved["chunks"]["total"]}
+    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 3
+
+
+def documents(tools: Tools, name: str) -> dict[str, object]:
+    found = tools.catalog.documents(Principal("tester", name, frozenset({ALL_GROUPS})), name, 100)
+    return {each.external_id: each.document_id for each in found}
+
+
+def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(45)})
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    for i in range(25):
+        (folder / f"n{i}.md").unlink()
+    with pytest.raises(SluiceError, match="25 documents fewer than the 45"):
+        flow.ingest(tools, spec)
+    assert stores(tools, name)["ledger"] == 45
+    assert flow.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 25
+    assert set(stores(tools, name).values()) == {20}
+
+
+def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(40)})
+    tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    (folder / "moved").mkdir()
+    for path in list(folder.glob("*.md")):
+        path.rename(folder / "moved" / path.name)
+    summary = flow.ingest(tools, spec)
+    assert (summary["documents"]["moved"], summary["documents"]["deleted"]) == (40, 0)
+    assert summary["embeddings"]["computed"] == 0
+
+
+def test_the_second_of_two_runs_of_a_source_says_who_is_at_work(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    """Two whole runs at once, again and again: one works, the other is told; the stores agree whatever the order."""
+    folder = tmp_path / "in"
+    write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(30)})
+    spec = SourceSpec(folder.as_uri(), name)
+    one, other = make_tools([tmp_path], batch_size=5), make_tools([tmp_path], batch_size=7)
+    flow.ingest(one, spec)
+    for turn in range(3):
+        write(folder, **{f"n{i}": f"# Note {i}\n\nIn turn {turn} the {i}th heron flies away.\n" for i in range(10)})
+        with ThreadPoolExecutor(2) as pool:
+            ended = [pool.submit(_outcome, tools, spec) for tools in (one, other)]
+            outcomes = [each.result() for each in ended]
+        assert "done" in outcomes
+        assert set(outcomes) <= {"done", "busy"}
+        assert set(stores(one, name).values()) == {30}
+    assert flow.ingest(one, spec)["documents"]["unchanged"] == 30
+
+
+def _outcome(tools: Tools, spec: SourceSpec) -> str:
+    try:
+        flow.ingest(tools, spec)
+    except Busy as error:
+        assert "works on" in str(error)
+        return "busy"
+    return "done"

@@ -210,6 +210,10 @@ GUARDS = {
     "pk_tenants": "foreign keys refer to it",
     "uq_sources_source_id_tenant_id_collection_id": "a document's tenant and collection are its source's",
     "pk_quarantine": "identity of a record",
+    "pk_claims": "one claim a source; found by it",
+    "pk_vanished": "a document vanishes once a run; found by the run",
+    "pk_moves": "a document moves once a run; found by the run",
+    "uq_moves_placeholder_id": "a new name is taken over once",
     "alembic_version_pkc": "Alembic's own",
 }
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sluice.errors import BadRequest, Terminal
+from sluice.errors import BadRequest, Busy, Terminal
 from sluice.model import Entry, SourceSpec
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
@@ -77,6 +79,37 @@ def check_state(state: str) -> None:
 
 def superseded() -> Terminal:
     return Terminal("The run is superseded by a later run; trigger anew; nothing was removed.")
+
+
+def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime) -> Busy:
+    return Busy(
+        f"Another run ({holder or 'of unknown origin'}, started {started_at:%Y-%m-%d %H:%M:%S} UTC) works on {uri} "
+        f"now. Nothing was changed. Run this again when it has ended; if it has died, from {lapses_at:%H:%M:%S} UTC on."
+    )
+
+
+def lost_claim(uri: str) -> Terminal:
+    return Terminal(
+        f"This run gave no sign of life for so long that another one took over {uri}. What it had not made active was "
+        "left to that run; nothing is lost and nothing needs to be done."
+    )
+
+
+def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UUID]:
+    """One to one, best first: `found` holds (score, new name, former name, placeholder, document). Among equals the
+    same file name wins, then the order of names, so that a repetition pairs in the same way."""
+
+    def rank(match: tuple[float, str, str, UUID, UUID]) -> tuple[float, bool, str, str]:
+        score, name, former, _, _ = match
+        return -score, name.rsplit("/", 1)[-1] != former.rsplit("/", 1)[-1], name, former
+
+    pairs: dict[UUID, UUID] = {}
+    taken: set[UUID] = set()
+    for *_, placeholder_id, document_id in sorted(found, key=rank):
+        if placeholder_id not in pairs and document_id not in taken:
+            pairs[placeholder_id] = document_id
+            taken.add(document_id)
+    return pairs
 
 
 def duplicate(external_id: str) -> Terminal:

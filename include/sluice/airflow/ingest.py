@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
+LEASE_S = 1800.0  # between two tasks of a run nobody gives a sign of life; they may wait for a slot in a pool
 Json = dict[str, Any]
 
 
@@ -37,6 +39,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
             batch_size=params["batch_size"],
             max_documents=params["max_documents"],
+            approve_shrink=params["approve_shrink"],
         )
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
         run = tools.ledger.run(run_id)
@@ -132,7 +135,8 @@ def _tools() -> Iterator[tuple[Tools, Settings]]:
     from sluice.wiring import build
 
     settings = settings_from_airflow()
-    tools = build(settings, root=ObjectStoragePath(settings.artefacts))
+    built = build(settings, root=ObjectStoragePath(settings.artefacts))
+    tools = replace(built, lease_s=max(LEASE_S, settings.lease_s))
     try:
         yield tools, settings
     finally:

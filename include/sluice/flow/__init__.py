@@ -41,12 +41,14 @@ def ingest(
     mode: Mode = "incremental",
     orchestrator: str = "cli",
     on_batch: Callable[[int, int], None] | None = None,
+    approve_shrink: bool = False,
 ) -> dict[str, Any]:
     """Bring a collection up to date with one source. Returns the run's summary.
 
-    `on_batch(done, planned)` is told after every batch, in documents.
+    `on_batch(done, planned)` is told after every batch, in documents. `approve_shrink`: much may vanish at once.
+    Raises Busy where another run works on the source.
     """
-    plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator)
+    plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator, approve_shrink=approve_shrink)
     run, done = plan.run, 0
     with failing(tools, run):
         for number, items in enumerate(batches(plan.items, tools.batch_size)):

@@ -21,7 +21,8 @@ def finish(tools: Tools, run: Run, vanished: Sequence[UUID]) -> dict[str, Any]:
     generation = run.source.generation
     graph = graph_of(tools, generation)
     with recorded(tools, run, WHOLE_RUN, "finish") as counts:
-        tools.ledger.remove_documents(run, vanished)
+        moved = tools.ledger.moved(run)
+        tools.ledger.remove_documents(run, [each for each in vanished if each not in moved])
         tools.ledger.drop_leftovers(run)
         counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
@@ -73,7 +74,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
             "new": totals.get("new", 0),
             "changed": totals.get("changed", 0),
             "unchanged": totals.get("unchanged", 0),
-            "moved": 0,  # moves are not told apart yet: one deleted and one new, embeddings from the cache
+            "moved": len(tools.ledger.moved(run)),
             "deleted": totals.get("deleted", 0),
             "quarantined": counts.quarantined,
         },

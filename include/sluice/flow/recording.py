@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -41,10 +42,35 @@ def failing(tools: Tools, run: Run) -> Iterator[None]:
 
 
 @contextmanager
+def holding(tools: Tools, run: Run) -> Iterator[None]:
+    """The run alone works on its source, and says so again and again while the body lasts. Raises Busy.
+
+    A sign of life that fails is not the body's trouble: should another run take over, the ledger refuses to write.
+    """
+    tools.ledger.claim(run, tools.lease_s)
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(tools.lease_s / 3):
+            with suppress(SluiceError):
+                tools.ledger.claim(run, tools.lease_s)
+
+    signs = threading.Thread(target=renew, name=f"claim-{run.run_id}", daemon=True)
+    signs.start()
+    try:
+        yield
+    finally:
+        done.set()
+        signs.join()
+
+
+@contextmanager
 def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[str, int]]:
+    """What the stage did goes to the ledger at its end; while it works, its run holds the source. Raises Busy."""
     counts: dict[str, int] = {}
     started_s = time.perf_counter()
-    yield counts
+    with holding(tools, run):
+        yield counts
     tools.ledger.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
 
 

@@ -14,6 +14,7 @@ from sluice import validate as gates
 from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
+from sluice.flow import moves
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
@@ -24,11 +25,13 @@ from sluice.model import (
     Mode,
     Raw,
     Run,
+    ScanResult,
     SourceSpec,
 )
 from sluice.ports import Extracted, Tools
 from sluice.seal import content_hash
 
+_FEW = 20  # documents: fewer may always vanish, unless they are all
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 
 
@@ -61,8 +64,13 @@ def scan(
     run_id: UUID,
     orchestrator: str,
     max_documents: int | None = None,
+    approve_shrink: bool = False,
 ) -> Plan:
-    """Compare a complete scan of the source with the ledger. Nothing is written for a source that is refused."""
+    """Compare a complete scan of the source with the ledger. Nothing is written for a source that is refused.
+
+    Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
+    Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
+    """
     spec = replace(spec, uri=canonical(spec.uri))
     tools.reader(spec)  # refuses what is not allowed, before anything is saved
     source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
@@ -72,15 +80,12 @@ def scan(
         if graph := graph_of(tools, source.generation):
             graph.ensure()
         result = tools.ledger.record_scan(run, tools.reader(source.spec).scan())
-        if not result.seen and result.vanished and mode != "full":
-            raise Terminal(
-                f"{spec.uri} is empty now, and {len(result.vanished)} documents of it are served. An unmounted folder "
-                "looks like this, so nothing was removed. If they are meant to go, run once with mode full (--full)."
-            )
+        if mode != "full" and not approve_shrink:
+            _check_shrink(spec.uri, result, tools.max_shrink)
         items = result.items[:max_documents]
         tools.keyring.create([item.document_id for item in items])
         counts |= {"seen": result.seen, "unchanged": result.unchanged, "planned": len(items)}
-    return Plan(run, items, result.vanished)
+    return Plan(run, items, result.vanished if len(items) == len(result.items) else [])
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[Document]:
@@ -99,6 +104,8 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                 except Unreadable as error:
                     failures.append(_refused(item, error.code, error.reason))
             hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
+            raws = moves.same_content(tools, run, raws, hashes)
+            hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
             if run.mode != "full":
                 same += [raw.item for raw in raws if raw.item.active_hash == hashes[raw.item.document_id]]
                 raws = [raw for raw in raws if raw.item.active_hash != hashes[raw.item.document_id]]
@@ -108,6 +115,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                 else:
                     documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
+        documents = moves.similar_text(tools, run, documents)
         tools.ledger.touch(run, same)
         tools.ledger.quarantine(run, failures)
         counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
@@ -184,15 +192,34 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             graph=graph_of(tools, run.source.generation),
         )
         new = sum(each.document.item.new for each in documents)
+        moved = sum(each.document.item.moved for each in documents)
         counts |= {
             "new": new,
-            "changed": len(documents) - new,
+            "changed": len(documents) - new - moved,
             "written": loaded.written,
             "removed": loaded.removed,
         }
 
 
 # --- details ------------------------------------------------------------------------------------------------
+
+
+def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
+    """Raises Terminal where much is missing. What only moved is not missing: as much appeared."""
+    appeared = result.seen - (result.known - len(result.vanished))
+    missing = len(result.vanished) - appeared
+    if not result.seen and result.vanished:
+        raise Terminal(
+            f"{uri} is empty now, and {len(result.vanished)} documents of it are served. An unmounted folder looks "
+            "like this, so nothing was removed. If they are meant to go, run once with --approve-shrink (in Airflow: "
+            "approve_shrink)."
+        )
+    if missing >= _FEW and missing > max_shrink * result.known:
+        raise Terminal(
+            f"{uri} lists {missing} documents fewer than the {result.known} that were known, more than the share of "
+            f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "
+            "go, run once with --approve-shrink (in Airflow: approve_shrink)."
+        )
 
 
 def _refused(item: Item, code: str, reason: str) -> Failure:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from sluice.adapters.ledger_rules import (
     GIVEN_UP,
+    busy,
     check_entry,
     check_spec,
     check_state,
     duplicate,
     effective,
+    lost_claim,
     names_one_execution,
     storable,
     storable_json,
     superseded,
 )
+from sluice.adapters.memory import moving
 from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.keyring import MemoryKeyring
 from sluice.adapters.memory.state import (
+    ClaimRow,
     DocumentRow,
     MemoryState,
     QuarantineRow,
@@ -121,6 +126,44 @@ class MemoryLedger:
             source = self.state.sources[row.source_id]
             return Run(run_id, Source(source.source_id, source.spec, row.generation), row.mode, row.started_at)
 
+    # --- claims and moves
+
+    def claim(self, run: Run, lease_s: float) -> None:
+        with self.state.lock:
+            held = self._held_by_other(run)
+            if held:
+                holder = self.state.runs[held.run_id]
+                raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, held.lapses_at)
+            self.state.claims[run.source.source_id] = ClaimRow(run.run_id, now() + timedelta(seconds=lease_s))
+
+    def _held_by_other(self, run: Run) -> ClaimRow | None:
+        held = self.state.claims.get(run.source.source_id)
+        if held is None or held.run_id == run.run_id or held.lapses_at <= now():
+            return None
+        return held if self.state.runs[held.run_id].state == "running" else None
+
+    def _fence(self, run: Run) -> None:
+        if self._held_by_other(run):
+            raise lost_claim(run.source.spec.uri)
+
+    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+        with self.state.lock:
+            self._fence(run)
+            return moving.adopt_same(self.state, run, hashes)
+
+    def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+        with self.state.lock:
+            return moving.missed(self.state, run, limit)
+
+    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        with self.state.lock:
+            self._fence(run)
+            return moving.adopt_similar(self.state, run, scores)
+
+    def moved(self, run: Run) -> set[UUID]:
+        with self.state.lock:
+            return set(self.state.runs[run.run_id].moves)
+
     # --- scans
 
     def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
@@ -136,14 +179,20 @@ class MemoryLedger:
         with self.state.lock:
             source = self.state.sources[run.source.source_id]
             known = self.state.living(source.source_id)
-            self.state.runs[run.run_id].scanned_at = now()
+            row = self.state.runs[run.run_id]
+            row.scanned_at = now()
+            before = len(known)
+            moving.tell(self.state, run, known, listed)
             verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
+            vanished = sorted(each.document_id for name, each in known.items() if name not in listed)
+            row.vanished = set(vanished)
             return ScanResult(
                 seen=len(listed),
                 unchanged=sum(1 for verdict in verdicts if verdict == "unchanged"),
                 quarantined=sum(1 for verdict in verdicts if verdict == "quarantined"),
                 items=[verdict for verdict in verdicts if isinstance(verdict, Item)],
-                vanished=sorted(each.document_id for name, each in known.items() if name not in listed),
+                vanished=vanished,
+                known=before,
             )
 
     def _compare(self, run: Run, source: SourceRow, entry: Entry, document: DocumentRow | None) -> Item | str:
@@ -161,7 +210,9 @@ class MemoryLedger:
                 return "unchanged"
         versions = self.state.versions.get(document.document_id, {})
         served_before = any(version.number is not None for version in versions.values())
-        return Item(document.document_id, entry, not served_before, active.sealed.raw_hash if active else None)
+        told = document.document_id in self.state.runs[run.run_id].moves
+        compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
+        return Item(document.document_id, entry, not served_before, compared, told)
 
     def touch(self, run: Run, items: Sequence[Item]) -> None:
         with self.state.lock:
@@ -198,7 +249,10 @@ class MemoryLedger:
     # --- versions
 
     def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+        if not versions:
+            return
         with self.state.lock:
+            self._fence(run)
             for each in versions:
                 if each.document_id not in self.state.documents:
                     raise Terminal(f"There is no document {each.document_id}. Nothing was written.")
@@ -217,6 +271,8 @@ class MemoryLedger:
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
         generation = run.source.generation
         with self.state.lock:
+            if document_ids:
+                self._fence(run)
             switched = False
             for document_id in document_ids:
                 pending = next(self.state.versions_of(document_id, generation, "pending"), None)
@@ -269,6 +325,7 @@ class MemoryLedger:
         if not document_ids:
             return 0
         with self.state.lock:
+            self._fence(run)
             runs = self.state.runs_of(run.source.source_id)
             if any(each.scanned_at and each.started_at > run.started_at for each in runs):
                 raise superseded()
@@ -366,6 +423,10 @@ class MemoryLedger:
         with self.state.lock:
             row = self.state.runs[run.run_id]
             row.state, row.finished_at, row.summary = state, now(), storable_json(summary)
+            row.vanished = set()
+            held = self.state.claims.get(row.source_id)
+            if held and held.run_id == run.run_id:
+                del self.state.claims[row.source_id]
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with self.state.lock:

@@ -21,6 +21,21 @@ class SourceRow:
 
 
 @dataclass
+class MoveRow:
+    document_id: UUID
+    placeholder_id: UUID | None
+    former_external_id: str
+    external_id: str
+    how: str
+
+
+@dataclass
+class ClaimRow:
+    run_id: UUID
+    lapses_at: datetime
+
+
+@dataclass
 class RunRow:
     run_id: UUID
     source_id: UUID
@@ -34,6 +49,8 @@ class RunRow:
     summary: Any = None
     stages: dict[tuple[int, str], StageStat] = field(default_factory=dict)
     gates: dict[tuple[int, str], tuple[GateResult, ...]] = field(default_factory=dict)
+    vanished: set[UUID] = field(default_factory=set)
+    moves: dict[UUID, MoveRow] = field(default_factory=dict)  # by document
 
 
 @dataclass
@@ -89,6 +106,7 @@ class MemoryState:
     collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
     epochs: dict[UUID, int] = field(default_factory=dict)
     sources: dict[UUID, SourceRow] = field(default_factory=dict)
+    claims: dict[UUID, ClaimRow] = field(default_factory=dict)  # by source
     runs: dict[UUID, RunRow] = field(default_factory=dict)
     documents: dict[UUID, DocumentRow] = field(default_factory=dict)
     versions: dict[UUID, dict[UUID, VersionRow]] = field(default_factory=dict)  # by document, then by version

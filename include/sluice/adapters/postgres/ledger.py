@@ -9,7 +9,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from sluice.adapters.postgres import counting, refusing, removals, runs, scan, sources, staging, switching
+from sluice.adapters.postgres import (
+    claims,
+    counting,
+    moving,
+    refusing,
+    removals,
+    runs,
+    scan,
+    sources,
+    staging,
+    switching,
+)
 from sluice.adapters.postgres.failures import translated
 from sluice.model import (
     Counts,
@@ -63,6 +74,32 @@ class PostgresLedger:
         with translated(), self._engine.connect() as connection:
             return scan.record_scan(connection.execution_options(isolation_level="AUTOCOMMIT"), run, entries)
 
+    def claim(self, run: Run, lease_s: float) -> None:
+        with transaction(self._engine) as connection:
+            claims.claim(connection, run, lease_s)
+
+    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+        if not hashes:
+            return {}
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return moving.adopt_same(connection, run, hashes)
+
+    def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+        with transaction(self._engine) as connection:
+            return moving.missed(connection, run, limit)
+
+    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        if not scores:
+            return {}
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return moving.adopt_similar(connection, run, scores)
+
+    def moved(self, run: Run) -> set[UUID]:
+        with transaction(self._engine) as connection:
+            return moving.moved(connection, run)
+
     def touch(self, run: Run, items: Sequence[Item]) -> None:
         if items:
             with transaction(self._engine) as connection:
@@ -76,17 +113,20 @@ class PostgresLedger:
     def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
         if versions:
             with transaction(self._engine) as connection:
+                claims.fence(connection, run)
                 staging.stage(connection, run, versions)
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
         if document_ids:
             with transaction(self._engine) as connection:
+                claims.fence(connection, run)
                 switching.activate(connection, run, document_ids)
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         if not document_ids:
             return 0
         with transaction(self._engine) as connection:
+            claims.fence(connection, run)
             return switching.remove_documents(connection, run, document_ids)
 
     def deleted_by(self, run: Run) -> int:
@@ -129,6 +169,8 @@ class PostgresLedger:
     def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
         with transaction(self._engine) as connection:
             runs.finish_run(connection, run, state, summary)
+            moving.forget_vanished(connection, run)
+            claims.release(connection, run)
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with transaction(self._engine) as connection:

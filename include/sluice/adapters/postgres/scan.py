@@ -14,6 +14,7 @@ from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import check_entry, duplicate
+from sluice.adapters.postgres import moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, changed
 from sluice.model import Entry, Item, Run, ScanResult
@@ -24,7 +25,7 @@ _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary 
 _TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
-        size_bytes bigint NOT NULL, start_byte bigint NOT NULL)
+        size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C")
 """
 _COLUMNS = {
     "place": "int8",
@@ -33,6 +34,7 @@ _COLUMNS = {
     "fingerprint": "text",
     "size_bytes": "int8",
     "start_byte": "int8",
+    "former": "text",
 }
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
@@ -47,7 +49,7 @@ REGISTER = text(f"""
 """)  # noqa: S608
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
-    SELECT s.place, d.document_id, d.uri <> s.uri AS moved,
+    SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
            CASE WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
                 WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
                              OFFSET 0) THEN 'quarantined'
@@ -56,13 +58,31 @@ COMPARE = text(f"""
                 ELSE 'work' END AS verdict
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)  # noqa: S608
+# What the source says was renamed, unless the former name is still there or the new one is known already.
+TOLD = text(f"""
+    WITH told AS (
+        SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
+        FROM scan s JOIN documents d ON {_OF_SOURCE} AND d.external_id = s.former
+        WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
+          AND NOT EXISTS (SELECT FROM documents k WHERE k.tenant_id = :tenant AND k.source_id = :source_id
+                          AND k.deleted_at IS NULL AND k.external_id = s.external_id)
+        ORDER BY s.former, s.place),
+    renamed AS (
+        UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
+        FROM told t WHERE d.document_id = t.document_id)
+    INSERT INTO moves (run_id, document_id, former_external_id, external_id, how)
+    SELECT :run_id, document_id, former, external_id, 'source' FROM told
+""")  # noqa: S608
+KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")  # noqa: S608
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
 _MOVED = text("""
     UPDATE documents d SET uri = s.uri FROM compared c JOIN scan s USING (place)
     WHERE c.moved AND d.document_id = c.document_id
 """)
 _ITEMS = text("""
-    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte, a.raw_hash AS active_hash,
+    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte,
+           CASE WHEN NOT c.forced THEN a.raw_hash END AS active_hash,
+           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
     FROM compared c JOIN scan s USING (place)
@@ -105,7 +125,7 @@ def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> int:
 def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         check_entry(entry)
-        yield place, entry.external_id, entry.uri, entry.fingerprint, entry.size_bytes, entry.offset
+        yield place, entry.external_id, entry.uri, entry.fingerprint, entry.size_bytes, entry.offset, entry.former
 
 
 def _compare(connection: Connection, run: Run, seen: int) -> ScanResult:
@@ -116,24 +136,28 @@ def _compare(connection: Connection, run: Run, seen: int) -> ScanResult:
         "collection_id": source.generation.collection_id,
         "generation": source.generation.number,
         "full": run.mode == "full",
+        "run_id": run.run_id,
     }
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     alone(connection, source.source_id)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
+    known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
+    renamed = connection.execute(TOLD, values).rowcount
     connection.execute(REGISTER, values)
     connection.execute(COMPARE, values)
     connection.execute(text("ANALYZE compared"))
-    if connection.execute(_MOVED).rowcount:
+    if connection.execute(_MOVED).rowcount or renamed:
         changed(connection, source.generation.collection_id)
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [_item(row) for row in connection.execute(_ITEMS, values)]
     vanished = list(connection.execute(VANISHED, values).scalars())
+    moving.keep_vanished(connection, run, vanished)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
-    return ScanResult(seen, unchanged, quarantined, items, vanished)
+    return ScanResult(seen, unchanged, quarantined, items, vanished, known)
 
 
 def _item(row: Row[Any]) -> Item:
     entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte)
-    return Item(row.document_id, entry, row.new, row.active_hash)
+    return Item(row.document_id, entry, row.new, row.active_hash, row.told)

@@ -1,0 +1,47 @@
+"""One run at a time works on a source: a claim with a lease, and the fence that keeps out a run that lost it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.ledger_rules import busy, lost_claim
+from sluice.model import Run
+
+# A claim is free when its run has ended or gives no sign of life any more. A retried task of the same DAG run takes
+# over from the attempt before it, which `start_run` has closed.
+_CLAIM = text("""
+    INSERT INTO claims AS c (source_id, run_id, lapses_at)
+    VALUES (:source_id, :run_id, clock_timestamp() + make_interval(secs => :lease_s))
+    ON CONFLICT (source_id) DO UPDATE
+    SET run_id = excluded.run_id, lapses_at = excluded.lapses_at,
+        claimed_at = CASE WHEN c.run_id = excluded.run_id THEN c.claimed_at ELSE now() END
+    WHERE c.run_id = excluded.run_id OR c.lapses_at <= clock_timestamp()
+       OR NOT EXISTS (SELECT FROM runs r WHERE r.run_id = c.run_id AND r.state = 'running')
+    RETURNING c.run_id
+""")
+_HOLDER = text("""
+    SELECT r.orchestrator, r.started_at, c.lapses_at FROM claims c JOIN runs r USING (run_id)
+    WHERE c.source_id = :source_id
+""")
+# FOR SHARE: nobody else can take the claim until what this transaction writes is committed.
+_FENCE = text("""
+    SELECT c.run_id <> :run_id AND c.lapses_at > clock_timestamp() AND r.state = 'running' AS lost
+    FROM claims c JOIN runs r USING (run_id) WHERE c.source_id = :source_id FOR SHARE OF c
+""")
+_RELEASE = text("DELETE FROM claims WHERE source_id = :source_id AND run_id = :run_id")
+
+
+def claim(connection: Connection, run: Run, lease_s: float) -> None:
+    values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s}
+    if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
+        holder = connection.execute(_HOLDER, values).one()
+        raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, holder.lapses_at)
+
+
+def fence(connection: Connection, run: Run) -> None:
+    if connection.execute(_FENCE, {"source_id": run.source.source_id, "run_id": run.run_id}).scalar_one_or_none():
+        raise lost_claim(run.source.spec.uri)
+
+
+def release(connection: Connection, run: Run) -> None:
+    connection.execute(_RELEASE, {"source_id": run.source.source_id, "run_id": run.run_id})

@@ -1,0 +1,146 @@
+"""Moves: a document that vanished under one name and appeared under another keeps its id and its history.
+
+A new name has a document of its own (the placeholder) from the scan on; when it is found to be a document that the same
+scan missed, that one takes the name over and the placeholder goes. Nothing was ever served under the placeholder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, TextClause, text
+
+from sluice.adapters.ledger_rules import paired
+from sluice.adapters.postgres.sources import alone, changed
+from sluice.adapters.postgres.switching import lock_documents
+from sluice.model import Run
+
+_KEEP = text("""
+    INSERT INTO vanished (run_id, document_id) SELECT :run_id, unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING
+""")
+_FORGET = text("DELETE FROM vanished WHERE run_id = :run_id")
+_KNOWN = text("""
+    SELECT placeholder_id, document_id FROM moves
+    WHERE run_id = :run_id AND placeholder_id = ANY(CAST(:ids AS uuid[]))
+""")
+_FREE = """
+    SELECT n.document_id, v.version_id, v.raw_hash, d.external_id
+    FROM vanished n
+    JOIN documents d ON d.document_id = n.document_id AND d.deleted_at IS NULL
+    JOIN versions v ON v.document_id = n.document_id AND v.generation = :generation AND v.state = 'active'
+    WHERE n.run_id = :run_id
+"""
+SAME_CONTENT = text(f"""
+    SELECT w.placeholder_id, f.document_id, f.external_id AS former, 1.0 AS score
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w (placeholder_id, raw_hash)
+    JOIN ({_FREE}) f ON f.raw_hash = w.raw_hash
+""")  # noqa: S608
+MISSED = text(f"""
+    SELECT f.document_id, v.sealed_text FROM ({_FREE}) f JOIN versions v USING (version_id)
+    ORDER BY f.document_id LIMIT :limit
+""")  # noqa: S608
+LIKE = text(f"""
+    SELECT w.placeholder_id, f.document_id, f.external_id AS former, w.score
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:others AS uuid[]), CAST(:scores AS float8[]))
+         AS w (placeholder_id, document_id, score)
+    JOIN ({_FREE}) f USING (document_id)
+""")  # noqa: S608
+# Only what is no more than a name: a placeholder with a version or a record of its own stays what it is.
+_BARE = text("""
+    SELECT d.document_id, d.external_id, d.uri FROM documents d
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.deleted_at IS NULL AND d.source_id = :source_id
+      AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id)
+      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id)
+      AND NOT EXISTS (SELECT FROM outbox o WHERE o.document_id = d.document_id)
+""")
+_RECORD = text("""
+    INSERT INTO moves (run_id, document_id, placeholder_id, former_external_id, external_id, how)
+    VALUES (:run_id, :document_id, :placeholder_id, :former, :external_id, :how)
+""")
+_DROP = text("DELETE FROM documents WHERE document_id = :placeholder_id")
+# No fingerprint: until the new version is active, every scan finds it changed.
+_RENAME = text("""
+    UPDATE documents SET external_id = :external_id, uri = :uri, fingerprint = NULL WHERE document_id = :document_id
+""")
+_FOUND = text("DELETE FROM vanished WHERE run_id = :run_id AND document_id = :document_id")
+_MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
+
+
+def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
+    connection.execute(_FORGET, {"run_id": run.run_id})
+    if document_ids:
+        connection.execute(_KEEP, {"run_id": run.run_id, "ids": list(document_ids)})
+
+
+def forget_vanished(connection: Connection, run: Run) -> None:
+    connection.execute(_FORGET, {"run_id": run.run_id})
+
+
+def moved(connection: Connection, run: Run) -> set[UUID]:
+    return set(connection.execute(_MOVED, {"run_id": run.run_id}).scalars())
+
+
+def missed(connection: Connection, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+    values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
+    return [(row.document_id, bytes(row.sealed_text)) for row in connection.execute(MISSED, values)]
+
+
+def adopt_same(connection: Connection, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+    def find(ids: Sequence[UUID]) -> dict[str, Any]:
+        return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
+
+    return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
+
+
+def adopt_similar(connection: Connection, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+    def find(ids: Sequence[UUID]) -> dict[str, Any]:
+        pairs = [(each, other, score) for each in ids for other, score in scores[each].items()]
+        columns: tuple[Sequence[Any], ...] = tuple(zip(*pairs, strict=True)) or ((), (), ())
+        return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
+
+    return _adopt(connection, run, list(scores), LIKE, find, "similarity")
+
+
+def _adopt(
+    connection: Connection,
+    run: Run,
+    ids: Sequence[UUID],
+    query: TextClause,
+    find: Callable[[Sequence[UUID]], dict[str, Any]],
+    how: str,
+) -> dict[UUID, UUID]:
+    """Placeholder → the document that it is. Safe to repeat: what this run has found before is found again."""
+    values = {"run_id": run.run_id, "generation": run.source.generation.number, "source_id": run.source.source_id}
+    known = {
+        row.placeholder_id: row.document_id
+        for row in connection.execute(_KNOWN, {"run_id": run.run_id, "ids": sorted(ids)})
+    }
+    wanted = [each for each in ids if each not in known]
+    if not wanted:
+        return known
+    alone(connection, run.source.source_id)  # two batches of a run must not take the same document
+    bare = {row.document_id: row for row in connection.execute(_BARE, {**values, "ids": wanted})}
+    found = connection.execute(query, {**values, **find([each for each in wanted if each in bare])}).all()
+    matches = paired(
+        (float(row.score), bare[row.placeholder_id].external_id, row.former, row.placeholder_id, row.document_id)
+        for row in found
+    )
+    if matches:
+        lock_documents(connection, sorted([*matches.keys(), *matches.values()]))
+        former = {row.document_id: row.former for row in found}
+        for placeholder_id, document_id in matches.items():
+            move = {
+                **values,
+                "document_id": document_id,
+                "placeholder_id": placeholder_id,
+                "former": former[document_id],
+                "external_id": bare[placeholder_id].external_id,
+                "uri": bare[placeholder_id].uri,
+                "how": how,
+            }
+            for statement in (_DROP, _RENAME, _RECORD, _FOUND):
+                connection.execute(statement, move)
+        changed(connection, run.source.generation.collection_id)
+    return {**known, **matches}

@@ -1,0 +1,57 @@
+"""Who works on a source now, what its last scan missed, and what turned out to have moved."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from sluice.adapters.postgres.tables.base import LedgerBase, Moment
+
+
+class ClaimRow(LedgerBase):
+    __tablename__ = "claims"
+    __table_args__ = ({"comment": "The run that works on a source. At most one; others wait until it ends or lapses."},)
+
+    source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), primary_key=True, comment="The source.")
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that holds it.")
+    claimed_at: Mapped[Moment] = mapped_column(comment="Since when.")
+    lapses_at: Mapped[datetime] = mapped_column(comment="Until when, unless it gives a sign of life.")
+
+
+class VanishedRow(LedgerBase):
+    __tablename__ = "vanished"
+    __table_args__ = ({"comment": "Documents that a run's scan did not list: gone, or moved. Dropped when it ends."},)
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
+    )
+
+
+class MoveRow(LedgerBase):
+    __tablename__ = "moves"
+    __table_args__ = (
+        CheckConstraint("how IN ('source', 'content', 'similarity')", name="how"),
+        Index(
+            "uq_moves_placeholder_id",
+            "placeholder_id",
+            unique=True,
+            postgresql_where=text("placeholder_id IS NOT NULL"),
+        ),
+        {"comment": "Documents that kept their id and history under another name."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run that saw it.")
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
+    )
+    placeholder_id: Mapped[UUID | None] = mapped_column(
+        comment="Id that the new name had until the move was found; null: the source said it at once."
+    )
+    former_external_id: Mapped[str] = mapped_column(comment="Its name before.")
+    external_id: Mapped[str] = mapped_column(comment="Its name since.")
+    how: Mapped[str] = mapped_column(comment="source (told), content (same bytes) or similarity (shared chunks).")
+    moved_at: Mapped[Moment] = mapped_column(comment="When it was found.")

@@ -1,0 +1,133 @@
+"""What every store holds of a source, in the source's own words: to be compared with a fresh ingest, ids apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from qdrant_client import QdrantClient
+from sqlalchemy import Engine, text
+
+from sluice.model import Source, SourceSpec
+from sluice.ports import Tools
+from sluice.seal import unseal_json, unseal_text
+
+_SERVED = text("""
+    SELECT d.document_id, d.external_id, v.sealed_title, c.chunk_id, c.ordinal, c.text_hash, c.sealed_text,
+           c.sealed_headings, c.sealed_names, c.page
+    FROM documents d JOIN versions v ON v.document_id = d.document_id AND v.state = 'active'
+    LEFT JOIN chunks c USING (version_id)
+    WHERE d.source_id = :source_id AND d.deleted_at IS NULL ORDER BY d.external_id, c.ordinal
+""")
+_MENTIONS = (
+    "MATCH (d:Document {source_id: $source})-[:HAS_CHUNK]->(c:Chunk) OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity) "
+    "RETURN c.chunk_id AS chunk_id, d.document_id AS document_id, c.ordinal AS ordinal, "
+    "collect([toLower(e.name), e.kind, m.count]) AS mentions"
+)
+
+Place = tuple[str, int]  # external id, ordinal
+
+
+@dataclass
+class Held:
+    """By place in the source. Equal for two ingests of the same content, whatever their ids."""
+
+    titles: dict[str, str] = field(default_factory=dict)
+    texts: dict[Place, tuple[str, tuple[str, ...], int | None]] = field(default_factory=dict)
+    vectors: dict[Place, tuple[float, ...]] = field(default_factory=dict)
+    mentions: dict[Place, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
+
+
+@dataclass
+class Snapshot:
+    held: Held
+    hashes: set[bytes]  # of the embedded texts
+    strays: list[str]  # what a projection holds and the ledger does not
+
+
+def snapshot(tools: Tools, engine: Engine, qdrant: QdrantClient, neo4j: Any, source: Source) -> Snapshot:
+    """Reads all three stores; every chunk of the ledger must be in each, or a KeyError says which is not."""
+    with engine.connect() as connection:
+        rows = connection.execute(_SERVED, {"source_id": source.source_id}).all()
+    keys = tools.keyring.get(sorted({row.document_id for row in rows}))
+    held, places, hashes = Held(), {}, set()
+    for row in rows:
+        key = keys[row.document_id]
+        held.titles[row.external_id] = unseal_text(key, "title", row.sealed_title)
+        if row.chunk_id is None:
+            continue
+        place = (row.external_id, row.ordinal)
+        places[str(row.chunk_id)] = place
+        hashes.add(bytes(row.text_hash))
+        headings = tuple(unseal_json(key, "headings", row.sealed_headings))
+        held.texts[place] = (unseal_text(key, "chunk", row.sealed_text), headings, row.page)
+    strays = _points(qdrant, source, places, held)
+    if neo4j is not None:
+        strays += _nodes(neo4j, source, places, held)
+    assert held.vectors.keys() == held.texts.keys(), "points are missing"
+    assert neo4j is None or held.mentions.keys() == held.texts.keys(), "nodes are missing"
+    return Snapshot(held, hashes, strays)
+
+
+@dataclass
+class Stores:
+    """The stores themselves, past the adapters that are tested."""
+
+    engine: Engine
+    qdrant: QdrantClient
+    neo4j: Any
+
+    def snapshot(self, tools: Tools, spec: SourceSpec) -> Snapshot:
+        source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+        return snapshot(tools, self.engine, self.qdrant, self.neo4j, source)
+
+
+def _points(qdrant: QdrantClient, source: Source, places: dict[str, Place], held: Held) -> list[str]:
+    strays, after = [], None
+    while True:
+        points, after = qdrant.scroll(
+            source.generation.physical, limit=1000, offset=after, with_vectors=True, with_payload=True
+        )
+        for point in points:
+            assert point.payload and isinstance(point.vector, dict)
+            if point.payload["source_id"] != str(source.source_id):
+                continue
+            if place := places.get(str(point.id)):
+                held.vectors[place] = tuple(np.round(np.asarray(point.vector["dense"]), 4).tolist())
+            else:
+                strays.append(f"point {point.id}")
+        if after is None:
+            return strays
+
+
+def _nodes(neo4j: Any, source: Source, places: dict[str, Place], held: Held) -> list[str]:
+    strays = []
+    records, _, _ = neo4j.execute_query(_MENTIONS, source=str(source.source_id))
+    for record in records:
+        if place := places.get(record["chunk_id"]):
+            assert record["ordinal"] == place[1]
+            held.mentions[place] = tuple(sorted(tuple(each) for each in record["mentions"] if each[0]))
+        else:
+            strays.append(f"node {record['chunk_id']}")
+    return strays
+
+
+def assert_equal(one: Held, other: Held) -> None:
+    for name in ("titles", "texts", "vectors", "mentions"):
+        left, right = getattr(one, name), getattr(other, name)
+        differing = _differing(left, right)
+        assert not differing, f"{name} differ at {differing[:3]}"
+
+
+def _differing(left: dict[object, object], right: dict[object, object]) -> Sequence[object]:
+    return [place for place in left.keys() | right.keys() if left.get(place) != right.get(place)]
+
+
+def ids_of(engine: Engine, source_id: UUID) -> dict[str, UUID]:
+    """External id → document id, of the living."""
+    query = text("SELECT external_id, document_id FROM documents WHERE source_id = :s AND deleted_at IS NULL")
+    with engine.connect() as connection:
+        return {row.external_id: row.document_id for row in connection.execute(query, {"s": source_id})}

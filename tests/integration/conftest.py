@@ -1,0 +1,33 @@
+"""Direct connections to the session's stores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from neo4j import GraphDatabase
+from qdrant_client import QdrantClient
+
+from agreement import Stores
+from ledger_rows import engine_of
+
+
+@pytest.fixture
+def stores(stack: Any) -> Iterator[Stores]:
+    given = stack.environment
+    engine = engine_of(given["SLUICE_DATABASE_URL"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no TLS on the loopback
+        qdrant = QdrantClient(
+            url=given["SLUICE_QDRANT_URL"],
+            api_key=given["SLUICE_QDRANT_API_KEY"],
+            check_compatibility=False,
+            timeout=60,
+        )
+    login = (given["SLUICE_NEO4J_USER"], given["SLUICE_NEO4J_PASSWORD"])
+    with GraphDatabase.driver(given["SLUICE_NEO4J_URI"], auth=login) as driver:
+        yield Stores(engine, qdrant, driver)
+    engine.dispose()
+    qdrant.close()

@@ -1,0 +1,88 @@
+"""A real repository through ten checkpoints: after each, every store holds what a fresh ingest of it would hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tarfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agreement import Stores, assert_equal, ids_of
+from sluice import flow
+from sluice.model import SourceSpec
+from sluice.ports import Tools
+
+FRESH_AT = {1, 9}  # the step with most renames, and the last
+
+
+class Names:
+    """A quick extractor of entities: words in capitals. What is tested is the bookkeeping, not the recognition."""
+
+    name = "capitals"
+    _word = re.compile(r"\b[A-Z]{3,12}\b")
+
+    def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
+        return [[("ORG", word, count) for word, count in Counter(self._word.findall(each)).items()] for each in texts]
+
+
+@pytest.fixture
+def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
+    made = make_tools([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
+    return replace(made, entities=lambda name: Names())  # type: ignore[arg-type]
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("steps", [2, pytest.param(10, marks=pytest.mark.drill)])
+def test_checkpoints_of_a_real_repository(
+    stores: Stores, tools: Tools, test_data: Path, tmp_path: Path, name: str, steps: int
+) -> None:
+    with tarfile.open(test_data / "living" / "keps.tar.xz") as archive:
+        archive.extractall(tmp_path / "packed", filter="data")
+    packed, folder = tmp_path / "packed" / "keps", tmp_path / "repository"
+    spec = SourceSpec(folder.as_uri(), name, tenant=name)
+    seen: set[bytes] = set()
+    former: dict[str, Any] = {}
+    kept = renames = 0
+    for line in (packed / "steps.jsonl").read_text().splitlines()[:steps]:
+        step = json.loads(line)
+        apply(step, packed / f"{step['step']:03d}", folder)
+        summary = flow.ingest(tools, spec)
+        now = stores.snapshot(tools, spec)
+        assert now.strays == []
+        assert summary["documents"]["seen"] == step["total_docs"]
+        assert summary["embeddings"]["computed"] == len(now.hashes - seen), "paid for what was known, or missed a text"
+        seen |= now.hashes
+        source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+        ids = ids_of(stores.engine, source.source_id)
+        moves = [op for op in step["ops"] if op["op"] == "R"]
+        renames += len(moves)
+        kept += sum(former.get(op["old"]) == ids[op["path"]] for op in moves)
+        assert all(former[path] == ids[path] for path in former.keys() & ids.keys() - {op["path"] for op in moves})
+        former = ids
+        if step["step"] in FRESH_AT:
+            fresh = SourceSpec(folder.as_uri(), f"{name}-{step['step']}", tenant=f"{name}-{step['step']}")
+            flow.ingest(tools, fresh)
+            assert_equal(now.held, stores.snapshot(tools, fresh).held)
+    assert renames == {2: 155, 10: 213}[steps]
+    print(f"{kept} of {renames} renames kept their id")
+    assert kept >= 0.8 * renames
+
+
+def apply(step: dict[str, Any], changed: Path, folder: Path) -> None:
+    for op in step["ops"]:
+        if op["op"] == "D":
+            (folder / op["path"]).unlink()
+        elif op["op"] == "R":
+            (folder / op["old"]).unlink()
+    for op in step["ops"]:
+        if op["op"] != "D":
+            target = folder / op["path"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(changed / op["path"], target)
