@@ -63,6 +63,16 @@ class Settings(BaseSettings):
     file_roots: str = Field("", description="Folders that file:// and jsonl:// may read, separated by ':'.")
     batch_size: int = Field(200, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
+    http_hosts: str = Field(
+        "", description="Hosts, separated by ',', that an https:// source may list documents on besides its own."
+    )
+    http_trusted_hosts: str = Field(
+        "",
+        description="Hosts (host or host:port, separated by ',') that sources may reach in private networks and by "
+        "http://. All others are reached by https:// at public addresses only.",
+    )
+    http_delay_s: float = Field(0.5, ge=0, description="Seconds between two requests to one host.")
+    fetch_timeout_s: float = Field(120.0, gt=0, description="Seconds to fetch one document from the network.")
     max_text_chars: int = Field(5_000_000, ge=1, description="Longer extracted texts are quarantined.")
     extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
     extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")
@@ -111,7 +121,12 @@ class Settings(BaseSettings):
 
     @property
     def declared_fields(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.filter_fields.split(",") if name.strip())
+        return self.names(self.filter_fields)
+
+    @staticmethod
+    def names(value: str) -> tuple[str, ...]:
+        """Of a list with `,` between its names."""
+        return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def connection_uri(conn_id: str) -> SecretStr | None:

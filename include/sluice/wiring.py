@@ -143,13 +143,23 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
 
 def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> SourceReader:
     from sluice.extract import reader_for
+    from sluice.extract.reach import Reach, Web
 
-    return reader_for(
-        spec,
-        roots=settings.roots,
+    reach = Reach(
         max_bytes=settings.max_document_bytes,
+        roots=settings.roots,
         connections=allowed_connections(connections, spec.tenant),
+        connect_timeout_s=settings.connect_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
+        fetch_timeout_s=settings.fetch_timeout_s,
+        web=Web(
+            hosts=settings.names(settings.http_hosts),
+            trusted_hosts=settings.names(settings.http_trusted_hosts),
+            delay_s=settings.http_delay_s,
+            pace_folder=settings.home.absolute() / "pace",
+        ),
     )
+    return reader_for(spec, reach)
 
 
 def environment_connection(conn_id: str) -> Connection:

@@ -87,7 +87,7 @@ def test_globs(glob: str, path: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["ftp://host/x", "folder/x", "file://folder/x", "file:///", "file:///etc", "file:///%00", "s3://b/p"]
+    "uri", ["ftp://host/x", "folder/x", "file://folder/x", "file:///", "file:///etc", "file:///%00", "gs://b/p"]
 )
 def test_a_source_that_is_not_allowed_says_what_is(uri: str, tmp_path: Path) -> None:
     with pytest.raises(BadRequest) as caught:

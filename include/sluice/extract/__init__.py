@@ -10,39 +10,37 @@ A new kind of source is one file with a `ports.SourceReader` that is made as `Re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
+    from sluice.extract.reach import Reach
     from sluice.model import SourceSpec
-    from sluice.ports import Connections, SourceReader
+    from sluice.ports import SourceReader
 
 # Scheme → the class that reads it, `<module of this package>:<class>`.
 READERS = {
     "file": "file:FileReader",
     "jsonl": "jsonl:JsonlReader",
+    "s3": "s3:S3Reader",
+    "https": "web.reader:WebReader",
+    "http": "web.reader:WebReader",
 }
-ALLOWED = "file:///folder (or one file) and jsonl:///file"
+ALLOWED = "file:///folder (or one file), jsonl:///file, s3://bucket/folder/ and https://host/page-or-list"
 
 
-def reader_for(
-    spec: SourceSpec, *, max_bytes: int, roots: Sequence[Path] = (), connections: Connections | None = None
-) -> SourceReader:
-    """The reader of `spec.uri`; what it may use: see `reach.Reach`.
+def reader_for(spec: SourceSpec, reach: Reach | None = None, **given: Any) -> SourceReader:
+    """The reader of `spec.uri`. What it may use is `reach`, or one that is made of `given`.
 
     Raises BadRequest at once where the scheme is unknown, the URI carries a password or lies outside what is allowed.
     """
-    from sluice.extract.reach import Reach, no_connections
+    from sluice.extract.reach import Reach
 
-    scheme = check_scheme(spec.uri)
-    module, _, name = READERS[scheme].partition(":")
+    module, _, name = READERS[check_scheme(spec.uri)].partition(":")
     made: type = getattr(import_module(f"sluice.extract.{module}"), name)
-    reach = Reach(max_bytes=max_bytes, roots=roots, connections=connections or no_connections)
-    reader: SourceReader = made(spec, reach)
+    reader: SourceReader = made(spec, reach or Reach(**given))
     return reader
 
 

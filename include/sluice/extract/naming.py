@@ -11,6 +11,8 @@ _KEPT = "/%:@!$&'()*+,;=~"  # what a path may hold as it is (RFC 3986, 3.3), and
 def canonical_s3(uri: str) -> str:
     """`s3://bucket/folder/?connection=x`: the prefix is a folder and ends with a slash, escapes are in one form."""
     parts = urlsplit(uri)
+    if parts.fragment or not parts.netloc:
+        return uri  # refused by the reader
     prefix = unquote(parts.path).removeprefix("/")
     folder = quote(prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
     query = urlencode(sorted(parse_qsl(parts.query, keep_blank_values=True)))
