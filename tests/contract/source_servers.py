@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,12 +58,14 @@ class S3Server:
 
 @dataclass(frozen=True)
 class Page:
-    """What the web server answers. `length`: what it says of the body's length; None: the truth, -1: nothing."""
+    """What the web server answers. `length`: what it says of the body's length; None: the truth, -1: nothing.
+    `trickle`: after the body a byte now and then, until the other side has gone."""
 
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
+    trickle: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,22 @@ class WebServer:
         self._server.shutdown()
         self._server.server_close()
 
+    def secure(self, context: ssl.SSLContext) -> None:
+        """From now on by TLS."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
 
-    def reach(self, max_bytes: int = 10_000, **web: Any) -> Reach:
+    def reach(self, max_bytes: int = 10_000, fetch_timeout_s: float = 5.0, **web: Any) -> Reach:
         web = {"trusted_hosts": (self.host,), "delay_s": 0.0, "backoff_s": 0.01, **web}
-        return Reach(max_bytes=max_bytes, connect_timeout_s=2, call_timeout_s=2, fetch_timeout_s=5, web=Web(**web))
+        return Reach(
+            max_bytes=max_bytes,
+            connect_timeout_s=2,
+            call_timeout_s=2,
+            fetch_timeout_s=fetch_timeout_s,
+            web=Web(**web),
+        )
 
     def paths(self, method: str = "GET") -> list[str]:
         """What was asked for, without robots.txt."""
@@ -123,8 +138,15 @@ class WebServer:
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(page.body)
+                while page.trickle and self.command != "HEAD":
+                    time.sleep(0.05)
+                    self.wfile.write(b".")
 
             do_HEAD = do_GET
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # the other side hung up, as some tests have it
+                    super().handle()
 
             def log_message(self, *args: Any) -> None:
                 pass

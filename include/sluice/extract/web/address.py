@@ -8,9 +8,10 @@ from __future__ import annotations
 import ipaddress
 import queue
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpcore
@@ -48,6 +49,10 @@ class ForbiddenAddress(Exception):
     """A name leads to an address that no source may reach."""
 
 
+class BadCertificate(Exception):
+    """A server is not who its name says."""
+
+
 def plain_address(text: str) -> Address:
     """An IPv4 address that is wrapped in an IPv6 one is taken out. Raises ValueError."""
     address = ipaddress.ip_address(text.partition("%")[0])
@@ -75,9 +80,9 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 class GuardedNetwork(httpcore.NetworkBackend):
-    """Every connection of the pool goes through here. `trusted`: hosts that may lie in a private network."""
+    """Every connection of the pool goes through here. `trusted(host, port)`: it may lie in a private network."""
 
-    def __init__(self, trusted: Collection[str], resolve: Resolve = resolve) -> None:
+    def __init__(self, trusted: Callable[[str, int], bool], resolve: Resolve = resolve) -> None:
         self._trusted = trusted
         self._resolve = resolve
         self._network = httpcore.SyncBackend()
@@ -94,7 +99,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
         """Raises ForbiddenAddress where any address of the host is forbidden, else httpcore's ConnectError."""
         addresses = self._addresses(host, port, self.left_s(timeout))
         for address in addresses:
-            if not may_connect(address, trusted=host in self._trusted):
+            if not may_connect(address, trusted=self._trusted(host, port)):
                 raise ForbiddenAddress(host)
         error: Exception = httpcore.ConnectError("the name has no address")
         for address in addresses:
@@ -153,7 +158,12 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, self._network.left_s(timeout))
+        try:
+            secured = self._stream.start_tls(ssl_context, server_hostname, self._network.left_s(timeout))
+        except httpcore.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise BadCertificate(server_hostname) from error
+            raise
         return _Stream(secured, self._network)
 
     def get_extra_info(self, info: str) -> Any:

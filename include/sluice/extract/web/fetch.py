@@ -24,7 +24,7 @@ from sluice.extract.naming import canonical_web
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.unpack import gunzip
-from sluice.extract.web.address import ForbiddenAddress, GuardedNetwork, resolve
+from sluice.extract.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, resolve
 from sluice.extract.web.pace import Pace
 from sluice.extract.web.robots import AGENT, MAX_BYTES, Robots, place
 from sluice.extract.web.scope import Scope
@@ -33,6 +33,7 @@ MAX_REDIRECTS = 5
 ATTEMPTS = 4
 MAX_RETRY_AFTER_S = 60.0  # a server that asks for more is asked again by the next try of the task
 _REDIRECTS = (301, 302, 303, 307, 308)
+_DRAINED_BYTES = 65_536
 _BUSY = (429, 500, 502, 503, 504)
 
 
@@ -67,7 +68,7 @@ class Fetcher:
     def __init__(self, reach: Reach, scope: Scope) -> None:
         web = reach.web
         self._reach, self._scope = reach, scope
-        self._network = GuardedNetwork(scope.trusted_hosts, web.resolve or resolve)
+        self._network = GuardedNetwork(scope.trusts, web.resolve or resolve)
         self._pool = httpcore.ConnectionPool(
             ssl_context=web.ssl_context or _certificates(), network_backend=self._network, keepalive_expiry=5.0
         )
@@ -132,8 +133,6 @@ class Fetcher:
             try:
                 answer = self._once(method, url, max_bytes, wanted)
             except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as error:
-                if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                    raise unreadable("certificate") from error
                 said = type(error).__name__
             else:
                 if answer.status not in _BUSY:
@@ -156,11 +155,16 @@ class Fetcher:
         try:
             with self._pool.stream(method, url, headers=headers, extensions={"timeout": timeouts}) as response:
                 answer = Answer(url, response.status, _joined(response.headers))
-                if method == "HEAD" or response.status != 200 or not wanted(answer):
+                if method == "HEAD" or response.status != 200:
+                    _drain(response)
                     return answer
+                if not wanted(answer):
+                    return answer  # what is still to come is not waited for: the connection is given up
                 content = self._body(response, answer, abs(max_bytes), cut=max_bytes < 0)
         except ForbiddenAddress as error:
             raise unreadable("address") from error
+        except BadCertificate as error:
+            raise unreadable("certificate") from error
         return replace(answer, content=_unpacked(content, answer, abs(max_bytes)))
 
     def _body(self, response: httpcore.Response, answer: Answer, max_bytes: int, *, cut: bool) -> bytes:
@@ -178,6 +182,15 @@ class Fetcher:
             if left < 0:
                 raise unreadable("too_large")
         return b"".join(parts)
+
+
+def _drain(response: httpcore.Response) -> None:
+    """A body that nobody reads is taken away, if it is small, so that the connection can be used again."""
+    left = _DRAINED_BYTES
+    for part in response.iter_stream():
+        left -= len(part)
+        if left < 0:
+            return
 
 
 def _unpacked(content: bytes, answer: Answer, max_bytes: int) -> bytes:

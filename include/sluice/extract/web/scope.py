@@ -17,7 +17,9 @@ class Scope:
     def __init__(self, home: str, hosts: Sequence[str], trusted: Sequence[str]) -> None:
         self._homes = {_bare(each) for each in (home, *hosts)}
         self._trusted = {_place(each) for each in trusted}
-        self.trusted_hosts = frozenset(host for host, _ in self._trusted)
+
+    def trusts(self, host: str, port: int | None) -> bool:
+        return (host, port if port not in DEFAULT_PORTS.values() else None) in self._trusted
 
     def check(self, url: str) -> None:
         """Raises Unreadable (bad_url, other_host, address)."""
@@ -29,13 +31,12 @@ class Scope:
         default = DEFAULT_PORTS.get(parts.scheme)
         if default is None or not host or "@" in parts.netloc or not url.isascii() or not url.isprintable():
             raise unreadable("bad_url")
-        given = port if port is not None and port != default else None
-        if (parts.scheme == "http" or given is not None) and (host, given) not in self._trusted:
+        if (parts.scheme == "http" or port not in (None, default)) and not self.trusts(host, port):
             raise unreadable("bad_url")
         if _bare(host) not in self._homes:
             raise unreadable("other_host")
         try:
-            allowed = may_connect(host, trusted=host in self.trusted_hosts)
+            allowed = may_connect(host, trusted=self.trusts(host, port))
         except ValueError:  # a name: it is judged when it is connected to
             return
         if not allowed:
