@@ -9,7 +9,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 
 | param | unit | meaning |
 |---|---|---|
-| source | URI | `file:///folder` or `jsonl:///file`, below an allowed root (`SLUICE_FILE_ROOTS`) |
+| source | URI | where the documents are: a folder, JSON lines, a bucket, a web page or list, … (docs/sources.md) |
 | collection | name | made on first use, with the embedder and chunker set at that time |
 | tenant | name | who owns the documents; you need a grant to write there |
 | access_groups | list | who may read them. Null keeps what is saved (new: everyone in the tenant); `[]`: everyone |
@@ -72,8 +72,13 @@ PARAMS = {
         minLength=1,
         maxLength=2000,
         title="Source",
-        description="Where the documents are: file:///folder or jsonl:///file",
-        examples=["file:///data/handbook", "jsonl:///data/corpus.jsonl"],
+        description="Where the documents are, without a login: see docs/sources.md",
+        examples=[
+            "file:///data/handbook",
+            "jsonl:///data/corpus.jsonl",
+            "s3://bucket/folder/?connection=reports",
+            "https://example.org/sitemap.xml",
+        ],
         section="What",
     ),
     "collection": Param(

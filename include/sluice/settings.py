@@ -5,6 +5,8 @@ Only `wiring.py`, `cli.py` and the Airflow room read settings; everything else t
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +24,7 @@ class _FileSecrets(EnvSettingsSource):
         for name in self.settings_cls.model_fields:
             path = self.env_vars.get(f"sluice_{name}_file")
             if path:
-                try:
-                    found[name] = Path(path).read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise BadRequest(
-                        f"SLUICE_{name.upper()}_FILE names {path}, which cannot be read ({error.strerror}). "
-                        "Correct the path or its mode, or unset the variable."
-                    ) from error
+                found[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
         return found
 
 
@@ -67,6 +63,16 @@ class Settings(BaseSettings):
     file_roots: str = Field("", description="Folders that file:// and jsonl:// may read, separated by ':'.")
     batch_size: int = Field(200, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
+    http_hosts: str = Field(
+        "", description="Hosts, separated by ',', that an https:// source may list documents on besides its own."
+    )
+    http_trusted_hosts: str = Field(
+        "",
+        description="Hosts (host or host:port, separated by ',') that sources may reach in private networks and by "
+        "http://. All others are reached by https:// at public addresses only.",
+    )
+    http_delay_s: float = Field(0.5, ge=0, description="Seconds between two requests to one host.")
+    fetch_timeout_s: float = Field(120.0, gt=0, description="Seconds to fetch one document from the network.")
     max_text_chars: int = Field(5_000_000, ge=1, description="Longer extracted texts are quarantined.")
     max_shrink: float = Field(
         0.5, ge=0, le=1, description="Share of a source's documents that may vanish in one run without an approval."
@@ -121,4 +127,33 @@ class Settings(BaseSettings):
 
     @property
     def declared_fields(self) -> tuple[str, ...]:
-        return tuple(name.strip() for name in self.filter_fields.split(",") if name.strip())
+        return self.names(self.filter_fields)
+
+    @staticmethod
+    def names(value: str) -> tuple[str, ...]:
+        """Of a list with `,` between its names."""
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def connection_uri(conn_id: str) -> SecretStr | None:
+    """`SLUICE_CONNECTION_<ID>` as it was given: by the environment, by the file that its `_FILE` form names, or in
+    `.env`. The id in capitals, with `_` for all but letters and digits; None where nothing is set."""
+    from dotenv import dotenv_values
+
+    name = f"SLUICE_CONNECTION_{re.sub(r'[^A-Z0-9]', '_', conn_id.upper())}"
+    found = os.environ.get(name)
+    if not found and (path := os.environ.get(f"{name}_FILE")):
+        found = _content(f"{name}_FILE", path)
+    if not found and (file := Settings.model_config.get("env_file")):
+        found = dotenv_values(str(file), interpolate=False).get(name)
+    return SecretStr(found) if found else None
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadRequest(
+            f"{variable} names {path}, which cannot be read ({error.strerror}). "
+            "Correct the path or its mode, or unset the variable."
+        ) from error

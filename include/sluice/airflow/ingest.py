@@ -131,11 +131,11 @@ def failed(context: Mapping[str, Any]) -> None:
 def _tools() -> Iterator[tuple[Tools, Settings]]:
     from airflow.sdk import ObjectStoragePath
 
-    from sluice.airflow.connections import settings_from_airflow
+    from sluice.airflow.connections import settings_from_airflow, source_connection
     from sluice.wiring import build
 
     settings = settings_from_airflow()
-    built = build(settings, root=ObjectStoragePath(settings.artefacts))
+    built = build(settings, root=ObjectStoragePath(settings.artefacts), connections=source_connection)
     tools = replace(built, lease_s=max(LEASE_S, settings.lease_s))
     try:
         yield tools, settings

@@ -15,7 +15,10 @@ SUPPORTED = (
 REASONS: dict[str, str] = {
     # found on reading
     "vanished": "The file was listed but is gone. If it was moved, the next run finds it at its new place.",
-    "permission": "The file may not be read. Give the user that runs Sluice read permission.",
+    "permission": (
+        "It may not be read. Give read permission to the user that runs Sluice, or to the login of the source's "
+        "connection."
+    ),
     "outside_root": (
         "The link leads out of the source's folder, so it was not followed. Put the file itself in the "
         "folder, or make the folder that it lies in a source."
@@ -23,6 +26,28 @@ REASONS: dict[str, str] = {
     "broken_link": "The link leads nowhere, or in a circle. Repair it or remove it.",
     "not_a_file": "This is a pipe, socket or device, not a document; it was not opened. Exclude it.",
     "too_large": "The document is larger than SLUICE_MAX_DOCUMENT_BYTES allows. Split it, or raise the limit.",
+    "archived": "The object lies in an archive (Glacier). Restore it; the next run tries again.",
+    "slow": (
+        "It took longer to fetch than SLUICE_FETCH_TIMEOUT_S allows. The next run tries again; raise the limit where "
+        "this comes again and again."
+    ),
+    "refused": "The server did not hand it over (an HTTP error). Open its address in a browser to see why.",
+    "unavailable": (
+        "The server failed, did not answer, or took longer than SLUICE_FETCH_TIMEOUT_S allows. The next run tries "
+        "again."
+    ),
+    "robots": "The site's robots.txt does not allow it to SluiceBot. Ask the site's owner, or exclude it.",
+    "bad_url": (
+        "The address cannot be fetched: it is https:// without a login, and http:// or another port only for hosts in "
+        "SLUICE_HTTP_TRUSTED_HOSTS. Correct the list."
+    ),
+    "other_host": ("It lies on another host than its list. Exclude it, or allow that host with SLUICE_HTTP_HOSTS."),
+    "address": (
+        "The host lies in a private or special network, so it was not connected to. Where that is meant, name it in "
+        "SLUICE_HTTP_TRUSTED_HOSTS."
+    ),
+    "certificate": "The server's certificate is not valid, so nothing was asked of it. The next run tries again.",
+    "redirects": "The server led from address to address without end.",
     "changing": "The file kept changing while it was read. The next run reads it again.",
     "bad_line": (
         "The line is not a JSON object with a string `_id` (1 to 1,000 printable characters) and a "
@@ -56,7 +81,23 @@ REASONS: dict[str, str] = {
 }
 
 # Not a property of the bytes: the same document may be read on another day without having changed.
-CIRCUMSTANTIAL = frozenset({"vanished", "permission", "changing", "timeout", "crashed", "out_of_memory"})
+CIRCUMSTANTIAL = frozenset(
+    {
+        "vanished",
+        "permission",
+        "archived",
+        "slow",
+        "refused",
+        "unavailable",
+        "address",
+        "certificate",
+        "redirects",
+        "changing",
+        "timeout",
+        "crashed",
+        "out_of_memory",
+    }
+)
 
 
 def unreadable(code: str) -> Unreadable:

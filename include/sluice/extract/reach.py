@@ -1,0 +1,44 @@
+"""What readers may reach: folders, servers, connections. From the settings; wiring fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.errors import BadRequest
+from sluice.ports import Connection, Connections
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+def no_connections(conn_id: str) -> Connection:
+    raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are given. Nothing was read.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """How https:// sources behave."""
+
+    hosts: Sequence[str] = ()  # that documents may lie on, besides the host of their list
+    trusted_hosts: Sequence[str] = ()  # `host` or `host:port` that may be private, and be spoken to by http://
+    delay_s: float = 0.5  # between two requests to one host
+    backoff_s: float = 1.0  # before the second try of a request; doubled for each further one
+    pace_folder: Path | None = None  # shared by the processes that keep one pace
+    resolve: Callable[[str, int], list[str]] | None = None  # (host, port) → addresses; None: the system's
+    ssl_context: SSLContext | None = None  # None: the usual certificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Handed to every reader; each takes what it needs."""
+
+    max_bytes: int  # of one document
+    roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
+    connections: Connections = no_connections
+    connect_timeout_s: float = 5.0
+    call_timeout_s: float = 30.0  # without a byte from the server
+    fetch_timeout_s: float = 120.0  # of one document, all in all
+    web: Web = field(default_factory=Web)

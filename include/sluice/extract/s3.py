@@ -1,0 +1,274 @@
+"""s3://bucket/folder/[?connection=<id>]: the objects below a folder, of any S3-compatible endpoint.
+
+A document's external id is its key below the folder, printed as in `names.py`. Its fingerprint is ETag and size, which
+the listing has: an object that did not change is not read. Left out are folder markers (empty, the name ends with a
+slash) and, as in a folder, hidden names, unless an include glob names one.
+
+The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`,
+`region_name`, `aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and
+`anonymous` (true: for public buckets). Without a connection, boto3 looks for a login in its usual places.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from sluice.errors import BadRequest, SluiceError, Unavailable
+from sluice.extract.globs import Globs
+from sluice.extract.names import original, printable
+from sluice.extract.naming import canonical_s3
+from sluice.extract.reach import Reach
+from sluice.extract.reasons import unreadable
+from sluice.extract.record import RECORD_MIME
+from sluice.extract.unpack import gunzip
+from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.ports import Connection
+
+_ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
+_PART_BYTES = 1 << 20
+_HIDDEN = re.compile(r"(?:^|/)\.(?!\.?(?:/|$))")  # `.` and `..` mean nothing in a key
+_INCOMPLETE = "The scan is not complete, and nothing was deleted."
+_BAD_LOGIN = frozenset(
+    {
+        "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+        "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "AccountProblem", "401",
+    }
+)  # fmt: skip
+
+
+class S3Reader:
+    """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        parts = urlsplit(canonical_s3(spec.uri))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        conn_id = options.pop("connection", "")
+        if not parts.netloc or parts.fragment or options:
+            raise BadRequest(
+                f"{spec.uri} is not s3://bucket/folder/ or s3://bucket/folder/?connection=<id>. In a folder's name "
+                "write ? as %3F, # as %23 and % as %25. Nothing was read."
+            )
+        self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
+        self._connection = reach.connections(conn_id) if conn_id else None
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._reach = reach
+
+    def scan(self) -> Iterator[Entry]:
+        """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
+        for page in self._pages():
+            for found in page.get("Contents", ()):
+                name = found["Key"][len(self._prefix) :]
+                if name and not (name.endswith("/") and found["Size"] == 0) and self._admits(name):
+                    yield self._entry(name, found)
+
+    def read(self, item: Item) -> Raw:
+        """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
+        and BadRequest where the login is not valid any more."""
+        if item.entry.size_bytes > self._reach.max_bytes:
+            raise unreadable("too_large")
+        key = self._prefix + original(item.entry.external_id).decode("utf-8", "surrogateescape")
+        deadline_s = time.monotonic() + self._reach.fetch_timeout_s
+        found, content = self._get(key, deadline_s)
+        if found.get("ContentEncoding", "").lower() == "gzip":
+            content = gunzip(content, self._reach.max_bytes)
+        mime = found.get("ContentType")
+        modified = {"last_modified": found["LastModified"].isoformat()} if "LastModified" in found else {}
+        # What the object says of itself must not pass for what only our own readers say.
+        return Raw(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
+
+    def _pages(self) -> Iterator[Mapping[str, Any]]:
+        """boto3's own paginator would end quietly on a cut listing that names no next page."""
+        more: dict[str, str] = {}
+        while True:
+            try:
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, **more)
+            except Exception as error:
+                self._raise_for_listing(error)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = page.get("NextContinuationToken")
+            if not token or token == more.get("ContinuationToken"):
+                raise Unavailable(self._shown, f"its listing says that there is more, and not where. {_INCOMPLETE}")
+            more = {"ContinuationToken": token}
+
+    def _admits(self, name: str) -> bool:
+        if not self._globs.hidden and _HIDDEN.search(name):
+            return False
+        return self._globs.admit(_printed(name))
+
+    def _entry(self, name: str, found: Mapping[str, Any]) -> Entry:
+        state = found.get("ETag", "").strip('"') or found["LastModified"].isoformat()
+        return Entry(
+            external_id=_printed(name),
+            uri=f"s3://{self._bucket}/{quote(self._prefix + name, errors='surrogateescape')}",
+            fingerprint=f"{state}-{found['Size']}",
+            size_bytes=found["Size"],
+        )
+
+    def _get(self, key: str, deadline_s: float) -> tuple[Mapping[str, Any], bytes]:
+        """What is said of the object, and its bytes. boto3 tries the call again, but not a body that breaks off."""
+        for pause_s in (0.2, 1.0, None):
+            try:
+                found = self._client.get_object(Bucket=self._bucket, Key=key)
+            except Exception as error:
+                self._raise_for_object(error)
+            try:
+                return found, _body(found["Body"], self._reach.max_bytes, deadline_s)
+            except SluiceError:
+                raise
+            except Exception as error:
+                if pause_s is None or time.monotonic() + pause_s > deadline_s:
+                    self._raise_for_all(error)
+            time.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    # --- the client and its errors ----------------------------------------------------------------------------
+
+    @cached_property
+    def _client(self) -> Any:
+        return make_client(self._connection, self._reach)
+
+    @property
+    def _shown(self) -> str:
+        return f"bucket {self._bucket}"
+
+    def _raise_for_listing(self, error: Exception) -> NoReturn:
+        code, status = _told(error)
+        if status == 404:
+            raise BadRequest(
+                f"There is no {self._shown}. {_INCOMPLETE} Correct the source's URI or its connection's endpoint."
+            ) from error
+        if status in (400, 401, 403) and code not in _BAD_LOGIN:
+            raise BadRequest(
+                f"The {self._shown} may not be listed ({code}). {_INCOMPLETE} Give the connection's login the right "
+                "s3:ListBucket, or name another connection in the URI: ?connection=<id>."
+            ) from error
+        self._raise_for_all(error)
+
+    def _raise_for_object(self, error: Exception) -> NoReturn:
+        code, status = _told(error)
+        if code == "NoSuchBucket":
+            raise Unavailable(self._shown, "it is gone") from error
+        if code == "InvalidObjectState":
+            raise unreadable("archived") from error
+        if status == 404:
+            raise unreadable("vanished") from error
+        if status in (400, 403, 405, 409, 412) and code not in _BAD_LOGIN:
+            raise unreadable("permission") from error
+        self._raise_for_all(error)
+
+    def _raise_for_all(self, error: Exception) -> NoReturn:
+        from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError
+
+        code, status = _told(error)
+        if code in _BAD_LOGIN or isinstance(error, NoCredentialsError | PartialCredentialsError):
+            raise BadRequest(
+                f"The login for {self._shown} is missing or not valid ({code}). Nothing was changed. Name a connection "
+                "in the URI, ?connection=<id>, whose login and password are an access key and its secret."
+            ) from error
+        if isinstance(error, ParamValidationError) or (status is not None and 400 <= status < 500 and status != 429):
+            raise BadRequest(f"The server refused the call on {self._shown} ({code}). Nothing was changed.") from error
+        if _of_the_network(error):
+            raise Unavailable(self._shown, f"{code}. Nothing was changed") from error
+        raise error
+
+
+def make_client(connection: Connection | None, reach: Reach) -> Any:
+    """boto3's client of S3, with timeouts. Connects to nothing yet. Raises BadRequest for an impossible endpoint."""
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    held = connection or Connection()
+    extra = held.extra
+    endpoint = extra.get("endpoint_url") or _endpoint(held)
+    config = Config(
+        connect_timeout=reach.connect_timeout_s,
+        read_timeout=reach.call_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        signature_version=UNSIGNED if _true(extra.get("anonymous")) else None,
+        # Servers at an address of their own seldom have a name for each bucket.
+        s3={"addressing_style": extra.get("addressing_style") or ("path" if endpoint else "auto")},
+        # Newer checksums are not known to all compatible servers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        return _session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=extra.get("region_name") or ("us-east-1" if endpoint else None),
+            aws_access_key_id=held.login or None,
+            aws_secret_access_key=held.password or None,
+            aws_session_token=extra.get("aws_session_token"),
+            verify=_verify(extra.get("verify")),
+            config=config,
+        )
+    except ValueError as error:
+        raise BadRequest(f"The connection's endpoint_url or region_name cannot be used: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    """One a process: it reads the service's description from disk, which takes longer than a call."""
+    import boto3
+
+    return boto3.session.Session()
+
+
+def _endpoint(held: Connection) -> str | None:
+    if not held.host:
+        return None
+    return f"{held.schema or 'https'}://{held.host}" + (f":{held.port}" if held.port else "")
+
+
+def _verify(value: Any) -> bool | str | None:
+    """None: the usual certificates."""
+    if isinstance(value, str) and value.lower() in ("true", "false", ""):
+        return None if value.lower() != "false" else False
+    return value if isinstance(value, bool | str) else None
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes")
+
+
+def _printed(name: str) -> str:
+    return printable(name.encode("utf-8", "surrogateescape"))
+
+
+def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := body.read(_PART_BYTES):
+            size += len(part)
+            if size > max_bytes:
+                raise unreadable("too_large")
+            if time.monotonic() > deadline_s:
+                raise unreadable("slow")
+            parts.append(part)
+    finally:
+        body.close()
+    return b"".join(parts)
+
+
+def _told(error: Exception) -> tuple[str, int | None]:
+    """(code, HTTP status) as the server said, else the error's name."""
+    answer: Any = getattr(error, "response", None)
+    if not isinstance(answer, dict):
+        return type(error).__name__, None
+    code = str(answer.get("Error", {}).get("Code") or type(error).__name__)
+    return code, answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def _of_the_network(error: Exception) -> bool:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return isinstance(error, BotoCoreError | ClientError | HTTPError | OSError)

@@ -1,0 +1,68 @@
+"""s3:// and https:// through the whole flow: wired from settings, and nothing is read that did not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import pytest
+
+from contract.source_servers import S3Server, WebServer
+from integration.web_sites import html, sitemap
+from sluice import flow
+from sluice.errors import BadRequest, Forbidden
+from sluice.model import ALL_GROUPS, Principal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+from sluice.wiring import searcher
+
+MakeTools = Callable[..., Tools]
+OWLS = "The barn owl hunts voles above wet meadows at dusk."
+TRAINS = "The night train from Vienna to Hamburg stops in Passau."
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with S3Server() as running:
+        yield running
+
+
+def uris(tools: Tools, query: str, collection: str) -> list[str]:
+    principal = Principal("tester", collection, frozenset({ALL_GROUPS}))
+    return [each.uri for each in searcher(tools)(SearchRequest(query, collection, 5), principal).passages]
+
+
+def counts(summary: dict) -> tuple[int, ...]:
+    return tuple(summary["documents"][each] for each in ("new", "changed", "unchanged", "deleted", "quarantined"))
+
+
+def test_a_bucket(make_tools: MakeTools, s3: S3Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = s3.new_bucket()
+    monkeypatch.setenv("SLUICE_CONNECTION_LOCAL_S3", f"aws://key:secret@/?endpoint_url={quote(s3.endpoint, safe='')}")
+    for key, text in (("in/owls.md", OWLS), ("in/trains.md", TRAINS), ("out/x.md", "beside")):
+        s3.client.put_object(Bucket=bucket, Key=key, Body=text.encode())
+    tools, spec = make_tools([]), SourceSpec(f"s3://{bucket}/in?connection=local-s3", name, tenant=name)
+    assert counts(flow.ingest(tools, spec)) == (2, 0, 0, 0, 0)
+    assert uris(tools, "barn owl voles", name)[0] == f"s3://{bucket}/in/owls.md"
+    s3.client.put_object(Bucket=bucket, Key="in/owls.md", Body=b"Owls are birds of the night.")
+    s3.client.delete_object(Bucket=bucket, Key="in/trains.md")
+    assert counts(flow.ingest(tools, spec)) == (0, 1, 0, 1, 0)
+    assert counts(flow.ingest(tools, spec)) == (0, 0, 1, 0, 0)
+    with pytest.raises(Forbidden, match="own"):
+        flow.ingest(tools, SourceSpec(f"s3://{bucket}/in?connection=sluice_ledger", name, tenant=name))
+
+
+def test_a_site(make_tools: MakeTools, name: str) -> None:
+    with WebServer() as web:
+        tools = make_tools([], http_trusted_hosts=web.host, http_delay_s=0.0)
+        web.pages["/robots.txt"] = html("no rules")
+        web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains", "/gone")
+        web.pages["/owls"], web.pages["/trains"] = html(OWLS, {"ETag": '"1"'}), html(TRAINS, {"ETag": '"1"'})
+        spec = SourceSpec(web.url("/sitemap.xml"), name, tenant=name)
+        assert counts(flow.ingest(tools, spec)) == (2, 0, 0, 0, 1)
+        assert uris(tools, "night train Vienna", name)[0] == web.url("/trains")
+        web.asked.clear()
+        web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains")
+        assert counts(flow.ingest(tools, spec)) == (0, 0, 2, 1, 0)
+        assert web.paths("GET") == ["/sitemap.xml"]
+        with pytest.raises(BadRequest, match="SLUICE_HTTP_TRUSTED_HOSTS"):
+            flow.ingest(make_tools([]), spec)

@@ -1,0 +1,211 @@
+"""s3:// beyond what every source has in common: long listings, odd keys, archives, logins, servers that break."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from contract.source_servers import Page, S3Server, WebServer
+from sluice.errors import BadRequest, Transient, Unreadable
+from sluice.extract import reader_for
+from sluice.extract.reach import Reach
+from sluice.extract.record import RECORD_MIME
+from sluice.model import Entry, Item, SourceSpec
+from sluice.ports import Connection, SourceReader
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[WebServer]:
+    with WebServer() as running:
+        yield running
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 gives up at once: what it does before that is its own matter."""
+    monkeypatch.setattr("sluice.extract.s3._ATTEMPTS", 1)
+
+
+@pytest.fixture
+def bucket(server: S3Server) -> str:
+    return server.new_bucket()
+
+
+def reader(server: S3Server, bucket: str, folder: str = "", **globs: tuple[str, ...]) -> SourceReader:
+    return reader_for(SourceSpec(f"s3://{bucket}/{folder}?connection=local", "c", **globs), server.reach())
+
+
+def item(entry: Entry) -> Item:
+    return Item(uuid4(), entry, new=True)
+
+
+def test_more_than_one_page_is_listed(server: S3Server, bucket: str) -> None:
+    keys = [f"n/{number:04d}.md" for number in range(1050)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: server.client.put_object(Bucket=bucket, Key=key, Body=b"x"), keys))
+    assert [f"n/{entry.external_id}" for entry in reader(server, bucket, "n").scan()] == keys
+
+
+def test_odd_keys_are_listed_and_read(server: S3Server, bucket: str) -> None:
+    keys = ["a b.md", "ünï/ä.md", "x//y.md", "/lead.md", "%41.md", "a+b&c=d.md", "q?#.md", "a/../b", "./x", "'\"<>.md"]
+    for key in (*keys, "folder/", "ab"):
+        server.client.put_object(Bucket=bucket, Key=f"in/{key}", Body=b"" if key == "folder/" else key.encode())
+    server.client.put_object(Bucket=bucket, Key="in", Body=b"beside the folder")
+    server.client.put_object(Bucket=bucket, Key="inside.md", Body=b"beside the folder")
+    server.client.put_object(Bucket=bucket, Key="in/kept/", Body=b"a document with a slash")
+    source = reader(server, bucket, "in")
+    entries = list(source.scan())
+    read = {source.read(item(entry)).content.decode() for entry in entries}
+    assert read == {*keys, "ab", "a document with a slash"}
+    assert all(entry.external_id.isprintable() for entry in entries)
+    assert len({entry.uri for entry in entries}) == len(entries)
+
+
+def test_hidden_objects_are_left_out_unless_named(server: S3Server, bucket: str) -> None:
+    for key in (".git/config", "a/.hidden.md", "a/seen.md"):
+        server.client.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert [entry.external_id for entry in reader(server, bucket).scan()] == ["a/seen.md"]
+    assert [entry.external_id for entry in reader(server, bucket, include=(".git/*",)).scan()] == [".git/config"]
+
+
+def test_what_an_object_says_of_itself(server: S3Server, bucket: str) -> None:
+    text = "x" * 9000
+    server.client.put_object(Bucket=bucket, Key="a", Body=b"{}", ContentType=RECORD_MIME)
+    server.client.put_object(Bucket=bucket, Key="b", Body=gzip.compress(text.encode()), ContentEncoding="gzip")
+    server.client.put_object(Bucket=bucket, Key="c", Body=gzip.compress(b"0" * 1_000_000), ContentEncoding="gzip")
+    source = reader(server, bucket)
+    record, packed, bomb = source.scan()
+    assert source.read(item(record)).mime is None
+    raw = source.read(item(packed))
+    assert raw.content.decode() == text and "last_modified" in raw.metadata
+    with pytest.raises(Unreadable, match="too_large"):
+        source.read(item(bomb))
+
+
+def test_an_archived_object_is_refused_until_it_is_restored(server: S3Server, bucket: str) -> None:
+    server.client.put_object(Bucket=bucket, Key="old.md", Body=b"x", StorageClass="GLACIER")
+    source = reader(server, bucket)
+    (entry,) = source.scan()
+    with pytest.raises(Unreadable, match="archived"):
+        source.read(item(entry))
+
+
+def test_a_bucket_that_is_not_there(server: S3Server) -> None:
+    with pytest.raises(BadRequest, match="There is no bucket"):
+        list(reader(server, "nowhere-at-all").scan())
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3://bucket/a?region=x", "s3://bucket/a#b", "s3:///a"])
+def test_other_spellings_are_refused(server: S3Server, uri: str) -> None:
+    with pytest.raises(BadRequest, match="s3://bucket/folder/"):
+        reader_for(SourceSpec(uri, "c"), server.reach())
+
+
+# --- servers that break, by answers of our own -----------------------------------------------------------------
+
+
+def broken(web: WebServer, first: Page, second: Page | None = None) -> SourceReader:
+    """A bucket whose listing, or first and second page of it, is answered like this."""
+    name = f"b{uuid4().hex}"
+    base = f"/{name}?list-type=2&prefix=&encoding-type=url"
+    web.pages[base] = first
+    if second:
+        web.pages[f"/{name}?list-type=2&prefix=&continuation-token=t1&encoding-type=url"] = second
+    connection = Connection(login="k", password="s", extra={"endpoint_url": web.url("")})
+    reach = Reach(max_bytes=1000, connections={"local": connection}.__getitem__, connect_timeout_s=1, call_timeout_s=1)
+    return reader_for(SourceSpec(f"s3://{name}/?connection=local", "c"), reach)
+
+
+def listing(*keys: str, more: str = "", name: str = "ListBucketResult") -> Page:
+    objects = "".join(
+        f'<Contents><Key>{key}</Key><LastModified>2024-01-01T00:00:00Z</LastModified><ETag>"e"</ETag>'
+        f"<Size>1</Size></Contents>"
+        for key in keys
+    )
+    return Page(f"<{name}>{more}{objects}</{name}>".encode(), headers={"Content-Type": "application/xml"})
+
+
+def error(status: int, code: str) -> Page:
+    return Page(f"<Error><Code>{code}</Code></Error>".encode(), status)
+
+
+CUT = "<IsTruncated>true</IsTruncated>"
+NEXT = f"{CUT}<NextContinuationToken>t1</NextContinuationToken>"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong"),
+    [
+        (listing("a", more=CUT), None, Transient),  # more, and not where
+        (listing("a", more=NEXT), listing("b", more=NEXT), Transient),  # in a circle
+        (listing("a", more=NEXT), error(503, "SlowDown"), Transient),
+        (listing("a", more=NEXT), error(500, "InternalError"), Transient),
+        (listing("a", more=NEXT), Page(b"<ListBucketResult><Contents><Ke"), Transient),
+        (listing("a", more=NEXT), Page(b"<ListBucketResult>", length=999), Transient),
+        (error(403, "AccessDenied"), None, BadRequest),
+        (error(403, "InvalidAccessKeyId"), None, BadRequest),
+        (error(404, "NoSuchBucket"), None, BadRequest),
+    ],
+)
+@pytest.mark.usefixtures("hurried")
+def test_a_listing_that_breaks_is_never_a_shorter_one(
+    web: WebServer, first: Page, second: Page | None, wrong: type[Exception]
+) -> None:
+    seen = []
+    with pytest.raises(wrong) as caught:
+        for entry in broken(web, first, second).scan():
+            seen.append(entry.external_id)
+    assert "deleted" in str(caught.value) or "changed" in str(caught.value)
+    assert len(seen) < 3
+
+
+def test_a_listing_in_two_pages_is_one(web: WebServer) -> None:
+    """The control of the test above: such pages are understood where they do not break."""
+    found = broken(web, listing("a", more=NEXT), listing("b")).scan()
+    assert [entry.external_id for entry in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (error(403, "AccessDenied"), "permission"),
+        (error(404, "NoSuchKey"), "vanished"),
+        (error(403, "InvalidObjectState"), "archived"),
+        (Page(b"x" * 2000), "too_large"),
+        (error(403, "ExpiredToken"), BadRequest),
+        (error(404, "NoSuchBucket"), Transient),
+        (error(503, "SlowDown"), Transient),
+        (Page(b"half", length=40), Transient),
+    ],
+)
+@pytest.mark.usefixtures("hurried")
+def test_an_object_that_is_not_handed_over(web: WebServer, answer: Page, wrong: str | type[Exception]) -> None:
+    source = broken(web, listing("a"))
+    (entry,) = source.scan()
+    web.pages[f"/{entry.uri.removeprefix('s3://')}"] = answer
+    with pytest.raises(Unreadable if isinstance(wrong, str) else wrong) as caught:
+        source.read(item(entry))
+    if isinstance(caught.value, Unreadable):
+        assert caught.value.code == wrong
+
+
+@pytest.mark.usefixtures("hurried")
+def test_no_server_and_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    reach = Reach(max_bytes=1, connections=lambda conn_id: Connection(extra={"endpoint_url": "http://127.0.0.1:1"}))
+    with pytest.raises(BadRequest, match="login"):
+        list(reader_for(SourceSpec("s3://bucket/?connection=x", "c"), reach).scan())
