@@ -31,6 +31,11 @@ SETTINGS_ABOUT = """\
 Any of these may also be given as a file's content: SLUICE_X_FILE=<path> stands for SLUICE_X. A store's URL that is set
 is used, and devstack starts nothing for it; the URLs that are not set devstack fills in."""
 
+CONNECTIONS_ABOUT = """\
+The login of a source whose URI says connection=<id> (docs/sources.md): <kind>://login:password@host:port/schema?name=value,
+each part percent-encoded. <ID> is the id in capitals, with `_` for all but letters and digits. Under Airflow, a
+connection of that id goes first."""
+
 PORTS_ABOUT = "TCP ports on 127.0.0.1. devstack listens there; Docker Compose publishes there."
 
 # name → (default, what it is). In the order in which they are listed.
@@ -87,6 +92,7 @@ def render() -> str:
         if index == 0:
             parts.append(_comment(SETTINGS_ABOUT))
         parts += [_entry(*setting(name)) for name in names]
+    parts += ["# --- Connections of sources", f"{_comment(CONNECTIONS_ABOUT)}\n# SLUICE_CONNECTION_<ID>="]
     parts.append("# --- Messages and metrics")
     parts += [_entry(name, default, about) for name, (default, about) in PROCESSES.items()]
     parts += ["# --- Ports", _comment(PORTS_ABOUT)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -253,6 +253,22 @@ class Blobs(Protocol):
     def remove(self, prefix: str) -> None: ...
 
     def uri(self, path: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A source's server and the login there. Kept apart from the source's URI, which is stored and shown."""
+
+    host: str = ""
+    port: int | None = None
+    login: str = ""
+    password: str = field(default="", repr=False)
+    schema: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)  # what the kind of source defines
+
+
+Connections = Callable[[str], Connection]
+"""A connection by its id. Raises BadRequest where there is none, or where this source may not use it."""
 
 
 class SourceReader(Protocol):

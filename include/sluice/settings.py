@@ -5,6 +5,8 @@ Only `wiring.py`, `cli.py` and the Airflow room read settings; everything else t
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +24,7 @@ class _FileSecrets(EnvSettingsSource):
         for name in self.settings_cls.model_fields:
             path = self.env_vars.get(f"sluice_{name}_file")
             if path:
-                try:
-                    found[name] = Path(path).read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise BadRequest(
-                        f"SLUICE_{name.upper()}_FILE names {path}, which cannot be read ({error.strerror}). "
-                        "Correct the path or its mode, or unset the variable."
-                    ) from error
+                found[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
         return found
 
 
@@ -116,3 +112,27 @@ class Settings(BaseSettings):
     @property
     def declared_fields(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.filter_fields.split(",") if name.strip())
+
+
+def connection_uri(conn_id: str) -> SecretStr | None:
+    """`SLUICE_CONNECTION_<ID>` as it was given: by the environment, by the file that its `_FILE` form names, or in
+    `.env`. The id in capitals, with `_` for all but letters and digits; None where nothing is set."""
+    from dotenv import dotenv_values
+
+    name = f"SLUICE_CONNECTION_{re.sub(r'[^A-Z0-9]', '_', conn_id.upper())}"
+    found = os.environ.get(name)
+    if not found and (path := os.environ.get(f"{name}_FILE")):
+        found = _content(f"{name}_FILE", path)
+    if not found and (file := Settings.model_config.get("env_file")):
+        found = dotenv_values(str(file), interpolate=False).get(name)
+    return SecretStr(found) if found else None
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadRequest(
+            f"{variable} names {path}, which cannot be read ({error.strerror}). "
+            "Correct the path or its mode, or unset the variable."
+        ) from error

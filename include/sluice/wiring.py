@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, Forbidden
 from sluice.model import Principal, Profile, SearchRequest, SourceSpec
-from sluice.ports import Embedder, EntityExtractor, Extractor, SourceReader, Tools
+from sluice.ports import Connection, Connections, Embedder, EntityExtractor, Extractor, SourceReader, Tools
 from sluice.query import SearchOutcome, search, search_ports
 from sluice.seal import parse_master_key
-from sluice.settings import Settings
+from sluice.settings import Settings, connection_uri
+
+_CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 
-def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Tools:
+def build(
+    settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
+) -> Tools:
     """`root`: a path-like of the artefacts' folder (Airflow passes its ObjectStoragePath); default: by settings.
-    `serving`: for the query service, whose callers wait: store calls end after `query_timeout_s`."""
+    `serving`: for the query service, whose callers wait: store calls end after `query_timeout_s`.
+    `connections`: of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
     from upath import UPath
 
     from sluice.adapters.blobs import UPathBlobs
@@ -69,7 +77,7 @@ def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Too
         graph=graph,
         blobs=UPathBlobs(root if root is not None else UPath(settings.artefacts)),
         extractor=lambda: _extractor(settings),
-        reader=lambda spec: _reader(settings, spec),
+        reader=lambda spec: _reader(settings, spec, connections or environment_connection),
         embedder=_embedder,
         entities=_entities,
         entity_id=entity_id,
@@ -133,10 +141,73 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
     )
 
 
-def _reader(settings: Settings, spec: SourceSpec) -> SourceReader:
+def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> SourceReader:
     from sluice.extract import reader_for
 
-    return reader_for(spec, roots=settings.roots, max_bytes=settings.max_document_bytes)
+    return reader_for(
+        spec,
+        roots=settings.roots,
+        max_bytes=settings.max_document_bytes,
+        connections=allowed_connections(connections, spec.tenant),
+    )
+
+
+def environment_connection(conn_id: str) -> Connection:
+    """What `SLUICE_CONNECTION_<ID>` says, a URI as Airflow writes them:
+    `<kind>://login:password@host:port/schema?name=value`, each part percent-encoded; extras are the query, or JSON in
+    `__extra__`. Raises BadRequest."""
+    uri = connection_uri(conn_id)
+    if uri is None:
+        raise BadRequest(
+            f"There is no connection {conn_id!r}. Under Airflow, add it (Admin, Connections); elsewhere set "
+            "SLUICE_CONNECTION_<ID> to its URI, with the id in capitals. Nothing was read."
+        )
+    try:
+        return _parsed_connection(uri.get_secret_value())
+    except ValueError:  # its message would repeat parts of the secret
+        raise BadRequest(
+            f"The URI of connection {conn_id!r} cannot be understood. Write <kind>://login:password@host:port/schema, "
+            "each part percent-encoded."
+        ) from None
+
+
+def _parsed_connection(uri: str) -> Connection:
+    """Raises ValueError."""
+    parts = urlsplit(uri)
+    extra: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    more = json.loads(extra.pop("__extra__", "{}"))
+    if "://" not in uri or not parts.scheme or parts.fragment or not isinstance(more, dict):
+        raise ValueError("not a connection's URI")
+    return Connection(
+        host=unquote(parts.hostname or ""),
+        port=parts.port,
+        login=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        schema=unquote(parts.path.removeprefix("/")),
+        extra={**extra, **more},
+    )
+
+
+def allowed_connections(connections: Connections, tenant: str) -> Connections:
+    """`connections` as far as a source of this tenant may use them: none of Sluice's own (`sluice_…`), which lead to
+    every tenant's data, and where the extra names `tenants` (with `,` between them), only theirs."""
+
+    def allowed(conn_id: str) -> Connection:
+        if not _CONNECTION_ID.fullmatch(conn_id):
+            raise BadRequest(f"{conn_id[:80]!r} is not a connection's id: letters, digits, '_', '-' and '.'.")
+        if conn_id.lower().startswith("sluice"):
+            raise Forbidden(
+                f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
+            )
+        found = connections(conn_id)
+        tenants = found.extra.get("tenants")
+        if tenants is not None and tenant not in [each.strip() for each in str(tenants).split(",")]:
+            raise Forbidden(
+                f"Sources of tenant {tenant!r} may not use connection {conn_id!r}. Its extra `tenants` says who may."
+            )
+        return found
+
+    return allowed
 
 
 @lru_cache(maxsize=4)

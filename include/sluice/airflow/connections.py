@@ -4,7 +4,8 @@
 (http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra `scheme`),
 `sluice_redis` (redis, extra `scheme` and `db`; what else is there becomes the query). A connection that does not exist
 leaves the setting as `SLUICE_*` gives it. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an
-administrator can allow a folder without a restart.
+administrator can allow a folder without a restart. A source's `connection=<id>` is an Airflow connection of any type,
+else `SLUICE_CONNECTION_<ID>`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from sluice import ports
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +44,23 @@ def settings_from_airflow() -> Settings:
     if roots := _variable("sluice_file_roots"):
         found["file_roots"] = ":".join(filter(None, [Settings().file_roots, roots]))
     return Settings(**found)
+
+
+def source_connection(conn_id: str) -> ports.Connection:
+    """See `ports.Connections`. Raises BadRequest."""
+    from sluice.wiring import environment_connection
+
+    found = _connection(conn_id)
+    if found is None:
+        return environment_connection(conn_id)
+    return ports.Connection(
+        host=found.host or "",
+        port=found.port,
+        login=found.login or "",
+        password=found.password or "",
+        schema=found.schema or "",
+        extra=dict(found.extra_dejson),
+    )
 
 
 def _variable(name: str) -> str | None:

@@ -128,11 +128,11 @@ def failed(context: Mapping[str, Any]) -> None:
 def _tools() -> Iterator[tuple[Tools, Settings]]:
     from airflow.sdk import ObjectStoragePath
 
-    from sluice.airflow.connections import settings_from_airflow
+    from sluice.airflow.connections import settings_from_airflow, source_connection
     from sluice.wiring import build
 
     settings = settings_from_airflow()
-    tools = build(settings, root=ObjectStoragePath(settings.artefacts))
+    tools = build(settings, root=ObjectStoragePath(settings.artefacts), connections=source_connection)
     try:
         yield tools, settings
     finally:

@@ -1,13 +1,17 @@
 """Extract: from a source's URI to the text of its documents.
 
-`reader_for` chooses the reader of a source (one file per kind: `file.py`, `jsonl.py`); `formats.IsolatedExtractor`
+`reader_for` chooses the reader of a source (one file per kind: `file.py`, `jsonl.py`, …); `formats.IsolatedExtractor`
 turns bytes into text. Imports happen inside the function, so that the worker process, which lives in this package
 too, starts without them.
+
+A new kind of source is one file with a `ports.SourceReader` that is made as `Reader(spec, reach)`, one line in
+`READERS`, and a fixture in tests/contract/test_source_reader.py; see docs/sources.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,33 +19,46 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model import SourceSpec
-    from sluice.ports import SourceReader
+    from sluice.ports import Connections, SourceReader
 
-SCHEMES = ("file", "jsonl")
+# Scheme → the class that reads it, `<module of this package>:<class>`.
+READERS = {
+    "file": "file:FileReader",
+    "jsonl": "jsonl:JsonlReader",
+}
+ALLOWED = "file:///folder (or one file) and jsonl:///file"
 
 
-def reader_for(spec: SourceSpec, *, roots: Sequence[Path], max_bytes: int) -> SourceReader:
-    """The reader of `spec.uri`. `roots`: folders that may be read; `max_bytes`: of one document.
+def reader_for(
+    spec: SourceSpec, *, max_bytes: int, roots: Sequence[Path] = (), connections: Connections | None = None
+) -> SourceReader:
+    """The reader of `spec.uri`; what it may use: see `reach.Reach`.
 
-    Raises BadRequest at once where the scheme is unknown, the URI carries a password or lies outside the roots.
+    Raises BadRequest at once where the scheme is unknown, the URI carries a password or lies outside what is allowed.
     """
-    scheme, separator, rest = spec.uri.partition("://")
+    from sluice.extract.reach import Reach, no_connections
+
+    scheme = check_scheme(spec.uri)
+    module, _, name = READERS[scheme].partition(":")
+    made: type = getattr(import_module(f"sluice.extract.{module}"), name)
+    reach = Reach(max_bytes=max_bytes, roots=roots, connections=connections or no_connections)
+    reader: SourceReader = made(spec, reach)
+    return reader
+
+
+def check_scheme(uri: str) -> str:
+    """The scheme in lower case, one of `READERS`. Raises BadRequest, and repeats no password."""
+    scheme, separator, rest = uri.partition("://")
     scheme = scheme.lower()
     if separator and "@" in rest.partition("/")[0]:
         raise BadRequest(
             f"The {scheme}:// source carries a login in its URI. A URI is stored and shown, so it must not hold one: "
             "take it out, and keep the login in a connection."
         )
-    if not separator or scheme not in SCHEMES:
-        shown = f"{scheme}://" if separator else repr(spec.uri[:80])
+    if not separator or scheme not in READERS:
+        shown = f"{scheme}://" if separator else repr(uri[:80])
         raise BadRequest(
-            f"{shown} is not a source that can be read. Allowed are file:///folder (or one file) and jsonl:///file; "
+            f"{shown} is not a source that can be read. Allowed are {ALLOWED}; "
             "a path in the file system starts with three slashes."
         )
-    if scheme == "jsonl":
-        from sluice.extract.jsonl import JsonlReader
-
-        return JsonlReader(spec, roots=roots, max_bytes=max_bytes)
-    from sluice.extract.file import FileReader
-
-    return FileReader(spec, roots=roots, max_bytes=max_bytes)
+    return scheme

@@ -10,13 +10,13 @@ is dropped without a trace. A folder that cannot be listed ends the scan.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from sluice.errors import Terminal, Unavailable
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
+from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.roots import check_root, inside, open_inside
 from sluice.model import Entry, Item, Raw, SourceSpec
@@ -31,13 +31,13 @@ _Key = tuple[int, int]  # device, inode
 class FileReader:
     """SourceReader of a folder or one file. Raises BadRequest when made, if the URI is not allowed."""
 
-    def __init__(self, spec: SourceSpec, *, roots: Sequence[Path], max_bytes: int) -> None:
-        path = os.fsencode(check_root(spec.uri, roots))
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        path = os.fsencode(check_root(spec.uri, reach.roots))
         self._name = None if os.path.isdir(path) else os.path.basename(path)
         self._root = path if self._name is None else os.path.dirname(path)
         self._prefix = self._root.rstrip(b"/") + b"/"
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._max_bytes = max_bytes
+        self._max_bytes = reach.max_bytes
 
     def scan(self) -> Iterator[Entry]:
         """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import re
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import blake2b
-from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
 from sluice.errors import BadRequest, Terminal, Transient, Unreadable
 from sluice.extract.globs import Globs
+from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import MAX_ID_CHARS, RECORD_MIME, parse_record
 from sluice.extract.roots import check_root, open_inside
@@ -31,11 +31,11 @@ _BOM = b"\xef\xbb\xbf"
 class JsonlReader:
     """SourceReader of one file. Raises BadRequest when made, if the URI is not allowed or is not such a file."""
 
-    def __init__(self, spec: SourceSpec, *, roots: Sequence[Path], max_bytes: int) -> None:
-        self._path = os.fsencode(check_root(spec.uri, roots))
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        self._path = os.fsencode(check_root(spec.uri, reach.roots))
         self._uri = "jsonl://" + quote(self._path)
         self._globs = Globs(spec.include or (), spec.exclude or ()) if spec.include or spec.exclude else None
-        self._max_bytes = max_bytes
+        self._max_bytes = reach.max_bytes
         self._descriptor: int | None = None
         with self._open() as file:
             kind = _NOT_LINES.get(file.read(2))

@@ -1,0 +1,23 @@
+"""What readers may reach: folders, servers, connections. From the settings; wiring fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sluice.errors import BadRequest
+from sluice.ports import Connection, Connections
+
+
+def no_connections(conn_id: str) -> Connection:
+    raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are given. Nothing was read.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Handed to every reader; each takes what it needs."""
+
+    max_bytes: int  # of one document
+    roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
+    connections: Connections = no_connections

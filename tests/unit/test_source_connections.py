@@ -1,0 +1,72 @@
+"""A source's connection, by its id: from the environment or Airflow, and only for those who may use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sluice.airflow.connections import source_connection
+from sluice.errors import BadRequest, Forbidden
+from sluice.ports import Connection
+from sluice.settings import Settings
+from sluice.wiring import allowed_connections, environment_connection
+
+REPORTS = "aws://AKIA:s%2Fe%40c%20ret@/?endpoint_url=http%3A%2F%2Fminio%3A9000&region_name=eu-1"
+
+
+def test_a_connection_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_CONNECTION_MY_REPORTS", REPORTS)
+    found = environment_connection("my-reports")
+    assert (found.login, found.password) == ("AKIA", "s/e@c ret")
+    assert found.extra == {"endpoint_url": "http://minio:9000", "region_name": "eu-1"}
+    assert "s/e@c" not in repr(found) and "minio" not in repr(found)
+    monkeypatch.setenv("SLUICE_CONNECTION_DB", 'postgresql://u@h:5433/d%20b?__extra__={"a": 1}&sslmode=require')
+    assert environment_connection("db") == Connection("h", 5433, "u", "", "d b", {"a": 1, "sslmode": "require"})
+
+
+def test_or_from_a_file_or_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("aws://a:filed@/\n")
+    monkeypatch.setenv("SLUICE_CONNECTION_A_FILE", str(tmp_path / "secret"))
+    assert environment_connection("a").password == "filed"
+    (tmp_path / ".env").write_text("SLUICE_CONNECTION_B=aws://a:dot$HOME@/\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    assert environment_connection("b").password == "dot$HOME"
+
+
+@pytest.mark.parametrize("uri", ["AKIA:s3cret@host", "aws://a:s3cret@h:port/", 'x://a:s3cret@h/?__extra__={"b"', "x:"])
+def test_what_cannot_be_understood_is_not_repeated(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("SLUICE_CONNECTION_A", uri)
+    with pytest.raises(BadRequest, match="percent-encoded") as caught:
+        environment_connection("a")
+    assert "s3cret" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_a_missing_one_says_where_to_make_it() -> None:
+    with pytest.raises(BadRequest, match="SLUICE_CONNECTION_<ID>"):
+        environment_connection("nowhere")
+
+
+def test_under_airflow_its_own_connection_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"endpoint_url": "http://minio:9000", "verify": False}
+    airflow = {"conn_type": "aws", "login": "key", "password": "p", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_REPORTS", json.dumps(airflow))
+    monkeypatch.setenv("SLUICE_CONNECTION_REPORTS", "aws://other:x@/")
+    monkeypatch.setenv("SLUICE_CONNECTION_SECOND", "aws://second:x@/")
+    assert source_connection("reports") == Connection("", None, "key", "p", "", extra)
+    assert source_connection("second").login == "second"
+
+
+def test_who_may_use_which() -> None:
+    held = {"open": Connection(), "ours": Connection(extra={"tenants": "acme, other"})}
+    of_acme, of_default = (allowed_connections(held.__getitem__, tenant) for tenant in ("acme", "default"))
+    assert of_acme("ours") is held["ours"] and of_default("open") is held["open"]
+    with pytest.raises(Forbidden, match="tenants"):
+        of_default("ours")
+    for own in ("sluice_ledger", "Sluice_Keys", "sluice-keys"):
+        with pytest.raises(Forbidden, match="own"):
+            of_acme(own)
+    for odd in ("", "a b", "../x", "a" * 201):
+        with pytest.raises(BadRequest, match="not a connection's id"):
+            of_acme(odd)
