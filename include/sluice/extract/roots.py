@@ -15,12 +15,17 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sluice.errors import BadRequest, Unavailable
+from sluice.extract.naming import canonical_s3, canonical_web
 from sluice.extract.reasons import unreadable
 
 
 def canonical(uri: str) -> str:
     """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are."""
     scheme, separator, rest = uri.strip().partition("://")
+    if scheme.lower() == "s3":
+        return canonical_s3(uri.strip())
+    if scheme.lower() in ("http", "https"):
+        return canonical_web(uri.strip())
     host, _, path = rest.partition("/")
     if not separator or scheme.lower() not in ("file", "jsonl") or host.lower() not in ("", "localhost"):
         return uri
