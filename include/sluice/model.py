@@ -91,6 +91,7 @@ class Entry:
     size_bytes: int
     # Where the source can hand over a position instead of a name (a line in a JSONL file): bytes from the start.
     offset: int = 0
+    former: str | None = None  # external id in the scan before, where the source itself says: renamed
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,6 +282,14 @@ class SourceReader(Protocol):
         """Raises Unreadable (this document alone) or Transient."""
 
 
+class MarkedReader(SourceReader, Protocol):
+    """A source with a history: it says what changed since an earlier scan (`Entry.former`)."""
+
+    def mark(self) -> str | None:
+        """What names the state that `scan` lists, e.g. a commit; kept when the run is complete, and given to the
+        reader of the next one."""
+
+
 class Extractor(Protocol):
     """Bytes to text, isolated: a hostile file costs a subprocess, not the run."""
 

@@ -149,6 +149,7 @@ def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> S
         roots=settings.roots,
         max_bytes=settings.max_document_bytes,
         connections=allowed_connections(connections, spec.tenant),
+        git_cache=settings.home.absolute() / "git",
     )
 
 

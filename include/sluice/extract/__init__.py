@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 READERS = {
     "file": "file:FileReader",
     "jsonl": "jsonl:JsonlReader",
+    "git+file": "git.reader:GitReader",
+    "git+https": "git.reader:GitReader",
 }
-ALLOWED = "file:///folder (or one file) and jsonl:///file"
+ALLOWED = "file:///folder (or one file), jsonl:///file, git+file:///repository and git+https://host/repository"
 
 
 def reader_for(
-    spec: SourceSpec, *, max_bytes: int, roots: Sequence[Path] = (), connections: Connections | None = None
+    spec: SourceSpec,
+    *,
+    max_bytes: int,
+    roots: Sequence[Path] = (),
+    connections: Connections | None = None,
+    git_cache: Path | None = None,
+    since: str | None = None,
 ) -> SourceReader:
     """The reader of `spec.uri`; what it may use: see `reach.Reach`.
 
@@ -41,7 +49,13 @@ def reader_for(
     scheme = check_scheme(spec.uri)
     module, _, name = READERS[scheme].partition(":")
     made: type = getattr(import_module(f"sluice.extract.{module}"), name)
-    reach = Reach(max_bytes=max_bytes, roots=roots, connections=connections or no_connections)
+    reach = Reach(
+        max_bytes=max_bytes,
+        roots=roots,
+        connections=connections or no_connections,
+        git_cache=git_cache,
+        since=since,
+    )
     reader: SourceReader = made(spec, reach)
     return reader
 

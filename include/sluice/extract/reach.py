@@ -21,3 +21,5 @@ class Reach:
     max_bytes: int  # of one document
     roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
     connections: Connections = no_connections
+    git_cache: Path | None = None  # folder of the copies of git+https:// repositories
+    since: str | None = None  # `MarkedReader.mark` of the last completed scan
