@@ -142,6 +142,7 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
 
 
 def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> SourceReader:
+    from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
 
     return reader_for(
@@ -149,6 +150,7 @@ def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> S
         roots=settings.roots,
         max_bytes=settings.max_document_bytes,
         connections=allowed_connections(connections, spec.tenant),
+        rows=partial(PostgresRows, connect_timeout_s=settings.connect_timeout_s),
         git_cache=settings.home.absolute() / "git",
     )
 

@@ -19,7 +19,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model import SourceSpec
-    from sluice.ports import Connections, SourceReader
+    from sluice.ports import Connections, OpenRows, SourceReader
 
 # Scheme → the class that reads it, `<module of this package>:<class>`.
 READERS = {
@@ -27,8 +27,12 @@ READERS = {
     "jsonl": "jsonl:JsonlReader",
     "git+file": "git.reader:GitReader",
     "git+https": "git.reader:GitReader",
+    "postgresql": "rows:RowReader",
 }
-ALLOWED = "file:///folder (or one file), jsonl:///file, git+file:///repository and git+https://host/repository"
+ALLOWED = (
+    "file:///folder (or one file), jsonl:///file, git+file:///repository, git+https://host/repository and "
+    "postgresql://<connection id>?table=…"
+)
 
 
 def reader_for(
@@ -37,6 +41,7 @@ def reader_for(
     max_bytes: int,
     roots: Sequence[Path] = (),
     connections: Connections | None = None,
+    rows: OpenRows | None = None,
     git_cache: Path | None = None,
     since: str | None = None,
 ) -> SourceReader:
@@ -44,7 +49,7 @@ def reader_for(
 
     Raises BadRequest at once where the scheme is unknown, the URI carries a password or lies outside what is allowed.
     """
-    from sluice.extract.reach import Reach, no_connections
+    from sluice.extract.reach import Reach, no_connections, no_rows
 
     scheme = check_scheme(spec.uri)
     module, _, name = READERS[scheme].partition(":")
@@ -53,6 +58,7 @@ def reader_for(
         max_bytes=max_bytes,
         roots=roots,
         connections=connections or no_connections,
+        rows=rows or no_rows,
         git_cache=git_cache,
         since=since,
     )

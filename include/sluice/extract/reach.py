@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.errors import BadRequest
-from sluice.ports import Connection, Connections
+from sluice.ports import Connection, Connections, OpenRows, RowQuery, Rows
 
 
 def no_connections(conn_id: str) -> Connection:
     raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are given. Nothing was read.")
+
+
+def no_rows(connection: Connection, query: RowQuery) -> Rows:
+    raise BadRequest("Rows of a database cannot be read here. Nothing was read.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,5 +25,6 @@ class Reach:
     max_bytes: int  # of one document
     roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
     connections: Connections = no_connections
+    rows: OpenRows = no_rows
     git_cache: Path | None = None  # folder of the copies of git+https:// repositories
     since: str | None = None  # `MarkedReader.mark` of the last completed scan

@@ -18,6 +18,7 @@ from sluice.errors import BadRequest, Unavailable
 from sluice.extract.git.address import canonical_git
 from sluice.extract.naming import canonical_s3, canonical_web
 from sluice.extract.reasons import unreadable
+from sluice.extract.rows import canonical_rows
 
 
 def canonical(uri: str) -> str:
@@ -29,6 +30,8 @@ def canonical(uri: str) -> str:
         return canonical_web(uri.strip())
     if scheme.lower() in ("git+file", "git+https"):
         return canonical_git(uri)
+    if scheme.lower() == "postgresql":
+        return canonical_rows(uri)
     host, _, path = rest.partition("/")
     if not separator or scheme.lower() not in ("file", "jsonl") or host.lower() not in ("", "localhost"):
         return uri
