@@ -252,6 +252,9 @@ class Blobs(Protocol):
 
     def remove(self, prefix: str) -> None: ...
 
+    def list(self, prefix: str) -> list[str]:
+        """Paths of all objects below a folder, sorted. Raises Transient rather than leave one out."""
+
     def uri(self, path: str) -> str: ...
 
 

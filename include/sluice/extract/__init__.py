@@ -19,7 +19,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model import SourceSpec
-    from sluice.ports import Connections, OpenRows, SourceReader
+    from sluice.ports import Blobs, Connections, Keyring, OpenRows, SourceReader
 
 # Scheme → the class that reads it, `<module of this package>:<class>`.
 READERS = {
@@ -28,10 +28,11 @@ READERS = {
     "git+file": "git.reader:GitReader",
     "git+https": "git.reader:GitReader",
     "postgresql": "rows:RowReader",
+    "uploads": "uploads:UploadReader",
 }
 ALLOWED = (
-    "file:///folder (or one file), jsonl:///file, git+file:///repository, git+https://host/repository and "
-    "postgresql://<connection id>?table=…"
+    "file:///folder (or one file), jsonl:///file, git+file:///repository, git+https://host/repository, "
+    "postgresql://<connection id>?table=… and uploads://<tenant>/<collection>"
 )
 
 
@@ -42,6 +43,8 @@ def reader_for(
     roots: Sequence[Path] = (),
     connections: Connections | None = None,
     rows: OpenRows | None = None,
+    blobs: Blobs | None = None,
+    keyring: Keyring | None = None,
     git_cache: Path | None = None,
     since: str | None = None,
 ) -> SourceReader:
@@ -59,6 +62,8 @@ def reader_for(
         roots=roots,
         connections=connections or no_connections,
         rows=rows or no_rows,
+        blobs=blobs,
+        keyring=keyring,
         git_cache=git_cache,
         since=since,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice.errors import BadRequest
-from sluice.ports import Connection, Connections, OpenRows, RowQuery, Rows
+from sluice.ports import Blobs, Connection, Connections, Keyring, OpenRows, RowQuery, Rows
 
 
 def no_connections(conn_id: str) -> Connection:
@@ -26,5 +26,7 @@ class Reach:
     roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
     connections: Connections = no_connections
     rows: OpenRows = no_rows
+    blobs: Blobs | None = None  # where uploads are, and the keys that seal them
+    keyring: Keyring | None = None
     git_cache: Path | None = None  # folder of the copies of git+https:// repositories
     since: str | None = None  # `MarkedReader.mark` of the last completed scan
