@@ -14,7 +14,7 @@ from pygit2.enums import FileMode, ObjectType
 from sluice.errors import BadRequest, Forbidden, Unreadable
 from sluice.extract import reader_for
 from sluice.extract.git.address import parse
-from sluice.extract.git.mirror import check_host, check_public, fetch
+from sluice.extract.git.mirror import Callbacks, check_host, check_public, fetch
 from sluice.extract.git.reader import GitReader
 from sluice.extract.roots import canonical
 from sluice.model import Entry, Item, SourceSpec
@@ -287,6 +287,14 @@ def test_a_mirror_follows_branches_and_keeps_what_was_listed(repository: Reposit
     repository.git.references["refs/heads/side"].delete()
     fetch(folder, url, None)
     assert list(mirror.references) == ["refs/heads/main"]
+
+
+def test_a_redirect_to_another_host_ends_at_its_certificate() -> None:
+    callbacks = Callbacks("git.example.org", None)
+    assert callbacks.certificate_check(None, True, b"git.example.org")
+    assert not callbacks.certificate_check(None, False, "git.example.org")
+    with pytest.raises(BadRequest, match="redirects to"):
+        callbacks.certificate_check(None, True, b"10.0.0.1")
 
 
 def test_only_public_hosts_unless_a_connection_names_the_host(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """A bare copy of a remote repository in the cache folder; it can be removed at any time, and is fetched anew.
 
 Only over HTTPS to a public address, or to the host that a connection names: an administrator has then vouched for it.
-The login goes to that host alone, and redirects are not followed. Objects are never pruned, so that a scan's contents
-stay readable after a forced push.
+The login goes to that host alone. No other host is spoken to: a redirect elsewhere ends at its certificate, before
+anything is sent. Objects are never pruned, so that a scan's contents stay readable after a forced push.
 """
 
 from __future__ import annotations
@@ -69,10 +69,9 @@ def fetch(folder: Path, url: str, connection: Connection | None) -> None:
     """Make `folder` a bare mirror of `url`; see `Mirror.fetch`."""
     pygit2.settings.server_connect_timeout = int(CONNECT_TIMEOUT_S * 1000)
     pygit2.settings.server_timeout = int(ANSWER_TIMEOUT_S * 1000)
-    callbacks = _Callbacks(connection)
+    callbacks = Callbacks(urlsplit(url).hostname or "", connection)
     try:
         repository = pygit2.init_repository(str(folder), bare=True)
-        repository.config["http.followRedirects"] = "false"
         remote = repository.remotes.create_anonymous(url)
         heads = remote.list_heads(callbacks=callbacks, connect=True)
         remote.fetch(_REFS, callbacks=callbacks, prune=FetchPrune.PRUNE)
@@ -85,9 +84,10 @@ def fetch(folder: Path, url: str, connection: Connection | None) -> None:
         raise _explained(error, url) from error
 
 
-class _Callbacks(pygit2.RemoteCallbacks):
-    def __init__(self, connection: Connection | None) -> None:
+class Callbacks(pygit2.RemoteCallbacks):
+    def __init__(self, host: str, connection: Connection | None) -> None:
         super().__init__()
+        self._host = host
         self._connection = connection
         self._asked = 0
         self._deadline = time.monotonic() + FETCH_TIMEOUT_S
@@ -99,6 +99,15 @@ class _Callbacks(pygit2.RemoteCallbacks):
         if self._asked > 2:  # once for each of the two calls: a third time means that it was refused
             raise BadRequest("The repository refuses the connection's login. Correct it; nothing was deleted.")
         return pygit2.UserPass(self._connection.login or "git", self._connection.password)
+
+    def certificate_check(self, certificate: object, valid: bool, host: str | bytes) -> bool:
+        """libgit2 follows a first redirect, to HTTPS alone, whatever its configuration says."""
+        name = host.decode("utf-8", "replace") if isinstance(host, bytes) else host
+        if name.lower() != self._host:
+            raise BadRequest(
+                f"The repository at {self._host} redirects to {name[:200]}, which is not followed. Use that address."
+            )
+        return valid
 
     def transfer_progress(self, stats: pygit2.remotes.TransferProgress) -> None:
         if time.monotonic() > self._deadline:
@@ -148,5 +157,5 @@ def _explained(error: Exception, url: str) -> SluiceError:
             "the connection."
         )
     if "redirect" in text:
-        return BadRequest(f"{url} redirects elsewhere, which is not followed. Use the address that it redirects to.")
+        return BadRequest(f"{url} redirects elsewhere ({text}), which is not followed. Use the right address.")
     return Unavailable("the remote repository", f"{url}: {text}")
