@@ -17,8 +17,9 @@ class SluicePlugin(AirflowPlugin):
         # Every Airflow process loads this file; only the API server gets here.
         from sluice.airflow.auth import authenticate
         from sluice.airflow.connections import settings_from_airflow
+        from sluice.airflow.trigger import trigger_ingest
         from sluice.api.app import create_app
         from sluice.wiring import build
 
-        app = create_app(lambda: build(settings_from_airflow(), serving=True), authenticate)
+        app = create_app(lambda: build(settings_from_airflow(), serving=True), authenticate, trigger=trigger_ingest)
         return [{"app": app, "url_prefix": "/sluice", "name": "Sluice"}]

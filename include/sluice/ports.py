@@ -274,6 +274,9 @@ class Blobs(Protocol):
 
     def remove(self, prefix: str) -> None: ...
 
+    def list(self, prefix: str) -> list[str]:
+        """Paths of all objects below a folder, sorted. Raises Transient rather than leave one out."""
+
     def uri(self, path: str) -> str: ...
 
 
@@ -293,6 +296,40 @@ Connections = Callable[[str], Connection]
 """A connection by its id. Raises BadRequest where there is none, or where this source may not use it."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowQuery:
+    """Rows of a database that are documents, and the columns that have a meaning."""
+
+    table: tuple[str, ...] = ()  # name, or schema and name
+    select: str | None = None  # instead of a table
+    id: str
+    text: str
+    title: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    id: str | None
+    mark: str  # equal marks mean: unchanged
+    size_bytes: int  # of the text as it is stored
+
+
+class Rows(Protocol):
+    """A source's rows, only ever read."""
+
+    def listed(self) -> Iterator[ListedRow]:
+        """All rows at one moment, by id, then mark; rows without an id last. Memory is bounded."""
+
+    def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
+        """(bytes of its text, its columns as JSON values; None where the text is larger than `max_bytes`). The first
+        by mark of those with the id; None where there is none."""
+
+
+OpenRows = Callable[[Connection, RowQuery], Rows]
+"""Connects on first use."""
+
+
 class SourceReader(Protocol):
     """One kind of source (file, jsonl, …)."""
 
@@ -302,6 +339,14 @@ class SourceReader(Protocol):
 
     def read(self, item: Item) -> Raw:
         """Raises Unreadable (this document alone) or Transient."""
+
+
+class MarkedReader(SourceReader, Protocol):
+    """A source with a history: it says what changed since an earlier scan (`Entry.former`)."""
+
+    def mark(self) -> str | None:
+        """What names the state that `scan` lists, e.g. a commit; kept when the run is complete, and given to the
+        reader of the next one."""
 
 
 class Extractor(Protocol):

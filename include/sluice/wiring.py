@@ -12,7 +12,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.errors import BadRequest, Forbidden
 from sluice.model import Principal, Profile, SearchRequest, SourceSpec
-from sluice.ports import Connection, Connections, Embedder, EntityExtractor, Extractor, SourceReader, Tools
+from sluice.ports import (
+    Blobs,
+    Connection,
+    Connections,
+    Embedder,
+    EntityExtractor,
+    Extractor,
+    Keyring,
+    SourceReader,
+    Tools,
+)
 from sluice.query import SearchOutcome, search, search_ports
 from sluice.seal import parse_master_key
 from sluice.settings import Settings, connection_uri
@@ -68,6 +78,7 @@ def build(
 
     catalog = PostgresCatalog(ledger_engine)
     keyring = PostgresKeyring(keys_engine, parse_master_key(_required(settings, "master_key")))
+    blobs = UPathBlobs(root if root is not None else UPath(settings.artefacts))
     return Tools(
         ledger=PostgresLedger(ledger_engine),
         cache=PostgresVectorCache(ledger_engine),
@@ -75,9 +86,9 @@ def build(
         keyring=keyring,
         vectors=vectors,
         graph=graph,
-        blobs=UPathBlobs(root if root is not None else UPath(settings.artefacts)),
+        blobs=blobs,
         extractor=lambda: _extractor(settings),
-        reader=lambda spec: _reader(settings, spec, connections or environment_connection),
+        reader=lambda spec: _reader(settings, spec, connections or environment_connection, blobs, keyring),
         embedder=_embedder,
         entities=_entities,
         entity_id=entity_id,
@@ -143,7 +154,10 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
     )
 
 
-def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> SourceReader:
+def _reader(
+    settings: Settings, spec: SourceSpec, connections: Connections, blobs: Blobs, keyring: Keyring
+) -> SourceReader:
+    from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
     from sluice.extract.reach import Reach, Web
 
@@ -160,6 +174,10 @@ def _reader(settings: Settings, spec: SourceSpec, connections: Connections) -> S
             delay_s=settings.http_delay_s,
             pace_folder=settings.home.absolute() / "pace",
         ),
+        rows=partial(PostgresRows, connect_timeout_s=settings.connect_timeout_s),
+        blobs=blobs,
+        keyring=keyring,
+        git_cache=settings.home.absolute() / "git",
     )
     return reader_for(spec, reach)
 

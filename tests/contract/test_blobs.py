@@ -55,6 +55,15 @@ def test_remove_takes_all_below_and_nothing_beside(blobs: Blobs) -> None:
         blobs.read("runs/10/c")
 
 
+def test_a_list_has_all_below_and_nothing_beside(blobs: Blobs) -> None:
+    for path in ("runs/1/a", "runs/1/deep/er/b", "runs/10/c"):
+        blobs.write(path, b"x")
+    assert blobs.list("runs/1") == ["runs/1/a", "runs/1/deep/er/b"]
+    assert blobs.list("runs") == ["runs/1/a", "runs/1/deep/er/b", "runs/10/c"]
+    blobs.remove("runs/1")
+    assert blobs.list("runs/1") == blobs.list("nowhere") == []
+
+
 def test_what_is_missing_is_not_found(blobs: Blobs) -> None:
     with pytest.raises(NotFound, match="nowhere"):
         blobs.read("nowhere/at/all")

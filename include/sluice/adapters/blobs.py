@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
@@ -16,6 +16,9 @@ Self = TypeVar("Self", bound="PathLike")
 
 class PathLike(Protocol):
     """The part of pathlib's interface that is used."""
+
+    @property
+    def name(self) -> str: ...
 
     def __truediv__(self: Self, key: str) -> Self: ...
 
@@ -70,6 +73,15 @@ class UPathBlobs:
         except OSError as error:
             raise Transient(f"Could not remove all of {self.uri(prefix)}: {error}. Try again.") from error
 
+    def list(self, prefix: str) -> list[str]:
+        """Paths of all objects below a folder, sorted; none where there is no such folder."""
+        try:
+            found = sorted(_below(self._at(prefix), "/".join(relative_parts(prefix))))
+        except OSError as error:
+            raise Transient(f"Could not list all of {self.uri(prefix)}: {error}. Try again.") from error
+        # What a write has not finished is no object yet.
+        return [path for path in found if not path.endswith(".part")]
+
     def uri(self, path: str) -> str:
         parts = relative_parts(path)
         if self._local is not None:
@@ -81,6 +93,17 @@ class UPathBlobs:
         for part in relative_parts(path):
             target = target / part
         return target
+
+
+def _below(folder: PathLike, path: str) -> Iterator[str]:
+    if not folder.is_dir():
+        return
+    for each in folder.iterdir():
+        name = f"{path}/{each.name}"
+        if each.is_dir():
+            yield from _below(each, name)
+        else:
+            yield name
 
 
 def relative_parts(path: str) -> tuple[str, ...]:

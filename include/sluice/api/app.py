@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from sluice import __version__
-from sluice.api import page, routes_catalog, routes_health, routes_search
+from sluice.api import page, routes_catalog, routes_health, routes_search, routes_uploads
 from sluice.api.auth import Authenticate, Guard, refuse_foreign_posts
 from sluice.api.backend import Backend, MakeSearch, wired_search
 from sluice.api.envelope import Envelope
@@ -37,8 +37,10 @@ def create_app(
     tools_factory: Callable[[], Tools],
     authenticate: Authenticate,
     make_search: MakeSearch = wired_search,
+    trigger: routes_uploads.Trigger | None = None,
 ) -> FastAPI:
-    """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown.
+    """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
+    that takes an upload in; without it there are no uploads.
 
     There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
     /api/v1/openapi.json, guarded like all else.
@@ -54,9 +56,10 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.backend = Backend(tools_factory, make_search)
+    app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts)])
-    for routes in (routes_search, routes_catalog, routes_health):
+    for routes in (routes_search, routes_catalog, routes_uploads, routes_health):
         api.include_router(routes.router)
     api.add_api_route("/openapi.json", _openapi, include_in_schema=False)
     app.include_router(api)

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sluice.api.backend import Backend, backend_of
+from sluice.api.limits import UPLOADS
 from sluice.api.problems import problem
 from sluice.errors import Forbidden
 from sluice.model import Grant, Principal
@@ -92,15 +93,22 @@ Caller = Annotated[Principal, Depends(principal_of_request)]
 
 
 def refuse_foreign_posts(request: Request) -> None:
-    """A browser sends the session cookie along with what any site makes it post. JSON alone may be posted (no plain
-    form can), and a call that rests on the cookie must come from our own pages. Raises HTTPException 403, 415."""
+    """A browser sends the session cookie along with what any site makes it post. JSON alone may be posted, or a form
+    with a header of ours (no plain form can do either), and a call that rests on the cookie must come from our own
+    pages. Raises HTTPException 403, 415."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise HTTPException(415, "Send the body with Content-Type: application/json.")
     scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
-    if scheme.lower() == "bearer" and token:
+    bearer = scheme.lower() == "bearer" and bool(token)
+    upload = request.url.path.endswith(UPLOADS)
+    if upload and media_type != "multipart/form-data":
+        raise HTTPException(415, "Send the document with Content-Type: multipart/form-data.")
+    if upload and not bearer and "x-sluice-request" not in request.headers:
+        raise HTTPException(403, "An upload that rests on the session cookie needs the header X-Sluice-Request: 1.")
+    if not upload and media_type != "application/json":
+        raise HTTPException(415, "Send the body with Content-Type: application/json.")
+    if bearer:
         return
     fetch_site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")

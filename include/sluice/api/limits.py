@@ -16,7 +16,17 @@ from sluice.api.problems import problem
 Result = TypeVar("Result")
 
 MAX_BODY_BYTES = 64 * 1024
-_TOO_LARGE = f"The body is larger than {MAX_BODY_BYTES // 1024} KiB; nothing was read from it."
+MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # of a form with one document; it is held in memory until it is sealed
+UPLOADS = "/api/v1/documents"
+
+
+def _max_bytes(request: Request) -> int:
+    upload = request.method == "POST" and request.url.path.endswith(UPLOADS)
+    return MAX_UPLOAD_BYTES if upload else MAX_BODY_BYTES
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"The body is larger than {max_bytes // 1024} KiB; nothing of it was kept."
 
 
 class RequestLimits:
@@ -30,9 +40,10 @@ class RequestLimits:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        max_bytes = _max_bytes(request)
         length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            await problem(request, 413, _TOO_LARGE)(scope, receive, send)
+        if not length.isdigit() or int(length) > max_bytes:
+            await problem(request, 413, _too_large(max_bytes))(scope, receive, send)
             return
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b""):
             await problem(request, 422, "The address contains a NUL character; remove it.")(scope, receive, send)
@@ -43,8 +54,8 @@ class RequestLimits:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413, _TOO_LARGE)
+            if received > max_bytes:
+                raise HTTPException(413, _too_large(max_bytes))
             return message
 
         await self._app(scope, receive_counted, send)

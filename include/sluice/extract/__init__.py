@@ -27,8 +27,16 @@ READERS = {
     "s3": "s3:S3Reader",
     "https": "web.reader:WebReader",
     "http": "web.reader:WebReader",
+    "git+file": "git.reader:GitReader",
+    "git+https": "git.reader:GitReader",
+    "postgresql": "rows:RowReader",
+    "uploads": "uploads:UploadReader",
 }
-ALLOWED = "file:///folder (or one file), jsonl:///file, s3://bucket/folder/ and https://host/page-or-list"
+ALLOWED = (
+    "file:///folder (or one file), jsonl:///file, s3://bucket/folder/, https://host/page-or-list, "
+    "git+file:///repository, git+https://host/repository, postgresql://<connection id>?table=… and "
+    "uploads://<tenant>/<collection>"
+)
 
 
 def reader_for(spec: SourceSpec, reach: Reach | None = None, **given: Any) -> SourceReader:

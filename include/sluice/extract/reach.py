@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluice.errors import BadRequest
-from sluice.ports import Connection, Connections
+from sluice.ports import Blobs, Connection, Connections, Keyring, OpenRows, RowQuery, Rows
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 def no_connections(conn_id: str) -> Connection:
     raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are given. Nothing was read.")
+
+
+def no_rows(connection: Connection, query: RowQuery) -> Rows:
+    raise BadRequest("Rows of a database cannot be read here. Nothing was read.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +46,8 @@ class Reach:
     call_timeout_s: float = 30.0  # without a byte from the server
     fetch_timeout_s: float = 120.0  # of one document, all in all
     web: Web = field(default_factory=Web)
+    rows: OpenRows = no_rows
+    blobs: Blobs | None = None  # where uploads are, and the keys that seal them
+    keyring: Keyring | None = None
+    git_cache: Path | None = None  # folder of the copies of git+https:// repositories
+    since: str | None = None  # `MarkedReader.mark` of the last completed scan

@@ -54,6 +54,17 @@ REASONS: dict[str, str] = {
         "string `text`, or its metadata is beyond bounds (64-bit numbers, 32 levels, 64 KiB). Correct the line."
     ),
     "duplicate_id": "An earlier line has the same `_id`; that one is used. Give this line an `_id` of its own.",
+    "link": "This is a symbolic link in the repository; it was not followed. The file it leads to is read itself.",
+    "submodule": "This is a submodule, another repository. Make that repository a source of its own.",
+    "lfs_pointer": (
+        "The repository holds a Git LFS pointer only; the content lies on the LFS server, which is not asked. Make a "
+        "checkout with LFS and read it with file://."
+    ),
+    "bad_row": (
+        "The row has no id of 1 to 1,000 printable characters, no text, or metadata beyond bounds (64-bit numbers, "
+        "32 levels, 64 KiB). Correct the row, or leave it out by a saved query."
+    ),
+    "duplicate_row": "Another row has the same id; one of them is used. Give each row an id of its own.",
     # found on extracting
     "empty": "There is no text in it. Fill it or remove it.",
     "no_text": (

@@ -15,8 +15,10 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sluice.errors import BadRequest, Unavailable
+from sluice.extract.git.address import canonical_git
 from sluice.extract.naming import canonical_s3, canonical_web
 from sluice.extract.reasons import unreadable
+from sluice.extract.rows import canonical_rows
 
 
 def canonical(uri: str) -> str:
@@ -26,6 +28,10 @@ def canonical(uri: str) -> str:
         return canonical_s3(uri.strip())
     if scheme.lower() in ("http", "https"):
         return canonical_web(uri.strip())
+    if scheme.lower() in ("git+file", "git+https"):
+        return canonical_git(uri)
+    if scheme.lower() == "postgresql":
+        return canonical_rows(uri)
     host, _, path = rest.partition("/")
     if not separator or scheme.lower() not in ("file", "jsonl") or host.lower() not in ("", "localhost"):
         return uri

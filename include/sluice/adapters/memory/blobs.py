@@ -27,6 +27,10 @@ class MemoryBlobs:
         for path in [each for each in self.objects if each == key or each.startswith(key + "/")]:
             del self.objects[path]
 
+    def list(self, prefix: str) -> list[str]:
+        key = _key(prefix)
+        return sorted(path for path in self.objects if path.startswith(key + "/"))
+
     def uri(self, path: str) -> str:
         return f"memory:/{_key(path)}"
 

@@ -1,0 +1,131 @@
+"""git+file:// and git+https://: one document a file of the tree at one commit.
+
+`external_id` is the path in the repository, the fingerprint the blob's id: what is unchanged is not read, and a read
+finds its bytes by that id whatever the branch has become. Contents are the object store's, not the working tree's.
+Hidden files (`.github/…`) are skipped unless an include glob names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pygit2
+from pygit2.enums import ObjectType
+
+from sluice.errors import BadRequest
+from sluice.extract.git import tree
+from sluice.extract.git.address import parse
+from sluice.extract.git.mirror import Mirror
+from sluice.extract.git.repository import open_folder, resolve, unavailable
+from sluice.extract.globs import Globs
+from sluice.extract.names import printable
+from sluice.extract.reach import Reach
+from sluice.extract.reasons import unreadable
+from sluice.model import Entry, Item, Raw, SourceSpec
+
+_LFS = b"version https://git-lfs.github.com/spec/"  # first bytes of a pointer (git-lfs, docs/spec.md)
+_LFS_BYTES = 1024  # a pointer is smaller
+
+
+class GitReader:
+    """SourceReader and MarkedReader of one repository. Raises BadRequest when made, if the URI is not allowed."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        self._address = parse(spec.uri)
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = reach.max_bytes
+        self._since = reach.since
+        self._mirror: Mirror | None = None
+        self._repository: pygit2.Repository | None = None
+        self._commit: pygit2.Commit | None = None
+        if self._address.remote is None:
+            if self._address.connection:
+                raise BadRequest("git+file:// reads a folder and takes no connection=. Nothing was read.")
+            self._repository = open_folder(self._address, reach.roots)
+        else:
+            self._mirror = Mirror(self._address, reach)
+
+    def mark(self) -> str:
+        """The id of the commit that `scan` lists. Raises what `scan` raises."""
+        if self._commit is None:
+            try:
+                if self._mirror is not None:
+                    self._mirror.fetch()
+                # Once: a branch that moves meanwhile is for the next scan.
+                self._commit = resolve(self._opened(), self._address)
+            except (pygit2.GitError, OSError) as error:
+                raise unavailable(error) from error
+        return str(self._commit.id)
+
+    def scan(self) -> Iterator[Entry]:
+        """`former` of an entry is set where git knows a rename since the commit `reach.since`. Raises BadRequest where
+        the ref or the path is not there, Unavailable where the repository cannot be read."""
+        self.mark()
+        assert self._commit is not None
+        try:
+            repository = self._opened()
+            renamed = tree.renames(repository, self._since, self._commit) if self._since else {}
+            for path, fingerprint, size in tree.files(repository, self._commit, self._address.path, self._enter):
+                if self._admit(path):
+                    yield self._entry(path, fingerprint, size, renamed.get(path))
+        except (pygit2.GitError, KeyError, OSError) as error:
+            raise unavailable(error) from error
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable (link, submodule, lfs_pointer, too_large, vanished) or Unavailable."""
+        fingerprint = item.entry.fingerprint
+        if fingerprint.startswith(tree.LINK):
+            raise unreadable("link")
+        if fingerprint == tree.SUBMODULE:
+            raise unreadable("submodule")
+        try:
+            content = self._blob(fingerprint)
+        except (pygit2.GitError, OSError) as error:
+            raise unavailable(error) from error
+        if len(content) < _LFS_BYTES and content.startswith(_LFS):
+            raise unreadable("lfs_pointer")
+        return Raw(item, content)
+
+    def _blob(self, fingerprint: str) -> bytes:
+        oid = pygit2.Oid(hex=fingerprint)
+        if oid not in self._opened().odb and self._mirror is not None:
+            self._mirror.fetch()  # listed on another machine
+            self._repository = None
+        odb = self._opened().odb
+        if oid not in odb:
+            raise unreadable("vanished")
+        kind, size = odb.read_header(oid)
+        if size > self._max_bytes:
+            raise unreadable("too_large")
+        if kind != ObjectType.BLOB:
+            raise unreadable("not_a_file")
+        return bytes(odb.read(oid)[1])
+
+    def _opened(self) -> pygit2.Repository:
+        if self._repository is None:
+            assert self._mirror is not None
+            self._repository = self._mirror.opened()
+        return self._repository
+
+    def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> Entry:
+        known = former is not None and self._admit(former)
+        return Entry(
+            external_id=printable(path),
+            uri=self._address.document(path),
+            fingerprint=fingerprint,
+            size_bytes=size,
+            former=printable(former) if known and former is not None else None,
+        )
+
+    def _enter(self, folder: bytes) -> bool:
+        return self._shown(folder) and not self._globs.prune(printable(folder))
+
+    def _admit(self, path: bytes) -> bool:
+        below = self._address.path
+        inside = not below or path == below or path.startswith(below + b"/")
+        return inside and self._shown(path) and self._globs.admit(printable(path))
+
+    def _shown(self, path: bytes) -> bool:
+        """What is asked for by path= is not hidden, however it is called."""
+        rest = path[len(self._address.path) :]
+        return self._globs.hidden or not any(part.startswith(b".") for part in rest.split(b"/"))

@@ -1,0 +1,119 @@
+"""A repository that is opened for its objects alone: no working tree, no hooks, nothing outside its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pygit2
+from pygit2.enums import ObjectType, RepositoryOpenFlag
+
+from sluice.errors import BadRequest, Unavailable
+from sluice.extract.git.address import Address
+from sluice.extract.roots import check_root
+
+_NOTHING = "Nothing was read or deleted."
+
+
+def open_folder(address: Address, roots: Sequence[Path]) -> pygit2.Repository:
+    """The repository of a git+file:// URI. Raises BadRequest where it or its objects lie outside the roots."""
+    folder = check_root(address.repository.removeprefix("git+"), roots)
+    return opened(folder, [Path(os.path.realpath(root)) for root in roots])
+
+
+def opened(folder: Path, inside: Sequence[Path]) -> pygit2.Repository:
+    """Raises BadRequest where there is no repository, or where it keeps its objects outside `inside`."""
+    # Whose the files are is no matter here: only objects are read, and libgit2 runs no hook or filter for that.
+    pygit2.settings.owner_validation = False
+    try:
+        repository = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
+    except pygit2.GitError as error:
+        raise BadRequest(f"{folder} is not a git repository. {_NOTHING} Name the folder that holds .git.") from error
+    for place in _places(Path(repository.path)):
+        real = Path(os.path.realpath(place))
+        if not any(real.is_relative_to(root) for root in inside):
+            raise BadRequest(
+                f"The repository {folder} keeps its objects outside the folders that may be read. {_NOTHING} "
+                "Name the main repository, or clone it without --shared and --reference."
+            )
+    return repository
+
+
+def _places(git_folder: Path) -> list[Path]:
+    """Where git looks for objects and refs (gitrepository-layout): a worktree's common folder, alternates."""
+    common = git_folder
+    if (link := git_folder / "commondir").is_file():
+        common = git_folder / link.read_text().strip()
+    objects = common / "objects"
+    places = [git_folder, common, objects, objects / "pack", common / "refs", common / "packed-refs"]
+    seen: set[Path] = set()
+    waiting = [objects]
+    while waiting:
+        folder = waiting.pop()
+        if folder in seen:
+            continue
+        seen.add(folder)
+        places.append(folder)
+        alternates = folder / "info" / "alternates"
+        if alternates.is_file():
+            lines = alternates.read_bytes().splitlines()
+            waiting += [folder / os.fsdecode(line) for line in lines if line and not line.startswith(b"#")]
+    return places
+
+
+def resolve(repository: pygit2.Repository, address: Address) -> pygit2.Commit:
+    """The commit that a source's URI names now. Raises BadRequest."""
+    commit = _named(repository, address)
+    if address.until is None:
+        return commit
+    return _at(commit, address.until, address)
+
+
+def _named(repository: pygit2.Repository, address: Address) -> pygit2.Commit:
+    if address.ref is None:
+        if repository.head_is_unborn:
+            raise BadRequest(
+                f"{address.repository} has no commit on its main branch. {_NOTHING} Commit, or name a ref=."
+            )
+        return _peeled(repository.head.peel(), address)
+    for prefix in ("refs/heads/", "refs/tags/", ""):
+        name = prefix + address.ref
+        if name.startswith("refs/") and name in repository.references:
+            return _peeled(repository.references[name].peel(), address)
+    if 7 <= len(address.ref) <= 40 and all(letter in "0123456789abcdefABCDEF" for letter in address.ref):
+        try:
+            return _peeled(repository[address.ref], address)
+        except (KeyError, ValueError):  # ValueError: ambiguous
+            pass
+    raise BadRequest(f"{address.repository} has no branch, tag or commit {address.ref!r}. {_NOTHING} Correct ref=.")
+
+
+def _peeled(found: Any, address: Address) -> pygit2.Commit:
+    try:
+        commit = found.peel(ObjectType.COMMIT)
+    except (pygit2.GitError, pygit2.InvalidSpecError) as error:
+        raise BadRequest(f"ref={address.ref!r} of {address.repository} leads to no commit. {_NOTHING}") from error
+    assert isinstance(commit, pygit2.Commit)
+    return commit
+
+
+def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Commit:
+    """Along first parents: what a branch showed, not what was merged into it from beside."""
+    end = until.timestamp()
+    try:
+        while commit.commit_time > end and commit.parent_ids:
+            commit = commit.parents[0]
+    except KeyError as error:  # a shallow clone ends here
+        raise BadRequest(
+            f"{address.repository} has no history back to {until.date()} (a shallow clone?). {_NOTHING}"
+        ) from error
+    if commit.commit_time > end:
+        raise BadRequest(f"{address.repository} has no commit at or before {until.date()}. {_NOTHING}")
+    return commit
+
+
+def unavailable(error: Exception) -> Unavailable:
+    return Unavailable("the repository", f"{error}. What was listed so far is not a complete scan; nothing was deleted")

@@ -1,0 +1,148 @@
+"""uploads://<tenant>/<collection>: documents that were sent to the API, sealed in object storage.
+
+    uploads/<tenant>/<collection>/begun            an empty object: a listing without it is of a store that was lost
+    uploads/<tenant>/<collection>/<upload>/head    sealed JSON: name, title, metadata, fingerprint, size, content
+    uploads/<tenant>/<collection>/<upload>/<…>     sealed bytes
+
+Each upload has a key of its own, by its id, which follows from tenant, collection and name: sending a name again
+replaces what was sent. Without its key (erased) an upload is no more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid4, uuid5
+
+from sluice.errors import BadRequest, Forbidden, NotFound, Terminal
+from sluice.extract.globs import Globs
+from sluice.extract.reach import Reach
+from sluice.extract.reasons import unreadable
+from sluice.extract.record import MAX_ID_CHARS, MAX_METADATA_BYTES
+from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.ports import Blobs, Keyring
+from sluice.seal import keyed_hash, seal, seal_json, unseal, unseal_json
+
+_NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
+_PLACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes for a tenant or collection
+_KEYS_AT_ONCE = 500
+
+
+def source_uri(tenant: str, collection: str) -> str:
+    return f"uploads://{tenant}/{collection}"
+
+
+def upload_id(tenant: str, collection: str, name: str) -> UUID:
+    return uuid5(_NAMESPACE, json.dumps([tenant, collection, name]))
+
+
+def store(
+    blobs: Blobs,
+    keyring: Keyring,
+    *,
+    tenant: str,
+    collection: str,
+    name: str,
+    content: bytes,
+    title: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> UUID:
+    """Keep one upload, in place of an earlier one of that name; returns its id. Raises BadRequest."""
+    folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
+    if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
+        raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
+    head: dict[str, Any] = {"name": name, "title": title, "metadata": dict(metadata or {})}
+    described = json.dumps(head, sort_keys=True).encode()
+    if len(described) > MAX_METADATA_BYTES:
+        raise BadRequest(f"Title and metadata are larger than {MAX_METADATA_BYTES >> 10} KiB. Nothing was kept.")
+    key = keyring.create([document])[document]
+    before = _head(blobs, key, f"{folder}/{document}")
+    # A name of its own: two that send the same document at once must not remove each other's bytes.
+    path = f"{folder}/{document}/{uuid4().hex}"
+    mark = keyed_hash(key, "upload", described + b"\0" + content).hex()
+    blobs.write(path, seal(key, "upload", content))
+    head |= {"fingerprint": mark, "size_bytes": len(content), "content": path}
+    blobs.write(f"{folder}/begun", b"")
+    blobs.write(f"{folder}/{document}/head", seal_json(key, "upload head", head))
+    if before is not None:
+        blobs.remove(before["content"])
+    return document
+
+
+def remove(blobs: Blobs, *, tenant: str, collection: str, name: str) -> None:
+    """The next run of the source finds it gone. What is not there is no error."""
+    blobs.remove(f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}")
+
+
+class UploadReader:
+    """SourceReader of one collection's uploads. Raises BadRequest or Forbidden when made."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        tenant, _, collection = spec.uri.removeprefix("uploads://").partition("/")
+        self._folder = _checked_folder(tenant, collection)
+        if (tenant, collection) != (spec.tenant, spec.collection):
+            raise Forbidden("Uploads belong to their own tenant and collection. Nothing was read.")
+        if reach.blobs is None or reach.keyring is None:
+            raise BadRequest("Uploads cannot be read here: no object storage is given. Nothing was read.")
+        self._blobs, self._keyring = reach.blobs, reach.keyring
+        self._uri = source_uri(tenant, collection)
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = reach.max_bytes
+
+    def scan(self) -> Iterator[Entry]:
+        """Reads no contents. Raises Terminal where nothing was ever uploaded, or the storage is another one."""
+        paths = self._blobs.list(self._folder)
+        if f"{self._folder}/begun" not in paths:
+            raise Terminal(
+                f"There are no uploads at {self._blobs.uri(self._folder)}. Nothing was deleted. Upload a document "
+                "first, or restore the object storage."
+            )
+        heads = sorted(path for path in paths if path.endswith("/head"))
+        rest = iter(heads)
+        while some := list(islice(rest, _KEYS_AT_ONCE)):
+            uploads = {UUID(path.split("/")[-2]): path for path in some}
+            keys = self._keyring.get(list(uploads))
+            for document, path in uploads.items():
+                head = _head(self._blobs, keys.get(document), path.removesuffix("/head"))
+                if head is not None and self._globs.admit(head["name"]):
+                    uri = f"{self._uri}#{quote(head['name'])}"
+                    yield Entry(head["name"], uri, head["fingerprint"], head["size_bytes"])
+
+    def read(self, item: Item) -> Raw:
+        """What was sent last. Raises Unreadable (vanished, too_large)."""
+        tenant, collection = self._folder.split("/")[1:]
+        document = upload_id(tenant, collection, item.entry.external_id)
+        key = self._keyring.get([document]).get(document)
+        head = _head(self._blobs, key, f"{self._folder}/{document}")
+        if key is None or head is None:
+            raise unreadable("vanished")
+        if head["size_bytes"] > self._max_bytes:
+            raise unreadable("too_large")
+        try:
+            content = unseal(key, "upload", self._blobs.read(head["content"]))
+        except NotFound as error:
+            raise unreadable("vanished") from error
+        return Raw(item, content, title=head["title"], metadata=head["metadata"])
+
+
+def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None:
+    if key is None:
+        return None
+    try:
+        head: dict[str, Any] = unseal_json(key, "upload head", blobs.read(f"{folder}/head"))
+    except NotFound:
+        return None
+    return head
+
+
+def _checked_folder(tenant: str, collection: str) -> str:
+    if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(collection):
+        raise BadRequest(
+            "Uploads are for a tenant and a collection with names of lower-case letters, digits, '_' and '-': "
+            "uploads://<tenant>/<collection>."
+        )
+    return f"uploads/{tenant}/{collection}"

@@ -1,0 +1,190 @@
+"""postgresql://: rows of a real server as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from scratch_databases import libpq, scratch_databases
+from sluice.adapters.rows import PostgresRows
+from sluice.errors import BadRequest, SluiceError, Unavailable, Unreadable
+from sluice.extract import reader_for
+from sluice.extract.roots import canonical
+from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.ports import Connection, SourceReader
+
+
+class Place:
+    """A database of its own, with a table of documents."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.server = psycopg.connect(libpq(url), autocommit=True)
+
+    def run(self, statement: str, *values: object) -> None:
+        self.server.execute(statement, values)  # type: ignore[arg-type]
+
+    def connection(self, **extra: str) -> Connection:
+        url = self.url
+        return Connection(
+            url.host or "", url.port, url.username or "", str(url.password or ""), url.database or "", extra
+        )
+
+    def reader(self, query: str, *, max_bytes: int = 10**6, **extra: str) -> SourceReader:
+        return reader_for(
+            SourceSpec(f"postgresql://docs?{query}", "c"),
+            max_bytes=max_bytes,
+            connections=lambda conn_id: self.connection(**extra),
+            rows=partial(PostgresRows, connect_timeout_s=5),
+        )
+
+
+@pytest.fixture(scope="module")
+def place(stack) -> Iterator[Place]:
+    with scratch_databases(stack) as scratch:
+        made = Place(scratch.owner_url)
+        yield made
+        made.server.close()
+
+
+@pytest.fixture
+def table(place: Place, name: str) -> str:
+    place.run(
+        f'CREATE TABLE "{name}" (id bigint, text text, title text, updated_at timestamptz DEFAULT now(), tags text[], '
+        "price numeric)"
+    )
+    return name
+
+
+def item(entry: Entry) -> Item:
+    return Item(uuid4(), entry, new=True)
+
+
+def entries(reader: SourceReader) -> dict[str, Entry]:
+    return {entry.external_id: entry for entry in reader.scan()}
+
+
+def taken(reader: SourceReader, external_id: str) -> Raw:
+    return reader.read(item(entries(reader)[external_id]))
+
+
+def refusal(reader: SourceReader, external_id: str) -> str:
+    with pytest.raises(Unreadable) as caught:
+        taken(reader, external_id)
+    return caught.value.code
+
+
+def test_rows_are_documents_and_other_columns_metadata(place: Place, table: str) -> None:
+    place.run(
+        f"INSERT INTO {table} VALUES (1, 'one', 'First', '2024-01-02T00:00:00Z', '{{a,b}}', 1.5), "
+        "(2, 'two', NULL, NULL, NULL, NULL)"
+    )
+    reader = place.reader(f"table={table}")
+    found = entries(reader)
+    assert list(found) == ["1", "2"]
+    assert found["1"].uri == f"postgresql://docs?table={table}#1"
+    raw = reader.read(item(found["1"]))
+    assert (raw.title, raw.metadata["tags"], raw.metadata["price"]) == ("First", ["a", "b"], 1.5)
+    assert raw.metadata["updated_at"].startswith("2024-01-02T00:00:00") and b'"text": "one"' in raw.content
+    assert taken(reader, "2").title is None
+
+
+def test_a_row_that_changed_has_another_fingerprint(place: Place, table: str) -> None:
+    place.run(f"INSERT INTO {table} (id, text) VALUES (1, 'one'), (2, 'two')")
+    place.run(f"UPDATE {table} SET updated_at = NULL WHERE id = 2")
+    reader = place.reader(f"table={table}")
+    before = entries(reader)
+    assert before.keys() == entries(place.reader(f"table=public.{table}&id=id")).keys() == {"1", "2"}
+    assert entries(reader) == before
+    place.run(f"UPDATE {table} SET updated_at = updated_at + interval '1 microsecond' WHERE id = 1")
+    place.run(f"UPDATE {table} SET text = 'changed' WHERE id = 2")
+    after = entries(reader)
+    assert all(before[name].fingerprint != after[name].fingerprint for name in ("1", "2"))
+    place.run(f"DELETE FROM {table} WHERE id = 1")
+    assert list(entries(reader)) == ["2"]
+    with pytest.raises(Unreadable, match="vanished"):
+        reader.read(item(after["1"]))
+
+
+def test_a_listing_with_times_does_not_read_the_text(place: Place, table: str) -> None:
+    place.run(f"INSERT INTO {table} (id, text) VALUES (1, 'one')")
+    before = entries(place.reader(f"table={table}"))
+    place.run(f"UPDATE {table} SET text = 'other'")  # without a new time: as its owner says, unchanged
+    assert {name: entry.fingerprint for name, entry in entries(place.reader(f"table={table}")).items()} == {
+        name: entry.fingerprint for name, entry in before.items()
+    }
+
+
+def test_rows_that_cannot_be_documents_are_listed_and_refused(place: Place, table: str) -> None:
+    place.run(
+        f"INSERT INTO {table} (id, text, title) VALUES (NULL, 'x', 'a'), (7, 'b', 'b'), (7, 'c', 'c'), (8, NULL, 'd')"
+    )
+    place.run(f"INSERT INTO {table} (id, text) VALUES (9, repeat('x', 2000))")
+    reader = place.reader(f"table={table}", max_bytes=1000)
+    assert sorted(entries(reader)) == ["#row-5", "7", "7#row-2", "8", "9"]
+    found = {name: refusal(reader, name) for name in ("#row-5", "7#row-2", "8", "9")}
+    assert found == {"#row-5": "bad_row", "7#row-2": "duplicate_row", "8": "bad_row", "9": "too_large"}
+    assert taken(reader, "7").title in ("b", "c")
+
+
+def test_columns_by_name_saved_queries_and_text_ids(place: Place, name: str) -> None:
+    place.run(f'CREATE TABLE "{name}" ("Key" text, body text, "text" text)')
+    place.run(f"INSERT INTO \"{name}\" VALUES ('a b/c?', 'the text', 'not the text'), ('ü', 'other', NULL)")
+    raw = taken(place.reader(f"table={name}&id=Key&text=body"), "a b/c?")
+    assert b"the text" in raw.content and b"not the text" not in raw.content
+    saved = {
+        "query.short": f'SELECT "Key" AS id, body AS text FROM "{name}" WHERE "Key" = $$ü$$ AND body LIKE $$%th%$$;'
+    }
+    assert list(entries(place.reader("query=short", **saved))) == ["ü"]
+    assert taken(place.reader("query=short", **saved), "ü").mime
+
+
+def test_nothing_can_be_written(place: Place, table: str) -> None:
+    place.run(
+        f"CREATE FUNCTION add_{table}() RETURNS text LANGUAGE sql AS "
+        f"'INSERT INTO {table}(id) VALUES (1) RETURNING text'"
+    )
+    reader = place.reader("query=bad", **{"query.bad": f"SELECT '1' AS id, add_{table}() AS text"})
+    with pytest.raises(BadRequest, match="read-only"):
+        list(reader.scan())
+    escaping = place.reader("query=bad", **{"query.bad": f"SELECT 1) AS r; DROP TABLE {table}; SELECT (1"})
+    with pytest.raises(SluiceError):
+        list(escaping.scan())
+    place.run(f"INSERT INTO {table} (id) VALUES (1)")  # it is still there
+
+
+def test_what_is_not_there_is_told_and_deletes_nothing(place: Place, table: str) -> None:
+    for query in (f"table={table}_not", f"table={table}&text=nothing"):
+        with pytest.raises(BadRequest, match=r"Nothing was (deleted|read)"):
+            list(place.reader(query).scan())
+    unreachable = reader_for(
+        SourceSpec(f"postgresql://docs?table={table}", "c"),
+        max_bytes=10,
+        connections=lambda conn_id: Connection("127.0.0.1", 1, "x", "x", "x"),
+        rows=partial(PostgresRows, connect_timeout_s=2),
+    )
+    with pytest.raises(Unavailable):
+        list(unreachable.scan())
+
+
+@pytest.mark.parametrize(
+    "query", ["", "table=a.b.c", 'table=a"b', "table=a&query=b", "table=a&where=1", "query=absent", "table=a&id=x y"]
+)
+def test_what_a_uri_may_not_say(query: str) -> None:
+    with pytest.raises(BadRequest):
+        reader_for(SourceSpec(f"postgresql://docs?{query}", "c"), max_bytes=1, connections=lambda conn_id: Connection())
+
+
+def test_one_spelling_a_source() -> None:
+    assert canonical("PostgreSQL://docs/?title=title&table=a.b&id=key") == "postgresql://docs?id=key&table=a.b"
+    assert canonical("postgresql://docs?nothing=1") == "postgresql://docs?nothing=1"
+
+
+def test_a_scan_takes_rows_in_parts(place: Place, table: str) -> None:
+    place.run(f"INSERT INTO {table} (id, text) SELECT n, 'text' FROM generate_series(1, 5001) AS n")
+    assert len(entries(place.reader(f"table={table}"))) == 5001

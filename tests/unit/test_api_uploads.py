@@ -1,0 +1,147 @@
+"""POST /documents: who may, how much, from where; what is kept is sealed and queued in the caller's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_service import TOKENS, World, as_caller, authenticate
+from fastapi.testclient import TestClient
+
+from sluice.adapters.memory.blobs import MemoryBlobs
+from sluice.api.app import create_app
+from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
+from sluice.errors import Unavailable
+from sluice.extract import reader_for
+from sluice.model import Entry, Grant, SourceSpec
+
+PATH = "/api/v1/documents"
+
+
+class Service:
+    def __init__(self) -> None:
+        self.world, self.blobs = World(), MemoryBlobs()
+        self.queued: list[tuple[dict[str, Any], str]] = []
+        self.failing = False
+        self.world.catalog.grant(Grant("sam", "acme", frozenset({"legal"}), True))
+        app = create_app(self._tools, authenticate, self.world.make_search, self._trigger)
+        self.client = TestClient(app, base_url="http://sluice.test")
+
+    def _tools(self) -> Any:
+        tools = self.world.tools()
+        tools.ledger, tools.blobs, tools.keyring = self.world.ledger, self.blobs, self.world.keyring
+        return tools
+
+    def _trigger(self, conf: Any, caller: str) -> str:
+        if self.failing:
+            raise Unavailable("Airflow", "down")
+        self.queued.append((dict(conf), caller))
+        return f"run-{len(self.queued)}"
+
+    def send(self, content: bytes = b"# Owls", token: str = "ann-token", **changes: Any) -> Any:
+        data = {"collection": "new", **changes.pop("data", {})}
+        files = {"file": (changes.pop("name", "owls.md"), content)}
+        headers = {**as_caller(token), "X-Sluice-Tenant": "acme", **changes.pop("headers", {})}
+        return self.client.post(PATH, data=data, files=files, headers=headers, **changes)
+
+    def entries(self) -> dict[str, Entry]:
+        spec = SourceSpec("uploads://acme/new", "new", "acme")
+        reader = reader_for(spec, max_bytes=10**8, blobs=self.blobs, keyring=self.world.keyring)
+        return {entry.external_id: entry for entry in reader.scan()}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    with made.client:
+        yield made
+
+
+def test_an_upload_is_kept_sealed_and_queued_in_the_callers_name(service: Service) -> None:
+    answer = service.send(b"# Owls at dusk", data={"title": "Owls", "metadata": '{"year": 2024}'}, name="../x/owls.md")
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert (told["external_id"], told["source"], told["dag_run_id"]) == ("owls.md", "uploads://acme/new", "run-1")
+    assert service.queued == [({"source": "uploads://acme/new", "collection": "new", "tenant": "acme"}, "ann")]
+    assert list(service.entries()) == ["owls.md"]
+    assert not any(b"dusk" in body for body in service.blobs.objects.values())
+    assert service.send(b"again").json()["upload_id"] == told["upload_id"]
+
+
+def test_who_may_not_write_keeps_nothing(service: Service) -> None:
+    assert service.send(token="bob-token").status_code == 403
+    assert service.send(token="nobody").status_code == 401
+    assert service.send(headers={"X-Sluice-Tenant": "other"}).status_code == 403
+    spec = SourceSpec("uploads://acme/new", "new", "acme", ("secret",))
+    from api_service import FILTER_FIELDS, PROFILE
+
+    service.world.ledger.open_source(spec, PROFILE, FILTER_FIELDS)
+    assert service.send(token="sam-token").status_code == 403  # holds legal only
+    assert service.send().status_code == 202
+    assert len(service.queued) == 1 and len(service.entries()) == 1
+
+
+def test_too_large_is_refused_whether_or_not_the_length_is_told(service: Service) -> None:
+    assert service.send(b"x" * (MAX_BODY_BYTES + 1)).status_code == 202
+    assert service.send(b"x" * (MAX_UPLOAD_BYTES + 1)).status_code == 413
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    parts = iter([head, *[b"x" * 2**20] * 21])
+    told = {**as_caller("ann-token"), "Content-Type": "multipart/form-data; boundary=b"}
+    assert service.client.post(PATH, content=parts, headers=told).status_code == 413
+    assert len(service.queued) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"metadata": "[]"}},
+        {"data": {"metadata": "{"}},
+        {"data": {"metadata": '{"a": "' + "x" * 70_000 + '"}'}},
+        {"data": {"collection": "../x"}},
+        {"data": {"title": "x" * 1001}},
+        {"name": "folder/"},
+    ],
+)
+def test_what_a_form_may_not_say(service: Service, changes: dict[str, Any]) -> None:
+    assert service.send(**changes).status_code == 422
+    assert service.queued == [] and service.blobs.objects == {}
+
+
+def test_other_bodies_are_refused(service: Service) -> None:
+    headers = as_caller("ann-token")
+    assert service.client.post(PATH, json={"a": 1}, headers=headers).status_code == 415
+    assert service.client.post(PATH, data={"collection": "c"}, headers=headers).status_code == 415
+    no_boundary = {**headers, "Content-Type": "multipart/form-data"}
+    assert service.client.post(PATH, content=b"x", headers=no_boundary).status_code == 422
+    no_file = service.client.post(PATH, files={"collection": (None, "c")}, headers=headers)
+    assert no_file.status_code == 422
+
+
+def test_a_cookie_needs_our_header_and_our_page(service: Service) -> None:
+    assert "ann-token" in TOKENS
+    service.client.cookies.set("_token", "ann-token")
+
+    def status(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = service.client.post(PATH, data={"collection": "c"}, files={"file": ("a.md", b"x")}, headers=named)
+        return answer.status_code
+
+    assert status() == 403
+    assert status(Sec_Fetch_Site="same-origin") == 403
+    assert status(X_Sluice_Request="1", Sec_Fetch_Site="cross-site") == 403
+    assert status(X_Sluice_Request="1", Origin="http://evil.test") == 403
+    assert service.queued == []
+    assert status(X_Sluice_Request="1", Sec_Fetch_Site="same-origin") == 202
+
+
+def test_when_airflow_fails_the_caller_is_told_to_try_again(service: Service) -> None:
+    service.failing = True
+    assert service.send().status_code == 503
+
+
+def test_without_airflow_there_are_no_uploads() -> None:
+    app = create_app(World().tools, authenticate)
+    with TestClient(app, base_url="http://sluice.test") as client:
+        answer = client.post(PATH, files={"file": ("a", b"x")}, headers=as_caller("ann-token"))
+    assert answer.status_code == 501

@@ -1,0 +1,106 @@
+"""Uploads: sealed where they lie, replaced by name, gone when removed, and no other tenant's."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from sluice.adapters.memory.blobs import MemoryBlobs
+from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.errors import BadRequest, Forbidden, Terminal, Unreadable
+from sluice.extract import reader_for, uploads
+from sluice.model import Entry, Item, SourceSpec
+from sluice.ports import SourceReader
+
+
+class Place:
+    def __init__(self) -> None:
+        self.blobs, self.keyring = MemoryBlobs(), MemoryKeyring()
+
+    def store(self, name: str, content: bytes, **more) -> None:
+        uploads.store(self.blobs, self.keyring, tenant="t", collection="c", name=name, content=content, **more)
+
+    def reader(self, uri: str = "uploads://t/c", *, max_bytes: int = 1000, **spec) -> SourceReader:
+        made = SourceSpec(uri, **{"collection": "c", "tenant": "t", **spec})
+        return reader_for(made, max_bytes=max_bytes, blobs=self.blobs, keyring=self.keyring)
+
+    def entries(self, **spec) -> dict[str, Entry]:
+        return {entry.external_id: entry for entry in self.reader(**spec).scan()}
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+def item(entry: Entry) -> Item:
+    return Item(uuid4(), entry, new=True)
+
+
+def test_what_was_sent_is_listed_and_read(place: Place) -> None:
+    place.store("a b.md", b"# One", title="First", metadata={"year": 2024})
+    place.store("c.txt", b"two")
+    found = place.entries()
+    assert sorted(found) == ["a b.md", "c.txt"] and found["a b.md"].uri == "uploads://t/c#a%20b.md"
+    raw = place.reader().read(item(found["a b.md"]))
+    assert (raw.content, raw.title, raw.metadata, raw.mime) == (b"# One", "First", {"year": 2024}, None)
+    assert list(place.entries(include=("*.txt",))) == ["c.txt"]
+
+
+def test_nothing_readable_lies_in_the_storage(place: Place) -> None:
+    place.store("secret-name.md", b"a secret sentence", title="secret title", metadata={"secret": "yes"})
+    for path, body in place.blobs.objects.items():
+        assert b"secret" not in body and "secret" not in path
+
+
+def test_a_name_sent_again_replaces_and_the_same_again_changes_nothing(place: Place) -> None:
+    place.store("a.md", b"one")
+    first, objects = place.entries()["a.md"], len(place.blobs.objects)
+    place.store("a.md", b"one")
+    assert place.entries()["a.md"] == first
+    place.store("a.md", b"two")
+    second = place.entries()["a.md"]
+    assert second.fingerprint != first.fingerprint and len(place.blobs.objects) == objects
+    assert place.reader().read(item(second)).content == b"two"
+    place.store("a.md", b"two", title="named")
+    assert place.entries()["a.md"].fingerprint != second.fingerprint
+
+
+def test_removed_erased_and_too_large(place: Place) -> None:
+    for name in ("a.md", "b.md"):
+        place.store(name, b"x" * 1001)
+    before = place.entries()
+    uploads.remove(place.blobs, tenant="t", collection="c", name="a.md")
+    assert list(place.entries()) == ["b.md"]
+    for name, code in {"a.md": "vanished", "b.md": "too_large"}.items():
+        with pytest.raises(Unreadable, match=code):
+            place.reader().read(item(before[name]))
+    uploads.remove(place.blobs, tenant="t", collection="c", name="b.md")
+    assert place.entries() == {}
+    place.store("c.md", b"x")
+    place.keyring = MemoryKeyring()  # all keys destroyed
+    assert place.entries() == {}
+
+
+def test_a_storage_without_uploads_is_not_an_empty_source(place: Place) -> None:
+    with pytest.raises(Terminal, match="Nothing was deleted"):
+        place.entries()
+
+
+def test_another_tenants_or_collections_uploads_are_not_read(place: Place) -> None:
+    for uri in ("uploads://other/c", "uploads://t/other"):
+        with pytest.raises(Forbidden):
+            place.reader(uri)
+    for uri in ("uploads://t", "uploads://t/../c", "uploads://T/c", "uploads://t/c/d"):
+        with pytest.raises(BadRequest):
+            place.reader(uri)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 1001])
+def test_names_that_cannot_be(place: Place, name: str) -> None:
+    with pytest.raises(BadRequest):
+        place.store(name, b"x")
+    with pytest.raises(BadRequest):
+        place.store("a", b"x", metadata={"long": "x" * 70_000})
+    assert place.blobs.objects == {}
