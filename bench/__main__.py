@@ -1,4 +1,4 @@
-"""`python -m bench [ingest] [retrieval] [queries] [formats]`: on a stack of its own in a temporary folder, on free ports.
+"""`python -m bench [ingest] [retrieval] [queries] [formats]`: on a stack of its own, a temporary folder, free ports.
 
 `SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
 """
