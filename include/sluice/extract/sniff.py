@@ -13,6 +13,7 @@ from sluice.extract.text import decode
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
+DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
 _ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ\0", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
 _IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\x01\0")
@@ -92,7 +93,8 @@ def sniff(content: bytes, name: str) -> Kind:
     markup = _MARKUP.get(extension)
     if markup and (markup not in _LOOKS or _LOOKS[markup].search(text[:65_536])):
         return Kind(markup, text, parse=True)
-    return Kind(_TEXT_MIMES.get(extension, "text/plain"), text)
+    mime = _TEXT_MIMES.get(extension, "text/plain")
+    return Kind(mime, text, parse=mime in DELIMITED)
 
 
 def _by_magic(content: bytes, extension: str) -> Kind | None:

@@ -19,6 +19,14 @@ _DECLARED = re.compile(rb"""(?:charset\s*=\s*["']?|encoding\s*=\s*["'])([A-Za-z0
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:[ \t]*[\"']?(.+?)[\"']?[ \t]*\n")
+_TYPESET = {
+    **{
+        ord(sign): letters
+        for sign, letters in zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)
+    },
+    **dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " "),
+    **dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff")),
+}
 _TITLE_SEARCH_CHARS = 20_000
 MAX_TITLE_CHARS = 500
 
@@ -37,6 +45,11 @@ def decode(content: bytes) -> str | None:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return _declared(content) or _guessed(content)
+
+
+def plain_letters(text: str) -> str:
+    """What programs set for looks, as it would be typed: ligatures apart, fixed spaces as spaces, no soft hyphens."""
+    return text.translate(_TYPESET)
 
 
 def markdown_title(text: str) -> str | None:
