@@ -7,7 +7,7 @@ SOURCE ?=
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test check bench clean docs lock
+.PHONY: help install demo up down status test check drill bench clean docs lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ test: install ## lint, types, layers and every test on real engines
 	@$(BIN)/mypy
 	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
 	@$(RUN) -m pytest
+
+drill: install ## the slow drills
+	@$(RUN) -m pytest -m drill
 
 bench: install ## measurements into bench/results
 	@PYTHONPATH=include:. $(BIN)/python -m bench

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable
 from xml.etree import ElementTree  # under the worker's limits
 
@@ -27,7 +28,7 @@ def charts_text(content: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             numbered = sorted((int(match[1]), name) for name in archive.namelist() if (match := _NAME.match(name)))
             found = [_chart(archive.read(name)) for _, name in numbered[:_MAX_CHARTS]]
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError):
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error):
         return ""  # the document itself was read
     return "\n\n".join(filter(None, found))
 

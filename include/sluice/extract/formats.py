@@ -17,7 +17,7 @@ from typing import Any
 from sluice.extract.isolated import Limits, Worker
 from sluice.extract.reasons import REASONS
 from sluice.extract.record import RECORD_MIME, parse_record, storable
-from sluice.extract.sniff import sniff
+from sluice.extract.sniff import DELIMITED, sniff
 from sluice.extract.text import markdown_title, tidy_title
 from sluice.model import Raw
 from sluice.ports import Extracted
@@ -95,6 +95,8 @@ class IsolatedExtractor:
         if kind.parse:
             if kind.text is None:
                 return _Job(index, content, kind.mime)
+            if kind.mime in DELIMITED and len(kind.text) > self._max_text_chars:
+                return _failed("too_long")  # a table is never shorter than its text
             return _Job(index, kind.text.encode("utf-8"), kind.mime) if kind.text.strip() else _failed("empty")
         return self._finished(kind.text or "", kind.mime, None)
 

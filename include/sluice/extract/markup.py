@@ -5,30 +5,69 @@ Read as a stream, so that depth costs nothing. Runs in the worker, under its lim
 
 from __future__ import annotations
 
+import contextlib
+import re
 from html.entities import html5
 from xml.etree import ElementTree  # under the worker's limits
+from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 from sluice.extract.reasons import unreadable
 from sluice.extract.tables import markdown_table
 
-_ENTITIES = {name[:-1]: value for name, value in html5.items() if name.endswith(";")}
+# ISO 8879 "Greek letters" (ISOgrk1), which journals and patents use and HTML does not know.
+_GREEK_NAMES = ("a b g d e z ee th i k l m n x o", "p r s sf t u ph kh ps oh")
+_GREEK = dict(zip(" ".join(_GREEK_NAMES).split(), "αβγδεζηθικλμνξοπρσςτυφχψω", strict=True))
+_ENTITIES = {
+    **{f"{name}gr": letter for name, letter in _GREEK.items()},
+    **{f"{name.capitalize()}gr": letter.upper() for name, letter in _GREEK.items()},
+    **{name[:-1]: value for name, value in html5.items() if name.endswith(";")},
+}
+_DECLARATION = re.compile(r"<!ENTITY\s+([\w.-]+)")
+_ENTITY = re.compile(r"&([A-Za-z][\w.-]{0,30});")
 _ROWS, _CELLS, _TABLES = frozenset({"row", "tr"}), frozenset({"entry", "td", "th"}), frozenset({"table", "tgroup"})
+MAX_DEPTH = 1000  # of elements in each other; documents reach some dozens
 _NO_TEXT = frozenset({"script", "style"})
 
 
 def xml_text(content: bytes) -> str:
     """UTF-8 → its text, one paragraph for each element that holds text of its own.
 
-    Entities without a declaration are those of HTML. Raises Unreadable: zip_bomb (entities that unfold without end;
-    expat measures them), corrupt.
+    Entities without a declaration are those of HTML and ISO's Greek; any other stands for its own name. Raises
+    Unreadable: zip_bomb (entities that unfold without end; expat measures them), too_deep, corrupt.
     """
     parser = ElementTree.XMLParser(target=_Text())  # noqa: S314
-    parser.entity.update(_ENTITIES)
+    text = content.decode("utf-8")
+    declared = {"lt", "gt", "amp", "quot", "apos", *_DECLARATION.findall(text)}
     try:
-        parser.feed(content.decode("utf-8"))
+        parser.feed(_ENTITY.sub(lambda found: found[0] if found[1] in declared else _shown(found[1]), text))
         return str(parser.close())
     except ElementTree.ParseError as error:
         raise unreadable("zip_bomb" if "amplification" in str(error) else "corrupt") from error
+
+
+def _shown(entity: str) -> str:
+    return escape(_ENTITIES.get(entity, entity))
+
+
+def check_depth(markup: bytes) -> None:
+    """For what a parser that recurses is to read. Raises Unreadable(too_deep); what is not XML passes."""
+    depth = 0
+
+    def start(_name: str, _attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise unreadable("too_deep")
+
+    def end(_name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    with contextlib.suppress(expat.ExpatError, ValueError):
+        parser.Parse(markup, True)
 
 
 class _Text:

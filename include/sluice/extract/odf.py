@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
 from xml.etree import ElementTree  # under the worker's limits
 
@@ -28,14 +29,22 @@ def odf_text(content: bytes) -> str:
     return "\n\n".join(_blocks(_tree(content), 0))
 
 
-def _tree(content: bytes) -> ElementTree.Element:
+def odf_markup(content: bytes) -> bytes:
+    """`content.xml`. Raises Unreadable(corrupt)."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             markup = archive.read("content.xml")
-        if _DOCTYPE in markup[:4096]:
-            raise unreadable("corrupt")
-        root = ElementTree.fromstring(markup)  # noqa: S314
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, EOFError, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise unreadable("corrupt") from error
+    if _DOCTYPE in markup[:4096]:
+        raise unreadable("corrupt")
+    return markup
+
+
+def _tree(content: bytes) -> ElementTree.Element:
+    try:
+        root = ElementTree.fromstring(odf_markup(content))  # noqa: S314
+    except (ElementTree.ParseError, ValueError) as error:
         raise unreadable("corrupt") from error
     for child in root:
         if _name(child) == "body":

@@ -18,8 +18,8 @@ from sluice.extract.charts import charts_text
 from sluice.extract.containers import MSG, ODP, ODT, OOXML, kind_of_ole, kind_of_zip
 from sluice.extract.facts import facts
 from sluice.extract.mail import mail_text
-from sluice.extract.markup import xml_text
-from sluice.extract.odf import odf_text
+from sluice.extract.markup import check_depth, xml_text
+from sluice.extract.odf import odf_markup, odf_text
 from sluice.extract.pages import page_starts
 from sluice.extract.reasons import unreadable
 from sluice.extract.tables import delimited_text
@@ -28,6 +28,7 @@ from sluice.extract.text import plain_letters, tidy_title
 _PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 # By default the first and last lines of short pages are taken for running headers and dropped, sentences among them.
 _WHOLE_PAGES = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
+_RECURSIVE = (ODT, "application/xml+opml", "application/docbook+xml", "application/x-fictionbook+xml")
 _HEAD = re.compile(rb"<head\b.*?</head\s*>|<title\b.*?</title\s*>|<(?:meta|base|link)\b[^>]*>", re.I | re.S)
 
 
@@ -58,6 +59,8 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int) -> Parsed:
 
 
 def _by_kreuzberg(content: bytes, mime: str) -> Parsed:
+    if mime in _RECURSIVE:
+        check_depth(odf_markup(content) if mime == ODT else content)
     try:
         result = _result(content, mime)
     except kreuzberg.MissingDependencyError as error:

@@ -44,6 +44,7 @@ REASONS: dict[str, str] = {
     "zip_bomb": (
         "It unpacks to far more than a document holds, so it was not opened. If it is genuine, save it as PDF or text."
     ),
+    "too_deep": "Its parts are nested in each other more deeply than in any document. Save it as PDF or text.",
     "too_long": "Its text is longer than SLUICE_MAX_TEXT_CHARS allows. Split it, or raise the limit.",
     "timeout": (
         "Extraction took longer than SLUICE_EXTRACT_TIMEOUT_S allows and was stopped. Split it, save it "
