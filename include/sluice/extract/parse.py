@@ -1,6 +1,6 @@
 """One document through kreuzberg, as Markdown. Runs in the worker only: this is the one importer of kreuzberg.
 
-No OCR, no network, no cache, one thread. Equal bytes give equal text.
+No network, no cache, one thread; OCR only where asked for. Equal bytes give equal text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import kreuzberg
-from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, PostProcessorConfig
+from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, OcrConfig, PostProcessorConfig
 
 from sluice.errors import Unreadable
 from sluice.extract import slides, sniff
@@ -41,8 +41,11 @@ class Parsed:
     page_starts: tuple[int, ...] = ()
 
 
-def parse(content: bytes, mime: str, max_unpacked_bytes: int) -> Parsed:
-    """Raises Unreadable: corrupt, encrypted, zip_bomb, archive, unsupported, empty."""
+def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str = "") -> Parsed:
+    """ocr_languages: of pictures, and of PDFs without any text; "" leaves them unread.
+
+    Raises Unreadable: corrupt, encrypted, zip_bomb, too_deep, archive, unsupported, empty.
+    """
     if mime == sniff.ZIP:
         mime = kind_of_zip(content, max_unpacked_bytes)
     elif mime == sniff.OLE:
@@ -55,14 +58,19 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int) -> Parsed:
         return Parsed(plain_letters(odf_text(content)), mime, None, {})
     if mime == sniff.XML and (text := _any_xml(content)):
         return Parsed(plain_letters(text), mime, None, {})
-    return _by_kreuzberg(content, mime)
+    if mime.startswith("image/"):
+        return _by_kreuzberg(content, mime, ocr_languages)
+    parsed = _by_kreuzberg(content, mime)
+    if mime == sniff.PDF and ocr_languages and not parsed.text.strip():
+        return _by_kreuzberg(content, mime, ocr_languages)
+    return parsed
 
 
-def _by_kreuzberg(content: bytes, mime: str) -> Parsed:
+def _by_kreuzberg(content: bytes, mime: str, ocr_languages: str = "") -> Parsed:
     if mime in _RECURSIVE:
         check_depth(odf_markup(content) if mime == ODT else content)
     try:
-        result = _result(content, mime)
+        result = _result(content, mime, ocr_languages)
     except kreuzberg.MissingDependencyError as error:
         raise unreadable("unsupported") from error
     except (kreuzberg.KreuzbergError, ValueError, OSError) as error:
@@ -122,13 +130,15 @@ def _any_xml(content: bytes) -> str:
         raise
 
 
-def _result(content: bytes, mime: str) -> Any:
+def _result(content: bytes, mime: str, ocr_languages: str = "") -> Any:
     return kreuzberg.extract_bytes_sync(
         content,
         mime,
         ExtractionConfig(  # type: ignore[call-arg]  # its stub is behind its code
             use_cache=False,
-            disable_ocr=True,
+            disable_ocr=not ocr_languages,
+            force_ocr=bool(ocr_languages),
+            ocr=OcrConfig(backend="tesseract", language=ocr_languages) if ocr_languages else None,
             enable_quality_processing=False,
             # Every tag of unknown XML would become a heading.
             output_format="plain" if mime == sniff.XML else "markdown",

@@ -33,7 +33,7 @@ def main() -> None:
         header, content = request
         allow_cpu(header["timeout_s"])
         try:
-            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4)
+            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"])
             if len(parsed.text) > given["max_text_chars"]:
                 answer: dict[str, Any] = {"failure": "too_long"}
             else:
