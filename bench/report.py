@@ -66,7 +66,10 @@ def _formats(figures: dict[str, Any]) -> list[str]:
         lines.append(_format_row(kind, figure["documents"], figure, theirs["by_format"][kind]))
     lines.append(_format_row("**all**", figures["documents"], ours, theirs))
     times = ", ".join(f"{seconds} s with {name}" for name, seconds in figures["all formats, seconds"].items())
-    return [*lines, "", f"Without text: {ours['failed']} (markitdown {theirs['failed']}). The whole set: {times}."]
+    both = [side["token_f1_where_both_have_text"] for side in (ours, theirs)]
+    told = f"Token F1 where both have text: {both[0]:.3f}, markitdown {both[1]:.3f}."
+    failed = f"Without text: {ours['failed']} (markitdown {theirs['failed']})."
+    return [*lines, "", f"{told} {failed} The whole set: {times}."]
 
 
 def _format_row(kind: str, documents: int, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
