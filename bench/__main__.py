@@ -1,4 +1,4 @@
-"""`python -m bench [ingest] [retrieval] [queries]`: on a stack of its own, in a temporary folder, on free ports.
+"""`python -m bench [ingest] [retrieval] [queries] [formats]`: on a stack of its own, a temporary folder, free ports.
 
 `SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
 """
@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import ingest, queries, report, retrieval
+from bench import formats, ingest, queries, report, retrieval
 from demo.__main__ import ROOT, up
 from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-SECTIONS = ("ingest", "retrieval", "queries")
+SECTIONS = ("ingest", "retrieval", "queries", "formats")
 
 
 def main(wanted: list[str]) -> int:
@@ -28,6 +28,12 @@ def main(wanted: list[str]) -> int:
         print("Nothing measured: set SLUICE_TEST_DATA to the folder that holds retrieval/cranfield and others.")
         return 0
     data, work = Path(folder), Path(tempfile.mkdtemp(prefix="sluice-bench-"))
+    if "formats" in wanted and (data / "formats").is_dir():
+        _keep("formats", formats.measure(data, work))
+    if wanted == ["formats"]:  # needs no stack
+        shutil.rmtree(work, ignore_errors=True)
+        print(report.write(RESULTS))
+        return 0
     environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
     environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
     stack = Stack(Config.from_env(ROOT, environ))

@@ -20,12 +20,12 @@ def available() -> Path | None:
     return script if script and script.is_file() else None
 
 
-def install(folder: Path) -> Path:
+def install(folder: Path, requirements: tuple[str, ...] = REQUIREMENTS) -> Path:
     """The environment's Python."""
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "uv", "venv", "-q", str(folder)], check=True, timeout=INSTALL_TIMEOUT_S)
-        install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python), *REQUIREMENTS]
+        install = [sys.executable, "-m", "uv", "pip", "install", "-q", "--python", str(python), *requirements]
         subprocess.run(install, check=True, timeout=INSTALL_TIMEOUT_S)
     return python
 

@@ -9,7 +9,13 @@ from typing import Any
 
 def write(folder: Path) -> str:
     parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
-    for name, table in (("ingest", _ingest), ("retrieval", _retrieval), ("queries", _flat), ("machine", _flat)):
+    for name, table in (
+        ("ingest", _ingest),
+        ("retrieval", _retrieval),
+        ("queries", _flat),
+        ("formats", _formats),
+        ("machine", _flat),
+    ):
         path = folder / f"{name}.json"
         if path.exists():
             parts += ["", f"## {name}", "", *table(json.loads(path.read_text()))]
@@ -46,6 +52,33 @@ def _retrieval(figures: dict[str, Any]) -> list[str]:
             f"| {figure['recall@10']:.4f} | {figure['mrr']:.4f} | {figure['all_gold@10']:.4f} | {figure['queries']} |"
         )
     return lines
+
+
+def _formats(figures: dict[str, Any]) -> list[str]:
+    ours, theirs = figures["sluice"], figures["markitdown"]
+    lines = [
+        f"Against the reference Markdown of {figures['documents']} documents; {figures['peer']} on the same files.",
+        "",
+        "| format | documents | token F1 | markitdown | cells recall / precision | markitdown |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, figure in ours["by_format"].items():
+        lines.append(_format_row(kind, figure["documents"], figure, theirs["by_format"][kind]))
+    lines.append(_format_row("**all**", figures["documents"], ours, theirs))
+    times = ", ".join(f"{seconds} s with {name}" for name, seconds in figures["all formats, seconds"].items())
+    both = [side["token_f1_where_both_have_text"] for side in (ours, theirs)]
+    told = f"Token F1 where both have text: {both[0]:.3f}, markitdown {both[1]:.3f}."
+    failed = f"Without text: {ours['failed']} (markitdown {theirs['failed']})."
+    return [*lines, "", f"{told} {failed} The whole set: {times}."]
+
+
+def _format_row(kind: str, documents: int, ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    tables = [
+        f"{side['cells']['recall']:.3f} / {side['cells']['precision']:.3f}" if "cells" in side else ""
+        for side in (ours, theirs)
+    ]
+    shown = f"{ours['token_f1']:.3f} | {theirs['token_f1']:.3f} | {tables[0]} | {tables[1]}"
+    return f"| {kind} | {documents} | {shown} |"
 
 
 def _flat(figures: dict[str, Any]) -> list[str]:

@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     )
     extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
     extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")
+    ocr: Literal["off", "tesseract"] = Field(
+        "off", description="tesseract: read pictures and scanned PDFs; its language data must be installed."
+    )
+    ocr_languages: str = Field("eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Of OCR, as eng+deu.")
     extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")
 
     # limits of calls

@@ -151,6 +151,7 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
         memory_mb=settings.extract_memory_mb,
         max_text_chars=settings.max_text_chars,
         max_bytes=settings.max_document_bytes,
+        ocr_languages=settings.ocr_languages if settings.ocr == "tesseract" else "",
     )
 
 

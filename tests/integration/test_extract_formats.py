@@ -13,10 +13,11 @@ from uuid import uuid4
 
 import pytest
 
+from sluice.chunk import chunk
 from sluice.extract import reader_for
 from sluice.extract.formats import IsolatedExtractor
 from sluice.extract.reasons import REASONS
-from sluice.model import Item, Raw, SourceSpec
+from sluice.model import Document, Item, Raw, SourceSpec
 from sluice.ports import Extracted
 
 FOLDER = Path(os.environ.get("SLUICE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "formats"
@@ -76,3 +77,40 @@ def test_office_text_is_that_of_the_reference(raws: list[Raw], results: list[Ext
             shares.append(len(expected & set(found.text.lower().split())) / max(1, len(expected)))
     assert len(shares) > 40
     assert sum(shares) / len(shares) > 0.75
+
+
+@pytest.mark.parametrize("profile", ["chars:600:100", "chars:200:0"])
+def test_every_chunk_is_found_where_it_says(raws: list[Raw], results: list[Extracted], profile: str) -> None:
+    """Offsets and pages, over all documents; and no word is in no chunk."""
+    documents = [
+        Document(raw.item, found.mime, found.title or "", found.text, b"", {}, found.page_starts)
+        for raw, found in zip(raws, results, strict=True)
+        if not found.failure
+    ]
+    chunks = 0
+    for cut in chunk(documents, profile=profile, index_key=b"k" * 32):
+        text, starts, end = cut.document.text, cut.document.page_starts, 0
+        for each in cut.chunks:
+            assert each.text == text[each.start : each.end]
+            assert not any(char.isalnum() for char in text[end : each.start])
+            assert each.page is None if not starts else starts[each.page - 1] <= each.start or each.page == 1
+            end = max(end, each.end)
+            chunks += 1
+        assert not any(char.isalnum() for char in text[end:])
+    assert chunks > len(documents)
+
+
+def test_what_reference_markdown_has_is_kept(raws: list[Raw], results: list[Extracted]) -> None:
+    """The measure of `python -m bench formats`, with room for a converter's tastes."""
+    from bench.formats import cells, overlap, pairs_in, token_f1
+
+    texts = {raw.item.entry.uri: found.text for raw, found in zip(raws, results, strict=True)}
+    scores, common, expected = [], 0, 0
+    for source, reference in pairs_in(FOLDER / "docling"):
+        text, wanted = texts[source.as_uri()], reference.read_text("utf-8")
+        scores.append(token_f1(text, wanted))
+        counts = overlap(cells(text), cells(wanted))
+        common, expected = common + counts[0], expected + counts[2]
+    assert len(scores) > 120
+    assert sum(scores) / len(scores) > 0.93
+    assert common > 0.75 * expected

@@ -17,15 +17,18 @@ _ZIP_KINDS = {
     "xl/": _OOXML + "spreadsheetml.sheet",
 }
 ODP = "application/vnd.oasis.opendocument.presentation"
+ODT = "application/vnd.oasis.opendocument.text"
+OOXML = tuple(_ZIP_KINDS.values())
 _NAMED_KINDS = (
     "application/epub+zip",
-    "application/vnd.oasis.opendocument.text",
+    ODT,
     "application/vnd.oasis.opendocument.spreadsheet",
     ODP,
 )
+MSG = "application/vnd.ms-outlook"
 _OLE_KINDS = (
     ("EncryptedPackage", None),
-    ("__properties_version1.0", "application/vnd.ms-outlook"),
+    ("__properties_version1.0", MSG),
     ("WordDocument", "application/msword"),
     ("PowerPoint Document", "application/vnd.ms-powerpoint"),
     ("Workbook", "application/vnd.ms-excel"),

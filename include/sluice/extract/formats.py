@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from sluice.extract.isolated import Limits, Worker
+from sluice.extract.ocr import required_folder
 from sluice.extract.reasons import REASONS
 from sluice.extract.record import RECORD_MIME, parse_record, storable
-from sluice.extract.sniff import sniff
+from sluice.extract.sniff import DELIMITED, sniff
 from sluice.extract.text import markdown_title, tidy_title
 from sluice.model import Raw
 from sluice.ports import Extracted
@@ -36,11 +37,26 @@ class IsolatedExtractor:
     """The Extractor port, and a context manager. Workers start when a document needs them and live until `close`.
 
     workers: processes side by side; timeout_s, memory_mb: of one document; max_text_chars, max_bytes: of its text and
-    of itself.
+    of itself. ocr_languages: of pictures of text, as Tesseract names them (`eng+deu`); "" leaves them unread.
+
+    Raises BadRequest where text recognition is asked for and its data is not installed.
     """
 
-    def __init__(self, *, workers: int, timeout_s: float, memory_mb: int, max_text_chars: int, max_bytes: int) -> None:
-        self._workers = [Worker(Limits(timeout_s, memory_mb, max_text_chars)) for _ in range(workers)]
+    def __init__(
+        self,
+        *,
+        workers: int,
+        timeout_s: float,
+        memory_mb: int,
+        max_text_chars: int,
+        max_bytes: int,
+        ocr_languages: str = "",
+    ) -> None:
+        if ocr_languages:
+            required_folder(ocr_languages)
+        limits = Limits(timeout_s, memory_mb, max_text_chars, ocr_languages)
+        self._workers = [Worker(limits) for _ in range(workers)]
+        self._ocr_languages = ocr_languages
         self._max_text_chars = max_text_chars
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
@@ -90,11 +106,15 @@ class IsolatedExtractor:
         if not content:
             return _failed("empty")
         kind = sniff(content, raw.item.entry.external_id)
+        if kind.failure == "image" and self._ocr_languages and kind.mime:
+            return _Job(index, content, kind.mime)
         if kind.failure:
             return _failed(kind.failure)
         if kind.parse:
             if kind.text is None:
                 return _Job(index, content, kind.mime)
+            if kind.mime in DELIMITED and len(kind.text) > self._max_text_chars:
+                return _failed("too_long")  # a table is never shorter than its text
             return _Job(index, kind.text.encode("utf-8"), kind.mime) if kind.text.strip() else _failed("empty")
         return self._finished(kind.text or "", kind.mime, None)
 

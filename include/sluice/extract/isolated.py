@@ -19,6 +19,7 @@ from typing import Any
 import sluice
 from sluice.errors import Unavailable
 from sluice.extract import frames
+from sluice.extract.ocr import required_folder
 
 _START_TIMEOUT_S = 60.0  # a busy machine, a cold disk: it loads a library of 80 MB
 _CHUNK_BYTES = 1 << 20
@@ -31,6 +32,7 @@ class Limits:
     timeout_s: float
     memory_mb: int
     max_text_chars: int
+    ocr_languages: str = ""  # "": pictures of text are not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Worker:
             "memory_mb": self._limits.memory_mb,
             "max_text_chars": self._limits.max_text_chars,
             "folder": self._folder,
+            "ocr_languages": self._limits.ocr_languages,
         }
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
@@ -115,7 +118,7 @@ class Worker:
                 stderr=errors,
                 bufsize=0,
                 cwd=self._folder,
-                env=_environment(self._folder),
+                env=_environment(self._folder, self._limits.ocr_languages),
                 start_new_session=True,
             )
         try:
@@ -146,9 +149,11 @@ class Worker:
         return "out_of_memory" if any(sign in printed for sign in _NO_MEMORY) else "crashed"
 
 
-def _environment(folder: str) -> dict[str, str]:
+def _environment(folder: str, ocr_languages: str) -> dict[str, str]:
     """Nothing of the caller's but where the program and its libraries are: no secret, no proxy, no search path."""
     given = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    if ocr_languages:
+        given["TESSDATA_PREFIX"] = str(required_folder(ocr_languages))
     return {
         **given,
         "HOME": folder,

@@ -12,6 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sluice.extract.text import plain_letters
+
 _WORD = re.compile(r"[^\W_]+")
 _KEY_CHARS = (64, 24, 8)
 _SLACK_CHARS = 200
@@ -28,7 +30,7 @@ def page_starts(blocks: Iterable[Mapping[str, Any]], pages: int, text: str) -> t
     for block in blocks:
         page = block.get("page")
         if isinstance(page, int) and 1 <= page <= pages:
-            words[page - 1] += _squashed(_text_of(block.get("content") or {}))
+            words[page - 1] += _squashed(plain_letters(_text_of(block.get("content") or {})))
     squashed, offsets, starts = _index(text)
     found: list[int | None] = []
     after = end = 0

@@ -68,18 +68,22 @@ REASONS: dict[str, str] = {
     # found on extracting
     "empty": "There is no text in it. Fill it or remove it.",
     "no_text": (
-        "No text was found in it; it may hold scanned pages or pictures only. Text recognition (OCR) is "
-        "not part of extraction: run it elsewhere and put the result here."
+        "No text was found in it; it may hold scanned pages or pictures only. SLUICE_OCR=tesseract has such pages "
+        "read; where it is on already, nothing legible was found."
     ),
     "encrypted": "It is protected by a password. Remove the password and put it back.",
     "corrupt": "It is damaged or cut off: its parser could not read it. Replace it with a whole copy.",
     "binary": f"It is neither text nor a known document format. Supported: {SUPPORTED}.",
     "unsupported": f"This format cannot be read. Convert it; supported: {SUPPORTED}.",
-    "image": f"It is a picture; text recognition (OCR) is not part of extraction. Supported: {SUPPORTED}.",
+    "image": (
+        "It is a picture. SLUICE_OCR=tesseract has the text in PNG, JPEG, GIF, TIFF and WebP pictures read. "
+        f"Supported without it: {SUPPORTED}."
+    ),
     "archive": "It is an archive, and archives are not opened. Unpack it and put the files here.",
     "zip_bomb": (
         "It unpacks to far more than a document holds, so it was not opened. If it is genuine, save it as PDF or text."
     ),
+    "too_deep": "Its parts are nested in each other more deeply than in any document. Save it as PDF or text.",
     "too_long": "Its text is longer than SLUICE_MAX_TEXT_CHARS allows. Split it, or raise the limit.",
     "timeout": (
         "Extraction took longer than SLUICE_EXTRACT_TIMEOUT_S allows and was stopped. Split it, save it "

@@ -1,4 +1,4 @@
-"""The text of presentations that kreuzberg does not read: ODP, and PPTX with pictures that are only linked.
+"""The text of presentations that kreuzberg does not read: PPTX with pictures that are only linked.
 
 Runs in the worker, under its limits: the XML is parsed by the standard library.
 """
@@ -14,10 +14,8 @@ from xml.etree import ElementTree  # under the worker's limits
 from sluice.extract.reasons import unreadable
 
 _DRAW = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-_ODF_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
-_ODF_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
-_DOCTYPE = b"<!DOCTYPE"  # neither format has one; entities are how XML explodes
+_DOCTYPE = b"<!DOCTYPE"  # the format has none; entities are how XML explodes
 
 
 def pptx_text(content: bytes) -> str:
@@ -25,14 +23,7 @@ def pptx_text(content: bytes) -> str:
     with _opened(content) as archive:
         numbers = sorted(int(match[1]) for name in archive.namelist() if (match := _SLIDE.match(name)))
         slides = [_tree(archive, f"ppt/slides/slide{number}.xml") for number in numbers]
-    return _joined(_paragraphs(slide, _DRAW + "p", _DRAW + "t") for slide in slides)
-
-
-def odp_text(content: bytes) -> str:
-    """Raises Unreadable(corrupt)."""
-    with _opened(content) as archive:
-        tree = _tree(archive, "content.xml")
-    return _joined(_paragraphs(page, _ODF_TEXT + "p", None) for page in tree.iter(_ODF_DRAW + "page"))
+    return _joined(_paragraphs(slide) for slide in slides)
 
 
 def _opened(content: bytes) -> zipfile.ZipFile:
@@ -52,9 +43,9 @@ def _tree(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
         raise unreadable("corrupt") from error
 
 
-def _paragraphs(element: ElementTree.Element, paragraph: str, run: str | None) -> Iterator[str]:
-    for found in element.iter(paragraph):
-        yield "".join(found.itertext() if run is None else (part.text or "" for part in found.iter(run))).strip()
+def _paragraphs(slide: ElementTree.Element) -> Iterator[str]:
+    for found in slide.iter(_DRAW + "p"):
+        yield "".join(part.text or "" for part in found.iter(_DRAW + "t")).strip()
 
 
 def _joined(slides: Iterable[Iterator[str]]) -> str:

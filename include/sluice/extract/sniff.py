@@ -13,9 +13,17 @@ from sluice.extract.text import decode
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
+DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
 _ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ\0", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
-_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"\0\0\x01\0")
+# What text recognition can read, and what it cannot.
+_PICTURES = (
+    ((b"\x89PNG\r\n",), "image/png"),
+    ((b"\xff\xd8\xff",), "image/jpeg"),
+    ((b"GIF87a", b"GIF89a"), "image/gif"),
+    ((b"II*\0", b"MM\0*"), "image/tiff"),
+)
+_IMAGES = (b"\0\0\x01\0",)
 _OPAQUE = (b"ID3", b"OggS", b"fLaC", b"RIFF", b"\x1aE\xdf\xa3", b"\x7fELF", b"SQLite format 3\0", b"PAR1")
 _TEXT_MIMES = {
     "md": "text/markdown",
@@ -92,7 +100,8 @@ def sniff(content: bytes, name: str) -> Kind:
     markup = _MARKUP.get(extension)
     if markup and (markup not in _LOOKS or _LOOKS[markup].search(text[:65_536])):
         return Kind(markup, text, parse=True)
-    return Kind(_TEXT_MIMES.get(extension, "text/plain"), text)
+    mime = _TEXT_MIMES.get(extension, "text/plain")
+    return Kind(mime, text, parse=mime in DELIMITED)
 
 
 def _by_magic(content: bytes, extension: str) -> Kind | None:
@@ -109,7 +118,12 @@ def _by_magic(content: bytes, extension: str) -> Kind | None:
         return Kind(failure="archive")
     if b"\0" not in content[:4096]:
         return None  # the signs below are letters, and a text may begin with them
-    if head.startswith(_IMAGES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP") or head[4:12] == b"ftypheic":
+    for signs, mime in _PICTURES:
+        if head.startswith(signs):
+            return Kind(mime, failure="image")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return Kind("image/webp", failure="image")
+    if head.startswith(_IMAGES) or head[4:12] == b"ftypheic":
         return Kind(failure="image")
     if head.startswith(_OPAQUE) or head[4:8] == b"ftyp":
         return Kind(failure="unsupported")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -15,10 +16,25 @@ _BOMS = (
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
 _SAMPLE_BYTES = 65_536
 _MOST_CONTROLS = 0.02  # of a sample; real text has none, logs with colours and form feeds are not counted
+_FEWEST_MARKS = 0.005  # of the pairs of a text are spaces, line ends or digits
+_LAYOUT = dict.fromkeys(map(ord, "\t\n\r\f\u00ad\u200b\u200c\u200d\u200e\u200f\ufeff"))
+_MOST_ACCENTS = 0.2
+_WESTERN = frozenset(
+    "àâäáãåæçèéêëìíîïñòóôöõøœùúûüÿßÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÖÕØŒÙÚÛÜŸªº°§€£«»“”„‘’‚…–—•·¡¿´\u00a0\u00ad©®™½¼¾²³±×"
+)
+_CENTRAL = ("cp1250", "iso8859_2", "cp852", "mac_latin2")
 _DECLARED = re.compile(rb"""(?:charset\s*=\s*["']?|encoding\s*=\s*["'])([A-Za-z0-9._:-]{2,40})""")
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:[ \t]*[\"']?(.+?)[\"']?[ \t]*\n")
+_TYPESET = {
+    **{
+        ord(sign): letters
+        for sign, letters in zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "st", "st"), strict=True)
+    },
+    **dict.fromkeys(map(ord, "\u00a0\u2007\u202f"), " "),
+    **dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff")),
+}
 _TITLE_SEARCH_CHARS = 20_000
 MAX_TITLE_CHARS = 500
 
@@ -37,6 +53,11 @@ def decode(content: bytes) -> str | None:
         return content.decode("utf-8")
     except UnicodeDecodeError:
         return _declared(content) or _guessed(content)
+
+
+def plain_letters(text: str) -> str:
+    """What programs set for looks, as it would be typed: ligatures apart, fixed spaces as spaces, no soft hyphens."""
+    return text.translate(_TYPESET)
 
 
 def markdown_title(text: str) -> str | None:
@@ -70,6 +91,12 @@ def _utf16_without_mark(content: bytes) -> str | None:
         return _strictly(content, "utf-16-le")
     if even > 0.4 * half and odd < 0.05 * half:
         return _strictly(content, "utf-16-be")
+    # Other alphabets: only spaces and signs have a NUL, always on the same side, and no pair is without a meaning.
+    for side, other, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if side >= _FEWEST_MARKS * half and other == 0:
+            text = _strictly(content, encoding)
+            if text and not any(unicodedata.category(char)[0] == "C" for char in text[:2048].translate(_LAYOUT)):
+                return text
     return None
 
 
@@ -89,8 +116,21 @@ def _guessed(content: bytes) -> str | None:
 
     sample = content[:_SAMPLE_BYTES]
     best = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample).best()
-    for encoding in (best.encoding if best else None, "cp1252"):
+    guess = best.encoding if best else None
+    if guess not in _CENTRAL and _is_western(sample):
+        guess = "cp1252"
+    for encoding in (guess, "cp1252"):
         text = _strictly(content, encoding) if encoding else None
         if text is not None:
             return text
     return None
+
+
+def _is_western(sample: bytes) -> bool:
+    """Letters of western Europe among many of ASCII: which of a dozen similar code pages it is, guesses go wrong."""
+    try:
+        text = sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    high = [char for char in text if char > "\x7f"]
+    return len(high) < _MOST_ACCENTS * len(text) and all(char in _WESTERN for char in high)

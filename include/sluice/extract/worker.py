@@ -33,7 +33,7 @@ def main() -> None:
         header, content = request
         allow_cpu(header["timeout_s"])
         try:
-            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4)
+            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"])
             if len(parsed.text) > given["max_text_chars"]:
                 answer: dict[str, Any] = {"failure": "too_long"}
             else:
@@ -47,7 +47,9 @@ def main() -> None:
             answer = {"failure": error.code}
         except MemoryError:
             answer = {"failure": "out_of_memory"}
-        except (RecursionError, ValueError, LookupError, TypeError):
+        except RecursionError:
+            answer = {"failure": "too_deep"}
+        except (ValueError, LookupError, TypeError):
             answer = {"failure": "corrupt"}
         body = b"" if "failure" in answer else parsed.text.encode("utf-8", "replace")
         frames.write(answers, {**answer, "resident_mb": resident_mb()}, body)
