@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from sluice import __version__
-from sluice.errors import BadRequest, SluiceError, Transient
-from sluice.model import ALL_GROUPS, Generation, Grant, Principal, SearchRequest, SourceSpec
+from sluice.errors import BadRequest, NotFound, SluiceError, Transient
+from sluice.model import ALL_GROUPS, GateRule, Generation, Grant, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
 from sluice.query import search_response
 from sluice.settings import Settings
@@ -214,6 +215,73 @@ def grant(
     typer.echo(f"{user} may {'read and write' if write else 'read'} tenant {tenant}.")
 
 
+gates_app = typer.Typer(
+    help="What the gates expect of one collection, and what they do about it.", no_args_is_help=True
+)
+app.add_typer(gates_app, name="gates")
+Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
+
+
+class Action(StrEnum):
+    off = "off"
+    flag = "flag"
+    mask = "mask"
+    block = "block"
+
+
+@gates_app.command("list")
+def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
+    """Every check with its action and limit, and where the collection departs from the suites."""
+    from sluice import validate
+
+    with _tools() as tools:
+        rules = tools.ledger.gate_rules(_generation(tools, collection))
+    checks: list[dict[str, Any]] = []
+    lines = []
+    for suite, check in [(suite, check) for suite, suited in validate.SUITES.items() for check in suited]:
+        rule = rules.get((suite, check.code))
+        now = validate.ruled(check, rule or GateRule())
+        told = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": rule is not None}
+        checks.append({"suite": suite, "code": check.code, **told})
+        limit = "" if now.limit is None else f"{now.limit:g}"
+        own = "its own" if rule else ""
+        lines.append(
+            f"{suite:<10} {check.code:<18} {now.action:<6} {limit:<8} {own:<8} {' '.join(now.options)}".rstrip()
+        )
+    _print({"collection": collection, "checks": checks}, json_, *lines)
+
+
+@gates_app.command("set")
+def gates_set(
+    code: Code,
+    collection: Collection = "docs",
+    action: Annotated[Action | None, typer.Option(help="mask: only personal_data and secrets.")] = None,
+    limit: Annotated[float | None, typer.Option(help="The check's limit.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="What to look for (types, languages); repeat.")] = None,
+) -> None:
+    """Let a collection depart from a check. What is not given is as the suite says."""
+    from sluice import validate
+
+    if action is None and limit is None and option is None:
+        raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")
+    rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
+    suite = validate.suite_of(code)
+    validate.ruled(next(check for check in validate.SUITES[suite] if check.code == code), rule)
+    with _tools() as tools:
+        tools.ledger.set_gate_rule(_generation(tools, collection), suite, code, rule)
+    typer.echo(f"Set for {collection}. What it serves already is judged again by an ingest with --full.")
+
+
+@gates_app.command("unset")
+def gates_unset(code: Code, collection: Collection = "docs") -> None:
+    """Back to what the suite says."""
+    from sluice import validate
+
+    with _tools() as tools:
+        had = tools.ledger.set_gate_rule(_generation(tools, collection), validate.suite_of(code), code, None)
+    typer.echo(f"{code} is as the suite says again." if had else f"{collection} had nothing of its own for {code}.")
+
+
 def main() -> None:
     """Errors become one clear line and the right exit code."""
     try:
@@ -236,6 +304,14 @@ def _tools() -> Iterator[Tools]:
         yield tools
     finally:
         tools.close()
+
+
+def _generation(tools: Tools, collection: str) -> Generation:
+    """Raises NotFound."""
+    for generation in tools.ledger.generations():
+        if generation.collection == collection:
+            return generation
+    raise NotFound(f"There is no collection {collection!r} yet: an ingest makes it.")
 
 
 def _given(values: list[str] | None) -> tuple[str, ...] | None:

@@ -21,6 +21,9 @@ Vector = NDArray[np.float32]
 Mode = Literal["incremental", "full"]
 Leg = Literal["dense", "sparse"]
 ALL_GROUPS = "*"
+GateAction = Literal["off", "flag", "mask", "block"]
+"""What a gate does with a row that fails a check: nothing (not even looking), report it, also replace what was found
+by placeholders, or keep the document out."""
 
 
 # --- what is asked for --------------------------------------------------------------------------------------
@@ -308,6 +311,36 @@ class GateResult:
     evaluated: int
     unexpected: int
     observed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One document or chunk that failed one expectation. `observed`: numbers, types and places, never readable text."""
+
+    document_id: UUID
+    ordinal: int | None  # of the chunk; None: the document as a whole
+    suite: str
+    code: str
+    expectation: str
+    observed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """How one collection departs from one check of a suite. None: as the suite says."""
+
+    action: GateAction | None = None
+    limit: float | None = None
+    options: tuple[str, ...] | None = None  # what the check looks for: types, languages
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What near-duplicates of a document are found by: minima of keyed hashes (MinHash), and hashes of their bands."""
+
+    document_id: UUID
+    minima: NDArray[np.uint32]  # (64,)
+    bands: tuple[int, ...]  # 64-bit signed; two documents of one collection that share one are worth comparing
 
 
 # --- between tasks ------------------------------------------------------------------------------------------

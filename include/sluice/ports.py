@@ -19,6 +19,8 @@ from sluice.model import (
     Entry,
     Failure,
     GateResult,
+    GateRow,
+    GateRule,
     Generation,
     Grant,
     GraphChunk,
@@ -33,6 +35,7 @@ from sluice.model import (
     Run,
     ScanResult,
     SealedVersion,
+    Signature,
     Source,
     SourceSpec,
     StageStat,
@@ -129,9 +132,29 @@ class Ledger(Protocol):
     def removed(self, outbox_ids: Sequence[int]) -> None:
         """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
 
-    def record_gates(self, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None: ...
+    def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
+        """By suite and code of the check: where the collection departs from the suites."""
+
+    def set_gate_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
+        """Set or replace the rule of one check; None takes it back. Returns whether there was one."""
+
+    def record_gates(
+        self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
+    ) -> None:
+        """Replaces what was recorded of this gate on this batch. Of each check the first 1,000 rows are kept; how many
+        there were is in its result."""
 
     def gates(self, run: Run, batch: int) -> list[GateResult]: ...
+
+    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
+        """In the order of stages, then as recorded."""
+
+    def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
+        """Signatures that share a band with these: of documents that the run's generation serves, or that this run has
+        remembered. Any `limit` of them where there are more."""
+
+    def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
+        """One a document, the last one counts. They go when the document is removed."""
 
     def record_stage(self, run: Run, stat: StageStat) -> None: ...
 

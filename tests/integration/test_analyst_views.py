@@ -6,7 +6,7 @@ import psycopg
 
 from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, started
 from scratch_databases import libpq
-from sluice.model import GateResult, StageStat
+from sluice.model import GateResult, GateRow, StageStat
 
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
@@ -17,7 +17,9 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
     good, bad = scanned(room, run, entry("good"), entry("bad"))
     loaded(room, run, good, "one", "two")
     room.ledger.quarantine(run, [failure(bad)])
-    room.ledger.record_gates(run, 0, "extract", [GateResult("documents", "not_empty", "text", False, True, 2, 1, 0.5)])
+    result = GateResult("documents", "not_empty", "text", False, True, 2, 1, 0.5)
+    row = GateRow(bad.document_id, None, "documents", "empty_text", "not_empty", 0)
+    room.ledger.record_gates(run, 0, "extract", [result], [row])
     room.ledger.record_stage(run, StageStat(0, "extract", 1.5, {"documents": 2}))
     room.ledger.finish_run(run, "succeeded", {"documents": {"seen": 2}, "ratio": float("nan")})
     engine.dispose()
@@ -35,6 +37,8 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
             "SELECT suite, expectation, column_name, success, unexpected FROM analyst.gate_results WHERE run_id = %s"
         )
         assert read(gates, run.run_id) == [("documents", "not_empty", "text", False, 1)]
+        rows = "SELECT document_id, ordinal, suite, code, observed FROM analyst.gate_rows WHERE run_id = %s"
+        assert read(rows, run.run_id) == [(bad.document_id, None, "documents", "empty_text", 0)]
         costs = "SELECT batch, stage, seconds, counts FROM analyst.stage_costs WHERE run_id = %s"
         assert read(costs, run.run_id) == [(0, "extract", 1.5, {"documents": 2})]
         documents = "SELECT external_id, version FROM analyst.documents WHERE tenant = %s ORDER BY 1"

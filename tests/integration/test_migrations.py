@@ -27,7 +27,7 @@ from sluice.errors import Terminal, Transient
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 TABLES = {table.name for table in LedgerBase.metadata.sorted_tables}
-VIEWS = {"collections", "documents", "gate_results", "quarantine", "runs", "stage_costs"}
+VIEWS = {"collections", "documents", "gate_results", "gate_rows", "quarantine", "runs", "stage_costs"}
 
 
 @pytest.fixture
@@ -326,6 +326,9 @@ _QUARANTINE = (
         (["UPDATE sources SET retention_days = 0"], "ck_sources_retention_days"),
         (["UPDATE runs SET state = 'succeeded'"], "ck_runs_finished_at"),
         ([_QUARANTINE, _QUARANTINE], "uq_quarantine_open"),
+        ([f"INSERT INTO gate_overrides VALUES ({_C}, 'documents', 'c', 'drop')"], "ck_gate_overrides_action"),
+        ([f"INSERT INTO gate_rows VALUES ({_R}, 0, 's', 0, {_D}, -1, 's', 'c', 'e')"], "ck_gate_rows_ordinal"),
+        ([f"INSERT INTO signatures VALUES ({_D}, {_R}, '\\x00', '{{}}')"], "ck_signatures_signature"),
         (["INSERT INTO embeddings VALUES ('e', '\\x00', 2, '\\x00000000')"], "ck_embeddings_vector"),
     ],
 )

@@ -14,7 +14,18 @@ from sqlalchemy import Engine, TextClause, text
 
 from ledger_rows import engine_of
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.postgres import catalog, counting, entities, migrate, removals, runs, scan, switching, vectors
+from sluice.adapters.postgres import (
+    catalog,
+    counting,
+    entities,
+    gates,
+    migrate,
+    removals,
+    runs,
+    scan,
+    switching,
+    vectors,
+)
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20
@@ -66,6 +77,13 @@ _ROWS = f"""
     INSERT INTO run_stages SELECT md5('r0')::uuid, i, 's' || i % 7, 1, '{{}}' FROM generate_series(0, 4999) i;
     INSERT INTO gate_results SELECT md5('r0')::uuid, i / 10, 's', i % 10, 's', 'e', NULL, true, true, 1, 0
         FROM generate_series(0, 9999) i;
+    INSERT INTO gate_overrides (collection_id, suite, code)
+        SELECT collection_id, 's', 'c' || i FROM collections, generate_series(0, 99) i;
+    INSERT INTO gate_rows SELECT md5('r0')::uuid, i / 10, 's', i % 10, md5('d' || i)::uuid, NULL, 's', 'c', 'e'
+        FROM generate_series(0, 9999) i;
+    INSERT INTO signatures SELECT document_id, md5('r0')::uuid, decode(repeat('00', 256), 'hex'),
+                                  ARRAY(SELECT hashtextextended(document_id::text, n) FROM generate_series(0, 15) n)
+        FROM documents WHERE external_id <> 'gone';
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
         SELECT collection_id, 1, document_id, ARRAY[document_id], false FROM documents;
 """
@@ -77,6 +95,8 @@ _VALUES: dict[str, object] = {
     "groups": ["staff"],
     "all_groups": False,
     "limit": 50,
+    "batch": 3,
+    "bands": list(range(3200)),
     "after": None,
     "started_at": datetime(2026, 1, 1, tzinfo=UTC),
 }
@@ -192,6 +212,10 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"pk_gate_results"},
     ),
+    "rules of a collection": (gates.RULES, "", {"pk_gate_overrides"}),
+    "rows of a batch": (gates.READ_ROWS, "", {"pk_gate_rows"}),
+    "similar documents": (gates.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
+    "signatures of documents that go": (gates.FORGET, "document_ids", {"pk_signatures"}),
     "grants of a caller": (catalog.GRANTS, "", {"pk_grants"}),
     "a document's mentions go with its chunks": (
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",
@@ -224,6 +248,8 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
     given = {**values, "p": "p7", "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
+    if statement is gates.SIMILAR:
+        before = [str(gates.BY_INDEX)]
     used = used_indexes(engine, str(statement), given, *before)
     assert expected <= used, f"{query} used {sorted(used)}"
 

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice import validate
 from sluice.errors import BadRequest, Terminal
-from sluice.model import Document, Entry, Item
-from sluice.validate import DOCUMENTS, Check, documents_gate
+from sluice.model import Document, Entry, GateRule, Item
+from sluice.validate import SUITES, Check, Verdict
 from sluice.validate.expectations import judge
 from sluice.validate.features import features
 
+KEY, COLLECTION = bytes(32), UUID(int=7)
 PROSE = "The quick brown fox jumps over the lazy dog, and nobody minds. "
 
 
@@ -21,6 +24,11 @@ def document(name: str, text: str = PROSE, title: str = "A title", mime: str = "
     return Document(
         Item(uuid5(UUID(int=3), name), Entry(name, f"file:///{name}", "f", len(text)), new=True), mime, title, text, b""
     )
+
+
+def documents_gate(documents: Sequence[Document], **rules: GateRule) -> Verdict[Document]:
+    by_check = {("documents", code): rule for code, rule in rules.items()}
+    return validate.documents_gate(documents, by_check, index_key=KEY, collection_id=COLLECTION)
 
 
 BAD = {
@@ -44,7 +52,7 @@ GOOD = [
 
 def test_each_bad_document_is_quarantined_for_its_own_reason_and_the_rest_goes_on() -> None:
     documents = [GOOD[0], *BAD.values(), *GOOD[1:]]
-    verdict = documents_gate(documents, {"too_long": 2000})
+    verdict = documents_gate(documents, too_long=GateRule(limit=2000))
     assert [(failure.code, failure.item) for failure in verdict.failures] == [(c, d.item) for c, d in BAD.items()]
     assert verdict.passed == GOOD
     for failure in verdict.failures:
@@ -56,7 +64,9 @@ def test_each_bad_document_is_quarantined_for_its_own_reason_and_the_rest_goes_o
 
 def test_results_tell_each_check_once_and_hold_no_text() -> None:
     verdict = documents_gate([document("a", title=""), BAD["wrong_encoding"], document("b", "1 - + * / = % &")])
-    assert [result.observed["code"] for result in verdict.results] == [check.code for check in DOCUMENTS]
+    assert [result.observed["code"] for result in verdict.results] == [
+        check.code for check in SUITES["documents"] if check.action != "off"
+    ]
     by_code = {result.observed["code"]: result for result in verdict.results}
     encoding = by_code["wrong_encoding"]
     assert (encoding.success, encoding.blocking, encoding.evaluated, encoding.unexpected) == (False, True, 3, 1)
@@ -65,6 +75,12 @@ def test_results_tell_each_check_once_and_hold_no_text() -> None:
     warned = [code for code, result in by_code.items() if not result.success and not result.blocking]
     assert warned == ["no_title", "some_replacements", "few_letters"]
     assert len(verdict.passed) == 2
+    assert {row.code: (row.document_id, row.ordinal, row.observed) for row in verdict.rows} == {
+        "wrong_encoding": (BAD["wrong_encoding"].document_id, None, pytest.approx(2 / 17)),
+        "no_title": (document("a").document_id, None, None),
+        "some_replacements": (BAD["wrong_encoding"].document_id, None, pytest.approx(2 / 17)),
+        "few_letters": (document("b").document_id, None, pytest.approx(1 / 8)),
+    }
     assert "Stra" not in repr(verdict.results)
 
 
@@ -76,8 +92,9 @@ def test_the_same_id_twice_in_a_batch_is_refused() -> None:
 
 def test_an_empty_batch_needs_no_great_expectations() -> None:
     code = (
-        "import sys; from sluice.validate import documents_gate; v = documents_gate([]); "
-        "assert (v.passed, v.failures, v.results) == ([], [], []); "
+        "import sys; from uuid import UUID; from sluice.validate import documents_gate; "
+        "v = documents_gate([], index_key=b'', collection_id=UUID(int=1)); "
+        "assert (v.passed, v.failures, v.results, v.rows) == ([], [], [], []); "
         "assert not {'great_expectations', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={"PYTHONPATH": ":".join(sys.path)})
@@ -92,19 +109,46 @@ def test_the_import_is_paid_and_reported_once() -> None:
 
 def test_limits_can_be_set_and_checks_left_out() -> None:
     text = document("latin", "Stra\ufffde nach M\ufffdnchen")
-    assert documents_gate([text], {"wrong_encoding": 0.5}).passed == [text]
-    verdict = documents_gate([text], {"wrong_encoding": None})
+    assert documents_gate([text], wrong_encoding=GateRule(limit=0.5)).passed == [text]
+    verdict = documents_gate([text], wrong_encoding=GateRule("off"))
     assert verdict.passed == [text]
     assert "wrong_encoding" not in [result.observed["code"] for result in verdict.results]
-    for wrong in ({"no_such": 1}, {"no_type": 3}, {"too_long": "5"}, {"too_long": True}):
-        with pytest.raises(BadRequest, match=r"check|takes"):
-            documents_gate([text], wrong)
+    verdict = documents_gate([text], wrong_encoding=GateRule("flag"))
+    assert (verdict.passed, verdict.failures) == ([text], [])
+    verdict = documents_gate([text], some_replacements=GateRule("block"), wrong_encoding=GateRule("flag"))
+    assert [failure.code for failure in verdict.failures] == ["some_replacements"]
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        ("no_such", GateRule("off")),
+        ("lost_text", GateRule("off")),
+        ("no_type", GateRule(limit=3)),
+        ("too_long", GateRule(limit=float("nan"))),
+        ("too_long", GateRule("mask")),
+        ("too_long", GateRule(options=("x",))),
+        ("personal_data", GateRule(options=("EMAIL", "SHOE_SIZE"))),
+        ("personal_data", GateRule(options=())),
+        ("language", GateRule(options=("klingon",))),
+    ],
+)
+def test_a_rule_that_does_not_fit_its_check_is_refused(code: str, rule: GateRule) -> None:
+    with pytest.raises(BadRequest, match=code):
+        documents_gate([document("a")], **{code: rule})
+
+
+def test_codes_are_unique_over_all_suites() -> None:
+    codes = [check.code for checks in SUITES.values() for check in checks]
+    assert len(codes) == len(set(codes)) > 25
+    for suite, checks in SUITES.items():
+        assert [validate.suite_of(check.code) for check in checks] == [suite] * len(checks)
 
 
 def test_a_check_that_cannot_be_evaluated_lets_nothing_through() -> None:
-    broken = Check("broken", "expect_column_values_to_be_between", "no_such_column", True, "", "max_value", 1)
+    broken = Check("broken", "expect_column_values_to_be_between", "no_such_column", "block", "", "max_value", 1)
     with pytest.raises(Terminal, match=r"broken.*let through"):
-        judge([broken], features([document("a")]))
+        judge("documents", [broken], features([document("a")]))
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sluice.errors import BadRequest, Busy, Terminal
-from sluice.model import Entry, SourceSpec
+from sluice.model import Entry, GateRow, SourceSpec
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
+GATE_ROWS_KEPT = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"
 _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -117,6 +119,17 @@ def duplicate(external_id: str) -> Terminal:
         f"The scan lists {external_id!r} more than once, so its documents cannot be told apart. Nothing was changed; "
         "give every document of the source its own id."
     )
+
+
+def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
+    """The first of each check, as a database takes them."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for row in rows:
+        seen[row.suite, row.code] += 1
+        if seen[row.suite, row.code] <= GATE_ROWS_KEPT:
+            kept.append(replace(row, observed=storable_json(row.observed)))
+    return kept
 
 
 def storable(text: str) -> str:

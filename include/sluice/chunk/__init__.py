@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sluice.chunk.cutter import Cutter, parse_profile
+from sluice.chunk.measure import encodable
 from sluice.model import ChunkedDocument, Document, Mention
 from sluice.ports import EntityExtractor, EntityIds
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["chunk", "with_mentions"]
+__all__ = ["chunk", "size_shares", "with_mentions"]
 
 _BATCH_CHARS = 1_000_000
+_BATCH_CHUNKS = 1_000
 
 
 def chunk(
@@ -29,6 +31,24 @@ def chunk(
     """
     cutter = Cutter(parse_profile(profile), index_key, tokenizer)
     return [result for batch in _batches(documents) for result in cutter.cut(batch)]
+
+
+def size_shares(
+    documents: Sequence[ChunkedDocument], *, profile: str, tokenizer: Tokenizer | None = None
+) -> list[float]:
+    """Of each chunk, in order, its size divided by what the profile allows; above 1 it is too long.
+
+    Measured anew, with the tokenizer and on the text that will be embedded: not what the chunker believed.
+    """
+    chunker = parse_profile(profile)
+    chunks = [chunk for document in documents for chunk in document.chunks]
+    if chunker.unit == "chars" or tokenizer is None:
+        return [len(chunk.text) / chunker.max_size for chunk in chunks]
+    shares: list[float] = []
+    for start in range(0, len(chunks), _BATCH_CHUNKS):
+        texts = [encodable(chunk.embedded_text) for chunk in chunks[start : start + _BATCH_CHUNKS]]
+        shares += [len(encoding) / chunker.max_size for encoding in tokenizer.encode_batch_fast(texts)]
+    return shares
 
 
 def with_mentions(

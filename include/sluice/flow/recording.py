@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sluice.errors import SluiceError, Terminal
 from sluice.model import Failure, Generation, Run, StageStat
 from sluice.ports import GraphIndex, Tools
+from sluice.validate import Verdict
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 WHOLE_RUN = -1
@@ -72,6 +74,17 @@ def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[st
     with holding(tools, run):
         yield counts
     tools.ledger.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
+
+
+def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
+    """Record what a gate found, quarantine what it kept out → what goes on."""
+    tools.ledger.record_gates(run, batch, stage, verdict.results, verdict.rows)
+    tools.ledger.quarantine(run, verdict.failures)
+    counts["documents"] = len(verdict.passed)
+    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures)
+    counts["flagged"] = len({row.document_id for row in verdict.rows})
+    counts["gx_import_ms"] = round(verdict.import_seconds * 1000)
+    return verdict.passed
 
 
 def sparing(

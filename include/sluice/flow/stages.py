@@ -15,7 +15,7 @@ from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
-from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded, sparing
+from sluice.flow.recording import WHOLE_RUN, failing, gated, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
     Document,
@@ -33,6 +33,7 @@ from sluice.seal import content_hash
 
 _FEW = 20  # documents: fewer may always vanish, unless they are all
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
+_SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                     failures.append(_refused(item, error.code, error.reason))
             hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
             raws = moves.same_content(tools, run, raws, hashes)
-            hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
+            hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
             if run.mode != "full":
                 same += [raw.item for raw in raws if raw.item.active_hash == hashes[raw.item.document_id]]
                 raws = [raw for raw in raws if raw.item.active_hash != hashes[raw.item.document_id]]
@@ -123,23 +124,25 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
 
 
 def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> list[Document]:
-    """The gate on documents. What fails a blocking expectation is quarantined with the reason."""
+    """The gate on documents. What fails a blocking check is quarantined with the reason; what a check masks goes on
+    with placeholders, and what it flags with a mark in its metadata."""
     with recorded(tools, run, batch, "validate") as counts:
         if not documents:
             return []
-        verdict = gates.documents_gate(documents)
-        tools.ledger.record_gates(run, batch, "validate", verdict.results)
-        tools.ledger.quarantine(run, verdict.failures)
-        counts |= {
-            "documents": len(verdict.passed),
-            "quarantined": len(verdict.failures),
-            "gx_import_ms": round(verdict.import_seconds * 1000),
-        }
-        return verdict.passed
+        generation = run.source.generation
+        verdict = gates.documents_gate(
+            documents,
+            tools.ledger.gate_rules(generation),
+            index_key=tools.keyring.index_key(run.source.spec.tenant),
+            collection_id=generation.collection_id,
+            similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
+        )
+        tools.ledger.remember_signatures(run, verdict.signatures)
+        return gated(tools, run, batch, "validate", verdict, counts)
 
 
 def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> list[ChunkedDocument]:
-    """Documents to chunks with exact offsets and, where the graph is on, the entities they mention."""
+    """Documents to chunks with exact offsets and, where the graph is on, the entities they mention; then their gate."""
     profile = run.source.generation.profile
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     extractor = tools.entities(profile.entities)
@@ -153,16 +156,17 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
     with recorded(tools, run, batch, "chunk") as counts:
         chunked, failures = sparing(cut, documents, "chunk")
         tools.ledger.quarantine(run, failures)
-        counts |= {
-            "documents": len(chunked),
-            "chunks": sum(len(each.chunks) for each in chunked),
-            "quarantined": len(failures),
-        }
+        counts["quarantined"] = len(failures)
+        if chunked:
+            shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
+            verdict = gates.chunks_gate(chunked, shares, tools.ledger.gate_rules(run.source.generation))
+            chunked = gated(tools, run, batch, "chunk", verdict, counts)
+        counts |= {"documents": len(chunked), "chunks": sum(len(each.chunks) for each in chunked)}
     return chunked
 
 
 def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded."""
+    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
     with recorded(tools, run, batch, "embed") as counts:
@@ -177,6 +181,10 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         embedded, failures = sparing(embed_part, documents, "embed")
         tools.ledger.quarantine(run, failures)
         counts["quarantined"] = len(failures)
+        if embedded:
+            generation = run.source.generation
+            verdict = gates.vectors_gate(embedded, generation.profile.dim, tools.ledger.gate_rules(generation))
+            embedded = gated(tools, run, batch, "embed", verdict, counts)
     return embedded
 
 

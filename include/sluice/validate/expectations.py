@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 from sluice.errors import Terminal
-from sluice.validate.suite import SUITE_NAME, Check
+from sluice.validate.suite import Check
 
 _ROW = "row"
 _lock = Lock()
@@ -20,11 +20,13 @@ _ready = False
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one check: how many values it saw, which rows failed, and the failing value farthest from the limit."""
+    """Of one check: how many values it saw, which rows failed with which value (None where the value says nothing),
+    and the failing value farthest from the limit."""
 
     evaluated: int
     rows: tuple[int, ...]
     worst: float | None
+    values: tuple[float | None, ...] = ()  # in the order of `rows`
 
 
 def ready() -> float:
@@ -39,17 +41,20 @@ def ready() -> float:
     return time.perf_counter() - started_s
 
 
-def judge(checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
     """One outcome a check, in order. Raises Terminal where an expectation could not be evaluated.
 
-    Two passes, since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
+    `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
+    since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
     """
     import pandas as pd
 
-    frame = pd.DataFrame(dict(columns))
+    frame = pd.DataFrame({**columns, _ROW: range(len(next(iter(columns.values()))))})
+    evaluated = {check.code: _evaluated(check, frame) for check in checks}
+    checked = [check for check in checks if evaluated[check.code]]
     failed = [
         check
-        for check, result in zip(checks, _validate(checks, frame, "BOOLEAN_ONLY"), strict=True)
+        for check, result in zip(checked, _validate(suite, checked, frame, "BOOLEAN_ONLY"), strict=True)
         if not result.success
     ]
     in_full = {
@@ -57,12 +62,23 @@ def judge(checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list
         "unexpected_index_column_names": [_ROW],
         "return_unexpected_index_query": False,
     }
-    found = dict(zip((check.code for check in failed), _validate(failed, frame, in_full), strict=True))
-    passed = Outcome(len(frame), (), None)
-    return [_outcome(check, found[check.code]) if check.code in found else passed for check in checks]
+    found = dict(zip((check.code for check in failed), _validate(suite, failed, frame, in_full), strict=True))
+    return [
+        _outcome(check, found[check.code], evaluated[check.code])
+        if check.code in found
+        else Outcome(evaluated[check.code], (), None)
+        for check in checks
+    ]
 
 
-def _validate(checks: Sequence[Check], frame: Any, result_format: str | dict[str, Any]) -> list[Any]:
+def _evaluated(check: Check, frame: Any) -> int:
+    """Raises Terminal where the column is missing, as Great Expectations would, but says which."""
+    if check.column not in frame:
+        raise _broken(check, f"there is no column {check.column}")
+    return len(frame) if check.expectation.endswith("not_be_null") else int(frame[check.column].count())
+
+
+def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: str | dict[str, Any]) -> list[Any]:
     """Great Expectations' results in the order of the checks."""
     if not checks:
         return []
@@ -74,25 +90,30 @@ def _validate(checks: Sequence[Check], frame: Any, result_format: str | dict[str
         )
         for check in checks
     ]
-    suite = gx.ExpectationSuite(name=SUITE_NAME, expectations=expectations)
+    expected = gx.ExpectationSuite(name=suite, expectations=expectations)
     with _lock:  # its context is not made for threads
         batch = _batch_definition().get_batch(batch_parameters={"dataframe": frame})
-        result = batch.validate(suite, result_format=result_format)
+        result = batch.validate(expected, result_format=result_format)
     by_code = {each.expectation_config.meta["code"]: each for each in result.results}
     return [by_code[check.code] for check in checks]
 
 
-def _outcome(check: Check, result: Any) -> Outcome:
+def _outcome(check: Check, result: Any, evaluated: int) -> Outcome:
     found = result.result
     if "element_count" not in found or not found.get("unexpected_index_list"):
-        raise Terminal(
-            f"Great Expectations could not evaluate {check.expectation} ({check.code}): {result.exception_info}. No "
-            "document of this batch was let through; the extracted texts are kept. Check its version against the lock."
-        )
-    failed = found["unexpected_index_list"]
-    values = [float(row[check.column]) for row in failed] if check.bound else []
-    worst = (min(values) if check.bound == "min_value" else max(values)) if values else None
-    return Outcome(int(found["element_count"]), tuple(sorted(int(row[_ROW]) for row in failed)), worst)
+        raise _broken(check, result.exception_info)
+    failed = sorted(found["unexpected_index_list"], key=lambda row: int(row[_ROW]))
+    values = [float(row[check.column]) if check.bound else None for row in failed]
+    numbers = [value for value in values if value is not None]
+    worst = (min(numbers) if check.bound == "min_value" else max(numbers)) if numbers else None
+    return Outcome(evaluated, tuple(int(row[_ROW]) for row in failed), worst, tuple(values))
+
+
+def _broken(check: Check, why: object) -> Terminal:
+    return Terminal(
+        f"Great Expectations could not evaluate {check.expectation} ({check.code}): {why}. No document of this batch "
+        "was let through; what the stage before has made is kept. Check its version against the lock."
+    )
 
 
 def _class_name(expectation: str) -> str:
@@ -107,5 +128,5 @@ def _batch_definition() -> Any:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("documents")
+    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("rows")
     return asset.add_batch_definition_whole_dataframe("all")

@@ -24,11 +24,11 @@ _SPACE, _LETTER, _OTHER, _UNPRINTABLE, _REPLACEMENT = range(5)
 
 def features(documents: Sequence[Document]) -> dict[str, list[Any]]:
     """Columns of equal length, one row a document; shares are of all characters that are not space, 0 to 1."""
-    rows = [_row(document, number) for number, document in enumerate(documents)]
+    rows = [_row(document) for document in documents]
     return {column: [row[column] for row in rows] for column in rows[0]} if rows else {}
 
 
-def _row(document: Document, number: int) -> dict[str, Any]:
+def _row(document: Document) -> dict[str, Any]:
     text = document.text
     values, counts = _histogram(text)
     kinds = np.array([_kind(value) for value in values.tolist()], np.int64)
@@ -37,7 +37,6 @@ def _row(document: Document, number: int) -> dict[str, Any]:
     most = int(counts[kinds != _SPACE].max(initial=0))
     of = max(visible, 1)
     return {
-        "row": number,
         "document_id": str(document.document_id),
         "title": 1 if document.title.strip() else None,
         "mime": 1 if document.mime.strip() else None,

@@ -1,29 +1,52 @@
-"""What is expected of a document, in one place. A reason says what to do, and never quotes the text."""
+"""What is expected of documents, chunks and vectors, in one place. A reason says what to do, and never quotes the text.
+
+A collection may depart from it, check by check (`GateRule`): another limit, another action, other things to look for.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sluice.errors import BadRequest
-
-SUITE_NAME = "documents"
+from sluice.model import GateAction, GateRule
+from sluice.validate.language import LANGUAGES
 
 _BETWEEN = "expect_column_values_to_be_between"
 _NOT_NULL = "expect_column_values_to_not_be_null"
 _UNIQUE = "expect_column_values_to_be_unique"
+PERSONAL_TYPES = (
+    "EMAIL",
+    "PHONE",
+    "CREDIT_CARD",
+    "IBAN",
+    "US_SSN",
+    "IP_ADDRESS",
+    # By a language model, at several milliseconds a page, and often wrong: only where a collection asks for them.
+    "PERSON",
+    "LOCATION",
+    "ORGANIZATION",
+    "NRP",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    code: str  # stable: quarantine records carry it
+    code: str  # stable and unique over all suites: quarantine records carry it
     expectation: str
-    column: str  # of `features.features`
-    blocking: bool
+    column: str  # of `features`, `chunks` or `vectors`
+    action: GateAction
     reason: str  # {limit} is filled in
     bound: str = ""  # min_value or max_value, where the expectation takes one
     limit: float | None = None
+    masks: bool = False  # what it finds can be replaced by placeholders
+    options: tuple[str, ...] = ()  # what it looks for
+    known: tuple[str, ...] = ()  # what it can look for; empty: anything
+
+    @property
+    def blocking(self) -> bool:
+        return self.action == "block"
 
 
 DOCUMENTS = (
@@ -31,14 +54,14 @@ DOCUMENTS = (
         "duplicate_id",
         _UNIQUE,
         "document_id",
-        True,
+        "block",
         "The batch holds this document twice. Run the ingest again; if it comes back, report it with the run's id.",
     ),
     Check(
         "empty_text",
         _BETWEEN,
         "visible_chars",
-        True,
+        "block",
         "No text was found in it. If it is a scan, run it through OCR; if it is empty, fill it or remove it.",
         "min_value",
         1,
@@ -47,7 +70,7 @@ DOCUMENTS = (
         "too_long",
         _BETWEEN,
         "chars",
-        True,
+        "block",
         "Its text is longer than {limit:,} characters. Split it into several documents, or raise the limit.",
         "max_value",
         5_000_000,
@@ -56,14 +79,14 @@ DOCUMENTS = (
         "no_type",
         _NOT_NULL,
         "mime",
-        True,
+        "block",
         "Its type could not be told. Give the file the extension that fits its content.",
     ),
     Check(
         "binary_text",
         _BETWEEN,
         "printable_share",
-        True,
+        "block",
         "Less than {limit:.0%} of it are printable characters: it is binary, or a PDF whose fonts do not say which "
         "letters they draw. Export it again as text, DOCX or searchable PDF.",
         "min_value",
@@ -73,7 +96,7 @@ DOCUMENTS = (
         "wrong_encoding",
         _BETWEEN,
         "replacement_share",
-        True,
+        "block",
         "More than {limit:.0%} of it are replacement characters: it was saved in another encoding than it says. Save "
         "it as UTF-8.",
         "max_value",
@@ -83,7 +106,7 @@ DOCUMENTS = (
         "unbroken_text",
         _BETWEEN,
         "unbroken_share",
-        True,
+        "block",
         "More than {limit:.0%} of it is one run of letters without a space: it is encoded or compressed data. Decode "
         "it first, or exclude it.",
         "max_value",
@@ -93,18 +116,18 @@ DOCUMENTS = (
         "repeated_text",
         _BETWEEN,
         "repeated_share",
-        True,
+        "block",
         "More than {limit:.0%} of it is one and the same character: it is filling, not text. Export it again, or "
         "exclude it.",
         "max_value",
         0.9,
     ),
-    Check("no_title", _NOT_NULL, "title", False, "It has no title; citations will show its name."),
+    Check("no_title", _NOT_NULL, "title", "flag", "It has no title; citations will show its name."),
     Check(
         "some_replacements",
         _BETWEEN,
         "replacement_share",
-        False,
+        "flag",
         "A few characters were lost to a wrong encoding. Save it as UTF-8.",
         "max_value",
         0.001,
@@ -113,26 +136,213 @@ DOCUMENTS = (
         "few_letters",
         _BETWEEN,
         "letter_share",
-        False,
+        "flag",
         "Less than {limit:.0%} of it are letters or digits; searches may not find it.",
         "min_value",
         0.5,
     ),
+    Check(
+        "personal_data",
+        _BETWEEN,
+        "personal_data",
+        "flag",
+        "It holds personal data (how much and where is in the gate's rows). Take it out, or let the gate mask it.",
+        "max_value",
+        0,
+        masks=True,
+        options=("EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "US_SSN", "IP_ADDRESS"),
+        known=PERSONAL_TYPES,
+    ),
+    Check(
+        "secrets",
+        _BETWEEN,
+        "secrets",
+        "flag",
+        "It holds what looks like a password, token or private key (where is in the gate's rows). Revoke it, then take "
+        "it out of the source.",
+        "max_value",
+        0,
+        masks=True,
+    ),
+    Check(
+        "language",
+        _BETWEEN,
+        "other_language",
+        "off",
+        "It is in another language than this collection expects. Exclude it, or add its language to the gate.",
+        "max_value",
+        0,
+        options=("eng",),
+        known=LANGUAGES,
+    ),
+    Check(
+        "near_duplicate",
+        _BETWEEN,
+        "similarity",
+        "flag",
+        "It is more than {limit:.0%} like an earlier document (which one is in the gate's rows). Exclude one of them.",
+        "max_value",
+        0.9,
+    ),
+    Check(
+        "boilerplate",
+        _BETWEEN,
+        "boilerplate_share",
+        "flag",
+        "More than {limit:.0%} of it are lines that other documents of its batch repeat: navigation, notices, licence "
+        "headers. Extract the main text only, or exclude it.",
+        "max_value",
+        0.5,
+    ),
 )
 
+_BROKEN = "This is a defect of Sluice, not of the document: report it with the run's id. What was served stays."
 
-def with_overrides(overrides: Mapping[str, Any], checks: tuple[Check, ...] = DOCUMENTS) -> tuple[Check, ...]:
-    """The suite with other limits, or without the checks whose limit is None. Raises BadRequest."""
-    known = {check.code: check for check in checks}
-    for code, limit in overrides.items():
-        if code not in known:
-            raise BadRequest(f"The gate has no check {code!r}. It has: {', '.join(known)}.")
-        numeric = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and not (known[code].bound and numeric):
-            takes = "a number or None" if known[code].bound else "None only"
-            raise BadRequest(f"Check {code!r} takes {takes}, not {limit!r}.")
-    return tuple(
-        replace(check, limit=overrides.get(check.code, check.limit))
-        for check in checks
-        if not (check.code in overrides and overrides[check.code] is None)
+CHUNKS = (
+    Check("duplicate_chunk", _UNIQUE, "chunk_id", "block", f"Two of its chunks have the same id. {_BROKEN}"),
+    Check("blank_chunk", _BETWEEN, "visible_chars", "block", f"One of its chunks is blank. {_BROKEN}", "min_value", 1),
+    Check(
+        "wrong_offsets",
+        _BETWEEN,
+        "wrong_offsets",
+        "block",
+        f"The offsets of a chunk do not lead to its text. {_BROKEN}",
+        "max_value",
+        0,
+    ),
+    Check(
+        "wrong_order",
+        _BETWEEN,
+        "wrong_order",
+        "block",
+        f"Its chunks are not numbered 0, 1, 2, … {_BROKEN}",
+        "max_value",
+        0,
+    ),
+    Check(
+        "long_chunk",
+        _BETWEEN,
+        "size_share",
+        "block",
+        "One of its chunks is longer than the collection's chunker allows; the embedder would cut it. Report it with "
+        "the run's id, or raise the limit (1 is the chunker's).",
+        "max_value",
+        1,
+    ),
+    Check(
+        "lost_text",
+        _BETWEEN,
+        "uncovered_chars",
+        "block",
+        f"More than {{limit:,}} characters of it are in no chunk. {_BROKEN}",
+        "max_value",
+        0,
+    ),
+)
+
+VECTORS = (
+    Check(
+        "wrong_dimension",
+        _BETWEEN,
+        "wrong_dimension",
+        "block",
+        "A vector has another number of components than the collection. Check the embedder, then run it again.",
+        "max_value",
+        0,
+    ),
+    Check(
+        "wrong_length",
+        _BETWEEN,
+        "length_error",
+        "block",
+        "A vector is not finite or not of length 1. Check the embedder, then run it again.",
+        "max_value",
+        1e-3,
+    ),
+    Check(
+        "constant_vector",
+        _BETWEEN,
+        "spread",
+        "block",
+        "A vector has the same value everywhere, so it says nothing. Check the embedder, then run it again.",
+        "min_value",
+        1e-9,
+    ),
+    Check(
+        "wrong_terms",
+        _BETWEEN,
+        "wrong_terms",
+        "block",
+        f"A sparse vector has weights that are not positive numbers. {_BROKEN}",
+        "max_value",
+        0,
+    ),
+    Check(
+        "same_vector",
+        _BETWEEN,
+        "same_vector",
+        "flag",
+        "Different texts of the batch have the same vector; the embedder may not see what tells them apart.",
+        "max_value",
+        0,
+    ),
+    Check(
+        "no_terms",
+        _BETWEEN,
+        "no_terms",
+        "flag",
+        "A chunk has letters and no search terms (only stopwords): it is found by meaning alone.",
+        "max_value",
+        0,
+    ),
+)
+
+SUITES: dict[str, tuple[Check, ...]] = {"documents": DOCUMENTS, "chunks": CHUNKS, "vectors": VECTORS}
+
+
+Rules = Mapping[tuple[str, str], GateRule]  # by suite and code
+
+
+def suite_of(code: str) -> str:
+    """Raises BadRequest that lists the codes."""
+    for suite, checks in SUITES.items():
+        if any(check.code == code for check in checks):
+            return suite
+    listed = "; ".join(f"{suite}: {', '.join(check.code for check in checks)}" for suite, checks in SUITES.items())
+    raise BadRequest(f"No gate has a check {code!r}. There are {listed}.")
+
+
+def with_rules(suite: str, rules: Rules) -> tuple[Check, ...]:
+    """The checks that are on, as one collection wants them. Raises BadRequest on a rule that does not fit its check."""
+    checks = {check.code: check for check in SUITES[suite]}
+    for (of, code), rule in rules.items():
+        if of == suite:
+            if code not in checks:
+                suite_of(code)  # says what there is
+                raise BadRequest(f"Check {code!r} is not one of the suite {suite!r}.")
+            checks[code] = ruled(checks[code], rule)
+    return tuple(check for check in checks.values() if check.action != "off")
+
+
+def ruled(check: Check, rule: GateRule) -> Check:
+    """The check as the rule wants it. Raises BadRequest where the rule asks for what the check cannot do."""
+    if rule.limit is not None and not (check.bound and math.isfinite(rule.limit)):
+        takes = "a finite number" if check.bound else "no limit"
+        raise BadRequest(f"Check {check.code!r} takes {takes}, not {rule.limit!r}.")
+    if rule.action == "mask" and not check.masks:
+        raise BadRequest(f"Check {check.code!r} cannot mask; use off, flag or block.")
+    if rule.options is not None:
+        if not check.options:
+            raise BadRequest(f"Check {check.code!r} takes no options.")
+        unknown = set(rule.options) - set(check.known or rule.options)
+        if unknown or not rule.options:
+            raise BadRequest(
+                f"Check {check.code!r} takes one or more of {', '.join(check.known) or 'any names'}, not "
+                f"{', '.join(sorted(unknown)) or 'none'}. To switch it off: action off."
+            )
+    return replace(
+        check,
+        action=rule.action or check.action,
+        limit=check.limit if rule.limit is None else rule.limit,
+        options=check.options if rule.options is None else rule.options,
     )

@@ -25,6 +25,7 @@ from sluice.adapters.ledger_rules import (
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
+from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
 from sluice.adapters.memory.state import (
     ClaimRow,
@@ -43,7 +44,6 @@ from sluice.model import (
     Counts,
     Entry,
     Failure,
-    GateResult,
     Generation,
     Item,
     Mode,
@@ -60,7 +60,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryGates):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -333,6 +333,7 @@ class MemoryLedger:
             for document in deleted:
                 document.deleted_at, document.deleted_by = now(), run.run_id
                 self.state.quarantine.pop(document.document_id, None)
+                self.state.signatures.pop(document.document_id, None)
                 self._retire(document.document_id)
             if deleted:
                 self.state.changed(run.source.generation.collection_id)
@@ -397,16 +398,6 @@ class MemoryLedger:
                 self.state.outbox.pop(outbox_id, None)
 
     # --- what happened
-
-    def record_gates(self, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
-        with self.state.lock:
-            kept = tuple(replace(each, observed=storable_json(each.observed)) for each in results)
-            self.state.runs[run.run_id].gates[batch, stage] = kept
-
-    def gates(self, run: Run, batch: int) -> list[GateResult]:
-        with self.state.lock:
-            recorded = sorted(self.state.runs[run.run_id].gates.items())
-            return [each for (number, _), results in recorded if number == batch for each in results]
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with self.state.lock:

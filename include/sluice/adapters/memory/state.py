@@ -10,7 +10,19 @@ from typing import Any
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
-from sluice.model import Counts, GateResult, Generation, Grant, Mode, SealedVersion, SourceSpec, StageStat
+from sluice.model import (
+    Counts,
+    GateResult,
+    GateRow,
+    GateRule,
+    Generation,
+    Grant,
+    Mode,
+    SealedVersion,
+    Signature,
+    SourceSpec,
+    StageStat,
+)
 
 
 @dataclass
@@ -51,6 +63,7 @@ class RunRow:
     gates: dict[tuple[int, str], tuple[GateResult, ...]] = field(default_factory=dict)
     vanished: set[UUID] = field(default_factory=set)
     moves: dict[UUID, MoveRow] = field(default_factory=dict)  # by document
+    gate_rows: dict[tuple[int, str], list[GateRow]] = field(default_factory=dict)
 
 
 @dataclass
@@ -113,6 +126,8 @@ class MemoryState:
     quarantine: dict[UUID, QuarantineRow] = field(default_factory=dict)  # open records by document
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     queued: int = 0
+    gate_rules: dict[UUID, dict[tuple[str, str], GateRule]] = field(default_factory=dict)  # by collection
+    signatures: dict[UUID, tuple[UUID, Signature]] = field(default_factory=dict)  # by document: run, signature
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
 
     def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sluice.adapters.postgres import (
     claims,
     counting,
+    gates,
     moving,
     refusing,
     removals,
@@ -27,6 +28,8 @@ from sluice.model import (
     Entry,
     Failure,
     GateResult,
+    GateRow,
+    GateRule,
     Generation,
     Item,
     Mode,
@@ -35,6 +38,7 @@ from sluice.model import (
     Run,
     ScanResult,
     SealedVersion,
+    Signature,
     Source,
     SourceSpec,
     StageStat,
@@ -150,13 +154,39 @@ class PostgresLedger:
             with transaction(self._engine) as connection:
                 removals.removed(connection, outbox_ids)
 
-    def record_gates(self, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
+    def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
+        with transaction(self._engine) as connection:
+            return gates.rules(connection, generation)
+
+    def set_gate_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
+        with transaction(self._engine) as connection:
+            return gates.set_rule(connection, generation, suite, code, rule)
+
+    def record_gates(
+        self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
+    ) -> None:
         with transaction(self._engine) as connection:
             runs.record_gates(connection, run, batch, stage, results)
+            gates.record_rows(connection, run, batch, stage, rows)
 
     def gates(self, run: Run, batch: int) -> list[GateResult]:
         with transaction(self._engine) as connection:
             return runs.read_gates(connection, run, batch)
+
+    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
+        with transaction(self._engine) as connection:
+            return gates.read_rows(connection, run, batch)
+
+    def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
+        if not bands:
+            return []
+        with transaction(self._engine) as connection:
+            return gates.similar(connection, run, bands, limit)
+
+    def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
+        if signatures:
+            with transaction(self._engine) as connection:
+                gates.remember(connection, run, signatures)
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with transaction(self._engine) as connection:

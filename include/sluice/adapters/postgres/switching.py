@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.ledger_rules import superseded
-from sluice.adapters.postgres import entities
+from sluice.adapters.postgres import entities, gates
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import alone, changed
 from sluice.model import Run
@@ -186,6 +186,7 @@ def remove_documents(connection: Connection, run: Run, document_ids: Sequence[UU
         connection.execute(_FORGET, {"ids": deleted})
         former = list(connection.execute(_RETIRE, {"ids": deleted}).scalars())
         connection.execute(_DROP_CHUNKS, {"former": former})
+        connection.execute(gates.FORGET, {"ids": deleted})
         resolve(connection, deleted)
         changed(connection, run.source.generation.collection_id)
         entities.forget(connection, touched)

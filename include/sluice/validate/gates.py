@@ -1,0 +1,193 @@
+"""The three gates: after extraction, chunking and embedding. What fails a blocking check is kept out, document by
+document; the rest is reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sluice.model import ChunkedDocument, Document, EmbeddedDocument, Failure, GateResult, GateRow, Signature
+from sluice.validate.chunks import Place, chunk_features
+from sluice.validate.duplicates import Found
+from sluice.validate.expectations import Outcome, judge, ready
+from sluice.validate.features import features
+from sluice.validate.findings import masked
+from sluice.validate.screens import Screened, screen
+from sluice.validate.suite import Check, Rules, with_rules
+from sluice.validate.vectors import vector_features
+
+T = TypeVar("T")
+_FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
+_FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(Generic[T]):
+    passed: list[T]  # in the order given
+    failures: list[Failure]  # one a document: the first blocking check that it failed
+    results: list[GateResult]  # one a check, in the suite's order
+    rows: list[GateRow]  # one a check and row that failed it, check by check
+    seconds: float  # all of it, the import too
+    import_seconds: float  # 0 once the process has imported Great Expectations
+    signatures: list[Signature] = field(default_factory=list)  # of the documents that passed
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    failed: dict[int, Check]  # by number of the document: the first blocking check
+    flagged: dict[int, list[Check]]  # by number of the document: the others that it failed
+    results: list[GateResult]
+    rows: list[GateRow]
+    import_seconds: float
+
+
+def documents_gate(
+    documents: Sequence[Document],
+    rules: Rules | None = None,
+    *,
+    index_key: bytes,
+    collection_id: UUID,
+    similar: Found = lambda bands: (),
+) -> Verdict[Document]:
+    """Judge documents by the suite `documents`, as the collection's rules want it.
+
+    A check with action mask replaces what it found by placeholders, so that offsets, here and from now on, are those
+    of the masked text. What a document is flagged for is in its metadata, under `gate_flags`. `similar`: signatures
+    that the ledger knows of. Raises BadRequest on a rule that does not fit, Terminal where Great Expectations itself
+    fails (then nothing is let through).
+    """
+    started_s = time.perf_counter()
+    checks = with_rules("documents", rules or {})
+    if not documents:
+        return Verdict([], [], [], [], time.perf_counter() - started_s, 0.0)
+    seen = screen(documents, checks, index_key, collection_id, similar)
+    places: list[Place] = [(number, None) for number in range(len(documents))]
+    columns = {**features(documents), **seen.columns}
+    judged = _judged("documents", checks, columns, places, documents, seen.details)
+    passed = [
+        _marked(document, number, judged.flagged.get(number, []), seen)
+        for number, document in enumerate(documents)
+        if number not in judged.failed
+    ]
+    return Verdict(
+        passed,
+        _failures(judged, documents, "validate"),
+        judged.results,
+        judged.rows,
+        time.perf_counter() - started_s,
+        judged.import_seconds,
+        [found for each in passed if (found := seen.signatures.get(each.document_id))],
+    )
+
+
+def chunks_gate(
+    documents: Sequence[ChunkedDocument], size_shares: Sequence[float], rules: Rules | None = None
+) -> Verdict[ChunkedDocument]:
+    """Judge chunks by the suite `chunks`; one that fails a blocking check keeps its whole document out.
+
+    `size_shares`: of each chunk, in order, its size divided by what the chunker allows. Raises as `documents_gate`.
+    """
+    columns, places = chunk_features(documents, size_shares)
+    return _gate("chunks", "chunk", documents, columns, places, rules)
+
+
+def vectors_gate(
+    documents: Sequence[EmbeddedDocument], dim: int, rules: Rules | None = None
+) -> Verdict[EmbeddedDocument]:
+    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out. Raises as
+    `documents_gate`."""
+    columns, places = vector_features(documents, dim)
+    return _gate("vectors", "embed", documents, columns, places, rules)
+
+
+# --- details ------------------------------------------------------------------------------------------------
+
+C = TypeVar("C", ChunkedDocument, EmbeddedDocument)
+
+
+def _gate(
+    suite: str,
+    stage: str,
+    documents: Sequence[C],
+    columns: Mapping[str, Sequence[Any]],
+    places: Sequence[Place],
+    rules: Rules | None,
+) -> Verdict[C]:
+    started_s = time.perf_counter()
+    checks = with_rules(suite, rules or {})
+    if not places:  # no document, or none with a chunk
+        return Verdict(list(documents), [], [], [], time.perf_counter() - started_s, 0.0)
+    of = [each.document for each in documents]
+    judged = _judged(suite, checks, columns, places, of, {})
+    return Verdict(
+        [each for number, each in enumerate(documents) if number not in judged.failed],
+        _failures(judged, of, stage),
+        judged.results,
+        judged.rows,
+        time.perf_counter() - started_s,
+        judged.import_seconds,
+    )
+
+
+def _judged(
+    suite: str,
+    checks: Sequence[Check],
+    columns: Mapping[str, Sequence[Any]],
+    places: Sequence[Place],
+    documents: Sequence[Document],
+    details: Mapping[str, Sequence[Any]],
+) -> Judged:
+    """`details`: by code of a check, what its rows record in place of the number that was judged."""
+    import_seconds = ready()
+    judged = Judged({}, {}, [], [], import_seconds)
+    for check, outcome in zip(checks, judge(suite, checks, columns), strict=True):
+        judged.results.append(_result(suite, check, outcome))
+        told = details.get(check.code)
+        for row, value in zip(outcome.rows, outcome.values, strict=True):
+            number, ordinal = places[row]
+            if check.blocking:
+                judged.failed.setdefault(number, check)
+            else:
+                judged.flagged.setdefault(number, []).append(check)
+            judged.rows.append(
+                GateRow(
+                    documents[number].document_id,
+                    ordinal,
+                    suite,
+                    check.code,
+                    check.expectation,
+                    told[row] if told else value,
+                )
+            )
+    return judged
+
+
+def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
+    return GateResult(
+        suite=suite,
+        expectation=check.expectation,
+        column=check.column,
+        success=not outcome.rows,
+        blocking=check.blocking,
+        evaluated=outcome.evaluated,
+        unexpected=len(outcome.rows),
+        observed={"code": check.code, "action": check.action, "limit": check.limit, "worst": outcome.worst},
+    )
+
+
+def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list[Failure]:
+    return [
+        Failure(documents[number].item, stage, check.code, check.reason.format(limit=check.limit))
+        for number, check in sorted(judged.failed.items())
+    ]
+
+
+def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Screened) -> Document:
+    """With placeholders where a check masks, and with the flags in its metadata."""
+    if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
+        document = masked(document, found)
+    flags = [check.code for check in flagged if check.code in _FLAGGING]
+    return replace(document, metadata={**document.metadata, _FLAGS: flags}) if flags else document
