@@ -25,6 +25,7 @@ from sluice.model import (
     Hydrated,
     Item,
     Mode,
+    PassageLineage,
     Point,
     Principal,
     Profile,
@@ -160,6 +161,9 @@ class Catalog(Protocol):
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
         """Raises NotFound, also where it is another tenant's."""
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        """Of a chunk that is served now. Raises NotFound, also where this principal may not read it."""
 
     def grants(self, principal: str) -> list[Grant]: ...
 
@@ -309,3 +313,5 @@ class Tools:
     batch_size: int
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
+    marquez_url: str | None = None  # where lineage can be looked at, too
+    marquez_web_url: str = ""

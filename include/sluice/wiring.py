@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
 from sluice.model import Principal, Profile, SearchRequest, SourceSpec
@@ -13,6 +14,9 @@ from sluice.ports import Embedder, EntityExtractor, Extractor, SourceReader, Too
 from sluice.query import SearchOutcome, search, search_ports
 from sluice.seal import parse_master_key
 from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from sluice.adapters.postgres import PostgresLineage
 
 
 def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Tools:
@@ -81,6 +85,8 @@ def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Too
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),
         close=close,
+        marquez_url=settings.marquez_url,
+        marquez_web_url=settings.marquez_web_url,
     )
 
 
@@ -95,6 +101,21 @@ def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
 
         found["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
     return found
+
+
+def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
+    """The ledger's lineage events; two connections at most. Close it."""
+    from sluice.adapters.postgres import PostgresLineage, make_engine
+
+    url = _required(settings, "database_url")
+    limits = {"connect_timeout_s": settings.connect_timeout_s, "call_timeout_s": timeout_s}
+    return PostgresLineage(make_engine(url, pool_size=2, **limits, name="sluice-lineage"))
+
+
+def lineage_key(settings: Settings) -> bytes:
+    """What masks names in lineage: derived from the master key, so that it is the same everywhere."""
+    master = parse_master_key(_required(settings, "master_key"))
+    return hmac.digest(master, b"sluice lineage names", "sha256")
 
 
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:

@@ -14,7 +14,19 @@ from sqlalchemy import Engine, TextClause, text
 
 from ledger_rows import engine_of
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.postgres import catalog, counting, entities, migrate, removals, runs, scan, switching, vectors
+from sluice.adapters.postgres import (
+    catalog,
+    counting,
+    entities,
+    lineage,
+    migrate,
+    passages,
+    removals,
+    runs,
+    scan,
+    switching,
+    vectors,
+)
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20
@@ -66,6 +78,11 @@ _ROWS = f"""
     INSERT INTO run_stages SELECT md5('r0')::uuid, i, 's' || i % 7, 1, '{{}}' FROM generate_series(0, 4999) i;
     INSERT INTO gate_results SELECT md5('r0')::uuid, i / 10, 's', i % 10, 's', 'e', NULL, true, true, 1, 0
         FROM generate_series(0, 9999) i;
+    INSERT INTO lineage_events (sluice_run_id, job_namespace, job_name, event_type, event_time, inputs, outputs, body,
+                                sent_at)
+        SELECT CASE WHEN i % 5 = 0 THEN md5('r' || i / 50)::uuid END, 'n', 'j', 'COMPLETE', now(),
+               ARRAY['file:/f' || i % 500], ARRAY['db:t' || i % 400], '{{}}', CASE WHEN i < 19900 THEN now() END
+        FROM generate_series(0, 19999) i;
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
         SELECT collection_id, 1, document_id, ARRAY[document_id], false FROM documents;
 """
@@ -186,6 +203,16 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "uq_chunks_chunk_id_version_id"}),
     "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
+    "lineage events to send": (lineage.UNSENT, "", {"ix_lineage_events_unsent"}),
+    "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
+    "lineage events of a run": (lineage.OF_RUN, "", {"ix_lineage_events_sluice_run"}),
+    "lineage events of a dataset": (lineage.OF_DATASET, "", {"ix_lineage_events_datasets"}),
+    "datasets of a run": (passages.DATASETS, "", {"ix_lineage_events_sluice_run"}),
+    "past of a passage": (
+        catalog.LINEAGE,
+        "",
+        {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
+    ),
     "stages of a run": ("SELECT * FROM run_stages WHERE run_id = :run_id", "", {"pk_run_stages"}),
     "gates of a batch": (
         "SELECT * FROM gate_results WHERE run_id = :run_id AND batch = 3 AND stage = 's'",
@@ -217,7 +244,7 @@ GUARDS = {
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object], query: str) -> None:
     statement, ids, expected = QUERIES[query]
-    given = {**values, "p": "p7", "hashes": [bytes(20)] * 200}
+    given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
     used = used_indexes(engine, str(statement), given, *before)

@@ -1,6 +1,6 @@
 """The typed tables of the ledger and of the key database. Migrations are checked against them for drift."""
 
-from sluice.adapters.postgres.tables import collections, documents, keys, runs
+from sluice.adapters.postgres.tables import collections, documents, keys, lineage, runs
 from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
-__all__ = ["KeysBase", "LedgerBase", "collections", "documents", "keys", "runs"]
+__all__ = ["KeysBase", "LedgerBase", "collections", "documents", "keys", "lineage", "runs"]
