@@ -416,7 +416,7 @@ class VersionStep:
 
 @dataclass(frozen=True, slots=True)
 class GateTotal:
-    """One expectation over all batches of a run."""
+    """One expectation over all batches of a run; its blocking and its warning form apart."""
 
     stage: str
     suite: str

@@ -308,7 +308,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     (changed,) = scanned(room, second, entry("a", "2"))
     loaded(room, second, changed, "one", "three")
     met = GateResult("texts", "not_empty", "text", True, True, 3, 0)
-    room.ledger.record_gates(second, 0, "validate", [met, replace(met, expectation="length", blocking=False)])
+    room.ledger.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
     room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)])
     room.ledger.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
     room.ledger.record_stage(second, StageStat(1, "embed", 1.0, {"computed": 2, "cached": 3}))
@@ -321,7 +321,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     assert (told.version, told.run_id, told.orchestrator, told.run_state) == (2, second.run_id, "tests", "running")
     assert (told.physical, told.profile) == (source.generation.physical, source.generation.profile)
     gates = [(each.expectation, each.success, each.blocking, each.evaluated, each.unexpected) for each in told.gates]
-    assert gates == [("not_empty", False, True, 6, 2), ("length", True, False, 3, 0)]
+    assert gates == [("not_empty", False, True, 6, 2), ("not_empty", True, False, 3, 0)]
     assert (told.computed, told.cached) == (6, 4)
 
 

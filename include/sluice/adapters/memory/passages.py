@@ -7,6 +7,8 @@ from uuid import UUID
 from sluice.adapters.memory.state import DocumentRow, MemoryState, RunRow, VersionRow
 from sluice.model import GateResult, GateTotal, PassageLineage, VersionStep
 
+Key = tuple[str, str, str, str | None, bool]  # stage, suite, expectation, column, blocking
+
 
 def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chunk_id: UUID) -> PassageLineage:
     run, made = state.runs[version.run_id], version.generation
@@ -46,18 +48,19 @@ def _history(state: MemoryState, document: DocumentRow) -> tuple[VersionStep, ..
 
 
 def _gates(run: RunRow) -> tuple[GateTotal, ...]:
-    groups: dict[tuple[str, str, str, str | None], list[tuple[int, GateResult]]] = {}
+    groups: dict[Key, list[tuple[int, GateResult]]] = {}
     for (_, stage), results in run.gates.items():
         for position, gate in enumerate(results):
-            groups.setdefault((stage, gate.suite, gate.expectation, gate.column), []).append((position, gate))
+            groups.setdefault((stage, gate.suite, gate.expectation, gate.column, gate.blocking), []).append(
+                (position, gate)
+            )
     ordered = sorted(groups, key=lambda key: (key[0], key[1], min(position for position, _ in groups[key])))
     return tuple(_total(key, [gate for _, gate in groups[key]]) for key in ordered)
 
 
-def _total(key: tuple[str, str, str, str | None], gates: list[GateResult]) -> GateTotal:
+def _total(key: Key, gates: list[GateResult]) -> GateTotal:
     return GateTotal(
         *key,
-        blocking=any(gate.blocking for gate in gates),
         success=all(gate.success for gate in gates),
         evaluated=sum(gate.evaluated for gate in gates),
         unexpected=sum(gate.unexpected for gate in gates),

@@ -14,10 +14,10 @@ HISTORY = text("""
     WHERE document_id = :document_id AND number IS NOT NULL ORDER BY activated_at, generation, number
 """)
 GATES = text("""
-    SELECT stage, suite, expectation, column_name, bool_or(blocking), bool_and(success), sum(evaluated)::bigint,
+    SELECT stage, suite, expectation, column_name, blocking, bool_and(success), sum(evaluated)::bigint,
            sum(unexpected)::bigint
     FROM gate_results WHERE run_id = :run_id
-    GROUP BY stage, suite, expectation, column_name ORDER BY stage, suite, min(position)
+    GROUP BY stage, suite, expectation, column_name, blocking ORDER BY stage, suite, min(position)
 """)
 COST = text("""
     SELECT coalesce(sum((counts->>'computed')::bigint), 0), coalesce(sum((counts->>'cached')::bigint), 0)
