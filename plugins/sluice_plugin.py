@@ -15,6 +15,7 @@ class SluicePlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         # Every Airflow process loads this file; only the API server gets here.
+        from sluice.airflow import forward
         from sluice.airflow.auth import authenticate
         from sluice.airflow.connections import settings_from_airflow
         from sluice.airflow.trigger import trigger_ingest
@@ -22,4 +23,5 @@ class SluicePlugin(AirflowPlugin):
         from sluice.wiring import build
 
         app = create_app(lambda: build(settings_from_airflow(), serving=True), authenticate, trigger=trigger_ingest)
+        forward.start(settings_from_airflow)
         return [{"app": app, "url_prefix": "/sluice", "name": "Sluice"}]

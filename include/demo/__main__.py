@@ -63,7 +63,7 @@ def up(stack: Stack) -> Server:
     print(f"\n  Airflow   {server.url}   user {user}, password {environment['SLUICE_ADMIN_PASSWORD']}")
     print(f"  Search    {server.url}/plugin/sluice-search")
     lineage = environment.get("SLUICE_MARQUEZ_WEB_URL") or environment.get("SLUICE_MARQUEZ_URL")
-    print(f"  Lineage   {lineage or stack.config.home / 'lineage' / 'openlineage.jsonl'}")
+    print(f"  Lineage   {lineage or 'of each passage: GET /sluice/api/v1/passages/<chunk_id>/lineage'}")
     return server
 
 

@@ -5,7 +5,12 @@ import json
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 
-LINEAGE_TIMEOUT_S = 2.0
+# Into the ledger and nowhere else: the API server sends it on to Marquez, and no task ever waits for that.
+LINEAGE = {
+    "type": "composite",
+    "continue_on_failure": True,
+    "transports": {"ledger": {"type": "sluice.airflow.transport.LedgerTransport"}},
+}
 OWN_SECRETS = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET")
 
 
@@ -32,25 +37,11 @@ def variables(config: Config, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "sluice",
-        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(_lineage(config, credentials)),
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(LINEAGE),
         **{name: credentials.secrets[name] for name in OWN_SECRETS},
         **_metrics(config),
     }
     return {**values, **config.airflow_overrides}
-
-
-def _lineage(config: Config, credentials: Credentials) -> dict[str, object]:
-    """To a file always, and to Marquez where there is one.
-
-    The provider sends from a forked process that leaves without closing its transport: a sender with a queue and a
-    thread would lose events. So the plain one is used, which gives up soon and does not try again.
-    """
-    file = {"type": "file", "log_file_path": str(config.home / "lineage" / "openlineage.jsonl"), "append": True}
-    marquez = credentials.urls.get("SLUICE_MARQUEZ_URL")
-    if not marquez:
-        return file
-    http = {"type": "http", "url": marquez, "timeout": LINEAGE_TIMEOUT_S, "retry": {"total": 0}}
-    return {"type": "composite", "continue_on_failure": True, "transports": {"file": file, "marquez": http}}
 
 
 def _metrics(config: Config) -> dict[str, str]:

@@ -99,7 +99,6 @@ def _settings_file(config: Config) -> Path:
 def _prepare(config: Config, words: tuple[str, ...]) -> Command:
     folder = config.home / "airflow"
     folder.mkdir(parents=True, exist_ok=True)
-    (config.home / "lineage").mkdir(exist_ok=True)
     for stale in folder.glob("airflow-*.pid"):
         stale.unlink(missing_ok=True)
     return Command((sys.executable, "-m", "airflow", *words), folder)

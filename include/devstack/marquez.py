@@ -27,9 +27,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
     if not starts(config, credentials):
         left_out = "SLUICE_MARQUEZ_URL is set"
         if "SLUICE_MARQUEZ_URL" not in credentials.external:
-            left_out = (
-                f"no {JAR_SETTING} or SLUICE_MARQUEZ_URL: lineage goes to {config.home}/lineage/openlineage.jsonl"
-            )
+            left_out = f"no {JAR_SETTING} or SLUICE_MARQUEZ_URL: lineage is in the ledger (/sluice/lineage)"
         return [Part(name="marquez", left_out=left_out)]
     api = Part(
         name="marquez",

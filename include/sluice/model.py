@@ -440,6 +440,59 @@ class Hydrated:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionStep:
+    """One version in a document's history."""
+
+    number: int
+    generation: int
+    state: str
+    run_id: UUID
+    activated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GateTotal:
+    """One expectation over all batches of a run; its blocking and its warning form apart."""
+
+    stage: str
+    suite: str
+    expectation: str
+    column: str | None
+    blocking: bool
+    success: bool
+    evaluated: int
+    unexpected: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassageLineage:
+    """Where a passage comes from, as the ledger has it."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    uri: str
+    source_uri: str
+    collection: str
+    first_seen_at: datetime
+    expires_at: datetime | None
+    version: int
+    generation: int
+    physical: str
+    profile: Profile
+    run_id: UUID
+    orchestrator: str | None
+    run_state: str
+    started_at: datetime
+    finished_at: datetime | None
+    history: tuple[VersionStep, ...] = ()  # the oldest first
+    gates: tuple[GateTotal, ...] = ()
+    computed: int = 0  # vectors that the run had to compute
+    cached: int = 0  # and took from the cache
+    datasets: tuple[str, ...] = ()  # namespace:name, of the run's lineage events
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
     name: str
     generation: int

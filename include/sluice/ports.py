@@ -27,6 +27,7 @@ from sluice.model import (
     Hydrated,
     Item,
     Mode,
+    PassageLineage,
     Point,
     Principal,
     Profile,
@@ -205,6 +206,9 @@ class Catalog(Protocol):
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
         """Raises NotFound, also where it is another tenant's."""
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        """Of a chunk that is served now. Raises NotFound, also where this principal may not read it."""
 
     def grants(self, principal: str) -> list[Grant]: ...
 
@@ -417,3 +421,5 @@ class Tools:
     max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
+    marquez_url: str | None = None  # where lineage can be looked at, too
+    marquez_web_url: str = ""

@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     neo4j_password: SecretStr = Field(SecretStr(""), description="Neo4j's password.")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; `sluice doctor` checks it.")
     marquez_url: str | None = Field(None, description="Marquez API; lineage is linked there where it is set.")
+    marquez_web_url: str = Field("", description="Marquez's web page; the lineage page links to it.")
+    lineage_names: Literal["clear", "masked"] = Field(
+        "clear", description="masked: names of sources in lineage events become keyed hashes."
+    )
+    lineage_days: int = Field(90, ge=1, description="Days that the ledger keeps lineage events.")
     notify_url: SecretStr = Field(SecretStr(""), description="Webhook told (JSON, POST) when a run fails or is late.")
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     master_key: SecretStr | None = Field(None, description="32 bytes in base64 that wrap all document keys.")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.errors import BadRequest, Forbidden
@@ -28,6 +29,9 @@ from sluice.seal import parse_master_key
 from sluice.settings import Settings, connection_uri
 
 _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+
+if TYPE_CHECKING:
+    from sluice.adapters.postgres import PostgresLineage
 
 
 def build(
@@ -102,6 +106,8 @@ def build(
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),
         close=close,
+        marquez_url=settings.marquez_url,
+        marquez_web_url=settings.marquez_web_url,
     )
 
 
@@ -116,6 +122,21 @@ def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
 
         found["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
     return found
+
+
+def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
+    """The ledger's lineage events; two connections at most. Close it."""
+    from sluice.adapters.postgres import PostgresLineage, make_engine
+
+    url = _required(settings, "database_url")
+    limits = {"connect_timeout_s": settings.connect_timeout_s, "call_timeout_s": timeout_s}
+    return PostgresLineage(make_engine(url, pool_size=2, **limits, name="sluice-lineage"))
+
+
+def lineage_key(settings: Settings) -> bytes:
+    """What masks names in lineage: derived from the master key, so that it is the same everywhere."""
+    master = parse_master_key(_required(settings, "master_key"))
+    return hmac.digest(master, b"sluice lineage names", "sha256")
 
 
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:

@@ -28,7 +28,7 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest, NotFound, Unavailable
-from sluice.model import Grant, Item, Principal, Run, Source
+from sluice.model import GateResult, Grant, Item, Principal, Run, Source, StageStat
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -297,3 +297,43 @@ def test_vectors_must_fit_their_hashes(room: Room) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         room.cache.store(name(), [b"x" * 20], np.zeros((2, 4), np.float32))
     room.cache.store(name(), [], np.zeros((0, 4), np.float32))
+
+
+# --- a passage's past
+
+
+def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
+    source, first, item = filled(room)
+    second = started(room, source)
+    (changed,) = scanned(room, second, entry("a", "2"))
+    loaded(room, second, changed, "one", "three")
+    met = GateResult("texts", "not_empty", "text", True, True, 3, 0)
+    room.ledger.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
+    room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)])
+    room.ledger.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
+    room.ledger.record_stage(second, StageStat(1, "embed", 1.0, {"computed": 2, "cached": 3}))
+    told = room.catalog.lineage(reader(source), chunk_id(item.document_id, "one"))
+    assert (told.external_id, told.source_uri, told.collection) == ("a", source.spec.uri, source.spec.collection)
+    assert [(each.number, each.state, each.run_id) for each in told.history] == [
+        (1, "superseded", first.run_id),
+        (2, "active", second.run_id),
+    ]
+    assert (told.version, told.run_id, told.orchestrator, told.run_state) == (2, second.run_id, "tests", "running")
+    assert (told.physical, told.profile) == (source.generation.physical, source.generation.profile)
+    gates = [(each.expectation, each.success, each.blocking, each.evaluated, each.unexpected) for each in told.gates]
+    assert gates == [("not_empty", False, True, 6, 2), ("not_empty", True, False, 3, 0)]
+    assert (told.computed, told.cached) == (6, 4)
+
+
+def test_the_past_of_what_may_not_be_read_is_not_there(room: Room) -> None:
+    source, _, item = filled(room, "staff")
+    asked = chunk_id(item.document_id, "one")
+    assert room.catalog.lineage(reader(source, "staff"), asked).document_id == item.document_id
+    for who in (reader(source), reader(source, "guests"), Principal("x", "another", frozenset({"*"}))):
+        with pytest.raises(NotFound):
+            room.catalog.lineage(who, asked)
+    with pytest.raises(NotFound):
+        room.catalog.lineage(reader(source, "staff"), uuid4())
+    room.expire(item.document_id)
+    with pytest.raises(NotFound):
+        room.catalog.lineage(reader(source, "staff"), asked)

@@ -41,7 +41,6 @@ def dags(stack: Any, roots: Path) -> Iterator[dict[str, Any]]:
 
     bag = DagBag(str(ROOT / "dags"))
     assert bag.import_errors == {}
-    (stack.devstack.config.home / "lineage").mkdir(exist_ok=True)
     yield dict(bag.dags)
     settings.dispose_orm(do_log=False)
     os.environ.clear()

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     (folder / "bread.md").unlink()
     third = ingest(folder, name)
     assert (third.state, summary(third)["documents"]["deleted"]) == ("success", 1)
-    written = finished_outputs(stack.devstack.config.home, third.run_id)
+    written = finished_outputs(stack.settings(), summary(third)["run_id"])
     assert {name.rsplit(".", 1)[-1]: rows for name, rows in written.items()} == {
         "documents": 1,
         "chunks": summary(third)["chunks"]["removed"],
@@ -114,15 +115,21 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     }
 
 
-def finished_outputs(home: Path, dag_run_id: str) -> dict[str, int]:
-    """What the task `finish` says in the lineage that it wrote: dataset name → rows."""
-    events = [json.loads(line) for line in (home / "lineage" / "openlineage.jsonl").read_text().splitlines()]
+def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:
+    """What the task `finish` says in the lineage that is in the ledger: dataset name → rows."""
+    from sluice.wiring import lineage_events
+
+    kept = lineage_events(settings, timeout_s=10.0)
+    try:
+        events = kept.of_run(UUID(run_id))
+    finally:
+        kept.close()
     return {
         each["name"]: each["outputFacets"]["outputStatistics"]["rowCount"]
         for event in events
-        if event["job"]["name"] == "sluice_ingest.finish" and dag_run_id in json.dumps(event["run"]["facets"])
+        if event["job"]["name"] == "sluice_ingest.finish"
         for each in event.get("outputs", [])
-        if each["name"].count("/") == 0 and "outputFacets" in each
+        if "outputStatistics" in each.get("outputFacets", {})
     }
 
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
+from uuid import UUID
 
 import httpx
+import jsonschema
+import psutil
 import pytest
 
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
+from sluice.wiring import lineage_events
 
 ROOT = Path(__file__).resolve().parents[2]
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -158,10 +164,18 @@ def test_cli_speaks_json(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -
     assert run_cli(environment, "search", "x", "--collection", "no-such").returncode == 2
 
 
-def test_lineage_names_the_datasets(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
-    """Source → ledger → collection and graph, in the file transport's events, and in Marquez where there is one."""
-    log = airflow_stack.devstack.config.home / "lineage" / "openlineage.jsonl"
-    events = [json.loads(line) for line in log.read_text().splitlines()]
+@pytest.fixture
+def events(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lineage events of the first run, from the ledger."""
+    kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
+    try:
+        return kept.of_run(UUID(ingested[1]["run_id"]))
+    finally:
+        kept.close()
+
+
+def test_lineage_is_in_the_ledger(events: list[dict[str, Any]], ingested: tuple[Path, dict[str, Any]]) -> None:
+    """Source → ledger → collection and graph, with gates."""
     names = {f"{each['namespace']}|{each['name']}" for event in events for each in event.get("outputs", [])}
     sources = {each["name"] for event in events for each in event.get("inputs", [])}
     assert any(name.startswith("qdrant://") and name.endswith("|e2e__g1") for name in names), names
@@ -170,13 +184,105 @@ def test_lineage_names_the_datasets(airflow_stack, ingested: tuple[Path, dict[st
     assert str(ingested[0]) in sources
     gates = [each["inputFacets"] for event in events for each in event.get("inputs", []) if each.get("inputFacets")]
     assert any("dataQualityAssertions" in each for each in gates)
-    marquez = airflow_stack.environment.get("SLUICE_MARQUEZ_URL")
-    if not marquez:
-        return
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        jobs = httpx.get(f"{marquez}/api/v1/namespaces/sluice/jobs", timeout=30.0).json().get("jobs", [])
-        if any(job["name"].startswith("sluice_ingest.") for job in jobs):
-            break
-        time.sleep(2)
-    assert any(job["name"].startswith("sluice_ingest.") for job in jobs), "Marquez has not heard of the DAG's tasks"
+
+
+def test_our_facets_keep_to_their_published_schemas(events: list[dict[str, Any]]) -> None:
+    seen = set()
+    for facets in (each["facets"] for event in events for each in [*event["inputs"], *event["outputs"]]):
+        for name, facet in facets.items():
+            if name.startswith("sluice_"):
+                schema = json.loads((ROOT / "docs" / "facets" / f"{name}.json").read_text())
+                assert facet["_schemaURL"] == schema["$id"]
+                jsonschema.Draft202012Validator(schema).validate(facet)
+                seen.add(name)
+    assert seen == {path.stem for path in (ROOT / "docs" / "facets").glob("*.json")}
+
+
+def test_a_passage_tells_its_past(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
+    found = server.search("barn owl voles", "e2e", 5)["results"][0]
+    told = server._http.get(f"/sluice/api/v1/passages/{found['chunk_id']}/lineage").json()
+    assert told["source"] == ingested[0].as_uri()
+    assert (told["document"]["external_id"], told["document"]["version"]) == ("owls.md", 1)
+    assert told["run"]["run_id"] == ingested[1]["run_id"]
+    assert told["run"]["airflow_path"].startswith("/dags/sluice_ingest/runs/")
+    assert server._http.get(told["run"]["airflow_path"]).status_code == 200
+    assert {gate["stage"] for gate in told["gates"]} >= {"validate"}
+    assert told["embedding"]["computed"] >= 1
+    assert any(each["name"] == "e2e__g1" for each in told["datasets"])
+
+
+@pytest.fixture
+def marquez(airflow_stack) -> httpx.Client:
+    url = airflow_stack.environment.get("SLUICE_MARQUEZ_URL")
+    if not url:
+        pytest.skip("no Marquez: set SLUICE_MARQUEZ_JAR to the jar of marquez-api")
+    return httpx.Client(base_url=url, timeout=30.0)
+
+
+def waits(airflow_stack) -> list[str]:
+    """Names of jobs whose lineage events are not in Marquez yet."""
+    kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
+    try:
+        return [each.body["job"]["name"] for each in kept.unsent(100)]
+    finally:
+        kept.close()
+
+
+def until_sent(airflow_stack, timeout_s: float = 120.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while waiting := waits(airflow_stack):
+        assert time.monotonic() < deadline_s, f"not sent to Marquez: {waiting}"
+        time.sleep(1)
+
+
+def test_marquez_leads_from_the_chunks_to_the_source(
+    airflow_stack, events: list[dict[str, Any]], ingested: tuple[Path, dict[str, Any]], marquez: httpx.Client
+) -> None:
+    until_sent(airflow_stack)
+    chunks = next(o for event in events for o in event["outputs"] if o["name"].endswith("public.chunks"))
+    start = f"dataset:{chunks['namespace']}:{chunks['name']}"
+    graph = marquez.get("/api/v1/lineage", params={"nodeId": start, "depth": 20}).json()["graph"]
+    nodes = {node["id"]: node for node in graph}
+    seen, ahead = set(), [start]
+    while ahead:
+        node = ahead.pop()
+        if node not in seen:
+            seen.add(node)
+            ahead += [edge["origin"] for edge in nodes[node]["inEdges"]]
+    assert f"dataset:file:{ingested[0]}" in seen, sorted(seen)
+    assert {
+        f"job:sluice:sluice_ingest.batch.{task}" for task in ("extract", "validate", "chunk", "embed", "load")
+    } <= seen
+    extracted = nodes["dataset:sluice:artefacts/e2e/1-extracted"]["data"]
+    judged = marquez.get(f"/api/v1/namespaces/sluice/datasets/{quote('artefacts/e2e/1-extracted', safe='')}").json()
+    assert judged["facets"]["sluice_suite"]["checks"] > 0, extracted
+    assert judged["facets"]["dataQualityAssertions"]["assertions"]
+    place = f"{quote(chunks['namespace'], safe='')}/datasets/{quote(chunks['name'], safe='')}"
+    versions = marquez.get(f"/api/v1/namespaces/{place}/versions").json()["versions"]
+    assert any(each["createdByRun"] for each in versions)
+    assert marquez.get("/api/v1/namespaces").status_code == marquez.get("/api/v1/jobs").status_code == 200
+
+
+def test_marquez_that_hangs_holds_nobody_up_and_gets_it_all_later(
+    airflow_stack, server: Server, ingested: tuple[Path, dict[str, Any]], marquez: httpx.Client
+) -> None:
+    """Its process is stopped where it stands: it takes connections and never answers."""
+    until_sent(airflow_stack)
+    pid = marquez_pid(airflow_stack)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        ingest(server, ingested[0], "e2e")
+        waiting = waits(airflow_stack)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert {"sluice_ingest.plan", "sluice_ingest.finish"} <= {*waiting}
+    until_sent(airflow_stack)
+    runs = marquez.get("/api/v1/namespaces/sluice/jobs/sluice_ingest.finish/runs").json()["runs"]
+    assert {each["state"] for each in runs} == {"COMPLETED"}
+
+
+def marquez_pid(airflow_stack) -> int:
+    """The process that listens on Marquez's port."""
+    port = urlsplit(airflow_stack.environment["SLUICE_MARQUEZ_URL"]).port
+    listening = [each for each in psutil.net_connections("tcp") if each.status == "LISTEN" and each.laddr.port == port]
+    return int(listening[0].pid)

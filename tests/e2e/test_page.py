@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 import pytest
@@ -23,8 +24,18 @@ from fastapi import FastAPI, Request
 from websockets.sync.client import connect
 
 from sluice.api.app import create_app
-from sluice.errors import Unavailable
-from sluice.model import CollectionInfo, Grant, Passage, Principal, Profile, SearchRequest
+from sluice.errors import NotFound, Unavailable
+from sluice.model import (
+    CollectionInfo,
+    GateTotal,
+    Grant,
+    Passage,
+    PassageLineage,
+    Principal,
+    Profile,
+    SearchRequest,
+    VersionStep,
+)
 from sluice.query import SearchOutcome
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -66,6 +77,34 @@ PASSAGES = (
     passage(2, "Short", "A pump."),
 )
 
+WHEN = datetime(2026, 5, 4, 12, tzinfo=UTC)
+PAST = PassageLineage(
+    chunk_id=PASSAGES[1].chunk_id,
+    document_id=PASSAGES[1].document_id,
+    external_id=HOSTILE,
+    uri=f"javascript:{HOSTILE}",
+    source_uri="file:///docs",
+    collection="handbook",
+    first_seen_at=WHEN,
+    expires_at=None,
+    version=2,
+    generation=3,
+    physical="handbook__g3",
+    profile=PROFILE,
+    run_id=PASSAGES[1].run_id,
+    orchestrator="airflow:sluice_ingest/manual__1 & more",
+    run_state="succeeded",
+    started_at=WHEN,
+    finished_at=WHEN,
+    history=tuple(
+        VersionStep(number, 3, state, PASSAGES[1].run_id, WHEN) for number, state in ((1, "superseded"), (2, "active"))
+    ),
+    gates=(GateTotal("validate", "texts", "not_empty", "text", True, False, 1200, 7),),
+    computed=5,
+    cached=1234,
+    datasets=("file:/docs", "qdrant://db:6333:handbook__g3"),
+)
+
 
 @dataclass
 class Shelf:
@@ -84,9 +123,17 @@ class Shelf:
     def tools(self) -> Any:
         catalog = SimpleNamespace(
             grants=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants],
+            lineage=self.lineage,
             collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],
         )
-        return SimpleNamespace(catalog=catalog, close=lambda: None)
+        return SimpleNamespace(
+            catalog=catalog, close=lambda: None, marquez_url=None, marquez_web_url="http://marquez.test"
+        )
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        if chunk_id != PASSAGES[1].chunk_id:
+            raise NotFound("There is no such passage that you may read.")
+        return PAST
 
     def make_search(self, tools: Any) -> Any:
         return self.search
@@ -253,7 +300,9 @@ def test_ingested_text_stays_text(page: Browser, address: str) -> None:
     page.open(address)
     ask(page)
     assert page.js("document.title") == "Sluice search"
-    assert page.js("document.querySelectorAll('img, #results script, #results svg, #results a').length") == 0
+    assert page.js("document.querySelectorAll('img, #results script, #results svg').length") == 0
+    links = page.js("[...document.querySelectorAll('#results a')].map(link => link.getAttribute('href'))")
+    assert [link.split("=")[0] for link in links] == ["lineage?chunk"] * 3
     assert page.js("document.querySelectorAll('article')[1].querySelector('h2').textContent") == HOSTILE
     assert page.js("document.querySelectorAll('article')[1].innerText").count("<script>") == 6
 
@@ -304,8 +353,11 @@ def test_a_reload_asks_the_same_again(page: Browser, shelf: Shelf, address: str)
     assert (shelf.asked[-1].collection, shelf.asked[-1].query) == ("archive", "a pump & more")
 
 
+NOTICE = "!document.getElementById('notice').hidden && document.getElementById('notice').innerText"
+
+
 def notice(page: Browser) -> str:
-    return str(page.until("!document.getElementById('notice').hidden && document.getElementById('notice').innerText"))
+    return str(page.until(NOTICE))
 
 
 def test_without_collections_it_says_how_to_ingest(page: Browser, shelf: Shelf, address: str) -> None:
@@ -389,3 +441,41 @@ def test_it_fits_a_narrow_screen_in_both_schemes(page: Browser, address: str, sc
     finally:
         page.send("Emulation.clearDeviceMetricsOverride")
         page.send("Emulation.setEmulatedMedia", features=[])
+
+
+# --- a passage's past
+
+
+def test_a_result_leads_to_its_past(page: Browser, address: str) -> None:
+    page.open(address)
+    ask(page)
+    page.js("document.querySelectorAll('#results a')[1].click()")
+    said = page.until("document.querySelectorAll('#steps > li').length === 6 && document.body.innerText")
+    for piece in (
+        "file:///docs",
+        "superseded",
+        "active",
+        "not_empty",
+        "7 of 1,200",
+        "1,234 from the cache",
+        "handbook__g3",
+    ):
+        assert piece in said
+    links = page.js("[...document.querySelectorAll('#steps a')].map(link => link.getAttribute('href'))")
+    assert links == [
+        "/dags/sluice_ingest/runs/manual__1%20%26%20more",
+        "http://marquez.test/lineage/dataset/file/%2Fdocs",
+        "http://marquez.test/lineage/dataset/qdrant%3A%2F%2Fdb%3A6333/handbook__g3",
+    ]
+    assert page.js("document.querySelectorAll('#steps img, #steps script').length") == 0
+    assert HOSTILE in said and page.js("document.title") == "Sluice lineage"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [("", "No passage was named"), (f"?chunk={PASSAGES[0].chunk_id}", "Not found"), ("?chunk=x", "cannot be searched")],
+)
+def test_a_past_that_cannot_be_shown_in_plain_words(page: Browser, address: str, asked: str, answer: str) -> None:
+    page.send("Page.navigate", url="about:blank")
+    page.send("Page.navigate", url=f"{address}lineage{asked}")
+    assert answer in page.until(f"document.title === 'Sluice lineage' && {NOTICE}")

@@ -19,7 +19,9 @@ from sluice.adapters.postgres import (
     counting,
     entities,
     gates,
+    lineage,
     migrate,
+    passages,
     removals,
     runs,
     scan,
@@ -84,6 +86,11 @@ _ROWS = f"""
     INSERT INTO signatures SELECT document_id, md5('r0')::uuid, decode(repeat('00', 256), 'hex'),
                                   ARRAY(SELECT hashtextextended(document_id::text, n) FROM generate_series(0, 15) n)
         FROM documents WHERE external_id <> 'gone';
+    INSERT INTO lineage_events (sluice_run_id, job_namespace, job_name, event_type, event_time, inputs, outputs, body,
+                                sent_at)
+        SELECT CASE WHEN i % 5 = 0 THEN md5('r' || i / 50)::uuid END, 'n', 'j', 'COMPLETE', now(),
+               ARRAY['file:/f' || i % 500], ARRAY['db:t' || i % 400], '{{}}', CASE WHEN i < 19900 THEN now() END
+        FROM generate_series(0, 19999) i;
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
         SELECT collection_id, 1, document_id, ARRAY[document_id], false FROM documents;
 """
@@ -206,6 +213,16 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "uq_chunks_chunk_id_version_id"}),
     "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
+    "lineage events to send": (lineage.UNSENT, "", {"ix_lineage_events_unsent"}),
+    "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
+    "lineage events of a run": (lineage.OF_RUN, "", {"ix_lineage_events_sluice_run"}),
+    "lineage events of a dataset": (lineage.OF_DATASET, "", {"ix_lineage_events_datasets"}),
+    "datasets of a run": (passages.DATASETS, "", {"ix_lineage_events_sluice_run"}),
+    "past of a passage": (
+        catalog.LINEAGE,
+        "",
+        {"uq_chunks_chunk_id_version_id", "pk_versions", "pk_documents", "pk_sources"},
+    ),
     "stages of a run": ("SELECT * FROM run_stages WHERE run_id = :run_id", "", {"pk_run_stages"}),
     "gates of a batch": (
         "SELECT * FROM gate_results WHERE run_id = :run_id AND batch = 3 AND stage = 's'",
@@ -245,7 +262,7 @@ GUARDS = {
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object], query: str) -> None:
     statement, ids, expected = QUERIES[query]
-    given = {**values, "p": "p7", "hashes": [bytes(20)] * 200}
+    given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
     if statement is gates.SIMILAR:

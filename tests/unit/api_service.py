@@ -146,7 +146,9 @@ class World:
             "graph": Fragile(self, "neo4j", self.graph),
         }
         pings = {each.store: each.ping for each in stores.values()}
-        return SimpleNamespace(**stores, pings=pings, close=self._close)
+        return SimpleNamespace(
+            **stores, pings=pings, close=self._close, marquez_url="http://marquez.test", marquez_web_url=None
+        )
 
     def _close(self) -> None:
         self.closed += 1

@@ -127,3 +127,20 @@ def test_ready_is_kept_for_a_moment_so_that_a_flood_costs_nothing(
     for _ in range(5):
         assert client.get("/api/v1/health/ready").status_code == 200
     assert asked == ["ledger"]
+
+
+# --- where a passage comes from
+
+
+def test_the_past_of_a_passage(world: World, client: TestClient) -> None:
+    body = client.get(f"/api/v1/passages/{named('chunk open')}/lineage").json()
+    assert (body["document"]["external_id"], body["document"]["version"]) == ("open.md", 1)
+    assert body["run"]["run_id"] == str(named("run open"))
+    assert (body["generation"]["physical"], body["embedding"]["embedder"]) == ("docs__g1", "hash:4")
+    assert "Pumps" not in str(body)
+
+
+@pytest.mark.parametrize(("token", "chunk"), [("bob-token", "legal"), ("bob-token", "foreign"), ("ann-token", "x")])
+def test_no_past_of_what_the_caller_may_not_read(client: TestClient, token: str, chunk: str) -> None:
+    path = f"/api/v1/passages/{named(f'chunk {chunk}')}/lineage"
+    assert client.get(path, headers=as_caller(token)).status_code == 404

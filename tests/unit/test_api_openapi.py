@@ -36,6 +36,7 @@ def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> Non
         ("get", "/api/v1/documents"),
         ("post", "/api/v1/documents"),
         ("get", "/api/v1/documents/{document_id}"),
+        ("get", "/api/v1/passages/{chunk_id}/lineage"),
         ("get", "/api/v1/health"),
         ("get", "/api/v1/health/live"),
         ("get", "/api/v1/health/ready"),

@@ -116,18 +116,13 @@ def test_what_the_astro_cli_would_not_understand_is_refused(tmp_path: Path, cont
         airflow_settings.load(file, {})
 
 
-def test_lineage_goes_to_the_file_and_to_marquez_where_there_is_one(tmp_path: Path) -> None:
-    alone = Config.from_env(tmp_path, {})
-    told = airflow_environment.variables(alone, credentials.load_or_make(alone))
-    transport = json.loads(told["AIRFLOW__OPENLINEAGE__TRANSPORT"])
-    assert transport["type"] == "file"
-    assert transport["log_file_path"].endswith("lineage/openlineage.jsonl")
-    beside = Config.from_env(tmp_path, {"SLUICE_MARQUEZ_URL": "http://marquez:5000"})
-    told = airflow_environment.variables(beside, credentials.load_or_make(beside))
+@pytest.mark.parametrize("environ", [{}, {"SLUICE_MARQUEZ_URL": "http://marquez:5000"}])
+def test_tasks_send_lineage_to_the_ledger_and_never_to_marquez(tmp_path: Path, environ: dict[str, str]) -> None:
+    config = Config.from_env(tmp_path, environ)
+    told = airflow_environment.variables(config, credentials.load_or_make(config))
     transport = json.loads(told["AIRFLOW__OPENLINEAGE__TRANSPORT"])
     assert transport["continue_on_failure"] is True
-    assert transport["transports"]["marquez"]["url"] == "http://marquez:5000"
-    assert transport["transports"]["marquez"]["timeout"] <= 5
+    assert [each["type"] for each in transport["transports"].values()] == ["sluice.airflow.transport.LedgerTransport"]
 
 
 def test_the_projects_file_overrides_airflows_settings(tmp_path: Path) -> None:

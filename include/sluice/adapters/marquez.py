@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from sluice.errors import Unavailable
+from collections.abc import Callable
+from typing import Any
+
+from sluice.errors import Terminal, Unavailable
+
+SEND_TIMEOUT_S = 10.0
+_LATER = frozenset({408, 425, 429})
+
+
+class Indigestible(Unavailable):
+    """Marquez answered 500: it may be ill, or the event is one that it cannot digest."""
 
 
 def ping(url: str, timeout_s: float) -> str:
@@ -15,3 +25,24 @@ def ping(url: str, timeout_s: float) -> str:
         return f"{len(answer.json()['namespaces'])} namespaces"
     except (httpx.HTTPError, ValueError, KeyError) as error:
         raise Unavailable("Marquez", f"{type(error).__name__} at {url}") from error
+
+
+def sender(url: str, timeout_s: float = SEND_TIMEOUT_S) -> Callable[[dict[str, Any]], None]:
+    """Sends one OpenLineage event. Raises Terminal where Marquez refuses it, Unavailable where it cannot take it."""
+    import httpx
+
+    client = httpx.Client(timeout=timeout_s)
+
+    def send(event: dict[str, Any]) -> None:
+        try:
+            answer = client.post(f"{url.rstrip('/')}/api/v1/lineage", json=event)
+        except httpx.HTTPError as error:
+            raise Unavailable("Marquez", f"{type(error).__name__} at {url}") from error
+        if answer.is_success:
+            return
+        said = f"status {answer.status_code}: {answer.text[:300]}"
+        if answer.is_client_error and answer.status_code not in _LATER:
+            raise Terminal(f"Marquez refused the event with {said}")
+        raise (Indigestible if answer.status_code == 500 else Unavailable)("Marquez", said)
+
+    return send

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 if TYPE_CHECKING:
-    from sluice.model import BatchRef, Run, SourceSpec
+    from sluice.airflow import lineage
+    from sluice.model import BatchRef, GateResult, Run, SourceSpec
     from sluice.ports import Tools
     from sluice.settings import Settings
 
@@ -45,6 +46,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         run = tools.ledger.run(run_id)
         planned = sum(ref.documents for ref in refs)
         lineage.emit(
+            run,
             [(lineage.source(run), None)],
             [(lineage.table(settings, "documents"), "documents", planned)],
         )
@@ -104,7 +106,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
         ]
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
-        lineage.emit([(lineage.source(run), None)], changed)
+        lineage.emit(run, [(lineage.source(run), None)], changed)
     log.info("sluice: run summary %s", json.dumps(summary))
     # `collection` is validated by the ledger: it is safe in a URI.
     asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
@@ -151,25 +153,44 @@ def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, a
     with _tools() as (tools, settings):
         done = verb(tools, batch)
         run = tools.ledger.run(UUID(batch.run_id))
-        read = (lineage.source(run), None) if before == "source" else (lineage.artefact(batch, before), "artefact")
-        if after == "stores":
-            chunks = _count(tools, run, batch.batch, "load", "written")
-            written: list[lineage.Written] = [
-                (lineage.table(settings, "versions"), "versions", done.documents),
-                (lineage.table(settings, "chunks"), "chunks", chunks),
-                (lineage.collection(settings, run), "points", chunks),
-            ]
-            if run.source.generation.profile.entities != "off":
-                written.append((lineage.graph(settings), "graph", None))
-        else:
-            written = [(lineage.artefact(batch, after), "artefact", done.documents)]
-        if after == "4-embedded":
-            computed = _count(tools, run, batch.batch, "embed", "computed")
-            written.append((lineage.table(settings, "embeddings"), "embeddings", computed))
-        gates = tools.ledger.gates(run, batch.batch) if after == "2-validated" else ()
-        lineage.emit([read], written, gates)
+        lineage.emit(run, *_datasets(tools, settings, run, batch.batch, before, after, done.documents))
     log.info("sluice: batch %d, %s: %d documents", batch.batch, after, done.documents)
     return done.to_json()
+
+
+def _datasets(
+    tools: Tools, settings: Settings, run: Run, batch: int, before: str, after: str, documents: int
+) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int] | None]:
+    """What a step read and wrote, what the gate said, and what embedding cost."""
+    from sluice.airflow import lineage
+
+    cache = lineage.table(settings, "embeddings")
+    if after == "stores":
+        loaded: list[lineage.Read] = [(lineage.artefact(run, before), before), (cache, "embeddings")]
+        return loaded, _stores(tools, settings, run, batch, documents), (), None
+    written: list[lineage.Written] = [(lineage.artefact(run, after), after, documents)]
+    if before == "source":
+        read: list[lineage.Read] = [(lineage.source(run), None), (lineage.table(settings, "documents"), "documents")]
+        return read, written, (), None
+    read = [(lineage.artefact(run, before), before)]
+    if after != "4-embedded":
+        return read, written, tools.ledger.gates(run, batch) if after == "2-validated" else (), None
+    cost = _count(tools, run, batch, "embed", "computed"), _count(tools, run, batch, "embed", "cached")
+    return read, [*written, (cache, "embeddings", cost[0])], (), cost
+
+
+def _stores(tools: Tools, settings: Settings, run: Run, batch: int, documents: int) -> list[lineage.Written]:
+    from sluice.airflow import lineage
+
+    chunks = _count(tools, run, batch, "load", "written")
+    written: list[lineage.Written] = [
+        (lineage.table(settings, "versions"), "versions", documents),
+        (lineage.table(settings, "chunks"), "chunks", chunks),
+        (lineage.collection(settings, run), "points", chunks),
+    ]
+    if run.source.generation.profile.entities != "off":
+        written.append((lineage.graph(settings), "graph", None))
+    return written
 
 
 def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:

@@ -2,45 +2,65 @@
 
 Datasets follow the OpenLineage naming rules (https://openlineage.io/docs/spec/naming): `file` + path,
 `postgres://host:port` + db.schema.table, `qdrant://host:port` + physical collection, `neo4j://host:port` + graph.
-Emission never fails or slows a task: the provider sends in the background, and errors are logged.
+Artefacts between tasks are named by collection and stage, `sluice` + artefacts/<collection>/<stage>, not by run: so the
+graph stays one graph, and each run is a version of its datasets. Events go to the ledger (`sluice.airflow.transport`);
+emission never fails a task and never waits for Marquez.
+
+A facet on a later consumer's input replaces the producer's in Marquez: inputs carry the producer's schema and facets of
+their own that no output has.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+
+from sluice.airflow.events import safe
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset
 
-    from sluice.model import BatchRef, GateResult, Run
+    from sluice.model import GateResult, Run
     from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Marquez keeps rows of an event that it rejects, and its list pages break on them: only these pass.
-_UNSAFE = re.compile(r"[^a-zA-Z0-9:;=/_.@+-]")
-
 _FIELDS: dict[str, dict[str, str]] = {
     "documents": {"document_id": "uuid", "external_id": "text", "fingerprint": "text", "expires_at": "timestamptz"},
-    "versions": {"version_id": "uuid", "document_id": "uuid", "generation": "int", "number": "int"},
-    "chunks": {"chunk_id": "uuid", "version_id": "uuid", "start": "int", "end": "int", "text_hash": "bytes"},
+    "versions": {"version_id": "uuid", "document_id": "uuid", "generation": "int", "sealed_text": "bytes"},
+    "chunks": {"chunk_id": "uuid", "version_id": "uuid", "text_hash": "bytes", "sealed_text": "bytes"},
     "embeddings": {"embedder": "text", "text_hash": "bytes", "vector": "float32[]"},
     "points": {"id": "uuid", "dense": "float32[]", "bm25": "sparse", "tenant": "text", "document_id": "uuid"},
     "graph": {"Document": "node", "Chunk": "node", "Entity": "node", "HAS_CHUNK": "edge", "MENTIONS": "edge"},
-    "artefact": {"document_id": "uuid", "body": "sealed"},
+    "1-extracted": {"document_id": "uuid", "text": "sealed"},
+    "2-validated": {"document_id": "uuid", "text": "sealed"},
+    "3-chunked": {"chunk_id": "uuid", "text": "sealed"},
+    "4-embedded": {"chunk_id": "uuid", "text": "sealed", "dense": "float32[]", "bm25": "sparse"},
+}
+# Fields of an output: the dataset (by its fields above) and field that each is made from.
+_MADE_FROM: dict[str, dict[str, tuple[str, str]]] = {
+    "2-validated": {"text": ("1-extracted", "text")},
+    "3-chunked": {"text": ("2-validated", "text")},
+    "4-embedded": {"text": ("3-chunked", "text"), "dense": ("3-chunked", "text"), "bm25": ("3-chunked", "text")},
+    "embeddings": {"vector": ("3-chunked", "text")},
+    "versions": {"sealed_text": ("4-embedded", "text")},
+    "chunks": {"sealed_text": ("4-embedded", "text")},
+    "points": {"dense": ("embeddings", "vector"), "bm25": ("4-embedded", "bm25")},
+    "graph": {"Entity": ("4-embedded", "text")},
 }
 
 Name = tuple[str, str]  # namespace, name
+Read = tuple[Name, str | None]  # dataset, fields
 Written = tuple[Name, str | None, int | None]  # dataset, fields, rows written or removed (None: not counted)
 
 
 def source(run: Run) -> Name:
-    uri = urlsplit(run.source.spec.uri)
-    return "file", safe(unquote(uri.path))
+    from sluice.extract.naming import dataset_name
+
+    namespace, name = dataset_name(run.source.spec.uri)
+    return safe(namespace), safe(name)
 
 
 def table(settings: Settings, name: str) -> Name:
@@ -58,31 +78,27 @@ def graph(settings: Settings) -> Name:
     return f"neo4j://{url.hostname}:{url.port or 7687}", "neo4j"
 
 
-def artefact(ref: BatchRef, stage: str) -> Name:
-    uri = urlsplit(ref.uri)
-    namespace = "file" if uri.scheme in ("", "file") else f"{uri.scheme}://{uri.netloc}"
-    return namespace, safe(f"{uri.path}/{stage}.parquet")
-
-
-def safe(name: str) -> str:
-    """Other characters become `=XX` of their UTF-8 bytes, as in quoted-printable: readable and reversible."""
-    return _UNSAFE.sub(lambda found: "".join(f"={byte:02X}" for byte in found.group().encode()), name)
+def artefact(run: Run, stage: str) -> Name:
+    return "sluice", safe(f"artefacts/{run.source.generation.collection}/{stage}")
 
 
 def emit(
-    inputs: Iterable[tuple[Name, str | None]],
+    run: Run,
+    inputs: Iterable[Read],
     outputs: Iterable[Written],
     gates: Sequence[GateResult] = (),
+    embedded: tuple[int, int] | None = None,
 ) -> None:
-    """inputs: (dataset, fields). Gate results go to every input, the dataset that they judged."""
+    """Gate results go to every input, the dataset that they judged. `embedded`: vectors computed and cached."""
     from airflow.providers.openlineage.api import emit_dataset_lineage, is_openlineage_active
 
     if not is_openlineage_active():
         return
     try:
+        read, written = list(inputs), list(outputs)
         emit_dataset_lineage(
-            inputs=[_input(name, fields, gates) for name, fields in inputs],
-            outputs=[_output(name, fields, rows) for name, fields, rows in outputs],
+            inputs=[_input(name, fields, gates) for name, fields in read],
+            outputs=[_output(run, each, read, embedded) for each in written],
         )
     except Exception:
         log.warning("sluice: lineage was not emitted; the task goes on", exc_info=True)
@@ -92,25 +108,48 @@ def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> Input
     from openlineage.client.event_v2 import InputDataset
     from openlineage.client.facet_v2 import data_quality_assertions_dataset as quality
 
-    facets: dict[str, Any] = {}
+    from sluice.airflow import facets as ours
+
+    facets: dict[str, Any] = _schema(fields)
+    judged: dict[str, Any] = {}
     if gates:
-        facets["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
+        facets["sluice_suite"] = ours.suite(gates)
+        judged["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
             assertions=[
                 quality.Assertion(assertion=gate.expectation, success=gate.success, column=gate.column)
                 for gate in gates
             ]
         )
-    return InputDataset(namespace=name[0], name=name[1], facets=_schema(fields), inputFacets=facets)
+    return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=judged)
 
 
-def _output(name: Name, fields: str | None, rows: int | None) -> OutputDataset:
+def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int] | None) -> OutputDataset:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
-    facets: dict[str, Any] = {}
+    from sluice.airflow import facets as ours
+
+    name, fields, rows = written
+    facets: dict[str, Any] = _schema(fields) | _columns(fields, read) | {"sluice_generation": ours.generation(run)}
+    if embedded is not None:
+        profile = run.source.generation.profile
+        facets["sluice_embedder"] = ours.SluiceEmbedder(profile.embedder, profile.dim, *embedded)
+    counted: dict[str, Any] = {}
     if rows is not None:
-        facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
-    return OutputDataset(namespace=name[0], name=name[1], facets=_schema(fields), outputFacets=facets)
+        counted["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+    return OutputDataset(namespace=name[0], name=name[1], facets=facets, outputFacets=counted)
+
+
+def _columns(fields: str | None, read: Sequence[Read]) -> dict[str, Any]:
+    from openlineage.client.facet_v2 import column_lineage_dataset as column
+
+    names: Mapping[str | None, Name] = {kind: name for name, kind in read}
+    made = {
+        field: column.Fields(inputFields=[column.InputField(*names[kind], field=origin)])
+        for field, (kind, origin) in _MADE_FROM.get(fields or "", {}).items()
+        if kind in names
+    }
+    return {"columnLineage": column.ColumnLineageDatasetFacet(fields=made)} if made else {}
 
 
 def _schema(fields: str | None) -> dict[str, Any]:

@@ -53,3 +53,7 @@ export function search(body, tenant, signal) {
   const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return call("api/v1/search", options, tenant, signal);
 }
+
+export function passageLineage(chunk, tenant) {
+  return call(`api/v1/passages/${encodeURIComponent(chunk)}/lineage`, {}, tenant);
+}

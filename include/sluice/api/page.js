@@ -75,7 +75,7 @@ function restore() {
 
 function answered(answer, question) {
   const stems = stemsOf(question);
-  results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems)));
+  results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
   const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
   const cut = answer.degraded.length ? ` Cut short (${answer.degraded.join(", ")}): there may be more.` : "";
   say(`${plural(answer.results.length, "passage")}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);

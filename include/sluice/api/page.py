@@ -1,4 +1,4 @@
-"""The search page: fixed files of this package, nothing from elsewhere."""
+"""The search page and the lineage page: fixed files of this package, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -24,5 +24,6 @@ def _serve(path: str, name: str) -> None:
 
 
 _serve("/", "page.html")
-for _name in ("page.css", "page.js", "results.js", "highlight.js", "client.js"):
+_serve("/lineage", "lineage.html")
+for _name in ("page.css", "page.js", "lineage.js", "results.js", "highlight.js", "client.js"):
     _serve(f"/{_name}", _name)

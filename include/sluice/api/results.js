@@ -66,7 +66,13 @@ function passage(result, stems) {
   return [text, more];
 }
 
-export function resultItem(result, rank, stems) {
+function past(result, tenant) {
+  const asked = new URLSearchParams({ chunk: result.chunk_id, ...(tenant && { tenant }) });
+  const link = element("a", { href: `lineage?${asked}`, textContent: "Where it comes from" });
+  return element("p", { className: "path" }, link);
+}
+
+export function resultItem(result, rank, stems, tenant) {
   const titleId = `title-${result.chunk_id}`;
   const title = element("h2", { id: titleId }, marked(result.title || result.external_id, stems));
   const score = element("span", { className: "score", textContent: result.score.toFixed(3), title: "Score, for comparing within this list" });
@@ -76,7 +82,7 @@ export function resultItem(result, rank, stems) {
   article.setAttribute("aria-labelledby", titleId);
   const { headings } = result.location;
   if (headings.length && headings.join() !== result.title) article.append(element("p", { className: "path", textContent: headings.join(" › ") }));
-  article.append(text, citation(result), ...tags(result.metadata));
+  article.append(text, citation(result), ...tags(result.metadata), past(result, tenant));
   if (more) article.append(more);
   return element("li", {}, article);
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import check_tenant
+from sluice.adapters.memory import passages
 from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, VersionRow, now, same
 from sluice.errors import NotFound
 from sluice.model import (
@@ -15,6 +16,7 @@ from sluice.model import (
     Generation,
     Grant,
     Hydrated,
+    PassageLineage,
     Principal,
     SealedChunk,
 )
@@ -84,6 +86,17 @@ class MemoryCatalog:
             if document is None or not _readable(principal, document):
                 raise NotFound(f"There is no document {document_id} that you may read.")
             return self._document(document)
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        with self._state.lock:
+            for version in self._state.all_versions():
+                live = self._state.collections[version.generation.collection]
+                document = self._state.documents[version.sealed.document_id]
+                holds = any(chunk.chunk_id == chunk_id for chunk in version.sealed.chunks)
+                served = version.state == "active" and same(version.generation, live)
+                if holds and served and _readable(principal, document):
+                    return passages.lineage(self._state, document, version, chunk_id)
+        raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
     def grants(self, principal: str) -> list[Grant]:
         with self._state.lock:

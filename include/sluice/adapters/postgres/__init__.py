@@ -4,9 +4,18 @@ from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
 from sluice.adapters.postgres.keyring import PostgresKeyring
 from sluice.adapters.postgres.ledger import PostgresLedger
+from sluice.adapters.postgres.lineage import PostgresLineage
 from sluice.adapters.postgres.vectors import PostgresVectorCache
 
-__all__ = ["PostgresCatalog", "PostgresKeyring", "PostgresLedger", "PostgresVectorCache", "make_engine", "migrate"]
+__all__ = [
+    "PostgresCatalog",
+    "PostgresKeyring",
+    "PostgresLedger",
+    "PostgresLineage",
+    "PostgresVectorCache",
+    "make_engine",
+    "migrate",
+]
 
 
 def migrate(

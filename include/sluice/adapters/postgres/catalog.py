@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.ledger_rules import check_tenant
+from sluice.adapters.postgres import passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.ledger import transaction
@@ -21,6 +22,7 @@ from sluice.model import (
     Generation,
     Grant,
     Hydrated,
+    PassageLineage,
     Principal,
 )
 
@@ -93,6 +95,20 @@ _COLLECTIONS = text(f"""
     WHERE EXISTS (SELECT FROM sources s WHERE s.collection_id = c.collection_id AND {_OPEN_SOURCE})
     ORDER BY c.name
 """)  # noqa: S608
+# Of the generation that is live. `OFFSET 0` as above.
+LINEAGE = text(f"""
+    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
+           d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical, g.chunker, g.embedder,
+           g.entities, g.dim, v.run_id, r.orchestrator, r.state AS run_state, r.started_at, r.finished_at
+    FROM (SELECT * FROM chunks WHERE chunk_id = :chunk_id OFFSET 0) k
+    CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = v.document_id OFFSET 0) d
+    CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
+    JOIN collections c ON c.collection_id = v.collection_id AND c.live_generation = v.generation
+    JOIN generations g ON g.collection_id = v.collection_id AND g.generation = v.generation
+    JOIN runs r ON r.run_id = v.run_id
+    WHERE v.state = 'active' AND {_READABLE}
+""")  # noqa: S608
 GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
 _GRANT = text("""
     INSERT INTO grants (principal, tenant_id, access_groups, may_write)
@@ -145,6 +161,13 @@ class PostgresCatalog:
         if row is None:
             raise NotFound(f"There is no document {document_id} that you may read.")
         return DocumentInfo(*row)
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        with transaction(self._engine) as connection:
+            found = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
+        if found is None:
+            raise NotFound(f"There is no passage {chunk_id} that you may read.")
+        return found
 
     def grants(self, principal: str) -> list[Grant]:
         with transaction(self._engine) as connection:

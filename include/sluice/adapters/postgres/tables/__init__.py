@@ -1,6 +1,6 @@
 """The typed tables of the ledger and of the key database. Migrations are checked against them for drift."""
 
-from sluice.adapters.postgres.tables import collections, documents, gates, keys, moving, runs
+from sluice.adapters.postgres.tables import collections, documents, gates, keys, lineage, moving, runs
 from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
-__all__ = ["KeysBase", "LedgerBase", "collections", "documents", "gates", "keys", "moving", "runs"]
+__all__ = ["KeysBase", "LedgerBase", "collections", "documents", "gates", "keys", "lineage", "moving", "runs"]

@@ -1,0 +1,67 @@
+"""A passage's past, from the rows of a ledger in memory. There are no lineage events here, so no datasets."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sluice.adapters.memory.state import DocumentRow, MemoryState, RunRow, VersionRow
+from sluice.model import GateResult, GateTotal, PassageLineage, VersionStep
+
+Key = tuple[str, str, str, str | None, bool]  # stage, suite, expectation, column, blocking
+
+
+def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chunk_id: UUID) -> PassageLineage:
+    run, made = state.runs[version.run_id], version.generation
+    embedded = [stat.counts for (_, stage), stat in run.stages.items() if stage == "embed"]
+    return PassageLineage(
+        chunk_id=chunk_id,
+        document_id=document.document_id,
+        external_id=document.external_id,
+        uri=document.uri,
+        source_uri=document.source.spec.uri,
+        collection=made.collection,
+        first_seen_at=document.first_seen_at,
+        expires_at=document.expires_at,
+        version=version.number or 0,
+        generation=made.number,
+        physical=made.physical,
+        profile=made.profile,
+        run_id=run.run_id,
+        orchestrator=run.orchestrator,
+        run_state=run.state,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        history=_history(state, document),
+        gates=_gates(run),
+        computed=sum(counts.get("computed", 0) for counts in embedded),
+        cached=sum(counts.get("cached", 0) for counts in embedded),
+    )
+
+
+def _history(state: MemoryState, document: DocumentRow) -> tuple[VersionStep, ...]:
+    steps = [
+        VersionStep(each.number, each.generation.number, each.state, each.run_id, each.activated_at)
+        for each in state.versions.get(document.document_id, {}).values()
+        if each.number is not None and each.activated_at is not None
+    ]
+    return tuple(sorted(steps, key=lambda step: (step.activated_at, step.generation, step.number)))
+
+
+def _gates(run: RunRow) -> tuple[GateTotal, ...]:
+    groups: dict[Key, list[tuple[int, GateResult]]] = {}
+    for (_, stage), results in run.gates.items():
+        for position, gate in enumerate(results):
+            groups.setdefault((stage, gate.suite, gate.expectation, gate.column, gate.blocking), []).append(
+                (position, gate)
+            )
+    ordered = sorted(groups, key=lambda key: (key[0], key[1], min(position for position, _ in groups[key])))
+    return tuple(_total(key, [gate for _, gate in groups[key]]) for key in ordered)
+
+
+def _total(key: Key, gates: list[GateResult]) -> GateTotal:
+    return GateTotal(
+        *key,
+        success=all(gate.success for gate in gates),
+        evaluated=sum(gate.evaluated for gate in gates),
+        unexpected=sum(gate.unexpected for gate in gates),
+    )

@@ -1,0 +1,129 @@
+"""Lineage events on PostgreSQL: written by tasks, sent to Marquez by one forwarder at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.ledger import transaction
+
+_ADD = text("""
+    INSERT INTO lineage_events (ol_run_id, sluice_run_id, job_namespace, job_name, event_type, event_time, inputs,
+                                outputs, body, parked)
+    VALUES (:ol_run_id, :sluice_run_id, :job_namespace, :job_name, :event_type, CAST(:event_time AS timestamptz),
+            :inputs, :outputs, CAST(:body AS jsonb), :parked)
+""")
+UNSENT = text("""
+    SELECT event_id, attempts, body FROM lineage_events
+    WHERE sent_at IS NULL AND parked IS NULL ORDER BY event_id LIMIT :limit
+""")
+SENT = text("UPDATE lineage_events SET sent_at = now() WHERE event_id = ANY(CAST(:ids AS bigint[]))")
+_FAILED = text("UPDATE lineage_events SET attempts = attempts + 1 WHERE event_id = :event_id")
+_PARK = text("UPDATE lineage_events SET parked = :reason, attempts = attempts + 1 WHERE event_id = :event_id")
+OF_RUN = text("SELECT body FROM lineage_events WHERE sluice_run_id = :run_id ORDER BY event_id")
+OF_DATASET = text("""
+    SELECT body FROM lineage_events WHERE inputs @> CAST(:dataset AS text[]) OR outputs @> CAST(:dataset AS text[])
+    ORDER BY event_id
+""")
+# By the key: the oldest come first, so a look at the first rows is enough.
+_PRUNE = text("""
+    DELETE FROM lineage_events WHERE event_id IN (
+        SELECT event_id FROM (SELECT event_id, recorded_at FROM lineage_events ORDER BY event_id LIMIT :limit) oldest
+        WHERE recorded_at < :before)
+""")
+_LOCK = 7304509  # any number that nothing else in this database locks
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    event_id: int
+    attempts: int  # times that Marquez failed on it
+    body: dict[str, Any]
+
+
+class PostgresLineage:
+    """The ledger's lineage events. Errors are Transient or Terminal as everywhere in the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def add(
+        self,
+        body: dict[str, Any],
+        *,
+        sluice_run_id: UUID | None,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        parked: str | None = None,
+    ) -> None:
+        """`body`: one cleaned event. `parked`: why Marquez must not get it."""
+        job = body.get("job") or {}
+        values = {
+            "ol_run_id": (body.get("run") or {}).get("runId"),
+            "sluice_run_id": sluice_run_id,
+            "job_namespace": job.get("namespace", ""),
+            "job_name": job.get("name", ""),
+            "event_type": body.get("eventType", "OTHER"),
+            "event_time": body["eventTime"],
+            "inputs": list(inputs),
+            "outputs": list(outputs),
+            "body": json.dumps(body, allow_nan=False),
+            "parked": parked,
+        }
+        with transaction(self._engine) as connection:
+            connection.execute(_ADD, values)
+
+    @contextmanager
+    def forwarding(self) -> Iterator[bool]:
+        """False: another process is at it. Two at once would mix up the order of a run's events."""
+        with translated(), self._engine.connect() as opened:
+            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+            mine = bool(connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK}).scalar())
+            try:
+                yield mine
+            finally:
+                if mine:
+                    connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": _LOCK})
+
+    def unsent(self, limit: int) -> list[Unsent]:
+        """The oldest first."""
+        with transaction(self._engine) as connection:
+            return [Unsent(*row) for row in connection.execute(UNSENT, {"limit": limit})]
+
+    def sent(self, event_ids: Sequence[int]) -> None:
+        with transaction(self._engine) as connection:
+            connection.execute(SENT, {"ids": list(event_ids)})
+
+    def failed(self, event_id: int) -> None:
+        with transaction(self._engine) as connection:
+            connection.execute(_FAILED, {"event_id": event_id})
+
+    def park(self, event_id: int, reason: str) -> None:
+        with transaction(self._engine) as connection:
+            connection.execute(_PARK, {"event_id": event_id, "reason": reason.replace("\0", "")})
+
+    def of_run(self, run_id: UUID) -> list[dict[str, Any]]:
+        """Events that name this run, in order."""
+        with transaction(self._engine) as connection:
+            return list(connection.execute(OF_RUN, {"run_id": run_id}).scalars())
+
+    def of_dataset(self, dataset: str) -> list[dict[str, Any]]:
+        """`dataset`: namespace:name. Events that read or wrote it, in order."""
+        with transaction(self._engine) as connection:
+            return list(connection.execute(OF_DATASET, {"dataset": [dataset]}).scalars())
+
+    def prune(self, before: datetime, limit: int = 1000) -> int:
+        """Rows removed: at most `limit` of the oldest that came in before then, sent or not."""
+        with transaction(self._engine) as connection:
+            return connection.execute(_PRUNE, {"before": before, "limit": limit}).rowcount
+
+    def close(self) -> None:
+        self._engine.dispose()

@@ -1,0 +1,50 @@
+"""A passage's past: its document's versions, and what the run that made it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+
+from sluice.model import GateTotal, PassageLineage, Profile, VersionStep
+
+HISTORY = text("""
+    SELECT number, generation, state, run_id, activated_at FROM versions
+    WHERE document_id = :document_id AND number IS NOT NULL ORDER BY activated_at, generation, number
+""")
+GATES = text("""
+    SELECT stage, suite, expectation, column_name, blocking, bool_and(success), sum(evaluated)::bigint,
+           sum(unexpected)::bigint
+    FROM gate_results WHERE run_id = :run_id
+    GROUP BY stage, suite, expectation, column_name, blocking ORDER BY stage, suite, min(position)
+""")
+COST = text("""
+    SELECT coalesce(sum((counts->>'computed')::bigint), 0), coalesce(sum((counts->>'cached')::bigint), 0)
+    FROM run_stages WHERE run_id = :run_id AND stage = 'embed'
+""")
+DATASETS = text("""
+    SELECT DISTINCT dataset FROM lineage_events, unnest(inputs || outputs) AS dataset
+    WHERE sluice_run_id = :run_id ORDER BY dataset
+""")
+
+
+def lineage(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> PassageLineage | None:
+    """`asked`: finds the passage where it may be read. None: it does not."""
+    row = connection.execute(asked, values).one_or_none()
+    if row is None:
+        return None
+    of_run = {"run_id": row.run_id}
+    facts = dict(row._mapping)
+    profile = Profile(*(facts.pop(name) for name in ("chunker", "embedder", "entities", "dim")))
+    history = connection.execute(HISTORY, {"document_id": row.document_id})
+    computed, cached = connection.execute(COST, of_run).one()
+    return PassageLineage(
+        **facts,
+        profile=profile,
+        history=tuple(VersionStep(*each) for each in history),
+        gates=tuple(GateTotal(*each) for each in connection.execute(GATES, of_run)),
+        computed=int(computed),
+        cached=int(cached),
+        datasets=tuple(connection.execute(DATASETS, of_run).scalars()),
+    )

@@ -1,0 +1,135 @@
+"""OpenLineage events as plain JSON: cleaned for the ledger and for Marquez, and masked where that is set.
+
+Marquez keeps rows of events that it rejects, and its list pages break on them; NaN and NUL make it answer 500.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+_UNSAFE = re.compile(r"[^a-zA-Z0-9:;=/_.@+-]")
+# Stores of ours: their datasets have the names of tables and collections, never of somebody's files.
+_CLEAR = ("sluice", "postgres:", "qdrant:", "neo4j:")
+# What may stay of run and job when names are masked: all else may hold parameters, messages or code.
+_RUN_FACETS = frozenset({"parent", "nominalTime", "processing_engine"})
+_JOB_FACETS = frozenset({"jobType"})
+_DATASET_FACETS = frozenset(
+    {
+        "schema",
+        "columnLineage",
+        "sluice_generation",
+        "sluice_embedder",
+        "sluice_suite",
+        "dataQualityAssertions",
+        "outputStatistics",
+    }
+)
+
+Event = dict[str, Any]
+Rename = Callable[[str, str], tuple[str, str]]  # namespace and name of a dataset
+
+
+def safe(name: str) -> str:
+    """Other characters become `=XX` of their UTF-8 bytes, as in quoted-printable: readable and reversible."""
+    return _UNSAFE.sub(lambda found: "".join(f"={byte:02X}" for byte in found.group().encode("utf-8", "replace")), name)
+
+
+def cleaned(event: Event) -> Event:
+    """Without NaN, infinities, NUL and half characters; every namespace and name in Marquez's alphabet."""
+    made: Event = _renamed(_values(event), lambda namespace, name: (safe(namespace), safe(name)))
+    return made
+
+
+def masked(event: Event, key: bytes) -> Event:
+    """Names of source datasets become keyed hashes: the same name, the same hash, so that the graph stays connected.
+
+    Facets that may hold such names in passing (parameters of the run, error messages, code) are left out.
+    """
+
+    def rename(namespace: str, name: str) -> tuple[str, str]:
+        if namespace.startswith(_CLEAR):
+            return namespace, name
+        kind, place, host = namespace.partition("://")
+        host = f"{place}{digest(key, host)}" if place else ""
+        return kind + host, f"masked/{digest(key, f'{namespace} {name}')}"
+
+    event = dict(event)
+    for part, kept in (("run", _RUN_FACETS), ("job", _JOB_FACETS)):
+        if part in event:
+            event[part] = {**event[part], "facets": _only(event[part].get("facets"), kept)}
+    for side in ("inputs", "outputs"):
+        event[side] = [
+            {k: _only(v, _DATASET_FACETS) if k.lower().endswith("facets") else v for k, v in each.items()}
+            for each in event.get(side) or []
+        ]
+    made: Event = _renamed(event, rename)
+    return made
+
+
+def digest(key: bytes, name: str) -> str:
+    """24 hexadecimal digits of HMAC-SHA256."""
+    return hmac.new(key, name.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:24]
+
+
+def datasets(event: Event, side: str) -> list[str]:
+    """`side`: inputs or outputs; as namespace:name."""
+    return [f"{each['namespace']}:{each['name']}" for each in event.get(side) or []]
+
+
+def sluice_run(event: Event) -> UUID | None:
+    """The run of ours that one of the datasets names."""
+    for each in _all_datasets(event):
+        told = each.get("facets", {}).get("sluice_generation", {}).get("runId")
+        if told:
+            return UUID(told)
+    return None
+
+
+def unfit(event: Event) -> str | None:
+    """Why Marquez must never see it; None: it may."""
+    job = event.get("job")
+    if job is not None and not (job.get("name") and job.get("namespace")):
+        return "The job has no name; Marquez's list of jobs would break on it."
+    if any(not (each.get("name") and each.get("namespace")) for each in _all_datasets(event)):
+        return "A dataset has no name; Marquez's list of datasets would break on it."
+    return None
+
+
+def _all_datasets(event: Event) -> Iterable[dict[str, Any]]:
+    return [*(event.get("inputs") or []), *(event.get("outputs") or [])]
+
+
+def _only(facets: Any, kept: frozenset[str]) -> Any:
+    return {name: value for name, value in (facets or {}).items() if name in kept}
+
+
+def _values(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_text(name): _values(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_values(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(value: str) -> str:
+    return value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _renamed(value: Any, rename: Rename) -> Any:
+    """Wherever a namespace stands beside a name: datasets, column lineage, parents."""
+    if isinstance(value, list):
+        return [_renamed(inner, rename) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _renamed(inner, rename) for key, inner in value.items()}
+    if isinstance(made.get("namespace"), str) and isinstance(made.get("name"), str):
+        made["namespace"], made["name"] = rename(made["namespace"], made["name"])
+    return made

@@ -1,0 +1,88 @@
+"""Facets of our own on datasets, each with a JSON schema in docs/facets/<name>.json (its `$id` is `_schemaURL`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attr
+from openlineage.client.generated.base import BaseFacet
+
+if TYPE_CHECKING:
+    from sluice.model import GateResult, Run
+
+
+def schema_id(name: str) -> str:
+    """A URN: it names the schema for ever, wherever the project is hosted."""
+    return f"urn:sluice:facet:{name}:1"
+
+
+@attr.define
+class SluiceGeneration(BaseFacet):
+    """The run and the generation that wrote the dataset."""
+
+    runId: str
+    tenant: str
+    collection: str
+    generation: int
+    physical: str
+    chunker: str
+    embedder: str
+    entities: str
+    dim: int
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_id("sluice_generation")
+
+
+@attr.define
+class SluiceEmbedder(BaseFacet):
+    """What embedding cost: vectors computed, and taken from the cache."""
+
+    name: str
+    dim: int
+    computed: int
+    cached: int
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_id("sluice_embedder")
+
+
+@attr.define
+class SluiceSuite(BaseFacet):
+    """A gate as a whole: how many checks, how many of them keep rows out, which failed."""
+
+    suites: list[str]
+    checks: int
+    blocking: int
+    failed: list[str]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_id("sluice_suite")
+
+
+def generation(run: Run) -> SluiceGeneration:
+    made = run.source.generation
+    return SluiceGeneration(
+        runId=str(run.run_id),
+        tenant=run.source.spec.tenant,
+        collection=made.collection,
+        generation=made.number,
+        physical=made.physical,
+        chunker=made.profile.chunker,
+        embedder=made.profile.embedder,
+        entities=made.profile.entities,
+        dim=made.profile.dim,
+    )
+
+
+def suite(gates: Sequence[GateResult]) -> SluiceSuite:
+    return SluiceSuite(
+        suites=sorted({gate.suite for gate in gates}),
+        checks=len(gates),
+        blocking=sum(gate.blocking for gate in gates),
+        failed=[f"{gate.expectation}({gate.column or ''})" for gate in gates if not gate.success],
+    )

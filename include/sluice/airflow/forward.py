@@ -1,0 +1,108 @@
+"""Lineage events from the ledger to Marquez, outside of tasks: one thread of the API server.
+
+Events go one after another in the order in which they came, for Marquez takes the last one processed as a run's state.
+While Marquez is down or hangs nothing is skipped: the thread waits longer and longer (up to a minute) and begins again
+at the same event. What Marquez refuses is parked with its reason. A crash between sending and striking off sends one
+batch again, which changes nothing there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sluice.adapters.marquez import Indigestible
+from sluice.errors import SluiceError, Terminal
+
+if TYPE_CHECKING:
+    from sluice.adapters.postgres.lineage import PostgresLineage, Unsent
+    from sluice.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+IDLE_S = 2.0
+MAX_DELAY_S = 60.0
+PRUNE_EVERY_S = 600.0
+MAX_ATTEMPTS = 5  # answers of 500 to one event: after these it is the event's fault
+
+Send = Callable[[dict[str, Any]], None]
+"""Raises Terminal where Marquez refuses the event, Unavailable where it does not answer."""
+
+
+def forward(kept: PostgresLineage, send: Send) -> int:
+    """Send what waits, at most BATCH events. How many are done with (0: none wait, or another process is at it).
+    Raises Unavailable; what was sent before is struck off."""
+    with kept.forwarding() as mine:
+        waiting = kept.unsent(BATCH) if mine else []
+        done: list[int] = []
+        try:
+            for event in waiting:
+                if _deliver(kept, send, event):
+                    done.append(event.event_id)
+        finally:
+            if done:
+                kept.sent(done)
+        return len(waiting)
+
+
+def _deliver(kept: PostgresLineage, send: Send, event: Unsent) -> bool:
+    try:
+        send(event.body)
+        return True
+    except Terminal as error:
+        kept.park(event.event_id, str(error))
+        log.warning(
+            "sluice: Marquez refused lineage event %d; it is kept and not sent again: %s", event.event_id, error
+        )
+        return False
+    except Indigestible as error:
+        if event.attempts + 1 >= MAX_ATTEMPTS:
+            kept.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
+            return False
+        kept.failed(event.event_id)
+        raise
+
+
+def keep_forwarding(
+    kept: PostgresLineage, send: Send | None, days: int, stop: threading.Event, idle_s: float = IDLE_S
+) -> None:
+    """Until `stop`. `send` None: there is no Marquez, events are only kept. `days`: older ones are removed."""
+    delay_s, pruned_at = 0.0, datetime.min.replace(tzinfo=UTC)
+    while not stop.wait(delay_s):
+        try:
+            if (now := datetime.now(UTC)) - pruned_at > timedelta(seconds=PRUNE_EVERY_S):
+                kept.prune(now - timedelta(days=days))
+                pruned_at = now
+            moved = forward(kept, send) if send else 0
+            delay_s = 0.0 if moved == BATCH else idle_s
+        except SluiceError as error:
+            delay_s = min(max(idle_s, delay_s * 2), MAX_DELAY_S)
+            log.warning("sluice: lineage waits in the ledger, next try in %.0f s: %s", delay_s, error)
+        except Exception:
+            delay_s = MAX_DELAY_S
+            log.exception("sluice: lineage waits in the ledger, next try in %.0f s", delay_s)
+
+
+def start(settings: Callable[[], Settings]) -> threading.Thread:
+    """The thread, already running; it ends with its process."""
+    thread = threading.Thread(target=_main, args=(settings,), name="sluice-lineage", daemon=True)
+    thread.start()
+    return thread
+
+
+def _main(settings: Callable[[], Settings]) -> None:
+    from sluice.adapters import marquez
+    from sluice.wiring import lineage_events
+
+    try:
+        found = settings()
+        kept = lineage_events(found, timeout_s=found.call_timeout_s)
+    except Exception as error:
+        log.error("sluice: lineage is kept in the ledger but not forwarded; correct it and restart: %s", error)
+        return
+    send = marquez.sender(found.marquez_url) if found.marquez_url else None
+    keep_forwarding(kept, send, found.lineage_days, threading.Event())

@@ -1,0 +1,156 @@
+"""GET /passages/{chunk_id}/lineage: where a passage comes from, drawn from the ledger alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.model import PassageLineage
+from sluice.ports import Tools
+
+router = APIRouter(responses=documented(401, 403, 429, 503))
+
+_AIRFLOW = re.compile(r"airflow:(?P<dag>[^/]+)/(?P<run>.+)")
+
+
+class LineageVersion(BaseModel):
+    number: int
+    generation: int
+    state: str = Field(description="active or superseded.")
+    run_id: UUID
+    activated_at: datetime
+
+
+class LineageDocument(BaseModel):
+    document_id: UUID
+    external_id: str
+    uri: str
+    first_seen_at: datetime
+    expires_at: datetime | None
+    version: int = Field(description="The one that is served.")
+    history: list[LineageVersion] = Field(description="The oldest first.")
+
+
+class LineageRun(BaseModel):
+    run_id: UUID
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    orchestrator: str | None = Field(description="airflow:<dag>/<run>, or cli.")
+    airflow_path: str | None = Field(description="The run's page, from the root of Airflow's address.")
+
+
+class LineageGate(BaseModel):
+    stage: str
+    suite: str
+    expectation: str
+    column: str | None
+    blocking: bool = Field(description="Whether failing it keeps rows out.")
+    success: bool = Field(description="Met in every batch of the run.")
+    evaluated: int
+    unexpected: int
+
+
+class LineageGeneration(BaseModel):
+    collection: str
+    number: int
+    physical: str = Field(description="Collection in Qdrant.")
+    chunker: str
+    entities: str
+
+
+class LineageEmbedding(BaseModel):
+    embedder: str
+    dim: int
+    computed: int = Field(description="Vectors that the run computed, of all its documents.")
+    cached: int = Field(description="Vectors that the run took from the cache, of all its documents.")
+
+
+class LineageDataset(BaseModel):
+    namespace: str
+    name: str
+    marquez_url: str | None = Field(description="Its lineage in Marquez; null where none is set.")
+
+
+class PassageLineageAnswer(BaseModel):
+    chunk_id: UUID
+    source: str
+    document: LineageDocument
+    run: LineageRun
+    gates: list[LineageGate]
+    generation: LineageGeneration
+    embedding: LineageEmbedding
+    datasets: list[LineageDataset] = Field(description="What the run read and wrote, as its lineage events say.")
+
+
+@router.get(
+    "/passages/{chunk_id}/lineage",
+    response_model=PassageLineageAnswer,
+    responses=documented(404, 422),
+    tags=["lineage"],
+)
+async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+    """Source, document, versions, run, gates, generation, embedding and datasets of a passage that is served now."""
+    backend = backend_of(request)
+    return await backend.calls.run(lambda: _answer(backend.tools, backend.tools.catalog.lineage(caller, chunk_id)))
+
+
+def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
+    facts, profile = asdict(found), found.profile
+    return {
+        "chunk_id": found.chunk_id,
+        "source": found.source_uri,
+        "document": {name: facts[name] for name in LineageDocument.model_fields},
+        "run": {
+            "state": found.run_state,
+            "airflow_path": _airflow_path(found.orchestrator),
+            **{name: facts[name] for name in ("run_id", "started_at", "finished_at", "orchestrator")},
+        },
+        "gates": facts["gates"],
+        "generation": {
+            "collection": found.collection,
+            "number": found.generation,
+            "physical": found.physical,
+            "chunker": profile.chunker,
+            "entities": profile.entities,
+        },
+        "embedding": {
+            "embedder": profile.embedder,
+            "dim": profile.dim,
+            "computed": found.computed,
+            "cached": found.cached,
+        },
+        "datasets": [_dataset(tools, each) for each in found.datasets],
+    }
+
+
+def _airflow_path(orchestrator: str | None) -> str | None:
+    found = _AIRFLOW.fullmatch(orchestrator or "")
+    return f"/dags/{quote(found['dag'], safe='')}/runs/{quote(found['run'], safe='')}" if found else None
+
+
+def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
+    """A namespace holds colons (`postgres://host:port`), a name does not begin after the first one."""
+    namespace, name = _split(dataset)
+    url = None
+    if tools.marquez_web_url:
+        url = f"{tools.marquez_web_url.rstrip('/')}/lineage/dataset/{quote(namespace, safe='')}/{quote(name, safe='')}"
+    elif tools.marquez_url:
+        node = quote(f"dataset:{dataset}", safe="")
+        url = f"{tools.marquez_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
+    return {"namespace": namespace, "name": name, "marquez_url": url}
+
+
+def _split(dataset: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
+    return (found["namespace"], found["name"]) if found else ("", dataset)
