@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -332,3 +332,6 @@ class Tools:
     batch_size: int
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
+    gate_rules: Mapping[tuple[str, str], GateRule] = field(
+        default_factory=dict
+    )  # of all collections, by suite and code

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from sluice.errors import BadRequest
-from sluice.model import Principal, Profile, SearchRequest, SourceSpec
+from sluice.model import GateRule, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import Embedder, EntityExtractor, Extractor, SourceReader, Tools
 from sluice.query import SearchOutcome, search, search_ports
 from sluice.seal import parse_master_key
@@ -81,6 +81,7 @@ def build(settings: Settings, root: Any = None, *, serving: bool = False) -> Too
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),
         close=close,
+        gate_rules=_gate_rules(settings),
     )
 
 
@@ -119,6 +120,14 @@ def _required(settings: Settings, name: str) -> str:
             '`eval "$(.venv/bin/python -m devstack env --app --export)"` sets all that Sluice needs.'
         )
     return str(text)
+
+
+def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
+    if not settings.gate_actions:
+        return {}
+    from sluice.validate import parse_actions
+
+    return parse_actions(settings.gate_actions)
 
 
 def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
