@@ -235,18 +235,19 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     from sluice import validate
 
     with _tools() as tools:
-        rules = tools.ledger.gate_rules(_generation(tools, collection))
+        own = tools.ledger.gate_rules(_generation(tools, collection))
+        rules = validate.merged(tools.gate_rules, own)
     checks: list[dict[str, Any]] = []
     lines = []
     for suite, check in [(suite, check) for suite, suited in validate.SUITES.items() for check in suited]:
-        rule = rules.get((suite, check.code))
-        now = validate.ruled(check, rule or GateRule())
-        told = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": rule is not None}
+        place = (suite, check.code)
+        now = validate.ruled(check, rules.get(place, GateRule()))
+        told = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": place in own}
         checks.append({"suite": suite, "code": check.code, **told})
         limit = "" if now.limit is None else f"{now.limit:g}"
-        own = "its own" if rule else ""
+        mark = "its own" if place in own else ""
         lines.append(
-            f"{suite:<10} {check.code:<18} {now.action:<6} {limit:<8} {own:<8} {' '.join(now.options)}".rstrip()
+            f"{suite:<10} {check.code:<18} {now.action:<6} {limit:<8} {mark:<8} {' '.join(now.options)}".rstrip()
         )
     _print({"collection": collection, "checks": checks}, json_, *lines)
 
@@ -265,10 +266,9 @@ def gates_set(
     if action is None and limit is None and option is None:
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")
     rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
-    suite = validate.suite_of(code)
-    validate.ruled(next(check for check in validate.SUITES[suite] if check.code == code), rule)
+    validate.ruled(validate.check_of(code), rule)
     with _tools() as tools:
-        tools.ledger.set_gate_rule(_generation(tools, collection), suite, code, rule)
+        tools.ledger.set_gate_rule(_generation(tools, collection), validate.suite_of(code), code, rule)
     typer.echo(f"Set for {collection}. What it serves already is judged again by an ingest with --full.")
 
 
@@ -311,7 +311,10 @@ def _generation(tools: Tools, collection: str) -> Generation:
     for generation in tools.ledger.generations():
         if generation.collection == collection:
             return generation
-    raise NotFound(f"There is no collection {collection!r} yet: an ingest makes it.")
+    raise NotFound(
+        f"There is no collection {collection!r} yet: an ingest makes it. What is to hold from the "
+        "first document on goes into SLUICE_GATE_ACTIONS."
+    )
 
 
 def _given(values: list[str] | None) -> tuple[str, ...] | None:

@@ -423,3 +423,6 @@ class Tools:
     close: Callable[[], None]  # gives connections back
     marquez_url: str | None = None  # where lineage can be looked at, too
     marquez_web_url: str = ""
+    gate_rules: Mapping[tuple[str, str], GateRule] = field(
+        default_factory=dict
+    )  # of all collections, by suite and code

@@ -93,6 +93,13 @@ class Settings(BaseSettings):
     ocr_languages: str = Field("eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Of OCR, as eng+deu.")
     extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")
 
+    # gates
+    gate_actions: str = Field(
+        "",
+        description="What gates do about a check in every collection, e.g. personal_data:mask,secrets:block; actions: "
+        "off, flag, mask, block. `sluice gates set` goes before it.",
+    )
+
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import Principal, Profile, SearchRequest, SourceSpec
+from sluice.model import GateRule, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import (
     Blobs,
     Connection,
@@ -108,6 +108,7 @@ def build(
         close=close,
         marquez_url=settings.marquez_url,
         marquez_web_url=settings.marquez_web_url,
+        gate_rules=_gate_rules(settings),
     )
 
 
@@ -161,6 +162,14 @@ def _required(settings: Settings, name: str) -> str:
             '`eval "$(.venv/bin/python -m devstack env --app --export)"` sets all that Sluice needs.'
         )
     return str(text)
+
+
+def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
+    if not settings.gate_actions:
+        return {}
+    from sluice.validate import parse_actions
+
+    return parse_actions(settings.gate_actions)
 
 
 def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:

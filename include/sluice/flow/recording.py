@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sluice.errors import SluiceError, Terminal
-from sluice.model import Failure, Generation, Run, StageStat
+from sluice.model import Failure, GateRule, Generation, Run, StageStat
 from sluice.ports import GraphIndex, Tools
-from sluice.validate import Verdict
+from sluice.validate import Verdict, merged
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -74,6 +74,11 @@ def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[st
     with holding(tools, run):
         yield counts
     tools.ledger.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
+
+
+def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], GateRule]:
+    """What holds for the collection: its own rules before the settings'."""
+    return merged(tools.gate_rules, tools.ledger.gate_rules(generation))
 
 
 def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:

@@ -15,7 +15,7 @@ from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
-from sluice.flow.recording import WHOLE_RUN, failing, gated, graph_of, recorded, sparing
+from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
     Document,
@@ -132,7 +132,7 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
         generation = run.source.generation
         verdict = gates.documents_gate(
             documents,
-            tools.ledger.gate_rules(generation),
+            gate_rules(tools, generation),
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
             similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
@@ -159,7 +159,7 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
         counts["quarantined"] = len(failures)
         if chunked:
             shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
-            verdict = gates.chunks_gate(chunked, shares, tools.ledger.gate_rules(run.source.generation))
+            verdict = gates.chunks_gate(chunked, shares, gate_rules(tools, run.source.generation))
             chunked = gated(tools, run, batch, "chunk", verdict, counts)
         counts |= {"documents": len(chunked), "chunks": sum(len(each.chunks) for each in chunked)}
     return chunked
@@ -183,7 +183,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         counts["quarantined"] = len(failures)
         if embedded:
             generation = run.source.generation
-            verdict = gates.vectors_gate(embedded, generation.profile.dim, tools.ledger.gate_rules(generation))
+            verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
             embedded = gated(tools, run, batch, "embed", verdict, counts)
     return embedded
 

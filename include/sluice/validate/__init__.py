@@ -6,14 +6,17 @@ up in its results.
 
 from sluice.validate.expectations import ready
 from sluice.validate.gates import Verdict, chunks_gate, documents_gate, vectors_gate
-from sluice.validate.suite import SUITES, Check, ruled, suite_of, with_rules
+from sluice.validate.suite import SUITES, Check, check_of, merged, parse_actions, ruled, suite_of, with_rules
 
 __all__ = [
     "SUITES",
     "Check",
     "Verdict",
+    "check_of",
     "chunks_gate",
     "documents_gate",
+    "merged",
+    "parse_actions",
     "ready",
     "ruled",
     "suite_of",

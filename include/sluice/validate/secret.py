@@ -51,7 +51,7 @@ _MORE = (
     ("SLACK_TOKEN", "xapp-", r"\bxapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{32,}"),
     ("DATABRICKS_TOKEN", "dapi", r"\bdapi[a-f0-9]{32}\b"),
     ("VAULT_TOKEN", "hvs.", r"\bhvs\.[A-Za-z0-9_-]{24,}"),
-    ("SERVICE_KEY", "slk_", r"\bslk_[A-Za-z0-9_-]{20,}"),
+    ("API_KEY", "slk_", r"\bslk_[A-Za-z0-9_-]{20,}"),
     ("JWT", "eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
 )
 _ASSIGNED = re.compile(

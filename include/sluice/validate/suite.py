@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast, get_args
 
 from sluice.errors import BadRequest
 from sluice.model import GateAction, GateRule
@@ -301,6 +302,37 @@ SUITES: dict[str, tuple[Check, ...]] = {"documents": DOCUMENTS, "chunks": CHUNKS
 
 
 Rules = Mapping[tuple[str, str], GateRule]  # by suite and code
+
+
+def parse_actions(text: str) -> dict[tuple[str, str], GateRule]:
+    """`code:action,code:action` → rules. Raises BadRequest on a check or an action that there is not."""
+    rules: dict[tuple[str, str], GateRule] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        code, _, action = part.partition(":")
+        if action not in get_args(GateAction):
+            raise BadRequest(f"{part!r} names no action: write code:action, with {', '.join(get_args(GateAction))}.")
+        rule = GateRule(cast(GateAction, action))
+        ruled(check_of(code), rule)
+        rules[suite_of(code), code] = rule
+    return rules
+
+
+def merged(everywhere: Rules, own: Rules) -> dict[tuple[str, str], GateRule]:
+    """A collection's rules before those of all collections, part by part."""
+    rules = dict(everywhere)
+    for place, rule in own.items():
+        other = rules.get(place, GateRule())
+        rules[place] = GateRule(
+            rule.action or other.action,
+            other.limit if rule.limit is None else rule.limit,
+            other.options if rule.options is None else rule.options,
+        )
+    return rules
+
+
+def check_of(code: str) -> Check:
+    """Raises BadRequest that lists the codes."""
+    return next(check for check in SUITES[suite_of(code)] if check.code == code)
 
 
 def suite_of(code: str) -> str:

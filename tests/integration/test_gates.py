@@ -1,0 +1,154 @@
+"""The gates in the flow, on real engines: rules of a collection, what they leave in the ledger, and the CLI on them."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from sluice import flow, wiring
+from sluice.cli import app
+from sluice.errors import BadRequest
+from sluice.model import ALL_GROUPS, GateRow, GateRule, Generation, Principal, Run, SearchRequest, SourceSpec
+from sluice.ports import Tools
+
+MakeTools = Callable[..., Tools]
+ADDRESS = "zebulon.quagga@example.org"
+LETTER = f"# Letter\n\nThe ferryman keeps his timetable in a drawer. Ask {ADDRESS} for a copy of it.\n"
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk, and sleeps in the old barn while it is light.\n"
+
+
+def generation(tools: Tools, collection: str) -> Generation:
+    return next(each for each in tools.ledger.generations() if each.collection == collection)
+
+
+def rows(tools: Tools, summary: dict[str, Any]) -> list[GateRow]:
+    run: Run = tools.ledger.run(UUID(summary["run_id"]))
+    return tools.ledger.gate_rows(run, 0)
+
+
+def found(tools: Tools, collection: str, query: str) -> list[Any]:
+    asked = SearchRequest(query, collection, 5)
+    return wiring.searcher(tools)(asked, Principal("t", "default", frozenset({ALL_GROUPS}))).passages
+
+
+def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stack, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "letter.md").write_text(LETTER)
+    tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
+    first = flow.ingest(tools, spec)
+    assert ADDRESS in found(tools, name, "ferryman timetable")[0].text, "by default it is only flagged"
+    assert found(tools, name, "ferryman timetable")[0].metadata["gate_flags"] == ["personal_data"]
+    (row,) = rows(tools, first)
+    assert (row.suite, row.code, row.observed["kinds"]) == ("documents", "personal_data", {"EMAIL": 1})
+
+    tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("mask"))
+    full = flow.ingest(tools, spec, "full")
+    (passage,) = found(tools, name, "ferryman timetable")
+    assert passage.text.endswith("Ask [EMAIL] for a copy of it.")
+    assert (passage.start, passage.end) == (0, len(passage.text))
+    assert [each.code for each in rows(tools, full)] == ["personal_data"]
+    stages = {result.suite for result in tools.ledger.gates(tools.ledger.run(UUID(full["run_id"])), 0)}
+    assert stages == {"documents", "chunks", "vectors"}
+    assert stack.files_with(ADDRESS) == []
+
+    tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("block"))
+    assert flow.ingest(tools, spec, "full")["quarantine"] == {"personal_data": 1}
+    assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text, "the last good version stays"
+
+
+def test_actions_of_all_collections_hold_from_the_first_document_on(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "letter.md").write_text(LETTER)
+    tools = make_tools([tmp_path], graph="off", gate_actions="personal_data:mask, secrets:block")
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+    assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text
+    tools.ledger.set_gate_rule(
+        generation(tools, name), "documents", "personal_data", GateRule(options=("IBAN", "PHONE"))
+    )
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name), "full")
+    assert ADDRESS in found(tools, name, "ferryman timetable")[0].text, "its own rule goes before, part by part"
+    for wrong in ("personal_data", "personal_data:hide", "no_such:block", "too_long:mask"):
+        with pytest.raises(BadRequest):
+            make_tools([tmp_path], graph="off", gate_actions=wrong)
+
+
+def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    text = " ".join(random.Random(3).choices([f"word{number}" for number in range(900)], k=300))
+    (folder / "one.md").write_text(text)
+    (folder / "owls.md").write_text(OWLS)
+    # A batch of one: what another batch of the run has seen counts, too.
+    tools, spec = make_tools([tmp_path], graph="off", batch_size=1), SourceSpec(folder.as_uri(), name)
+    assert [each.code for batch in (0, 1) for each in rows_of(tools, flow.ingest(tools, spec), batch)] == []
+    (folder / "two.md").write_text(text + " and a little more")
+    (row,) = rows(tools, flow.ingest(tools, spec))
+    assert (row.code, row.observed["similarity"] > 0.9) == ("near_duplicate", True)
+    assert row.observed["document_id"] != str(row.document_id)
+    (folder / "one.md").unlink()
+    (folder / "two.md").write_text(text + " and still a little more")
+    assert rows(tools, flow.ingest(tools, spec)) != [], "while it is served it is compared with"
+    (folder / "two.md").write_text(text + " and once more a little")
+    assert rows(tools, flow.ingest(tools, spec)) == []
+
+
+def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
+    return tools.ledger.gate_rows(tools.ledger.run(UUID(summary["run_id"])), batch)
+
+
+@pytest.fixture
+def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:  # type: ignore[no-untyped-def]
+    for variable, value in stack.environment.items():
+        monkeypatch.setenv(variable, value)
+    runner = CliRunner()
+    yield lambda *arguments: runner.invoke(app, arguments)
+
+
+def test_the_cli_lists_sets_and_unsets(
+    make_tools: MakeTools, command: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    tools = make_tools([tmp_path], graph="off")
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+
+    def listed() -> dict[str, Any]:
+        checks = json.loads(command("gates", "list", "--collection", name, "--json").stdout)["checks"]
+        return {each["code"]: each for each in checks}
+
+    assert (listed()["too_long"]["action"], listed()["too_long"]["own"]) == ("block", False)
+    assert command("gates", "set", "too_long", "--collection", name, "--limit", "7", "--action", "flag").exit_code == 0
+    assert command("gates", "set", "language", "-c", name, "--action", "block", "--option", "deu").exit_code == 0
+    assert listed()["too_long"] == {
+        "suite": "documents",
+        "code": "too_long",
+        "action": "flag",
+        "limit": 7,
+        "options": [],
+        "own": True,
+    }
+    assert (listed()["language"]["action"], listed()["language"]["options"]) == ("block", ["deu"])
+    assert "its own" in command("gates", "list", "--collection", name).stdout
+    assert tools.ledger.gate_rules(generation(tools, name))["documents", "too_long"] == GateRule("flag", 7.0)
+    assert flow.ingest(tools, SourceSpec(folder.as_uri(), name), "full")["quarantine"] == {"language": 1}
+    assert "suite says again" in command("gates", "unset", "too_long", "--collection", name).stdout
+    assert "nothing of its own" in command("gates", "unset", "too_long", "--collection", name).stdout
+    assert listed()["too_long"]["own"] is False
+    for wrong in (("set", "no_such", "--limit", "1"), ("set", "too_long"), ("set", "too_long", "--action", "mask")):
+        refused = command("gates", *wrong, "--collection", name)
+        assert isinstance(refused.exception, BadRequest), wrong
+    assert isinstance(command("gates", "list", "--collection", "nowhere").exception, BadRequest)
