@@ -90,13 +90,13 @@ def test_what_no_source_can_be(server: WebServer, uri: str) -> None:
     ("target", "code"),
     [
         ("https://127.0.0.1/", "address"),  # the trusted host is trusted on its own port alone
-        ("http://127.0.0.1/", "bad_url"),
+        ("http://127.0.0.1/", "address"),
         ("http://127.0.0.1:1/", "bad_url"),
         ("https://169.254.169.254/latest/", "address"),
-        ("http://169.254.169.254/latest/", "bad_url"),
+        ("http://169.254.169.254/latest/", "address"),
         ("https://[::ffff:10.0.0.1]/", "address"),
         ("https://[::1]/", "address"),
-        ("//169.254.169.254/", "bad_url"),
+        ("//169.254.169.254/", "address"),
         ("file:///etc/passwd", "bad_url"),
         ("gopher://127.0.0.1/", "bad_url"),
     ],

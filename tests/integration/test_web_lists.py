@@ -12,6 +12,7 @@ import pytest
 from contract.source_servers import Asked, Page, WebServer
 from integration.web_sites import html, item, listed, reader, sitemap
 from sluice.errors import BadRequest, Transient, Unreadable
+from sluice.extract.web.listing import kind_of
 
 OLD = format_datetime(datetime(2024, 5, 1, 12, tzinfo=UTC), usegmt=True)
 
@@ -64,6 +65,25 @@ def test_a_feed_lists_its_pages_and_what_has_none(server: WebServer, feed: str) 
     assert listed(source, server) == ["/a", "/b", "#entry-3"]
     with pytest.raises(Unreadable, match="bad_url"):
         source.read(item(list(source.scan())[2]))
+
+
+def test_old_addresses_in_a_list_are_asked_for_by_https(server: WebServer) -> None:
+    text = f"http://127.0.0.1/a\nHTTP://127.0.0.1:80/b\n{server.url('/c')}\nhttp://127.0.0.1:81/d\n{'https://h/' * 300}"
+    server.pages["/list"] = Page(text.encode(), headers={"Content-Type": "text/plain"})
+    found = {entry.external_id: entry.fingerprint for entry in reader(server, "/list").scan()}
+    assert found == {
+        "https://127.0.0.1/a": "refused address",
+        "https://127.0.0.1/b": "refused address",
+        server.url("/c"): "status 404",
+        "http://127.0.0.1:81/d": "refused bad_url",
+        "#entry-5": "refused bad_url",
+    }
+
+
+def test_comments_without_end_are_judged_at_once() -> None:
+    """In every combination, these would take longer than the universe is old."""
+    assert kind_of("https://h/", "", b"<!---->" * 1000) == "page"
+    assert kind_of("https://h/", "", b"<!----> \n" * 700 + b"<rss>") == "feed"
 
 
 def test_a_plain_list(server: WebServer) -> None:

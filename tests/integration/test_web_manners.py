@@ -80,6 +80,11 @@ def test_readers_keep_one_pace(tmp_path: Path, shared: bool) -> None:
         paces[turn % 2].wait("host", 0.05)
     assert time.monotonic() - began_s >= 0.15
     paces[0].wait("another host", 60)  # comes back at once: it was not asked before
+    if shared:
+        (tmp_path / "pace" / "third").write_text("17-half a numb")
+        for _ in range(2):
+            paces[0].wait("third", 0.01)
+        assert float((tmp_path / "pace" / "third").read_text()) > 0
     (tmp_path / "file").touch()
     Pace(tmp_path / "file").wait("host", 0.01)  # no folder to write to
 

@@ -92,7 +92,7 @@ class Fetcher:
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not target:
                 return answer
-            url = canonical_web(urljoin(url, target))
+            url = self._scope.upgraded(canonical_web(urljoin(url, target)))
         raise unreadable("redirects")
 
     def _robots_of(self, url: str) -> Robots:
@@ -108,7 +108,7 @@ class Fetcher:
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not target:
                 return answer.content.decode("utf-8", "replace") if answer.status == 200 else ""
-            url = canonical_web(urljoin(url, target))
+            url = self._scope.upgraded(canonical_web(urljoin(url, target)))
             try:
                 self._scope.check(url)
             except Unreadable:
@@ -151,7 +151,8 @@ class Fetcher:
     def _once(self, method: str, url: str, max_bytes: int, wanted: Wanted) -> Answer:
         timeouts = {name: self._reach.connect_timeout_s for name in ("connect", "pool")}
         timeouts |= {name: self._reach.call_timeout_s for name in ("read", "write")}
-        headers = [("User-Agent", f"{AGENT}/{__version__}"), ("Accept", "*/*"), ("Accept-Encoding", "gzip")]
+        headers = [("User-Agent", f"{AGENT}/{__version__}"), ("Accept", "*/*")]
+        headers.append(("Accept-Encoding", "gzip" if max_bytes >= 0 else "identity"))  # what is cut cannot be unpacked
         try:
             with self._pool.stream(method, url, headers=headers, extensions={"timeout": timeouts}) as response:
                 answer = Answer(url, response.status, _joined(response.headers))

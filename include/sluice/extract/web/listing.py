@@ -25,9 +25,11 @@ _ROOTS: dict[str, Kind] = {
 }
 _ITEMS = {"sitemap": "url", "index": "sitemap"}
 _HEAD_BYTES = 8192
+# Atomic and possessive: a thousand comments and no element must not be tried in every combination.
 _ROOT = re.compile(
-    r"\A\ufeff?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL
+    r"\A\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*+<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL
 )
+_MAX_URL_CHARS = 2000  # longer ones are not addresses of documents, and no index of the ledger would take them
 _LIST_NAMES = (".xml", ".xml.gz", ".txt", ".txt.gz", ".rss", ".atom", ".rdf")
 
 
@@ -95,7 +97,8 @@ def _url(text: str) -> str:
     if not re.match(r"https?://[^\s/]", text, re.IGNORECASE):
         return ""
     found = canonical_web(text)
-    return found if found.isascii() and found.isprintable() and " " not in found else ""
+    usable = found.isascii() and found.isprintable() and " " not in found and len(found) <= _MAX_URL_CHARS
+    return found if usable else ""
 
 
 def _elements(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:

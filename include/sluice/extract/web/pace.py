@@ -38,12 +38,18 @@ class Pace:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             now = time.time()
             # A clock that was set back must not stop everything.
-            last_s = min(float(os.pread(descriptor, 40, 0) or b"0"), now + delay_s)
+            last_s = min(_seconds(os.pread(descriptor, 40, 0), now), now + delay_s)
             start_s = max(now, last_s + delay_s)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{start_s:.6f}".encode(), 0)
-        except ValueError:  # half a number: a process was killed
-            start_s = now + delay_s
         finally:
             os.close(descriptor)
         time.sleep(max(0.0, start_s - time.time()))
+
+
+def _seconds(written: bytes, otherwise: float) -> float:
+    """`otherwise` for half a number, which a process left that was killed."""
+    try:
+        return float(written or b"0")
+    except ValueError:
+        return otherwise

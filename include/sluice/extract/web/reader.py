@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,7 @@ from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
 from sluice.extract.unpack import MAGIC, gunzip
 from sluice.extract.web.fetch import Answer, Fetcher, Throttled, http_date
-from sluice.extract.web.listing import BrokenListing, Listed, entries_of, kind_of, named_like_a_list
+from sluice.extract.web.listing import BrokenListing, Kind, Listed, entries_of, kind_of, named_like_a_list
 from sluice.extract.web.scope import Scope
 from sluice.model import Entry, Item, Raw, SourceSpec
 
@@ -117,11 +118,15 @@ class WebReader:
                 if kind == "page":
                     yield Listed(self._url, 1)
                 elif kind == "index":
-                    waiting += self._fresh(entries_of(kind, answer.url, content), known)
+                    waiting += self._fresh(self._entries(kind, answer.url, content), known)
                 else:
-                    yield from entries_of(kind, answer.url, content)
+                    yield from self._entries(kind, answer.url, content)
             except BrokenListing as error:
                 raise Unavailable(f"the list {url}", f"{error}. {_INCOMPLETE}") from error
+
+    def _entries(self, kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
+        for listed in entries_of(kind, url, content):
+            yield replace(listed, url=self._scope.upgraded(listed.url))
 
     def _fresh(self, listed: Iterator[Listed], known: set[str]) -> list[str]:
         fresh = [each.url for each in listed if each.url not in known]

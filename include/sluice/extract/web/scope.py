@@ -21,6 +21,13 @@ class Scope:
     def trusts(self, host: str, port: int | None) -> bool:
         return (host, port if port not in DEFAULT_PORTS.values() else None) in self._trusted
 
+    def upgraded(self, url: str) -> str:
+        """https:// for the http:// of a list or a redirect that was never brought up to date."""
+        parts = urlsplit(url)
+        if parts.scheme != "http" or ":" in parts.netloc or self.trusts(parts.netloc, None):
+            return url
+        return f"https{url[len('http') :]}"
+
     def check(self, url: str) -> None:
         """Raises Unreadable (bad_url, other_host, address)."""
         try:
