@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +31,16 @@ _MENTIONS = (
 )
 
 Place = tuple[str, int]  # external id, ordinal
+
+
+class Capitals:
+    """A quick extractor of entities: words in capitals. What is tested is the bookkeeping, not the recognition."""
+
+    name = "capitals"
+    _word = re.compile(r"\b[A-Z]{3,12}\b")
+
+    def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
+        return [[("ORG", word, count) for word, count in Counter(self._word.findall(each)).items()] for each in texts]
 
 
 @dataclass

@@ -13,17 +13,20 @@ from uuid import uuid4
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from agreement import Stores
+from agreement import Capitals, Stores
 from failing import CALLS, Crash, Crashing
 from sluice import flow
 from sluice.model import SourceSpec, Vector
 from sluice.ports import Embedder, Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
-PARAGRAPHS = [f"{word} is written of here. " * 12 for word in ("Herons", "Trains", "Bread", "Rivers", "Clocks", "Wool")]
+PARAGRAPHS = [
+    f"{word} is written of here, says the {word.upper()} society. " * 12
+    for word in ("Herons", "Trains", "Bread", "Rivers", "Clocks", "Wool")
+]
 texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
     lambda parts: "\n\n".join(f"## Part {number}\n\n{part.strip()}" for number, part in enumerate(parts))
 )
@@ -54,7 +57,7 @@ class History(RuleBasedStateMachine):
         self.spec = SourceSpec(self.folder.as_uri(), name, tenant=name)
         tools = self.make_tools([self.root], chunker="chars:300:0", embedder="hash:16", batch_size=2)
         self.embedder = Counting(tools.embedder("hash:16"))
-        self.tools = replace(tools, embedder=lambda profile: self.embedder)
+        self.tools = replace(tools, embedder=lambda profile: self.embedder, entities=lambda name: Capitals())
         self.lost: Counter[str] = Counter()  # paid, and gone with a crash before they could be kept
 
     @rule(name=st.sampled_from(NAMES), text=texts)
@@ -97,7 +100,7 @@ class History(RuleBasedStateMachine):
         assert now.strays == []
         served: dict[str, str] = {}
         for (name, _), (text, _, _) in sorted(now.held.texts.items()):
-            served[name] = served.get(name, "") + text
+            served[name] = f"{served.get(name, '')}\n{text}"
         assert {name: _words(text) for name, text in served.items()} == self.files()
         assert summary["documents"]["seen"] == len(self.files())
         twice = {text for text, times in (self.embedder.paid - self.lost).items() if times > 1}
@@ -131,6 +134,7 @@ def test_any_history(stores: Stores, make_tools: Callable[..., Tools], examples:
             max_examples=examples,
             stateful_step_count=12,
             deadline=None,
+            phases=[Phase.generate],  # a history is short as it is; each step of shrinking would be a run of its own
             derandomize=True,
             database=None,
             suppress_health_check=list(HealthCheck),

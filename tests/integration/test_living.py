@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tarfile
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agreement import Stores, assert_equal, ids_of
+from agreement import Capitals, Stores, assert_equal, ids_of
 from sluice import flow
 from sluice.model import SourceSpec
 from sluice.ports import Tools
@@ -22,20 +20,10 @@ from sluice.ports import Tools
 FRESH_AT = {1, 9}  # the step with most renames, and the last
 
 
-class Names:
-    """A quick extractor of entities: words in capitals. What is tested is the bookkeeping, not the recognition."""
-
-    name = "capitals"
-    _word = re.compile(r"\b[A-Z]{3,12}\b")
-
-    def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
-        return [[("ORG", word, count) for word, count in Counter(self._word.findall(each)).items()] for each in texts]
-
-
 @pytest.fixture
 def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
     made = make_tools([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
-    return replace(made, entities=lambda name: Names())  # type: ignore[arg-type]
+    return replace(made, entities=lambda name: Capitals())  # type: ignore[arg-type]
 
 
 @pytest.mark.timeout(1800)
