@@ -255,6 +255,30 @@ class GraphChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphRow:
+    """A chunk as the graph holds it, to be compared with the ledger."""
+
+    chunk_id: UUID
+    document_id: UUID | None  # None: it hangs on no document, or on more than one
+    tenant: str | None
+    ordinal: int | None
+    mentions: tuple[tuple[UUID | None, int], ...]  # (entity id, count), by entity id; one that is there twice is twice
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOrphans:
+    """What hangs on nothing in the graph. Ids are the store's: a node made by hand may have none of ours."""
+
+    documents: tuple[str, ...] = ()  # without a chunk
+    chunks: tuple[str, ...] = ()  # whose id, collection or generation cannot be read: no scan would show them
+    entities: tuple[str, ...] = ()  # that nothing mentions
+    edges: int = 0  # HAS_CHUNK and MENTIONS between the wrong kinds of node
+
+    def __bool__(self) -> bool:
+        return bool(self.documents or self.chunks or self.entities or self.edges)
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """Work from the outbox: chunks that no version serves any more, to be taken out of the projections."""
 

@@ -22,6 +22,8 @@ from sluice.model import (
     Generation,
     Grant,
     GraphChunk,
+    GraphOrphans,
+    GraphRow,
     Hydrated,
     Item,
     Mode,
@@ -211,10 +213,34 @@ class GraphIndex(Protocol):
         """Constraints and indexes exist when this returns."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's MENTIONS become exactly the given ones."""
+        """MERGE documents, chunks and entities; a chunk's document, ordinal and MENTIONS become exactly the given
+        ones. An entity shows a name and kind that a mention of it carries now."""
 
     def remove(self, removals: Sequence[Removal]) -> None:
         """Chunks, documents that are gone, and entities that nothing mentions any more."""
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """These chunks, and entities that nothing mentions any more. What is not there is no error."""
+
+    def drop(self, generation: Generation) -> None:
+        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held.
+        Safe to repeat after a crash."""
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        """The next `limit` chunks of the generation behind `after`, by chunk id: a page costs its own length."""
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        """At most `limit` of each kind; all tenants and generations. Looks at every node: for nightly work."""
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        """Remove those that are orphans still, looked at again under their locks. Returns how many went."""
+
+    def related(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[UUID, int]]:
+        """Entities that share chunks of this generation and tenant with the given ones, which are left out themselves.
+        (entity id, weight): weight = chunks that mention it and at least one of the given. Heaviest first, then by
+        id."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks."""

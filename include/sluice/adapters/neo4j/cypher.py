@@ -12,13 +12,16 @@ SCHEMA: dict[str, LiteralString] = {
     "document_source": "CREATE INDEX document_source IF NOT EXISTS FOR (d:Document) ON (d.source_id)",
     # For counting a generation, of one tenant or of all.
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
+    # For reading a generation page by page, in the order of ids.
+    "chunk_page": "CREATE INDEX chunk_page IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
 # just merged, which spares an index lookup and a long id for every relationship (three times as fast).
 # The entity's name is set again on purpose: writing takes the node's lock, so that a removal which sees the entity
 # without mentions has to wait, and look again.
-# $entities: [entity_id, name, kind]; $rows: [chunk_id, document, ordinal, [[entity, count], …]].
+# $entities: [entity_id, name, kind]; $names: [name, kind]; $rows: [chunk_id, document, ordinal, [[entity, count, name],
+# …]]. A mention carries the name that its text used, so that the entity need not show one whose last user is gone.
 _MERGE_ENDS: LiteralString = """
 CALL () {
   UNWIND $documents AS id
@@ -42,15 +45,14 @@ CREATE (d)-[:HAS_CHUNK]->(c:Chunk {
 """
 _MERGE_CHUNK: LiteralString = """
 MERGE (c:Chunk {chunk_id: row[0], generation: $generation})
-ON CREATE SET c.collection = $collection, c.tenant = $tenant
-SET c.ordinal = row[2]
+SET c.ordinal = row[2], c.collection = $collection, c.tenant = $tenant
 MERGE (d)-[:HAS_CHUNK]->(c)
 """
 _CREATE_MENTIONS: LiteralString = """
 WITH entities, c, row
 UNWIND row[3] AS mention
-WITH c, entities[mention[0]] AS e, mention[1] AS times
-CREATE (c)-[:MENTIONS {count: times}]->(e)
+WITH c, entities[mention[0]] AS e, mention[1] AS times, $names[mention[2]] AS name
+CREATE (c)-[:MENTIONS {count: times, name: name[0], kind: name[1]}]->(e)
 """
 WRITE_NEW: LiteralString = _MERGE_ENDS + _CREATE_CHUNK + _CREATE_MENTIONS
 WRITE_KNOWN: LiteralString = _MERGE_ENDS + _MERGE_CHUNK + _CREATE_MENTIONS
@@ -60,14 +62,20 @@ UNWIND $ids AS id
 MATCH (c:Chunk {chunk_id: id, generation: $generation})
 SET c.ordinal = c.ordinal
 WITH id, c
-OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity)
-WITH id, collect(m) AS old, collect(e.entity_id) AS entities
+OPTIONAL MATCH (c)-[m:MENTIONS]->(e)
+WITH id, c, collect(m) AS old, collect(e.entity_id) AS entities
 FOREACH (m IN old | DELETE m)
+WITH id, c, entities
+OPTIONAL MATCH (d)-[h:HAS_CHUNK]->(c)
+WITH id, entities, collect(h) AS held
+FOREACH (h IN held | DELETE h)
 RETURN id, entities
 """
 REMOVE_CHUNKS: LiteralString = """
 UNWIND $ids AS id
 MATCH (c:Chunk {chunk_id: id, generation: $generation})
+SET c.ordinal = c.ordinal
+WITH c
 OPTIONAL MATCH (c)-[:MENTIONS]->(e:Entity)
 WITH c, collect(e.entity_id) AS entities
 DETACH DELETE c
@@ -86,4 +94,17 @@ MATCH (e:Entity {entity_id: id})
 SET e.name = e.name
 WITH e WHERE NOT (e)<-[:MENTIONS]-()
 DELETE e
+"""
+# After REMOVE_ENTITIES, in its transaction: that holds the locks. Mentions written by an older release carry no name,
+# and are taken to use the one that is shown. EXISTS stops at the first mention that does.
+RENAME_ENTITIES: LiteralString = """
+UNWIND $ids AS id
+MATCH (e:Entity {entity_id: id})
+WHERE NOT EXISTS {
+  MATCH (e)<-[m:MENTIONS]-() WHERE coalesce(m.name, e.name) = e.name AND coalesce(m.kind, e.kind) = e.kind }
+CALL (e) {
+  MATCH (e)<-[m:MENTIONS]-() WHERE m.name IS NOT NULL
+  RETURN m.name AS name, m.kind AS kind, sum(m.count) AS times ORDER BY times DESC, name, kind LIMIT 1
+}
+SET e.name = name, e.kind = kind
 """

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
-from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, unit_of_work
+from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, Record, unit_of_work
 from neo4j.exceptions import ConstraintError
 
 from sluice.adapters.neo4j.cypher import (
@@ -19,12 +19,21 @@ from sluice.adapters.neo4j.cypher import (
     REMOVE_CHUNKS,
     REMOVE_DOCUMENTS,
     REMOVE_ENTITIES,
+    RENAME_ENTITIES,
     SCHEMA,
     WRITE_KNOWN,
     WRITE_NEW,
 )
 from sluice.adapters.neo4j.failures import asking
-from sluice.model import Generation, GraphChunk, Removal, Source
+from sluice.adapters.neo4j.scanning import (
+    DROP_ORPHANS,
+    DROP_WRONG_EDGES,
+    ORPHANS,
+    PAGE,
+    RELATED,
+    WRONG_EDGES,
+)
+from sluice.model import Generation, GraphChunk, GraphOrphans, GraphRow, Removal, Source
 
 _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000
@@ -96,17 +105,91 @@ class Neo4jGraph:
             ids = by_generation.setdefault(removal.generation.number, [])
             ids.extend(str(each) for each in removal.chunk_ids)
         gone = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        for generation, ids in by_generation.items():
+            self._remove_chunks(generation, ids)
+        self._remove_documents(gone)
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """These chunks, and entities that nothing mentions any more. What is not there is no error."""
+        self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
+
+    def _remove_chunks(self, generation: int, ids: list[str]) -> None:
         with self._driver.session() as session:
-            for generation, ids in by_generation.items():
-                for start in range(0, len(ids), _BATCH_CHUNKS):
-                    batch = sorted(ids[start : start + _BATCH_CHUNKS])
-                    with asking(f"remove {len(batch)} chunks"):
-                        session.execute_write(self._transaction(_remove), generation, batch)
-            for start in range(0, len(gone), _BATCH_CHUNKS):
+            for start in range(0, len(ids), _BATCH_CHUNKS):
+                batch = sorted(ids[start : start + _BATCH_CHUNKS])
+                with asking(f"remove {len(batch)} chunks"):
+                    session.execute_write(self._transaction(_remove), generation, batch)
+
+    def _remove_documents(self, ids: list[str]) -> None:
+        """Those that hold no chunk."""
+        with self._driver.session() as session:
+            for start in range(0, len(ids), _BATCH_CHUNKS):
                 with asking("remove documents"):
-                    session.execute_write(
-                        self._transaction(_run), REMOVE_DOCUMENTS, gone[start : start + _BATCH_CHUNKS]
-                    )
+                    session.execute_write(self._transaction(_run), REMOVE_DOCUMENTS, ids[start : start + _BATCH_CHUNKS])
+
+    def drop(self, generation: Generation) -> None:
+        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held. A
+        document is looked at as its chunks go: what a crash leaves without a chunk is an orphan."""
+        while records := self._page(generation, "", _BATCH_CHUNKS):
+            self._remove_chunks(generation.number, [record["chunk_id"] for record in records])
+            self._remove_documents(sorted({id for record in records for id in record["documents"] if id}))
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        """The next `limit` chunks of the generation behind `after`, by chunk id."""
+        return [_row(record) for record in self._page(generation, str(after or ""), limit)]
+
+    def _page(self, generation: Generation, after: str, limit: int) -> list[Record]:
+        scope: dict[str, Any] = {"collection": generation.collection, "generation": generation.number}
+        with asking(f"read {limit} chunks"), self._driver.session() as session:
+            return session.execute_read(self._transaction(_all), PAGE, {**scope, "after": after, "limit": limit})
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        """At most `limit` of each kind. Looks at every node."""
+        with asking("look for orphans"), self._driver.session() as session:
+            found = {
+                kind: tuple(
+                    record["id"] for record in session.execute_read(self._transaction(_all), query, {"limit": limit})
+                )
+                for kind, query in ORPHANS.items()
+            }
+            edges = int(session.execute_read(self._transaction(_single), WRONG_EDGES, {}))
+        return GraphOrphans(**found, edges=edges)
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        """Those that are orphans still go. Chunks go first and entities last: what the earlier leave is seen when the
+        later are looked for again. Returns nodes and relationships deleted."""
+        dropped = 0
+        with self._driver.session() as session:
+            for kind in ("chunks", "documents", "entities"):
+                ids = sorted(getattr(orphans, kind))
+                for start in range(0, len(ids), _BATCH_CHUNKS):
+                    with asking(f"drop orphaned {kind}"):
+                        batch = {"ids": ids[start : start + _BATCH_CHUNKS]}
+                        dropped += session.execute_write(self._transaction(_deleted), DROP_ORPHANS[kind], batch)
+            while orphans.edges:
+                with asking("drop relationships between the wrong nodes"):
+                    limited = {"limit": _BATCH_MENTIONS}
+                    went = session.execute_write(self._transaction(_deleted), DROP_WRONG_EDGES, limited)
+                dropped += went
+                if went < _BATCH_MENTIONS:
+                    break
+        return dropped
+
+    def related(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[UUID, int]]:
+        """(entity id, chunks that mention it and at least one of the given), heaviest first. Read from the mentions
+        themselves, so that it cannot differ from them (docs/decisions/0018)."""
+        values = {
+            "ids": sorted({str(each) for each in entity_ids}),
+            "tenant": tenant,
+            "collection": generation.collection,
+            "generation": generation.number,
+            "limit": limit,
+        }
+        with asking("read what is related"), self._driver.session() as session:
+            records = session.execute_read(self._transaction(_all), RELATED, values)
+        return [(UUID(record["id"]), record["weight"]) for record in records]
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks of the generation."""
@@ -150,15 +233,15 @@ def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphC
     if left:
         known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
         tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
-        mentioned = {str(mention.entity_id) for chunk in ordered for mention in chunk.mentions}
-        touched = {entity for entities in left.values() for entity in entities} - mentioned
-        tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+        _settle(tx, {entity for entities in left.values() for entity in entities})
 
 
 def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
     documents = sorted({str(chunk.document_id) for chunk in chunks})
     entities = {str(m.entity_id): [str(m.entity_id), m.name, m.kind] for chunk in chunks for m in chunk.mentions}
     ordered = sorted(entities)
+    names = sorted({(m.name, m.kind) for chunk in chunks for m in chunk.mentions})
+    name_at = {name: position for position, name in enumerate(names)}
     document_at = {id: position for position, id in enumerate(documents)}
     entity_at = {id: position for position, id in enumerate(ordered)}
     rows = [
@@ -166,11 +249,16 @@ def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
             str(chunk.chunk_id),
             document_at[str(chunk.document_id)],
             chunk.ordinal,
-            [[entity_at[str(m.entity_id)], m.count] for m in chunk.mentions],
+            [[entity_at[str(m.entity_id)], m.count, name_at[m.name, m.kind]] for m in chunk.mentions],
         ]
         for chunk in chunks
     ]
-    return {"documents": documents, "entities": [entities[id] for id in ordered], "rows": rows}
+    return {
+        "documents": documents,
+        "entities": [entities[id] for id in ordered],
+        "names": [list(name) for name in names],
+        "rows": rows,
+    }
 
 
 def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> None:
@@ -179,7 +267,14 @@ def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> No
         for record in tx.run(REMOVE_CHUNKS, ids=chunk_ids, generation=generation)
         for entity in record["entities"]
     }
-    tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+    _settle(tx, touched)
+
+
+def _settle(tx: ManagedTransaction, touched: set[str | None]) -> None:
+    """Entities that lost a mention: gone where it was the last, else under a name that a mention carries."""
+    ids = sorted(id for id in touched if id)
+    tx.run(REMOVE_ENTITIES, ids=ids).consume()
+    tx.run(RENAME_ENTITIES, ids=ids).consume()
 
 
 def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
@@ -188,6 +283,35 @@ def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
 
 def _single(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> Any:
     return tx.run(query, values).single(strict=True)[0]
+
+
+def _all(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> list[Record]:
+    return list(tx.run(query, values))
+
+
+def _deleted(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> int:
+    """Nodes, or relationships where no node went: a node's own are not counted with it."""
+    counters = tx.run(query, values).consume().counters
+    return counters.nodes_deleted or (counters.relationships_deleted if "limit" in values else 0)
+
+
+def _row(record: Record) -> GraphRow:
+    documents = [UUID(id) for id in record["documents"] if _is_id(id)]
+    mentions = [(UUID(id) if _is_id(id) else None, count or 0) for id, count in record["mentions"]]
+    return GraphRow(
+        UUID(record["chunk_id"]),
+        documents[0] if len(record["documents"]) == len(documents) == 1 else None,
+        record["tenant"],
+        record["ordinal"],
+        tuple(sorted(mentions, key=str)),
+    )
+
+
+def _is_id(value: Any) -> bool:
+    try:
+        return bool(str(UUID(value)) == value)
+    except (ValueError, AttributeError, TypeError):
+        return False
 
 
 def _batches(chunks: Sequence[GraphChunk]) -> Iterator[Sequence[GraphChunk]]:
