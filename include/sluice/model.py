@@ -247,6 +247,37 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A point as the vector index holds it, whoever wrote it. Vectors are None where they were not asked for."""
+
+    chunk_id: UUID
+    payload: Mapping[str, Any]
+    dense: Vector | None = None
+    sparse: SparseVector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerChunk:
+    """A chunk of an active version: all that its point and its part of the graph are made from, still sealed."""
+
+    chunk_id: UUID
+    version_id: UUID
+    document_id: UUID
+    source_id: UUID
+    tenant: str
+    ordinal: int
+    text_hash: bytes
+    mime: str
+    sealed_title: bytes
+    sealed_metadata: bytes
+    sealed_text: bytes
+    sealed_headings: bytes
+    sealed_names: bytes
+    mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count; in the order of ids
+    changing: bool  # a living run has staged another version of the document: its projections are in flux
+
+
+@dataclass(frozen=True, slots=True)
 class GraphChunk:
     chunk_id: UUID
     document_id: UUID

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from sluice.model import (
     GraphChunk,
     Hydrated,
     Item,
+    LedgerChunk,
     Mode,
     Point,
     Principal,
@@ -36,6 +38,7 @@ from sluice.model import (
     Source,
     SourceSpec,
     StageStat,
+    StoredPoint,
     Vector,
     VectorQuery,
 )
@@ -130,6 +133,22 @@ class Ledger(Protocol):
     def generations(self) -> list[Generation]:
         """The live generation of every collection (operator's view)."""
 
+    # What the projections must hold; see `sluice.flow.reconcile`.
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        """Those of these that active versions have now, in the order of their ids."""
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        """A comparison that is over."""
+
 
 class VectorCache(Protocol):
     """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
@@ -202,6 +221,17 @@ class VectorIndex(Protocol):
         """Best first; dense and sparse fused by RRF (k = 60) where both are given."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
+
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """In the order of their ids' bytes; `after`: the last id of the page before. None where the collection is
+        lost. `vectors`: with both."""
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """Those of these that are there, in any order."""
 
     def ping(self) -> str: ...
 

@@ -1,0 +1,103 @@
+"""The projections as the reconciler sees them: rows by chunk id that can be read, compared, written and taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import numpy as np
+
+from sluice.flow.rebuilding import Rebuilder, as_stored
+from sluice.model import Generation, LedgerChunk, Point, SparseVector, StoredPoint
+from sluice.ports import Tools
+
+# What was written as float32 comes back as it was over gRPC, and rounded to eight decimals over JSON.
+_TOLERANCE = 1e-6
+
+
+class Projection(Protocol):
+    """One store's part of one generation."""
+
+    name: str
+    embedded: int  # vectors computed since it was made
+    unreadable: set[UUID]  # chunks that could not be made again
+
+    def ensure(self) -> None:
+        """What is lost as a whole is there again, empty."""
+
+    def page(self, after: UUID | None, limit: int) -> list[tuple[UUID, Any]]:
+        """Rows in the order of ids."""
+
+    def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, Any]: ...
+
+    def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, Any]) -> set[UUID]:
+        """Of `expected`, all of which are held, those that are held with another content."""
+
+    def write(self, chunks: Sequence[LedgerChunk]) -> None: ...
+
+    def remove(self, chunk_ids: Sequence[UUID]) -> None: ...
+
+
+class Points:
+    """Points of the vector index. Payloads are always compared, vectors where `deep`."""
+
+    name = "qdrant"
+
+    def __init__(self, tools: Tools, generation: Generation, rebuilder: Rebuilder, *, deep: bool) -> None:
+        self._vectors, self._generation, self._rebuilder = tools.vectors, generation, rebuilder
+        self._deep = deep
+        self.embedded = 0
+        self.unreadable: set[UUID] = set()
+
+    def ensure(self) -> None:
+        self._vectors.ensure(self._generation)
+
+    def page(self, after: UUID | None, limit: int) -> list[tuple[UUID, StoredPoint]]:
+        rows = self._vectors.points(self._generation, after, limit, vectors=self._deep)
+        return [(row.chunk_id, row) for row in rows]
+
+    def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, StoredPoint]:
+        rows = self._vectors.points_of(self._generation, chunk_ids, vectors=self._deep)
+        return {row.chunk_id: row for row in rows}
+
+    def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, StoredPoint]) -> set[UUID]:
+        meant = self._rebuilder.payloads(expected)
+        found = {id for id, payload in meant.items() if as_stored(payload) != as_stored(held[id].payload)}
+        if self._deep:
+            points = self._rebuild(expected)
+            found |= {point.chunk_id for point in points if not _same_vectors(point, held[point.chunk_id])}
+        return found
+
+    def write(self, chunks: Sequence[LedgerChunk]) -> None:
+        self._vectors.upsert(self._generation, self._rebuild(chunks))
+
+    def remove(self, chunk_ids: Sequence[UUID]) -> None:
+        self._vectors.delete(self._generation, chunk_ids)
+
+    def _rebuild(self, chunks: Sequence[LedgerChunk]) -> list[Point]:
+        rebuilt = self._rebuilder.points(chunks)
+        self.embedded += rebuilt.computed
+        self.unreadable.update(rebuilt.unreadable)
+        return rebuilt.points
+
+
+def _same_vectors(meant: Point, held: StoredPoint) -> bool:
+    return (
+        held.dense is not None
+        and held.dense.shape == meant.dense.shape
+        and bool(np.allclose(held.dense, meant.dense, rtol=0.0, atol=_TOLERANCE))
+        and _same_terms(meant.sparse, held.sparse)
+    )
+
+
+def _same_terms(meant: SparseVector, held: SparseVector | None) -> bool:
+    """A chunk without terms may come back without a sparse vector."""
+    terms = _ordered(held) if held is not None else (np.array([]), np.array([]))
+    indices, values = _ordered(meant)
+    return np.array_equal(indices, terms[0]) and bool(np.allclose(values, terms[1], rtol=_TOLERANCE, atol=0.0))
+
+
+def _ordered(vector: SparseVector) -> tuple[Any, Any]:
+    order = np.argsort(vector.indices)
+    return vector.indices[order], vector.values[order]
