@@ -1,11 +1,12 @@
 """
 # sluice_reconcile: the projections against the ledger
 
-Every night Qdrant is compared with the ledger, chunk by chunk: what is missing, surplus or stale (another payload;
-with `deep` another vector) is counted and told in this task's log, with examples, and recorded in the ledger
-(`reconciliations`). Where something differs the task fails, so that somebody looks. Nothing is changed unless `repair`
-is set: then what is missing or stale is written from the ledger, with vectors from the cache (nothing is embedded
-again), and what nobody claims is taken out. A collection that is lost as a whole is built again in the same way.
+Every night Qdrant and Neo4j are compared with the ledger, chunk by chunk: what is missing, surplus or stale (another
+payload, document or mention; with `deep` another vector), and nodes of the graph that nothing supports, are counted and
+told in this task's log, with examples, and recorded in the ledger (`reconciliations`). Where something differs the task
+fails, so that somebody looks. Nothing is changed unless `repair` is set: then what is missing or stale is written from
+the ledger, with vectors from the cache (nothing is embedded again), and what nobody claims is taken out. A Qdrant
+collection or a graph that is lost as a whole is built again in the same way.
 
 | param | unit | meaning |
 |---|---|---|

@@ -286,6 +286,29 @@ class GraphChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphRow:
+    """A chunk as the graph holds it, whoever wrote it."""
+
+    chunk_id: UUID
+    document_id: UUID | None  # None: it hangs on no document, or on several
+    tenant: str | None
+    ordinal: int | None
+    mentions: tuple[tuple[UUID, int], ...]  # entity_id, count; in the order of ids
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOrphans:
+    """Nodes that nothing supports, by the store's own name for them."""
+
+    documents: tuple[str, ...] = ()  # without a chunk
+    entities: tuple[str, ...] = ()  # that no chunk mentions
+    chunks: tuple[str, ...] = ()  # of no collection or generation, or with an id that none of ours has
+
+    def __len__(self) -> int:
+        return len(self.documents) + len(self.entities) + len(self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
 class Removal:
     """Work from the outbox: chunks that no version serves any more, to be taken out of the projections."""
 

@@ -23,6 +23,8 @@ from sluice.model import (
     Generation,
     Grant,
     GraphChunk,
+    GraphOrphans,
+    GraphRow,
     Hydrated,
     Item,
     LedgerChunk,
@@ -248,6 +250,21 @@ class GraphIndex(Protocol):
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks."""
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        """In the order of chunk ids' bytes; `after`: the last id of the page before."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        """Those of these that are there, in any order."""
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        """Nodes of any collection that nothing supports, at most `limit` of each kind."""
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        """Those of them that are orphans still. Returns how many went."""
 
     def ping(self) -> str: ...
 

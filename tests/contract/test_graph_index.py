@@ -248,7 +248,7 @@ def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[
     if isinstance(graph, MemoryGraph):
         return {
             chunk_id: {mention.name: mention.count for mention in node.mentions}
-            for (chunk_id, generation), node in graph.chunks.items()
+            for (chunk_id, generation), node in graph.chunk_nodes.items()
             if node.tenant == tenant and generation == number
         }
     found: dict[UUID, dict[str, int]] = {}

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from neo4j import GraphDatabase
 
 from sluice import flow
 from sluice.errors import NotFound
@@ -74,6 +75,15 @@ def qdrant(stack: Any, served: Generation) -> Iterator[Callable[..., Any]]:
         yield call
 
 
+@pytest.fixture
+def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
+    """A statement on the graph, past the platform."""
+    settings = stack.settings()
+    auth = (settings.neo4j_user, settings.neo4j_password.get_secret_value())
+    with GraphDatabase.driver(settings.neo4j_uri, auth=auth) as driver:
+        yield lambda query, **values: driver.execute_query(query, values).records
+
+
 def ids_of(chunks: list[LedgerChunk]) -> list[str]:
     return [str(each.chunk_id) for each in chunks]
 
@@ -132,8 +142,54 @@ def test_a_lost_collection_is_built_again_without_embedding(
     assert_right_answers(tools, served)
 
 
-class Paused(BaseException):
-    """Not an Exception: the run stops where it is, as it does while it waits."""
+def test_nodes_removed_altered_and_added_are_found_and_mended(
+    tools: Tools, served: Generation, cypher: Callable[..., Any]
+) -> None:
+    chunks = expected(tools, served)
+    assert any(each.mentions for each in chunks), "no entity in the texts: the graph would not be compared"
+    scope = {"c": served.collection, "g": served.number}
+    gone, altered, mentioned = ids_of(chunks[:20]), ids_of(chunks[20:30]), next(c for c in chunks[30:] if c.mentions)
+    cypher("UNWIND $ids AS id MATCH (c:Chunk {chunk_id: id, generation: $g}) DETACH DELETE c", ids=gone, **scope)
+    cypher("UNWIND $ids AS id MATCH (c:Chunk {chunk_id: id, generation: $g}) SET c.ordinal = 99", ids=altered, **scope)
+    bump = "MATCH (:Chunk {chunk_id: $id, generation: $g})-[m:MENTIONS]->() SET m.count = m.count + 1"
+    cypher(bump, id=str(mentioned.chunk_id), **scope)
+    added = [str(uuid4()) for _ in range(10)]
+    cypher(
+        "UNWIND $ids AS id CREATE (:Document {document_id: 'd' + id})-[:HAS_CHUNK]->"
+        "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: 'x', ordinal: 0})-[:MENTIONS {count: 1}]->"
+        "(:Entity {entity_id: 'd' + id, name: 'Nobody'})",
+        ids=added,
+        **scope,
+    )
+    cypher("UNWIND $ids AS id CREATE (:Document {document_id: 'l' + id}), (:Entity {entity_id: 'l' + id})", ids=added)
+    cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
+
+    plain = flow.reconcile(tools, collection=served.collection, page_chunks=16)
+    told = plain["collections"][0]["stores"]["neo4j"]
+    assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
+    assert plain["orphans"] >= 30  # and those of other collections
+
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=16)
+    assert mended["ok"] and mended["embedded"] == 0
+    again = flow.reconcile(tools, collection=served.collection)
+    assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
+    left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
+    assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
+    counts = "MATCH (:Chunk {chunk_id: $id})-[m:MENTIONS]->(e) RETURN e.entity_id AS id, m.count AS n, e.name AS name"
+    rows = cypher(counts, id=str(mentioned.chunk_id))
+    assert {(each["id"], each["n"]) for each in rows} == {(str(id), n) for id, _, n in mentioned.mentions}
+    assert all(each["name"] for each in rows)
+
+
+def test_a_lost_graph_is_built_again_without_embedding(
+    tools: Tools, served: Generation, cypher: Callable[..., Any]
+) -> None:
+    cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.counts(served).chunks
+    assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
+    assert found(flow.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
+    assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
 
 
 def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 import numpy as np
 
 from sluice.flow.rebuilding import Rebuilder, as_stored
-from sluice.model import Generation, LedgerChunk, Point, SparseVector, StoredPoint
-from sluice.ports import Tools
+from sluice.model import Generation, GraphChunk, GraphRow, LedgerChunk, Point, SparseVector, StoredPoint
+from sluice.ports import GraphIndex, Tools
 
 # What was written as float32 comes back as it was over gRPC, and rounded to eight decimals over JSON.
 _TOLERANCE = 1e-6
@@ -80,6 +80,47 @@ class Points:
         self.embedded += rebuilt.computed
         self.unreadable.update(rebuilt.unreadable)
         return rebuilt.points
+
+
+class Contributions:
+    """Chunks of the graph with their documents and mentions."""
+
+    name = "neo4j"
+
+    def __init__(self, graph: GraphIndex, generation: Generation, rebuilder: Rebuilder) -> None:
+        self._graph, self._generation, self._rebuilder = graph, generation, rebuilder
+        self.embedded = 0
+        self.unreadable: set[UUID] = set()
+
+    def ensure(self) -> None:
+        self._graph.ensure()
+
+    def page(self, after: UUID | None, limit: int) -> list[tuple[UUID, GraphRow]]:
+        return [(row.chunk_id, row) for row in self._graph.chunks(self._generation, after, limit)]
+
+    def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, GraphRow]:
+        return {row.chunk_id: row for row in self._graph.chunks_of(self._generation, chunk_ids)}
+
+    def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, GraphRow]) -> set[UUID]:
+        return {each.chunk_id for each in expected if _row_of(each) != held[each.chunk_id]}
+
+    def write(self, chunks: Sequence[LedgerChunk]) -> None:
+        """Anew: what somebody else hung on a chunk goes with it."""
+        self._graph.remove_chunks(self._generation, [each.chunk_id for each in chunks])
+        mentions = self._rebuilder.mentions(chunks)
+        self.unreadable.update(each.chunk_id for each in chunks if each.chunk_id not in mentions)
+        for source, own in self._rebuilder.by_source([each for each in chunks if each.chunk_id in mentions]):
+            made = [GraphChunk(each.chunk_id, each.document_id, each.ordinal, mentions[each.chunk_id]) for each in own]
+            self._graph.write(source, made)
+
+    def remove(self, chunk_ids: Sequence[UUID]) -> None:
+        if chunk_ids:
+            self._graph.remove_chunks(self._generation, chunk_ids)
+
+
+def _row_of(chunk: LedgerChunk) -> GraphRow:
+    mentions = tuple(sorted((entity_id, count) for entity_id, _, count in chunk.mentions))
+    return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions)
 
 
 def _same_vectors(meant: Point, held: StoredPoint) -> bool:

@@ -75,8 +75,8 @@ class Rebuilder:
         points: list[Point] = []
         computed, readable = 0, set[UUID]()
         keys = self._keys(chunks)
-        for (tenant, source_id), own in _by_owner(chunks).items():
-            index_key = self._tools.keyring.index_key(tenant)
+        for source, own in self.by_source(chunks):
+            index_key = self._tools.keyring.index_key(source.spec.tenant)
             embedded, cost = embedding.embed(
                 list(self._documents(own, keys, index_key)),
                 embedder=self._tools.embedder(self._generation.profile.embedder),
@@ -84,7 +84,6 @@ class Rebuilder:
                 index_key=index_key,
             )
             computed += cost.computed
-            source = self._source(tenant, source_id)
             made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
             readable |= {point.chunk_id for point in made}
             points += made
@@ -138,6 +137,9 @@ class Rebuilder:
 
     def _keys(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, bytes]:
         return self._tools.keyring.get(list({chunk.document_id for chunk in chunks}))
+
+    def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:
+        return [(self._source(*owner), own) for owner, own in _by_owner(chunks).items()]
 
     def _source(self, tenant: str, source_id: UUID) -> Source:
         """With as much of its spec as a projection shows."""

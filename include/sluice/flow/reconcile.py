@@ -16,15 +16,16 @@ from uuid import UUID
 
 from sluice import load as loading
 from sluice.errors import NotFound
-from sluice.flow.projections import Points, Projection
+from sluice.flow.projections import Contributions, Points, Projection
 from sluice.flow.rebuilding import Rebuilder
 from sluice.flow.recording import graph_of
 from sluice.model import Generation, LedgerChunk
-from sluice.ports import Tools
+from sluice.ports import GraphIndex, Tools
 
 PAGE_CHUNKS = 1000
 _ROUNDS = 3  # of repair and second look; more only where runs change the same documents all the time
 _EXAMPLES = 10
+_ORPHANS = 1000  # at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +102,37 @@ def reconcile(
     told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in chosen]
     totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
     more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}
-    return {**totals, "ok": all(each["ok"] for each in told), **more, "repair": repair, "collections": told}
+    # Last, because chunks that are taken out leave documents and entities behind.
+    lone, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
+    totals["surplus"] += lone
+    totals["repaired"] += dropped
+    ok = all(each["ok"] for each in told) and lone == dropped
+    return {**totals, "ok": ok, **more, "orphans": lone, "repair": repair, "collections": told}
+
+
+def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
+    """(found, dropped) nodes of the graph that nothing supports. A dry run counts at most `_ORPHANS` of each kind."""
+    found = dropped = 0
+    while orphans := graph.orphans(_ORPHANS):
+        found += len(orphans)
+        if not repair:
+            break
+        gone = graph.drop_orphans(orphans)
+        dropped += gone
+        if not gone:  # a run hung something on them meanwhile
+            found -= len(orphans)
+            break
+        found -= len(orphans) - gone
+    return found, dropped
 
 
 def _generation(tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int) -> dict[str, Any]:
     started_at = datetime.now(UTC)
     rebuilder = Rebuilder(tools, generation)
     projections: list[Projection] = [Points(tools, generation, rebuilder, deep=deep)]
+    if graph := graph_of(tools, generation):
+        projections.append(Contributions(graph, generation, rebuilder))
     if repair:  # what is queued would only be counted as in flight
-        graph = graph_of(tools, generation)
         loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
     stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
     found = list(stores.values())

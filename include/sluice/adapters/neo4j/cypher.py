@@ -12,6 +12,8 @@ SCHEMA: dict[str, LiteralString] = {
     "document_source": "CREATE INDEX document_source IF NOT EXISTS FOR (d:Document) ON (d.source_id)",
     # For counting a generation, of one tenant or of all.
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
+    # For paging through a generation in the order of ids.
+    "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
@@ -87,3 +89,47 @@ SET e.name = e.name
 WITH e WHERE NOT (e)<-[:MENTIONS]-()
 DELETE e
 """
+_ROW: LiteralString = """
+OPTIONAL MATCH (d:Document)-[:HAS_CHUNK]->(c)
+WITH c, collect(d.document_id) AS documents
+OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity)
+RETURN c.chunk_id AS chunk_id, documents, c.tenant AS tenant, c.ordinal AS ordinal,
+       collect(CASE WHEN e IS NULL THEN NULL ELSE [e.entity_id, m.count] END) AS mentions
+"""
+# A node with an id that is no UUID is not one of a page: it is found among the orphans.
+_ID = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
+CHUNKS_AFTER: LiteralString = f"""
+MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, chunk_id)
+WHERE c.collection = $collection AND c.generation = $generation AND c.chunk_id > $after AND c.chunk_id =~ {_ID}
+WITH c ORDER BY c.chunk_id LIMIT $limit
+{_ROW} ORDER BY chunk_id
+"""
+CHUNKS_OF: LiteralString = f"""
+UNWIND $ids AS id
+MATCH (c:Chunk {{chunk_id: id, generation: $generation}}) WHERE c.collection = $collection
+{_ROW}
+"""
+_LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->()"
+_LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-()"
+_STRAY_CHUNK: LiteralString = (
+    f"n.chunk_id IS NULL OR n.collection IS NULL OR n.generation IS NULL OR NOT n.chunk_id =~ {_ID}"
+)
+LONE: dict[str, LiteralString] = {
+    "documents": f"MATCH (n:Document) WHERE {_LONE_DOCUMENT} RETURN elementId(n) AS id LIMIT $limit",
+    "entities": f"MATCH (n:Entity) WHERE {_LONE_ENTITY} RETURN elementId(n) AS id LIMIT $limit",
+    "chunks": f"MATCH (n:Chunk) WHERE {_STRAY_CHUNK} RETURN elementId(n) AS id LIMIT $limit",
+}
+# Writing takes the node's lock: whoever is about to hang something on it goes before, or finds it gone.
+_DROP: LiteralString = """
+UNWIND $ids AS id
+MATCH (n) WHERE elementId(n) = id
+SET n.dropping = true
+WITH n, 0 AS locked
+REMOVE n.dropping
+WITH n WHERE
+"""
+DROP: dict[str, LiteralString] = {
+    "chunks": f"{_DROP} n:Chunk AND ({_STRAY_CHUNK}) DETACH DELETE n RETURN count(*)",
+    "documents": f"{_DROP} n:Document AND {_LONE_DOCUMENT} DETACH DELETE n RETURN count(*)",
+    "entities": f"{_DROP} n:Entity AND {_LONE_ENTITY} DETACH DELETE n RETURN count(*)",
+}

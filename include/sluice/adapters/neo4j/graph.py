@@ -24,13 +24,14 @@ from sluice.adapters.neo4j.cypher import (
     WRITE_NEW,
 )
 from sluice.adapters.neo4j.failures import asking
+from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model import Generation, GraphChunk, Removal, Source
 
 _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000
 
 
-class Neo4jGraph:
+class Neo4jGraph(GraphScan):
     """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
 
     A server that hangs is noticed after the time that it told the driver when the connection was opened,
@@ -96,17 +97,25 @@ class Neo4jGraph:
             ids = by_generation.setdefault(removal.generation.number, [])
             ids.extend(str(each) for each in removal.chunk_ids)
         gone = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        for generation, ids in by_generation.items():
+            self._remove_chunks(generation, ids)
         with self._driver.session() as session:
-            for generation, ids in by_generation.items():
-                for start in range(0, len(ids), _BATCH_CHUNKS):
-                    batch = sorted(ids[start : start + _BATCH_CHUNKS])
-                    with asking(f"remove {len(batch)} chunks"):
-                        session.execute_write(self._transaction(_remove), generation, batch)
             for start in range(0, len(gone), _BATCH_CHUNKS):
                 with asking("remove documents"):
                     session.execute_write(
                         self._transaction(_run), REMOVE_DOCUMENTS, gone[start : start + _BATCH_CHUNKS]
                     )
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+        self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
+
+    def _remove_chunks(self, generation: int, ids: Sequence[str]) -> None:
+        with self._driver.session() as session:
+            for start in range(0, len(ids), _BATCH_CHUNKS):
+                batch = sorted(ids[start : start + _BATCH_CHUNKS])
+                with asking(f"remove {len(batch)} chunks"):
+                    session.execute_write(self._transaction(_remove), generation, batch)
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks of the generation."""
