@@ -17,7 +17,7 @@ from neo4j import Driver, GraphDatabase
 from sluice.adapters.memory.graph import MemoryGraph
 from sluice.adapters.neo4j import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
-from sluice.model import Generation, GraphChunk, Mention, Profile, Removal, Source, SourceSpec
+from sluice.model import Generation, GraphChunk, GraphRow, Mention, Profile, Removal, Source, SourceSpec
 from sluice.ports import GraphIndex
 
 
@@ -231,6 +231,33 @@ def _source(collection: str) -> Source:
     profile = Profile("tokens:256:0", "hash:16", "off", 16)
     generation = Generation(uuid.uuid4(), collection, 1, profile, f"{collection}__g1")
     return Source(uuid.uuid4(), SourceSpec("file:///x", collection, f"tenant of {collection}"), generation)
+
+
+def test_rows_come_in_pages_and_say_what_was_written(graph: GraphIndex, source: Source) -> None:
+    chunks = [_chunk(ordinal, None, acme=ordinal + 1, bcorp=1) for ordinal in range(12)]
+    graph.write(source, chunks)
+    seen: list[UUID] = []
+    while page := graph.chunks(source.generation, seen[-1] if seen else None, 5):
+        seen += [row.chunk_id for row in page]
+    assert seen == sorted((chunk.chunk_id for chunk in chunks), key=lambda each: each.bytes)
+    (row,) = graph.chunks_of(source.generation, [chunks[3].chunk_id, uuid.uuid4()])
+    mentions = tuple(sorted((mention.entity_id, mention.count) for mention in chunks[3].mentions))
+    assert row == GraphRow(chunks[3].chunk_id, chunks[3].document_id, source.spec.tenant, 3, mentions)
+    graph.remove_chunks(source.generation, [chunks[3].chunk_id, uuid.uuid4()])
+    assert graph.count(source.generation) == 11
+    assert graph.chunks_of(source.generation, [chunks[3].chunk_id]) == []
+
+
+def test_a_document_without_chunks_is_an_orphan_until_it_has_one_again(graph: GraphIndex, source: Source) -> None:
+    chunk = _chunk(0)
+    graph.write(source, [chunk])
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    lone = graph.orphans(1000)
+    assert len(lone.documents) >= 1
+    graph.write(source, [chunk])
+    graph.drop_orphans(lone)  # looks again: it is none any more
+    assert graph.count(source.generation) == 1
+    assert [row.document_id for row in graph.chunks_of(source.generation, [chunk.chunk_id])] == [chunk.document_id]
 
 
 def _chunk(ordinal: int, document_id: UUID | None = None, /, **mentions: int) -> GraphChunk:
