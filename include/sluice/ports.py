@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from sluice.model import (
     GraphRow,
     Hydrated,
     Item,
+    LedgerChunk,
     Mode,
     Point,
     Principal,
@@ -38,6 +40,7 @@ from sluice.model import (
     Source,
     SourceSpec,
     StageStat,
+    StoredPoint,
     Vector,
     VectorQuery,
 )
@@ -132,6 +135,22 @@ class Ledger(Protocol):
     def generations(self) -> list[Generation]:
         """The live generation of every collection (operator's view)."""
 
+    # What the projections must hold; see `sluice.flow.reconcile`.
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        """Those of these that active versions have now, in the order of their ids."""
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        """A comparison that is over."""
+
 
 class VectorCache(Protocol):
     """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
@@ -205,6 +224,17 @@ class VectorIndex(Protocol):
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
 
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """In the order of their ids' bytes; `after`: the last id of the page before. None where the collection is
+        lost. `vectors`: with both."""
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """Those of these that are there, in any order."""
+
     def ping(self) -> str: ...
 
 
@@ -220,20 +250,27 @@ class GraphIndex(Protocol):
         """Chunks, documents that are gone, and entities that nothing mentions any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """These chunks, and entities that nothing mentions any more. What is not there is no error."""
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
 
     def drop(self, generation: Generation) -> None:
         """All chunks of the generation, in bounded transactions, with the documents and entities that only it held.
         Safe to repeat after a crash."""
 
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        """Chunks."""
+
     def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
-        """The next `limit` chunks of the generation behind `after`, by chunk id: a page costs its own length."""
+        """In the order of chunk ids' bytes; `after`: the last id of the page before. A page costs its own length."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        """Those of these that are there, in any order."""
 
     def orphans(self, limit: int) -> GraphOrphans:
-        """At most `limit` of each kind; all tenants and generations. Looks at every node: for nightly work."""
+        """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything: nightly work."""
 
     def drop_orphans(self, orphans: GraphOrphans) -> int:
-        """Remove those that are orphans still, looked at again under their locks. Returns how many went."""
+        """Those of them that are orphans still. Returns how many went, without the relationships that a node took
+        with it."""
 
     def related(
         self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
@@ -241,9 +278,6 @@ class GraphIndex(Protocol):
         """Entities that share chunks of this generation and tenant with the given ones, which are left out themselves.
         (entity id, weight): weight = chunks that mention it and at least one of the given. Heaviest first, then by
         id."""
-
-    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        """Chunks."""
 
     def ping(self) -> str: ...
 

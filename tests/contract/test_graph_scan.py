@@ -73,8 +73,12 @@ def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, sour
             chunk.ordinal,
             tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
         )
-        for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_id)
+        for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_id.bytes)
     ]
+    asked = [chunks[3].chunk_id, uuid.uuid4(), chunks[0].chunk_id]
+    some = sorted(graph.chunks_of(source.generation, asked), key=lambda row: row.chunk_id)
+    assert some == [row for row in seen if row.chunk_id in asked]
+    assert graph.chunks_of(replace(source.generation, collection="another"), asked) == []
 
 
 def test_dropping_a_generation_leaves_the_other(graph: GraphIndex, source: Source) -> None:
@@ -96,7 +100,22 @@ def test_removed_chunks_go_from_their_generation_alone(graph: GraphIndex, source
     graph.write(replace(source, generation=second), [chunk])
     graph.remove_chunks(source.generation, [chunk.chunk_id, uuid.uuid4()])
     assert [row.chunk_id for row in graph.chunks(source.generation, None, 10)] == [kept.chunk_id]
+    assert graph.chunks_of(source.generation, [chunk.chunk_id]) == []
     assert graph.count(second) == 1
+
+
+def test_a_document_without_chunks_is_an_orphan_until_it_has_one_again(graph: GraphIndex, source: Source) -> None:
+    chunk = _chunk(0, {})
+    graph.write(source, [chunk])
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    lone = graph.orphans(1000)
+    assert len(lone.documents) == len(lone) == 1
+    graph.write(source, [chunk])
+    assert graph.drop_orphans(lone) == 0  # looks again: it is none any more
+    assert [row.document_id for row in graph.chunks_of(source.generation, [chunk.chunk_id])] == [chunk.document_id]
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    assert graph.drop_orphans(lone) == 1
+    assert not graph.orphans(10)
 
 
 def test_related_counts_the_chunks_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
@@ -140,7 +159,7 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
 ) -> None:
     if driver is None:
         pytest.skip("nobody reaches into memory")
-    chunks = sorted((_chunk(ordinal, {ADA: 2, LONDON: 1}) for ordinal in range(5)), key=lambda chunk: chunk.chunk_id)
+    chunks = sorted((_chunk(ordinal, {ADA: 2, LONDON: 1}) for ordinal in range(6)), key=lambda chunk: chunk.chunk_id)
     graph.write(source, chunks)
     right = graph.chunks(source.generation, None, 10)
     ids = [str(chunk.chunk_id) for chunk in chunks]
@@ -150,15 +169,19 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
         "MATCH (c:Chunk {chunk_id: $ids[2]}) CREATE (:Document {document_id: 'by hand'})-[:HAS_CHUNK]->(c)",
         "MATCH (:Chunk {chunk_id: $ids[3]})-[m:MENTIONS]->() SET m.count = 7",
         "MATCH (c:Chunk {chunk_id: $ids[4]})-[:MENTIONS]->(e) CREATE (c)-[:MENTIONS {count: 1}]->(e)",
+        "MATCH (d:Document)-[h:HAS_CHUNK]->(c:Chunk {chunk_id: $ids[5]}) DELETE h "
+        "CREATE (:NoDocument {document_id: d.document_id})-[:HAS_CHUNK]->(c)",
     ]
     for statement in alter:
         driver.execute_query(statement, ids=ids)
     wrong = graph.chunks(source.generation, None, 10)
-    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 5
+    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 6
     assert (wrong[0].ordinal, wrong[0].tenant, wrong[1].document_id, wrong[2].document_id) == (99, "x", None, None)
     assert [count for _, count in wrong[3].mentions] == [7, 7]
     assert len(wrong[4].mentions) == 4
+    assert wrong[5].document_id is None
     graph.write(source, chunks)
+    driver.execute_query("MATCH (n:NoDocument) DELETE n")  # fails while anything hangs on it
     assert graph.chunks(source.generation, None, 10) == right
 
 
@@ -176,12 +199,17 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
         collection=source.generation.collection,
         adopted=str(PARIS),
     )
+    between: LiteralString = (
+        "MATCH (d:Document)-[:HAS_CHUNK]->(:Chunk {collection: $collection})-[:MENTIONS]->(e:Entity) "
+        "CREATE (d)-[:MENTIONS]->(e)"
+    )
+    driver.execute_query(between, collection=source.generation.collection)
     found = graph.orphans(100)
-    assert (len(found.documents), len(found.chunks), len(found.entities), found.edges) == (2, 2, 3, 1)
+    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 2)
     assert len(graph.orphans(1).entities) == 1
     assert len(graph.chunks(source.generation, None, 10)) == 1
     graph.write(source, [_chunk(1, {PARIS: 1})])  # a mention came between looking and dropping
-    assert graph.drop_orphans(found) == 6
+    assert graph.drop_orphans(found) == 7  # a relationship went with its nodes
     assert graph.drop_orphans(found) == 0
     assert not graph.orphans(100)
     rows = graph.chunks(source.generation, None, 10)
@@ -191,10 +219,10 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
 def test_pages_and_relations_use_an_index(driver: Driver | None, graph: GraphIndex) -> None:
     if driver is None:
         pytest.skip("there are no plans in memory")
-    from sluice.adapters.neo4j.scanning import PAGE, RELATED
+    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, RELATED
 
     values = {"collection": "", "generation": 1, "after": "", "limit": 10, "ids": [], "tenant": ""}
-    statements: list[LiteralString] = ["EXPLAIN " + PAGE, "EXPLAIN " + RELATED]
+    statements: list[LiteralString] = ["EXPLAIN " + each for each in (CHUNKS_AFTER, CHUNKS_OF, RELATED)]
     plans = [str(driver.execute_query(statement, values).summary.plan) for statement in statements]
     assert not [plan for plan in plans if "NodeByLabelScan" in plan or "NodeIndexScan" in plan]
     assert "'Sort@neo4j'" not in plans[0]

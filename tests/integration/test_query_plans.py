@@ -14,7 +14,18 @@ from sqlalchemy import Engine, TextClause, text
 
 from ledger_rows import engine_of
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.postgres import catalog, counting, entities, migrate, removals, runs, scan, switching, vectors
+from sluice.adapters.postgres import (
+    catalog,
+    counting,
+    entities,
+    migrate,
+    reconciling,
+    removals,
+    runs,
+    scan,
+    switching,
+    vectors,
+)
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20
@@ -183,8 +194,15 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "orphans among entities": (entities.ORPHANS, "document_ids", {"pk_entities", "ix_mentions_entity"}),
     "supersede": (switching.SUPERSEDE, "document_ids", {"uq_versions_active"}),
     "drop pending": (switching.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
-    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "uq_chunks_chunk_id_version_id"}),
+    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "ix_chunks_pages"}),
     "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
+    "chunks of a generation, by page": (
+        reconciling.FIRST,
+        "",
+        {"ix_chunks_pages", "pk_versions", "pk_documents", "uq_versions_document_id_generation_number", "pk_mentions"},
+    ),
+    "chunks by id": (reconciling.OF, "chunk_ids", {"ix_chunks_pages", "pk_versions", "pk_documents"}),
+    "claimed chunks": (reconciling.CLAIMED, "chunk_ids", {"ix_chunks_pages", "ix_outbox_work"}),
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
     "stages of a run": ("SELECT * FROM run_stages WHERE run_id = :run_id", "", {"pk_run_stages"}),
     "gates of a batch": (
@@ -210,6 +228,7 @@ GUARDS = {
     "pk_tenants": "foreign keys refer to it",
     "uq_sources_source_id_tenant_id_collection_id": "a document's tenant and collection are its source's",
     "pk_quarantine": "identity of a record",
+    "pk_reconciliations": "identity of a record",
     "alembic_version_pkc": "Alembic's own",
 }
 

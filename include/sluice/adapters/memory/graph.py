@@ -57,7 +57,8 @@ class MemoryGraph:
         self._drop_unmentioned(touched)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        self.remove([Removal(0, generation, UUID(int=0), tuple(chunk_ids), document_gone=False)])
+        nodes = [self.chunks_by_key.pop((id, generation.number), None) for id in chunk_ids]
+        self._drop_unmentioned({mention.entity_id for node in nodes if node for mention in node.mentions})
 
     def drop(self, generation: Generation) -> None:
         own = self._of(generation)
@@ -67,6 +68,10 @@ class MemoryGraph:
         own = self._of(generation)
         ids = sorted(id for id in own if after is None or id > after)[:limit]
         return [_row(id, own[id]) for id in ids]
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        own = self._of(generation)
+        return [_row(id, own[id]) for id in chunk_ids if id in own]
 
     def orphans(self, limit: int) -> GraphOrphans:
         held = {node.document_id for node in self.chunks_by_key.values()}

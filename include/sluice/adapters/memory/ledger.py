@@ -22,6 +22,7 @@ from sluice.adapters.ledger_rules import (
 from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.state import (
     DocumentRow,
     MemoryState,
@@ -55,7 +56,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger:
+class MemoryLedger(MemoryScan):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:

@@ -95,6 +95,7 @@ class MemoryState:
     quarantine: dict[UUID, QuarantineRow] = field(default_factory=dict)  # open records by document
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     queued: int = 0
+    reconciliations: list[tuple[Generation, datetime, bool, Any]] = field(default_factory=list)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
 
     def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:

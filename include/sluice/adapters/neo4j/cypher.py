@@ -12,8 +12,8 @@ SCHEMA: dict[str, LiteralString] = {
     "document_source": "CREATE INDEX document_source IF NOT EXISTS FOR (d:Document) ON (d.source_id)",
     # For counting a generation, of one tenant or of all.
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
-    # For reading a generation page by page, in the order of ids.
-    "chunk_page": "CREATE INDEX chunk_page IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
+    # For paging through a generation in the order of ids.
+    "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
@@ -108,3 +108,69 @@ CALL (e) {
 }
 SET e.name = name, e.kind = kind
 """
+# Everything that hangs on a chunk is told; what is not of the right kind, without an id.
+_ROW: LiteralString = """
+RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
+  [(c)<-[:HAS_CHUNK]-(d) | CASE WHEN d:Document THEN d.document_id END] AS documents,
+  [(c)-[m:MENTIONS]->(e) | [CASE WHEN e:Entity THEN e.entity_id END, m.count]] AS mentions
+"""
+_ID: LiteralString = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
+# A node with an id that is no UUID is not one of a page, or a page full of them would look like the end: it is found
+# among the orphans. The index is named: its order spares the sort (told in full, or the planner does not see it).
+CHUNKS_AFTER: LiteralString = f"""
+MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, chunk_id)
+WHERE c.collection = $collection AND c.generation = $generation AND c.chunk_id > $after AND c.chunk_id =~ {_ID}
+WITH c ORDER BY c.collection, c.generation, c.chunk_id LIMIT $limit
+{_ROW}"""
+CHUNKS_OF: LiteralString = f"""
+UNWIND $ids AS id
+MATCH (c:Chunk {{chunk_id: id, generation: $generation}}) WHERE c.collection = $collection
+{_ROW}"""
+# Weight = distinct chunks. One hop from the given entities to their chunks, one from each chunk to the others.
+RELATED: LiteralString = """
+UNWIND $ids AS id
+MATCH (:Entity {entity_id: id, tenant: $tenant})<-[:MENTIONS]-(c:Chunk)
+WHERE c.collection = $collection AND c.generation = $generation AND c.tenant = $tenant
+WITH DISTINCT c
+MATCH (c)-[:MENTIONS]->(e:Entity {tenant: $tenant})
+WHERE NOT e.entity_id IN $ids
+RETURN e.entity_id AS id, count(DISTINCT c) AS weight ORDER BY weight DESC, id LIMIT $limit
+"""
+_LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
+_LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk)"
+_STRAY_CHUNK: LiteralString = (
+    f"n.collection IS NULL OR n.generation IS NULL OR NOT coalesce(toStringOrNull(n.chunk_id), '') =~ {_ID}"
+)
+LONE: dict[str, LiteralString] = {
+    "chunks": f"MATCH (n:Chunk) WHERE {_STRAY_CHUNK} RETURN elementId(n) AS id LIMIT $limit",
+    "documents": f"MATCH (n:Document) WHERE {_LONE_DOCUMENT} RETURN elementId(n) AS id LIMIT $limit",
+    "entities": f"MATCH (n:Entity) WHERE {_LONE_ENTITY} RETURN elementId(n) AS id LIMIT $limit",
+    "edges": """
+CALL () {
+  MATCH (a)-[r:HAS_CHUNK]->(b) WHERE NOT a:Document OR NOT b:Chunk RETURN r
+  UNION ALL
+  MATCH (a)-[r:MENTIONS]->(b) WHERE NOT a:Chunk OR NOT b:Entity RETURN r
+}
+RETURN elementId(r) AS id LIMIT $limit""",
+}
+# Writing takes the node's lock: whoever is about to hang something on it goes before, or finds it gone.
+_DROP: LiteralString = """
+UNWIND $ids AS id
+MATCH (n) WHERE elementId(n) = id
+SET n.dropping = true
+WITH n, 0 AS locked
+REMOVE n.dropping
+WITH n WHERE
+"""
+# In the order in which they go.
+DROP: dict[str, LiteralString] = {
+    "chunks": f"{_DROP} n:Chunk AND ({_STRAY_CHUNK}) DETACH DELETE n RETURN count(*)",
+    "documents": f"{_DROP} n:Document AND {_LONE_DOCUMENT} DETACH DELETE n RETURN count(*)",
+    "entities": f"{_DROP} n:Entity AND {_LONE_ENTITY} DETACH DELETE n RETURN count(*)",
+    "edges": """
+UNWIND $ids AS id
+MATCH (a)-[r]->(b) WHERE elementId(r) = id
+  AND (type(r) = 'HAS_CHUNK' AND (NOT a:Document OR NOT b:Chunk) OR
+       type(r) = 'MENTIONS' AND (NOT a:Chunk OR NOT b:Entity))
+DELETE r RETURN count(*)""",
+}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
-from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, Record, unit_of_work
+from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimumSeverity, Query, unit_of_work
 from neo4j.exceptions import ConstraintError
 
 from sluice.adapters.neo4j.cypher import (
@@ -25,21 +25,14 @@ from sluice.adapters.neo4j.cypher import (
     WRITE_NEW,
 )
 from sluice.adapters.neo4j.failures import asking
-from sluice.adapters.neo4j.scanning import (
-    DROP_ORPHANS,
-    DROP_WRONG_EDGES,
-    ORPHANS,
-    PAGE,
-    RELATED,
-    WRONG_EDGES,
-)
-from sluice.model import Generation, GraphChunk, GraphOrphans, GraphRow, Removal, Source
+from sluice.adapters.neo4j.scanning import GraphScan
+from sluice.model import Generation, GraphChunk, Removal, Source
 
 _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000
 
 
-class Neo4jGraph:
+class Neo4jGraph(GraphScan):
     """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
 
     A server that hangs is noticed after the time that it told the driver when the connection was opened,
@@ -110,7 +103,7 @@ class Neo4jGraph:
         self._remove_documents(gone)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """These chunks, and entities that nothing mentions any more. What is not there is no error."""
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
         self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
 
     def _remove_chunks(self, generation: int, ids: list[str]) -> None:
@@ -130,66 +123,9 @@ class Neo4jGraph:
     def drop(self, generation: Generation) -> None:
         """All chunks of the generation, in bounded transactions, with the documents and entities that only it held. A
         document is looked at as its chunks go: what a crash leaves without a chunk is an orphan."""
-        while records := self._page(generation, "", _BATCH_CHUNKS):
-            self._remove_chunks(generation.number, [record["chunk_id"] for record in records])
-            self._remove_documents(sorted({id for record in records for id in record["documents"] if id}))
-
-    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
-        """The next `limit` chunks of the generation behind `after`, by chunk id."""
-        return [_row(record) for record in self._page(generation, str(after or ""), limit)]
-
-    def _page(self, generation: Generation, after: str, limit: int) -> list[Record]:
-        scope: dict[str, Any] = {"collection": generation.collection, "generation": generation.number}
-        with asking(f"read {limit} chunks"), self._driver.session() as session:
-            return session.execute_read(self._transaction(_all), PAGE, {**scope, "after": after, "limit": limit})
-
-    def orphans(self, limit: int) -> GraphOrphans:
-        """At most `limit` of each kind. Looks at every node."""
-        with asking("look for orphans"), self._driver.session() as session:
-            found = {
-                kind: tuple(
-                    record["id"] for record in session.execute_read(self._transaction(_all), query, {"limit": limit})
-                )
-                for kind, query in ORPHANS.items()
-            }
-            edges = int(session.execute_read(self._transaction(_single), WRONG_EDGES, {}))
-        return GraphOrphans(**found, edges=edges)
-
-    def drop_orphans(self, orphans: GraphOrphans) -> int:
-        """Those that are orphans still go. Chunks go first and entities last: what the earlier leave is seen when the
-        later are looked for again. Returns nodes and relationships deleted."""
-        dropped = 0
-        with self._driver.session() as session:
-            for kind in ("chunks", "documents", "entities"):
-                ids = sorted(getattr(orphans, kind))
-                for start in range(0, len(ids), _BATCH_CHUNKS):
-                    with asking(f"drop orphaned {kind}"):
-                        batch = {"ids": ids[start : start + _BATCH_CHUNKS]}
-                        dropped += session.execute_write(self._transaction(_deleted), DROP_ORPHANS[kind], batch)
-            while orphans.edges:
-                with asking("drop relationships between the wrong nodes"):
-                    limited = {"limit": _BATCH_MENTIONS}
-                    went = session.execute_write(self._transaction(_deleted), DROP_WRONG_EDGES, limited)
-                dropped += went
-                if went < _BATCH_MENTIONS:
-                    break
-        return dropped
-
-    def related(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[UUID, int]]:
-        """(entity id, chunks that mention it and at least one of the given), heaviest first. Read from the mentions
-        themselves, so that it cannot differ from them (docs/decisions/0018)."""
-        values = {
-            "ids": sorted({str(each) for each in entity_ids}),
-            "tenant": tenant,
-            "collection": generation.collection,
-            "generation": generation.number,
-            "limit": limit,
-        }
-        with asking("read what is related"), self._driver.session() as session:
-            records = session.execute_read(self._transaction(_all), RELATED, values)
-        return [(UUID(record["id"]), record["weight"]) for record in records]
+        while rows := self.chunks(generation, None, _BATCH_CHUNKS):
+            self._remove_chunks(generation.number, [str(row.chunk_id) for row in rows])
+            self._remove_documents(sorted({str(row.document_id) for row in rows if row.document_id}))
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks of the generation."""
@@ -283,35 +219,6 @@ def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
 
 def _single(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> Any:
     return tx.run(query, values).single(strict=True)[0]
-
-
-def _all(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> list[Record]:
-    return list(tx.run(query, values))
-
-
-def _deleted(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> int:
-    """Nodes, or relationships where no node went: a node's own are not counted with it."""
-    counters = tx.run(query, values).consume().counters
-    return counters.nodes_deleted or (counters.relationships_deleted if "limit" in values else 0)
-
-
-def _row(record: Record) -> GraphRow:
-    documents = [UUID(id) for id in record["documents"] if _is_id(id)]
-    mentions = [(UUID(id) if _is_id(id) else None, count or 0) for id, count in record["mentions"]]
-    return GraphRow(
-        UUID(record["chunk_id"]),
-        documents[0] if len(record["documents"]) == len(documents) == 1 else None,
-        record["tenant"],
-        record["ordinal"],
-        tuple(sorted(mentions, key=str)),
-    )
-
-
-def _is_id(value: Any) -> bool:
-    try:
-        return bool(str(UUID(value)) == value)
-    except (ValueError, AttributeError, TypeError):
-        return False
 
 
 def _batches(chunks: Sequence[GraphChunk]) -> Iterator[Sequence[GraphChunk]]:

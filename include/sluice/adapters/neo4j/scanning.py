@@ -1,59 +1,103 @@
-"""The statements that read the graph as it is, for the reconciler, and the ones that mend what nothing holds."""
+"""The graph as it is: its rows, what is related in it, and what nothing supports."""
 
 from __future__ import annotations
 
-from typing import LiteralString
+from collections.abc import Callable, Sequence
+from typing import Any, LiteralString
+from uuid import UUID
 
-# An id that is none is left to ORPHANS, or a page full of them would look like the end. The index is named: its order
-# spares the sort (told in full, or the planner does not see it), and a page costs its own length.
-PAGE: LiteralString = """
-MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, chunk_id)
-WHERE c.collection = $collection AND c.generation = $generation AND c.chunk_id > $after
-  AND c.chunk_id =~ '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
-WITH c ORDER BY c.collection, c.generation, c.chunk_id LIMIT $limit
-RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
-  [(c)<-[:HAS_CHUNK]-(d) | d.document_id] AS documents,
-  [(c)-[m:MENTIONS]->(e) | [e.entity_id, m.count]] AS mentions
-"""
-# Weight = distinct chunks. One hop from the given entities to their chunks, one from each chunk to the others.
-RELATED: LiteralString = """
-UNWIND $ids AS id
-MATCH (:Entity {entity_id: id, tenant: $tenant})<-[:MENTIONS]-(c:Chunk)
-WHERE c.collection = $collection AND c.generation = $generation AND c.tenant = $tenant
-WITH DISTINCT c
-MATCH (c)-[:MENTIONS]->(e:Entity {tenant: $tenant})
-WHERE NOT e.entity_id IN $ids
-RETURN e.entity_id AS id, count(DISTINCT c) AS weight ORDER BY weight DESC, id LIMIT $limit
-"""
-_NO_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
-_NO_CHUNK: LiteralString = (
-    "n.collection IS NULL OR n.generation IS NULL OR NOT coalesce(toStringOrNull(n.chunk_id), '') =~ "
-    "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
-)
-_NO_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk)"
-ORPHANS: dict[str, LiteralString] = {
-    "documents": "MATCH (n:Document) WHERE " + _NO_DOCUMENT + " RETURN elementId(n) AS id LIMIT $limit",
-    "chunks": "MATCH (n:Chunk) WHERE " + _NO_CHUNK + " RETURN elementId(n) AS id LIMIT $limit",
-    "entities": "MATCH (n:Entity) WHERE " + _NO_ENTITY + " RETURN elementId(n) AS id LIMIT $limit",
-}
-_LOCKED: LiteralString = """
-UNWIND $ids AS id
-MATCH (n) WHERE elementId(n) = id
-SET n.sluice_lock = true
-REMOVE n.sluice_lock
-WITH n WHERE """
-# Deleting takes the lock of the node; the condition is looked at behind it.
-DROP_ORPHANS: dict[str, LiteralString] = {
-    "documents": _LOCKED + "n:Document AND " + _NO_DOCUMENT + " DETACH DELETE n",
-    "chunks": _LOCKED + "n:Chunk AND (" + _NO_CHUNK + ") DETACH DELETE n",
-    "entities": _LOCKED + "n:Entity AND " + _NO_ENTITY + " DETACH DELETE n",
-}
-_WRONG_ENDS: LiteralString = """
-CALL () {
-  MATCH (a)-[r:HAS_CHUNK]->(b) WHERE NOT a:Document OR NOT b:Chunk RETURN r
-  UNION ALL
-  MATCH (a)-[r:MENTIONS]->(b) WHERE NOT a:Chunk OR NOT b:Entity RETURN r
-}
-"""
-WRONG_EDGES: LiteralString = _WRONG_ENDS + "RETURN count(r)"
-DROP_WRONG_EDGES: LiteralString = _WRONG_ENDS + "WITH r LIMIT $limit DELETE r"
+from neo4j import Driver, ManagedTransaction
+
+from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE, RELATED
+from sluice.adapters.neo4j.failures import asking
+from sluice.model import Generation, GraphOrphans, GraphRow
+
+_BATCH_IDS = 2000
+
+
+class GraphScan:
+    """A part of `Neo4jGraph`, which has the driver and the limits of a transaction."""
+
+    _driver: Driver
+    _transaction: Callable[[Any], Any]
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        """In the order of chunk ids; nodes whose id is no UUID are among the orphans."""
+        values = {**_scope(generation), "after": str(after) if after is not None else "", "limit": limit}
+        with asking("page through chunks"), self._driver.session() as session:
+            return [_row(each) for each in session.execute_read(self._transaction(_all), CHUNKS_AFTER, values)]
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        """Those of these that are there."""
+        found: list[GraphRow] = []
+        with self._driver.session() as session:
+            for start in range(0, len(chunk_ids), _BATCH_IDS):
+                ids = [str(each) for each in chunk_ids[start : start + _BATCH_IDS]]
+                with asking(f"read {len(ids)} chunks"):
+                    values = {**_scope(generation), "ids": ids}
+                    found += [_row(each) for each in session.execute_read(self._transaction(_all), CHUNKS_OF, values)]
+        return found
+
+    def related(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[UUID, int]]:
+        """(entity id, chunks that mention it and at least one of the given), heaviest first. Read from the mentions
+        themselves, so that it cannot differ from them (docs/decisions/0018)."""
+        ids = sorted({str(each) for each in entity_ids})
+        values = {**_scope(generation), "ids": ids, "tenant": tenant, "limit": limit}
+        with asking("read what is related"), self._driver.session() as session:
+            records = session.execute_read(self._transaction(_all), RELATED, values)
+        return [(UUID(record["id"]), record["weight"]) for record in records]
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything."""
+        with asking("look for orphans"), self._driver.session() as session:
+            lone = {
+                kind: tuple(
+                    each["id"] for each in session.execute_read(self._transaction(_all), query, {"limit": limit})
+                )
+                for kind, query in LONE.items()
+            }
+        return GraphOrphans(**lone)
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        """Chunks first: what only they held up is an orphan by then, and found by the next look."""
+        dropped = 0
+        with self._driver.session() as session:
+            for kind, query in DROP.items():
+                ids = sorted(getattr(orphans, kind))
+                for start in range(0, len(ids), _BATCH_IDS):
+                    with asking(f"drop orphaned {kind}"):
+                        values = {"ids": ids[start : start + _BATCH_IDS]}
+                        (row,) = session.execute_write(self._transaction(_all), query, values)
+                        dropped += row["count(*)"]
+        return dropped
+
+
+def _scope(generation: Generation) -> dict[str, Any]:
+    return {"collection": generation.collection, "generation": generation.number}
+
+
+def _all(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> list[dict[str, Any]]:
+    return tx.run(query, values).data()
+
+
+def _row(found: dict[str, Any]) -> GraphRow:
+    documents = found["documents"]
+    mentions = [(_id(entity_id), count if isinstance(count, int) else 0) for entity_id, count in found["mentions"]]
+    return GraphRow(
+        UUID(found["chunk_id"]),
+        _id(documents[0]) if len(documents) == 1 else None,
+        found["tenant"],
+        found["ordinal"],
+        tuple(sorted(mentions, key=lambda each: (str(each[0]), each[1]))),
+    )
+
+
+def _id(value: Any) -> UUID | None:
+    """None where it is not spelled as ours are: looking for it by our spelling would not find it."""
+    try:
+        id = UUID(value)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    return id if str(id) == value else None

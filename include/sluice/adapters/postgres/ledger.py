@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from sluice.adapters.postgres import counting, refusing, removals, runs, scan, sources, staging, switching
+from sluice.adapters.postgres import counting, reconciling, refusing, removals, runs, scan, sources, staging, switching
 from sluice.adapters.postgres.failures import translated
 from sluice.model import (
     Counts,
@@ -18,6 +19,7 @@ from sluice.model import (
     GateResult,
     Generation,
     Item,
+    LedgerChunk,
     Mode,
     Profile,
     Removal,
@@ -145,3 +147,25 @@ class PostgresLedger:
     def generations(self) -> list[Generation]:
         with transaction(self._engine) as connection:
             return sources.live_generations(connection)
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        with transaction(self._engine) as connection:
+            return reconciling.chunks_after(connection, generation, after, limit)
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        if not chunk_ids:
+            return []
+        with transaction(self._engine) as connection:
+            return reconciling.chunks_of(connection, generation, chunk_ids)
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        if not chunk_ids:
+            return set()
+        with transaction(self._engine) as connection:
+            return reconciling.claimed(connection, generation, chunk_ids)
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        with transaction(self._engine) as connection:
+            reconciling.record(connection, generation, started_at, repair, found)
