@@ -148,6 +148,29 @@ def status(json_: Json = False) -> None:
 
 
 @app.command()
+def reconcile(
+    collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make right what is found; else it is only told.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare vectors, too.")] = False,
+    json_: Json = False,
+) -> None:
+    """Compare Qdrant and Neo4j with the ledger, chunk by chunk. Exit code 1: something differs still."""
+    from sluice import flow
+
+    with _tools() as tools:
+        report = flow.reconcile(tools, collection=collection, repair=repair, deep=deep)
+    lines = [
+        f"{each['name']}, {store}: {told['checked']} chunks, {told['missing']} missing, {told['surplus']} surplus, "
+        f"{told['stale']} stale, {told['repaired']} repaired, {told['in_flight']} in a run's hands"
+        for each in report["collections"]
+        for store, told in each["stores"].items()
+    ]
+    advice = [] if report["ok"] or repair else ["Nothing was changed. To make it right: sluice reconcile --repair"]
+    _print(report, json_, *(lines or ["No collection yet: there is nothing to compare."]), *advice)
+    raise typer.Exit(OK if report["ok"] else FAILED)
+
+
+@app.command()
 def doctor(json_: Json = False) -> None:
     """Is every engine reachable, which version, how fast, and what to do where it is not."""
     with _tools() as tools:

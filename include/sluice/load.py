@@ -122,13 +122,28 @@ def _sealed_chunk(chunk: Chunk, key: bytes) -> SealedChunk:
 
 def point(source: Source, each: EmbeddedDocument, chunk_id: UUID, embedded: EmbeddedChunk) -> Point:
     """Vectors, ids and the declared filter fields; nothing else of the metadata leaves the ledger."""
-    payload: dict[str, Any] = {
-        "tenant": source.spec.tenant,
-        "source_id": str(source.source_id),
-        "document_id": str(each.document.document_id),
-        "meta": filterable({"mime": each.document.mime, **each.document.metadata}, source.generation.filter_fields),
+    generation, document = source.generation, each.document
+    about = payload(
+        generation, source.spec.tenant, source.source_id, document.document_id, document.mime, document.metadata
+    )
+    return Point(chunk_id, embedded.dense, embedded.sparse, about)
+
+
+def payload(
+    generation: Generation,
+    tenant: str,
+    source_id: UUID,
+    document_id: UUID,
+    mime: str,
+    metadata: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a point says of its chunk."""
+    return {
+        "tenant": tenant,
+        "source_id": str(source_id),
+        "document_id": str(document_id),
+        "meta": filterable({"mime": mime, **metadata}, generation.filter_fields),
     }
-    return Point(chunk_id, embedded.dense, embedded.sparse, payload)
 
 
 def filterable(metadata: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -24,8 +25,11 @@ from sluice.model import (
     Generation,
     Grant,
     GraphChunk,
+    GraphOrphans,
+    GraphRow,
     Hydrated,
     Item,
+    LedgerChunk,
     Mode,
     PassageLineage,
     Point,
@@ -40,6 +44,7 @@ from sluice.model import (
     Source,
     SourceSpec,
     StageStat,
+    StoredPoint,
     Vector,
     VectorQuery,
 )
@@ -176,6 +181,22 @@ class Ledger(Protocol):
     def generations(self) -> list[Generation]:
         """The live generation of every collection (operator's view)."""
 
+    # What the projections must hold; see `sluice.flow.reconcile`.
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        """Those of these that active versions have now, in the order of their ids."""
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        """A comparison that is over."""
+
 
 class VectorCache(Protocol):
     """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
@@ -252,6 +273,17 @@ class VectorIndex(Protocol):
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
 
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """In the order of their ids' bytes; `after`: the last id of the page before. None where the collection is
+        lost. `vectors`: with both."""
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """Those of these that are there, in any order."""
+
     def ping(self) -> str: ...
 
 
@@ -260,13 +292,41 @@ class GraphIndex(Protocol):
         """Constraints and indexes exist when this returns."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's MENTIONS become exactly the given ones."""
+        """MERGE documents, chunks and entities; a chunk's document, ordinal and MENTIONS become exactly the given
+        ones. An entity shows a name and kind that a mention of it carries now."""
 
     def remove(self, removals: Sequence[Removal]) -> None:
         """Chunks, documents that are gone, and entities that nothing mentions any more."""
 
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+
+    def drop(self, generation: Generation) -> None:
+        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held.
+        Safe to repeat after a crash."""
+
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks."""
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        """In the order of chunk ids' bytes; `after`: the last id of the page before. A page costs its own length."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        """Those of these that are there, in any order."""
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything: nightly work."""
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        """Those of them that are orphans still. Returns how many went, without the relationships that a node took
+        with it."""
+
+    def related(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[UUID, int]]:
+        """Entities that share chunks of this generation and tenant with the given ones, which are left out themselves.
+        (entity id, weight): weight = chunks that mention it and at least one of the given. Heaviest first, then by
+        id."""
 
     def ping(self) -> str: ...
 

@@ -182,8 +182,25 @@ def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
         pytest.skip("there are no plans in memory")
     from sluice.adapters.neo4j import cypher
 
-    values = {"ids": [], "rows": [], "documents": [], "entities": [], "tenant": "", "collection": "", "generation": 1}
-    for name in ("KNOWN", "WRITE_NEW", "WRITE_KNOWN", "REMOVE_CHUNKS", "REMOVE_DOCUMENTS", "REMOVE_ENTITIES"):
+    values = {
+        "ids": [],
+        "rows": [],
+        "names": [],
+        "documents": [],
+        "entities": [],
+        "tenant": "",
+        "collection": "",
+        "generation": 1,
+    }
+    for name in (
+        "KNOWN",
+        "WRITE_NEW",
+        "WRITE_KNOWN",
+        "REMOVE_CHUNKS",
+        "REMOVE_DOCUMENTS",
+        "REMOVE_ENTITIES",
+        "RENAME_ENTITIES",
+    ):
         statement: LiteralString = getattr(cypher, name)
         explain: LiteralString = "EXPLAIN " + statement
         plan = driver.execute_query(explain, {**values, "source_id": ""}).summary.plan
@@ -248,7 +265,7 @@ def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[
     if isinstance(graph, MemoryGraph):
         return {
             chunk_id: {mention.name: mention.count for mention in node.mentions}
-            for (chunk_id, generation), node in graph.chunks.items()
+            for (chunk_id, generation), node in graph.chunks_by_key.items()
             if node.tenant == tenant and generation == number
         }
     found: dict[UUID, dict[str, int]] = {}

@@ -215,6 +215,31 @@ def test_deleting_what_is_not_there_is_no_error(index: VectorIndex, generation: 
     assert index.count(generation) == 0
 
 
+def test_pages_follow_the_bytes_of_ids_and_give_back_what_was_written(
+    index: VectorIndex, generation: Generation
+) -> None:
+    points = {each.chunk_id: each for each in (_point(seed, meta={"year": seed, "tags": ["x"]}) for seed in range(25))}
+    index.upsert(generation, list(points.values()))
+    seen: list[UUID] = []
+    while page := index.points(generation, seen[-1] if seen else None, 10):
+        assert all(each.dense is None and each.sparse is None for each in page)
+        assert all(each.payload == points[each.chunk_id].payload for each in page)
+        seen += [each.chunk_id for each in page]
+    assert seen == sorted(points, key=lambda each: each.bytes)
+    assert index.points(generation, UUID(int=2**128 - 1), 10) == []
+
+    some = [seen[3], uuid.uuid4(), seen[20]]
+    found = {each.chunk_id: each for each in index.points_of(generation, some, vectors=True)}
+    assert set(found) == {seen[3], seen[20]}
+    for chunk_id, held in found.items():
+        assert held.dense is not None and held.sparse is not None
+        np.testing.assert_allclose(held.dense, points[chunk_id].dense, rtol=0, atol=1e-7)
+        terms = dict(zip(held.sparse.indices.tolist(), held.sparse.values.tolist(), strict=True))
+        meant = points[chunk_id].sparse
+        assert terms == pytest.approx(dict(zip(meant.indices.tolist(), meant.values.tolist(), strict=True)))
+    assert index.points_of(generation, []) == []
+
+
 def test_a_lost_collection_counts_nothing_and_says_so_to_searches(index: VectorIndex) -> None:
     profile = Profile("tokens:256:0", "hash:16", "off", DIM)
     lost = Generation(uuid.uuid4(), "lost", 1, profile, f"lost-{uuid.uuid4().hex}__g1", FIELDS)

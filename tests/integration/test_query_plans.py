@@ -22,6 +22,7 @@ from sluice.adapters.postgres import (
     lineage,
     migrate,
     passages,
+    reconciling,
     removals,
     runs,
     scan,
@@ -210,8 +211,15 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "orphans among entities": (entities.ORPHANS, "document_ids", {"pk_entities", "ix_mentions_entity"}),
     "supersede": (switching.SUPERSEDE, "document_ids", {"uq_versions_active"}),
     "drop pending": (switching.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
-    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "uq_chunks_chunk_id_version_id"}),
+    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "ix_chunks_pages"}),
     "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
+    "chunks of a generation, by page": (
+        reconciling.FIRST,
+        "",
+        {"ix_chunks_pages", "pk_versions", "pk_documents", "uq_versions_document_id_generation_number", "pk_mentions"},
+    ),
+    "chunks by id": (reconciling.OF, "chunk_ids", {"ix_chunks_pages", "pk_versions", "pk_documents"}),
+    "claimed chunks": (reconciling.CLAIMED, "chunk_ids", {"ix_chunks_pages", "ix_outbox_work"}),
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
     "lineage events to send": (lineage.UNSENT, "", {"ix_lineage_events_unsent"}),
     "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
@@ -255,6 +263,7 @@ GUARDS = {
     "pk_vanished": "a document vanishes once a run; found by the run",
     "pk_moves": "a document moves once a run; found by the run",
     "uq_moves_placeholder_id": "a new name is taken over once",
+    "pk_reconciliations": "identity of a record",
     "alembic_version_pkc": "Alembic's own",
 }
 

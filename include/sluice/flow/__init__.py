@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from sluice.flow.finishing import agree, finish, summarise
+from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, scan, validate
 from sluice.model import Item, Mode, Run, SourceSpec
@@ -28,6 +29,7 @@ __all__ = [
     "finish",
     "ingest",
     "load",
+    "reconcile",
     "scan",
     "summarise",
     "through",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sluice.model import Generation, GraphChunk, Mention, Removal, Source
+from sluice.model import Generation, GraphChunk, GraphOrphans, GraphRow, Mention, Removal, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,11 @@ class ChunkNode:
 
 
 class MemoryGraph:
-    """`documents`, `chunks` (by chunk id and generation number) and `entities` (id → kind, name) may be looked at."""
+    """`documents`, `chunks_by_key` (chunk id, generation number) and `entities` (id → kind, name) may be looked at."""
 
     def __init__(self) -> None:
         self.documents: set[UUID] = set()
-        self.chunks: dict[tuple[UUID, int], ChunkNode] = {}
+        self.chunks_by_key: dict[tuple[UUID, int], ChunkNode] = {}
         self.entities: dict[UUID, tuple[str, str]] = {}
 
     def ensure(self) -> None:
@@ -36,9 +37,9 @@ class MemoryGraph:
         for chunk in chunks:
             self.documents.add(chunk.document_id)
             key = (chunk.chunk_id, generation.number)
-            if key in self.chunks:
-                touched.update(mention.entity_id for mention in self.chunks[key].mentions)
-            self.chunks[key] = ChunkNode(
+            if key in self.chunks_by_key:
+                touched.update(mention.entity_id for mention in self.chunks_by_key[key].mentions)
+            self.chunks_by_key[key] = ChunkNode(
                 chunk.document_id, source.source_id, spec.tenant, generation.collection, chunk.ordinal, chunk.mentions
             )
             for mention in chunk.mentions:
@@ -49,11 +50,55 @@ class MemoryGraph:
         touched: set[UUID] = set()
         for removal in removals:
             for chunk_id in removal.chunk_ids:
-                node = self.chunks.pop((chunk_id, removal.generation.number), None)
+                node = self.chunks_by_key.pop((chunk_id, removal.generation.number), None)
                 touched.update(mention.entity_id for mention in (node.mentions if node else ()))
-        held = {node.document_id for node in self.chunks.values()}
+        held = {node.document_id for node in self.chunks_by_key.values()}
         self.documents -= {each.document_id for each in removals if each.document_gone} - held
         self._drop_unmentioned(touched)
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        nodes = [self.chunks_by_key.pop((id, generation.number), None) for id in chunk_ids]
+        self._drop_unmentioned({mention.entity_id for node in nodes if node for mention in node.mentions})
+
+    def drop(self, generation: Generation) -> None:
+        own = self._of(generation)
+        self.remove([Removal(0, generation, node.document_id, (id,), document_gone=True) for id, node in own.items()])
+
+    def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
+        own = self._of(generation)
+        ids = sorted(id for id in own if after is None or id > after)[:limit]
+        return [_row(id, own[id]) for id in ids]
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
+        own = self._of(generation)
+        return [_row(id, own[id]) for id in chunk_ids if id in own]
+
+    def orphans(self, limit: int) -> GraphOrphans:
+        held = {node.document_id for node in self.chunks_by_key.values()}
+        mentioned = {mention.entity_id for node in self.chunks_by_key.values() for mention in node.mentions}
+        return GraphOrphans(
+            documents=tuple(sorted(map(str, self.documents - held)))[:limit],
+            entities=tuple(sorted(map(str, self.entities.keys() - mentioned)))[:limit],
+        )
+
+    def drop_orphans(self, orphans: GraphOrphans) -> int:
+        now = self.orphans(len(self.documents) + len(self.entities))
+        documents = set(orphans.documents) & set(now.documents)
+        entities = set(orphans.entities) & set(now.entities)
+        self.documents -= {UUID(id) for id in documents}
+        for id in entities:
+            del self.entities[UUID(id)]
+        return len(documents) + len(entities)
+
+    def related(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[UUID, int]]:
+        weights: Counter[UUID] = Counter()
+        for node in self._of(generation).values():
+            mentioned = {mention.entity_id for mention in node.mentions}
+            if node.tenant == tenant and not mentioned.isdisjoint(entity_ids):
+                weights.update(mentioned.difference(entity_ids))
+        return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         return sum(
@@ -61,13 +106,33 @@ class MemoryGraph:
             and node.collection == generation.collection
             and (tenant is None or node.tenant == tenant)
             and (source is None or node.source_id == source)
-            for (_, number), node in self.chunks.items()
+            for (_, number), node in self.chunks_by_key.items()
         )
 
     def ping(self) -> str:
         return "memory"
 
+    def _of(self, generation: Generation) -> dict[UUID, ChunkNode]:
+        return {
+            id: node
+            for (id, number), node in self.chunks_by_key.items()
+            if number == generation.number and node.collection == generation.collection
+        }
+
     def _drop_unmentioned(self, touched: set[UUID]) -> None:
-        mentioned = {mention.entity_id for node in self.chunks.values() for mention in node.mentions}
-        for entity_id in touched - mentioned:
-            del self.entities[entity_id]
+        """And show of the others a name that a mention carries."""
+        used: dict[UUID, Counter[tuple[str, str]]] = {id: Counter() for id in touched}
+        for node in self.chunks_by_key.values():
+            for mention in node.mentions:
+                if mention.entity_id in touched:
+                    used[mention.entity_id][mention.kind, mention.name] += mention.count
+        for entity_id, names in used.items():
+            if not names:
+                self.entities.pop(entity_id, None)
+            elif self.entities[entity_id] not in names:
+                self.entities[entity_id] = min(names, key=lambda each: (-names[each], each[1], each[0]))
+
+
+def _row(id: UUID, node: ChunkNode) -> GraphRow:
+    mentions = sorted((mention.entity_id, mention.count) for mention in node.mentions)
+    return GraphRow(id, node.document_id, node.tenant, node.ordinal, tuple(mentions))

@@ -27,6 +27,7 @@ from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.state import (
     ClaimRow,
     DocumentRow,
@@ -60,7 +61,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates):
+class MemoryLedger(MemoryGates, MemoryScan):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:

@@ -128,6 +128,7 @@ class MemoryState:
     queued: int = 0
     gate_rules: dict[UUID, dict[tuple[str, str], GateRule]] = field(default_factory=dict)  # by collection
     signatures: dict[UUID, tuple[UUID, Signature]] = field(default_factory=dict)  # by document: run, signature
+    reconciliations: list[tuple[Generation, datetime, bool, Any]] = field(default_factory=list)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
 
     def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:

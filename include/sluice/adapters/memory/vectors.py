@@ -13,7 +13,7 @@ import numpy as np
 
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.filters import AnyOf, Between, Condition, moment, parse_filters
-from sluice.model import Candidate, Generation, Point, SparseVector, VectorQuery
+from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
 _RRF_K = 60
 _MIN_DEPTH = 100
@@ -70,6 +70,27 @@ class MemoryVectors:
             and (source is None or str(point.payload["source_id"]) == str(source))
             for point in held.values()
         )
+
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        held = self._collections.get(generation.physical, {})
+        ids = sorted(each for each in held if after is None or each > after)
+        return self.points_of(generation, ids[:limit], vectors=vectors)
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        held = self._collections.get(generation.physical, {})
+        return [
+            StoredPoint(
+                point.chunk_id,
+                point.payload,
+                point.dense if vectors else None,
+                point.sparse if vectors else None,
+            )
+            for point in (held[each] for each in chunk_ids if each in held)
+        ]
 
     def ping(self) -> str:
         return "memory"

@@ -12,13 +12,16 @@ SCHEMA: dict[str, LiteralString] = {
     "document_source": "CREATE INDEX document_source IF NOT EXISTS FOR (d:Document) ON (d.source_id)",
     # For counting a generation, of one tenant or of all.
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
+    # For paging through a generation in the order of ids.
+    "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
 # just merged, which spares an index lookup and a long id for every relationship (three times as fast).
 # The entity's name is set again on purpose: writing takes the node's lock, so that a removal which sees the entity
 # without mentions has to wait, and look again.
-# $entities: [entity_id, name, kind]; $rows: [chunk_id, document, ordinal, [[entity, count], …]].
+# $entities: [entity_id, name, kind]; $names: [name, kind]; $rows: [chunk_id, document, ordinal, [[entity, count, name],
+# …]]. A mention carries the name that its text used, so that the entity need not show one whose last user is gone.
 _MERGE_ENDS: LiteralString = """
 CALL () {
   UNWIND $documents AS id
@@ -42,15 +45,14 @@ CREATE (d)-[:HAS_CHUNK]->(c:Chunk {
 """
 _MERGE_CHUNK: LiteralString = """
 MERGE (c:Chunk {chunk_id: row[0], generation: $generation})
-ON CREATE SET c.collection = $collection, c.tenant = $tenant
-SET c.ordinal = row[2]
+SET c.ordinal = row[2], c.collection = $collection, c.tenant = $tenant
 MERGE (d)-[:HAS_CHUNK]->(c)
 """
 _CREATE_MENTIONS: LiteralString = """
 WITH entities, c, row
 UNWIND row[3] AS mention
-WITH c, entities[mention[0]] AS e, mention[1] AS times
-CREATE (c)-[:MENTIONS {count: times}]->(e)
+WITH c, entities[mention[0]] AS e, mention[1] AS times, $names[mention[2]] AS name
+CREATE (c)-[:MENTIONS {count: times, name: name[0], kind: name[1]}]->(e)
 """
 WRITE_NEW: LiteralString = _MERGE_ENDS + _CREATE_CHUNK + _CREATE_MENTIONS
 WRITE_KNOWN: LiteralString = _MERGE_ENDS + _MERGE_CHUNK + _CREATE_MENTIONS
@@ -60,14 +62,20 @@ UNWIND $ids AS id
 MATCH (c:Chunk {chunk_id: id, generation: $generation})
 SET c.ordinal = c.ordinal
 WITH id, c
-OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity)
-WITH id, collect(m) AS old, collect(e.entity_id) AS entities
+OPTIONAL MATCH (c)-[m:MENTIONS]->(e)
+WITH id, c, collect(m) AS old, collect(e.entity_id) AS entities
 FOREACH (m IN old | DELETE m)
+WITH id, c, entities
+OPTIONAL MATCH (d)-[h:HAS_CHUNK]->(c)
+WITH id, entities, collect(h) AS held
+FOREACH (h IN held | DELETE h)
 RETURN id, entities
 """
 REMOVE_CHUNKS: LiteralString = """
 UNWIND $ids AS id
 MATCH (c:Chunk {chunk_id: id, generation: $generation})
+SET c.ordinal = c.ordinal
+WITH c
 OPTIONAL MATCH (c)-[:MENTIONS]->(e:Entity)
 WITH c, collect(e.entity_id) AS entities
 DETACH DELETE c
@@ -87,3 +95,82 @@ SET e.name = e.name
 WITH e WHERE NOT (e)<-[:MENTIONS]-()
 DELETE e
 """
+# After REMOVE_ENTITIES, in its transaction: that holds the locks. Mentions written by an older release carry no name,
+# and are taken to use the one that is shown. EXISTS stops at the first mention that does.
+RENAME_ENTITIES: LiteralString = """
+UNWIND $ids AS id
+MATCH (e:Entity {entity_id: id})
+WHERE NOT EXISTS {
+  MATCH (e)<-[m:MENTIONS]-() WHERE coalesce(m.name, e.name) = e.name AND coalesce(m.kind, e.kind) = e.kind }
+CALL (e) {
+  MATCH (e)<-[m:MENTIONS]-() WHERE m.name IS NOT NULL
+  RETURN m.name AS name, m.kind AS kind, sum(m.count) AS times ORDER BY times DESC, name, kind LIMIT 1
+}
+SET e.name = name, e.kind = kind
+"""
+# Everything that hangs on a chunk is told; what is not of the right kind, without an id.
+_ROW: LiteralString = """
+RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
+  [(c)<-[:HAS_CHUNK]-(d) | CASE WHEN d:Document THEN d.document_id END] AS documents,
+  [(c)-[m:MENTIONS]->(e) | [CASE WHEN e:Entity THEN e.entity_id END, m.count]] AS mentions
+"""
+_ID: LiteralString = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
+# A node with an id that is no UUID is not one of a page, or a page full of them would look like the end: it is found
+# among the orphans. The index is named: its order spares the sort (told in full, or the planner does not see it).
+CHUNKS_AFTER: LiteralString = f"""
+MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, chunk_id)
+WHERE c.collection = $collection AND c.generation = $generation AND c.chunk_id > $after AND c.chunk_id =~ {_ID}
+WITH c ORDER BY c.collection, c.generation, c.chunk_id LIMIT $limit
+{_ROW}"""
+CHUNKS_OF: LiteralString = f"""
+UNWIND $ids AS id
+MATCH (c:Chunk {{chunk_id: id, generation: $generation}}) WHERE c.collection = $collection
+{_ROW}"""
+# Weight = distinct chunks. One hop from the given entities to their chunks, one from each chunk to the others.
+RELATED: LiteralString = """
+UNWIND $ids AS id
+MATCH (:Entity {entity_id: id, tenant: $tenant})<-[:MENTIONS]-(c:Chunk)
+WHERE c.collection = $collection AND c.generation = $generation AND c.tenant = $tenant
+WITH DISTINCT c
+MATCH (c)-[:MENTIONS]->(e:Entity {tenant: $tenant})
+WHERE NOT e.entity_id IN $ids
+RETURN e.entity_id AS id, count(DISTINCT c) AS weight ORDER BY weight DESC, id LIMIT $limit
+"""
+_LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
+_LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk)"
+_STRAY_CHUNK: LiteralString = (
+    f"n.collection IS NULL OR n.generation IS NULL OR NOT coalesce(toStringOrNull(n.chunk_id), '') =~ {_ID}"
+)
+LONE: dict[str, LiteralString] = {
+    "chunks": f"MATCH (n:Chunk) WHERE {_STRAY_CHUNK} RETURN elementId(n) AS id LIMIT $limit",
+    "documents": f"MATCH (n:Document) WHERE {_LONE_DOCUMENT} RETURN elementId(n) AS id LIMIT $limit",
+    "entities": f"MATCH (n:Entity) WHERE {_LONE_ENTITY} RETURN elementId(n) AS id LIMIT $limit",
+    "edges": """
+CALL () {
+  MATCH (a)-[r:HAS_CHUNK]->(b) WHERE NOT a:Document OR NOT b:Chunk RETURN r
+  UNION ALL
+  MATCH (a)-[r:MENTIONS]->(b) WHERE NOT a:Chunk OR NOT b:Entity RETURN r
+}
+RETURN elementId(r) AS id LIMIT $limit""",
+}
+# Writing takes the node's lock: whoever is about to hang something on it goes before, or finds it gone.
+_DROP: LiteralString = """
+UNWIND $ids AS id
+MATCH (n) WHERE elementId(n) = id
+SET n.dropping = true
+WITH n, 0 AS locked
+REMOVE n.dropping
+WITH n WHERE
+"""
+# In the order in which they go.
+DROP: dict[str, LiteralString] = {
+    "chunks": f"{_DROP} n:Chunk AND ({_STRAY_CHUNK}) DETACH DELETE n RETURN count(*)",
+    "documents": f"{_DROP} n:Document AND {_LONE_DOCUMENT} DETACH DELETE n RETURN count(*)",
+    "entities": f"{_DROP} n:Entity AND {_LONE_ENTITY} DETACH DELETE n RETURN count(*)",
+    "edges": """
+UNWIND $ids AS id
+MATCH (a)-[r]->(b) WHERE elementId(r) = id
+  AND (type(r) = 'HAS_CHUNK' AND (NOT a:Document OR NOT b:Chunk) OR
+       type(r) = 'MENTIONS' AND (NOT a:Chunk OR NOT b:Entity))
+DELETE r RETURN count(*)""",
+}

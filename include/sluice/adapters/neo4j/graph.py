@@ -19,18 +19,20 @@ from sluice.adapters.neo4j.cypher import (
     REMOVE_CHUNKS,
     REMOVE_DOCUMENTS,
     REMOVE_ENTITIES,
+    RENAME_ENTITIES,
     SCHEMA,
     WRITE_KNOWN,
     WRITE_NEW,
 )
 from sluice.adapters.neo4j.failures import asking
+from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model import Generation, GraphChunk, Removal, Source
 
 _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000
 
 
-class Neo4jGraph:
+class Neo4jGraph(GraphScan):
     """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
 
     A server that hangs is noticed after the time that it told the driver when the connection was opened,
@@ -96,17 +98,34 @@ class Neo4jGraph:
             ids = by_generation.setdefault(removal.generation.number, [])
             ids.extend(str(each) for each in removal.chunk_ids)
         gone = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        for generation, ids in by_generation.items():
+            self._remove_chunks(generation, ids)
+        self._remove_documents(gone)
+
+    def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+        self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
+
+    def _remove_chunks(self, generation: int, ids: list[str]) -> None:
         with self._driver.session() as session:
-            for generation, ids in by_generation.items():
-                for start in range(0, len(ids), _BATCH_CHUNKS):
-                    batch = sorted(ids[start : start + _BATCH_CHUNKS])
-                    with asking(f"remove {len(batch)} chunks"):
-                        session.execute_write(self._transaction(_remove), generation, batch)
-            for start in range(0, len(gone), _BATCH_CHUNKS):
+            for start in range(0, len(ids), _BATCH_CHUNKS):
+                batch = sorted(ids[start : start + _BATCH_CHUNKS])
+                with asking(f"remove {len(batch)} chunks"):
+                    session.execute_write(self._transaction(_remove), generation, batch)
+
+    def _remove_documents(self, ids: list[str]) -> None:
+        """Those that hold no chunk."""
+        with self._driver.session() as session:
+            for start in range(0, len(ids), _BATCH_CHUNKS):
                 with asking("remove documents"):
-                    session.execute_write(
-                        self._transaction(_run), REMOVE_DOCUMENTS, gone[start : start + _BATCH_CHUNKS]
-                    )
+                    session.execute_write(self._transaction(_run), REMOVE_DOCUMENTS, ids[start : start + _BATCH_CHUNKS])
+
+    def drop(self, generation: Generation) -> None:
+        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held. A
+        document is looked at as its chunks go: what a crash leaves without a chunk is an orphan."""
+        while rows := self.chunks(generation, None, _BATCH_CHUNKS):
+            self._remove_chunks(generation.number, [str(row.chunk_id) for row in rows])
+            self._remove_documents(sorted({str(row.document_id) for row in rows if row.document_id}))
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Chunks of the generation."""
@@ -150,15 +169,15 @@ def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphC
     if left:
         known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
         tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
-        mentioned = {str(mention.entity_id) for chunk in ordered for mention in chunk.mentions}
-        touched = {entity for entities in left.values() for entity in entities} - mentioned
-        tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+        _settle(tx, {entity for entities in left.values() for entity in entities})
 
 
 def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
     documents = sorted({str(chunk.document_id) for chunk in chunks})
     entities = {str(m.entity_id): [str(m.entity_id), m.name, m.kind] for chunk in chunks for m in chunk.mentions}
     ordered = sorted(entities)
+    names = sorted({(m.name, m.kind) for chunk in chunks for m in chunk.mentions})
+    name_at = {name: position for position, name in enumerate(names)}
     document_at = {id: position for position, id in enumerate(documents)}
     entity_at = {id: position for position, id in enumerate(ordered)}
     rows = [
@@ -166,11 +185,16 @@ def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
             str(chunk.chunk_id),
             document_at[str(chunk.document_id)],
             chunk.ordinal,
-            [[entity_at[str(m.entity_id)], m.count] for m in chunk.mentions],
+            [[entity_at[str(m.entity_id)], m.count, name_at[m.name, m.kind]] for m in chunk.mentions],
         ]
         for chunk in chunks
     ]
-    return {"documents": documents, "entities": [entities[id] for id in ordered], "rows": rows}
+    return {
+        "documents": documents,
+        "entities": [entities[id] for id in ordered],
+        "names": [list(name) for name in names],
+        "rows": rows,
+    }
 
 
 def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> None:
@@ -179,7 +203,14 @@ def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> No
         for record in tx.run(REMOVE_CHUNKS, ids=chunk_ids, generation=generation)
         for entity in record["entities"]
     }
-    tx.run(REMOVE_ENTITIES, ids=sorted(touched)).consume()
+    _settle(tx, touched)
+
+
+def _settle(tx: ManagedTransaction, touched: set[str | None]) -> None:
+    """Entities that lost a mention: gone where it was the last, else under a name that a mention carries."""
+    ids = sorted(id for id in touched if id)
+    tx.run(REMOVE_ENTITIES, ids=ids).consume()
+    tx.run(RENAME_ENTITIES, ids=ids).consume()
 
 
 def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:

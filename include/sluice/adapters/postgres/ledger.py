@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from sluice.adapters.postgres import (
     counting,
     gates,
     moving,
+    reconciling,
     refusing,
     removals,
     runs,
@@ -32,6 +34,7 @@ from sluice.model import (
     GateRule,
     Generation,
     Item,
+    LedgerChunk,
     Mode,
     Profile,
     Removal,
@@ -217,3 +220,25 @@ class PostgresLedger:
     def generations(self) -> list[Generation]:
         with transaction(self._engine) as connection:
             return sources.live_generations(connection)
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        with transaction(self._engine) as connection:
+            return reconciling.chunks_after(connection, generation, after, limit)
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        if not chunk_ids:
+            return []
+        with transaction(self._engine) as connection:
+            return reconciling.chunks_of(connection, generation, chunk_ids)
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        if not chunk_ids:
+            return set()
+        with transaction(self._engine) as connection:
+            return reconciling.claimed(connection, generation, chunk_ids)
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        with transaction(self._engine) as connection:
+            reconciling.record(connection, generation, started_at, repair, found)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import httpx
+import numpy as np
 from qdrant_client import QdrantClient, models
 
 from sluice.adapters.qdrant.failures import CollectionMissing, asking
@@ -14,11 +15,13 @@ from sluice.adapters.qdrant.filters import owned_by, scope
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, ensure_collection
 from sluice.adapters.qdrant.upload import over_grpc, over_rest, upload
 from sluice.errors import Unavailable
-from sluice.model import Candidate, Generation, Point, VectorQuery
+from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
 RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 _MIN_DEPTH = 100
 _DELETE_BATCH = 1000
+_READ_BATCH = 1000
+_ID_BITS = 128
 # A channel that lost its server tries again within this time; gRPC's own default grows to two minutes.
 _GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 
@@ -107,6 +110,41 @@ class QdrantIndex:
         except CollectionMissing:
             return 0
 
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """In the order of their ids' bytes, those with numbers for ids left out; none where the collection is lost."""
+        first = after.int + 1 if after is not None else 0
+        if first.bit_length() > _ID_BITS:
+            return []
+        try:
+            with asking(f"page through {generation.physical}"):
+                rows, _ = self._client.scroll(
+                    generation.physical,
+                    offset=str(UUID(int=first)),
+                    limit=limit,
+                    with_payload=True,
+                    with_vectors=vectors,
+                )
+        except CollectionMissing:
+            return []
+        return [_stored(row) for row in rows]
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        """Those of these that are there; none where the collection is lost."""
+        found: list[StoredPoint] = []
+        try:
+            for start in range(0, len(chunk_ids), _READ_BATCH):
+                ids = [str(each) for each in chunk_ids[start : start + _READ_BATCH]]
+                with asking(f"read {len(ids)} points of {generation.physical}"):
+                    rows = self._client.retrieve(generation.physical, ids, with_payload=True, with_vectors=vectors)
+                found += [_stored(row) for row in rows]
+        except CollectionMissing:
+            return []
+        return found
+
     def ping(self) -> str:
         """The server's version. Raises Unavailable."""
         with asking("ask for its version"):
@@ -152,6 +190,16 @@ def _fused(legs: dict[str, Query], permitted: models.Filter, depth: int, limit: 
         models.Prefetch(query=query, using=_using(leg), filter=permitted, limit=depth) for leg, query in legs.items()
     ]
     return models.QueryRequest(prefetch=prefetch, query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)), limit=limit)
+
+
+def _stored(row: models.Record) -> StoredPoint:
+    held = row.vector if isinstance(row.vector, dict) else {}
+    dense, sparse = held.get(DENSE), held.get(SPARSE)
+    terms = None
+    if isinstance(sparse, models.SparseVector):
+        terms = SparseVector(np.array(sparse.indices, np.uint32), np.array(sparse.values, np.float32))
+    vector = np.array(dense, np.float32) if isinstance(dense, list) else None
+    return StoredPoint(UUID(str(row.id)), row.payload or {}, vector, terms)
 
 
 def _using(leg: str) -> str:

@@ -109,6 +109,8 @@ class ChunkRow(LedgerBase):
         CheckConstraint("octet_length(text_hash) = 20", name="text_hash"),
         # In this order it also answers the hydration of search results, which know only chunk ids.
         UniqueConstraint("chunk_id", "version_id"),
+        # For comparing the projections with a generation's chunks, page by page.
+        Index("ix_chunks_pages", "collection_id", "generation", "chunk_id"),
         {"comment": "Passages of pending and active versions; a superseded version's go with the switch."},
     )
 

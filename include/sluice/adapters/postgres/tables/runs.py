@@ -128,3 +128,25 @@ class OutboxRow(LedgerBase):
     chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to take out.")
     document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is gone, too.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was queued.")
+
+
+class ReconciliationRow(LedgerBase):
+    __tablename__ = "reconciliations"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["collection_id", "generation"],
+            ["generations.collection_id", "generations.generation"],
+            name="fk_reconciliations_generation",
+        ),
+        {"comment": "One comparison of a generation's projections with the ledger."},
+    )
+
+    reconciliation_id: Mapped[UUID] = mapped_column(
+        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
+    )
+    collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
+    generation: Mapped[int] = mapped_column(comment="The generation that was compared.")
+    started_at: Mapped[datetime] = mapped_column(comment="When it began.")
+    finished_at: Mapped[Moment] = mapped_column(comment="When it was over.")
+    repair: Mapped[bool] = mapped_column(comment="Whether it was to repair what it found.")
+    found: Mapped[dict[str, Any]] = mapped_column(comment="Counts by store, as reported.")

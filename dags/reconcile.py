@@ -1,0 +1,82 @@
+"""
+# sluice_reconcile: the projections against the ledger
+
+Every night Qdrant and Neo4j are compared with the ledger, chunk by chunk: what is missing, surplus or stale (another
+payload, document or mention; with `deep` another vector), and nodes of the graph that nothing supports, are counted and
+told in this task's log, with examples, and recorded in the ledger (`reconciliations`). Where something differs the task
+fails, so that somebody looks. Nothing is changed unless `repair` is set: then what is missing or stale is written from
+the ledger, with vectors from the cache (nothing is embedded again), and what nobody claims is taken out. A Qdrant
+collection or a graph that is lost as a whole is built again in the same way.
+
+| param | unit | meaning |
+|---|---|---|
+| collection | name | only this one; empty: all |
+| repair | | make right what is found; default: a dry run |
+| deep | | compare vectors, too: reads them all and computes the sparse ones again |
+| page_chunks | chunks | compared at a time; bounds the memory |
+
+It may run beside ingests: what differs is read again before it counts, and what a run has in hand is left alone.
+
+**When it fails.** `Disagreement`: something differs; trigger it with `repair`. A store that is down is retried with
+growing delays. Repeating it is always safe.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+
+from sluice.airflow import reconcile
+from sluice.airflow.notify import RunFailed
+
+RETRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would find the same"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
+    ]
+)
+
+PARAMS = {
+    "collection": Param(
+        None,
+        type=["string", "null"],
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="Collection",
+        description="Only this one. Empty: all",
+    ),
+    "repair": Param(False, type="boolean", title="Repair", description="Make right what is found. Off: a dry run"),
+    "deep": Param(False, type="boolean", title="Deep", description="Compare vectors, too"),
+    "page_chunks": Param(1000, type="integer", minimum=1, maximum=10_000, title="Chunks at a time"),
+}
+
+
+@dag(
+    dag_id="sluice_reconcile",
+    schedule="30 3 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    tags=["sluice"],
+    doc_md=__doc__,
+    params=PARAMS,
+    max_active_runs=1,
+    default_args={
+        "retries": 3,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRIES,
+        "execution_timeout": timedelta(hours=6),
+    },
+    on_failure_callback=[RunFailed()],
+)
+def sluice_reconcile():
+    @task(pool="sluice_default", multiple_outputs=False)
+    def compare(params=None) -> dict:
+        return reconcile.compare(params)
+
+    compare()
+
+
+sluice_reconcile()

@@ -1,0 +1,82 @@
+"""What the projections of a generation must hold, page by page, and what comparing them found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.ledger_rules import storable_json
+from sluice.adapters.postgres.runs import RUNNING
+from sluice.model import Generation, LedgerChunk
+
+# Each step is a look-up by key for the rows of one page, whatever the planner believes of the tables (`OFFSET 0`).
+_SERVED = f"""
+    SELECT c.chunk_id, c.version_id, c.document_id, d.source_id, d.tenant_id AS tenant, c.ordinal, c.text_hash, v.mime,
+           v.sealed_title, v.sealed_metadata, c.sealed_text, c.sealed_headings, c.sealed_names,
+           (SELECT jsonb_agg(jsonb_build_array(m.entity_id, e.kind, m.occurrences) ORDER BY m.entity_id)
+            FROM mentions m JOIN entities e USING (entity_id)
+            WHERE m.version_id = c.version_id AND m.ordinal = c.ordinal) AS mentions,
+           EXISTS (SELECT FROM versions p JOIN runs r USING (run_id)
+                   WHERE p.document_id = c.document_id AND p.generation = c.generation AND p.number IS NULL
+                     AND {RUNNING} OFFSET 0) AS changing
+    FROM (SELECT k.* FROM chunks k
+          CROSS JOIN LATERAL (SELECT state FROM versions WHERE version_id = k.version_id OFFSET 0) s
+          WHERE k.collection_id = :collection_id AND k.generation = :generation AND s.state = 'active' AND %s
+          ORDER BY k.chunk_id LIMIT :limit) c
+    CROSS JOIN LATERAL (SELECT mime, sealed_title, sealed_metadata FROM versions
+                        WHERE version_id = c.version_id OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT source_id, tenant_id FROM documents WHERE document_id = c.document_id OFFSET 0) d
+    ORDER BY c.chunk_id
+"""  # noqa: S608
+AFTER = text(_SERVED % "k.chunk_id > :after")
+FIRST = text(_SERVED % "true")
+OF = text(_SERVED % "k.chunk_id = ANY(CAST(:ids AS uuid[]))")
+# One statement, so one snapshot: an id on its way from a version to the outbox, or back, is never missed between two.
+# The outbox is nearly empty nearly always; its arrays need no index of their own.
+CLAIMED = text("""
+    SELECT chunk_id FROM chunks
+    WHERE chunk_id = ANY(CAST(:ids AS uuid[])) AND collection_id = :collection_id AND generation = :generation
+    UNION
+    SELECT q.chunk_id FROM outbox o CROSS JOIN LATERAL unnest(o.chunk_ids) AS q (chunk_id)
+    WHERE o.collection_id = :collection_id AND o.generation = :generation AND q.chunk_id = ANY(CAST(:ids AS uuid[]))
+""")
+_RECORD = text("""
+    INSERT INTO reconciliations (collection_id, generation, started_at, repair, found)
+    VALUES (:collection_id, :generation, :started_at, :repair, CAST(:found AS jsonb))
+""")
+
+
+def chunks_after(connection: Connection, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+    values = {**_of(generation), "after": after, "limit": limit}
+    return [_chunk(row) for row in connection.execute(FIRST if after is None else AFTER, values)]
+
+
+def chunks_of(connection: Connection, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+    values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
+    return [_chunk(row) for row in connection.execute(OF, values)]
+
+
+def claimed(connection: Connection, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+    values = {**_of(generation), "ids": list(chunk_ids)}
+    return set(connection.execute(CLAIMED, values).scalars())
+
+
+def record(
+    connection: Connection, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+) -> None:
+    told = json.dumps(storable_json(found), ensure_ascii=False)
+    connection.execute(_RECORD, {**_of(generation), "started_at": started_at, "repair": repair, "found": told})
+
+
+def _of(generation: Generation) -> dict[str, object]:
+    return {"collection_id": generation.collection_id, "generation": generation.number}
+
+
+def _chunk(row: Row[Any]) -> LedgerChunk:
+    mentions = tuple((UUID(entity_id), kind, count) for entity_id, kind, count in row.mentions or ())
+    return LedgerChunk(**{**row._mapping, "mentions": mentions})

@@ -1,0 +1,41 @@
+"""Body of the task of `sluice_reconcile`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+def compare(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare, repair where asked, and tell. Raises Disagreement where something differs still."""
+    from airflow.sdk import ObjectStoragePath
+
+    from sluice import flow
+    from sluice.airflow.connections import settings_from_airflow
+    from sluice.errors import Disagreement
+    from sluice.wiring import build
+
+    settings = settings_from_airflow()
+    tools = build(settings, root=ObjectStoragePath(settings.artefacts))
+    try:
+        report = flow.reconcile(
+            tools,
+            collection=params["collection"] or None,
+            repair=params["repair"],
+            deep=params["deep"],
+            page_chunks=params["page_chunks"],
+        )
+    finally:
+        tools.close()
+    log.info("sluice: reconciliation %s", json.dumps(report))
+    if not report["ok"]:
+        counts = ", ".join(f"{report[name]} {name}" for name in ("missing", "surplus", "stale", "repaired"))
+        raise Disagreement(
+            f"The projections are not what the ledger says: {counts}. Searches stay right, because the ledger decides "
+            "what is shown. " + ("Run it again." if params["repair"] else "Run it with repair to make them right.")
+        )
+    return report

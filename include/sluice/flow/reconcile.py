@@ -1,0 +1,227 @@
+"""The projections against the ledger: what is missing, surplus or stale is reported and, where asked, made right.
+
+Ledger and store are read side by side in the order of chunk ids, a page at a time, so that memory does not grow with
+the collection. Two reads are two moments: what differs is only a suspect, and is read again, ledger first and last,
+before it is counted. What a living run has in hand or the outbox still holds is left alone. After a repair the same
+ids are read once more, because the ledger may have moved on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sluice import load as loading
+from sluice.errors import NotFound
+from sluice.flow.projections import Contributions, Points, Projection
+from sluice.flow.rebuilding import Rebuilder
+from sluice.flow.recording import graph_of
+from sluice.model import Generation, LedgerChunk
+from sluice.ports import GraphIndex, Tools
+
+PAGE_CHUNKS = 1000
+_ROUNDS = 3  # of repair and second look; more only where runs change the same documents all the time
+_EXAMPLES = 10
+_ORPHANS = 1000  # at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Of some ids, at one moment."""
+
+    missing: list[LedgerChunk]
+    stale: list[LedgerChunk]
+    surplus: list[UUID]
+    in_flight: list[UUID]
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [*(each.chunk_id for each in (*self.missing, *self.stale)), *self.surplus]
+
+
+@dataclass(slots=True)
+class Found:
+    """Of one store's part of one generation."""
+
+    checked: int = 0  # chunks that the ledger expects
+    missing: int = 0
+    surplus: int = 0
+    stale: int = 0
+    repaired: int = 0
+    in_flight: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def drift(self) -> int:
+        return self.missing + self.surplus + self.stale
+
+    def add(self, drift: Drift) -> None:
+        named = {
+            "missing": [each.chunk_id for each in drift.missing],
+            "surplus": drift.surplus,
+            "stale": [each.chunk_id for each in drift.stale],
+        }
+        self.missing += len(named["missing"])
+        self.surplus += len(named["surplus"])
+        self.stale += len(named["stale"])
+        for kind, ids in named.items():
+            known = self.examples.setdefault(kind, [])
+            known += [str(each) for each in ids[: _EXAMPLES - len(known)]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checked": self.checked,
+            "missing": self.missing,
+            "surplus": self.surplus,
+            "stale": self.stale,
+            "repaired": self.repaired,
+            "in_flight": self.in_flight,
+            "examples": {kind: ids for kind, ids in self.examples.items() if ids},
+        }
+
+
+def reconcile(
+    tools: Tools,
+    *,
+    collection: str | None = None,
+    repair: bool = False,
+    deep: bool = False,
+    page_chunks: int = PAGE_CHUNKS,
+) -> dict[str, Any]:
+    """Compare all collections, or one, and repair where asked. Returns counts, in total and by collection and store.
+
+    `deep` compares vectors, too, which costs reading them and recomputing sparse ones; nothing is embedded unless the
+    cache has lost a vector. Raises NotFound where there is no such collection.
+    """
+    chosen = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
+    if collection is not None and not chosen:
+        raise NotFound(f"There is no collection {collection}.")
+    told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in chosen]
+    totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
+    more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}
+    # Last, because chunks that are taken out leave documents and entities behind.
+    lone, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
+    totals["surplus"] += lone
+    totals["repaired"] += dropped
+    ok = all(each["ok"] for each in told) and lone == dropped
+    return {**totals, "ok": ok, **more, "orphans": lone, "repair": repair, "collections": told}
+
+
+def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
+    """(found, dropped) of the graph, what nothing supports. A dry run counts at most `_ORPHANS` of each kind."""
+    found = dropped = 0
+    while orphans := graph.orphans(_ORPHANS):
+        found += len(orphans)
+        if not repair:
+            break
+        gone = graph.drop_orphans(orphans)
+        dropped += gone
+        if not gone:  # a run hung something on them meanwhile
+            found -= len(orphans)
+            break
+        found -= len(orphans) - gone
+    return found, dropped
+
+
+def _generation(tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int) -> dict[str, Any]:
+    started_at = datetime.now(UTC)
+    rebuilder = Rebuilder(tools, generation)
+    projections: list[Projection] = [Points(tools, generation, rebuilder, deep=deep)]
+    if graph := graph_of(tools, generation):
+        projections.append(Contributions(graph, generation, rebuilder))
+    if repair:  # what is queued would only be counted as in flight
+        loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
+    stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
+    found = list(stores.values())
+    unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
+    counts = {name: sum(getattr(each, name) for each in found) for name in ("missing", "surplus", "stale", "repaired")}
+    report = {
+        "name": generation.collection,
+        "generation": generation.number,
+        **counts,
+        "ok": all(each.repaired == each.drift for each in found),
+        "in_flight": sum(each.in_flight for each in found),
+        "unreadable": len(unreadable),
+        "embedded": sum(each.embedded for each in projections),
+        "stores": {name: each.to_json() for name, each in stores.items()},
+    }
+    tools.ledger.record_reconciliation(generation, started_at, repair, report)
+    return report
+
+
+def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> Found:
+    """One store's part of a generation, page by page."""
+    found, later = Found(), list[UUID]()
+    if repair:
+        store.ensure()
+    for checked, suspects in _suspects(tools, generation, store, page_chunks):
+        found.checked += checked
+        if suspects:
+            drift = _look_again(tools, generation, store, suspects)
+            found.add(drift)
+            found.in_flight += len(drift.in_flight)
+            if repair and drift.ids:
+                later += _mend(tools, generation, store, drift, found)
+    # A run took these up while they were mended: it may have written before us, and meant what it wrote.
+    for start in range(0, len(later), page_chunks):
+        drift = _look_again(tools, generation, store, later[start : start + page_chunks])
+        found.in_flight += len(drift.in_flight)
+        if drift.ids:
+            found.repaired -= len(drift.ids)
+            found.in_flight += len(_mend(tools, generation, store, drift, found))
+    return found
+
+
+def _suspects(
+    tools: Tools, generation: Generation, store: Projection, page_chunks: int
+) -> Iterator[tuple[int, list[UUID]]]:
+    """(chunks expected, ids that differ) for each stretch of ids that one page of either side covers."""
+    after: UUID | None = None
+    while True:
+        expected = tools.ledger.chunks_after(generation, after, page_chunks)
+        held = store.page(after, page_chunks)
+        ends = [expected[-1].chunk_id] if len(expected) == page_chunks else []
+        ends += [held[-1][0]] if len(held) == page_chunks else []
+        end = min(ends, default=None)
+        meant = {each.chunk_id: each for each in expected if end is None or each.chunk_id <= end}
+        there = {chunk_id: row for chunk_id, row in held if end is None or chunk_id <= end}
+        both = [each for chunk_id, each in meant.items() if chunk_id in there]
+        yield len(meant), sorted((meant.keys() ^ there.keys()) | store.stale(both, there))
+        if end is None:
+            return
+        after = end
+
+
+def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_ids: Sequence[UUID]) -> Drift:
+    """The ledger, the store, and the ledger again. A load writes to the store before it activates, so what the ledger
+    expects on both sides of the read had to be there; what nobody claims after it has no writer left."""
+    before = {each.chunk_id: each for each in tools.ledger.chunks_of(generation, chunk_ids)}
+    held = store.some(chunk_ids)
+    claimed = tools.ledger.claimed(generation, chunk_ids)
+    after = {each.chunk_id: each for each in tools.ledger.chunks_of(generation, chunk_ids)}
+    steady = {chunk_id: each for chunk_id, each in after.items() if before.get(chunk_id) == each and not each.changing}
+    stale = store.stale([each for chunk_id, each in steady.items() if chunk_id in held], held)
+    loose = {each for each in held if each not in claimed and each not in before and each not in after}
+    return Drift(
+        missing=[each for chunk_id, each in steady.items() if chunk_id not in held],
+        stale=[steady[chunk_id] for chunk_id in sorted(stale)],
+        surplus=sorted(loose),
+        in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - loose),
+    )
+
+
+def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift, found: Found) -> list[UUID]:
+    """Make it right and see that it is. Returns the ids that a run has taken up meanwhile."""
+    touched, later = drift.ids, list[UUID]()
+    for _ in range(_ROUNDS):
+        store.write([*drift.missing, *drift.stale])
+        store.remove(drift.surplus)
+        drift = _look_again(tools, generation, store, touched)
+        later = drift.in_flight
+        if not drift.ids:
+            break
+    found.repaired += len(touched) - len(drift.ids)
+    return later

@@ -1,0 +1,116 @@
+"""Any GraphIndex after any history of writes, rewrites, retries and removals: it holds what a plain model holds."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sluice.adapters.memory.graph import MemoryGraph
+from sluice.adapters.neo4j import Neo4jGraph
+from sluice.model import Generation, GraphChunk, Mention, Profile, Removal, Source, SourceSpec
+from sluice.ports import GraphIndex
+
+_NAMES = ("ada", "london", "paris", "royal society")
+_DOCUMENTS = 3
+_CHUNKS_EACH = 2
+# (tenant, generation number, document, chunk of it, {name: count}; None removes the chunk; the call is made twice)
+_steps = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.integers(1, 2),
+        st.integers(0, _DOCUMENTS - 1),
+        st.integers(0, _CHUNKS_EACH - 1),
+        st.none() | st.dictionaries(st.sampled_from(_NAMES), st.integers(1, 9), max_size=4),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+Steps = list[tuple[int, int, int, int, dict[str, int] | None, bool]]
+Model = dict[tuple[int, int], dict[UUID, GraphChunk]]
+
+
+@pytest.fixture(params=["memory", "neo4j"], scope="module")
+def graph(request: pytest.FixtureRequest) -> Iterator[GraphIndex]:
+    if request.param == "memory":
+        yield MemoryGraph()
+        return
+    environment = request.getfixturevalue("stack").environment
+    client = Neo4jGraph(*(environment[f"SLUICE_NEO4J_{name}"] for name in ("URI", "USER", "PASSWORD")))
+    client.ensure()
+    client.drop_orphans(client.orphans(10_000))  # of tests that went before
+    yield client
+    client.close()
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_steps)
+def test_the_graph_is_what_its_history_says(graph: GraphIndex, steps: Steps) -> None:
+    world = uuid.uuid4()  # every example has documents, tenants and a collection of its own
+    model: Model = {}
+    try:
+        for step in steps:
+            _apply(graph, world, model, step)
+        for tenant in (0, 1):
+            for number in (1, 2):
+                _same(graph, _source(world, tenant, number), model.get((tenant, number), {}))
+        assert not graph.orphans(10)
+    finally:
+        for number in (1, 2):
+            graph.drop(_source(world, 0, number).generation)
+    assert not graph.orphans(10)
+
+
+def _apply(
+    graph: GraphIndex, world: UUID, model: Model, step: tuple[int, int, int, int, dict[str, int] | None, bool]
+) -> None:
+    tenant, number, document, position, names, twice = step
+    source = _source(world, tenant, number)
+    document_id = uuid.uuid5(world, f"{tenant} {document}")
+    chunk_id = uuid.uuid5(document_id, str(position))
+    held = model.setdefault((tenant, number), {})
+    if names is None:
+        held.pop(chunk_id, None)
+        gone = all(chunk.document_id != document_id for chunk in held.values())
+        for _ in range(1 + twice):
+            graph.remove([Removal(1, source.generation, document_id, (chunk_id,), gone)])
+        return
+    mentions = tuple(Mention(_entity(world, tenant, name), "ORG", name, count) for name, count in names.items())
+    held[chunk_id] = GraphChunk(chunk_id, document_id, position, mentions)
+    for _ in range(1 + twice):
+        graph.write(source, [held[chunk_id]])
+
+
+def _same(graph: GraphIndex, source: Source, expected: dict[UUID, GraphChunk]) -> None:
+    tenant = source.spec.tenant
+    rows = [row for row in graph.chunks(source.generation, None, 100) if row.tenant == tenant]
+    assert [(row.chunk_id, row.document_id, row.ordinal, row.mentions) for row in rows] == [
+        (
+            chunk.chunk_id,
+            chunk.document_id,
+            chunk.ordinal,
+            tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
+        )
+        for _, chunk in sorted(expected.items())
+    ]
+    mentioned = [{mention.entity_id for mention in chunk.mentions} for chunk in expected.values()]
+    for entity in set().union(*mentioned):
+        weights = Counter(other for ids in mentioned if entity in ids for other in ids - {entity})
+        ranked = sorted(weights.items(), key=lambda each: (-each[1], each[0]))
+        assert graph.related(source.generation, tenant, [entity], 100) == ranked
+
+
+def _source(world: UUID, tenant: int, number: int) -> Source:
+    generation = Generation(world, f"history-{world}", 1, Profile("tokens:256:0", "hash:16", "off", 16), "x")
+    spec = SourceSpec("file:///x", generation.collection, f"tenant {tenant} of {world}")
+    return Source(uuid.uuid5(world, str(tenant)), spec, replace(generation, number=number))
+
+
+def _entity(world: UUID, tenant: int, name: str) -> UUID:
+    return uuid.uuid5(world, f"{tenant} {name}")

@@ -1,0 +1,243 @@
+"""Any GraphIndex read for reconciling: pages say what is there, what hangs on nothing is found, and only that goes."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import LiteralString
+from uuid import UUID
+
+import pytest
+from neo4j import Driver, GraphDatabase
+
+from sluice.adapters.memory.graph import MemoryGraph
+from sluice.adapters.neo4j import Neo4jGraph
+from sluice.model import Generation, GraphChunk, GraphRow, Mention, Profile, Removal, Source, SourceSpec
+from sluice.ports import GraphIndex
+
+ADA, LONDON, PARIS = (uuid.uuid5(uuid.NAMESPACE_OID, f"scanned {name}") for name in ("ada", "london", "paris"))
+
+
+@pytest.fixture(params=["memory", "neo4j"], scope="module")
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver | None]:
+    if request.param == "memory":
+        yield None
+        return
+    environment = request.getfixturevalue("stack").environment
+    login = (environment["SLUICE_NEO4J_USER"], environment["SLUICE_NEO4J_PASSWORD"])
+    with GraphDatabase.driver(environment["SLUICE_NEO4J_URI"], auth=login) as driver:
+        yield driver
+
+
+@pytest.fixture
+def graph(driver: Driver | None, request: pytest.FixtureRequest) -> Iterator[GraphIndex]:
+    if driver is None:
+        yield MemoryGraph()
+        return
+    environment = request.getfixturevalue("stack").environment
+    client = Neo4jGraph(*(environment[f"SLUICE_NEO4J_{name}"] for name in ("URI", "USER", "PASSWORD")))
+    client.ensure()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def source(graph: GraphIndex) -> Iterator[Source]:
+    """In a collection and tenant of its own, whose chunks go afterwards; what other tests left on nothing goes
+    before."""
+    graph.drop_orphans(graph.orphans(10_000))
+    collection = f"scan-{uuid.uuid4().hex}"
+    generation = Generation(uuid.uuid4(), collection, 1, Profile("tokens:256:0", "hash:16", "off", 16), "x")
+    yield Source(uuid.uuid4(), SourceSpec("file:///x", collection, f"tenant of {collection}"), generation)
+    for number in (1, 2):
+        graph.drop(replace(generation, number=number))
+    graph.drop_orphans(graph.orphans(10_000))
+
+
+def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, source: Source) -> None:
+    chunks = [_chunk(ordinal, {ADA: 2, LONDON: 1} if ordinal % 2 else {}) for ordinal in range(7)]
+    graph.write(source, chunks)
+    graph.write(replace(source, generation=replace(source.generation, number=2)), [_chunk(0, {ADA: 1})])
+    seen: list[GraphRow] = []
+    after = None
+    while page := graph.chunks(source.generation, after, 3):
+        assert len(page) <= 3
+        seen += page
+        after = page[-1].chunk_id
+    assert seen == [
+        GraphRow(
+            chunk.chunk_id,
+            chunk.document_id,
+            source.spec.tenant,
+            chunk.ordinal,
+            tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
+        )
+        for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_id.bytes)
+    ]
+    asked = [chunks[3].chunk_id, uuid.uuid4(), chunks[0].chunk_id]
+    some = sorted(graph.chunks_of(source.generation, asked), key=lambda row: row.chunk_id)
+    assert some == [row for row in seen if row.chunk_id in asked]
+    assert graph.chunks_of(replace(source.generation, collection="another"), asked) == []
+
+
+def test_dropping_a_generation_leaves_the_other(graph: GraphIndex, source: Source) -> None:
+    chunk, other = _chunk(0, {ADA: 1}), _chunk(1, {LONDON: 1})
+    second = replace(source.generation, number=2)
+    graph.write(source, [chunk, other])
+    graph.write(replace(source, generation=second), [chunk])
+    graph.drop(source.generation)
+    graph.drop(source.generation)
+    assert graph.chunks(source.generation, None, 10) == []
+    assert [row.chunk_id for row in graph.chunks(second, None, 10)] == [chunk.chunk_id]
+    assert not graph.orphans(10)
+
+
+def test_removed_chunks_go_from_their_generation_alone(graph: GraphIndex, source: Source) -> None:
+    chunk, kept = _chunk(0, {ADA: 1}), _chunk(1, {ADA: 1})
+    second = replace(source.generation, number=2)
+    graph.write(source, [chunk, kept])
+    graph.write(replace(source, generation=second), [chunk])
+    graph.remove_chunks(source.generation, [chunk.chunk_id, uuid.uuid4()])
+    assert [row.chunk_id for row in graph.chunks(source.generation, None, 10)] == [kept.chunk_id]
+    assert graph.chunks_of(source.generation, [chunk.chunk_id]) == []
+    assert graph.count(second) == 1
+
+
+def test_a_document_without_chunks_is_an_orphan_until_it_has_one_again(graph: GraphIndex, source: Source) -> None:
+    chunk = _chunk(0, {})
+    graph.write(source, [chunk])
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    lone = graph.orphans(1000)
+    assert len(lone.documents) == len(lone) == 1
+    graph.write(source, [chunk])
+    assert graph.drop_orphans(lone) == 0  # looks again: it is none any more
+    assert [row.document_id for row in graph.chunks_of(source.generation, [chunk.chunk_id])] == [chunk.document_id]
+    graph.remove_chunks(source.generation, [chunk.chunk_id])
+    assert graph.drop_orphans(lone) == 1
+    assert not graph.orphans(10)
+
+
+def test_related_counts_the_chunks_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
+    second = replace(source, generation=replace(source.generation, number=2))
+    both, mostly = _chunk(0, {ADA: 9, LONDON: 1, PARIS: 1}), _chunk(1, {ADA: 1, PARIS: 4})
+    far = _chunk(2, {LONDON: 1, PARIS: 1})
+    graph.write(source, [both, mostly, far])
+    graph.write(source, [both, mostly, far])
+    graph.write(second, [both])
+
+    def related(*ids: UUID, limit: int = 10) -> list[tuple[UUID, int]]:
+        return graph.related(source.generation, source.spec.tenant, ids, limit)
+
+    assert related(ADA) == [(PARIS, 2), (LONDON, 1)]
+    assert related(ADA, limit=1) == [(PARIS, 2)]
+    assert related(ADA, LONDON) == [(PARIS, 3)]  # a chunk that mentions both counts once
+    assert related(uuid.uuid4()) == related() == []
+    assert graph.related(source.generation, "another", [ADA], 10) == []
+    assert graph.related(second.generation, source.spec.tenant, [ADA], 10) == sorted([(LONDON, 1), (PARIS, 1)])
+    graph.remove([Removal(1, source.generation, mostly.document_id, (mostly.chunk_id,), True)])
+    graph.write(source, [replace(far, mentions=both.mentions)])
+    assert related(ADA) == sorted([(LONDON, 2), (PARIS, 2)])
+
+
+def test_an_entity_shows_a_name_that_a_mention_carries(
+    graph: GraphIndex, driver: Driver | None, source: Source
+) -> None:
+    loud, plain = _chunk(0, {ADA: 5}, name="ADA"), _chunk(1, {ADA: 1}, name="Ada")
+    graph.write(source, [loud, plain])
+    graph.remove([Removal(1, source.generation, loud.document_id, (loud.chunk_id,), True)])
+    assert _shown(graph, driver) == "Ada"
+    graph.write(source, [replace(plain, mentions=_chunk(0, {ADA: 1}, name="ada").mentions)])
+    assert _shown(graph, driver) == "ada"
+
+
+# --- nodes made by hand: of the server alone ----------------------------------------------------------------
+
+
+def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
+    graph: GraphIndex, driver: Driver | None, source: Source
+) -> None:
+    if driver is None:
+        pytest.skip("nobody reaches into memory")
+    chunks = sorted((_chunk(ordinal, {ADA: 2, LONDON: 1}) for ordinal in range(6)), key=lambda chunk: chunk.chunk_id)
+    graph.write(source, chunks)
+    right = graph.chunks(source.generation, None, 10)
+    ids = [str(chunk.chunk_id) for chunk in chunks]
+    alter: list[LiteralString] = [
+        "MATCH (c:Chunk {chunk_id: $ids[0]}) SET c.ordinal = 99, c.tenant = 'x'",
+        "MATCH (:Document)-[h:HAS_CHUNK]->(:Chunk {chunk_id: $ids[1]}) DELETE h",
+        "MATCH (c:Chunk {chunk_id: $ids[2]}) CREATE (:Document {document_id: 'by hand'})-[:HAS_CHUNK]->(c)",
+        "MATCH (:Chunk {chunk_id: $ids[3]})-[m:MENTIONS]->() SET m.count = 7",
+        "MATCH (c:Chunk {chunk_id: $ids[4]})-[:MENTIONS]->(e) CREATE (c)-[:MENTIONS {count: 1}]->(e)",
+        "MATCH (d:Document)-[h:HAS_CHUNK]->(c:Chunk {chunk_id: $ids[5]}) DELETE h "
+        "CREATE (:NoDocument {document_id: d.document_id})-[:HAS_CHUNK]->(c)",
+    ]
+    for statement in alter:
+        driver.execute_query(statement, ids=ids)
+    wrong = graph.chunks(source.generation, None, 10)
+    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 6
+    assert (wrong[0].ordinal, wrong[0].tenant, wrong[1].document_id, wrong[2].document_id) == (99, "x", None, None)
+    assert [count for _, count in wrong[3].mentions] == [7, 7]
+    assert len(wrong[4].mentions) == 4
+    assert wrong[5].document_id is None
+    graph.write(source, chunks)
+    driver.execute_query("MATCH (n:NoDocument) DELETE n")  # fails while anything hangs on it
+    assert graph.chunks(source.generation, None, 10) == right
+
+
+def test_orphans_made_by_hand_are_found_and_only_they_go(
+    graph: GraphIndex, driver: Driver | None, source: Source
+) -> None:
+    if driver is None:
+        pytest.skip("nobody reaches into memory")
+    graph.write(source, [_chunk(0, {ADA: 1})])
+    assert not graph.orphans(100)
+    driver.execute_query(
+        "CREATE (:Document {document_id: 'x'})-[:MENTIONS]->(:Entity {entity_id: 'y'}), (:Document), "
+        "(:Chunk {chunk_id: 'no id', collection: $collection, generation: 1}), (:Chunk), (:Entity), "
+        "(:Entity {entity_id: $adopted, name: 'Paris', kind: 'GPE'})",
+        collection=source.generation.collection,
+        adopted=str(PARIS),
+    )
+    between: LiteralString = (
+        "MATCH (d:Document)-[:HAS_CHUNK]->(:Chunk {collection: $collection})-[:MENTIONS]->(e:Entity) "
+        "CREATE (d)-[:MENTIONS]->(e)"
+    )
+    driver.execute_query(between, collection=source.generation.collection)
+    found = graph.orphans(100)
+    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 2)
+    assert len(graph.orphans(1).entities) == 1
+    assert len(graph.chunks(source.generation, None, 10)) == 1
+    graph.write(source, [_chunk(1, {PARIS: 1})])  # a mention came between looking and dropping
+    assert graph.drop_orphans(found) == 7  # a relationship went with its nodes
+    assert graph.drop_orphans(found) == 0
+    assert not graph.orphans(100)
+    rows = graph.chunks(source.generation, None, 10)
+    assert {mention for row in rows for mention in row.mentions} == {(ADA, 1), (PARIS, 1)}
+
+
+def test_pages_relations_and_drops_use_an_index(driver: Driver | None, graph: GraphIndex) -> None:
+    if driver is None:
+        pytest.skip("there are no plans in memory")
+    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, RELATED
+
+    values = {"collection": "", "generation": 1, "after": "", "limit": 10, "ids": [], "tenant": ""}
+    statements: list[LiteralString] = ["EXPLAIN " + each for each in (CHUNKS_AFTER, CHUNKS_OF, RELATED, *DROP.values())]
+    plans = [str(driver.execute_query(statement, values).summary.plan) for statement in statements]
+    assert not [plan for plan in plans if re.search("(Nodes?|Label|Index|Relationships?|Type)Scan", plan)]
+    assert "'Sort@neo4j'" not in plans[0]
+    assert "'Top@neo4j'" not in plans[0]
+
+
+def _chunk(ordinal: int, mentions: dict[UUID, int], name: str = "name") -> GraphChunk:
+    named = tuple(Mention(id, "ORG", name, count) for id, count in mentions.items())
+    return GraphChunk(uuid.uuid4(), uuid.uuid4(), ordinal, named)
+
+
+def _shown(graph: GraphIndex, driver: Driver | None) -> str:
+    if isinstance(graph, MemoryGraph):
+        return graph.entities[ADA][1]
+    assert driver is not None
+    query: LiteralString = "MATCH (e:Entity {entity_id: $id}) RETURN e.name"
+    return str(driver.execute_query(query, id=str(ADA)).records[0][0])

@@ -1,0 +1,128 @@
+"""What the projections must hold, as the ledger tells it: in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger_rows import (
+    Room,
+    chunk_id,
+    engine_of,
+    entry,
+    loaded,
+    memory_room,
+    opened,
+    postgres_room,
+    scanned,
+    spec,
+    started,
+    version,
+)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+def test_pages_follow_the_bytes_of_ids_and_miss_nothing(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    items = scanned(room, run, *(entry(str(number)) for number in range(12)))
+    for item in items:
+        loaded(room, run, item, "one", "two", "three")
+    other = opened(room, spec(collection=source.spec.collection))  # another tenant in the same collection
+    run = started(room, other)
+    (theirs,) = scanned(room, run, entry("a"))
+    loaded(room, run, theirs, "four")
+
+    seen: list[UUID] = []
+    while page := room.ledger.chunks_after(source.generation, seen[-1] if seen else None, 7):
+        assert len(page) <= 7
+        seen += [each.chunk_id for each in page]
+    wanted = {chunk_id(item.document_id, words) for item in items for words in ("one", "two", "three")}
+    assert seen == sorted(wanted | {chunk_id(theirs.document_id, "four")}, key=lambda each: each.bytes)
+    (found,) = room.ledger.chunks_of(source.generation, [chunk_id(theirs.document_id, "four"), uuid4()])
+    assert (found.tenant, found.source_id, found.document_id) == (
+        other.spec.tenant,
+        other.source_id,
+        theirs.document_id,
+    )
+
+
+def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    person, place = uuid4(), uuid4()
+    staged = version(run, item, "one", "two", mentions=[(person, "PERSON", 2), (place, "GPE", 1)])
+    room.ledger.stage(run, [staged])
+    room.ledger.activate(run, [item.document_id])
+    row = next(each for each in room.ledger.chunks_after(source.generation, None, 10) if each.ordinal == 1)
+    chunk = staged.chunks[1]
+    assert (row.chunk_id, row.text_hash, row.mime) == (chunk.chunk_id, chunk.text_hash, staged.mime)
+    assert (row.sealed_text, row.sealed_headings, row.sealed_names) == (
+        chunk.sealed_text,
+        chunk.sealed_headings,
+        chunk.sealed_names,
+    )
+    assert (row.sealed_title, row.sealed_metadata) == (staged.sealed_title, staged.sealed_metadata)
+    assert row.mentions == tuple(sorted([(person, "PERSON", 2), (place, "GPE", 1)]))
+    assert not row.changing
+
+
+def test_what_is_pending_queued_or_gone(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one", "two")
+    one, two, three = (chunk_id(item.document_id, words) for words in ("one", "two", "three"))
+    ids = [one, two, three, uuid4()]
+
+    run = started(room, source)
+    (edited,) = scanned(room, run, entry("a", "2"))
+    room.ledger.stage(run, [version(run, edited, "one", "three")])
+    assert [each.changing for each in room.ledger.chunks_of(source.generation, ids)] == [True, True]
+    assert room.ledger.claimed(source.generation, ids) == {one, two, three}
+
+    room.ledger.activate(run, [item.document_id])
+    now = room.ledger.chunks_of(source.generation, ids)
+    assert [each.chunk_id for each in now] == sorted([one, three]) and not any(each.changing for each in now)
+    assert room.ledger.claimed(source.generation, ids) == {one, two, three}  # two is queued
+    room.ledger.removed([each.outbox_id for each in room.ledger.removals(source.generation.collection_id, 10)])
+    assert room.ledger.claimed(source.generation, ids) == {one, three}
+
+    run = started(room, source)
+    room.ledger.remove_documents(run, [item.document_id])
+    assert room.ledger.chunks_of(source.generation, ids) == []
+    assert room.ledger.claimed(source.generation, ids) == {one, three}
+
+
+def test_what_a_dead_run_left_pending_is_not_in_anyones_hands(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    run = started(room, source)
+    (edited,) = scanned(room, run, entry("a", "2"))
+    room.ledger.stage(run, [version(run, edited, "one", "two")])
+    room.ledger.finish_run(run, "failed", {})
+    ids = [chunk_id(item.document_id, words) for words in ("one", "two")]
+    assert [each.changing for each in room.ledger.chunks_of(source.generation, ids)] == [False]
+    assert room.ledger.claimed(source.generation, ids) == set(ids)
+
+
+def test_asking_for_nothing_and_recording(room: Room) -> None:
+    generation = opened(room).generation
+    assert room.ledger.chunks_after(generation, None, 10) == room.ledger.chunks_of(generation, []) == []
+    assert room.ledger.claimed(generation, []) == set()
+    room.ledger.record_reconciliation(generation, datetime.now(UTC), False, {"missing": 0})

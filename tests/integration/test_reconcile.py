@@ -1,0 +1,269 @@
+"""What was done to the projections behind the platform's back is found exactly, repaired wholly and paid for never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from neo4j import GraphDatabase
+
+from sluice import flow
+from sluice.errors import NotFound
+from sluice.model import ALL_GROUPS, Generation, LedgerChunk, Principal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+from sluice.wiring import searcher
+
+MakeTools = Callable[..., Tools]
+DOCUMENTS = 40
+BIRDS = ["owl", "heron", "kingfisher", "wren", "plover", "siskin", "dunlin", "grebe"]
+
+
+@pytest.fixture
+def tools(make_tools: MakeTools, tmp_path: Path) -> Tools:
+    return make_tools([tmp_path], filter_fields="mime,kind", chunker="chars:100:0")
+
+
+@pytest.fixture
+def served(tools: Tools, tmp_path: Path, name: str) -> Generation:
+    """A collection with documents of two tenants."""
+    for tenant in ("a", "b"):
+        folder = tmp_path / tenant
+        folder.mkdir()
+        for number in range(DOCUMENTS // 2):
+            (folder / f"{number}.md").write_text(text(tenant, number))
+        flow.ingest(tools, SourceSpec(folder.as_uri(), name, f"{name}{tenant}"))
+    return generation_of(tools, name)
+
+
+def text(tenant: str, number: int, bird: str | None = None) -> str:
+    bird = bird or BIRDS[number % len(BIRDS)]
+    sections = "\n\n".join(
+        f"## Place {place}\n\nIn tenant {tenant} the {bird} number {number} was seen in Vienna at place {place}."
+        for place in range(3)
+    )
+    return f"# Notes {number}\n\n{sections}\n"
+
+
+def generation_of(tools: Tools, name: str) -> Generation:
+    return next(each for each in tools.ledger.generations() if each.collection == name)
+
+
+def expected(tools: Tools, generation: Generation) -> list[LedgerChunk]:
+    return tools.ledger.chunks_after(generation, None, 10_000)
+
+
+def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
+    return report["missing"], report["surplus"], report["stale"], report["repaired"]
+
+
+@pytest.fixture
+def qdrant(stack: Any, served: Generation) -> Iterator[Callable[..., Any]]:
+    """A call on the physical collection, past the platform."""
+    url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
+    with httpx.Client(base_url=f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30) as http:
+
+        def call(method: str, path: str, body: Any = None) -> Any:
+            answer = http.request(method, path, params={"wait": "true"}, json=body)
+            answer.raise_for_status()
+            return answer.json()["result"]
+
+        yield call
+
+
+@pytest.fixture
+def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
+    """A statement on the graph, past the platform."""
+    settings = stack.settings()
+    auth = (settings.neo4j_user, settings.neo4j_password.get_secret_value())
+    with GraphDatabase.driver(settings.neo4j_uri, auth=auth) as driver:
+        yield lambda query, **values: driver.execute_query(query, values).records
+
+
+def ids_of(chunks: list[LedgerChunk]) -> list[str]:
+    return [str(each.chunk_id) for each in chunks]
+
+
+def assert_right_answers(tools: Tools, generation: Generation) -> None:
+    """Each passage found is one that its tenant's documents hold now."""
+    for tenant in ("a", "b"):
+        who = Principal("tester", f"{generation.collection}{tenant}", frozenset({ALL_GROUPS}))
+        for passage in searcher(tools)(SearchRequest("owl seen in Vienna", generation.collection, 20), who).passages:
+            assert f"In tenant {tenant} " in passage.text and passage.text in text(tenant, int(passage.title[6:]))
+
+
+def test_nothing_is_found_where_nothing_was_done(tools: Tools, served: Generation) -> None:
+    report = flow.reconcile(tools, collection=served.collection, deep=True, page_chunks=7)
+    assert found(report) == (0, 0, 0, 0) and report["ok"]
+    checked = report["collections"][0]["stores"]["qdrant"]["checked"]
+    assert checked == tools.ledger.counts(served).chunks == len(expected(tools, served)) >= 100
+    assert report["embedded"] == report["unreadable"] == report["in_flight"] == 0
+
+
+def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
+    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+) -> None:
+    chunks = expected(tools, served)
+    gone, altered, bent = chunks[:30], chunks[30:60], chunks[60:70]
+    qdrant("POST", "/points/delete", {"points": ids_of(gone)})
+    qdrant("POST", "/points/payload", {"payload": {"tenant": "somebody"}, "points": ids_of(altered)})
+    dim = served.profile.dim
+    vectors = [{"id": id, "vector": {"dense": [1.0] + [0.0] * (dim - 1)}} for id in ids_of(bent)]
+    qdrant("PUT", "/points/vectors", {"points": vectors})
+    added = {"id": str(uuid4()), "vector": {"dense": [0.5] * dim}, "payload": {"tenant": f"{served.collection}a"}}
+    qdrant("PUT", "/points", {"points": [added]})
+
+    plain = flow.reconcile(tools, collection=served.collection, page_chunks=16)
+    assert found(plain) == (30, 1, 30, 0) and not plain["ok"]
+    told = plain["collections"][0]["stores"]["qdrant"]["examples"]
+    assert told["surplus"] == [added["id"]] and set(told["missing"]) <= set(ids_of(gone))
+    assert_right_answers(tools, served)
+
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, deep=True, page_chunks=16)
+    assert found(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
+    assert_right_answers(tools, served)
+    again = flow.reconcile(tools, collection=served.collection, deep=True)
+    assert found(again) == (0, 0, 0, 0) and again["ok"]
+
+
+def test_a_lost_collection_is_built_again_without_embedding(
+    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+) -> None:
+    qdrant("DELETE", "")
+    chunks = tools.ledger.counts(served).chunks
+    assert found(flow.reconcile(tools, collection=served.collection)) == (chunks, 0, 0, 0)
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
+    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert_right_answers(tools, served)
+
+
+def test_nodes_removed_altered_and_added_are_found_and_mended(
+    tools: Tools, served: Generation, cypher: Callable[..., Any]
+) -> None:
+    chunks = expected(tools, served)
+    assert any(each.mentions for each in chunks), "no entity in the texts: the graph would not be compared"
+    scope = {"c": served.collection, "g": served.number}
+    gone, altered, mentioned = ids_of(chunks[:20]), ids_of(chunks[20:30]), next(c for c in chunks[30:] if c.mentions)
+    cypher("UNWIND $ids AS id MATCH (c:Chunk {chunk_id: id, generation: $g}) DETACH DELETE c", ids=gone, **scope)
+    cypher("UNWIND $ids AS id MATCH (c:Chunk {chunk_id: id, generation: $g}) SET c.ordinal = 99", ids=altered, **scope)
+    bump = "MATCH (:Chunk {chunk_id: $id, generation: $g})-[m:MENTIONS]->() SET m.count = m.count + 1"
+    cypher(bump, id=str(mentioned.chunk_id), **scope)
+    added = [str(uuid4()) for _ in range(10)]
+    cypher(
+        "UNWIND $ids AS id CREATE (:Document {document_id: 'd' + id})-[:HAS_CHUNK]->"
+        "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: 'x', ordinal: 0})-[:MENTIONS {count: 1}]->"
+        "(:Entity {entity_id: 'd' + id, name: 'Nobody'})",
+        ids=added,
+        **scope,
+    )
+    cypher("UNWIND $ids AS id CREATE (:Document {document_id: 'l' + id}), (:Entity {entity_id: 'l' + id})", ids=added)
+    cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
+
+    plain = flow.reconcile(tools, collection=served.collection, page_chunks=16)
+    told = plain["collections"][0]["stores"]["neo4j"]
+    assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
+    assert plain["orphans"] >= 30  # and those of other collections
+
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=16)
+    assert mended["ok"] and mended["embedded"] == 0
+    again = flow.reconcile(tools, collection=served.collection)
+    assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
+    left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
+    assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
+    counts = "MATCH (:Chunk {chunk_id: $id})-[m:MENTIONS]->(e) RETURN e.entity_id AS id, m.count AS n, e.name AS name"
+    rows = cypher(counts, id=str(mentioned.chunk_id))
+    assert {(each["id"], each["n"]) for each in rows} == {(str(id), n) for id, _, n in mentioned.mentions}
+    assert all(each["name"] for each in rows)
+
+
+def test_a_lost_graph_is_built_again_without_embedding(
+    tools: Tools, served: Generation, cypher: Callable[..., Any]
+) -> None:
+    cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
+    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.counts(served).chunks
+    assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
+    assert found(flow.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
+    assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
+
+
+def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, tmp_path: Path) -> None:
+    """Staged and written, not yet active: neither surplus nor stale; and the run may finish afterwards."""
+    spec = SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a")
+    (tmp_path / "a" / "0.md").write_text(text("a", 0, "bittern"))
+    (tmp_path / "a" / "new.md").write_text(text("a", 99))
+
+    looked: list[dict[str, Any]] = []
+
+    class AboutToActivate:
+        def __getattr__(self, method: str) -> Any:
+            return getattr(tools.ledger, method)
+
+        def activate(self, run: Any, ids: Any) -> None:
+            looked.append(flow.reconcile(tools, collection=served.collection, repair=True, deep=True))
+            tools.ledger.activate(run, ids)
+
+    summary = flow.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
+    assert summary["chunks"]["written"] >= 6
+    assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
+    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+
+
+def test_a_run_that_ends_between_the_two_looks_is_not_broken(
+    tools: Tools, served: Generation, tmp_path: Path, qdrant: Callable[..., Any]
+) -> None:
+    """The repair reads the ledger, then a whole run goes by, then it writes what is old by now: the next look sees."""
+    victim = next(each for each in expected(tools, served) if each.tenant.endswith("a"))
+    qdrant("POST", "/points/delete", {"points": [str(victim.chunk_id)]})
+    spec = SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a")
+
+    class Overtaken:
+        def __init__(self) -> None:
+            self.runs = 0
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(tools.vectors, method)
+
+        def upsert(self, generation: Generation, points: Any) -> None:
+            if not self.runs:
+                self.runs += 1
+                for path in (tmp_path / "a").glob("*.md"):
+                    path.write_text(text("a", int(path.stem), "bittern"))
+                flow.ingest(tools, spec)
+            tools.vectors.upsert(generation, points)
+
+    overtaken = Overtaken()
+    mended = flow.reconcile(replace(tools, vectors=overtaken), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    assert overtaken.runs == 1 and mended["ok"]
+    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    held = {each.chunk_id for each in tools.vectors.points(served, None, 10_000)}
+    assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(tools, served)}
+
+
+def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
+    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+) -> None:
+    lost = expected(tools, served)[:5]
+    qdrant("POST", "/points/delete", {"points": ids_of(lost)})
+
+    class Forgetful:
+        def __getattr__(self, method: str) -> Any:
+            return getattr(tools.cache, method)
+
+        def cached(self, embedder: str, hashes: Any) -> Any:
+            known = tools.cache.cached(embedder, hashes)
+            return {key: vector for key, vector in known.items() if key != lost[0].text_hash}
+
+    mended = flow.reconcile(replace(tools, cache=Forgetful()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
+    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+
+
+def test_a_collection_that_is_not_there(tools: Tools) -> None:
+    with pytest.raises(NotFound):
+        flow.reconcile(tools, collection=f"t{UUID(int=0).hex}")
