@@ -9,7 +9,8 @@ from typing import Any
 
 def write(folder: Path) -> str:
     parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
-    for name, table in (("ingest", _ingest), ("retrieval", _retrieval), ("queries", _flat), ("machine", _flat)):
+    tables = {"ingest": _ingest, "retrieval": _retrieval, "queries": _flat, "pii": _pii, "machine": _flat}
+    for name, table in tables.items():
         path = folder / f"{name}.json"
         if path.exists():
             parts += ["", f"## {name}", "", *table(json.loads(path.read_text()))]
@@ -45,6 +46,26 @@ def _retrieval(figures: dict[str, Any]) -> list[str]:
             f"| {name} | {figure['ndcg@10']:.4f} [{low:.3f}, {high:.3f}] | {figure['reference_ndcg@10']:.3f} "
             f"| {figure['recall@10']:.4f} | {figure['mrr']:.4f} | {figure['all_gold@10']:.4f} | {figure['queries']} |"
         )
+    return lines
+
+
+def _pii(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        "Precision / recall by exact span, and in brackets by overlap.",
+        "",
+        "| set | variant | ms a text | kind | labelled | found | exact | overlap |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, own in figures.items():
+        for variant, scores in own.items():
+            if isinstance(scores, dict):
+                lines += [
+                    f"| {name} ({own['role']}) | {variant} | {scores['ms_per_text']} | {kind} | {each['labelled']} "
+                    f"| {each['found']} | {each['precision']:.3f} / {each['recall']:.3f} "
+                    f"| ({each['precision_overlap']:.3f} / {each['recall_overlap']:.3f}) |"
+                    for kind, each in scores.items()
+                    if isinstance(each, dict)
+                ]
     return lines
 
 
