@@ -1,4 +1,4 @@
-"""`python -m bench [ingest] [retrieval] [queries] [formats]`: on a stack of its own, a temporary folder, free ports.
+"""`python -m bench [pii] [formats] [ingest] [retrieval] [queries]`: on a stack of its own, in a temporary folder.
 
 `SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
 """
@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import formats, ingest, queries, report, retrieval
+from bench import formats, ingest, pii, queries, report, retrieval
 from demo.__main__ import ROOT, up
 from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-SECTIONS = ("ingest", "retrieval", "queries", "formats")
+SECTIONS = ("pii", "formats", "ingest", "retrieval", "queries")
 
 
 def main(wanted: list[str]) -> int:
@@ -27,13 +27,19 @@ def main(wanted: list[str]) -> int:
     if not folder or not (Path(folder) / "retrieval").is_dir():
         print("Nothing measured: set SLUICE_TEST_DATA to the folder that holds retrieval/cranfield and others.")
         return 0
-    data, work = Path(folder), Path(tempfile.mkdtemp(prefix="sluice-bench-"))
-    if "formats" in wanted and (data / "formats").is_dir():
-        _keep("formats", formats.measure(data, work))
-    if wanted == ["formats"]:  # needs no stack
-        shutil.rmtree(work, ignore_errors=True)
-        print(report.write(RESULTS))
-        return 0
+    if "pii" in wanted:
+        _keep("pii", pii.measure(Path(folder)))
+    if "formats" in wanted and (Path(folder) / "formats").is_dir():
+        with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
+            _keep("formats", formats.measure(Path(folder), Path(scratch)))
+    if set(wanted) - {"pii", "formats"}:
+        _on_a_stack(wanted, Path(folder))
+    print(report.write(RESULTS))
+    return 0
+
+
+def _on_a_stack(wanted: list[str], data: Path) -> None:
+    work = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
     environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
     stack = Stack(Config.from_env(ROOT, environ))
@@ -50,8 +56,6 @@ def main(wanted: list[str]) -> int:
     finally:
         stack.clean()  # as root, Postgres keeps its data elsewhere: this finds it
         shutil.rmtree(work, ignore_errors=True)
-    print(report.write(RESULTS))
-    return 0
 
 
 def _keep(section: str, figures: dict[str, Any]) -> None:

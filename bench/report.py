@@ -9,13 +9,15 @@ from typing import Any
 
 def write(folder: Path) -> str:
     parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
-    for name, table in (
-        ("ingest", _ingest),
-        ("retrieval", _retrieval),
-        ("queries", _flat),
-        ("formats", _formats),
-        ("machine", _flat),
-    ):
+    tables = {
+        "ingest": _ingest,
+        "retrieval": _retrieval,
+        "queries": _flat,
+        "formats": _formats,
+        "pii": _pii,
+        "machine": _flat,
+    }
+    for name, table in tables.items():
         path = folder / f"{name}.json"
         if path.exists():
             parts += ["", f"## {name}", "", *table(json.loads(path.read_text()))]
@@ -79,6 +81,26 @@ def _format_row(kind: str, documents: int, ours: dict[str, Any], theirs: dict[st
     ]
     shown = f"{ours['token_f1']:.3f} | {theirs['token_f1']:.3f} | {tables[0]} | {tables[1]}"
     return f"| {kind} | {documents} | {shown} |"
+
+
+def _pii(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        "Precision / recall by exact span, and in brackets by overlap.",
+        "",
+        "| set | variant | ms a text | kind | labelled | found | exact | overlap |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, own in figures.items():
+        for variant, scores in own.items():
+            if isinstance(scores, dict):
+                lines += [
+                    f"| {name} ({own['role']}) | {variant} | {scores['ms_per_text']} | {kind} | {each['labelled']} "
+                    f"| {each['found']} | {each['precision']:.3f} / {each['recall']:.3f} "
+                    f"| ({each['precision_overlap']:.3f} / {each['recall_overlap']:.3f}) |"
+                    for kind, each in scores.items()
+                    if isinstance(each, dict)
+                ]
+    return lines
 
 
 def _flat(figures: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
@@ -26,7 +27,9 @@ _NAMES = {
     "ORG": "ORGANIZATION",
     "NORP": "NRP",
 }
+_EDGES = " \t.,;:!?\"'()[]<>-"
 _PIECE_CHARS = 4000
+_CAPITALS = str.maketrans(ascii_lowercase, ascii_uppercase)
 _SURE = 0.4  # Presidio's usual threshold
 _CONTEXT_SCORE = 0.35  # what a word of the context adds, as in Presidio's own enhancer
 _CONTEXT_CHARS = 60
@@ -34,7 +37,7 @@ _CONTEXT_CHARS = 60
 _HINTS = {
     "EMAIL": re.compile("@"),
     "CREDIT_CARD": re.compile(r"\d{4}[- ]?\d{3}"),
-    "IBAN": re.compile(r"[A-Z]{2}\d{2}[ -]?[A-Z0-9]{4}"),
+    "IBAN": re.compile(r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}"),
     "US_SSN": re.compile(r"\d{3}[-. ]?\d{2}[-. ]?\d{4}"),
     "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:"),
 }
@@ -48,7 +51,9 @@ _RECOGNISERS = {
 _PHONE = re.compile(
     r"(?<![\w.,/=#-])[+(]?\d(?:[\d().\u2010-\u2013-]| (?! )){5,20}\d(?: ?(?:[xX]|[eE]xt\.?|#) ?\d{1,6})?(?!\w|[-:]\d)"
 )
-_PHONE_WORDS = re.compile(r"(?i)\b(?:tele)?phone|\btel\b|\bcell|\bmobile|\bcall|\bfax|\bdial\b|\bcontact\b")
+_PHONE_WORDS = re.compile(
+    r"(?i)\b(?:tele)?phone|\btel\b|\bcell|\bmobile|\bcall|\bfax|\bdial\b|\bsms\b|\bmessages?\b|\breach\b|\banswer|\bcontact\b"
+)
 _SEPARATORS = re.compile(r"[-. )/\u2010-\u2013]+")
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){11,18}(?![\w-])")
 _CARD_WORDS = re.compile(r"(?i)\bcards?\b|\bcredit|\bdebit|\bcc\b|\bvisa\b|mastercard|\bamex\b|maestro")
@@ -89,6 +94,8 @@ def _exact(text: str, kinds: Collection[str]) -> Iterator[Span]:
 
 def _recognised(text: str, kind: str) -> Iterator[Span]:
     recogniser = _recogniser(kind)
+    if kind == "IBAN":  # people write it small, too; the check digits tell
+        text = text.translate(_CAPITALS)
     for result in recogniser.analyze(text, recogniser.supported_entities):
         score = result.score
         if score < _SURE:
@@ -179,9 +186,16 @@ def _named(texts: Sequence[str], kinds: Collection[str]) -> list[list[Span]]:
         for document, (number, start) in nlp.pipe(pieces, as_tuples=True, batch_size=64):
             for entity in document.ents:
                 kind = _NAMES.get(entity.label_, "")
-                if kind in kinds:
-                    found[number].append(Span(start + entity.start_char, start + entity.end_char, kind))
+                name = entity.text.split("\n")[0].removesuffix("'s").rstrip(_EDGES)
+                if kind in kinds and _is_name(name):
+                    begin = start + entity.start_char
+                    found[number].append(Span(begin, begin + len(name), kind))
     return found
+
+
+def _is_name(name: str) -> bool:
+    """With a capital (or of a script that has none) and no digits: the small model takes much else for names."""
+    return any(map(str.isalpha, name)) and not name.islower() and not any(map(str.isdigit, name))
 
 
 @cache
