@@ -21,7 +21,7 @@ from sluice.model import Document, Entry, GateRule, Item, Signature
 from sluice.validate import Verdict
 from sluice.validate.boilerplate import boilerplate_shares
 from sluice.validate.duplicates import closest, signature
-from sluice.validate.findings import Findings, Span, apart, masked, replaced
+from sluice.validate.findings import Findings, Span, apart, masked, replaced, windows
 from sluice.validate.language import language
 from sluice.validate.personal import personal_data
 from sluice.validate.secret import secrets
@@ -128,13 +128,35 @@ def test_words_and_hashes_are_no_secrets() -> None:
     assert secrets(text) == ()
 
 
+@pytest.mark.parametrize("before", [0, 1, 1660, 1671, 1999, 2000, 2001, 3990, 4000, 9990])
+def test_in_long_texts_nothing_is_lost_at_the_seams(before: int) -> None:
+    filling = "lorem ipsum dolor " * 700
+    head = filling[:before]
+    text = f"{head} {PEOPLE['EMAIL']} {TOKENS['JWT']} {filling}"
+    at = before + 1
+    assert personal_data([text], EXACT) == [(Span(at, at + len(PEOPLE["EMAIL"]), "EMAIL"),)]
+    at += len(PEOPLE["EMAIL"]) + 1
+    assert secrets(text) == (Span(at, at + len(TOKENS["JWT"]), "JWT"),)
+
+
+@given(st.text("ab \n", max_size=300), st.integers(2, 40), st.integers(1, 20))
+def test_windows_cover_the_text_and_overlap(text: str, chars: int, overlap: int) -> None:
+    overlap = min(overlap, chars - 1)
+    pieces = list(windows(text, chars, overlap))
+    assert all(text[start : start + len(piece)] == piece and len(piece) <= chars for start, piece in pieces)
+    for (start, piece), (later, _) in pairwise(pieces):
+        assert start < later <= start + len(piece) - overlap
+    assert pieces[0][0] == 0
+    assert pieces[-1][0] + len(pieces[-1][1]) == len(text)
+
+
 # --- what happens to it
 
 
 def people(name: str = "people") -> Document:
     text = f"{PROSE}Mail {PEOPLE['EMAIL']} or call {PEOPLE['PHONE']}.\f{PROSE}{TOKENS['AWS_KEY']}\f{PROSE}"
     pages = (0, text.index("\f") + 1, text.rindex("\f") + 1)
-    metadata = {"author": "Jo <jo.doe@example.org>", "year": 2020, "to": ["a@example.org"]}
+    metadata = {"author": "Jo <jo.doe@example.org>", "year": 2020, "to": ["a@example.org", 5, {"cc": "b@example.org"}]}
     return document(name, text, title=f"From {PEOPLE['EMAIL']}", metadata=metadata, page_starts=pages)
 
 
@@ -146,8 +168,8 @@ def test_by_default_it_is_flagged_and_told_without_text() -> None:
     assert "gate_flags" not in clean.metadata
     start = people().text.index(PEOPLE["EMAIL"])
     (told,) = rows(verdict, "personal_data")
-    assert told["kinds"] == {"EMAIL": 4, "PHONE": 1}
-    assert told["count"] == 5
+    assert told["kinds"] == {"EMAIL": 5, "PHONE": 1}
+    assert told["count"] == 6
     assert ["text", "EMAIL", start, start + len(PEOPLE["EMAIL"])] in told["at"]
     kept = json.dumps([row.observed for row in verdict.rows]) + repr(verdict.results) + repr(verdict.failures)
     assert not [each for each in ("jo.doe", "7946", "AKIA", "example.org") if each in kept]
@@ -163,7 +185,7 @@ def test_masked_it_goes_on_with_placeholders_and_true_pages() -> None:
     assert passed.metadata == {
         "author": "Jo <[EMAIL]>",
         "year": 2020,
-        "to": "['[EMAIL]']",
+        "to": ["[EMAIL]", 5, {"cc": "[EMAIL]"}],
         "gate_flags": ["personal_data", "secrets"],
     }
     assert rows(verdict, "personal_data"), "what was masked is told, too"
@@ -175,8 +197,8 @@ def test_blocked_it_is_kept_out_and_only_for_what_was_asked() -> None:
     verdict = gate([people(), document("clean")], personal_data=GateRule("block", options=("IBAN", "EMAIL")))
     assert [(each.code, each.item) for each in verdict.failures] == [("personal_data", people().item)]
     assert [each.item for each in verdict.passed] == [document("clean").item]
-    assert rows(verdict, "personal_data")[0]["kinds"] == {"EMAIL": 4}
-    verdict = gate([people()], personal_data=GateRule("block", limit=5))
+    assert rows(verdict, "personal_data")[0]["kinds"] == {"EMAIL": 5}
+    verdict = gate([people()], personal_data=GateRule("block", limit=6))
     assert verdict.failures == []
     verdict = gate([people()], personal_data=GateRule("off"), secrets=GateRule("off"))
     assert "gate_flags" not in verdict.passed[0].metadata

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 from sluice.model import Document
 
 _PLACES_TOLD = 50
+
+
+Path = tuple[str | int, ...]  # keys and positions that lead to a string of the metadata
 
 
 class Span(NamedTuple):
@@ -26,7 +29,7 @@ class Span(NamedTuple):
 class Findings:
     text: tuple[Span, ...] = ()
     title: tuple[Span, ...] = ()
-    metadata: tuple[tuple[str, Span], ...] = ()  # by key of the metadata
+    metadata: tuple[tuple[Path, Span], ...] = ()
 
     @property
     def count(self) -> int:
@@ -44,12 +47,29 @@ class Findings:
 
 
 def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """In order and without overlaps: of two that overlap the longer one stays, of equals the first given."""
+    """In order and without overlaps: what overlaps becomes one, of the kind of the longer, so that masking leaves
+    nothing of either."""
     kept: list[Span] = []
-    for span in sorted(spans, key=lambda each: each.start - each.end):
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
+    for span in sorted(spans):
+        if kept and span.start < kept[-1].end:
+            last = kept[-1]
+            kind = last.kind if last.end - last.start >= span.end - span.start else span.kind
+            kept[-1] = Span(last.start, max(last.end, span.end), kind)
+        else:
             kept.append(span)
-    return tuple(sorted(kept))
+    return tuple(kept)
+
+
+def windows(text: str, chars: int, overlap: int) -> Iterator[tuple[int, str]]:
+    """Pieces with where they begin. A pattern that takes the square of its text's length never sees a long one; what is
+    at most `overlap` long lies whole in one of them."""
+    start = 0
+    while len(text) - start > chars:
+        yield start, text[start : start + chars]
+        cut = start + chars - overlap
+        blank = text.rfind(" ", start + 1, cut)  # not within a word or number, where that can be helped
+        start = blank + 1 if blank >= max(start, cut - overlap) else cut
+    yield start, text[start:]
 
 
 def masked(document: Document, found: Sequence[Findings]) -> Document:
@@ -64,15 +84,15 @@ def masked(document: Document, found: Sequence[Findings]) -> Document:
             return spans[before - 1].start + grown[before - 1]
         return position + grown[before]
 
-    metadata = dict(document.metadata)
-    for key in {key for each in found for key, _ in each.metadata}:
-        within = apart(span for each in found for named, span in each.metadata if named == key)
-        metadata[key] = replaced(str(metadata[key]), within)
+    within: dict[Path, list[Span]] = defaultdict(list)
+    for each in found:
+        for path, span in each.metadata:
+            within[path].append(span)
     return replace(
         document,
         text=replaced(document.text, spans),
         title=replaced(document.title, apart(span for each in found for span in each.title)),
-        metadata=metadata,
+        metadata=_rewritten(document.metadata, {path: apart(own) for path, own in within.items()}),
         page_starts=tuple(moved(start) for start in document.page_starts),
     )
 
@@ -87,10 +107,22 @@ def replaced(text: str, spans: Sequence[Span]) -> str:
     return "".join([*parts, text[position:]])
 
 
-def strings(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What of the metadata can be read as text; a list or object is looked at (and masked) as a whole."""
-    return [
-        (key, value if isinstance(value, str) else str(value))
-        for key, value in metadata.items()
-        if value and isinstance(value, str | list | tuple | dict)
-    ]
+def strings(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
+    """Every string of a metadata object, with what leads to it."""
+    if isinstance(value, str):
+        return [(path, value)] if value else []
+    if isinstance(value, Mapping):
+        return [each for key, part in value.items() for each in strings(part, (*path, key))]
+    if isinstance(value, list | tuple):
+        return [each for number, part in enumerate(value) for each in strings(part, (*path, number))]
+    return []
+
+
+def _rewritten(value: Any, within: Mapping[Path, Sequence[Span]], path: Path = ()) -> Any:
+    if isinstance(value, str):
+        return replaced(value, within.get(path, ()))
+    if isinstance(value, Mapping):
+        return {key: _rewritten(part, within, (*path, key)) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rewritten(part, within, (*path, number)) for number, part in enumerate(value)]
+    return value

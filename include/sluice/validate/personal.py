@@ -14,7 +14,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
-from sluice.validate.findings import Span, apart
+from sluice.validate.findings import Span, apart, windows
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -30,6 +30,8 @@ _NAMES = {
 _EDGES = " \t.,;:!?\"'()[]<>-"
 _PIECE_CHARS = 4000
 _CAPITALS = str.maketrans(ascii_lowercase, ascii_uppercase)
+_WINDOW_CHARS = 2000
+_LONGEST_CHARS = 330  # an e-mail address has at most 320 (RFC 3696)
 _SURE = 0.4  # Presidio's usual threshold
 _CONTEXT_SCORE = 0.35  # what a word of the context adds, as in Presidio's own enhancer
 _CONTEXT_CHARS = 60
@@ -85,7 +87,10 @@ def personal_data(texts: Sequence[str], kinds: Collection[str]) -> list[tuple[Sp
 def _exact(text: str, kinds: Collection[str]) -> Iterator[Span]:
     for kind, hint in _HINTS.items():
         if kind in kinds and hint.search(text):
-            yield from _recognised(text, kind)
+            for start, piece in windows(text, _WINDOW_CHARS, _LONGEST_CHARS):
+                if hint.search(piece):
+                    for span in _recognised(piece, kind):
+                        yield Span(start + span.start, start + span.end, kind)
     if "CREDIT_CARD" in kinds:
         yield from _cards(text)
     if "PHONE" in kinds:

@@ -64,7 +64,7 @@ def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Sca
         Findings(
             text=next(spans),
             title=next(spans),
-            metadata=tuple((key, span) for key, _ in strings(document.metadata) for span in next(spans)),
+            metadata=tuple((path, span) for path, _ in strings(document.metadata) for span in next(spans)),
         )
         for document in documents
     ]

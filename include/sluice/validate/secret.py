@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 
-from sluice.validate.findings import Span, apart
+from sluice.validate.findings import Span, apart, windows
+
+Pattern = tuple[str, tuple[str, ...], re.Pattern[str]]  # kind, words of which one is in every match, pattern
 
 # Plugin of detect-secrets → kind, and what (in lower case) every match contains; nothing: the pattern is quick by
 # itself. Plugins whose patterns are slow, or also match ordinary words, are left out.
@@ -25,7 +27,6 @@ _PLUGINS = {
     "github_token.GitHubTokenDetector": ("GITHUB_TOKEN", ("gh",)),
     "gitlab_token.GitLabTokenDetector": ("GITLAB_TOKEN", ("gl", "gr1348941")),
     "mailchimp.MailchimpDetector": ("MAILCHIMP_KEY", ("-us",)),
-    "npm.NpmDetector": ("NPM_TOKEN", ("_authtoken",)),
     "openai.OpenAIDetector": ("OPENAI_KEY", ("t3blbkfj",)),
     "pypi_token.PypiTokenDetector": ("PYPI_TOKEN", ("pypi-",)),
     "sendgrid.SendGridDetector": ("SENDGRID_KEY", ("sg.",)),
@@ -36,17 +37,12 @@ _PLUGINS = {
     "twilio.TwilioKeyDetector": ("TWILIO_KEY", ()),
 }
 _MORE = (
-    (
-        "PRIVATE_KEY",
-        "private key",
-        r"-----BEGIN (?P<label>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"
-        r"(?:(?s:.{0,20000}?)-----END (?P=label)-----)?",
-    ),
-    ("PRIVATE_KEY", "putty-user-key", r"PuTTY-User-Key-File-\d:(?:[^\n]*\n){1,200}?Private-MAC: [0-9a-f]+"),
     ("GITHUB_TOKEN", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,}"),
     ("GOOGLE_KEY", "aiza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
     ("ANTHROPIC_KEY", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{24,}"),
     ("OPENAI_KEY", "sk-", r"\bsk-(?:proj|svcacct)-[A-Za-z0-9_-]{40,}"),
+    ("NPM_TOKEN", "npm_", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    ("NPM_TOKEN", "_authtoken", r"_authToken\s{0,3}=\s{0,3}[A-Fa-f0-9]{8}-[A-Fa-f0-9-]{27}"),
     ("HUGGINGFACE_TOKEN", "hf_", r"\bhf_[A-Za-z0-9]{34,}"),
     ("SLACK_TOKEN", "xapp-", r"\bxapp-\d-[A-Z0-9]+-\d+-[a-f0-9]{32,}"),
     ("DATABRICKS_TOKEN", "dapi", r"\bdapi[a-f0-9]{32}\b"),
@@ -54,6 +50,14 @@ _MORE = (
     ("API_KEY", "slk_", r"\bslk_[A-Za-z0-9_-]{20,}"),
     ("JWT", "eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
 )
+# Keys that take many lines: how they begin, and how they end ({} is the label of the beginning).
+_BLOCKS = (
+    (re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"), "-----END {}-----"),
+    (re.compile(r"PuTTY-User-Key-File-\d:()"), "Private-MAC: "),
+)
+_BLOCK_CHARS = 20_000
+_WINDOW_CHARS = 4000
+_LONGEST_CHARS = 1000
 _ASSIGNED = re.compile(
     r"""(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key)["']?\s{0,3}[:=]\s{0,3}(["'])((?!\$)[^\s"'<>{}]{8,200})\1"""
 )
@@ -71,21 +75,37 @@ def secrets(text: str) -> tuple[Span, ...]:
 
 def _found(text: str) -> Iterator[Span]:
     lower = text.lower()
-    for kind, words, pattern in _patterns():
-        if not words or any(word in lower for word in words):
-            for match in pattern.finditer(text):
-                start, end = match.span(pattern.groups if kind in ("PASSWORD", "AWS_KEY") else 0)
-                if text[start:end].lower() not in _EXAMPLES:
-                    yield Span(start, end, kind)
-    if any(word in lower for word in _ASSIGNED_WORDS):
+    wanted = [each for each in _patterns() if not each[1] or any(word in lower for word in each[1])]
+    assigned = any(word in lower for word in _ASSIGNED_WORDS)
+    for start, piece in windows(text, _WINDOW_CHARS, _LONGEST_CHARS):
+        for span in _matched(piece, wanted, assigned):
+            yield Span(start + span.start, start + span.end, span.kind)
+    yield from _blocks(text)
+
+
+def _matched(text: str, patterns: Sequence[Pattern], assigned: bool) -> Iterator[Span]:
+    for kind, _, pattern in patterns:
+        for match in pattern.finditer(text):
+            start, end = match.span(pattern.groups if kind in ("PASSWORD", "AWS_KEY") else 0)
+            if text[start:end].lower() not in _EXAMPLES:
+                yield Span(start, end, kind)
+    if assigned:
         for match in _ASSIGNED.finditer(text):
             if any(char.isdigit() for char in match[2]) and _entropy(match[2]) >= _RANDOM_BITS:
                 yield Span(*match.span(2), "PASSWORD")
 
 
+def _blocks(text: str) -> Iterator[Span]:
+    for begin, ending in _BLOCKS:
+        for match in begin.finditer(text):
+            end = ending.format(match[1])
+            found = text.find(end, match.end(), match.end() + _BLOCK_CHARS)
+            yield Span(match.start(), match.end() if found < 0 else found + len(end), "PRIVATE_KEY")
+
+
 @cache
-def _patterns() -> list[tuple[str, tuple[str, ...], re.Pattern[str]]]:
-    found = []
+def _patterns() -> list[Pattern]:
+    found: list[Pattern] = []
     for place, (kind, words) in _PLUGINS.items():
         module, _, name = place.partition(".")
         plugin = getattr(import_module(f"detect_secrets.plugins.{module}"), name)
