@@ -1,6 +1,6 @@
 """Every setting of Sluice, typed. From `SLUICE_*` variables, then `.env`; secrets may come as `SLUICE_X_FILE`.
 
-Only `wiring.py`, `cli.py` and the Airflow room read settings; everything else takes arguments.
+Only `wiring.py`, `cli` and the Airflow room read settings; everything else takes arguments.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined items."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from sluice import __version__
+from sluice.cli import access, documents, gates, operating
+from sluice.cli.terminal import FAILED, USAGE
+from sluice.errors import BadRequest, SluiceError
+
+app = typer.Typer(
+    help="Documents in, cited passages out.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+for command in (documents.ingest, documents.search, operating.status, operating.reconcile, operating.doctor):
+    app.command()(command)
+app.command(name="eval")(documents.evaluate)
+app.command()(operating.migrate)
+app.command()(access.grant)
+app.add_typer(gates.app, name="gates")
+
+
+def main() -> None:
+    """Errors become one clear line and the right exit code."""
+    try:
+        app()
+    except BadRequest as error:
+        typer.echo(f"sluice: {error}", err=True)
+        sys.exit(USAGE)
+    except SluiceError as error:
+        typer.echo(f"sluice: {error}", err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,123 @@
+"""Documents in, passages out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.cli.terminal import (
+    OK,
+    QUARANTINED,
+    Collection,
+    Json,
+    Tenant,
+    given,
+    operator,
+    progress,
+    tell,
+    tools_of_settings,
+)
+from sluice.model import SearchRequest, SourceSpec
+from sluice.query import search_response
+from sluice.wiring import searcher
+
+
+def ingest(
+    uri: Annotated[str, typer.Argument(help="file:///folder or jsonl:///file, below SLUICE_FILE_ROOTS.")],
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
+    everyone: Annotated[bool, typer.Option("--everyone", help="The whole tenant may read (the default).")] = False,
+    retention_days: Annotated[
+        int | None, typer.Option(min=0, help="Unreadable that many days later; 0: for ever. Not given: as saved.")
+    ] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; repeat.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read everything again; embeddings come from the cache.")
+    ] = False,
+    approve_shrink: Annotated[
+        bool, typer.Option("--approve-shrink", help="The source may list far fewer documents than before.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Bring a collection up to date with a source."""
+    from sluice import flow
+
+    groups = () if everyone else given(access_group)
+    spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
+    with tools_of_settings() as tools:
+        summary = flow.ingest(
+            tools,
+            spec,
+            "full" if full else "incremental",
+            on_batch=None if json_ else progress,
+            approve_shrink=approve_shrink,
+        )
+    documents, chunks = summary["documents"], summary["chunks"]
+    tell(
+        summary,
+        json_,
+        f"{documents['seen']} documents seen: {documents['new']} new, {documents['changed']} changed, "
+        f"{documents['unchanged']} unchanged, {documents['moved']} moved, "
+        f"{documents['deleted']} deleted, {documents['quarantined']} in quarantine",
+        *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
+        f"{chunks['written']} chunks written, {chunks['removed']} removed, {chunks['total']} in {collection}",
+        f"{summary['embeddings']['computed']} embeddings computed, {summary['embeddings']['cached']} from the cache",
+        f"{summary['seconds']} s (" + ", ".join(f"{name} {took}" for name, took in summary["stages"].items()) + ")",
+    )
+    raise typer.Exit(QUARANTINED if documents["quarantined"] else OK)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="1-2,000 characters.")],
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    top_k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    json_: Json = False,
+) -> None:
+    """Passages with their citations, best first."""
+
+    with tools_of_settings() as tools:
+        outcome = searcher(tools)(SearchRequest(query, collection, top_k), operator(tenant))
+    lines = [f"{len(outcome.passages)} passages in {outcome.took_ms:.0f} ms (generation {outcome.generation})"]
+    for rank, passage in enumerate(outcome.passages, 1):
+        where = " › ".join(passage.headings) or f"characters {passage.start}-{passage.end}"
+        page = f", page {passage.page}" if passage.page else ""
+        lines += [
+            f"{rank:>2}. {passage.title}  [{passage.score:.3f}]",
+            f"    {passage.uri} ({where}{page}, version {passage.version})",
+            f"    {' '.join(passage.text.split())[:200]}",
+        ]
+    tell(search_response(outcome), json_, *lines)
+
+
+def evaluate(
+    queries: Annotated[Path, typer.Option(help='queries.jsonl: {"_id", "text"} a line.')],
+    qrels: Annotated[Path, typer.Option(help="TSV: query-id, corpus-id, score.")],
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    json_: Json = False,
+) -> None:
+    """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
+    from sluice import metrics
+
+    judged = metrics.read_qrels(qrels)
+    texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}
+    with tools_of_settings() as tools:
+        ask, who = searcher(tools), operator(tenant)
+        rankings = {
+            qid: metrics.collapse(ask(SearchRequest(text[:2000], collection, 30), who).passages)
+            for qid, text in texts.items()
+        }
+    figures = metrics.evaluate(rankings, judged)
+    intervals = figures["intervals"]
+    lines = [
+        f"{name}: {value:.4f}"
+        + (f"  [{intervals[name][0]:.4f}, {intervals[name][1]:.4f}]" if name in intervals else "")
+        for name, value in figures.items()
+        if name not in ("intervals", "queries")
+    ]
+    tell(figures, json_, f"{figures['queries']} queries, 95 % bootstrap intervals", *lines)

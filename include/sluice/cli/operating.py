@@ -1,0 +1,124 @@
+"""Is everything there, and does it agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from sluice.cli.terminal import (
+    FAILED,
+    OK,
+    Json,
+    tell,
+    tools_of_settings,
+)
+from sluice.errors import SluiceError, Transient
+from sluice.model import Generation
+from sluice.ports import Tools
+from sluice.settings import Settings
+
+
+def status(json_: Json = False) -> None:
+    """Collections with their counts in every store, and the engines."""
+    with tools_of_settings() as tools:
+        engines = _engines(tools)
+        collections = []
+        for generation in tools.ledger.generations():
+            counts = tools.ledger.counts(generation)
+            stores: dict[str, int | None] = {"ledger": counts.chunks}
+            stores["qdrant"] = _counted(tools.vectors.count, generation)
+            if tools.graph is not None and generation.profile.entities != "off":
+                stores["neo4j"] = _counted(tools.graph.count, generation)
+            collections.append(
+                {
+                    "name": generation.collection,
+                    "generation": generation.number,
+                    "documents": counts.documents,
+                    "chunks": stores,
+                    "quarantined": counts.quarantined,
+                }
+            )
+    lines = [
+        f"{each['name']} (generation {each['generation']}): {each['documents']} documents, chunks {each['chunks']}, "
+        f"{each['quarantined']} in quarantine"
+        for each in collections
+    ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
+    tell({"collections": collections, "engines": engines}, json_, *lines, *_engine_lines(engines))
+    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+
+
+def reconcile(
+    collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make right what is found; else it is only told.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare vectors, too.")] = False,
+    json_: Json = False,
+) -> None:
+    """Compare Qdrant and Neo4j with the ledger, chunk by chunk. Exit code 1: something differs still."""
+    from sluice import flow
+
+    with tools_of_settings() as tools:
+        report = flow.reconcile(tools, collection=collection, repair=repair, deep=deep)
+    lines = [
+        f"{each['name']}, {store}: {told['checked']} chunks, {told['missing']} missing, {told['surplus']} surplus, "
+        f"{told['stale']} stale, {told['repaired']} repaired, {told['in_flight']} in a run's hands"
+        for each in report["collections"]
+        for store, told in each["stores"].items()
+    ]
+    advice = [] if report["ok"] or repair else ["Nothing was changed. To make it right: sluice reconcile --repair"]
+    tell(report, json_, *(lines or ["No collection yet: there is nothing to compare."]), *advice)
+    raise typer.Exit(OK if report["ok"] else FAILED)
+
+
+def doctor(json_: Json = False) -> None:
+    """Is every engine reachable, which version, how fast, and what to do where it is not."""
+    with tools_of_settings() as tools:
+        engines = _engines(tools)
+    tell({"engines": engines}, json_, *_engine_lines(engines))
+    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+
+
+def migrate() -> None:
+    """Bring the ledger's and the keys' databases to this release's schema."""
+    from sluice.adapters.postgres import migrate as upgrade
+
+    settings = Settings()
+    owner_url = settings.database_owner_url.get_secret_value() or settings.database_url.get_secret_value()
+    upgrade(owner_url, settings.keys_database_url.get_secret_value())
+    typer.echo("The ledger and the keys are at this release's schema.")
+
+
+# --- details ------------------------------------------------------------------------------------------------
+
+
+def _counted(count: Callable[[Generation], int], generation: Generation) -> int | None:
+    """None where the store is down: which one it is stands in the list of engines."""
+    try:
+        return count(generation)
+    except Transient:
+        return None
+
+
+def _engines(tools: Tools) -> list[dict[str, Any]]:
+    engines: list[dict[str, Any]] = []
+    for name, ping in tools.pings.items():
+        started_s = time.perf_counter()
+        try:
+            version, detail = ping(), None
+        except SluiceError as error:
+            version, detail = None, str(error)
+        latency_ms = round((time.perf_counter() - started_s) * 1000, 1)
+        engine: dict[str, Any] = {"name": name, "ok": detail is None, "version": version, "latency_ms": latency_ms}
+        engines.append(engine if detail is None else {**engine, "detail": detail})
+    return engines
+
+
+def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{each['name']}: {each['version']}, {each['latency_ms']} ms"
+        if each["ok"]
+        else f"{each['name']}: {each['detail']}"
+        for each in engines
+    ]

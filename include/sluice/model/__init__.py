@@ -1,0 +1,112 @@
+"""The nouns of the flow: Source → Entry → Document → Chunk → EmbeddedChunk → Passage.
+
+All are frozen values. Text in them is plain; it is sealed at the edge (ledger, artefacts), see `seal.py`.
+Hashes are keyed with the tenant's index key (`seal.py`), so that a hash in a store cannot be looked up in a dictionary.
+"""
+
+from __future__ import annotations
+
+from sluice.model.asked import Generation, Mode, Profile, Run, Source, SourceSpec
+from sluice.model.flowing import (
+    Chunk,
+    ChunkedDocument,
+    Document,
+    EmbeddedChunk,
+    EmbeddedDocument,
+    Mention,
+    Raw,
+    SparseVector,
+    Vector,
+)
+from sluice.model.recorded import (
+    BatchRef,
+    Counts,
+    Failure,
+    GateAction,
+    GateResult,
+    GateRow,
+    GateRule,
+    Signature,
+    StageStat,
+)
+from sluice.model.scanned import Entry, Item, ScanResult
+from sluice.model.served import (
+    ALL_GROUPS,
+    Candidate,
+    CollectionInfo,
+    DocumentInfo,
+    GateTotal,
+    Grant,
+    Hydrated,
+    Leg,
+    Passage,
+    PassageLineage,
+    Principal,
+    SearchRequest,
+    VectorQuery,
+    VersionStep,
+)
+from sluice.model.stored import (
+    GraphChunk,
+    GraphOrphans,
+    GraphRow,
+    LedgerChunk,
+    Point,
+    Removal,
+    SealedChunk,
+    SealedVersion,
+    StoredPoint,
+)
+
+__all__ = [
+    "ALL_GROUPS",
+    "BatchRef",
+    "Candidate",
+    "Chunk",
+    "ChunkedDocument",
+    "CollectionInfo",
+    "Counts",
+    "Document",
+    "DocumentInfo",
+    "EmbeddedChunk",
+    "EmbeddedDocument",
+    "Entry",
+    "Failure",
+    "GateAction",
+    "GateResult",
+    "GateRow",
+    "GateRule",
+    "GateTotal",
+    "Generation",
+    "Grant",
+    "GraphChunk",
+    "GraphOrphans",
+    "GraphRow",
+    "Hydrated",
+    "Item",
+    "LedgerChunk",
+    "Leg",
+    "Mention",
+    "Mode",
+    "Passage",
+    "PassageLineage",
+    "Point",
+    "Principal",
+    "Profile",
+    "Raw",
+    "Removal",
+    "Run",
+    "ScanResult",
+    "SealedChunk",
+    "SealedVersion",
+    "SearchRequest",
+    "Signature",
+    "Source",
+    "SourceSpec",
+    "SparseVector",
+    "StageStat",
+    "StoredPoint",
+    "Vector",
+    "VectorQuery",
+    "VersionStep",
+]

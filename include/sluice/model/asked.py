@@ -1,0 +1,62 @@
+"""What is asked for: a source into a collection, made in one way, by one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+Mode = Literal["incremental", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """Where documents come from and who may read them.
+
+    None means "not given": what is saved of the source stays, and a new source is readable by everyone in the tenant,
+    without globs, kept for ever. In a spec that the ledger returns nothing is None.
+    """
+
+    uri: str
+    collection: str
+    tenant: str = "default"
+    access_groups: tuple[str, ...] | None = None  # empty: everyone in the tenant
+    retention_days: int | None = None  # from activation to expiry; 0: for ever
+    include: tuple[str, ...] | None = None  # globs over external ids; empty: all
+    exclude: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a generation's chunks, vectors and entities are made. A change of profile is a new generation."""
+
+    chunker: str  # tokens:<max>:<overlap> or chars:<max>:<overlap>
+    embedder: str  # minilm, hash:<dim>
+    entities: str  # spacy:<pipeline> or off
+    dim: int  # components of a dense vector
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    collection_id: UUID
+    collection: str
+    number: int
+    profile: Profile
+    physical: str  # Qdrant's collection, <collection>__g<number>
+    filter_fields: tuple[str, ...] = ()  # metadata keys that searches may filter on
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    source_id: UUID
+    spec: SourceSpec
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    run_id: UUID
+    source: Source
+    mode: Mode
+    started_at: datetime

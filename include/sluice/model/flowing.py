@@ -1,0 +1,102 @@
+"""What flows from stage to stage: Raw → Document → Chunk → EmbeddedChunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.model.scanned import Item
+
+Vector = NDArray[np.float32]
+"""Shape (n,) or (k, n), float32, L2-normalised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The bytes of one document as its source holds them."""
+
+    item: Item
+    content: bytes
+    mime: str | None = None  # what the source claims, if anything
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Extracted text of one document. Offsets everywhere count characters of `text`."""
+
+    item: Item
+    mime: str
+    title: str
+    text: str
+    raw_hash: bytes
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    page_starts: tuple[int, ...] = ()  # page p (from 1) begins at page_starts[p - 1]
+
+    @property
+    def document_id(self) -> UUID:
+        return self.item.document_id
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One entity in one chunk."""
+
+    entity_id: UUID  # contains the tenant: nothing is shared between tenants
+    kind: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    chunk_id: UUID
+    document_id: UUID
+    ordinal: int  # from 0, order in the document
+    text: str  # == document.text[start:end]
+    context: str  # title and headings, embedded before the text; may be empty
+    start: int
+    end: int
+    page: int | None  # from 1
+    headings: tuple[str, ...]
+    text_hash: bytes  # keyed hash of `embedded_text`
+    mentions: tuple[Mention, ...] = ()
+
+    @property
+    def embedded_text(self) -> str:
+        return f"{self.context}\n\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class SparseVector:
+    """Keyed token hashes (uint32) and BM25 term weights without IDF, which Qdrant applies."""
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedChunk:
+    chunk: Chunk
+    dense: Vector  # (dim,)
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    document: Document
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedDocument:
+    """A document with all its chunks: what `load` takes."""
+
+    document: Document
+    chunks: tuple[EmbeddedChunk, ...]

@@ -1,0 +1,106 @@
+"""What a run leaves behind: stages, failures, what gates found; and the reference that tasks hand on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.model.scanned import Item
+
+GateAction = Literal["off", "flag", "mask", "block"]
+"""What a gate does with a row that fails a check: nothing (not even looking), report it, also replace what was found
+by placeholders, or keep the document out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageStat:
+    """What one stage did with one batch. Written once per (run, batch, stage): a retry replaces it."""
+
+    batch: int  # -1: of the run as a whole
+    stage: str
+    seconds: float
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    documents: int
+    chunks: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one document went to quarantine. `reason` says what to do."""
+
+    item: Item
+    stage: str
+    code: str
+    reason: str
+    retry: bool = False  # not the document's fault (a time-out, a permission): the next run tries it again
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One expectation on one batch."""
+
+    suite: str
+    expectation: str
+    column: str | None
+    success: bool
+    blocking: bool
+    evaluated: int
+    unexpected: int
+    observed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One document or chunk that failed one expectation. `observed`: numbers, types and places, never readable text."""
+
+    document_id: UUID
+    ordinal: int | None  # of the chunk; None: the document as a whole
+    suite: str
+    code: str
+    expectation: str
+    observed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateRule:
+    """How one collection departs from one check of a suite. None: as the suite says."""
+
+    action: GateAction | None = None
+    limit: float | None = None
+    options: tuple[str, ...] | None = None  # what the check looks for: types, languages
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What near-duplicates of a document are found by: minima of keyed hashes (MinHash), and hashes of their bands."""
+
+    document_id: UUID
+    minima: NDArray[np.uint32]  # (64,)
+    bands: tuple[int, ...]  # 64-bit signed; two documents of one collection that share one are worth comparing
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRef:
+    """What XCom carries: where a batch lies and how much is in it. Never text, never vectors."""
+
+    run_id: str
+    batch: int
+    uri: str  # folder of the batch's artefacts
+    documents: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"run_id": self.run_id, "batch": self.batch, "uri": self.uri, "documents": self.documents}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> BatchRef:
+        return cls(str(value["run_id"]), int(value["batch"]), str(value["uri"]), int(value["documents"]))

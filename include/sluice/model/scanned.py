@@ -1,0 +1,40 @@
+"""What a scan sees of a source, and what it means to the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document as listed by its source, not yet read. Equal fingerprints mean: unchanged, do not read."""
+
+    external_id: str
+    uri: str
+    fingerprint: str
+    size_bytes: int
+    # Where the source can hand over a position instead of a name (a line in a JSONL file): bytes from the start.
+    offset: int = 0
+    former: str | None = None  # external id before, where the source itself says that it was renamed
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An entry that needs work, with the id that the ledger assigned and what is active now."""
+
+    document_id: UUID
+    entry: Entry
+    new: bool
+    active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: work on it anyway
+    moved: bool = False  # known under another name before
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    seen: int
+    unchanged: int
+    quarantined: int  # unchanged since it was quarantined
+    items: list[Item]
+    vanished: list[UUID]  # in the ledger, not in this complete scan: gone, or moved
+    known: int = 0  # living documents of the source before this scan

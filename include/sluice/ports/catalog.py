@@ -1,0 +1,45 @@
+"""The reading side of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from sluice.model import CollectionInfo, DocumentInfo, Generation, Grant, Hydrated, PassageLineage, Principal
+
+
+class Catalog(Protocol):
+    """The reading side of the ledger. Tenant, groups, version, deletion and expiry are decided here."""
+
+    def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+        """The live generation and the ids of the sources that this principal may read.
+        Raises NotFound where the tenant has no such collection."""
+
+    def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
+        """In the order given; what may not be read now is left out."""
+
+    def collections(self, principal: Principal) -> list[CollectionInfo]:
+        """Those with a source that this principal may read. Documents, chunks and open quarantine records are counted
+        as far as they are the principal's to read now."""
+
+    def documents(
+        self, principal: Principal, collection: str, limit: int, after: UUID | None = None
+    ) -> list[DocumentInfo]: ...
+
+    def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
+        """Raises NotFound, also where it is another tenant's."""
+
+    def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
+        """Of a chunk that is served now. Raises NotFound, also where this principal may not read it."""
+
+    def grants(self, principal: str) -> list[Grant]: ...
+
+    def grant(self, grant: Grant) -> None:
+        """Add or replace; creates the tenant where it is missing."""
+
+    def revoke(self, principal: str, tenant: str) -> bool:
+        """Take back what was granted there. False where nothing was."""
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""

@@ -1,0 +1,83 @@
+"""What documents are made readable, kept and worked on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from sluice.model import Raw, Vector
+
+
+class Keyring(Protocol):
+    """Document keys and tenants' index keys, unwrapped. Kept apart from all data."""
+
+    def index_key(self, tenant: str) -> bytes:
+        """32 bytes; made on first use."""
+
+    def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """Existing keys are kept."""
+
+    def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """A document without a key (erased) is absent."""
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+
+
+class Embedder(Protocol):
+    name: str
+    dim: int
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        """(n, dim), float32, L2-normalised, rows in the order of `texts`."""
+
+
+class EntityExtractor(Protocol):
+    name: str
+
+    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
+        """Per text: (kind, name, count), names as written."""
+
+
+EntityIds = Callable[[str, str], UUID]
+"""(kind, name) → entity id within one tenant."""
+
+
+class Blobs(Protocol):
+    """Object storage below one root. Paths are relative, with `/`."""
+
+    def write(self, path: str, content: bytes) -> str:
+        """All or nothing; returns the full uri."""
+
+    def read(self, path: str) -> bytes:
+        """Raises NotFound."""
+
+    def remove(self, prefix: str) -> None: ...
+
+    def list(self, prefix: str) -> list[str]:
+        """Paths of all objects below a folder, sorted. Raises Transient rather than leave one out."""
+
+    def uri(self, path: str) -> str: ...
+
+
+class Extractor(Protocol):
+    """Bytes to text, isolated: a hostile file costs a subprocess, not the run."""
+
+    def extract(self, raws: Sequence[Raw]) -> list[Extracted]:
+        """One result a raw, in order."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """Text of one document, or why there is none."""
+
+    text: str = ""
+    mime: str = ""
+    title: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    page_starts: tuple[int, ...] = ()
+    failure: tuple[str, str] | None = None  # code, reason

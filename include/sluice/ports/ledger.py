@@ -1,0 +1,188 @@
+"""The writing side of the ledger, and the vectors that were paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sluice.model import (
+    Counts,
+    Entry,
+    Failure,
+    GateResult,
+    GateRow,
+    GateRule,
+    Generation,
+    Item,
+    LedgerChunk,
+    Mode,
+    Profile,
+    Removal,
+    Run,
+    ScanResult,
+    SealedVersion,
+    Signature,
+    Source,
+    SourceSpec,
+    StageStat,
+    Vector,
+)
+
+
+class Ledger(Protocol):
+    """The truth. Each method is one transaction, safe to repeat."""
+
+    def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        """Find or create tenant, collection (with generation 1 of `profile`) and source; spec's groups, globs and
+        retention replace what was saved, None keeps it. The returned source's spec says what holds now, without None.
+        An existing collection keeps its live generation and profile."""
+
+    def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+        """What is saved of a source, without None in it; None where there is no such source. Changes nothing."""
+
+    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+        """Idempotent on `run_id`. `orchestrator`: who runs it, e.g. `airflow:<dag>/<run>` or `cli`.
+
+        One that names a single execution (it contains `:`) runs a source once at a time: an earlier run of this
+        source that it left running is closed as failed, because its task was tried again."""
+
+    def run(self, run_id: UUID) -> Run:
+        """Raises NotFound."""
+
+    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+        """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
+        document ids, committed before this returns; one that its source calls renamed (`former`) keeps its id.
+        Unchanged: same fingerprint as when last active or quarantined (mode full: none is). Raises Terminal on a
+        duplicate external_id, naming it."""
+
+    def claim(self, run: Run, lease_s: float) -> None:
+        """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
+        given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Raises Busy,
+        which says who holds it. A run whose source another one has claimed is refused (Terminal) by `adopt_…`, `stage`,
+        `activate` and `remove_documents`; one that never claimed is not, as long as nobody else does."""
+
+    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+        """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
+        with an active version of the same hash *is* that one: it takes over name and address, the new document goes.
+        Returns new id → id from now on, also what an earlier try of this run found. One to one."""
+
+    def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+        """Documents with an active version that this run's scan missed and that were not found since, with their
+        sealed text; by id."""
+
+    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        """The same as `adopt_same` for new documents with their likeness (0 to 1) to missed ones; best first."""
+
+    def moved(self, run: Run) -> set[UUID]:
+        """Documents that this run found under another name, whoever said so."""
+
+    # The four below skip a document that a run of the same source started later has made active, or is about to: what
+    # is newer stays.
+
+    def touch(self, run: Run, items: Sequence[Item]) -> None:
+        """Content is what is already active: remember only the new fingerprint (and uri)."""
+
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+        """Record why; an active version stays served. Replaces an open record of the same document."""
+
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+        """Write pending versions with their chunks and mentions. An older pending version of the same document
+        (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
+
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
+        """One transaction: pending → active (number + 1, fingerprint, expiry), the former active one superseded,
+        chunks that are in it and not in the new one queued in the outbox, open quarantine records resolved. Chunk
+        rows of the former version go, and entities that nothing mentions any more. A pending version that is skipped
+        is dropped and its chunks queued."""
+
+    def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
+        """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many
+        this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
+        list of what vanished is then out of date, and nothing is removed."""
+
+    def deleted_by(self, run: Run) -> int:
+        """How many documents this run has marked deleted, in all its attempts."""
+
+    def drop_leftovers(self, run: Run) -> int:
+        """Drop pending versions of the source that nobody will activate: this run's own, and those of other runs that
+        are not running any more (closed, or started 6 hours ago). Their chunks are queued unless they are served.
+        Returns how many versions went. To be called when all batches of the run are done."""
+
+    def others_running(self, run: Run) -> bool:
+        """Another run of the same source is running, and was started less than 6 hours ago: the stores may hold what
+        it has written and not yet activated."""
+
+    def removals(self, collection_id: UUID, limit: int) -> list[Removal]: ...
+
+    def removed(self, outbox_ids: Sequence[int]) -> None:
+        """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
+
+    def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
+        """By suite and code of the check: where the collection departs from the suites."""
+
+    def set_gate_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
+        """Set or replace the rule of one check; None takes it back. Returns whether there was one."""
+
+    def record_gates(
+        self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
+    ) -> None:
+        """Replaces what was recorded of this gate on this batch. Of each check the first 1,000 rows are kept; how many
+        there were is in its result."""
+
+    def gates(self, run: Run, batch: int) -> list[GateResult]: ...
+
+    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
+        """In the order of stages, then as recorded."""
+
+    def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
+        """Signatures that share a band with these: of documents that the run's generation serves, or that this run has
+        remembered. Any `limit` of them where there are more."""
+
+    def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
+        """One a document, the last one counts. They go when the document is removed."""
+
+    def record_stage(self, run: Run, stat: StageStat) -> None: ...
+
+    def stages(self, run: Run) -> list[StageStat]: ...
+
+    def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
+        """`state`: succeeded, failed. May be repeated: the last state, summary and time stay."""
+
+    def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
+        """Living documents and chunks of their active versions; open quarantine records."""
+
+    def run_counts(self, run: Run) -> Counts:
+        """Of the run's source: active documents, chunks, open quarantine records."""
+
+    def reasons(self, run: Run) -> dict[str, int]:
+        """Open quarantine records of the run's source, by code."""
+
+    def generations(self) -> list[Generation]:
+        """The live generation of every collection (operator's view)."""
+
+    # What the projections must hold; see `sluice.flow.reconcile`.
+
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""
+
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        """Those of these that active versions have now, in the order of their ids."""
+
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+
+    def record_reconciliation(
+        self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
+    ) -> None:
+        """A comparison that is over."""
+
+
+class VectorCache(Protocol):
+    """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
+
+    def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]: ...
+
+    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+        """vectors (n, dim) float32, rows in the order of `hashes`; committed when this returns."""

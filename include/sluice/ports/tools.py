@@ -1,0 +1,47 @@
+"""Everything the flow works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sluice.model import GateRule, Profile, SourceSpec
+from sluice.ports.catalog import Catalog
+from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
+from sluice.ports.ledger import Ledger, VectorCache
+from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.sources import SourceReader
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything the flow works with; built by `wiring.py`."""
+
+    ledger: Ledger
+    cache: VectorCache
+    catalog: Catalog
+    keyring: Keyring
+    vectors: VectorIndex
+    graph: GraphIndex | None  # None: graph is off
+    blobs: Blobs
+    extractor: Callable[[], AbstractContextManager[Extractor]]
+    reader: Callable[[SourceSpec], SourceReader]
+    embedder: Callable[[str], Embedder]  # by profile name, cached per process
+    entities: Callable[[str], EntityExtractor | None]
+    entity_id: Callable[[bytes, str], UUID]  # (index key of the tenant, name)
+    tokenizer: Callable[[], Any]  # tokenizers.Tokenizer, cached per process
+    profile: Profile  # for collections that do not exist yet
+    filter_fields: tuple[str, ...]
+    batch_size: int
+    lease_s: float  # a run that gives no sign of life for so long has lost its source
+    max_shrink: float  # share of a source's documents that may be missing without somebody's approval
+    pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
+    close: Callable[[], None]  # gives connections back
+    marquez_url: str | None = None  # where lineage can be looked at, too
+    marquez_web_url: str = ""
+    gate_rules: Mapping[tuple[str, str], GateRule] = field(
+        default_factory=dict
+    )  # of all collections, by suite and code
