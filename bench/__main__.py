@@ -1,4 +1,4 @@
-"""`python -m bench [pii] [formats] [ingest] [retrieval] [queries]`: on a stack of its own, in a temporary folder.
+"""`python -m bench [section …]` (see SECTIONS; default: all): on a stack of its own, in a temporary folder.
 
 `SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
 """
@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import formats, ingest, pii, queries, report, retrieval
+from bench import formats, ingest, pii, queries, report, retrieval, scaling
 from demo.__main__ import ROOT, up
 from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-SECTIONS = ("pii", "formats", "ingest", "retrieval", "queries")
+SECTIONS = ("pii", "formats", "ingest", "scaling", "retrieval", "queries")
 
 
 def main(wanted: list[str]) -> int:
@@ -48,6 +48,8 @@ def _on_a_stack(wanted: list[str], data: Path) -> None:
         environment = stack.environment()
         if "ingest" in wanted:
             _keep("ingest", ingest.measure(environment, data, work))
+        if "scaling" in wanted:
+            _keep("scaling", scaling.measure(environment, data, work))
         if "retrieval" in wanted:
             _keep("retrieval", retrieval.measure(server, environment, data, work))
         if "queries" in wanted:

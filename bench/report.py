@@ -11,6 +11,7 @@ def write(folder: Path) -> str:
     parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
     tables = {
         "ingest": _ingest,
+        "scaling": _scaling,
         "retrieval": _retrieval,
         "queries": _flat,
         "formats": _formats,
@@ -40,6 +41,21 @@ def _ingest(figures: dict[str, Any]) -> list[str]:
     ratio = figures.get("ratio of medians, vectors-only / peer")
     told = ", ".join(f"{phase} {value}" for phase, value in ratio.items()) if ratio else figures.get("note", "")
     return [*lines, "", f"Ratio of medians, vectors-only / peer: {told}" if ratio else told]
+
+
+def _scaling(figures: dict[str, Any]) -> list[str]:
+    lines = ["| figure | value |", "|---|---|"]
+    for name, figure in figures.items():
+        if name.startswith("warm"):
+            told = f"cold {figure['cold_s']} s; nothing to do {figure['warm_s']} s, peak {figure['peak_mb']} MB"
+        elif name.startswith("load"):
+            cost = list(figure["ms a chunk"].items())
+            shown = ", ".join(f"{each} ms up to {upto}" for upto, each in (cost[1], cost[len(cost) // 2], cost[-1]))
+            told = f"{figure['chunks']} chunks: {shown}; growth {figure['growth']}, peak {figure['peak_mb']} MB"
+        else:
+            told = f"{figure['ratio']} ({figure['ratios']}), {figure['texts']} texts, bare {figure['bare_s']} s"
+        lines.append(f"| {name} | {told} |")
+    return lines
 
 
 def _retrieval(figures: dict[str, Any]) -> list[str]:

@@ -148,4 +148,4 @@ def test_data() -> Path:
     folder = os.environ.get("SLUICE_TEST_DATA")
     if not folder or not Path(folder).is_dir():
         pytest.skip("no test data: set SLUICE_TEST_DATA to the folder that holds retrieval/, formats/ …")
-    return Path(folder)
+    return Path(folder).resolve()  # as sources name what they find there

@@ -20,8 +20,7 @@ from sluice.extract.reasons import REASONS
 from sluice.model import Document, Item, Raw, SourceSpec
 from sluice.ports import Extracted
 
-FOLDER = Path(os.environ.get("SLUICE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "formats"
-MOST_SECONDS = 120.0
+FOLDER = Path(os.environ.get("SLUICE_TEST_DATA", "/nowhere")).resolve() / "formats"
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no documents: set SLUICE_TEST_DATA to their folder")
 
@@ -43,7 +42,6 @@ def results(raws: list[Raw]) -> list[Extracted]:
         f"{len(found)} documents, {seconds:.2f} s:",
         Counter(each.failure[0] if each.failure else "text" for each in found),
     )
-    assert seconds < MOST_SECONDS
     return found
 
 

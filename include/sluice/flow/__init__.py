@@ -1,27 +1,34 @@
 """The flow, top to bottom: scan → extract → validate → chunk → embed → load → finish.
 
 Each verb takes the previous stage's noun and returns the next, records what it did and sends what fails to quarantine,
-so that the rest goes on (`stages.py`, `finishing.py`). `ingest` is the whole chain in one process; the Airflow tasks
-call the same verbs batch by batch (`sluice.batches`).
+so that the rest goes on (`stages.py`, `finishing.py`). `ingest` is the whole chain in one process, where the next batch
+is extracted while the one before is embedded; the Airflow tasks call the same verbs batch by batch (`sluice.batches`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from sluice.flow.finishing import agree, finish, summarise
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, scan, validate
-from sluice.model import Item, Mode, Run, SourceSpec
+from sluice.model import ChunkedDocument, Item, Mode, SourceSpec
 from sluice.ports import Tools
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 __all__ = [
     "WHOLE_RUN",
     "Plan",
     "agree",
+    "ahead",
     "batches",
     "chunk",
     "embed",
@@ -32,7 +39,6 @@ __all__ = [
     "reconcile",
     "scan",
     "summarise",
-    "through",
     "validate",
 ]
 
@@ -52,15 +58,31 @@ def ingest(
     """
     plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator, approve_shrink=approve_shrink)
     run, done = plan.run, 0
-    with failing(tools, run):
-        for number, items in enumerate(batches(plan.items, tools.batch_size)):
-            through(tools, run, number, items)
+
+    def cut(batch: tuple[int, list[Item]]) -> tuple[int, list[Item], list[ChunkedDocument]]:
+        number, items = batch
+        documents = validate(tools, run, number, extract(tools, run, number, items))
+        return number, items, chunk(tools, run, number, documents)
+
+    planned = enumerate(batches(plan.items, tools.batch_size))
+    # Closed before the run is: nothing of it is at work any more when another may take the source over.
+    with failing(tools, run), closing(ahead(cut, planned)) as made:
+        for number, items, chunked in made:
+            load(tools, run, number, embed(tools, run, number, chunked))
             done += len(items)
             if on_batch:
                 on_batch(done, len(plan.items))
         return finish(tools, run, plan.vanished)
 
 
-def through(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> None:
-    documents = validate(tools, run, batch, extract(tools, run, batch, items))
-    load(tools, run, batch, embed(tools, run, batch, chunk(tools, run, batch, documents)))
+def ahead(work: Callable[[T], U], inputs: Iterable[T]) -> Generator[U, None, None]:
+    """Results in order; the next one is made while the caller uses the one before, so that two are held at most."""
+    remaining = iter(inputs)
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming = [pool.submit(work, each) for each in islice(remaining, 1)]
+        for each in remaining:
+            ready = coming.pop().result()
+            coming.append(pool.submit(work, each))
+            yield ready
+        for last in coming:
+            yield last.result()

@@ -1,0 +1,216 @@
+"""What grows with the collection and what must not: each figure in a process of its own, so that memory is its own.
+
+python -m bench.scaling warm COUNT          one JSON line: a cold run, then runs that find nothing to do
+python -m bench.scaling reread COUNT        the same source again, in a new process: time and peak memory
+python -m bench.scaling load CHUNKS         one JSON line: milliseconds a chunk of `load`, along the way
+python -m bench.scaling overhead DOCUMENTS  one JSON line: cold with MiniLM beside the bare embedding loop
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.phases import fill
+from sluice import flow
+from sluice.model import SourceSpec, Vector
+from sluice.ports import Tools
+from sluice.settings import Settings
+from sluice.wiring import build
+
+WARM_DOCUMENTS = 100_000
+FEW_DOCUMENTS = 10_000
+LOADED_CHUNKS = 200_000
+FIRST_CHUNKS = 10_000  # the growth is told against the cost around this many
+EMBEDDED_DOCUMENTS = 150
+ROUNDS = 3
+_TIMEOUT_S = 3600
+_CHUNKS_A_DOCUMENT = 20
+_WORDS = [f"{first}{last}" for first in ("bar", "con", "del", "fer", "gal", "hum") for last in ("tal", "mer", "nis")]
+
+
+def measure(environment: dict[str, str], data: Path, work: Path) -> dict[str, Any]:
+    plain = {"SLUICE_GRAPH": "off", "SLUICE_EMBEDDER": "hash:64", "SLUICE_CHUNKER": "chars:600:0"}
+    graph = {**plain, "SLUICE_GRAPH": "on"}
+    corpus = data / "retrieval" / "cranfield" / "corpus.jsonl"
+    figures: dict[str, Any] = {}
+    for count in (FEW_DOCUMENTS, WARM_DOCUMENTS):
+        own = {**environment, **plain, "SLUICE_BENCH_NAME": f"warm{count}-{uuid.uuid4().hex[:8]}"}
+        cold = _run(["warm", str(count)], own, work)
+        figures[f"warm, {count} documents"] = {**cold, **_run(["reread", str(count)], own, work)}
+    for name, variables in (("vectors-only", plain), ("with graph", graph)):
+        own = {**environment, **variables, "SLUICE_BENCH_NAME": f"load-{uuid.uuid4().hex[:8]}"}
+        figures[f"load, {name}"] = _run(["load", str(LOADED_CHUNKS)], own, work)
+    minilm = {**plain, "SLUICE_EMBEDDER": "minilm", "SLUICE_BENCH_NAME": f"overhead-{uuid.uuid4().hex[:8]}"}
+    arguments = ["overhead", str(EMBEDDED_DOCUMENTS), "--corpus", str(corpus)]
+    figures["cold with MiniLM / bare loop"] = _run(arguments, {**environment, **minilm}, work)
+    return figures
+
+
+def _run(arguments: Sequence[str], variables: dict[str, str], work: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.scaling", *arguments, "--work", str(work)],
+        env={**os.environ, **variables, "SLUICE_FILE_ROOTS": str(work)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+# --- in the process that is measured ------------------------------------------------------------------------
+
+
+def warm(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
+    cold_s = _seconds(lambda: flow.ingest(tools, spec))
+    return {"cold_s": round(cold_s, 2)}
+
+
+def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
+    times = []
+    for _ in range(ROUNDS):
+        began_s = time.perf_counter()
+        summary = flow.ingest(tools, spec)
+        times.append(time.perf_counter() - began_s)
+        if summary["documents"]["unchanged"] != summary["documents"]["seen"]:
+            raise SystemExit(f"something had changed: {summary}")
+    return {"warm_s": round(statistics.median(times), 2), "all_s": [round(each, 2) for each in times], **_peak()}
+
+
+def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
+    """Cost of the stage `load` for each tenth of the chunks, in milliseconds a chunk."""
+    summary = flow.ingest(tools, spec)
+    run = tools.ledger.run(uuid.UUID(summary["run_id"]))
+    stats = sorted((each for each in tools.ledger.stages(run) if each.stage == "load"), key=lambda each: each.batch)
+    windows: dict[int, list[tuple[float, int]]] = {}
+    so_far = 0
+    for each in stats:
+        windows.setdefault(so_far // FIRST_CHUNKS, []).append((each.seconds, each.counts["written"]))
+        so_far += each.counts["written"]
+    cost = {
+        (number + 1) * FIRST_CHUNKS: sum(seconds for seconds, _ in rows) * 1000 / sum(count for _, count in rows)
+        for number, rows in windows.items()
+    }
+    first = statistics.median(list(cost.values())[1:4])  # the very first fills caches and plans
+    last = statistics.median(list(cost.values())[-3:])
+    return {
+        "chunks": so_far,
+        "ms a chunk": {upto: round(each, 3) for upto, each in cost.items()},
+        "growth": round(last / first, 2),
+        **_peak(),
+    }
+
+
+def overhead(tools: Tools, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
+    """In turns: the texts of a cold run through the embedder alone, as one sorted list, and the run."""
+    fill(folder, corpus)
+    for path in sorted(folder.glob("*.md"))[EMBEDDED_DOCUMENTS:]:
+        path.unlink()
+    embedder = tools.embedder("minilm")
+    keeping = _Keeping(embedder)
+    bare, cold = [], []
+    for turn in range(ROUNDS + 1):  # the first is the warm-up, and finds out the texts
+        keeping.texts.clear()
+        spec = SourceSpec(folder.as_uri(), f"{name}-{turn}", tenant=f"{name}-{turn}")
+        cold.append(_seconds(lambda spec=spec: flow.ingest(replace(tools, embedder=lambda _: keeping), spec)))
+        texts = sorted(keeping.texts, key=len)
+        bare.append(_seconds(lambda texts=texts: embedder.embed(texts)))
+    ratios = [round(one / other, 3) for one, other in zip(cold[1:], bare[1:], strict=True)]
+    return {
+        "texts": len(keeping.texts),
+        "bare_s": [round(each, 2) for each in bare[1:]],
+        "cold_s": [round(each, 2) for each in cold[1:]],
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+    }
+
+
+class _Keeping:
+    """An embedder that remembers what it was asked for."""
+
+    def __init__(self, embedder: Any) -> None:
+        self.name, self.dim, self._embedder = embedder.name, embedder.dim, embedder
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        self.texts += texts
+        vectors: Vector = self._embedder.embed(texts)
+        return vectors
+
+
+class _Words:
+    """Two entities a chunk, so that the graph has work; finding them is not what is measured."""
+
+    name = "words"
+
+    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
+        return [[("ORG", word.title(), 1) for word in text.split()[:2]] for text in texts]
+
+
+def _corpus(path: Path, documents: int, paragraphs: int) -> None:
+    chance = random.Random(7)
+    with path.open("w") as file:
+        for number in range(documents):
+            text = "\n\n".join(_paragraph(chance, number) for _ in range(paragraphs))
+            file.write(json.dumps({"_id": f"d{number:06d}", "title": f"Report {number}", "text": text}) + "\n")
+
+
+def _paragraph(chance: random.Random, number: int) -> str:
+    """About as long as a chunk."""
+    words = " ".join(f"{chance.choice(_WORDS)}{chance.randrange(2000)}" for _ in range(55))
+    return f"{chance.choice(_WORDS)}{number % 5000} {words}"
+
+
+def _seconds(work: Any) -> float:
+    began_s = time.perf_counter()
+    work()
+    return time.perf_counter() - began_s
+
+
+def _peak() -> dict[str, int]:
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("figure", choices=["warm", "reread", "load", "overhead"])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path)
+    asked = parser.parse_args()
+    name = os.environ["SLUICE_BENCH_NAME"]
+    file = asked.work / f"{name}.jsonl"
+    tools = build(Settings())
+    if tools.graph is not None:
+        tools = replace(tools, entities=lambda _: _Words())
+    spec = SourceSpec(f"jsonl://{file}", name, tenant=name)
+    if asked.figure == "warm":
+        _corpus(file, asked.count, 1)
+        figures = warm(tools, spec)
+    elif asked.figure == "reread":
+        figures = reread(tools, spec)
+    elif asked.figure == "load":
+        _corpus(file, asked.count // _CHUNKS_A_DOCUMENT, _CHUNKS_A_DOCUMENT)
+        figures = load(tools, spec)
+    else:
+        figures = overhead(tools, asked.corpus, asked.work / "overhead", name)
+    tools.close()
+    print(json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
