@@ -14,12 +14,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import formats, ingest, pii, queries, report, retrieval, scaling
+from bench import formats, ingest, pii, queries, relations, report, retrieval, scaling
 from demo.__main__ import ROOT, up
 from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-SECTIONS = ("pii", "formats", "ingest", "scaling", "retrieval", "queries")
+SECTIONS = ("pii", "relations", "formats", "ingest", "scaling", "retrieval", "queries")
 
 
 def main(wanted: list[str]) -> int:
@@ -29,10 +29,12 @@ def main(wanted: list[str]) -> int:
         return 0
     if "pii" in wanted:
         _keep("pii", pii.measure(Path(folder)))
+    if "relations" in wanted:
+        _keep("relations", relations.measure(Path(folder)))
     if "formats" in wanted and (Path(folder) / "formats").is_dir():
         with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
             _keep("formats", formats.measure(Path(folder), Path(scratch)))
-    if set(wanted) - {"pii", "formats"}:
+    if set(wanted) - {"pii", "relations", "formats"}:
         _on_a_stack(wanted, Path(folder))
     print(report.write(RESULTS))
     return 0

@@ -16,6 +16,7 @@ def write(folder: Path) -> str:
         "queries": _flat,
         "formats": _formats,
         "pii": _pii,
+        "relations": _relations,
         "machine": _flat,
     }
     for name, table in tables.items():
@@ -117,6 +118,29 @@ def _pii(figures: dict[str, Any]) -> list[str]:
                     if isinstance(each, dict)
                 ]
     return lines
+
+
+def _relations(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{figures['documents']} documents of Re-DocRED with their own entities; {figures['related pairs']} pairs are "
+        "related.",
+        "",
+        "| related at all | found | precision | recall |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {each['found']} | {each['precision']:.3f} | {each['recall']:.3f} |"
+        for name, each in figures["pairs"].items()
+    ]
+    lines += ["", "| which relation (Wikidata) | measured on | labelled | found | precision | recall |"]
+    lines.append("|---|---|---|---|---|---|")
+    for where, own in (*figures["typed"].items(), ("held out, spaCy's entities", figures["typed, spaCy's entities"])):
+        lines += [
+            f"| {name} | {where} | {each['labelled']} | {each['found']} | {each['precision']:.3f} "
+            f"| {each['recall']:.3f} |"
+            for name, each in own.items()
+        ]
+    return [*lines, "", "; ".join(f"{name}: {value}" for name, value in figures["cost"].items())]
 
 
 def _flat(figures: dict[str, Any]) -> list[str]:

@@ -1,5 +1,5 @@
 """
-# sluice_reconcile: the projections against the ledger
+# sluice_reconcile: the stores against the ledger
 
 Every night Qdrant and Neo4j are compared with the ledger, chunk by chunk: what is missing, surplus or stale (another
 payload, document or mention; with `deep` another vector), and nodes of the graph that nothing supports, are counted and
@@ -8,17 +8,26 @@ fails, so that somebody looks. Nothing is changed unless `repair` is set: then w
 the ledger, with vectors from the cache (nothing is embedded again), and what nobody claims is taken out. A Qdrant
 collection or a graph that is lost as a whole is built again in the same way.
 
+Object storage is compared, too: uploads that a served document was made from and that are gone are told as missing
+(with `deep` also those that are not what was sent). Objects that nobody needs are surplus and do not fail the task:
+artefacts of runs without a sign of life for `SLUICE_ARTEFACTS_KEEP_DAYS`, or of runs that the ledger does not know;
+bytes of documents that are not in quarantine any more; what a crash left of an upload. They are removed nightly, unless
+`sweep` is off.
+
 | param | unit | meaning |
 |---|---|---|
 | collection | name | only this one; empty: all |
 | repair | | make right what is found; default: a dry run |
-| deep | | compare vectors, too: reads them all and computes the sparse ones again |
+| deep | | compare vectors, too: reads them all and computes the sparse ones again; and reads the uploads |
+| sweep | | remove objects that nobody needs, also without `repair`; default: on |
 | page_chunks | chunks | compared at a time; bounds the memory |
 
 It may run beside ingests: what differs is read again before it counts, and what a run has in hand is left alone.
 
 **When it fails.** `Disagreement`: something differs; trigger it with `repair`. A store that is down is retried with
-growing delays. Repeating it is always safe.
+growing delays. Repeating it is always safe. An upload that is lost cannot be made again: what was made from it is
+served on, and it is told each night until it is sent again; one whose objects are all gone is removed by the next run
+of its source.
 """
 
 from __future__ import annotations
@@ -47,7 +56,8 @@ PARAMS = {
         description="Only this one. Empty: all",
     ),
     "repair": Param(False, type="boolean", title="Repair", description="Make right what is found. Off: a dry run"),
-    "deep": Param(False, type="boolean", title="Deep", description="Compare vectors, too"),
+    "deep": Param(False, type="boolean", title="Deep", description="Compare vectors and uploads' bytes, too"),
+    "sweep": Param(True, type="boolean", title="Sweep", description="Remove objects that nobody needs"),
     "page_chunks": Param(1000, type="integer", minimum=1, maximum=10_000, title="Chunks at a time"),
 }
 

@@ -106,6 +106,7 @@ def build(
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),
         close=close,
+        artefacts_keep_days=settings.artefacts_keep_days,
         marquez_url=settings.marquez_url,
         marquez_web_url=settings.marquez_web_url,
         gate_rules=_gate_rules(settings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,35 @@ def test_a_list_has_all_below_and_nothing_beside(blobs: Blobs) -> None:
     assert blobs.list("runs") == ["runs/1/a", "runs/1/deep/er/b", "runs/10/c"]
     blobs.remove("runs/1")
     assert blobs.list("runs/1") == blobs.list("nowhere") == []
+
+
+def test_a_walk_lists_the_same_folder_by_folder(blobs: Blobs) -> None:
+    paths = ["runs/1/a", "runs/1/deep/er/b", "runs/1/deep/er/c", "runs/10/c", "runs/2"]
+    for path in paths:
+        blobs.write(path, b"x")
+    found = list(blobs.walk("runs"))
+    assert sorted(found) == sorted(paths)
+    first, last = found.index("runs/1/deep/er/b"), found.index("runs/1/deep/er/c")
+    assert abs(first - last) == 1  # what is in one folder comes together
+    assert list(blobs.walk("nowhere")) == []
+
+
+def test_an_object_tells_when_it_was_written(blobs: Blobs) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)  # file systems round
+    blobs.write("runs/1/a", b"x")
+    written = blobs.modified_at("runs/1/a")
+    assert before <= written <= datetime.now(UTC) + timedelta(seconds=2)
+    for missing in ("runs/1/b", "nowhere/at/all", "runs/1/a/below"):
+        with pytest.raises(NotFound):
+            blobs.modified_at(missing)
+
+
+def test_a_walk_shows_what_a_write_left_unfinished(tmp_path: Path) -> None:
+    blobs = UPathBlobs(tmp_path)
+    blobs.write("runs/1/a", b"x")
+    (tmp_path / "runs" / "1" / ".b.0123.part").write_bytes(b"half")
+    assert blobs.list("runs") == ["runs/1/a"]
+    assert set(blobs.walk("runs")) == {"runs/1/a", "runs/1/.b.0123.part"}
 
 
 def test_what_is_missing_is_not_found(blobs: Blobs) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +13,7 @@ from ledger_rows import (
     chunk_id,
     engine_of,
     entry,
+    failure,
     loaded,
     memory_room,
     opened,
@@ -22,6 +23,7 @@ from ledger_rows import (
     started,
     version,
 )
+from sluice.model import SourceDocument, StageStat
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -121,8 +123,68 @@ def test_what_a_dead_run_left_pending_is_not_in_anyones_hands(room: Room) -> Non
     assert room.ledger.claimed(source.generation, ids) == set(ids)
 
 
+def test_served_documents_are_told_by_the_scheme_of_their_source(room: Room) -> None:
+    uploads = opened(room, spec(uri="uploads://t/c"))
+    files = opened(room, spec(collection=uploads.spec.collection))
+    run, other = started(room, uploads), started(room, files)
+    served = scanned(room, run, entry("a"), entry("b"), entry("c"), entry("refused"))
+    for item in served[:3]:
+        loaded(room, run, item, "one")
+    room.ledger.quarantine(run, [failure(served[3])])
+    (theirs,) = scanned(room, other, entry("a"))
+    loaded(room, other, theirs, "one")
+    room.ledger.remove_documents(run, [served[2].document_id])
+
+    place = uploads.spec.tenant, uploads.spec.collection
+    wanted = sorted(
+        (SourceDocument(each.document_id, *place, each.entry.external_id) for each in served[:2]), key=id_of
+    )
+    asked = ("uploads", uploads.spec.collection)
+    assert room.ledger.documents_from(*asked, None, 10) == wanted
+    assert room.ledger.documents_from(*asked, None, 1) == wanted[:1]
+    assert room.ledger.documents_from(*asked, wanted[0].document_id, 10) == wanted[1:]
+    assert room.ledger.documents_from("upload", uploads.spec.collection, None, 10) == []
+    assert set(wanted) <= set(room.ledger.documents_from("uploads", None, None, 100_000))
+
+
+def id_of(document: SourceDocument) -> UUID:
+    return document.document_id
+
+
+def test_a_run_is_as_old_as_its_last_sign_of_life(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    unknown = uuid4()
+    room.backdate(run.run_id, 500)
+
+    def age() -> timedelta:
+        found = room.ledger.last_signs([run.run_id, unknown])
+        assert found.keys() == {run.run_id}
+        return datetime.now(UTC) - found[run.run_id]
+
+    assert age() > timedelta(hours=499)
+    room.ledger.record_stage(run, StageStat(0, "extract", 1.0, {}))
+    assert abs(age()) < timedelta(minutes=1)
+    room.ledger.claim(run, 3600)
+    assert age() < timedelta(minutes=-59)  # nobody may count it as over while it holds its source
+    room.ledger.finish_run(run, "succeeded", {})
+    assert abs(age()) < timedelta(minutes=1)
+
+
+def test_open_quarantine_records_are_told_by_document(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    refused, mended = scanned(room, run, entry("a"), entry("b"))
+    room.ledger.quarantine(run, [failure(refused), failure(mended)])
+    ids = [refused.document_id, mended.document_id, uuid4()]
+    assert room.ledger.in_quarantine(ids) == set(ids[:2])
+    loaded(room, run, mended, "one")
+    assert room.ledger.in_quarantine(ids) == {refused.document_id}
+
+
 def test_asking_for_nothing_and_recording(room: Room) -> None:
     generation = opened(room).generation
     assert room.ledger.chunks_after(generation, None, 10) == room.ledger.chunks_of(generation, []) == []
-    assert room.ledger.claimed(generation, []) == set()
+    assert room.ledger.claimed(generation, []) == room.ledger.in_quarantine([]) == set()
+    assert room.ledger.last_signs([]) == {}
     room.ledger.record_reconciliation(generation, datetime.now(UTC), False, {"missing": 0})

@@ -94,6 +94,13 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     told = summary(second)["documents"]
     assert (told["new"], told["changed"], told["unchanged"], told["quarantined"]) == (0, 1, 1, 1)
 
+    judged = gates_by_dataset(stack.settings(), summary(first)["run_id"])
+    assert {name.rsplit("/", 1)[-1]: suites for name, suites in judged.items()} == {
+        "1-extracted": {("documents", "sluice_ingest.batch.validate")},
+        "3-chunked": {("chunks", "sluice_ingest.batch.embed")},
+        "4-embedded": {("vectors", "sluice_ingest.batch.load")},
+    }
+
     for run in (first, second):
         carried = xcoms(run)
         assert not [word for word in ("owl", "vole", "sourdough", "Vienna") if word in json.dumps(carried)]
@@ -115,22 +122,37 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     }
 
 
-def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:
-    """What the task `finish` says in the lineage that is in the ledger: dataset name → rows."""
+def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:
+    """Lineage that is in the ledger."""
     from sluice.wiring import lineage_events
 
     kept = lineage_events(settings, timeout_s=10.0)
     try:
-        events = kept.of_run(UUID(run_id))
+        return kept.of_run(UUID(run_id))
     finally:
         kept.close()
+
+
+def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:
+    """What the task `finish` says: dataset name → rows."""
     return {
         each["name"]: each["outputFacets"]["outputStatistics"]["rowCount"]
-        for event in events
+        for event in events_of(settings, run_id)
         if event["job"]["name"] == "sluice_ingest.finish"
         for each in event.get("outputs", [])
         if "outputStatistics" in each.get("outputFacets", {})
     }
+
+
+def gates_by_dataset(settings: Any, run_id: str) -> dict[str, set[tuple[str, str]]]:
+    """Dataset name → suites with their assertions, and the tasks that tell them."""
+    judged: dict[str, set[tuple[str, str]]] = {}
+    for event in events_of(settings, run_id):
+        for each in event.get("inputs", []):
+            if each.get("inputFacets", {}).get("dataQualityAssertions", {}).get("assertions"):
+                told = {(suite, event["job"]["name"]) for suite in each["facets"]["sluice_suite"]["suites"]}
+                judged.setdefault(each["name"], set()).update(told)
+    return judged
 
 
 def test_an_artefact_that_is_gone_fails_at_once_and_says_so(

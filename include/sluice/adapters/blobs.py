@@ -6,8 +6,9 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sluice.errors import BadRequest, NotFound, Transient
 
@@ -75,12 +76,27 @@ class UPathBlobs:
 
     def list(self, prefix: str) -> list[str]:
         """Paths of all objects below a folder, sorted; none where there is no such folder."""
+        # What a write has not finished is no object yet.
+        return sorted(path for path in self.walk(prefix) if not path.endswith(".part"))
+
+    def walk(self, prefix: str) -> Iterator[str]:
+        """Depth first: what is in one folder comes together."""
         try:
-            found = sorted(_below(self._at(prefix), "/".join(relative_parts(prefix))))
+            yield from _below(self._at(prefix), "/".join(relative_parts(prefix)))
         except OSError as error:
             raise Transient(f"Could not list all of {self.uri(prefix)}: {error}. Try again.") from error
-        # What a write has not finished is no object yet.
-        return [path for path in found if not path.endswith(".part")]
+
+    def modified_at(self, path: str) -> datetime:
+        """Now, where the storage cannot tell: nothing is taken for old by mistake. Raises NotFound."""
+        target = self._at(path)
+        try:
+            if self._local is None:
+                return _modified(target)
+            return datetime.fromtimestamp(self._local.joinpath(*relative_parts(path)).stat().st_mtime, UTC)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise NotFound(f"There is no {self.uri(path)}.") from error
+        except OSError as error:
+            raise Transient(f"Could not look at {self.uri(path)}: {error}. Try again.") from error
 
     def uri(self, path: str) -> str:
         parts = relative_parts(path)
@@ -98,12 +114,25 @@ class UPathBlobs:
 def _below(folder: PathLike, path: str) -> Iterator[str]:
     if not folder.is_dir():
         return
-    for each in folder.iterdir():
+    try:
+        inside = list(folder.iterdir())
+    except FileNotFoundError:  # somebody has just removed it
+        return
+    for each in inside:
         name = f"{path}/{each.name}"
         if each.is_dir():
             yield from _below(each, name)
         else:
             yield name
+
+
+def _modified(target: Any) -> datetime:
+    """Of an object that fsspec serves: UPath and ObjectStoragePath both name their file system."""
+    try:
+        found: datetime = target.fs.modified(target.path)
+    except NotImplementedError:
+        return datetime.now(UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def relative_parts(path: str) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
+# Artefact → suite of the gate that judged its rows. The task that reads it tells, because OpenLineage knows assertions
+# of inputs only.
+_JUDGED_BY = {"1-extracted": "documents", "3-chunked": "chunks", "4-embedded": "vectors"}
 LEASE_S = 1800.0  # between two tasks of a run nobody gives a sign of life; they may wait for a slot in a pool
 Json = dict[str, Any]
 
@@ -161,22 +164,23 @@ def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, a
 def _datasets(
     tools: Tools, settings: Settings, run: Run, batch: int, before: str, after: str, documents: int
 ) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int] | None]:
-    """What a step read and wrote, what the gate said, and what embedding cost."""
+    """What a step read and wrote, what the gate said of what it read, and what embedding cost."""
     from sluice.airflow import lineage
 
+    gates = [each for each in tools.ledger.gates(run, batch) if each.suite == _JUDGED_BY.get(before)]
     cache = lineage.table(settings, "embeddings")
     if after == "stores":
         loaded: list[lineage.Read] = [(lineage.artefact(run, before), before), (cache, "embeddings")]
-        return loaded, _stores(tools, settings, run, batch, documents), (), None
+        return loaded, _stores(tools, settings, run, batch, documents), gates, None
     written: list[lineage.Written] = [(lineage.artefact(run, after), after, documents)]
     if before == "source":
         read: list[lineage.Read] = [(lineage.source(run), None), (lineage.table(settings, "documents"), "documents")]
         return read, written, (), None
     read = [(lineage.artefact(run, before), before)]
     if after != "4-embedded":
-        return read, written, tools.ledger.gates(run, batch) if after == "2-validated" else (), None
+        return read, written, gates, None
     cost = _count(tools, run, batch, "embed", "computed"), _count(tools, run, batch, "embed", "cached")
-    return read, [*written, (cache, "embeddings", cost[0])], (), cost
+    return read, [*written, (cache, "embeddings", cost[0])], gates, cost
 
 
 def _stores(tools: Tools, settings: Settings, run: Run, batch: int, documents: int) -> list[lineage.Written]:

@@ -89,7 +89,7 @@ def emit(
     gates: Sequence[GateResult] = (),
     embedded: tuple[int, int] | None = None,
 ) -> None:
-    """Gate results go to every input, the dataset that they judged. `embedded`: vectors computed and cached."""
+    """Gate results go to the first input, the dataset that they judged. `embedded`: vectors computed and cached."""
     from airflow.providers.openlineage.api import emit_dataset_lineage, is_openlineage_active
 
     if not is_openlineage_active():
@@ -97,7 +97,7 @@ def emit(
     try:
         read, written = list(inputs), list(outputs)
         emit_dataset_lineage(
-            inputs=[_input(name, fields, gates) for name, fields in read],
+            inputs=[_input(*each, () if place else gates) for place, each in enumerate(read)],
             outputs=[_output(run, each, read, embedded) for each in written],
         )
     except Exception:

@@ -27,6 +27,7 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             collection=params["collection"] or None,
             repair=params["repair"],
             deep=params["deep"],
+            sweep=params["sweep"],
             page_chunks=params["page_chunks"],
         )
     finally:
@@ -35,7 +36,18 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     if not report["ok"]:
         counts = ", ".join(f"{report[name]} {name}" for name in ("missing", "surplus", "stale", "repaired"))
         raise Disagreement(
-            f"The projections are not what the ledger says: {counts}. Searches stay right, because the ledger decides "
-            "what is shown. " + ("Run it again." if params["repair"] else "Run it with repair to make them right.")
+            f"The stores are not what the ledger says: {counts}. Searches stay right, because the ledger decides what "
+            f"is shown. {_advice(report)}"
         )
     return report
+
+
+def _advice(report: Mapping[str, Any]) -> str:
+    objects = report["objects"]
+    lost = objects["missing"] + objects["stale"]
+    told = "" if report["repair"] else "Run it with repair to make the projections right. "
+    if lost:
+        told += (
+            f"{lost} uploads are lost (see objects in the log): send them again, or let their source's run remove them."
+        )
+    return told or "Run it again."

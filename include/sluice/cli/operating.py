@@ -53,10 +53,10 @@ def status(json_: Json = False) -> None:
 def reconcile(
     collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Make right what is found; else it is only told.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Compare vectors, too.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare vectors and uploads' bytes, too.")] = False,
     json_: Json = False,
 ) -> None:
-    """Compare Qdrant and Neo4j with the ledger, chunk by chunk. Exit code 1: something differs still."""
+    """Compare Qdrant, Neo4j and object storage with the ledger. Exit code 1: something differs still."""
     from sluice import flow
 
     with tools_of_settings() as tools:
@@ -67,8 +67,8 @@ def reconcile(
         for each in report["collections"]
         for store, told in each["stores"].items()
     ]
-    advice = [] if report["ok"] or repair else ["Nothing was changed. To make it right: sluice reconcile --repair"]
-    tell(report, json_, *(lines or ["No collection yet: there is nothing to compare."]), *advice)
+    lines = lines or ["No collection yet: there is nothing to compare."]
+    tell(report, json_, *lines, *_object_lines(report["objects"]), *_advice(report))
     raise typer.Exit(OK if report["ok"] else FAILED)
 
 
@@ -91,6 +91,27 @@ def migrate() -> None:
 
 
 # --- details ------------------------------------------------------------------------------------------------
+
+
+def _object_lines(told: dict[str, Any]) -> list[str]:
+    lines = [
+        f"objects: {told['checked']} uploads, {told['missing']} missing, {told['stale']} stale; "
+        f"{told['surplus']} objects that nobody needs, {told['repaired']} removed"
+    ]
+    lost = [*told["examples"].get("missing", ()), *told["examples"].get("stale", ())]
+    if lost:
+        lines.append(
+            f"Uploads of these documents are lost: {', '.join(lost)}. What was made from them is served meanwhile. "
+            "Send them again; one whose objects are all gone is removed by the next run of its source."
+        )
+    return lines
+
+
+def _advice(report: dict[str, Any]) -> list[str]:
+    left = report["missing"] + report["stale"] + report["surplus"] - report["repaired"]
+    if report["repair"] or left == report["objects"]["missing"] + report["objects"]["stale"]:
+        return []
+    return ["Nothing was changed. To make it right: sluice reconcile --repair"]
 
 
 def _counted(count: Callable[[Generation], int], generation: Generation) -> int | None:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
@@ -56,16 +56,14 @@ def store(
     if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
         raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
     head: dict[str, Any] = {"name": name, "title": title, "metadata": dict(metadata or {})}
-    described = json.dumps(head, sort_keys=True).encode()
-    if len(described) > MAX_METADATA_BYTES:
+    if len(_described(head)) > MAX_METADATA_BYTES:
         raise BadRequest(f"Title and metadata are larger than {MAX_METADATA_BYTES >> 10} KiB. Nothing was kept.")
     key = keyring.create([document])[document]
     before = _head(blobs, key, f"{folder}/{document}")
     # A name of its own: two that send the same document at once must not remove each other's bytes.
     path = f"{folder}/{document}/{uuid4().hex}"
-    mark = keyed_hash(key, "upload", described + b"\0" + content).hex()
     blobs.write(path, seal(key, "upload", content))
-    head |= {"fingerprint": mark, "size_bytes": len(content), "content": path}
+    head |= {"fingerprint": _mark(key, head, content), "size_bytes": len(content), "content": path}
     blobs.write(f"{folder}/begun", b"")
     blobs.write(f"{folder}/{document}/head", seal_json(key, "upload head", head))
     if before is not None:
@@ -76,6 +74,43 @@ def store(
 def remove(blobs: Blobs, *, tenant: str, collection: str, name: str) -> None:
     """The next run of the source finds it gone. What is not there is no error."""
     blobs.remove(f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}")
+
+
+def damage(
+    blobs: Blobs, key: bytes | None, *, tenant: str, collection: str, name: str, deep: bool
+) -> Literal["missing", "stale"] | None:
+    """What is wrong with the objects of one upload: nothing, gone, or (`deep`, which reads the bytes) not what was
+    sent. `key`: the upload's own; without it there is no upload."""
+    folder = f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}"
+    try:
+        head = _head(blobs, key, folder)
+        if key is None or head is None:
+            return "missing"
+        if not deep:
+            blobs.modified_at(head["content"])
+            return None
+        content = unseal(key, "upload", blobs.read(head["content"]))
+    except NotFound:
+        return "missing"
+    except Terminal:  # it does not open with its key
+        return "stale"
+    return None if _mark(key, head, content) == head["fingerprint"] else "stale"
+
+
+def leftovers(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str]) -> list[str]:
+    """Of the objects in an upload's folder, those that its head does not name: of a crash between two writes, or of a
+    sender who is between them now. What does not open is left alone: it is not known to be nobody's."""
+    if f"{folder}/head" not in paths:
+        return list(paths)
+    rest = [path for path in paths if path != f"{folder}/head"]
+    if len(rest) == 1 and not rest[0].endswith(".part"):  # as it should be: no need to open it
+        return []
+    document = UUID(folder.rpartition("/")[2])
+    try:
+        head = _head(blobs, keyring.get([document]).get(document), folder)
+    except Terminal:
+        return []
+    return [] if head is None else [path for path in rest if path != head["content"]]
 
 
 class UploadReader:
@@ -137,6 +172,14 @@ def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None
     except NotFound:
         return None
     return head
+
+
+def _described(head: Mapping[str, Any]) -> bytes:
+    return json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
+
+
+def _mark(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
+    return keyed_hash(key, "upload", _described(head) + b"\0" + content).hex()
 
 
 def _checked_folder(tenant: str, collection: str) -> str:

@@ -9,78 +9,23 @@ ids are read once more, because the ledger may have moved on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sluice import load as loading
 from sluice.errors import NotFound
+from sluice.flow import objects
+from sluice.flow.drift import Drift, Found
 from sluice.flow.projections import Contributions, Points, Projection
 from sluice.flow.rebuilding import Rebuilder
 from sluice.flow.recording import graph_of
-from sluice.model import Generation, LedgerChunk
+from sluice.model import Generation
 from sluice.ports import GraphIndex, Tools
 
 PAGE_CHUNKS = 1000
 _ROUNDS = 3  # of repair and second look; more only where runs change the same documents all the time
-_EXAMPLES = 10
 _ORPHANS = 1000  # at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """Of some ids, at one moment."""
-
-    missing: list[LedgerChunk]
-    stale: list[LedgerChunk]
-    surplus: list[UUID]
-    in_flight: list[UUID]
-
-    @property
-    def ids(self) -> list[UUID]:
-        return [*(each.chunk_id for each in (*self.missing, *self.stale)), *self.surplus]
-
-
-@dataclass(slots=True)
-class Found:
-    """Of one store's part of one generation."""
-
-    checked: int = 0  # chunks that the ledger expects
-    missing: int = 0
-    surplus: int = 0
-    stale: int = 0
-    repaired: int = 0
-    in_flight: int = 0
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def drift(self) -> int:
-        return self.missing + self.surplus + self.stale
-
-    def add(self, drift: Drift) -> None:
-        named = {
-            "missing": [each.chunk_id for each in drift.missing],
-            "surplus": drift.surplus,
-            "stale": [each.chunk_id for each in drift.stale],
-        }
-        self.missing += len(named["missing"])
-        self.surplus += len(named["surplus"])
-        self.stale += len(named["stale"])
-        for kind, ids in named.items():
-            known = self.examples.setdefault(kind, [])
-            known += [str(each) for each in ids[: _EXAMPLES - len(known)]]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "checked": self.checked,
-            "missing": self.missing,
-            "surplus": self.surplus,
-            "stale": self.stale,
-            "repaired": self.repaired,
-            "in_flight": self.in_flight,
-            "examples": {kind: ids for kind, ids in self.examples.items() if ids},
-        }
 
 
 def reconcile(
@@ -89,12 +34,14 @@ def reconcile(
     collection: str | None = None,
     repair: bool = False,
     deep: bool = False,
+    sweep: bool = False,
     page_chunks: int = PAGE_CHUNKS,
 ) -> dict[str, Any]:
     """Compare all collections, or one, and repair where asked. Returns counts, in total and by collection and store.
 
     `deep` compares vectors, too, which costs reading them and recomputing sparse ones; nothing is embedded unless the
-    cache has lost a vector. Raises NotFound where there is no such collection.
+    cache has lost a vector; and reads the uploads. `sweep` takes out objects that nobody needs any more, also where
+    nothing else is repaired. Raises NotFound where there is no such collection.
     """
     chosen = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
     if collection is not None and not chosen:
@@ -106,8 +53,20 @@ def reconcile(
     lone, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
     totals["surplus"] += lone
     totals["repaired"] += dropped
-    ok = all(each["ok"] for each in told) and lone == dropped
-    return {**totals, "ok": ok, **more, "orphans": lone, "repair": repair, "collections": told}
+    stored = objects.compare(tools, collection=collection, sweep=repair or sweep, deep=deep)
+    for name in totals:
+        totals[name] += getattr(stored, name)
+    # What is left over in object storage is nobody's to read and changes no answer.
+    ok = all(each["ok"] for each in told) and lone == dropped and not stored.missing and not stored.stale
+    return {
+        **totals,
+        "ok": ok,
+        **more,
+        "orphans": lone,
+        "repair": repair,
+        "objects": stored.to_json(),
+        "collections": told,
+    }
 
 
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:

@@ -55,6 +55,7 @@ from sluice.model.stored import (
     Removal,
     SealedChunk,
     SealedVersion,
+    SourceDocument,
     StoredPoint,
 )
 
@@ -102,6 +103,7 @@ __all__ = [
     "SearchRequest",
     "Signature",
     "Source",
+    "SourceDocument",
     "SourceSpec",
     "SparseVector",
     "StageStat",

@@ -85,6 +85,16 @@ class LedgerChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """A served document, by what its source knows it by."""
+
+    document_id: UUID
+    tenant: str
+    collection: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GraphChunk:
     chunk_id: UUID
     document_id: UUID

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -58,6 +59,13 @@ class Blobs(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Paths of all objects below a folder, sorted. Raises Transient rather than leave one out."""
+
+    def walk(self, prefix: str) -> Iterator[str]:
+        """The same, folder by folder, with the names of one way down in memory; also what a write has not finished,
+        whose names end in `.part`."""
+
+    def modified_at(self, path: str) -> datetime:
+        """When an object was last written, in UTC. Raises NotFound."""
 
     def uri(self, path: str) -> str: ...
 

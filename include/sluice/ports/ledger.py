@@ -25,6 +25,7 @@ from sluice.model import (
     SealedVersion,
     Signature,
     Source,
+    SourceDocument,
     SourceSpec,
     StageStat,
     Vector,
@@ -172,6 +173,19 @@ class Ledger(Protocol):
 
     def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
         """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+
+    def documents_from(
+        self, scheme: str, collection: str | None, after: UUID | None, limit: int
+    ) -> list[SourceDocument]:
+        """Living documents with an active version, of sources whose URI has this scheme, in one collection or (None)
+        all; by id."""
+
+    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        """When each of these runs last gave a sign of life: it was started, completed its scan, recorded a stage, or
+        ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
+
+    def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        """Those with an open quarantine record."""
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

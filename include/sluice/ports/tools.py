@@ -40,6 +40,7 @@ class Tools:
     max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
+    artefacts_keep_days: int = 7  # after the last sign of life of their run
     marquez_url: str | None = None  # where lineage can be looked at, too
     marquez_web_url: str = ""
     gate_rules: Mapping[tuple[str, str], GateRule] = field(

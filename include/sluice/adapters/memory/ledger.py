@@ -402,9 +402,10 @@ class MemoryLedger(MemoryGates, MemoryScan):
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with self.state.lock:
-            stages = self.state.runs[run.run_id].stages
-            stages.pop((stat.batch, stat.stage), None)
-            stages[stat.batch, stat.stage] = stat
+            row = self.state.runs[run.run_id]
+            row.recorded_at = now()
+            row.stages.pop((stat.batch, stat.stage), None)
+            row.stages[stat.batch, stat.stage] = stat
 
     def stages(self, run: Run) -> list[StageStat]:
         with self.state.lock:

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import storable_json
-from sluice.adapters.memory.state import MemoryState, VersionRow, alive, same
-from sluice.model import Generation, LedgerChunk, SealedChunk
+from sluice.adapters.memory.state import MemoryState, RunRow, VersionRow, alive, same
+from sluice.model import Generation, LedgerChunk, SealedChunk, SourceDocument
 
 
 class MemoryScan:
@@ -39,6 +39,35 @@ class MemoryScan:
                 for chunk_id in row.chunk_ids
             }
         return (held | queued) & set(chunk_ids)
+
+    def documents_from(
+        self, scheme: str, collection: str | None, after: UUID | None, limit: int
+    ) -> list[SourceDocument]:
+        with self.state.lock:
+            found = [
+                SourceDocument(each.document_id, spec.tenant, spec.collection, each.external_id)
+                for each in self.state.documents.values()
+                if (spec := each.source.spec).uri.startswith(f"{scheme}://")
+                and collection in (None, spec.collection)
+                and each.deleted_at is None
+                and self.state.active(each.document_id, each.source.generation)
+                and (after is None or each.document_id > after)
+            ]
+        return sorted(found, key=lambda each: each.document_id)[:limit]
+
+    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        with self.state.lock:
+            return {run_id: self._last_sign(self.state.runs[run_id]) for run_id in run_ids if run_id in self.state.runs}
+
+    def _last_sign(self, run: RunRow) -> datetime:
+        claim = self.state.claims.get(run.source_id)
+        lease = claim.lapses_at if claim is not None and claim.run_id == run.run_id else None
+        known = [run.started_at, run.scanned_at, run.finished_at, run.recorded_at, lease]
+        return max(each for each in known if each is not None)
+
+    def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        with self.state.lock:
+            return {each for each in document_ids if each in self.state.quarantine}
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

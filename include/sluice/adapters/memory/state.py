@@ -57,6 +57,7 @@ class RunRow:
     started_at: datetime
     state: str = "running"
     scanned_at: datetime | None = None
+    recorded_at: datetime | None = None  # its latest stage
     finished_at: datetime | None = None
     summary: Any = None
     stages: dict[tuple[int, str], StageStat] = field(default_factory=dict)

@@ -43,6 +43,7 @@ from sluice.model import (
     SealedVersion,
     Signature,
     Source,
+    SourceDocument,
     SourceSpec,
     StageStat,
 )
@@ -236,6 +237,24 @@ class PostgresLedger:
             return set()
         with transaction(self._engine) as connection:
             return reconciling.claimed(connection, generation, chunk_ids)
+
+    def documents_from(
+        self, scheme: str, collection: str | None, after: UUID | None, limit: int
+    ) -> list[SourceDocument]:
+        with transaction(self._engine) as connection:
+            return reconciling.documents_from(connection, scheme, collection, after, limit)
+
+    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        if not run_ids:
+            return {}
+        with transaction(self._engine) as connection:
+            return reconciling.last_signs(connection, run_ids)
+
+    def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        if not document_ids:
+            return set()
+        with transaction(self._engine) as connection:
+            return reconciling.in_quarantine(connection, document_ids)
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

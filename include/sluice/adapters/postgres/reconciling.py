@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import storable_json
 from sluice.adapters.postgres.runs import RUNNING
-from sluice.model import Generation, LedgerChunk
+from sluice.model import Generation, LedgerChunk, SourceDocument
 
 # Each step is a look-up by key for the rows of one page, whatever the planner believes of the tables (`OFFSET 0`).
 _SERVED = f"""
@@ -45,6 +45,25 @@ CLAIMED = text("""
     SELECT q.chunk_id FROM outbox o CROSS JOIN LATERAL unnest(o.chunk_ids) AS q (chunk_id)
     WHERE o.collection_id = :collection_id AND o.generation = :generation AND q.chunk_id = ANY(CAST(:ids AS uuid[]))
 """)
+DOCUMENTS_FROM = text("""
+    SELECT d.document_id, d.tenant_id AS tenant, c.name AS collection, d.external_id
+    FROM documents d JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = s.collection_id
+    WHERE starts_with(s.uri, :scheme || '://') AND c.name = coalesce(:collection, c.name)
+      AND d.deleted_at IS NULL AND d.document_id > :after
+      AND EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.state = 'active')
+    ORDER BY d.document_id LIMIT :limit
+""")
+_FIRST = UUID(int=0)
+# The greatest of what is there: NULL counts for nothing.
+LAST_SIGNS = text("""
+    SELECT r.run_id, greatest(r.started_at, r.scanned_at, r.finished_at,
+        (SELECT max(recorded_at) FROM run_stages WHERE run_id = r.run_id),
+        (SELECT lapses_at FROM claims c WHERE c.source_id = r.source_id AND c.run_id = r.run_id)) AS seen_at
+    FROM runs r WHERE r.run_id = ANY(CAST(:ids AS uuid[]))
+""")
+IN_QUARANTINE = text("""
+    SELECT document_id FROM quarantine WHERE document_id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NULL
+""")
 _RECORD = text("""
     INSERT INTO reconciliations (collection_id, generation, started_at, repair, found)
     VALUES (:collection_id, :generation, :started_at, :repair, CAST(:found AS jsonb))
@@ -64,6 +83,21 @@ def chunks_of(connection: Connection, generation: Generation, chunk_ids: Sequenc
 def claimed(connection: Connection, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
     values = {**_of(generation), "ids": list(chunk_ids)}
     return set(connection.execute(CLAIMED, values).scalars())
+
+
+def documents_from(
+    connection: Connection, scheme: str, collection: str | None, after: UUID | None, limit: int
+) -> list[SourceDocument]:
+    values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
+    return [SourceDocument(**row._mapping) for row in connection.execute(DOCUMENTS_FROM, values)]
+
+
+def last_signs(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    return {row.run_id: row.seen_at for row in connection.execute(LAST_SIGNS, {"ids": list(run_ids)})}
+
+
+def in_quarantine(connection: Connection, document_ids: Sequence[UUID]) -> set[UUID]:
+    return set(connection.execute(IN_QUARANTINE, {"ids": list(document_ids)}).scalars())
 
 
 def record(

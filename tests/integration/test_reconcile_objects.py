@@ -1,0 +1,192 @@
+"""Object storage against the ledger: what is lost is told, what nobody needs goes, what somebody may need stays."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from sluice import batches, flow
+from sluice.extract import uploads
+from sluice.model import ALL_GROUPS, Principal, SourceSpec
+from sluice.ports import Tools
+
+MakeTools = Callable[..., Tools]
+DAY_S = 86_400
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "artefacts"
+
+
+@pytest.fixture
+def tools(make_tools: MakeTools, tmp_path: Path, root: Path) -> Tools:
+    return make_tools([tmp_path], artefacts_uri=root.as_uri(), chunker="chars:100:0", entities="off")
+
+
+def objects(report: dict[str, Any]) -> tuple[int, int, int, int]:
+    told = report["objects"]
+    return told["missing"], told["surplus"], told["stale"], told["repaired"]
+
+
+def aged(root: Path, path: str, age_s: float) -> None:
+    then = time.time() - age_s
+    os.utime(root / path, (then, then))
+
+
+def sent(tools: Tools, name: str, *names: str) -> SourceSpec:
+    """A collection of uploads, all of them served."""
+    for each in names:
+        uploads.store(
+            tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=f"# {each}\n\nWords.".encode()
+        )
+    spec = SourceSpec(uploads.source_uri(name, name), name, name)
+    assert flow.ingest(tools, spec)["documents"]["new"] == len(names)
+    return spec
+
+
+def folder_of(name: str, upload: str) -> str:
+    return f"uploads/{name}/{name}/{uploads.upload_id(name, name, upload)}"
+
+
+def content_of(tools: Tools, folder: str) -> str:
+    (path,) = [each for each in tools.blobs.list(folder) if not each.endswith("/head")]
+    return path
+
+
+def started(tools: Tools, folder: Path, name: str) -> tuple[UUID, list[Any]]:
+    """A run with artefacts, after its first stage."""
+    folder.mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"# Notes {number} {time.time_ns()}\n\nWords of document {number}.")
+    spec, run_id = SourceSpec(folder.as_uri(), name, name), uuid4()
+    refs = batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
+    return run_id, [batches.extract(tools, ref) for ref in refs]
+
+
+def finished(tools: Tools, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
+    for ref in refs:
+        for verb in (batches.validate, batches.chunk, batches.embed, batches.load):
+            ref = verb(tools, ref)
+    return batches.finish(tools, run_id)
+
+
+def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tools, root: Path, name: str) -> None:
+    spec = sent(tools, name, "whole.md", "lost.md", "gone.md", "altered.md")
+    assert objects(flow.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+
+    (root / content_of(tools, folder_of(name, "lost.md"))).unlink()
+    tools.blobs.remove(folder_of(name, "gone.md"))
+    altered = root / content_of(tools, folder_of(name, "altered.md"))
+    altered.write_bytes(altered.read_bytes()[:-1] + b"x")
+
+    plain = flow.reconcile(tools, collection=name)
+    assert objects(plain) == (2, 0, 0, 0) and not plain["ok"] and plain["objects"]["checked"] == 4
+    known = {each.external_id: str(each.document_id) for each in tools.ledger.documents_from("uploads", name, None, 9)}
+    assert set(plain["objects"]["examples"]["missing"]) == {known["lost.md"], known["gone.md"]}
+    deep = flow.reconcile(tools, collection=name, deep=True, repair=True)
+    assert objects(deep) == (2, 0, 1, 0) and deep["objects"]["examples"]["stale"] == [known["altered.md"]]
+
+    for each in ("lost.md", "altered.md"):
+        uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=b"# Again")
+    flow.ingest(tools, spec, approve_shrink=True)  # and finds that gone.md is gone
+    again = flow.reconcile(tools, collection=name, deep=True)
+    assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
+
+
+def test_what_no_head_names_goes_when_it_is_old(tools: Tools, root: Path, name: str) -> None:
+    sent(tools, name, "a.md", "b.md")
+    whole = set(tools.blobs.list("uploads"))
+    between, crashed = (f"{folder_of(name, 'a.md')}/{uuid4().hex}" for _ in range(2))
+    headless = f"uploads/{name}/{name}/{uuid4()}/{uuid4().hex}"
+    part = f"{folder_of(name, 'b.md')}/.head.{uuid4().hex}.part"
+    for path in (between, crashed, headless, part):
+        tools.blobs.write(path, b"sealed")
+    for path in (crashed, headless, part):
+        aged(root, path, 2 * DAY_S)
+
+    told = flow.reconcile(tools, collection=name)
+    assert objects(told) == (0, 3, 0, 0) and told["ok"]
+    assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
+    assert objects(flow.reconcile(tools, collection=name, sweep=True)) == (0, 3, 0, 3)
+    assert set(tools.blobs.walk("uploads")) == whole | {between}
+    assert objects(flow.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+
+
+def test_artefacts_go_with_time_and_never_from_a_living_run(
+    tools: Tools, root: Path, tmp_path: Path, name: str
+) -> None:
+    ended, refs = started(tools, tmp_path / "ended", f"{name}e")
+    finished(tools, ended, refs)
+    living, refs = started(tools, tmp_path / "living", f"{name}l")
+    foreign, recent = uuid4(), uuid4()
+    for run_id in (foreign, recent):
+        tools.blobs.write(f"runs/{run_id}/vanished.json", b"[]")
+    aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
+    assert len(tools.blobs.list(f"runs/{ended}")) == 11  # five stages of two batches, and what vanished
+
+    kept = flow.reconcile(tools, sweep=True)
+    assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
+    assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
+
+    at_once = replace(tools, artefacts_keep_days=0)
+    told = flow.reconcile(at_once)
+    assert told["objects"]["surplus"] == 11 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
+    assert len(tools.blobs.list(f"runs/{ended}")) == 11  # a dry run
+    assert flow.reconcile(at_once, sweep=True)["objects"]["repaired"] == 11
+    assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(living), str(recent)}
+    assert finished(tools, living, refs)["documents"]["new"] == 3
+
+
+def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
+    tools: Tools, tmp_path: Path, name: str
+) -> None:
+    run_id, refs = started(tools, tmp_path / "living", name)
+    run = tools.ledger.run(run_id)
+    tools.ledger.finish_run(run, "failed", {})
+
+    class Resumed:
+        asked = 0
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(tools.ledger, method)
+
+        def last_signs(self, run_ids: Any) -> Any:
+            self.asked += 1
+            if self.asked == 2:
+                tools.ledger.claim(run, 60)
+            return tools.ledger.last_signs(run_ids)
+
+    resumed = Resumed()
+    report = flow.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True)  # type: ignore[arg-type]
+    assert resumed.asked == 2 and report["objects"]["surplus"] == 0
+    assert finished(tools, run_id, refs)["documents"]["new"] == 3
+
+
+def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
+    tools: Tools, root: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "empty.md").write_text("")
+    (folder / "good.md").write_text("# Good\n\nWords.")
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name, name))
+    who = Principal("tester", name, frozenset({ALL_GROUPS}))
+    ids = {each.version is None: each.document_id for each in tools.catalog.documents(who, name, 10)}
+    good, refused = ids[False], ids[True]
+    for document_id in (good, refused, uuid4()):
+        tools.blobs.write(f"quarantine/{document_id}.sealed", b"sealed")
+        aged(root, f"quarantine/{document_id}.sealed", 7200)
+    tools.blobs.write(f"quarantine/{uuid4()}.sealed", b"its record is about to be written")
+
+    assert objects(flow.reconcile(tools))[1] == 2
+    assert objects(flow.reconcile(tools, sweep=True))[1:] == (2, 0, 2)
+    assert len(tools.blobs.list("quarantine")) == 2
+    assert f"quarantine/{refused}.sealed" in tools.blobs.list("quarantine")
