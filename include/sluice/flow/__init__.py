@@ -14,7 +14,7 @@ from uuid import uuid4
 from sluice.flow.finishing import agree, finish, summarise
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
-from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, scan, validate
+from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
 from sluice.model import Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
 
@@ -30,6 +30,7 @@ __all__ = [
     "ingest",
     "load",
     "reconcile",
+    "save",
     "scan",
     "summarise",
     "through",

@@ -26,6 +26,7 @@ from sluice.model import (
     Raw,
     Run,
     ScanResult,
+    Source,
     SourceSpec,
 )
 from sluice.ports import Extracted, Tools
@@ -57,6 +58,13 @@ def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
         yield batch
 
 
+def save(tools: Tools, spec: SourceSpec) -> Source:
+    """Find or make the source, its collection and its tenant. Raises BadRequest where it may not be read."""
+    spec = replace(spec, uri=canonical(spec.uri))
+    tools.reader(spec)  # refuses what is not allowed, before anything is saved
+    return tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+
+
 def scan(
     tools: Tools,
     spec: SourceSpec,
@@ -72,9 +80,7 @@ def scan(
     Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
-    spec = replace(spec, uri=canonical(spec.uri))
-    tools.reader(spec)  # refuses what is not allowed, before anything is saved
-    source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+    source = save(tools, spec)
     run = tools.ledger.start_run(source, mode, run_id, orchestrator)
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
         tools.vectors.ensure(source.generation)
@@ -82,7 +88,7 @@ def scan(
             graph.ensure()
         result = tools.ledger.record_scan(run, tools.reader(source.spec).scan())
         if mode != "full" and not approve_shrink:
-            _check_shrink(spec.uri, result, tools.max_shrink)
+            _check_shrink(source.spec.uri, result, tools.max_shrink)
         items = result.items[:max_documents]
         tools.keyring.create([item.document_id for item in items])
         counts |= {"seen": result.seen, "unchanged": result.unchanged, "planned": len(items)}

@@ -29,6 +29,7 @@ from sluice.model.recorded import (
     Signature,
     StageStat,
 )
+from sluice.model.saved import LastRun, SavedSource, Schedule
 from sluice.model.scanned import Entry, Item, ScanResult
 from sluice.model.served import (
     ALL_GROUPS,
@@ -84,6 +85,7 @@ __all__ = [
     "GraphRow",
     "Hydrated",
     "Item",
+    "LastRun",
     "LedgerChunk",
     "Leg",
     "Mention",
@@ -96,7 +98,9 @@ __all__ = [
     "Raw",
     "Removal",
     "Run",
+    "SavedSource",
     "ScanResult",
+    "Schedule",
     "SealedChunk",
     "SealedVersion",
     "SearchRequest",
