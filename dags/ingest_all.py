@@ -103,9 +103,10 @@ PARAMS = {
     ],
 )
 def sluice_ingest_all():
-    @task(pool="sluice_default")
-    def plan(params=None, dag_run=None, ti=None, triggering_asset_events=None) -> list[dict]:
-        return ingest_all.plan(params, dag_run, triggering_asset_events.get(CHANGED, []), ti)
+    @task(pool="sluice_default", inlets=[CHANGED])
+    def plan(params=None, dag_run=None, ti=None, triggering_asset_events=None, inlet_events=None) -> list[dict]:
+        events = ingest_all.events(dag_run, triggering_asset_events.get(CHANGED, []), inlet_events[CHANGED])
+        return ingest_all.plan(params, dag_run, ti, events)
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
     def report(elements: list[dict] | None, dag_run=None, ti=None) -> dict:

@@ -42,14 +42,14 @@ def tools(airflow_stack, make_tools, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Three saved sources that never ran; the folder of one is removed."""
+    """Three saved sources that never ran: one with a document, one without, and one whose folder is removed."""
     root = tmp_path_factory.mktemp("saved")
     allow(server, root.as_uri())
     made = {name: root / name for name in ("heron", "gone", "stork")}
     for name, folder in made.items():
         folder.mkdir()
-        (folder / f"{name}.md").write_text(f"# {name}\n\nThe {name} stands in shallow water.\n")
         flow.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
+    (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
     shutil.rmtree(made["gone"])
     return made
 
@@ -66,17 +66,11 @@ def told(server: Server, run_id: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def all_of_them(server: Server, folders: dict[str, Path], collection: str) -> dict[str, Any]:
-    """A run over all saved sources, by a user who gives it an id that looks as if nobody had triggered it."""
-    body = {
-        "logical_date": None,
-        "dag_run_id": f"operator_triggered__{collection}",
-        "conf": {"all": True, "collection": collection},
-    }
-    answer = server._http.post(f"/api/v2/dags/{DAG}/dagRuns", json=body)
-    assert answer.status_code == 200, answer.text
-    run: dict[str, Any] = answer.json()
+    """A run over all saved sources, by a user."""
+    run_id = server.trigger(DAG, {"all": True, "collection": collection})
     with pytest.raises(StepFailed, match="failed in ingest, report"):
-        server.wait(DAG, run["dag_run_id"], 600.0, print)
+        server.wait(DAG, run_id, 600.0, print)
+    run: dict[str, Any] = server._http.get(f"/api/v2/dags/{DAG}/dagRuns/{run_id}").json()
     return run
 
 
@@ -100,11 +94,14 @@ def test_one_that_fails_is_named_and_stops_no_other(
     }
 
 
-def test_a_run_is_its_users_whatever_it_calls_itself(
+def test_a_run_is_its_users_and_cannot_look_like_nobodys(
     airflow_stack, server: Server, all_of_them: dict[str, Any]
 ) -> None:
     admin = airflow_stack.environment["SLUICE_ADMIN_USER"]
     assert (all_of_them["run_type"], all_of_them["triggering_user_name"]) == ("manual", admin)
+    for more in ({"dag_run_id": "operator_triggered__1"}, {"run_type": "scheduled"}, {"triggering_user_name": None}):
+        body = {"logical_date": None, "conf": {"source": "file:///x"}, **more}
+        assert server._http.post("/api/v2/dags/sluice_ingest/dagRuns", json=body).status_code in (400, 422)
     path = f"/api/v2/dags/{DAG}/dagRuns/{all_of_them['dag_run_id']}/taskInstances/ingest/listMapped"
     elements = server._http.get(path).json()["task_instances"]
     assert {each["state"] for each in elements} == {"success", "failed"} and len(elements) == 3

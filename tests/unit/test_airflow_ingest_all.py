@@ -80,23 +80,27 @@ def test_a_title_fits_airflows_column() -> None:
 # --- what events name
 
 
-def event(uri: str, **more: Any) -> dict[str, Any]:
+def extra(uri: str, **more: Any) -> dict[str, Any]:
     return {"tenant": "acme", "collection": "docs", "source": uri, "from_rest_api": True, **more}
+
+
+def events(*extras: Any) -> list[Any]:
+    return [SimpleNamespace(id=number, extra=each) for number, each in enumerate(extras, 1)]
 
 
 def test_events_take_in_what_they_name_once_due_or_not_and_held_or_not() -> None:
     saved = [source("file:///a", waited_h=0.01, held_by="cli"), source("file:///b")]
-    choice = ingest_all.named(saved, [event("file:///a"), event("file:////a/")], "asset_triggered__1")
+    choice = ingest_all.named(saved, events(extra("file:///a"), extra("file:////a/")))
     assert uris(choice) == ["file:///a"] and choice.left_out == {}
 
 
 @pytest.mark.parametrize(
-    "extra", [{}, None, [], {"source": "file:///a"}, event("file:///a", tenant=7), event("file:///a", collection=None)]
+    "bad", [{}, None, [], {"source": "file:///a"}, extra("file:///a", tenant=7), extra("file:///a", collection=None)]
 )
-def test_an_event_without_a_source_fails_alone(extra: Any) -> None:
-    choice = ingest_all.named([source("file:///a")], [extra, event("file:///a")], "asset_triggered__1")
-    bad, good = choice.elements
-    assert set(bad) == {"title", "refused"} and "three texts" in bad["refused"]
+def test_an_event_without_a_source_fails_alone(bad: Any) -> None:
+    choice = ingest_all.named([source("file:///a")], events(bad, extra("file:///a")))
+    refused, good = choice.elements
+    assert set(refused) == {"title", "refused"} and "three texts" in refused["refused"]
     assert good["conf"]["source"] == "file:///a"
 
 
@@ -104,13 +108,31 @@ def test_an_event_without_a_source_fails_alone(extra: Any) -> None:
     "change", [{"source": "file:///b"}, {"tenant": "other"}, {"collection": "other"}, {"source": ""}]
 )
 def test_an_event_names_a_saved_source_or_fails(change: dict[str, str]) -> None:
-    choice = ingest_all.named([source("file:///a")], [event("file:///a") | change], "asset_triggered__1")
+    choice = ingest_all.named([source("file:///a")], events(extra("file:///a") | change))
     assert "no saved source" in choice.elements[0]["refused"]
 
 
 def test_events_leave_a_paused_source_alone() -> None:
-    choice = ingest_all.named([source("file:///a", Schedule(paused=True))], [event("file:///a")], "asset_triggered__1")
+    choice = ingest_all.named([source("file:///a", Schedule(paused=True))], events(extra("file:///a")))
     assert choice == ingest_all.Choice([], {"acme/docs file:///a": "it is paused"})
+
+
+def test_an_event_that_two_runs_are_told_is_one_run_of_its_source() -> None:
+    saved, told = [source("file:///a")], events(extra("file:///b"), extra("file:///a"), extra("file:///a"))
+    first, again = ingest_all.named(saved, told), ingest_all.named(saved, told[2:])
+    assert first.elements[-1] == again.elements[0] != ingest_all.named(saved, told[1:2]).elements[0]
+
+
+def test_events_are_those_that_started_the_run_and_later_ones() -> None:
+    class Every:
+        def after(self, moment: str) -> list[str]:
+            return [f"after {moment}"]
+
+    triggering = [SimpleNamespace(timestamp=NOW + timedelta(seconds=1)), SimpleNamespace(timestamp=NOW)]
+    run = SimpleNamespace(run_type=DagRunType.ASSET_TRIGGERED, run_after=NOW - timedelta(days=1))
+    assert ingest_all.events(run, triggering, Every()) == [f"after {NOW.isoformat()}"]
+    assert ingest_all.events(run, [], Every()) == [f"after {run.run_after.isoformat()}"]
+    assert ingest_all.events(SimpleNamespace(run_type=DagRunType.SCHEDULED, run_after=NOW), [], Every()) == []
 
 
 # --- the tasks' bodies, on a ledger in memory
@@ -162,27 +184,26 @@ def test_a_user_takes_in_what_they_may_write(ledger: MemoryLedger) -> None:
     save(ledger, "file:///theirs", "other")
     MemoryCatalog(ledger.state).grant(Grant("ann", "acme", frozenset({"staff"}), may_write=True))
     MemoryCatalog(ledger.state).grant(Grant("ann", "other", frozenset({"*"}), may_write=False))
-    elements = ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL, "ann"), [], Ti())
+    elements = ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL, "ann"), Ti())
     assert [each["conf"]["source"] for each in elements] == ["file:///mine"]
-    everything = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), [], Ti())
+    everything = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), Ti())
     assert len(everything) == 3
-    of_one = ingest_all.plan({**PARAMS, "tenant": "other"}, run_of(DagRunType.SCHEDULED), [], Ti())
+    of_one = ingest_all.plan({**PARAMS, "tenant": "other"}, run_of(DagRunType.SCHEDULED), Ti())
     assert [each["conf"]["source"] for each in of_one] == ["file:///theirs"]
 
 
 def test_a_run_that_should_name_its_user_and_does_not_is_refused(ledger: MemoryLedger) -> None:
     save(ledger, "file:///a")
     with pytest.raises(Forbidden, match="does not say who triggered it"):
-        ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL), [], Ti())
+        ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL), Ti())
 
 
 def test_the_report_names_what_failed_and_why(ledger: MemoryLedger) -> None:
     for uri in ("file:///good", "file:///gone", "file:///held", "file:///asked"):
         save(ledger, uri)
-    events = [SimpleNamespace(extra=extra) for extra in (*map(event, ("file:///good", "file:///gone")), {})]
-    ti = Ti()
-    elements = ingest_all.plan(PARAMS, run_of(DagRunType.ASSET_TRIGGERED), events, ti)
-    more = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), [], Ti())
+    told_of = events(extra("file:///good"), extra("file:///gone"), {})
+    elements = ingest_all.plan(PARAMS, run_of(DagRunType.ASSET_TRIGGERED), Ti(), told_of)
+    more = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), Ti())
     elements += [each for each in more if each["conf"]["source"] in ("file:///held", "file:///asked")]
     reasons = {"file:///gone": "BadRequest: it does not exist", "file:///held": "Busy: another run works on it"}
     for each in elements:

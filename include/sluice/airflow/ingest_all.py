@@ -30,7 +30,19 @@ class Choice:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def plan(params: Mapping[str, Any], dag_run: Any, events: Iterable[Any], ti: Any) -> list[Json]:
+def events(dag_run: Any, triggering: Iterable[Any], every: Any) -> list[Any]:
+    """Of an asset-triggered run: the events that started it, and what has come since; of others none.
+
+    An event that comes while Airflow makes the run of an earlier one is in neither that run nor one of its own: it
+    would lie there until the next one. `every`: the accessor of all events; its `after` includes the moment itself.
+    """
+    if getattr(dag_run.run_type, "value", dag_run.run_type) != "asset_triggered":
+        return []
+    since = min((each.timestamp for each in triggering), default=dag_run.run_after)
+    return list(every.after(since.isoformat()))
+
+
+def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any] = ()) -> list[Json]:
     """The sources that asset events name, else those that are due; as far as whoever triggered the run may write.
 
     Raises Forbidden where the run does not say who triggered it.
@@ -43,9 +55,8 @@ def plan(params: Mapping[str, Any], dag_run: Any, events: Iterable[Any], ti: Any
         saved = tools.ledger.saved_sources(params["tenant"] or None, params["collection"] or None)
         if user is not None:
             saved = [each for each in saved if permission.may_repeat(tools.catalog, user, each.spec)]
-    extras = [event.extra for event in events]
-    if extras:
-        choice = named(saved, extras, dag_run.run_id)
+    if events:
+        choice = named(saved, events)
     else:
         choice = due_now(saved, datetime.now(UTC), dag_run.run_id if params["all"] else None)
     for name, why in choice.left_out.items():
@@ -79,25 +90,26 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
     return choice
 
 
-def named(saved: Sequence[SavedSource], extras: Sequence[Any], asked_by: str) -> Choice:
+def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
     """The sources that the events name, each once. An event that names none becomes an element that fails and says so.
 
-    A source that another run holds is not left out: what changed may have changed behind that run's back.
+    A source that another run holds is not left out: what changed may have changed behind that run's back. The run's id
+    comes from the event: one that a later run is told again finds its own.
     """
     choice = Choice()
     known = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in saved}
     elements: dict[str, Json] = {}
-    for number, extra in enumerate(extras[:MAX_SOURCES], 1):
-        place = _place(extra)
+    for event in events[:MAX_SOURCES]:
+        place, name = _place(event.extra), f"event {event.id}"
         found = known.get(place) if place else None
         if found and found.schedule.paused:
             choice.left_out[_name(found.spec)] = "it is paused"
         elif found:
-            elements[_name(found.spec)] = _element(found, asked_by)
+            elements[_name(found.spec)] = _element(found, name)
         else:
-            elements[f"event {number}"] = {"title": f"event {number}", "refused": _refusal(extra, place)}
-    if len(extras) > MAX_SOURCES:
-        choice.left_out["events"] = f"{len(extras) - MAX_SOURCES} of {len(extras)}; trigger the DAG with `all` instead"
+            elements[name] = {"title": name, "refused": _refusal(place)}
+    if len(events) > MAX_SOURCES:
+        choice.left_out["events"] = f"{len(events) - MAX_SOURCES} of {len(events)}; trigger the DAG with `all` instead"
     choice.elements = list(elements.values())
     return choice
 
@@ -154,7 +166,7 @@ def _place(extra: Any) -> Place | None:
     return (texts[0], texts[1], canonical(texts[2])) if len(texts) == 3 else None
 
 
-def _refusal(extra: Any, place: Place | None) -> str:
+def _refusal(place: Place | None) -> str:
     """Repeats no value of an event that could be anything."""
     if place is None:
         return (
