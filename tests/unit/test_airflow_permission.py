@@ -128,7 +128,9 @@ def test_a_check_changes_nothing(ledger: MemoryLedger) -> None:
 # --- a run that nobody triggered ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.ASSET_TRIGGERED, "scheduled"])
+@pytest.mark.parametrize(
+    "run_type", [DagRunType.SCHEDULED, DagRunType.ASSET_TRIGGERED, DagRunType.OPERATOR_TRIGGERED, "scheduled"]
+)
 def test_a_schedule_repeats_a_saved_source(ledger: MemoryLedger, run_type: Any) -> None:
     save(ledger, "birds")
     check(ledger, NEW, None, run_type)
@@ -139,7 +141,6 @@ def test_a_schedule_repeats_a_saved_source(ledger: MemoryLedger, run_type: Any) 
     [
         DagRunType.MANUAL,
         DagRunType.BACKFILL,
-        DagRunType.OPERATOR_TRIGGERED,
         DagRunType.ASSET_MATERIALIZATION,
         "manual",
         "",
@@ -176,3 +177,20 @@ def test_a_schedule_changes_no_source(ledger: MemoryLedger, change: dict[str, An
     save(ledger, "birds")
     with pytest.raises(Forbidden, match="may not set"):
         check(ledger, replace(NEW, **change), None, DagRunType.SCHEDULED)
+
+
+def test_a_run_that_another_triggered_is_its_users(ledger: MemoryLedger) -> None:
+    """Airflow hands the user of the run on to what its tasks trigger."""
+    save(ledger, "birds")
+    with pytest.raises(Forbidden, match="ann may not write"):
+        check(ledger, NEW, "ann", DagRunType.OPERATOR_TRIGGERED)
+    grant(ledger, "birds")
+    check(ledger, NEW, "ann", DagRunType.OPERATOR_TRIGGERED)
+
+
+@pytest.mark.parametrize("run_type", [DagRunType.SCHEDULED, DagRunType.OPERATOR_TRIGGERED])
+def test_nobody_approves_that_much_vanishes(ledger: MemoryLedger, run_type: Any) -> None:
+    save(ledger)
+    run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
+    with pytest.raises(Forbidden, match="for a person who has looked"):
+        permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, approve_shrink=True)

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import World, as_caller, client_of, named
+from api_service import PROFILE, World, as_caller, client_of, named
 from fastapi.testclient import TestClient
 
 from sluice.api import routes_health
+from sluice.model import Schedule, SourceSpec
 
 
 @pytest.fixture
@@ -144,3 +145,29 @@ def test_the_past_of_a_passage(world: World, client: TestClient) -> None:
 def test_no_past_of_what_the_caller_may_not_read(client: TestClient, token: str, chunk: str) -> None:
     path = f"/api/v1/passages/{named(f'chunk {chunk}')}/lineage"
     assert client.get(path, headers=as_caller(token)).status_code == 404
+
+
+# --- saved sources
+
+
+def test_sources_with_their_schedules_and_last_runs(world: World, client: TestClient) -> None:
+    [uri] = [uri for uri in (each["uri"] for each in client.get("/api/v1/sources").json()["sources"]) if "legal" in uri]
+    world.ledger.set_schedule("acme", "docs", uri, Schedule("0 4 * * *", paused=True))
+    found = {each["uri"]: each for each in client.get("/api/v1/sources?collection=docs").json()["sources"]}
+    assert {each["tenant"] for each in found.values()} == {"acme"} and len(found) == 3
+    told = found[uri]
+    assert (told["schedule"], told["paused"], told["next_due"], told["access_groups"]) == (
+        "0 4 * * *", True, None, ["legal"],
+    )  # fmt: skip
+    assert told["last_run"]["run_id"] == str(named("run legal"))
+    assert next(iter(found.values()))["next_due"] > told["last_run"]["started_at"]
+    assert client.get("/api/v1/sources?collection=other").json() == {"sources": []}
+
+
+def test_sources_and_groups_of_others_stay_unknown(world: World, client: TestClient) -> None:
+    uris = [each["uri"] for each in client.get("/api/v1/sources", headers=as_caller("bob-token")).json()["sources"]]
+    assert len(uris) == 2 and "legal" not in str(uris)
+    world.ledger.open_source(SourceSpec("file:///x", "docs", "acme", ("legal", "board")), PROFILE, ())
+    headers = as_caller("sam-token") | {"X-Sluice-Tenant": "acme"}
+    listed = client.get("/api/v1/sources", headers=headers).json()["sources"]
+    assert {each["uri"]: each["access_groups"] for each in listed}["file:///x"] == ["legal"]

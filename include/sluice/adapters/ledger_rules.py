@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sluice.errors import BadRequest, Busy, Terminal
+from sluice.errors import BadRequest, Busy, NotFound, Terminal
 from sluice.model import Entry, GateRow, SourceSpec
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
@@ -77,6 +77,13 @@ def check_entry(entry: Entry) -> None:
 def check_state(state: str) -> None:
     if state not in ("succeeded", "failed"):
         raise Terminal(f"A run ends as succeeded or failed, not as {state!r}.")
+
+
+def not_saved(tenant: str, collection: str, uri: str) -> NotFound:
+    return NotFound(
+        f"{uri} is no saved source of collection {collection} in tenant {tenant}. Nothing was changed. "
+        "`sluice sources list` shows those that are; `sluice sources add` saves one."
+    )
 
 
 def superseded() -> Terminal:

@@ -33,17 +33,18 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
 
     spec = _spec(params)
     with _tools() as (tools, settings):
-        permission.check(tools.catalog, tools.ledger, spec, dag_run)
+        approved = params["approve_shrink"]
+        permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         refs = batches.plan(
             tools,
             spec,
             params["mode"],
             run_id=run_id,
-            orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
+            orchestrator=orchestrator(dag_run.run_id, dag_run.dag_id),
             batch_size=params["batch_size"],
             max_documents=params["max_documents"],
-            approve_shrink=params["approve_shrink"],
+            approve_shrink=approved,
         )
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
         run = tools.ledger.run(run_id)
@@ -55,6 +56,11 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         )
     log.info("sluice: %d documents need work, in %d batches", planned, len(refs))
     return [ref.to_json() for ref in refs]
+
+
+def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:
+    """How the ledger names a DAG run of ours."""
+    return f"airflow:{dag_id}/{dag_run_id}"
 
 
 def extract(ref: Json) -> Json:
@@ -134,18 +140,10 @@ def failed(context: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _tools() -> Iterator[tuple[Tools, Settings]]:
-    from airflow.sdk import ObjectStoragePath
+    from sluice.airflow.opened import opened
 
-    from sluice.airflow.connections import settings_from_airflow, source_connection
-    from sluice.wiring import build
-
-    settings = settings_from_airflow()
-    built = build(settings, root=ObjectStoragePath(settings.artefacts), connections=source_connection)
-    tools = replace(built, lease_s=max(LEASE_S, settings.lease_s))
-    try:
-        yield tools, settings
-    finally:
-        tools.close()
+    with opened() as (built, settings):
+        yield replace(built, lease_s=max(LEASE_S, settings.lease_s)), settings
 
 
 def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, after: str) -> Json:

@@ -8,35 +8,62 @@ from sluice.errors import Forbidden
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
 from sluice.ports import Catalog, Ledger
 
-# Kinds of run that no person starts; Airflow names no user for them.
-_UNATTENDED = {"scheduled", "asset_triggered"}
+# Kinds of run that no person starts; Airflow names no user for them. Airflow sets the kind, never a request: what comes
+# over its REST API is `manual` and names its user. A run that another DAG's task triggers is `operator_triggered` and
+# inherits the user of the run that the task belongs to: none where nobody triggered that one.
+_UNATTENDED = {"scheduled", "asset_triggered", "operator_triggered"}
 
 
-def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any) -> None:
+def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, approve_shrink: bool = False) -> None:
     """Raises Forbidden; nothing is changed then.
 
     A user needs a grant to write to the tenant, with every group that may read the source now and every group that
     the run gives it, or `*`. Opening a source that is for some groups to everyone in the tenant needs `*`. A run
-    that nobody triggered may only repeat a saved source, as it is saved.
+    that nobody triggered may only repeat a saved source, as it is saved, and approves nothing.
     """
-    user = getattr(dag_run, "triggering_user_name", None)
+    user = triggered_by(dag_run)
     if user is None:
-        _check_unattended(ledger, spec, dag_run)
+        _check_unattended(ledger, spec, _kind(dag_run), approve_shrink)
         return
-    grant = next((each for each in catalog.grants(user) if each.tenant == spec.tenant and each.may_write), None)
+    grant = _writing(catalog, user, spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if ALL_GROUPS not in grant.groups:
         _check_groups(ledger, spec, grant)
 
 
-def _check_unattended(ledger: Ledger, spec: SourceSpec, dag_run: Any) -> None:
-    kind = getattr(dag_run, "run_type", None)
-    kind = getattr(kind, "value", kind)  # an enum whose str() is not its value
-    if kind not in _UNATTENDED:
+def triggered_by(dag_run: Any) -> str | None:
+    """The Airflow user; None where nobody triggered it. Raises Forbidden where the run should name one and does not."""
+    user: str | None = getattr(dag_run, "triggering_user_name", None)
+    kind = _kind(dag_run)
+    if user is None and kind not in _UNATTENDED:
         raise Forbidden(
             f"This run ({kind or 'of an unknown kind'}) does not say who triggered it, so its tenant cannot be "
             "checked. Nothing was changed. Trigger it again, as a user of Airflow."
+        )
+    return user
+
+
+def may_repeat(catalog: Catalog, user: str, saved: SourceSpec) -> bool:
+    """Whether this user may take a saved source in as it is saved."""
+    grant = _writing(catalog, user, saved.tenant)
+    return grant is not None and (ALL_GROUPS in grant.groups or set(saved.access_groups or ()) <= grant.groups)
+
+
+def _writing(catalog: Catalog, user: str, tenant: str) -> Grant | None:
+    return next((each for each in catalog.grants(user) if each.tenant == tenant and each.may_write), None)
+
+
+def _kind(dag_run: Any) -> str | None:
+    kind = getattr(dag_run, "run_type", None)
+    return getattr(kind, "value", kind)  # an enum whose str() is not its value
+
+
+def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approve_shrink: bool) -> None:
+    if approve_shrink:
+        raise Forbidden(
+            f"A {kind} run may not approve that much vanishes: that is for a person who has looked. Nothing was "
+            "changed. Trigger sluice_ingest with approve_shrink as a user who may write there."
         )
     if (spec.access_groups, spec.retention_days, spec.include, spec.exclude) != (None, None, None, None):
         raise Forbidden(

@@ -12,16 +12,11 @@ log = logging.getLogger(__name__)
 
 def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     """Compare, repair where asked, and tell. Raises Disagreement where something differs still."""
-    from airflow.sdk import ObjectStoragePath
-
     from sluice import flow
-    from sluice.airflow.connections import settings_from_airflow
+    from sluice.airflow.opened import opened
     from sluice.errors import Disagreement
-    from sluice.wiring import build
 
-    settings = settings_from_airflow()
-    tools = build(settings, root=ObjectStoragePath(settings.artefacts))
-    try:
+    with opened() as (tools, _):
         report = flow.reconcile(
             tools,
             collection=params["collection"] or None,
@@ -30,8 +25,6 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             sweep=params["sweep"],
             page_chunks=params["page_chunks"],
         )
-    finally:
-        tools.close()
     log.info("sluice: reconciliation %s", json.dumps(report))
     if not report["ok"]:
         counts = ", ".join(f"{report[name]} {name}" for name in ("missing", "surplus", "stale", "repaired"))

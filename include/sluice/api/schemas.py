@@ -126,6 +126,31 @@ class CollectionDetail(BaseModel):
     degraded: list[str] = Field(description="Stores that did not answer.")
 
 
+class LastRunSummary(BaseModel):
+    run_id: UUID
+    state: Literal["running", "succeeded", "failed"]
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class SourceSummary(BaseModel):
+    uri: str
+    collection: str
+    tenant: str
+    access_groups: list[str] = Field(description="Who may read it, as far as you hold the groups; empty: everyone.")
+    retention_days: int = Field(description="From activation to expiry; 0: for ever.")
+    include: list[str]
+    exclude: list[str]
+    schedule: str | None = Field(description="Five fields of cron, UTC; null: every night.")
+    paused: bool = Field(description="Left out of runs that nobody asks for.")
+    next_due: datetime | None = Field(description="Past: it is taken in at the next tick. Null: it is paused.")
+    last_run: LastRunSummary | None = Field(description="The one that was started last; null: never run.")
+
+
+class SourceList(BaseModel):
+    sources: list[SourceSummary]
+
+
 class DocumentSummary(BaseModel):
     document_id: UUID
     external_id: str

@@ -17,7 +17,7 @@ from uuid import uuid4
 from sluice.flow.finishing import agree, finish, summarise
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
-from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, scan, validate
+from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
 from sluice.model import ChunkedDocument, Item, Mode, SourceSpec
 from sluice.ports import Tools
 
@@ -37,6 +37,7 @@ __all__ = [
     "ingest",
     "load",
     "reconcile",
+    "save",
     "scan",
     "summarise",
     "validate",

@@ -11,7 +11,7 @@ from sluice import chunk as chunking
 from sluice import embed as embedding
 from sluice import load as loading
 from sluice import validate as gates
-from sluice.errors import Terminal, Unreadable
+from sluice.errors import SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
@@ -26,6 +26,7 @@ from sluice.model import (
     Raw,
     Run,
     ScanResult,
+    Source,
     SourceSpec,
 )
 from sluice.ports import Extracted, Tools
@@ -57,6 +58,13 @@ def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
         yield batch
 
 
+def save(tools: Tools, spec: SourceSpec) -> Source:
+    """Find or make the source, its collection and its tenant. Raises BadRequest where it may not be read."""
+    spec = replace(spec, uri=canonical(spec.uri))
+    tools.reader(spec)  # refuses what is not allowed, before anything is saved
+    return tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+
+
 def scan(
     tools: Tools,
     spec: SourceSpec,
@@ -72,17 +80,15 @@ def scan(
     Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
-    spec = replace(spec, uri=canonical(spec.uri))
-    tools.reader(spec)  # refuses what is not allowed, before anything is saved
-    source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
-    run = tools.ledger.start_run(source, mode, run_id, orchestrator)
+    run = _started(tools, spec, mode, run_id, orchestrator)
+    source = run.source
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
         tools.vectors.ensure(source.generation)
         if graph := graph_of(tools, source.generation):
             graph.ensure()
         result = tools.ledger.record_scan(run, tools.reader(source.spec).scan())
         if mode != "full" and not approve_shrink:
-            _check_shrink(spec.uri, result, tools.max_shrink)
+            _check_shrink(source.spec.uri, result, tools.max_shrink)
         items = result.items[:max_documents]
         tools.keyring.create([item.document_id for item in items])
         counts |= {"seen": result.seen, "unchanged": result.unchanged, "planned": len(items)}
@@ -210,6 +216,21 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
 
 
 # --- details ------------------------------------------------------------------------------------------------
+
+
+def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestrator: str) -> Run:
+    """A saved source that cannot be read any more (its folder is gone) has its failed run in the ledger, too: whoever
+    asks when it ran last must see it. One that is not saved leaves nothing behind."""
+    try:
+        source = save(tools, spec)
+    except SluiceError:
+        saved = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
+        if saved is not None:
+            source = tools.ledger.open_source(saved, tools.profile, tools.filter_fields)
+            with failing(tools, tools.ledger.start_run(source, mode, run_id, orchestrator)):
+                raise
+        raise
+    return tools.ledger.start_run(source, mode, run_id, orchestrator)
 
 
 def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:

@@ -29,6 +29,7 @@ from sluice.model.recorded import (
     Signature,
     StageStat,
 )
+from sluice.model.saved import LastRun, SavedSource, Schedule
 from sluice.model.scanned import Entry, Item, ScanResult
 from sluice.model.served import (
     ALL_GROUPS,
@@ -85,6 +86,7 @@ __all__ = [
     "GraphRow",
     "Hydrated",
     "Item",
+    "LastRun",
     "LedgerChunk",
     "Leg",
     "Mention",
@@ -97,7 +99,9 @@ __all__ = [
     "Raw",
     "Removal",
     "Run",
+    "SavedSource",
     "ScanResult",
+    "Schedule",
     "SealedChunk",
     "SealedVersion",
     "SearchRequest",

@@ -9,6 +9,7 @@ from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.saved import SavedSources
 from sluice.ports.sources import (
     Connection,
     Connections,
@@ -39,6 +40,7 @@ __all__ = [
     "OpenRows",
     "RowQuery",
     "Rows",
+    "SavedSources",
     "SourceReader",
     "Tools",
     "VectorCache",

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import CollectionInfo, DocumentInfo, Generation, Grant, Hydrated, PassageLineage, Principal
+from sluice.model import (
+    CollectionInfo,
+    DocumentInfo,
+    Generation,
+    Grant,
+    Hydrated,
+    PassageLineage,
+    Principal,
+    SavedSource,
+)
 
 
 class Catalog(Protocol):
@@ -22,6 +31,9 @@ class Catalog(Protocol):
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         """Those with a source that this principal may read. Documents, chunks and open quarantine records are counted
         as far as they are the principal's to read now."""
+
+    def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
+        """Those of the tenant whose documents this principal may read; by collection and uri."""
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None

@@ -30,9 +30,10 @@ from sluice.model import (
     StageStat,
     Vector,
 )
+from sluice.ports.saved import SavedSources
 
 
-class Ledger(Protocol):
+class Ledger(SavedSources, Protocol):
     """The truth. Each method is one transaction, safe to repeat."""
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sluice.adapters.ledger_rules import check_tenant
 from sluice.adapters.memory import passages
+from sluice.adapters.memory.saved import saved
 from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, VersionRow, now, same
 from sluice.errors import NotFound
 from sluice.model import (
@@ -18,6 +19,7 @@ from sluice.model import (
     Hydrated,
     PassageLineage,
     Principal,
+    SavedSource,
     SealedChunk,
 )
 
@@ -66,6 +68,17 @@ class MemoryCatalog:
         with self._state.lock:
             names = {row.spec.collection for row in self._sources(principal)}
             return [self._info(self._state.collections[name], principal) for name in sorted(names)]
+
+    def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
+        with self._state.lock:
+            rows = [
+                row
+                for row in self._state.sources.values()
+                if row.spec.tenant == principal.tenant
+                and collection in (None, row.spec.collection)
+                and _may(principal, row.spec.access_groups)
+            ]
+            return saved(self._state, rows)
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None

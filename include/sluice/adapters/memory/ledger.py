@@ -28,6 +28,7 @@ from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
 from sluice.adapters.memory.reconciling import MemoryScan
+from sluice.adapters.memory.saved import MemorySaved
 from sluice.adapters.memory.state import (
     ClaimRow,
     DocumentRow,
@@ -61,7 +62,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates, MemoryScan):
+class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -83,7 +84,7 @@ class MemoryLedger(MemoryGates, MemoryScan):
                 if (row.spec.tenant, row.spec.collection, row.spec.uri) == place:
                     self._save(row, effective(spec, row.spec))
                     return Source(row.source_id, row.spec, generation)
-            row = SourceRow(uuid4(), generation, effective(spec))
+            row = SourceRow(uuid4(), generation, effective(spec), now())
             self.state.sources[row.source_id] = row
             return Source(row.source_id, row.spec, generation)
 

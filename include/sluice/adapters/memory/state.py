@@ -18,6 +18,7 @@ from sluice.model import (
     Generation,
     Grant,
     Mode,
+    Schedule,
     SealedVersion,
     Signature,
     SourceSpec,
@@ -30,6 +31,8 @@ class SourceRow:
     source_id: UUID
     generation: Generation
     spec: SourceSpec
+    saved_at: datetime
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from sluice.adapters.postgres import passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.ledger import transaction
+from sluice.adapters.postgres.saved import SAVED, saved_of
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
 from sluice.errors import NotFound
 from sluice.model import (
@@ -24,6 +25,7 @@ from sluice.model import (
     Hydrated,
     PassageLineage,
     Principal,
+    SavedSource,
 )
 
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
@@ -40,6 +42,11 @@ _OPEN_SOURCE = f"""
 SOURCES = text(f"""
     SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
 """)  # noqa: S608
+_SAVED = text(f"""
+    {SAVED} WHERE s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
+    AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
+    ORDER BY c.name COLLATE "C", s.uri COLLATE "C"
+""")
 _HAS = text("""
     SELECT EXISTS (SELECT FROM sources WHERE tenant_id = :tenant AND collection_id = :collection_id)
 """)
@@ -145,6 +152,11 @@ class PostgresCatalog:
         with transaction(self._engine) as connection:
             found = [generation_of(row) for row in connection.execute(_COLLECTIONS, _who(principal))]
             return [_info(connection, generation, principal) for generation in found]
+
+    def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
+        values = {"collection": collection, **_who(principal)}
+        with transaction(self._engine) as connection:
+            return [saved_of(row) for row in connection.execute(_SAVED, values)]
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None

@@ -19,6 +19,7 @@ from sluice.adapters.postgres import (
     refusing,
     removals,
     runs,
+    saved,
     scan,
     sources,
     staging,
@@ -34,12 +35,15 @@ from sluice.model import (
     GateRule,
     Generation,
     Item,
+    LastRun,
     LedgerChunk,
     Mode,
     Profile,
     Removal,
     Run,
+    SavedSource,
     ScanResult,
+    Schedule,
     SealedVersion,
     Signature,
     Source,
@@ -69,6 +73,18 @@ class PostgresLedger:
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         with transaction(self._engine) as connection:
             return sources.saved_source(connection, tenant, collection, uri)
+
+    def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
+        with transaction(self._engine) as connection:
+            return saved.saved_sources(connection, tenant, collection)
+
+    def set_schedule(self, tenant: str, collection: str, uri: str, schedule: Schedule) -> None:
+        with transaction(self._engine) as connection:
+            saved.set_schedule(connection, tenant, collection, uri, schedule)
+
+    def run_by(self, source: SavedSource, orchestrator: str) -> LastRun | None:
+        with transaction(self._engine) as connection:
+            return saved.run_by(connection, source, orchestrator)
 
     def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
         with transaction(self._engine) as connection:

@@ -98,6 +98,10 @@ class SourceRow(LedgerBase):
         server_default=_NOTHING, comment="Globs over external ids; empty: all."
     )
     exclude_globs: Mapped[list[str]] = mapped_column(server_default=_NOTHING, comment="Globs that are left out.")
+    schedule: Mapped[str | None] = mapped_column(comment="When it is due: five fields of cron, UTC; null: every night.")
+    paused: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="Whether it is left out of runs that nobody asks for."
+    )
     created_at: Mapped[Moment] = mapped_column(comment="When the source was first opened.")
 
 

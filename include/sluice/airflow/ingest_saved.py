@@ -1,0 +1,39 @@
+"""The operator of `sluice_ingest_all`: a run of `sluice_ingest` for one saved source; it holds no slot meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class IngestSaved(TriggerDagRunOperator):
+    """Its arguments are an element of `ingest_all.plan`. What was refused there fails here, alone and in its own words.
+
+    A run that is there already was asked for by an earlier tick: it is skipped, never started again.
+    """
+
+    template_fields: Sequence[str] = ()  # a source's URI is data: braces in it must not be filled in
+
+    def __init__(self, *, title: str, refused: str | None = None, **arguments: Any) -> None:
+        super().__init__(
+            trigger_dag_id="sluice_ingest",
+            logical_date=None,
+            wait_for_completion=True,
+            deferrable=True,
+            skip_when_already_exists=True,
+            **arguments,
+        )
+        self.title = title
+        self.refused = refused
+
+    def execute(self, context: Context) -> None:
+        from sluice.errors import BadRequest
+
+        if self.refused:
+            raise BadRequest(self.refused)
+        super().execute(context)

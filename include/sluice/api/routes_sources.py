@@ -1,0 +1,38 @@
+"""GET /sources: the saved sources whose documents the caller may read, and when each is taken in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.schemas import SourceList
+from sluice.model import ALL_GROUPS, Principal, SavedSource
+from sluice.schedule import described
+
+router = APIRouter(responses=documented(401, 403, 429, 503))
+
+
+@router.get("/sources", response_model=SourceList, responses=documented(422), tags=["sources"])
+async def list_sources(
+    request: Request,
+    caller: Caller,
+    collection: Annotated[
+        str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="Only of this one.")
+    ] = None,
+) -> dict[str, Any]:
+    """The saved sources of one tenant, with their schedules and last runs."""
+    backend = backend_of(request)
+    found = await backend.calls.run(lambda: backend.tools.catalog.sources(caller, collection))
+    return {"sources": [_described(saved, caller) for saved in found]}
+
+
+def _described(saved: SavedSource, caller: Principal) -> dict[str, Any]:
+    """Which other groups may read it is not for everyone to know."""
+    told = described(saved)
+    if ALL_GROUPS not in caller.groups:
+        told["access_groups"] = [group for group in told["access_groups"] if group in caller.groups]
+    return told

@@ -1,0 +1,116 @@
+"""Saved sources and when they are taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from sluice.cli.terminal import Collection, Json, Tenant, given, tell, tools_of_settings
+from sluice.model import SavedSource, Schedule, SourceSpec
+from sluice.schedule import check_cron, described, due
+
+app = typer.Typer(
+    help="Saved sources: sluice_ingest_all takes each in when it is due, every night or by a schedule of its own.",
+    no_args_is_help=True,
+)
+Uri = Annotated[str, typer.Argument(help="The source; `sluice sources list` shows them.")]
+Cron = Annotated[str, typer.Option("--schedule", help="Cron's five fields, UTC: '0 4 * * *'. nightly: every night.")]
+_NIGHTLY = "nightly"
+
+
+@app.command("list")
+def sources_list(
+    collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only of this one.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only of this one.")] = None,
+    json_: Json = False,
+) -> None:
+    """Every saved source with its schedule, its last run and when it is due."""
+    with tools_of_settings() as tools:
+        found = tools.ledger.saved_sources(tenant, collection)
+    told = [{**described(each), "held_by": each.held_by} for each in found]
+    lines = [line for each in found for line in _lines(each)]
+    tell({"sources": told}, json_, *(lines or ["No source is saved. An ingest saves one, or: sluice sources add URI"]))
+
+
+@app.command("add")
+def sources_add(
+    uri: Annotated[str, typer.Argument(help="Where the documents are: docs/sources.md.")],
+    schedule: Cron = _NIGHTLY,
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
+    retention_days: Annotated[
+        int | None, typer.Option(min=0, help="Unreadable that many days later; 0: for ever. Not given: as saved.")
+    ] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; repeat.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
+) -> None:
+    """Save a source before its first ingest, which then happens when it is due."""
+    from sluice import flow
+
+    wanted = Schedule(_cron(schedule))
+    spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
+    with tools_of_settings() as tools:
+        saved = flow.save(tools, spec).spec
+        tools.ledger.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
+    typer.echo(f"Saved {saved.uri}; it is taken in {_when(wanted)}.")
+
+
+@app.command("set")
+def sources_set(uri: Uri, schedule: Cron, collection: Collection = "docs", tenant: Tenant = "default") -> None:
+    """Give a saved source a schedule of its own, or back to every night."""
+    cron = _cron(schedule)
+    _change(uri, collection, tenant, lambda former: replace(former, cron=cron))
+
+
+@app.command("pause")
+def sources_pause(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
+    """Leave a source out of runs that nobody asks for; its documents stay served and its schedule is kept."""
+    _change(uri, collection, tenant, lambda former: replace(former, paused=True))
+
+
+@app.command("resume")
+def sources_resume(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
+    """Take a paused source in again, by the schedule that it had."""
+    _change(uri, collection, tenant, lambda former: replace(former, paused=False))
+
+
+def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
+    from sluice.extract.roots import canonical
+
+    uri = canonical(uri)
+    with tools_of_settings() as tools:
+        saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
+        wanted = change(saved.get(uri, Schedule()))
+        tools.ledger.set_schedule(tenant, collection, uri, wanted)
+    typer.echo(f"{uri} is taken in {_when(wanted)}.")
+
+
+def _cron(schedule: str) -> str | None:
+    """Refused before anything is opened."""
+    return None if schedule.strip() == _NIGHTLY else check_cron(schedule)
+
+
+def _when(schedule: Schedule) -> str:
+    when = f"at {schedule.cron} (UTC)" if schedule.cron else "every night"
+    return f"no more by itself (paused; else {when})" if schedule.paused else when
+
+
+def _lines(saved: SavedSource) -> list[str]:
+    spec, last = saved.spec, saved.last
+    ran = f"{last.state}, started {last.started_at:%Y-%m-%d %H:%M} UTC" if last else "never"
+    told = described(saved)
+    next_due = "not due" if told["next_due"] is None else f"due {told['next_due']:%Y-%m-%d %H:%M} UTC"
+    readers = ", ".join(spec.access_groups or ()) or "everyone"
+    kept = f"{spec.retention_days} days" if spec.retention_days else "for ever"
+    return [
+        f"{spec.uri}",
+        f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {kept}",
+        f"    {_when(saved.schedule)}; last run {ran}; "
+        + ("due now" if due(saved, datetime.now(UTC)) else next_due)
+        + (f"; {saved.held_by} works on it now" if saved.held_by else ""),
+    ]

@@ -1,0 +1,33 @@
+"""When each saved source is due."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "sources",
+        sa.Column("schedule", sa.Text(), comment="When it is due: five fields of cron, UTC; null: every night."),
+    )
+    op.add_column(
+        "sources",
+        sa.Column(
+            "paused",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="Whether it is left out of runs that nobody asks for.",
+        ),
+    )
+
+
+def downgrade() -> None:
+    op.drop_column("sources", "paused")
+    op.drop_column("sources", "schedule")

@@ -1,0 +1,142 @@
+"""Saved sources through Airflow: all of them by `sluice_ingest_all`, and one by an asset's event."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from demo.__main__ import allow
+from demo.server import Server, StepFailed
+from sluice import flow
+from sluice.model import LastRun, SourceSpec
+from sluice.ports import Tools
+
+DAG = "sluice_ingest_all"
+pytestmark = pytest.mark.timeout(900)  # alone, it starts the whole stack
+
+
+@pytest.fixture(scope="module")
+def server(airflow_stack) -> Server:
+    environment = airflow_stack.environment
+    made = Server(
+        environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
+    )
+    made.wait_for_dag(DAG, timeout_s=120.0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def collection() -> str:
+    return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="module")
+def tools(airflow_stack, make_tools, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    return make_tools([tmp_path_factory.getbasetemp()], graph="off")
+
+
+@pytest.fixture(scope="module")
+def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three saved sources that never ran: one with a document, one without, and one whose folder is removed."""
+    root = tmp_path_factory.mktemp("saved")
+    allow(server, root.as_uri())
+    made = {name: root / name for name in ("heron", "gone", "stork")}
+    for name, folder in made.items():
+        folder.mkdir()
+        flow.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
+    (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
+    shutil.rmtree(made["gone"])
+    return made
+
+
+def last_runs(tools: Tools, collection: str) -> dict[str, LastRun | None]:
+    return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in tools.ledger.saved_sources(None, collection)}
+
+
+def told(server: Server, run_id: str) -> dict[str, Any]:
+    path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/report/xcomEntries/summary"
+    found: dict[str, Any] = server._http.get(f"{path}?deserialize=false&stringify=false").json()["value"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def all_of_them(server: Server, folders: dict[str, Path], collection: str) -> dict[str, Any]:
+    """A run over all saved sources, by a user."""
+    run_id = server.trigger(DAG, {"all": True, "collection": collection})
+    with pytest.raises(StepFailed, match="failed in ingest, report"):
+        server.wait(DAG, run_id, 600.0, print)
+    run: dict[str, Any] = server._http.get(f"/api/v2/dags/{DAG}/dagRuns/{run_id}").json()
+    return run
+
+
+def test_one_that_fails_is_named_and_stops_no_other(
+    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, tools: Tools
+) -> None:
+    summary = told(server, all_of_them["dag_run_id"])
+    names = {name: f"default/{collection} {folder.as_uri()}" for name, folder in folders.items()}
+    assert sorted(summary["done"]) == sorted([names["heron"], names["stork"]])
+    assert list(summary["failed"]) == [names["gone"]] and "does not exist" in summary["failed"][names["gone"]]
+    ran = last_runs(tools, collection)
+    assert {name: run and run.state for name, run in ran.items()} == {
+        "heron": "succeeded", "gone": "failed", "stork": "succeeded",
+    }  # fmt: skip
+    saved = {each.spec.access_groups for each in tools.ledger.saved_sources(None, collection)}
+    assert saved == {("waders",)}
+    listed = server._http.get(f"/sluice/api/v1/sources?collection={collection}").json()["sources"]
+    assert {(each["last_run"]["state"], each["retention_days"]) for each in listed} == {
+        ("succeeded", 30),
+        ("failed", 30),
+    }
+
+
+def test_a_run_is_its_users_and_cannot_look_like_nobodys(
+    airflow_stack, server: Server, all_of_them: dict[str, Any]
+) -> None:
+    admin = airflow_stack.environment["SLUICE_ADMIN_USER"]
+    assert (all_of_them["run_type"], all_of_them["triggering_user_name"]) == ("manual", admin)
+    for more in ({"dag_run_id": "operator_triggered__1"}, {"run_type": "scheduled"}, {"triggering_user_name": None}):
+        body = {"logical_date": None, "conf": {"source": "file:///x"}, **more}
+        assert server._http.post("/api/v2/dags/sluice_ingest/dagRuns", json=body).status_code in (400, 422)
+    path = f"/api/v2/dags/{DAG}/dagRuns/{all_of_them['dag_run_id']}/taskInstances/ingest/listMapped"
+    elements = server._http.get(path).json()["task_instances"]
+    assert {each["state"] for each in elements} == {"success", "failed"} and len(elements) == 3
+    assert all("default/" in each["rendered_map_index"] for each in elements)
+    children = server._http.get("/api/v2/dags/sluice_ingest/dagRuns?run_type=operator_triggered&limit=100").json()
+    mine = [each for each in children["dag_runs"] if each["dag_run_id"].startswith("saved__")]
+    assert len(mine) >= 3 and {each["triggering_user_name"] for each in mine} == {admin}
+
+
+def test_an_event_takes_in_the_source_that_it_names(
+    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, tools: Tools
+) -> None:
+    before = last_runs(tools, collection)
+    found = server._http.get("/api/v2/assets?name_pattern=sluice_source_changed").json()["assets"]
+    [asset] = [each["id"] for each in found if each["name"] == "sluice_source_changed"]
+    named = {"tenant": "default", "collection": collection, "source": folders["heron"].as_uri()}
+    for extra in ({"collection": collection}, named):
+        sent = server._http.post("/api/v2/assets/events", json={"asset_id": asset, "extra": extra})
+        assert sent.status_code == 200, sent.text
+    summaries = [told(server, run_id) for run_id in finished_event_runs(server)]
+    assert [each for summary in summaries for each in summary["done"]] == [f"default/{collection} {named['source']}"]
+    assert all("does not name a source" in why for summary in summaries for why in summary["failed"].values())
+    assert sum(len(summary["failed"]) for summary in summaries) == 1
+    after = last_runs(tools, collection)
+    assert {name for name, run in after.items() if run != before[name]} == {"heron"}
+    assert after["heron"] and after["heron"].state == "succeeded"
+
+
+def finished_event_runs(server: Server) -> list[str]:
+    """Events that come together are one run; others are two. Waits until none is under way and the source was named."""
+    deadline_s = time.monotonic() + 300
+    while time.monotonic() < deadline_s:
+        runs = server._http.get(f"/api/v2/dags/{DAG}/dagRuns?run_type=asset_triggered").json()["dag_runs"]
+        ended = [each["dag_run_id"] for each in runs if each["state"] in ("success", "failed")]
+        if ended and len(ended) == len(runs) and any(told(server, each)["done"] for each in ended):
+            return ended
+        time.sleep(2)
+    raise AssertionError(f"no event's run took a source in: {runs}")
