@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from sluice.flow.finishing import agree, finish, summarise
+from sluice.flow.purging import expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, scan, validate
@@ -25,10 +26,12 @@ __all__ = [
     "batches",
     "chunk",
     "embed",
+    "expired",
     "extract",
     "finish",
     "ingest",
     "load",
+    "purge",
     "reconcile",
     "scan",
     "summarise",

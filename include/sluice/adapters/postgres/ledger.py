@@ -18,6 +18,7 @@ from sluice.adapters.postgres import (
     reconciling,
     refusing,
     removals,
+    retention,
     runs,
     scan,
     sources,
@@ -28,6 +29,7 @@ from sluice.adapters.postgres.failures import translated
 from sluice.model import (
     Counts,
     Entry,
+    ExpiredDocument,
     Failure,
     GateResult,
     GateRow,
@@ -35,10 +37,13 @@ from sluice.model import (
     Generation,
     Item,
     LedgerChunk,
-    Mode,
     Profile,
     Removal,
+    Retention,
+    RetentionScope,
+    RetentionSetting,
     Run,
+    RunMode,
     ScanResult,
     SealedVersion,
     Signature,
@@ -69,7 +74,7 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return sources.saved_source(connection, tenant, collection, uri)
 
-    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
         with transaction(self._engine) as connection:
             return runs.start_run(connection, source, mode, run_id, orchestrator)
 
@@ -242,3 +247,36 @@ class PostgresLedger:
     ) -> None:
         with transaction(self._engine) as connection:
             reconciling.record(connection, generation, started_at, repair, found)
+
+    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
+        with transaction(self._engine) as connection:
+            return retention.set_retention(connection, scope, wanted)
+
+    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
+        with transaction(self._engine) as connection:
+            return retention.retentions(connection, collection)
+
+    def clock(self) -> datetime:
+        with transaction(self._engine) as connection:
+            return retention.clock(connection)
+
+    def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
+        with transaction(self._engine) as connection:
+            return retention.expired_sources(connection, as_of, collection)
+
+    def expired(
+        self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
+    ) -> list[ExpiredDocument]:
+        with transaction(self._engine) as connection:
+            return retention.expired(connection, source, as_of, after, limit)
+
+    def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
+        if not document_ids:
+            return []
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return retention.purge(connection, run, document_ids, as_of)
+
+    def purged(self, run: Run) -> list[UUID]:
+        with transaction(self._engine) as connection:
+            return retention.purged(connection, run)
