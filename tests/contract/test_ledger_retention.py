@@ -111,7 +111,7 @@ def test_the_narrowest_that_is_set_decides(
     room: Room, collection: int | None, source_days: int | None, document: int | None, holds: int | None
 ) -> None:
     source, (item,) = filled(room)
-    for (name, scope), wanted in zip(scopes(source, item).items(), (collection, source_days, document), strict=True):
+    for scope, wanted in zip(scopes(source, item).values(), (collection, source_days, document), strict=True):
         if wanted is not None:
             room.ledger.set_retention(scope, Retention(days=wanted))
     assert days(room, source, item) == holds

@@ -1,8 +1,8 @@
 """What has expired goes, by the way that deletions at a source go: one ledger transaction, then the outbox.
 
 A purge is a run of each source that has something expired. It holds the source as an ingest does, so that neither sees
-the other half-way; where one is at work the source is left for the next time. Batches are whole: a purge that breaks off
-has taken out some, and one that is started again goes on with the rest and empties the outbox first.
+the other half-way; where one is at work the source is left for the next time. Batches are whole: a purge that breaks
+off has taken out some, and one that is started again empties the outbox first and goes on with the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def purge(
     """Take out what had expired then and has still. Returns counts, and what each source gave or why it was left.
 
     `at_most`: documents that were approved; where more have expired by now, nothing is removed and Terminal is raised.
-    `on_batch(gone)` is told after every batch, in documents of the source. Raises NotFound where there is no such collection.
+    `on_batch(gone)` is told after every batch, in documents of the source. Raises NotFound where there is no such
+    collection.
     """
     chosen = _chosen(tools, collection)
     _check_approved(tools, as_of, collection, at_most)
