@@ -13,7 +13,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | collection | name | made on first use, with the embedder and chunker set at that time |
 | tenant | name | who owns the documents; you need a grant to write there |
 | access_groups | list | who may read them. Null keeps what is saved (new: everyone in the tenant); `[]`: everyone |
-| retention_days | days | unreadable that long after activation; 0: for ever. Null keeps what is saved (new: for ever) |
+| retention_days | days | unreadable that long after first served; 0: for ever (docs/retention.md). Null: as saved |
 | include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
 | approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
@@ -100,7 +100,7 @@ PARAMS = {
         minimum=0,
         maximum=36500,
         title="Retention (days)",
-        description="Unreadable that long after activation; 0: for ever. Null keeps what is saved (new: for ever)",
+        description="Unreadable that long after first served; 0: for ever. Null keeps what is saved",
         section="Who",
     ),
     "include": Param(

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         "off, flag, mask, block. `sluice gates set` goes before it.",
     )
 
+    # retention
+    retention_apply: bool = Field(
+        False, description="true: the nightly run of sluice_retention removes what expired; else it only lists it."
+    )
+
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")

@@ -65,11 +65,11 @@ def test_what_is_not_given_is_kept(room: Room) -> None:
     assert room.epoch(source.generation.collection_id) == epoch + 1
 
 
-def test_a_new_source_is_open_to_its_tenant_and_kept_for_ever(room: Room) -> None:
+def test_a_new_source_is_open_to_its_tenant_and_kept_as_its_collection_says(room: Room) -> None:
     bare = spec()
     assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) is None
     source = opened(room, bare)
-    assert source.spec == replace(bare, access_groups=(), retention_days=0, include=(), exclude=())
+    assert source.spec == replace(bare, access_groups=(), include=(), exclude=())
     assert started(room, source).source == source
     assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) == source.spec
     assert room.ledger.saved_source("another", bare.collection, bare.uri) is None

@@ -12,9 +12,10 @@ from typing import Any
 from uuid import UUID
 
 from sluice.errors import BadRequest, Busy, NotFound, Terminal
-from sluice.model import Entry, GateRow, SourceSpec
+from sluice.model import Entry, GateRow, Retention, RetentionScope, SourceSpec
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
+LONGEST_RETENTION_DAYS = 36_500
 GATE_ROWS_KEPT = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"
 _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -27,16 +28,40 @@ def check_spec(spec: SourceSpec) -> None:
     check_tenant(spec.tenant)
     if not spec.uri or _UNSTORABLE.search(spec.uri):
         raise BadRequest(f"The source uri {spec.uri!r} is empty or holds characters that cannot be stored.")
-    if spec.retention_days is not None and spec.retention_days < 0:
-        raise BadRequest(f"Retention of {spec.retention_days} days is not possible; give 1 or more, or 0 for ever.")
+    if spec.retention_days is not None:
+        check_retention(Retention(days=spec.retention_days))
     for group in spec.access_groups or ():
         if not group or _UNSTORABLE.search(group):
             raise BadRequest(f"The access group {group!r} is empty or holds characters that cannot be stored.")
 
 
+def check_retention(retention: Retention) -> None:
+    """Raises BadRequest."""
+    if (retention.days is None) == (retention.until is None):
+        raise BadRequest("A retention is a number of days or a date; give one of the two.")
+    if retention.days is not None and not 0 <= retention.days <= LONGEST_RETENTION_DAYS:
+        raise BadRequest(
+            f"Retention of {retention.days} days is not possible; give 1 to {LONGEST_RETENTION_DAYS}, or 0 for ever."
+        )
+    if retention.until is not None and retention.until.tzinfo is None:
+        raise BadRequest(f"The date {retention.until} names no time zone, so its moment is not certain.")
+
+
+def no_such(scope: RetentionScope) -> NotFound:
+    if scope.document_id is not None:
+        return NotFound(f"There is no document {scope.document_id}. Nothing was changed.")
+    if scope.source:
+        return NotFound(
+            f"Tenant {scope.tenant!r} has no source {scope.source} in collection {scope.collection!r}. Nothing was "
+            "changed. A source is known once it was ingested."
+        )
+    return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest makes it.")
+
+
 def effective(spec: SourceSpec, saved: SourceSpec | None = None) -> SourceSpec:
-    """`spec` with what is saved, or the default of a new source, in place of None."""
-    known = saved or SourceSpec(spec.uri, spec.collection, spec.tenant, (), 0, (), ())
+    """`spec` with what is saved, or the default of a new source, in place of None. Only the retention may be None
+    still: the source has none in days."""
+    known = saved or SourceSpec(spec.uri, spec.collection, spec.tenant, (), None, (), ())
     return replace(
         spec,
         access_groups=known.access_groups if spec.access_groups is None else spec.access_groups,

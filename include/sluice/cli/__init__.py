@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, documents, gates, operating, sources
+from sluice.cli import access, documents, gates, operating, retention, sources
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -35,8 +35,10 @@ for command in (documents.ingest, documents.search, operating.status, operating.
 app.command(name="eval")(documents.evaluate)
 app.command()(operating.migrate)
 app.command()(access.grant)
+app.command()(retention.purge)
 app.add_typer(gates.app, name="gates")
 app.add_typer(sources.app, name="sources")
+app.add_typer(retention.app, name="retention")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sluice.flow.finishing import agree, finish, summarise
+from sluice.flow.purging import expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
@@ -32,10 +33,12 @@ __all__ = [
     "batches",
     "chunk",
     "embed",
+    "expired",
     "extract",
     "finish",
     "ingest",
     "load",
+    "purge",
     "reconcile",
     "save",
     "scan",

@@ -6,7 +6,7 @@ Hashes are keyed with the tenant's index key (`seal.py`), so that a hash in a st
 
 from __future__ import annotations
 
-from sluice.model.asked import Generation, Mode, Profile, Run, Source, SourceSpec
+from sluice.model.asked import Generation, Mode, Profile, Run, RunMode, Source, SourceSpec
 from sluice.model.flowing import (
     Chunk,
     ChunkedDocument,
@@ -29,6 +29,7 @@ from sluice.model.recorded import (
     Signature,
     StageStat,
 )
+from sluice.model.retained import ExpiredDocument, Retention, RetentionScope, RetentionSetting
 from sluice.model.saved import LastRun, SavedSource, Schedule
 from sluice.model.scanned import Entry, Item, ScanResult
 from sluice.model.served import (
@@ -73,6 +74,7 @@ __all__ = [
     "EmbeddedChunk",
     "EmbeddedDocument",
     "Entry",
+    "ExpiredDocument",
     "Failure",
     "GateAction",
     "GateResult",
@@ -98,7 +100,11 @@ __all__ = [
     "Profile",
     "Raw",
     "Removal",
+    "Retention",
+    "RetentionScope",
+    "RetentionSetting",
     "Run",
+    "RunMode",
     "SavedSource",
     "ScanResult",
     "Schedule",

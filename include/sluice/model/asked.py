@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 Mode = Literal["incremental", "full"]
+RunMode = Literal["incremental", "full", "purge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +16,15 @@ class SourceSpec:
     """Where documents come from and who may read them.
 
     None means "not given": what is saved of the source stays, and a new source is readable by everyone in the tenant,
-    without globs, kept for ever. In a spec that the ledger returns nothing is None.
+    without globs, kept as long as its collection says. In a spec that the ledger returns only `retention_days` may be
+    None: the source is kept by a date, or as its collection says.
     """
 
     uri: str
     collection: str
     tenant: str = "default"
     access_groups: tuple[str, ...] | None = None  # empty: everyone in the tenant
-    retention_days: int | None = None  # from activation to expiry; 0: for ever
+    retention_days: int | None = None  # of readable life, see Retention; 0: for ever
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
 
@@ -58,5 +60,5 @@ class Source:
 class Run:
     run_id: UUID
     source: Source
-    mode: Mode
+    mode: RunMode
     started_at: datetime

@@ -9,6 +9,7 @@ from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 from sluice.ports.sources import (
     Connection,
@@ -38,6 +39,7 @@ __all__ = [
     "ListedRow",
     "MarkedReader",
     "OpenRows",
+    "RetentionLedger",
     "RowQuery",
     "Rows",
     "SavedSources",

@@ -17,10 +17,10 @@ from sluice.model import (
     Generation,
     Item,
     LedgerChunk,
-    Mode,
     Profile,
     Removal,
     Run,
+    RunMode,
     ScanResult,
     SealedVersion,
     Signature,
@@ -30,21 +30,22 @@ from sluice.model import (
     StageStat,
     Vector,
 )
+from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 
 
-class Ledger(SavedSources, Protocol):
+class Ledger(SavedSources, RetentionLedger, Protocol):
     """The truth. Each method is one transaction, safe to repeat."""
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
         """Find or create tenant, collection (with generation 1 of `profile`) and source; spec's groups, globs and
-        retention replace what was saved, None keeps it. The returned source's spec says what holds now, without None.
+        retention replace what was saved, None keeps it. The returned source's spec says what holds now.
         An existing collection keeps its live generation and profile."""
 
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
-        """What is saved of a source, without None in it; None where there is no such source. Changes nothing."""
+        """What is saved of a source; None where there is no such source. Changes nothing."""
 
-    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
         """Idempotent on `run_id`. `orchestrator`: who runs it, e.g. `airflow:<dag>/<run>` or `cli`.
 
         One that names a single execution (it contains `:`) runs a source once at a time: an earlier run of this
@@ -56,8 +57,8 @@ class Ledger(SavedSources, Protocol):
     def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
         """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
         document ids, committed before this returns; one that its source calls renamed (`former`) keeps its id.
-        Unchanged: same fingerprint as when last active or quarantined (mode full: none is). Raises Terminal on a
-        duplicate external_id, naming it."""
+        Unchanged: same fingerprint as when last active or quarantined (mode full: none is), or when purged as long as
+        its retention has passed (in every mode). Raises Terminal on a duplicate external_id, naming it."""
 
     def claim(self, run: Run, lease_s: float) -> None:
         """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
@@ -94,10 +95,10 @@ class Ledger(SavedSources, Protocol):
         (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
-        """One transaction: pending → active (number + 1, fingerprint, expiry), the former active one superseded,
-        chunks that are in it and not in the new one queued in the outbox, open quarantine records resolved. Chunk
-        rows of the former version go, and entities that nothing mentions any more. A pending version that is skipped
-        is dropped and its chunks queued."""
+        """One transaction: pending → active (number + 1, fingerprint, and the expiry that content served before keeps),
+        the former active one superseded, chunks that are in it and not in the new one queued in the outbox, open
+        quarantine records resolved. Chunk rows of the former version go, and entities that nothing mentions any more. A
+        pending version that is skipped is dropped and its chunks queued."""
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many

@@ -185,6 +185,7 @@ def _readable(principal: Principal, document: DocumentRow) -> bool:
         document.source.spec.tenant == principal.tenant
         and document.deleted_at is None
         and (document.expires_at is None or document.expires_at > now())
+        and document.purged_hash is None
         and _may(principal, groups)
     )
 

@@ -28,6 +28,7 @@ from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
 from sluice.adapters.memory.reconciling import MemoryScan
+from sluice.adapters.memory.retention import MemoryRetention
 from sluice.adapters.memory.saved import MemorySaved
 from sluice.adapters.memory.state import (
     ClaimRow,
@@ -38,7 +39,6 @@ from sluice.adapters.memory.state import (
     SourceRow,
     VersionRow,
     alive,
-    expiry,
     now,
 )
 from sluice.errors import NotFound, Terminal
@@ -48,10 +48,10 @@ from sluice.model import (
     Failure,
     Generation,
     Item,
-    Mode,
     Profile,
     Removal,
     Run,
+    RunMode,
     ScanResult,
     SealedVersion,
     Source,
@@ -62,7 +62,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
+class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -100,12 +100,11 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
             return
         former, row.spec = row.spec, spec
         if former.retention_days != spec.retention_days:
-            for document in self.state.living(row.source_id).values():
-                if version := self.state.active(document.document_id, row.generation):
-                    document.expires_at = expiry(version.activated_at, spec.retention_days)
+            row.until = None
+            self.state.renew_expiry(each for each in self.state.documents.values() if each.source is row)
         self.state.changed(row.generation.collection_id)
 
-    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
         with self.state.lock:
             row = self.state.runs.setdefault(
                 run_id, RunRow(run_id, source.source_id, source.generation, mode, orchestrator, now())
@@ -205,6 +204,9 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
             document.uri = entry.uri
             self.state.changed(source.generation.collection_id)
         active = self.state.active(document.document_id, run.source.generation)
+        gone_hash = document.purged_hash if document.expires_at and document.expires_at <= now() else None
+        if gone_hash and document.fingerprint == entry.fingerprint:
+            return "unchanged"
         if run.mode != "full" and document.fingerprint == entry.fingerprint:
             if document.document_id in self.state.quarantine:
                 return "quarantined"
@@ -214,7 +216,7 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
         served_before = any(version.number is not None for version in versions.values())
         told = document.document_id in self.state.runs[run.run_id].moves
         compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
-        return Item(document.document_id, entry, not served_before, compared, told)
+        return Item(document.document_id, entry, not served_before, gone_hash or compared, told)
 
     def touch(self, run: Run, items: Sequence[Item]) -> None:
         with self.state.lock:
@@ -292,12 +294,15 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
     def _switch(self, document: DocumentRow, pending: VersionRow) -> None:
         settled = self.state.versions_of(document.document_id, pending.generation, "active", "superseded")
         numbers = [version.number or 0 for version in settled]
+        last = self.state.last(document.document_id)
         if former := self.state.active(document.document_id, pending.generation):
             self._queue_without(former, _ids(pending.sealed))
             former.state, former.sealed = "superseded", replace(former.sealed, chunks=())
         pending.state, pending.number, pending.activated_at = "active", max(numbers, default=0) + 1, now()
         document.fingerprint = pending.sealed.fingerprint
-        document.expires_at = expiry(pending.activated_at, document.source.spec.retention_days)
+        if last is None or last.sealed.raw_hash != pending.sealed.raw_hash:
+            document.served_since = pending.activated_at
+        document.purged_hash, document.expires_at = None, self.state.expiry(document)
         self.state.quarantine.pop(document.document_id, None)
 
     def _drop_pending(self, run: Run, document_id: UUID) -> None:
@@ -334,8 +339,6 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
             deleted = [each for each in (self._own(run, document_id) for document_id in set(document_ids)) if each]
             for document in deleted:
                 document.deleted_at, document.deleted_by = now(), run.run_id
-                self.state.quarantine.pop(document.document_id, None)
-                self.state.signatures.pop(document.document_id, None)
                 self._retire(document.document_id)
             if deleted:
                 self.state.changed(run.source.generation.collection_id)
@@ -359,6 +362,8 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved):
             return any(alive(each) and each.run_id != run.run_id for each in runs)
 
     def _retire(self, document_id: UUID) -> None:
+        self.state.quarantine.pop(document_id, None)
+        self.state.signatures.pop(document_id, None)
         held: dict[int, tuple[Generation, set[UUID]]] = {}
         versions = self.state.versions.get(document_id, {})
         for version in [each for each in versions.values() if each.state != "superseded"]:

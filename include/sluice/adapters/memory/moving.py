@@ -26,10 +26,11 @@ def tell(state: MemoryState, run: Run, known: dict[str, DocumentRow], listed: Ma
 
 def adopt_same(state: MemoryState, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
     def matches(placeholder: DocumentRow) -> list[Match]:
+        held = [(document, version.sealed.raw_hash) for document, version in _free(state, run)]
         return [
             (1.0, placeholder.external_id, document.external_id, placeholder.document_id, document.document_id)
-            for document, version in _free(state, run)
-            if version.sealed.raw_hash == hashes[placeholder.document_id]
+            for document, raw_hash in (*held, *_gone(state, run))
+            if raw_hash == hashes[placeholder.document_id]
         ]
 
     return _adopt(state, run, list(hashes), matches, "content")
@@ -78,6 +79,12 @@ def _free(state: MemoryState, run: Run) -> list[tuple[DocumentRow, VersionRow]]:
     documents = [state.documents[each] for each in sorted(state.runs[run.run_id].vanished)]
     found = [(each, state.active(each.document_id, run.source.generation)) for each in documents if not each.deleted_at]
     return [(document, version) for document, version in found if version]
+
+
+def _gone(state: MemoryState, run: Run) -> list[tuple[DocumentRow, bytes | None]]:
+    """What was purged has no version, and is found by what is left of it."""
+    documents = [state.documents[each] for each in sorted(state.runs[run.run_id].vanished)]
+    return [(each, each.purged_hash) for each in documents if each.purged_hash and not each.deleted_at]
 
 
 def _bare(state: MemoryState, run: Run, document_id: UUID) -> bool:

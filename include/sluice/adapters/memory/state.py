@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import RLock
@@ -12,12 +12,14 @@ from uuid import UUID
 from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
 from sluice.model import (
     Counts,
+    ExpiredDocument,
     GateResult,
     GateRow,
     GateRule,
     Generation,
     Grant,
-    Mode,
+    Retention,
+    RunMode,
     Schedule,
     SealedVersion,
     Signature,
@@ -33,6 +35,13 @@ class SourceRow:
     spec: SourceSpec
     saved_at: datetime
     schedule: Schedule = field(default_factory=Schedule)
+    until: datetime | None = None  # instead of the spec's retention_days
+
+    @property
+    def retention(self) -> Retention | None:
+        if self.spec.retention_days is None and self.until is None:
+            return None
+        return Retention(self.spec.retention_days, self.until)
 
 
 @dataclass
@@ -55,7 +64,7 @@ class RunRow:
     run_id: UUID
     source_id: UUID
     generation: Generation
-    mode: Mode
+    mode: RunMode
     orchestrator: str | None
     started_at: datetime
     state: str = "running"
@@ -67,6 +76,7 @@ class RunRow:
     gates: dict[tuple[int, str], tuple[GateResult, ...]] = field(default_factory=dict)
     vanished: set[UUID] = field(default_factory=set)
     moves: dict[UUID, MoveRow] = field(default_factory=dict)  # by document
+    purged: dict[UUID, ExpiredDocument] = field(default_factory=dict)
     gate_rows: dict[tuple[int, str], list[GateRow]] = field(default_factory=dict)
 
 
@@ -80,7 +90,10 @@ class DocumentRow:
     fingerprint: str | None = None
     deleted_at: datetime | None = None
     deleted_by: UUID | None = None
+    retention: Retention | None = None
+    served_since: datetime | None = None
     expires_at: datetime | None = None
+    purged_hash: bytes | None = None
     access_groups: tuple[str, ...] | None = None
 
 
@@ -121,6 +134,7 @@ class MemoryState:
     lock: RLock = field(default_factory=RLock)
     tenants: set[str] = field(default_factory=set)
     collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
+    retentions: dict[UUID, Retention] = field(default_factory=dict)  # by collection
     epochs: dict[UUID, int] = field(default_factory=dict)
     sources: dict[UUID, SourceRow] = field(default_factory=dict)
     claims: dict[UUID, ClaimRow] = field(default_factory=dict)  # by source
@@ -146,6 +160,26 @@ class MemoryState:
 
     def active(self, document_id: UUID, generation: Generation) -> VersionRow | None:
         return next(self.versions_of(document_id, generation, "active"), None)
+
+    def last(self, document_id: UUID) -> VersionRow | None:
+        """The version that was served last, if any was."""
+        served = [each for each in self.versions.get(document_id, {}).values() if each.activated_at is not None]
+        return max(served, key=lambda each: (each.activated_at, each.number), default=None)
+
+    def expiry(self, document: DocumentRow) -> datetime | None:
+        """By the narrowest retention that is set."""
+        source = document.source
+        rule = document.retention or source.retention or self.retentions.get(source.generation.collection_id)
+        if rule is None or document.served_since is None:
+            return None
+        return rule.until or (document.served_since + timedelta(days=rule.days) if rule.days else None)
+
+    def renew_expiry(self, documents: Iterable[DocumentRow]) -> int:
+        """Returns how many ends changed."""
+        renewed = [each for each in documents if each.expires_at != self.expiry(each)]
+        for document in renewed:
+            document.expires_at = self.expiry(document)
+        return len(renewed)
 
     def living(self, source_id: UUID) -> dict[str, DocumentRow]:
         """By external id."""
@@ -199,10 +233,3 @@ def alive(run: RunRow) -> bool:
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def expiry(activated_at: datetime | None, retention_days: int | None) -> datetime | None:
-    """`retention_days`: 0 or None: for ever."""
-    if activated_at is None or not retention_days:
-        return None
-    return activated_at + timedelta(days=retention_days)

@@ -31,7 +31,7 @@ from sluice.model import (
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
 _READABLE = f"""
     d.tenant_id = :tenant AND d.deleted_at IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
-    AND {_MAY.format("coalesce(d.access_groups, s.access_groups)")}
+    AND d.purged_hash IS NULL AND {_MAY.format("coalesce(d.access_groups, s.access_groups)")}
 """
 # A document's own groups may open it to someone who may not read the rest of its source.
 _OPEN_SOURCE = f"""

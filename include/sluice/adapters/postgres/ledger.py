@@ -18,6 +18,7 @@ from sluice.adapters.postgres import (
     reconciling,
     refusing,
     removals,
+    retention,
     runs,
     saved,
     scan,
@@ -29,6 +30,7 @@ from sluice.adapters.postgres.failures import translated
 from sluice.model import (
     Counts,
     Entry,
+    ExpiredDocument,
     Failure,
     GateResult,
     GateRow,
@@ -37,10 +39,13 @@ from sluice.model import (
     Item,
     LastRun,
     LedgerChunk,
-    Mode,
     Profile,
     Removal,
+    Retention,
+    RetentionScope,
+    RetentionSetting,
     Run,
+    RunMode,
     SavedSource,
     ScanResult,
     Schedule,
@@ -86,7 +91,7 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return saved.run_by(connection, source, orchestrator)
 
-    def start_run(self, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
         with transaction(self._engine) as connection:
             return runs.start_run(connection, source, mode, run_id, orchestrator)
 
@@ -277,3 +282,36 @@ class PostgresLedger:
     ) -> None:
         with transaction(self._engine) as connection:
             reconciling.record(connection, generation, started_at, repair, found)
+
+    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
+        with transaction(self._engine) as connection:
+            return retention.set_retention(connection, scope, wanted)
+
+    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
+        with transaction(self._engine) as connection:
+            return retention.retentions(connection, collection)
+
+    def clock(self) -> datetime:
+        with transaction(self._engine) as connection:
+            return retention.clock(connection)
+
+    def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
+        with transaction(self._engine) as connection:
+            return retention.expired_sources(connection, as_of, collection)
+
+    def expired(
+        self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
+    ) -> list[ExpiredDocument]:
+        with transaction(self._engine) as connection:
+            return retention.expired(connection, source, as_of, after, limit)
+
+    def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
+        if not document_ids:
+            return []
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return retention.purge(connection, run, document_ids, as_of)
+
+    def purged(self, run: Run) -> list[UUID]:
+        with transaction(self._engine) as connection:
+            return retention.purged(connection, run)

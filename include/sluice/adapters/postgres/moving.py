@@ -32,10 +32,15 @@ _FREE = """
     JOIN versions v ON v.document_id = n.document_id AND v.generation = :generation AND v.state = 'active'
     WHERE n.run_id = :run_id
 """
+# What was purged has no version, and is found by what is left of it: a new name does not bring expired content back.
 SAME_CONTENT = text(f"""
     SELECT w.placeholder_id, f.document_id, f.external_id AS former, 1.0 AS score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w (placeholder_id, raw_hash)
-    JOIN ({_FREE}) f ON f.raw_hash = w.raw_hash
+    JOIN (SELECT document_id, raw_hash, external_id FROM ({_FREE}) a
+          UNION ALL
+          SELECT d.document_id, d.purged_hash, d.external_id FROM vanished n JOIN documents d USING (document_id)
+          WHERE n.run_id = :run_id AND d.deleted_at IS NULL AND d.purged_hash IS NOT NULL) f
+      ON f.raw_hash = w.raw_hash
 """)  # noqa: S608
 MISSED = text(f"""
     SELECT f.document_id, v.sealed_text FROM ({_FREE}) f JOIN versions v USING (version_id)

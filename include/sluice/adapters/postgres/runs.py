@@ -19,7 +19,7 @@ from sluice.adapters.ledger_rules import (
 )
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, SPEC_COLUMNS, generation_of, spec_of
 from sluice.errors import NotFound, Terminal
-from sluice.model import GateResult, Mode, Run, Source, StageStat
+from sluice.model import GateResult, Run, RunMode, Source, StageStat
 
 RUNNING = f"(r.state = 'running' AND r.started_at > now() - interval '{GIVEN_UP_AFTER_H} hours')"
 # A run that is started again (a cleared DAG run) is open again; its first start stays.
@@ -70,7 +70,7 @@ _READ_GATES = text("""
 _OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
 
 
-def start_run(connection: Connection, source: Source, mode: Mode, run_id: UUID, orchestrator: str | None) -> Run:
+def start_run(connection: Connection, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None) -> Run:
     connection.execute(
         _START,
         {

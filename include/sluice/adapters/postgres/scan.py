@@ -47,10 +47,14 @@ REGISTER = text(f"""
     SELECT :tenant, :source_id, :collection_id, s.external_id, s.uri FROM scan s
     WHERE NOT EXISTS ({_LISTED}) ORDER BY s.place
 """)  # noqa: S608
+# Purged, and what it lived by has not been lengthened since: it stays gone until its content changes.
+_GONE = "d.purged_hash IS NOT NULL AND d.expires_at <= now()"
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
     SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
-           CASE WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
+           CASE WHEN {_GONE} THEN d.purged_hash END AS gone_hash,
+           CASE WHEN {_GONE} AND d.fingerprint = s.fingerprint THEN 'unchanged'
+                WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
                 WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
                              OFFSET 0) THEN 'quarantined'
                 WHEN EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
@@ -81,7 +85,7 @@ _MOVED = text("""
 """)
 _ITEMS = text("""
     SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte,
-           CASE WHEN NOT c.forced THEN a.raw_hash END AS active_hash,
+           coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
            EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new

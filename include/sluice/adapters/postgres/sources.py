@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import check_spec, effective
+from sluice.adapters.postgres.expiry import change_retention, renew_expiry
 from sluice.model import Generation, Profile, Source, SourceSpec
 
 GENERATION_COLUMNS = """
@@ -44,15 +45,9 @@ _ADD = text("""
 """)
 _CHANGE = text("""
     UPDATE sources SET access_groups = :access_groups, retention_days = :retention_days,
+        retain_until = CASE WHEN CAST(:retention_days AS integer) IS NULL THEN retain_until END,
         include_globs = :include_globs, exclude_globs = :exclude_globs
     WHERE source_id = :source_id
-""")
-# Documents that are unchanged are never activated again, so a new retention must reach them here.
-_NEW_EXPIRY = text("""
-    UPDATE documents d SET expires_at = v.activated_at + make_interval(days => :retention_days)
-    FROM versions v
-    WHERE d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL
-      AND v.document_id = d.document_id AND v.generation = :generation AND v.state = 'active'
 """)
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
 _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
@@ -96,19 +91,21 @@ def _save(connection: Connection, spec: SourceSpec, generation: Generation) -> S
     saved = spec_of(row)
     wanted = effective(spec, saved)
     if wanted != saved:
-        values = {**_columns(wanted), "source_id": row.source_id}
-        connection.execute(_CHANGE, values)
-        if wanted.retention_days != saved.retention_days:
-            connection.execute(_NEW_EXPIRY, {**values, "tenant": spec.tenant, "generation": generation.number})
+        retained = wanted.retention_days != saved.retention_days
+        if retained:
+            change_retention(connection, generation.collection_id)
+        connection.execute(_CHANGE, {**_columns(wanted), "source_id": row.source_id})
+        if retained:
+            renew_expiry(connection, generation.collection_id, row.source_id)
         changed(connection, generation.collection_id)
     return Source(row.source_id, wanted, generation)
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:
-    """Of a spec without None."""
+    """Of a spec in which only the retention may be None."""
     return {
         "access_groups": list(spec.access_groups or ()),
-        "retention_days": spec.retention_days or None,
+        "retention_days": spec.retention_days,
         "include_globs": list(spec.include or ()),
         "exclude_globs": list(spec.exclude or ()),
     }
@@ -121,7 +118,7 @@ def spec_of(row: Row[Any]) -> SourceSpec:
         row.collection,
         row.tenant_id,
         tuple(row.access_groups),
-        row.retention_days or 0,
+        row.retention_days,
         tuple(row.include_globs),
         tuple(row.exclude_globs),
     )

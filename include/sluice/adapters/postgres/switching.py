@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.ledger_rules import superseded
 from sluice.adapters.postgres import entities, gates
+from sluice.adapters.postgres.expiry import expiry, keep_retention
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import alone, changed
 from sluice.model import Run
@@ -88,11 +89,21 @@ _ACTIVATE = text("""
         (SELECT max(o.number) FROM versions o WHERE o.document_id = v.document_id AND o.generation = v.generation), 0)
     WHERE v.version_id = ANY(CAST(:next AS uuid[]))
 """)
-_REMEMBER = text("""
-    UPDATE documents d SET fingerprint = v.fingerprint, expires_at = now() + make_interval(days => s.retention_days)
-    FROM versions v, sources s
-    WHERE v.version_id = ANY(CAST(:next AS uuid[])) AND d.document_id = v.document_id AND s.source_id = d.source_id
-""")
+# Content that was served before (read again by a full run, or come back) keeps its first moment: reading it once more
+# does not make it live longer.
+_REMEMBER = text(f"""
+    UPDATE documents d
+    SET fingerprint = k.fingerprint, purged_hash = NULL, served_since = k.since, expires_at = {expiry("k.since")}
+    FROM (SELECT v.document_id, v.fingerprint,
+                 CASE WHEN v.raw_hash = l.raw_hash THEN o.served_since ELSE now() END AS since
+          FROM versions v JOIN documents o USING (document_id)
+          LEFT JOIN LATERAL (SELECT raw_hash FROM versions
+                             WHERE document_id = v.document_id AND number IS NOT NULL AND version_id <> v.version_id
+                             ORDER BY activated_at DESC, number DESC LIMIT 1) l ON true
+          WHERE v.version_id = ANY(CAST(:next AS uuid[]))) k,
+         sources s, collections c
+    WHERE d.document_id = k.document_id AND s.source_id = d.source_id AND c.collection_id = d.collection_id
+""")  # noqa: S608
 _RESOLVE = text(f"""
     UPDATE quarantine SET resolved_at = now() WHERE document_id = {_IDS} AND resolved_at IS NULL
 """)  # noqa: S608
@@ -154,6 +165,7 @@ def drop_leftovers(connection: Connection, run: Run) -> int:
 
 
 def activate(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
+    keep_retention(connection, run.source.generation.collection_id)
     wanted = set(current(connection, run, document_ids))
     pending = connection.execute(PENDING, _values(run, document_ids)).all()
     dropped = [row.version_id for row in pending if row.gone or row.document_id not in wanted]
@@ -181,16 +193,23 @@ def remove_documents(connection: Connection, run: Run, document_ids: Sequence[UU
     lock_documents(connection, document_ids)
     deleted = list(connection.execute(_DELETE, values).scalars())
     if deleted:
-        touched = entities.mentioned(connection, list(connection.execute(_HELD, {"ids": deleted}).scalars()))
-        connection.execute(_QUEUE_GONE, {"ids": deleted})
-        connection.execute(_FORGET, {"ids": deleted})
-        former = list(connection.execute(_RETIRE, {"ids": deleted}).scalars())
-        connection.execute(_DROP_CHUNKS, {"former": former})
-        connection.execute(gates.FORGET, {"ids": deleted})
-        resolve(connection, deleted)
-        changed(connection, run.source.generation.collection_id)
-        entities.forget(connection, touched)
+        retire(connection, run, deleted)
     return len(deleted)
+
+
+def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
+    """Nothing of these is served any more: chunk rows, signatures and open records go, and what the projections hold is
+    queued. To be the last step of a transaction that has locked them."""
+    values = {"ids": list(document_ids)}
+    touched = entities.mentioned(connection, list(connection.execute(_HELD, values).scalars()))
+    connection.execute(_QUEUE_GONE, values)
+    connection.execute(_FORGET, values)
+    former = list(connection.execute(_RETIRE, values).scalars())
+    connection.execute(_DROP_CHUNKS, {"former": former})
+    connection.execute(gates.FORGET, values)
+    resolve(connection, document_ids)
+    changed(connection, run.source.generation.collection_id)
+    entities.forget(connection, touched)
 
 
 def deleted_by(connection: Connection, run: Run) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, LargeBinary, MetaData, Text, Uuid, func
+from sqlalchemy import TIMESTAMP, BigInteger, CheckConstraint, LargeBinary, MetaData, Text, Uuid, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -30,6 +30,16 @@ TYPES: dict[Any, Any] = {
 Moment = Annotated[datetime, mapped_column(server_default=func.now())]
 """Set by the server to the start of the transaction that adds the row."""
 Big = Annotated[int, mapped_column(BigInteger())]
+RETENTION_DAYS = "Days of readable life from when content is first served; 0: for ever; null: what is wider decides."
+RETAIN_UNTIL = "Unreadable from then on, instead of days; null: by days, or what is wider decides."
+
+
+def retention() -> tuple[CheckConstraint, CheckConstraint]:
+    """Of a table with `retention_days` and `retain_until`: at most one is set."""
+    return (
+        CheckConstraint("retention_days >= 0", name="retention_days"),
+        CheckConstraint("retention_days IS NULL OR retain_until IS NULL", name="retention"),
+    )
 
 
 class LedgerBase(DeclarativeBase):

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import (
+    RETAIN_UNTIL,
+    RETENTION_DAYS,
+    Big,
+    LedgerBase,
+    Moment,
+    retention,
+)
 
 _NOTHING = text("'{}'::text[]")
 
@@ -35,6 +43,7 @@ class Collection(LedgerBase):
             initially="DEFERRED",
             use_alter=True,
         ),
+        *retention(),
         {"comment": "What a search addresses. Its live generation is decided here and nowhere else."},
     )
 
@@ -47,6 +56,8 @@ class Collection(LedgerBase):
     epoch: Mapped[Big] = mapped_column(
         server_default=text("0"), comment="Grows with every change that a reader could see; caches compare it."
     )
+    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
+    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     created_at: Mapped[Moment] = mapped_column(comment="When the collection was made.")
 
 
@@ -76,7 +87,7 @@ class GenerationRow(LedgerBase):
 class SourceRow(LedgerBase):
     __tablename__ = "sources"
     __table_args__ = (
-        CheckConstraint("retention_days >= 1", name="retention_days"),
+        *retention(),
         UniqueConstraint("tenant_id", "collection_id", "uri"),
         UniqueConstraint("source_id", "tenant_id", "collection_id"),
         {"comment": "Where documents come from and who may read them."},
@@ -93,7 +104,8 @@ class SourceRow(LedgerBase):
     access_groups: Mapped[list[str]] = mapped_column(
         server_default=_NOTHING, comment="Who may read its documents; empty: everyone in the tenant."
     )
-    retention_days: Mapped[int | None] = mapped_column(comment="Days from activation to expiry; null: kept for ever.")
+    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
+    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     include_globs: Mapped[list[str]] = mapped_column(
         server_default=_NOTHING, comment="Globs over external ids; empty: all."
     )

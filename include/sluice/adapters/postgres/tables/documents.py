@@ -8,9 +8,17 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import (
+    RETAIN_UNTIL,
+    RETENTION_DAYS,
+    Big,
+    LedgerBase,
+    Moment,
+    retention,
+)
 
 _LIVING = text("deleted_at IS NULL")
+_OWN_RETENTION = text("retention_days IS NOT NULL OR retain_until IS NOT NULL")
 
 
 class DocumentRow(LedgerBase):
@@ -18,6 +26,7 @@ class DocumentRow(LedgerBase):
     __table_args__ = (
         CheckConstraint("external_id <> ''", name="external_id"),
         CheckConstraint("deleted_by IS NULL OR deleted_at IS NOT NULL", name="deleted_by"),
+        *retention(),
         # The tenant and collection of a document are its source's; the database holds them together.
         ForeignKeyConstraint(
             ["source_id", "tenant_id", "collection_id"],
@@ -31,6 +40,14 @@ class DocumentRow(LedgerBase):
             "source_id",
             postgresql_where=text("deleted_at IS NULL AND access_groups IS NOT NULL"),
         ),
+        Index(
+            "ix_documents_expiring",
+            "source_id",
+            "expires_at",
+            "document_id",
+            postgresql_where=text("expires_at IS NOT NULL AND purged_hash IS NULL"),
+        ),
+        Index("ix_documents_own_retention", "collection_id", postgresql_where=_OWN_RETENTION),
         Index("ix_documents_deleted_by", "deleted_by", postgresql_where=text("deleted_by IS NOT NULL")),
         {"comment": "One row for every document ever seen. Its id outlives edits and moves."},
     )
@@ -51,7 +68,17 @@ class DocumentRow(LedgerBase):
     deleted_by: Mapped[UUID | None] = mapped_column(
         ForeignKey("runs.run_id"), comment="The run that found it gone; null: not gone, or gone by other means."
     )
-    expires_at: Mapped[datetime | None] = mapped_column(comment="Unreadable from then on; null: never.")
+    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
+    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
+    served_since: Mapped[datetime | None] = mapped_column(
+        comment="When the content of its last version was first served; retention counts from it; null: never served."
+    )
+    expires_at: Mapped[datetime | None] = mapped_column(
+        comment="Unreadable from then on, by the narrowest retention that is set; null: never."
+    )
+    purged_hash: Mapped[bytes | None] = mapped_column(
+        comment="Keyed hash of the content that expired and was taken out; null: it was not."
+    )
     access_groups: Mapped[list[str] | None] = mapped_column(
         comment="Who may read it, instead of the source's groups; null: these; empty: everyone in the tenant."
     )

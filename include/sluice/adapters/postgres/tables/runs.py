@@ -23,7 +23,7 @@ class RunRow(LedgerBase):
             ["generations.collection_id", "generations.generation"],
             name="fk_runs_generation",
         ),
-        CheckConstraint("mode IN ('incremental', 'full')", name="mode"),
+        CheckConstraint("mode IN ('incremental', 'full', 'purge')", name="mode"),
         CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
         CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
         Index("ix_runs_source", "source_id", "started_at"),
@@ -34,7 +34,9 @@ class RunRow(LedgerBase):
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="What it reads.")
     collection_id: Mapped[UUID] = mapped_column(comment="What it writes to.")
     generation: Mapped[int] = mapped_column(comment="The generation that it writes.")
-    mode: Mapped[str] = mapped_column(comment="incremental, or full (nothing counts as unchanged).")
+    mode: Mapped[str] = mapped_column(
+        comment="incremental, full (nothing counts as unchanged), or purge (of what expired)."
+    )
     orchestrator: Mapped[str | None] = mapped_column(comment="Who runs it: airflow:<dag>/<run>, cli.")
     state: Mapped[str] = mapped_column(server_default=text("'running'"), comment="running, succeeded, failed.")
     started_at: Mapped[Moment] = mapped_column(comment="When it was first started.")
@@ -128,6 +130,23 @@ class OutboxRow(LedgerBase):
     chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to take out.")
     document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is gone, too.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was queued.")
+
+
+class PurgedDocumentRow(LedgerBase):
+    __tablename__ = "purged_documents"
+    __table_args__ = (
+        CheckConstraint("chunks >= 0", name="chunks"),
+        Index("ix_purged_documents_document", "document_id"),
+        {"comment": "What a purge took out because it had expired. Where from and by whom: its run."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The purge.")
+    document_id: Mapped[UUID] = mapped_column(
+        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
+    )
+    expired_at: Mapped[datetime] = mapped_column(comment="Since when it could not be read.")
+    chunks: Mapped[int] = mapped_column(comment="Chunks of its active versions that went.")
+    purged_at: Mapped[Moment] = mapped_column(comment="When it was taken out.")
 
 
 class ReconciliationRow(LedgerBase):

@@ -1,0 +1,118 @@
+"""
+# sluice_retention: what has expired goes
+
+A document is unreadable from the moment it expires (`sluice retention`, docs/retention.md); this DAG then takes it out
+of the ledger, Qdrant and Neo4j. `look` lists in its log exactly what would go, a line a document. `choose` ends the run
+there (a dry run, or nothing has expired), goes on to `purge`, or to `approve` where it is more than `approve_above`.
+`purge` removes what was listed, by the way that deletions at a source go, and records each document in the ledger
+(`purged_documents`).
+
+| param | unit | meaning |
+|---|---|---|
+| collection | name | only this one; empty: all |
+| dry_run | yes/no | list only (default) |
+| approve_above | documents | where more would go, a person is asked; 0: always |
+
+**Every night** the params are the defaults, so a scheduled run is a dry run, too, unless `SLUICE_RETENTION_APPLY=true`:
+then it removes. A run that somebody triggers goes by its own `dry_run` only.
+
+**The approval** waits for three days in the UI (*Required Actions*) without a slot; no answer is a rejection. A
+rejected run removes nothing; the next one asks again. While it waits, nothing is added to what was listed, and what has
+not expired any more stays.
+
+It may run beside ingests: a purge holds one source at a time, as an ingest does; a source that is at work is left, the
+task says so and is tried again with growing delays.
+
+**When it fails.** *Clear* the task `purge`, or trigger the DAG anew: what is gone is gone and the rest follows. "More
+than were listed": a retention was shortened after the list was made; trigger it anew and look at the new list.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pendulum
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, TriggerRule, dag, task
+
+from sluice.airflow import retention
+from sluice.airflow.notify import RunFailed
+
+RETRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down, or a source at work"),
+    ]
+)
+
+PARAMS = {
+    "collection": Param(
+        None,
+        type=["string", "null"],
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="Collection",
+        description="Only this one. Empty: all",
+    ),
+    "dry_run": Param(True, type="boolean", title="Dry run", description="List only. Off: remove what has expired"),
+    "approve_above": Param(
+        1000,
+        type="integer",
+        minimum=0,
+        title="Ask above (documents)",
+        description="Where more would go, a person is asked first. 0: always",
+    ),
+}
+
+
+@dag(
+    dag_id="sluice_retention",
+    schedule="30 2 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    tags=["sluice"],
+    doc_md=__doc__,
+    params=PARAMS,
+    max_active_runs=1,
+    default_args={
+        "retries": 5,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRIES,
+        "execution_timeout": timedelta(hours=6),
+    },
+    on_failure_callback=[RunFailed()],
+)
+def sluice_retention():
+    @task(pool="sluice_default", multiple_outputs=False)
+    def look(params=None, dag_run=None) -> dict:
+        return retention.look(params, dag_run)
+
+    @task.branch(pool="sluice_default")
+    def choose(found: dict, params=None):
+        return retention.way(found, params["approve_above"])
+
+    # Not ALL_DONE: a rejection has to skip it, and a failure before it has to fail the run.
+    @task(pool="sluice_load", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def purge(found: dict, params=None, dag_run=None) -> dict:
+        return retention.purge(params, found, dag_run)
+
+    approve = ApprovalOperator(
+        task_id="approve",
+        pool="sluice_default",
+        subject="Remove documents that have expired?",
+        body="{{ ti.xcom_pull(task_ids='look')['documents'] }} documents with "
+        "{{ ti.xcom_pull(task_ids='look')['chunks'] }} chunks have expired. They cannot be read any more; approved, "
+        "they are taken out of all stores. The log of the task *look* lists them.",
+        defaults="Reject",
+        response_timeout=timedelta(days=3),
+        execution_timeout=timedelta(days=4),
+    )
+    found = look()
+    chosen = choose(found)
+    removed = purge(found)
+    chosen >> [approve, removed]
+    approve >> removed
+
+
+sluice_retention()

@@ -1,0 +1,167 @@
+"""Retention: what is set for collections, sources and documents, and the removal of what has expired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.ledger_rules import check_retention, no_such
+from sluice.adapters.postgres.expiry import change_retention, renew_expiry
+from sluice.adapters.postgres.runs import RUNNING
+from sluice.adapters.postgres.sources import (
+    GENERATION_COLUMNS,
+    SPEC_COLUMNS,
+    alone,
+    changed,
+    generation_of,
+    spec_of,
+)
+from sluice.adapters.postgres.switching import lock_documents, retire
+from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting, Run, Source
+
+_SET = "SET retention_days = :days, retain_until = :until WHERE"
+_COLLECTION = text("SELECT collection_id, NULL, NULL FROM collections WHERE name = :collection")
+_SOURCE = text("""
+    SELECT collection_id, s.source_id, NULL FROM sources s JOIN collections c USING (collection_id)
+    WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source FOR UPDATE OF s
+""")
+_DOCUMENT = text("SELECT collection_id, NULL, document_id FROM documents WHERE document_id = :document_id")
+_SET_COLLECTION = text(f"UPDATE collections {_SET} collection_id = :collection_id")
+_SET_SOURCE = text(f"UPDATE sources {_SET} source_id = :source_id")
+_SET_DOCUMENT = text(f"UPDATE documents {_SET} document_id = :document_id")
+_IS_SET = "num_nonnulls({0}.retention_days, {0}.retain_until) > 0 AND :collection IN ('', c.name)"
+_SETTINGS = text(f"""
+    SELECT 0 AS level, c.name AS collection, '' AS tenant, '' AS source, NULL::uuid AS document_id, c.retention_days,
+           c.retain_until
+    FROM collections c WHERE {_IS_SET.format("c")}
+    UNION ALL
+    SELECT 1, c.name, s.tenant_id, s.uri, NULL, s.retention_days, s.retain_until
+    FROM sources s JOIN collections c USING (collection_id) WHERE {_IS_SET.format("s")}
+    UNION ALL
+    SELECT 2, c.name, d.tenant_id, s.uri, d.document_id, d.retention_days, d.retain_until
+    FROM documents d JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = d.collection_id
+    WHERE (d.retention_days IS NOT NULL OR d.retain_until IS NOT NULL) AND :collection IN ('', c.name)
+    ORDER BY level, collection, tenant, source, document_id
+""")  # noqa: S608
+_CLOCK = text("SELECT clock_timestamp()")
+# What a living run has staged is new content in its hands: it decides what becomes of the document.
+_DUE = f"""
+    d.source_id = :source_id AND d.expires_at <= least(CAST(:as_of AS timestamptz), now()) AND d.purged_hash IS NULL
+    AND d.served_since IS NOT NULL
+    AND NOT EXISTS (SELECT FROM versions p JOIN runs r USING (run_id)
+                    WHERE p.document_id = d.document_id AND p.number IS NULL AND {RUNNING} OFFSET 0)
+"""
+EXPIRED_SOURCES = text(f"""
+    SELECT {SPEC_COLUMNS}, {GENERATION_COLUMNS}
+    FROM sources s JOIN collections c USING (collection_id)
+    JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+    WHERE (CAST(:collection AS text) IS NULL OR c.name = :collection)
+      AND EXISTS (SELECT FROM documents d WHERE {_DUE.replace(":source_id", "s.source_id")} OFFSET 0)
+    ORDER BY c.name, s.tenant_id, s.uri
+""")  # noqa: S608
+_CHUNKS = """
+    (SELECT count(*) FROM versions v JOIN chunks k USING (version_id)
+     WHERE v.document_id = d.document_id AND v.state = 'active')
+"""
+EXPIRED = text(f"""
+    SELECT d.document_id, d.external_id, c.name AS collection, d.tenant_id AS tenant, d.expires_at AS expired_at,
+           {_CHUNKS} AS chunks,
+           EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id OFFSET 0) AS quarantined
+    FROM (SELECT d.* FROM documents d
+          WHERE {_DUE} AND (d.expires_at, d.document_id)
+              > (coalesce(CAST(:since AS timestamptz), '-infinity'),
+                 coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000'))
+          ORDER BY d.expires_at, d.document_id LIMIT :limit) d
+    JOIN collections c USING (collection_id) ORDER BY d.expires_at, d.document_id
+""")  # noqa: S608
+_TAKE = text(f"""
+    UPDATE documents d SET purged_hash = (
+        SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+        ORDER BY v.activated_at DESC, v.number DESC LIMIT 1)
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {_DUE} RETURNING d.document_id
+""")  # noqa: S608
+_RECORD = text(f"""
+    INSERT INTO purged_documents (run_id, document_id, expired_at, chunks)
+    SELECT :run_id, d.document_id, d.expires_at, {_CHUNKS} FROM documents d
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
+""")  # noqa: S608
+# Which run made which version stays known; what it said does not.
+_BLANK = text("""
+    UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
+    WHERE document_id = ANY(CAST(:ids AS uuid[]))
+""")
+_PURGED = text("SELECT document_id FROM purged_documents WHERE run_id = :run_id ORDER BY document_id")
+
+
+def set_retention(connection: Connection, scope: RetentionScope, retention: Retention | None) -> int:
+    if retention is not None:
+        check_retention(retention)
+    if scope.document_id is not None:
+        find, change = _DOCUMENT, _SET_DOCUMENT
+    elif scope.source:
+        find, change = _SOURCE, _SET_SOURCE
+    else:
+        find, change = _COLLECTION, _SET_COLLECTION
+    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
+    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
+    if found is None:
+        raise no_such(scope)
+    collection_id, source_id, document_id = found
+    change_retention(connection, collection_id)
+    values = {"days": retention and retention.days, "until": retention and retention.until}
+    ids = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
+    connection.execute(change, {**values, **ids})
+    renewed = renew_expiry(connection, **ids)
+    changed(connection, collection_id)
+    return renewed
+
+
+def retentions(connection: Connection, collection: str | None) -> list[RetentionSetting]:
+    rows = connection.execute(_SETTINGS, {"collection": collection or ""})
+    return [
+        RetentionSetting(
+            RetentionScope(row.collection, row.tenant or "default", row.source, row.document_id),
+            Retention(row.retention_days, row.retain_until),
+        )
+        for row in rows
+    ]
+
+
+def clock(connection: Connection) -> datetime:
+    return connection.execute(_CLOCK).scalar_one()  # type: ignore[no-any-return]
+
+
+def expired_sources(connection: Connection, as_of: datetime, collection: str | None) -> list[Source]:
+    rows = connection.execute(EXPIRED_SOURCES, {"as_of": as_of, "collection": collection})
+    return [Source(row.source_id, spec_of(row), generation_of(row)) for row in rows]
+
+
+def expired(
+    connection: Connection, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
+) -> list[ExpiredDocument]:
+    values: dict[str, Any] = {"source_id": source.source_id, "as_of": as_of, "limit": limit}
+    values |= {"since": after and after.expired_at, "after": after and after.document_id}
+    return [_expired(row) for row in connection.execute(EXPIRED, values)]
+
+
+def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
+    alone(connection, run.source.source_id)
+    lock_documents(connection, document_ids)
+    values = {"ids": list(document_ids), "source_id": run.source.source_id, "as_of": as_of}
+    if taken := sorted(connection.execute(_TAKE, values).scalars()):
+        connection.execute(_RECORD, {"run_id": run.run_id, "ids": taken})
+        connection.execute(_BLANK, {"ids": taken})
+        retire(connection, run, taken)
+    return taken
+
+
+def purged(connection: Connection, run: Run) -> list[UUID]:
+    return list(connection.execute(_PURGED, {"run_id": run.run_id}).scalars())
+
+
+def _expired(row: Row[Any]) -> ExpiredDocument:
+    return ExpiredDocument(**row._mapping)

@@ -1,0 +1,152 @@
+"""How long documents are served, and the removal of what has expired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from sluice.cli.terminal import FAILED, OK, Json, Tenant, tell, tools_of_settings
+from sluice.errors import BadRequest
+from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+
+app = typer.Typer(
+    help="How long documents are served: by document, source or collection; the narrowest that is set decides.",
+    no_args_is_help=True,
+)
+OfCollection = Annotated[str, typer.Option("--collection", "-c", help="Of all sources in it that have none.")]
+OfSource = Annotated[str, typer.Option("--source", help="Of one source of the collection, by its URI.")]
+OfDocument = Annotated[str, typer.Option("--document", help="Of one document, by its id.")]
+Only = Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")]
+
+
+@app.command("show")
+def show(collection: Only = None, json_: Json = False) -> None:
+    """What is set. Where nothing is, documents are kept for ever."""
+    with tools_of_settings() as tools:
+        settings = tools.ledger.retentions(collection)
+    told = [{**asdict(each.scope), **asdict(each.retention)} for each in settings]
+    tell({"retention": told}, json_, *([_setting(each) for each in settings] or ["None is set: all is kept for ever."]))
+
+
+@app.command("set")
+def set_(
+    collection: OfCollection = "",
+    source: OfSource = "",
+    document: OfDocument = "",
+    tenant: Tenant = "default",
+    days: Annotated[
+        int | None, typer.Option(help="From when content is first served; 0: for ever, whatever is set wider.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="2027-01-31: readable through that day (UTC); or a time, 2027-01-31T12:00:00Z.")
+    ] = None,
+) -> None:
+    """Shorten or lengthen. Documents that are served already follow at once."""
+    scope = _scope(collection, source, document, tenant)
+    wanted = Retention(days, None if until is None else _moment(until))
+    with tools_of_settings() as tools:
+        renewed = tools.ledger.set_retention(scope, wanted)
+    typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The end of {renewed} documents changed.")
+
+
+@app.command("unset")
+def unset(
+    collection: OfCollection = "", source: OfSource = "", document: OfDocument = "", tenant: Tenant = "default"
+) -> None:
+    """Back to what is set for the source, the collection, or for ever."""
+    scope = _scope(collection, source, document, tenant)
+    with tools_of_settings() as tools:
+        renewed = tools.ledger.set_retention(scope, None)
+    typer.echo(f"{_named(scope)} has no retention of its own. The end of {renewed} documents changed.")
+
+
+def purge(
+    collection: Only = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove what is listed; else it is only listed.")] = False,
+    as_of: Annotated[
+        str | None, typer.Option(help="What had expired then, as an earlier list told it. Not given: now.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Take what has expired out of all stores. It is unreadable already. Exit code 1: some was left, try again."""
+    from sluice import flow
+
+    with tools_of_settings() as tools:
+        moment = tools.ledger.clock() if as_of is None else _moment(as_of)
+        listed = list(flow.expired(tools, moment, collection))
+        if not apply:
+            _tell_listed(moment, listed, json_)
+            raise typer.Exit(OK)
+        report = flow.purge(tools, moment, collection=collection, at_most=len(listed))
+    lines = [_expired(each) for each in listed] if not report["left"] else []
+    lines += [each["left"] for each in report["sources"] if "left" in each]
+    lines.append(f"{report['documents']} documents with {report['chunks']} chunks were taken out of all stores.")
+    tell({"apply": True, **report}, json_, *lines)
+    raise typer.Exit(FAILED if report["left"] else OK)
+
+
+def _tell_listed(moment: datetime, listed: Sequence[ExpiredDocument], as_json: bool) -> None:
+    chunks = sum(each.chunks for each in listed)
+    told = {"apply": False, "as_of": moment.isoformat(), "documents": len(listed), "chunks": chunks}
+    tell(
+        {**told, "expired": [asdict(each) for each in listed]},
+        as_json,
+        *map(_expired, listed),
+        f"{len(listed)} documents with {chunks} chunks have expired. Nothing was removed. To take exactly these out: "
+        f"sluice purge --apply --as-of {moment.isoformat()}",
+    )
+
+
+def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
+    from sluice.extract.roots import canonical
+
+    if document:
+        if collection or source:
+            raise BadRequest("A document is named by its id alone: leave --collection and --source out.")
+        return RetentionScope(document_id=_id(document))
+    if not collection:
+        raise BadRequest("Say what it is set for: --collection, --collection with --source, or --document.")
+    return RetentionScope(collection, tenant, canonical(source) if source else "")
+
+
+def _id(document: str) -> UUID:
+    try:
+        return UUID(document)
+    except ValueError:
+        raise BadRequest(f"{document!r} is not a document's id. A search shows it as document_id.") from None
+
+
+def _moment(value: str) -> datetime:
+    """A date alone means its end."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise BadRequest(f"{value!r} is neither a date (2027-01-31) nor a time (2027-01-31T12:00:00Z).") from None
+    if len(value) <= len("2027-01-31"):
+        moment += timedelta(days=1)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _expired(each: ExpiredDocument) -> str:
+    return f"{each.document_id} {each.collection} {each.external_id} expired {each.expired_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _setting(each: RetentionSetting) -> str:
+    retention = each.retention
+    if retention.until is not None:
+        return f"{_named(each.scope)}: unreadable from {retention.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} on"
+    days = "for ever" if retention.days == 0 else f"{retention.days} days from when content is first served"
+    return f"{_named(each.scope)}: {days}"
+
+
+def _named(scope: RetentionScope) -> str:
+    if scope.document_id is not None:
+        return f"Document {scope.document_id}"
+    if scope.source:
+        return f"Source {scope.source} of {scope.tenant} in {scope.collection}"
+    return f"Collection {scope.collection}"

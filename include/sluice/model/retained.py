@@ -1,0 +1,44 @@
+"""How long what is served may be read, and what has come to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """One of the two. Days count from when a document's content was first served."""
+
+    days: int | None = None  # 0: for ever
+    until: datetime | None = None  # the first moment at which it cannot be read; with a time zone
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionScope:
+    """What a retention is set for: one document, else one source of a tenant, else a collection."""
+
+    collection: str = ""
+    tenant: str = "default"
+    source: str = ""  # its uri
+    document_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSetting:
+    scope: RetentionScope
+    retention: Retention
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredDocument:
+    """A document that a purge takes out. Never its text."""
+
+    document_id: UUID
+    external_id: str
+    collection: str
+    tenant: str
+    expired_at: datetime
+    chunks: int  # of its active versions
+    quarantined: bool  # once at least: its bytes may be kept there

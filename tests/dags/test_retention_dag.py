@@ -1,0 +1,123 @@
+"""`sluice_retention` in this process, by `dag.test()`, on the session's engines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sluice import flow
+from sluice.model import Retention, RetentionScope, SourceSpec
+
+
+@pytest.fixture(scope="module")
+def dag(dags: dict[str, Any]) -> Any:
+    found = dags["sluice_retention"]
+    found.on_failure_callback, found.has_on_failure_callback = None, False
+    return found
+
+
+@pytest.fixture
+def expired(make_tools: Any, roots: Path, name: str) -> Any:
+    """A collection of three documents, two of which have expired; (tools, how many documents are left)."""
+    folder = roots / name
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
+    tools = make_tools([roots], graph="off")
+    flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+    generation = next(each for each in tools.ledger.generations() if each.collection == name)
+    served = sorted({each.document_id for each in tools.ledger.chunks_after(generation, None, 10)})
+    for document_id in served[:2]:
+        tools.ledger.set_retention(RetentionScope(document_id=document_id), Retention(until=tools.ledger.clock()))
+    return lambda: tools.ledger.counts(generation).documents
+
+
+def states(run: Any) -> dict[str, str]:
+    return {each.task_id: str(getattr(each.state, "value", each.state)) for each in run.get_task_instances()}
+
+
+def test_structure(dag: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    assert DagSerialization.from_dict(DagSerialization.to_dict(dag)).task_ids == dag.task_ids
+    assert dag.doc_md and "When it fails" in dag.doc_md
+    assert dag.params.get_param("dry_run").value is True
+    assert dag.get_task("purge").upstream_task_ids == {"look", "choose", "approve"}
+    assert all(task.retry_policy and task.execution_timeout for task in dag.tasks)
+
+
+def test_a_dry_run_lists_and_removes_nothing(
+    dag: Any, expired: Any, name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = dag.test(run_conf={"collection": name})
+    assert (run.state, states(run)["purge"], states(run)["approve"]) == ("success", "skipped", "skipped")
+    assert expired() == 3
+    captured = capfd.readouterr()
+    told = captured.out + captured.err + caplog.text
+    assert len({line[-60:] for line in told.splitlines() if "sluice: expired " in line}) >= 1
+    assert "ferry" not in told.replace("ferry number", "") or "leaves at dusk" not in told
+
+
+def test_told_to_it_removes_what_it_listed(dag: Any, expired: Any, name: str) -> None:
+    run = dag.test(run_conf={"collection": name, "dry_run": False})
+    assert (run.state, states(run)["purge"], states(run)["approve"]) == ("success", "success", "skipped")
+    assert expired() == 1
+    nothing = dag.test(run_conf={"collection": name, "dry_run": False})
+    assert (nothing.state, states(nothing)["purge"]) == ("success", "skipped")
+
+
+@pytest.mark.parametrize(("answer", "left", "purge"), [("Approve", 1, "success"), ("Reject", 3, "skipped")])
+def test_above_the_threshold_a_person_decides(
+    dag: Any, expired: Any, name: str, answer: str, left: int, purge: str
+) -> None:
+    done = threading.Event()
+    answering = threading.Thread(target=_answer, args=(answer, done), daemon=True)
+    answering.start()
+    try:
+        run = dag.test(run_conf={"collection": name, "dry_run": False, "approve_above": 1})
+    finally:
+        done.set()
+        answering.join(10)
+    assert (run.state, states(run)["approve"], states(run)["purge"]) == ("success", "success", purge)
+    assert expired() == left
+
+
+def _answer(option: str, done: threading.Event) -> None:
+    """What the UI does with a required action."""
+    from airflow.models.hitl import HITLDetail
+    from airflow.utils.session import create_session
+    from airflow.utils.timezone import utcnow
+    from sqlalchemy import select
+
+    while not done.is_set():
+        with create_session() as session:
+            for asked in session.scalars(select(HITLDetail).where(HITLDetail.responded_at.is_(None))):
+                asked.responded_at, asked.chosen_options, asked.params_input = utcnow(), [option], {}
+                asked.responded_by = {"id": "dag_test", "name": "dag_test"}
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "dry_run", "applies"),
+    [
+        ("scheduled", False, True, False),
+        ("scheduled", True, True, True),
+        ("manual", True, True, False),
+        ("manual", False, False, True),
+    ],
+)
+def test_a_scheduled_run_goes_by_the_setting(
+    dags: Any, expired: Any, name: str, monkeypatch: pytest.MonkeyPatch, kind: str, setting: bool, dry_run: bool,
+    applies: bool,
+) -> None:  # fmt: skip
+    from sluice.airflow import retention
+
+    monkeypatch.setenv("SLUICE_RETENTION_APPLY", str(setting).lower())
+    found = retention.look({"collection": name, "dry_run": dry_run}, SimpleNamespace(run_type=kind))
+    assert (found["documents"], found["apply"]) == (2, applies)
+    assert retention.way(found, 1000) == ("purge" if applies else None)

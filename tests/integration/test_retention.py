@@ -1,0 +1,309 @@
+"""Retention on real engines: unreadable at the instant, listed, purged, gone from every store, and it stays gone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from agreement import Stores
+from failing import Crash, Crashing
+from sluice import flow
+from sluice.cli import app
+from sluice.errors import NotFound, Terminal
+from sluice.model import ALL_GROUPS, Generation, Principal, Retention, RetentionScope, SearchRequest, SourceSpec
+from sluice.ports import Tools
+from sluice.wiring import searcher
+
+MakeTools = Callable[..., Tools]
+
+
+def corpus(path: Path, documents: int, edited: int = 0) -> None:
+    """One chunk a document; `edited` of them, the first ones, have another text."""
+    words = ("ferry", "lighthouse", "harbour", "ticket", "island", "captain", "anchor")
+    with path.open("w") as file:
+        for number in range(documents):
+            told = f"The {words[number % 7]} number {number} waits for the {words[number % 5]} until evening."
+            if number < edited:
+                told += " It was repaired."
+            file.write(json.dumps({"_id": f"d{number:05}", "title": f"Note {number}", "text": told}) + "\n")
+
+
+def generation(tools: Tools, collection: str) -> Generation:
+    return next(each for each in tools.ledger.generations() if each.collection == collection)
+
+
+def who(tenant: str) -> Principal:
+    return Principal("tester", tenant, frozenset({ALL_GROUPS}))
+
+
+def documents(tools: Tools, collection: str) -> dict[str, UUID]:
+    found: dict[str, UUID] = {}
+    after = None
+    while page := tools.catalog.documents(who(collection), collection, 1000, after):
+        found |= {each.external_id: each.document_id for each in page}
+        after = page[-1].document_id
+    return found
+
+
+def found(tools: Tools, collection: str, query: str) -> set[str]:
+    asked = SearchRequest(query, collection, 100)
+    return {each.external_id for each in searcher(tools)(asked, who(collection)).passages}
+
+
+def expire(tools: Tools, ids: list[UUID], in_s: float = 0.0) -> None:
+    end = tools.ledger.clock() + timedelta(seconds=in_s)
+    for document_id in ids:
+        tools.ledger.set_retention(RetentionScope(document_id=document_id), Retention(until=end))
+
+
+def loaded(make_tools: MakeTools, tmp_path: Path, name: str, count: int, **more: Any) -> tuple[Tools, SourceSpec]:
+    corpus(tmp_path / "notes.jsonl", count)
+    tools = make_tools([tmp_path], **{"graph": "off", **more})
+    spec = SourceSpec(f"jsonl://{tmp_path}/notes.jsonl", name, tenant=name)
+    assert flow.ingest(tools, spec)["documents"]["new"] == count
+    return tools, spec
+
+
+def sealed_bytes(stores: Stores, ids: list[UUID]) -> int:
+    query = text(
+        "SELECT coalesce(sum(length(sealed_title) + length(sealed_text) + length(sealed_metadata)), 0) "
+        "+ (SELECT count(*) FROM chunks WHERE document_id = ANY(:ids)) FROM versions WHERE document_id = ANY(:ids)"
+    )
+    with stores.engine.connect() as connection:
+        return int(connection.execute(query, {"ids": ids}).scalar_one())
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.drill)])
+def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, name: str, count: int) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, count, graph="on", entities="spacy:en_core_web_sm")
+    all_ids = documents(tools, name)
+    tenth = {f"d{number:05}" for number in range(0, count, 10)}
+    ids = [all_ids[each] for each in sorted(tenth)]
+    chunks = tools.ledger.counts(generation(tools, name)).chunks
+
+    began = time.perf_counter()
+    expire(tools, ids, in_s=count / 250)
+    set_s = time.perf_counter() - began
+    asked = "ferry number 0 waits"
+    moment = tools.ledger.expired_sources(tools.ledger.clock(), name)
+    assert set_s > count / 250 or moment == []
+    while tools.ledger.clock() < end_of(stores, ids[-1]):
+        time.sleep(0.05)
+    assert not found(tools, name, asked) & tenth, "readable after its end"
+    assert set(documents(tools, name)) == all_ids.keys() - tenth
+
+    as_of = tools.ledger.clock()
+    began = time.perf_counter()
+    listed = list(flow.expired(tools, as_of, name))
+    list_s = time.perf_counter() - began
+    assert {each.external_id for each in listed} == tenth
+    assert tools.ledger.counts(generation(tools, name)).chunks == chunks, "a dry run changed something"
+
+    began = time.perf_counter()
+    report = flow.purge(tools, as_of, collection=name)
+    purge_s = time.perf_counter() - began
+    (told,) = report["sources"]
+    assert set(tools.ledger.purged(tools.ledger.run(UUID(told["run_id"])))) == {each.document_id for each in listed}
+    assert (report["documents"], report["chunks"]) == (len(listed), sum(each.chunks for each in listed))
+
+    left = chunks - report["chunks"]
+    assert (tools.vectors.count(generation(tools, name)), tools.graph.count(generation(tools, name))) == (left, left)  # type: ignore[union-attr]
+    assert tools.ledger.counts(generation(tools, name)).chunks == left
+    reconciled = flow.reconcile(tools, collection=name, deep=True)
+    assert [reconciled[each] for each in ("missing", "surplus", "stale", "in_flight")] == [0, 0, 0, 0]
+    assert sealed_bytes(stores, [each.document_id for each in listed]) == 0
+
+    began = time.perf_counter()
+    again = flow.ingest(tools, spec)
+    rescan_s = time.perf_counter() - began
+    assert (again["documents"]["unchanged"], again["embeddings"]["computed"]) == (count, 0)
+    assert again["chunks"]["written"] == 0 and list(flow.expired(tools, tools.ledger.clock(), name)) == []
+    print(f"{count} documents: set {set_s:.1f} s, list {list_s:.2f} s, purge {purge_s:.1f} s, rescan {rescan_s:.2f} s")
+
+
+def end_of(stores: Stores, document_id: UUID) -> Any:
+    with stores.engine.connect() as connection:
+        query = text("SELECT expires_at FROM documents WHERE document_id = :id")
+        return connection.execute(query, {"id": document_id}).scalar_one()
+
+
+def test_it_is_unreadable_at_the_second(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    tools, _ = loaded(make_tools, tmp_path, name, 3)
+    ids = documents(tools, name)
+    (chunk_id,) = [
+        each.chunk_id
+        for each in tools.ledger.chunks_after(generation(tools, name), None, 10)
+        if each.document_id == ids["d00000"]
+    ]
+    end = tools.ledger.clock() + timedelta(seconds=2)
+    tools.ledger.set_retention(RetentionScope(name), Retention(until=end))
+    while True:
+        passages, after = found(tools, name, "ferry number 0"), tools.ledger.clock()
+        if after < end:
+            assert passages == set(ids)
+        else:
+            break
+    assert found(tools, name, "ferry number 0") == set() and documents(tools, name) == {}
+    for ask in (
+        lambda: tools.catalog.document(who(name), ids["d00000"]),
+        lambda: tools.catalog.lineage(who(name), chunk_id),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+    (info,) = tools.catalog.collections(who(name))
+    assert (info.documents, info.chunks, info.quarantined) == (0, 0, 0)
+    assert tools.vectors.count(generation(tools, name)) == 3  # only the purge takes it out
+
+
+def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, 30)
+    source = RetentionScope(name, name, spec.uri)
+    tools.ledger.set_retention(source, Retention(until=tools.ledger.clock()))
+    flow.purge(tools, tools.ledger.clock(), collection=name)
+    assert tools.vectors.count(generation(tools, name)) == 0
+    full = flow.ingest(tools, spec, "full")
+    assert (full["documents"]["unchanged"], full["chunks"]["total"]) == (30, 0)
+    tools.ledger.set_retention(source, Retention(days=1))
+    expire_by_age(tools, name)
+    corpus(tmp_path / "notes.jsonl", 30, edited=4)
+    changed = flow.ingest(tools, spec)
+    assert (changed["documents"]["changed"], changed["documents"]["new"], changed["chunks"]["total"]) == (4, 0, 4)
+    assert set(documents(tools, name)) == {f"d{number:05}" for number in range(4)}
+
+
+def expire_by_age(tools: Tools, name: str) -> None:
+    """As if the documents that are purged had been served first three days ago."""
+    engine = tools.ledger._engine  # type: ignore[attr-defined]
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                UPDATE documents SET served_since = served_since - interval '3 days',
+                                     expires_at = served_since - interval '2 days' WHERE tenant_id = :t
+            """),
+            {"t": name},
+        )
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [("ledger", "purge"), ("vectors", "delete"), ("graph", "remove"), ("ledger", "removed"), ("ledger", "finish_run")],
+)
+def test_a_purge_that_broke_off_goes_on(
+    make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
+) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, 10, graph="on", entities="spacy:en_core_web_sm")
+    ids = documents(tools, name)
+    expire(tools, [ids["d00003"], ids["d00007"]])
+    as_of = tools.ledger.clock()
+    broken = Crashing(getattr(tools, port), method, after)
+    with pytest.raises(Crash):
+        flow.purge(replace(tools, **{port: broken}), as_of, collection=name)
+    assert broken.died
+    flow.purge(tools, as_of, collection=name)
+    assert tools.ledger.counts(generation(tools, name)).documents == 8
+    assert flow.reconcile(tools, collection=name)["ok"]
+    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 10
+
+
+def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.md").write_text("# Harbour\n\nThe ferry leaves at nine.\n")
+    tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name, tenant=name)
+    flow.ingest(tools, spec)
+    (document_id,) = documents(tools, name).values()
+    (folder / "a.md").write_bytes(b"\0\1\2" * 500)
+    assert flow.ingest(tools, spec)["documents"]["quarantined"] == 1
+    kept = f"quarantine/{document_id}.sealed"
+    tools.blobs.write(kept, b"sealed")
+    expire(tools, [document_id])
+    flow.purge(tools, tools.ledger.clock(), collection=name)
+    with pytest.raises(NotFound):
+        tools.blobs.read(kept)
+
+
+def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, 120)
+    ids = documents(tools, name)
+    expire(tools, [ids[f"d{number:05}"] for number in range(0, 120, 3)])
+    corpus(tmp_path / "notes.jsonl", 120, edited=60)
+    outcome: list[Any] = []
+
+    def ingest() -> None:
+        outcome.append(flow.ingest(replace(tools, batch_size=10), spec))
+
+    beside = Thread(target=ingest)
+    beside.start()
+    while beside.is_alive():
+        flow.purge(tools, tools.ledger.clock(), collection=name)
+        time.sleep(0.01)
+    beside.join(60)
+    if not outcome:  # it met a purge at its beginning and was told so
+        ingest()
+    flow.purge(tools, tools.ledger.clock(), collection=name)
+    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 120
+    assert flow.reconcile(tools, collection=name)["ok"]
+    readable = {f"d{number:05}" for number in range(120) if number % 3}
+    assert set(documents(tools, name)) == readable
+    assert tools.ledger.counts(generation(tools, name)).documents == len(readable)
+
+
+def test_no_more_goes_than_was_listed(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, 5)
+    ids = list(documents(tools, name).values())
+    expire(tools, ids[:1])
+    as_of = tools.ledger.clock()
+    tools.ledger.set_retention(RetentionScope(name, name, spec.uri), Retention(until=as_of))
+    with pytest.raises(Terminal, match="Nothing was removed"):
+        flow.purge(tools, as_of, collection=name, at_most=1)
+    assert tools.ledger.counts(generation(tools, name)).documents == 5
+    with pytest.raises(NotFound):
+        flow.purge(tools, as_of, collection="nowhere")
+
+
+def test_the_command_line(
+    make_tools: MakeTools, stack: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, spec = loaded(make_tools, tmp_path, name, 4)
+    for variable, value in stack.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SLUICE_GRAPH", "off")
+    runner = CliRunner()
+
+    def sluice(*arguments: str) -> Any:
+        done = runner.invoke(app, [*arguments], catch_exceptions=True)
+        return done
+
+    at = ("--collection", name)
+    assert sluice("retention", "set", *at).exit_code != 0
+    assert "30 days" in sluice("retention", "set", *at, "--days", "30").output
+    told = sluice("retention", "set", *at, "--source", spec.uri, "--tenant", name, "--until", "2027-01-31").output
+    assert "unreadable from 2027-02-01T00:00:00Z on. The end of 4 documents changed." in told
+    some = next(iter(documents(tools, name).values()))
+    assert "changed" in sluice("retention", "set", "--document", str(some), "--until", "2020-01-01").output
+    shown = json.loads(sluice("retention", "show", *at, "--json").output)["retention"]
+    assert [(each["days"], bool(each["until"]), bool(each["document_id"])) for each in shown] == [
+        (30, False, False),
+        (None, True, False),
+        (None, True, True),
+    ]
+    dry = json.loads(sluice("purge", *at, "--json").output)
+    assert (dry["apply"], dry["documents"], [each["document_id"] for each in dry["expired"]]) == (False, 1, [str(some)])
+    assert "Nothing was removed" in sluice("purge", *at).output
+    done = json.loads(sluice("purge", *at, "--apply", "--as-of", dry["as_of"], "--json").output)
+    assert (done["apply"], done["documents"], done["left"]) == (True, 1, 0)
+    assert sluice("purge", *at, "--apply").output.startswith("0 documents")
+    told = sluice("retention", "unset", *at, "--source", spec.uri, "--tenant", name).output
+    assert "no retention of its own. The end of 3 documents changed." in told
