@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sluice.errors import BadRequest, Busy, Terminal
+from sluice.errors import BadRequest, Busy, NotFound, Terminal
 from sluice.model import Entry, GateRow, SourceSpec
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
@@ -119,6 +119,14 @@ def duplicate(external_id: str) -> Terminal:
         f"The scan lists {external_id!r} more than once, so its documents cannot be told apart. Nothing was changed; "
         "give every document of the source its own id."
     )
+
+
+def not_refused(document_id: UUID) -> NotFound:
+    return NotFound(f"There is no document {document_id} in quarantine that you may read.")
+
+
+def no_run(run_id: UUID) -> NotFound:
+    return NotFound(f"There is no run {run_id} of a source that you may read.")
 
 
 def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:

@@ -14,7 +14,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from sluice import __version__
-from sluice.api import page, routes_catalog, routes_health, routes_lineage, routes_search, routes_uploads
+from sluice.api import (
+    page,
+    routes_catalog,
+    routes_gates,
+    routes_health,
+    routes_lineage,
+    routes_quarantine,
+    routes_search,
+    routes_uploads,
+)
 from sluice.api.auth import Authenticate, Guard, refuse_foreign_posts
 from sluice.api.backend import Backend, MakeSearch, wired_search
 from sluice.api.envelope import Envelope
@@ -40,7 +49,7 @@ def create_app(
     trigger: routes_uploads.Trigger | None = None,
 ) -> FastAPI:
     """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
-    that takes an upload in; without it there are no uploads.
+    that takes an upload in, or replays a document; without it there are neither.
 
     There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
     /api/v1/openapi.json, guarded like all else.
@@ -59,7 +68,15 @@ def create_app(
     app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts)])
-    for routes in (routes_search, routes_catalog, routes_uploads, routes_lineage, routes_health):
+    for routes in (
+        routes_search,
+        routes_catalog,
+        routes_uploads,
+        routes_quarantine,
+        routes_lineage,
+        routes_gates,
+        routes_health,
+    ):
         api.include_router(routes.router)
     api.add_api_route("/openapi.json", _openapi, include_in_schema=False)
     app.include_router(api)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, documents, gates, operating
+from sluice.cli import access, documents, gates, operating, quarantine
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -36,6 +36,7 @@ app.command(name="eval")(documents.evaluate)
 app.command()(operating.migrate)
 app.command()(access.grant)
 app.add_typer(gates.app, name="gates")
+app.add_typer(quarantine.app, name="quarantine")
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-Mode = Literal["incremental", "full"]
+Mode = Literal["incremental", "full", "replay"]
+"""`replay`: not from the source, but what quarantine keeps of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ class MemoryLedger(MemoryGates, MemoryScan):
                 if document and not self._superseded(run, item.document_id):
                     self._drop_pending(run, document.document_id)
                     document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
-                    self.state.quarantine.pop(document.document_id, None)
+                    self.state.resolve(document.document_id)
 
     def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
         with self.state.lock:
@@ -239,7 +239,37 @@ class MemoryLedger(MemoryGates, MemoryScan):
                         failure.code,
                         storable(failure.reason),
                         failure.item.entry.fingerprint,
+                        failure.kept_bytes,
+                        now(),
                     )
+
+    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
+        with self.state.lock:
+            records = sorted(self.state.quarantine.items())
+            return [
+                self._refused(document_id, record)
+                for document_id, record in records
+                if record.source.source_id == run.source.source_id
+                and record.kept_bytes is not None
+                and (document_ids is None or document_id in document_ids)
+            ]
+
+    def _refused(self, document_id: UUID, record: QuarantineRow) -> Item:
+        document = self.state.documents[document_id]
+        entry = Entry(document.external_id, document.uri, record.fingerprint, record.kept_bytes or 0)
+        versions = self.state.versions.get(document_id, {}).values()
+        return Item(document_id, entry, all(version.number is None for version in versions))
+
+    def released(self, source_id: UUID, limit: int) -> list[UUID]:
+        with self.state.lock:
+            wanted = {each for each, record in self.state.quarantine.items() if record.kept_bytes is not None}
+            found = [each for each, source in self.state.released.items() if source == source_id]
+            return sorted(set(found) - wanted)[:limit]
+
+    def let_go(self, document_ids: Sequence[UUID]) -> None:
+        with self.state.lock:
+            for document_id in document_ids:
+                self.state.released.pop(document_id, None)
 
     def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
         document = self.state.documents.get(document_id)
@@ -297,7 +327,7 @@ class MemoryLedger(MemoryGates, MemoryScan):
         pending.state, pending.number, pending.activated_at = "active", max(numbers, default=0) + 1, now()
         document.fingerprint = pending.sealed.fingerprint
         document.expires_at = expiry(pending.activated_at, document.source.spec.retention_days)
-        self.state.quarantine.pop(document.document_id, None)
+        self.state.resolve(document.document_id)
 
     def _drop_pending(self, run: Run, document_id: UUID) -> None:
         for version in self.state.versions_of(document_id, run.source.generation, "pending"):
@@ -333,7 +363,7 @@ class MemoryLedger(MemoryGates, MemoryScan):
             deleted = [each for each in (self._own(run, document_id) for document_id in set(document_ids)) if each]
             for document in deleted:
                 document.deleted_at, document.deleted_by = now(), run.run_id
-                self.state.quarantine.pop(document.document_id, None)
+                self.state.resolve(document.document_id)
                 self.state.signatures.pop(document.document_id, None)
                 self._retire(document.document_id)
             if deleted:

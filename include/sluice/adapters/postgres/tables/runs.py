@@ -23,7 +23,7 @@ class RunRow(LedgerBase):
             ["generations.collection_id", "generations.generation"],
             name="fk_runs_generation",
         ),
-        CheckConstraint("mode IN ('incremental', 'full')", name="mode"),
+        CheckConstraint("mode IN ('incremental', 'full', 'replay')", name="mode"),
         CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
         CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
         Index("ix_runs_source", "source_id", "started_at"),
@@ -34,7 +34,9 @@ class RunRow(LedgerBase):
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="What it reads.")
     collection_id: Mapped[UUID] = mapped_column(comment="What it writes to.")
     generation: Mapped[int] = mapped_column(comment="The generation that it writes.")
-    mode: Mapped[str] = mapped_column(comment="incremental, or full (nothing counts as unchanged).")
+    mode: Mapped[str] = mapped_column(
+        comment="incremental, full (nothing counts as unchanged), or replay (of what quarantine keeps)."
+    )
     orchestrator: Mapped[str | None] = mapped_column(comment="Who runs it: airflow:<dag>/<run>, cli.")
     state: Mapped[str] = mapped_column(server_default=text("'running'"), comment="running, succeeded, failed.")
     started_at: Mapped[Moment] = mapped_column(comment="When it was first started.")
@@ -65,6 +67,12 @@ class QuarantineRow(LedgerBase):
     __table_args__ = (
         Index("uq_quarantine_open", "document_id", unique=True, postgresql_where=_OPEN),
         Index("ix_quarantine_open_by_source", "source_id", postgresql_where=_OPEN),
+        Index(
+            "ix_quarantine_released",
+            "source_id",
+            postgresql_where=text("resolved_at IS NOT NULL AND kept_bytes IS NOT NULL"),
+        ),
+        CheckConstraint("kept_bytes >= 0", name="kept_bytes"),
         {"comment": "Documents that could not be processed, with the reason. At most one open record a document."},
     )
 
@@ -81,6 +89,9 @@ class QuarantineRow(LedgerBase):
     fingerprint: Mapped[str] = mapped_column(comment="The state that failed; not tried again until it changes.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was quarantined.")
     resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was gone; null: open.")
+    kept_bytes: Mapped[int | None] = mapped_column(
+        BigInteger(), comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
+    )
 
 
 class GateResultRow(LedgerBase):
