@@ -216,6 +216,7 @@ REPLAY = [
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("port", "method"), REPLAY)
 def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, after: bool) -> None:
+    (place.folder / "letter.md").write_text(f"{LETTER}\n\nHis ferry is called {place.name}.\n")  # never embedded before
     flow.ingest(place.tools, place.spec)
     letter = place.refused()["letter.md"]
     shutil.rmtree(place.folder)

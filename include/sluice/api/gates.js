@@ -14,6 +14,11 @@ function runStep({ run, collection, source }) {
   ]));
 }
 
+// Great Expectations begins nearly all of its names in the same way.
+function check(expectation) {
+  return element("span", { title: expectation, textContent: expectation.replace(/^expect_column_(values_)?to_/u, "").replaceAll("_", " ") });
+}
+
 function verdict(gate) {
   if (gate.success) return "met";
   return element("b", { textContent: gate.blocking ? "failed, rows kept out" : "failed, a warning", className: gate.blocking ? "bad" : "" });
@@ -22,7 +27,7 @@ function verdict(gate) {
 function checksStep({ gates }) {
   const failed = gates.filter((gate) => !gate.success);
   const rows = [...failed, ...gates.filter((gate) => gate.success)].map((gate) => [
-    gate.stage, gate.suite, gate.expectation, gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
+    gate.stage, gate.suite, check(gate.expectation), gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
     `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
   ]);
   const heads = ["after", "suite", "check", "column", "kind", "result", "rows that failed"];
@@ -34,7 +39,7 @@ function observed(value) {
 }
 
 function rowCells(row) {
-  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, row.code, row.expectation, observed(row.observed)];
+  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, row.code, check(row.expectation), observed(row.observed)];
 }
 
 function rowsStep({ rows, rows_total: total }) {
