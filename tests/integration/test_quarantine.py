@@ -178,6 +178,17 @@ def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -
     assert flow.ingest(place.tools, place.spec)["documents"]["new"] == 1
 
 
+def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
+    flow.ingest(place.tools, place.spec)
+    place.limit(None)
+    plan = flow.plan_replay(place.tools, place.spec, None, run_id=uuid4(), orchestrator="tests")
+    for _ in range(2):
+        flow.through(place.tools, plan.run, 0, plan.items)
+        flow.finish(place.tools, plan.run, [])
+    assert place.refused() == {} and SECRET in place.served()
+    assert flow.ingest(place.tools, place.spec)["documents"]["unchanged"] == 2
+
+
 def test_an_unknown_source_is_not_made(place: Place) -> None:
     with pytest.raises(NotFound):
         flow.replay(place.tools, SourceSpec("file:///never/seen", place.name))

@@ -36,6 +36,13 @@ def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
     return tools.reader(run.source.spec).read
 
 
+def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:
+    """A replay that is repeated leaves out what it has served already: its bytes are no longer kept."""
+    if run.mode != "replay":
+        return items
+    return tools.ledger.refused(run, [item.document_id for item in items])
+
+
 def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> None:
     """Into quarantine with their bytes: those of `raws` where extraction failed. A gate stands after the bytes were let
     go of, so there they are read once more."""

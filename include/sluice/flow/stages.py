@@ -15,7 +15,7 @@ from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
-from sluice.flow.keeping import reading, refuse
+from sluice.flow.keeping import reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
@@ -99,7 +99,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
     held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
     read = reading(tools, run)
     with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
-        for part in batches(items, len(items)):
+        for part in batches(wanted(tools, run, items), len(items)):
             raws: list[Raw] = []
             for item in part:
                 try:

@@ -102,6 +102,8 @@ class Ledger(Protocol):
         this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
         list of what vanished is then out of date, and nothing is removed."""
 
+    # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.flow.keeping`.
+
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
         """Open quarantine records of the run's source whose bytes are kept, as work for this run, whatever is active;
         of these documents only, where they are given. By id."""
