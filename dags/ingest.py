@@ -17,6 +17,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
 | approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
+| replay | ids | instead of a scan, work once more on what quarantine keeps of these documents; `[]`: of all. Null: no |
 | batch_size | documents | in one mapped task |
 | max_documents | documents | stop after so many that need work; the next run goes on and removes. Empty: all |
 
@@ -27,7 +28,8 @@ needs `*`. A run that no user triggered may only repeat a saved source as it is 
 **When it fails.** Transient errors (a store is down) are retried with growing delays; others fail at once and say what
 to do. *Clear* the failed task with its downstream tasks: it reads its input from object storage and goes on; nothing is
 embedded twice. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
-(counted in the summary; which and why: `GET /sluice/api/v1/documents`) and do not stop the run.
+(counted in the summary; which and why: `sluice quarantine list`, `GET /sluice/api/v1/quarantine`) and do not stop the
+run. What the gates found is on the page that `finish` logs, also behind its link *Gate results*.
 
 **One run a source at a time.** A second run of the same source says who is at work, is tried again with growing delays
 and fails if the first is still not done; nothing is interleaved.
@@ -55,6 +57,7 @@ from airflow.sdk import (
 )
 
 from sluice.airflow import ingest
+from sluice.airflow.links import GateResults
 from sluice.airflow.notify import RunFailed, deadline_missed
 
 COLLECTIONS = AssetAlias("sluice_collections")
@@ -126,6 +129,14 @@ PARAMS = {
         description="Without it a source that lists far fewer documents than before (SLUICE_MAX_SHRINK) is refused",
         section="How",
     ),
+    "replay": Param(
+        None,
+        type=["array", "null"],
+        items={"type": "string", "format": "uuid"},
+        title="Replay (ids of documents)",
+        description="Instead of a scan: what quarantine keeps of these documents; []: of all. Null: no replay",
+        section="How",
+    ),
     "batch_size": Param(100, type="integer", minimum=1, maximum=5000, title="Documents a batch", section="How"),
     "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),
 }
@@ -191,7 +202,9 @@ def sluice_ingest():
     def finish(ti=None, outlet_events=None) -> dict:
         return ingest.finish(ti, outlet_events, COLLECTIONS)
 
-    batch.expand(ref=plan()) >> finish()
+    done = finish()
+    done.operator.operator_extra_links = (GateResults(),)
+    batch.expand(ref=plan()) >> done
 
 
 sluice_ingest()

@@ -38,9 +38,27 @@ def plan(
         max_documents=max_documents,
         approve_shrink=approve_shrink,
     )
-    tools.blobs.write(_vanished(run_id), json.dumps([str(each) for each in scanned.vanished]).encode())
-    refs = []
-    for number, items in enumerate(flow.batches(scanned.items, batch_size or tools.batch_size)):
+    return _planned(tools, scanned, batch_size)
+
+
+def plan_replay(
+    tools: Tools,
+    spec: SourceSpec,
+    document_ids: Sequence[UUID],
+    *,
+    run_id: UUID,
+    orchestrator: str,
+    batch_size: int | None = None,
+) -> list[BatchRef]:
+    """The same for what quarantine keeps of a source: these documents, or (empty) all."""
+    replayed = flow.plan_replay(tools, spec, document_ids or None, run_id=run_id, orchestrator=orchestrator)
+    return _planned(tools, replayed, batch_size)
+
+
+def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[BatchRef]:
+    run_id, refs = planned.run.run_id, []
+    tools.blobs.write(_vanished(run_id), json.dumps([str(each) for each in planned.vanished]).encode())
+    for number, items in enumerate(flow.batches(planned.items, batch_size or tools.batch_size)):
         folder = f"runs/{run_id}/{number:05d}"
         tools.blobs.write(f"{folder}/{_STAGES[0]}.parquet", artefacts.dump_items(items))
         refs.append(BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items)))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -16,8 +16,10 @@ _DAYS = "Days of readable life from when content is first served; 0: for ever; n
 _UNTIL = "Unreadable from then on, instead of days; null: by days, or what is wider decides."
 _OLD_DAYS = "Days from activation to expiry; null: kept for ever."
 _EXPIRES = "Unreadable from then on, by the narrowest retention that is set; null: never."
-_MODE = "incremental, full (nothing counts as unchanged), or purge (of what expired)."
-_OLD_MODE = "incremental, or full (nothing counts as unchanged)."
+_MODE = (
+    "incremental, full (nothing counts as unchanged), replay (of what quarantine keeps), or purge (of what expired)."
+)
+_OLD_MODE = "incremental, full (nothing counts as unchanged), or replay (of what quarantine keeps)."
 
 
 def upgrade() -> None:
@@ -57,7 +59,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("retention_days IS NOT NULL OR retain_until IS NOT NULL"),
     )
     op.alter_column("documents", "expires_at", comment=_EXPIRES, existing_type=_MOMENT)
-    _modes("'incremental', 'full', 'purge'", _MODE)
+    _modes("'incremental', 'full', 'replay', 'purge'", _MODE)
     op.create_table(
         "purged_documents",
         sa.Column("run_id", sa.Uuid(), nullable=False, comment="The purge."),
@@ -79,7 +81,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("purged_documents")
     op.execute("UPDATE runs SET mode = 'incremental' WHERE mode = 'purge'")
-    _modes("'incremental', 'full'", _OLD_MODE)
+    _modes("'incremental', 'full', 'replay'", _OLD_MODE)
     op.alter_column("documents", "expires_at", comment="Unreadable from then on; null: never.", existing_type=_MOMENT)
     op.drop_index("ix_documents_own_retention", table_name="documents")
     op.drop_index("ix_documents_expiring", table_name="documents")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from sluice.model import Grant
+from sluice.flow.keeping import path
+from sluice.model import GateRule, Grant, Principal
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
@@ -34,7 +36,9 @@ def ingest(dag: Any, make_tools: Any, roots: Path) -> Ingest:
     make_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
-        return dag.test(run_conf={"source": folder.as_uri(), "collection": collection, **conf})
+        # Named, because `dag.test()` keeps what the run before was given.
+        defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default", "replay": None}
+        return dag.test(run_conf={**defaults, **conf})
 
     return run
 
@@ -109,7 +113,9 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
         assert len(batches) >= len(STAGES) + 1
         assert all(set(ref) == {"run_id", "batch", "uri", "documents"} for ref in batches)
         others = [ref for ref in refs if ref not in batches]
-        assert len(others) == 2 and summary(run) in others and summary(run)["run_id"] in others
+        page = [each for each in others if isinstance(each, str) and each.endswith(summary(run)["gates"])]
+        assert len(page) == 1, "the link to the gate results"
+        assert len(others) == 3 and summary(run) in others and summary(run)["run_id"] in others
 
     (folder / "bread.md").unlink()
     third = ingest(folder, name)
@@ -201,3 +207,39 @@ def test_a_foreign_tenant_is_refused(
     assert done["plan", -1].state == "failed" and done["plan", -1].try_number == 1
     captured = capfd.readouterr()
     assert "dag_test may not write to tenant others" in captured.out + captured.err + caplog.text
+
+
+def test_a_replay_takes_kept_bytes_and_the_callers_rights(
+    ingest: Ingest, make_tools: Any, roots: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    assert ingest(folder, name).state == "success"
+    tools = make_tools([roots], graph="off")
+    generation = next(each for each in tools.ledger.generations() if each.collection == name)
+    tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
+    (folder / "bread.md").write_text(BREAD * 5)
+    assert summary(ingest(folder, name))["quarantine"] == {"too_long": 1}
+    who = Principal("tester", "default", frozenset({"*"}))
+    (refusal,) = tools.catalog.refusals(who, name, limit=9)
+    assert path(refusal.document_id) in tools.blobs.list("quarantine")
+    shutil.rmtree(folder)
+    tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
+
+    replayed = ingest(folder, name, replay=[str(refusal.document_id)])
+    told = summary(replayed)
+    assert (replayed.state, told["documents"]["new"], told["quarantine"]) == ("success", 1, {})
+    assert tools.ledger.run(UUID(told["run_id"])).mode == "replay"
+    assert path(refusal.document_id) not in tools.blobs.list("quarantine")
+    link = tasks(replayed)["finish", -1].xcom_pull(task_ids="finish", key="_link_GateResults")
+    assert link.startswith("http") and link.endswith(told["gates"])
+    assert f"gate results at {link}" in caplog.text
+    assert ingest(folder, name, replay=[], tenant="others").state == "failed"
+
+
+def test_the_link_to_the_gate_results_reaches_the_ui(dag: Any) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    assert back.get_task("finish").extra_links == ["Gate results"]

@@ -211,6 +211,17 @@ def test_a_passage_tells_its_past(server: Server, ingested: tuple[Path, dict[str
     assert any(each["name"] == "e2e__g1" for each in told["datasets"])
 
 
+def test_a_run_in_airflow_leads_to_its_gate_results(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
+    summary = ingested[1]
+    told = server._http.get(f"/sluice/api/v1/runs/{summary['run_id']}/gates").json()
+    assert {gate["suite"] for gate in told["gates"]} == {"documents", "chunks", "vectors"}
+    dag_run = told["run"]["airflow_path"].rsplit("/", 1)[-1]
+    task = f"/api/v2/dags/sluice_ingest/dagRuns/{dag_run}/taskInstances/finish"
+    (link,) = server._http.get(f"{task}/links").json()["extra_links"].values()
+    assert link.endswith(summary["gates"])
+    assert "<title>Sluice gates</title>" in server._http.get(summary["gates"]).text
+
+
 @pytest.fixture
 def marquez(airflow_stack) -> httpx.Client:
     url = airflow_stack.environment.get("SLUICE_MARQUEZ_URL")

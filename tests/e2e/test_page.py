@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,12 +27,15 @@ from sluice.api.app import create_app
 from sluice.errors import NotFound, Unavailable
 from sluice.model import (
     CollectionInfo,
+    FailedRow,
+    GateRow,
     GateTotal,
     Grant,
     Passage,
     PassageLineage,
     Principal,
     Profile,
+    RunGates,
     SearchRequest,
     VersionStep,
 )
@@ -105,6 +108,33 @@ PAST = PassageLineage(
     datasets=("file:/docs", "qdrant://db:6333:handbook__g3"),
 )
 
+FAILED = tuple(
+    FailedRow(
+        HOSTILE if number == 1 else f"letters/{number:03}.md",
+        GateRow(
+            PAST.document_id, number or None, "documents", "personal_data", "between", {"kinds": {"EMAIL": number}}
+        ),
+    )
+    for number in range(3)
+)
+GATED = RunGates(
+    run_id=PAST.run_id,
+    collection="handbook",
+    source_uri=f"file:///docs/{HOSTILE}",
+    mode="replay",
+    orchestrator=PAST.orchestrator,
+    state="succeeded",
+    started_at=WHEN,
+    finished_at=None,
+    gates=(
+        GateTotal("validate", "documents", "not_empty", "text", False, True, 1200, 0),
+        GateTotal("validate", "documents", "too_long", "chars", True, False, 1200, 7),
+        GateTotal("validate", "documents", "personal_data", "personal_data", False, False, 1200, 3),
+    ),
+    rows=FAILED,
+    rows_total=3,
+)
+
 
 @dataclass
 class Shelf:
@@ -124,6 +154,7 @@ class Shelf:
         catalog = SimpleNamespace(
             grants=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants],
             lineage=self.lineage,
+            run_gates=self.run_gates,
             collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],
         )
         return SimpleNamespace(
@@ -134,6 +165,11 @@ class Shelf:
         if chunk_id != PASSAGES[1].chunk_id:
             raise NotFound("There is no such passage that you may read.")
         return PAST
+
+    def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int) -> RunGates:
+        if run_id != GATED.run_id:
+            raise NotFound("There is no such run that you may read.")
+        return replace(GATED, rows=FAILED[offset : offset + 2])  # pages of two
 
     def make_search(self, tools: Any) -> Any:
         return self.search
@@ -464,6 +500,7 @@ def test_a_result_leads_to_its_past(page: Browser, address: str) -> None:
     links = page.js("[...document.querySelectorAll('#steps a')].map(link => link.getAttribute('href'))")
     assert links == [
         "/dags/sluice_ingest/runs/manual__1%20%26%20more",
+        f"gates?run={PAST.run_id}&tenant=default",
         "http://marquez.test/lineage/dataset/file/%2Fdocs",
         "http://marquez.test/lineage/dataset/qdrant%3A%2F%2Fdb%3A6333/handbook__g3",
     ]
@@ -479,3 +516,47 @@ def test_a_past_that_cannot_be_shown_in_plain_words(page: Browser, address: str,
     page.send("Page.navigate", url="about:blank")
     page.send("Page.navigate", url=f"{address}lineage{asked}")
     assert answer in page.until(f"document.title === 'Sluice lineage' && {NOTICE}")
+
+
+# --- what the gates of a run found
+
+
+def test_a_past_leads_to_the_gates_of_its_run(page: Browser, address: str) -> None:
+    page.send("Page.navigate", url=f"{address}lineage?chunk={PASSAGES[1].chunk_id}")
+    page.until("document.querySelectorAll('#steps > li').length === 6")
+    page.js("[...document.querySelectorAll('#steps a')].find(link => link.textContent.startsWith('All')).click()")
+    said = page.until("document.title === 'Sluice gates' && document.querySelector('tbody') && document.body.innerText")
+    for piece in (
+        "replay",
+        "Checks: 2 of 3 failed",
+        "failed, rows kept out",
+        "failed, a warning",
+        "7 of 1,200",
+        "Rows that failed: 3",
+    ):
+        assert piece in said
+    order = page.js(
+        "[...document.querySelectorAll('#steps > li:nth-child(2) tbody tr')].map(row => row.cells[2].innerText)"
+    )
+    assert order == ["too long", "personal data", "not empty"], "what failed comes first"
+    rows = "[...document.querySelectorAll('#steps > li:nth-child(3) tbody tr')].map(row => row.innerText)"
+    assert len(page.js(rows)) == 2
+    page.js("document.querySelector('button.more').click()")
+    page.until("!document.querySelector('button.more')")
+    assert page.js(rows)[2].split("\t") == ["letters/002.md", "2", "personal_data", "between", '{"kinds":{"EMAIL":2}}']
+    assert HOSTILE in page.js(rows)[1] and HOSTILE in said
+    assert page.js("document.querySelectorAll('#steps img, #steps script').length") == 0
+    assert page.js("document.title") == "Sluice gates"
+    assert page.js("[...document.querySelectorAll('#steps a')].map(link => link.getAttribute('href'))") == [
+        "/dags/sluice_ingest/runs/manual__1%20%26%20more"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [("", "No run was named"), (f"?run={PAST.document_id}", "Not found"), ("?run=x", "cannot be searched")],
+)
+def test_gates_that_cannot_be_shown_in_plain_words(page: Browser, address: str, asked: str, answer: str) -> None:
+    page.send("Page.navigate", url="about:blank")
+    page.send("Page.navigate", url=f"{address}gates{asked}")
+    assert answer in page.until(f"document.title === 'Sluice gates' && {NOTICE}")

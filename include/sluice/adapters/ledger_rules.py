@@ -153,6 +153,14 @@ def duplicate(external_id: str) -> Terminal:
     )
 
 
+def not_refused(document_id: UUID) -> NotFound:
+    return NotFound(f"There is no document {document_id} in quarantine that you may read.")
+
+
+def no_run(run_id: UUID) -> NotFound:
+    return NotFound(f"There is no run {run_id} of a source that you may read.")
+
+
 def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
     """The first of each check, as a database takes them."""
     seen: Counter[tuple[str, str]] = Counter()

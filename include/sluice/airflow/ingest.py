@@ -27,7 +27,8 @@ Json = dict[str, Any]
 
 
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
-    """Scan the source; returns one BatchRef a batch. The run's id goes beside it in XCom, for `finish`."""
+    """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
+    XCom, for `finish`."""
     from sluice import batches
     from sluice.airflow import lineage, permission
 
@@ -36,16 +37,23 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
-        refs = batches.plan(
-            tools,
-            spec,
-            params["mode"],
-            run_id=run_id,
-            orchestrator=orchestrator(dag_run.run_id, dag_run.dag_id),
-            batch_size=params["batch_size"],
-            max_documents=params["max_documents"],
-            approve_shrink=approved,
-        )
+        by = orchestrator(dag_run.run_id, dag_run.dag_id)
+        if params["replay"] is not None:
+            wanted = [UUID(each) for each in params["replay"]]
+            refs = batches.plan_replay(
+                tools, spec, wanted, run_id=run_id, orchestrator=by, batch_size=params["batch_size"]
+            )
+        else:
+            refs = batches.plan(
+                tools,
+                spec,
+                params["mode"],
+                run_id=run_id,
+                orchestrator=by,
+                batch_size=params["batch_size"],
+                max_documents=params["max_documents"],
+                approve_shrink=approved,
+            )
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
         run = tools.ledger.run(run_id)
         planned = sum(ref.documents for ref in refs)
@@ -98,7 +106,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
     from airflow.sdk import Asset
 
     from sluice import batches, flow
-    from sluice.airflow import lineage
+    from sluice.airflow import lineage, links
     from sluice.errors import Terminal
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
@@ -117,6 +125,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
     log.info("sluice: run summary %s", json.dumps(summary))
+    log.info("sluice: gate results at %s", links.address(summary["gates"]))
     # `collection` is validated by the ledger: it is safe in a URI.
     asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
     outlet_events[alias].add(asset, extra={"run_id": run_id, "documents": summary["documents"]})

@@ -17,8 +17,10 @@ from sluice import __version__
 from sluice.api import (
     page,
     routes_catalog,
+    routes_gates,
     routes_health,
     routes_lineage,
+    routes_quarantine,
     routes_search,
     routes_sources,
     routes_uploads,
@@ -48,7 +50,7 @@ def create_app(
     trigger: routes_uploads.Trigger | None = None,
 ) -> FastAPI:
     """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
-    that takes an upload in; without it there are no uploads.
+    that takes an upload in, or replays a document; without it there are neither.
 
     There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
     /api/v1/openapi.json, guarded like all else.
@@ -67,7 +69,16 @@ def create_app(
     app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts)])
-    for routes in (routes_search, routes_catalog, routes_sources, routes_uploads, routes_lineage, routes_health):
+    for routes in (
+        routes_search,
+        routes_catalog,
+        routes_sources,
+        routes_uploads,
+        routes_quarantine,
+        routes_lineage,
+        routes_gates,
+        routes_health,
+    ):
         api.include_router(routes.router)
     api.add_api_route("/openapi.json", _openapi, include_in_schema=False)
     app.include_router(api)

@@ -57,3 +57,13 @@ export function search(body, tenant, signal) {
 export function passageLineage(chunk, tenant) {
   return call(`api/v1/passages/${encodeURIComponent(chunk)}/lineage`, {}, tenant);
 }
+
+export function runGates(run, tenant, offset) {
+  return call(`api/v1/runs/${encodeURIComponent(run)}/gates?offset=${offset}`, {}, tenant);
+}
+
+export function gatesPage(run, tenant) {
+  const asked = new URLSearchParams({ run });
+  if (tenant) asked.set("tenant", tenant);
+  return `gates?${asked}`;
+}

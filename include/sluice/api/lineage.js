@@ -1,35 +1,10 @@
 // The past of one passage, from the source to the stores, as `GET passages/{chunk}/lineage` tells it. Text only.
 
-import { passageLineage } from "./client.js";
+import { gatesPage, passageLineage } from "./client.js";
 import { element } from "./results.js";
+import { $, complain, facts, link, moment, step, table } from "./steps.js";
 
-const $ = (id) => document.getElementById(id);
 const asked = new URLSearchParams(location.search);
-
-function moment(value) {
-  return value === null ? "–" : new Date(value).toLocaleString();
-}
-
-// Only web addresses become links, and they leave the frame that Airflow shows this page in.
-function link(text, address) {
-  if (!address || !/^(https?:\/\/|\/)/u.test(address)) return text;
-  return element("a", { href: address, textContent: text, target: "_top", rel: "noreferrer" });
-}
-
-function facts(pairs) {
-  const rows = pairs.map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", {}, value)));
-  return element("dl", { className: "cite" }, ...rows);
-}
-
-function table(heads, rows) {
-  const head = element("tr", {}, ...heads.map((name) => element("th", { textContent: name, scope: "col" })));
-  const body = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell))));
-  return element("div", { className: "wide" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
-}
-
-function step(title, ...content) {
-  return element("li", {}, element("section", { className: "step" }, element("h2", { textContent: title }), ...content));
-}
 
 function documentStep({ document: found }) {
   const history = found.history.map((each) => [`${each.number}`, `${each.generation}`, each.state, moment(each.activated_at), each.run_id.slice(0, 8)]);
@@ -42,12 +17,13 @@ function runStep({ run }) {
   return step("Run", facts([["id", run.run_id], ["state", run.state], ["started", moment(run.started_at)], ["ended", moment(run.finished_at)], ["by", by]]));
 }
 
-function gatesStep({ gates }) {
+function gatesStep({ gates, run }) {
   const rows = gates.map((gate) => [
     gate.stage, gate.expectation, gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
     `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
   ]);
-  return step("Gates of that run", rows.length ? table(["after", "check", "column", "result", "rows that failed"], rows) : "None recorded.");
+  const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All that they found in this run" });
+  return step("Gates of that run", rows.length ? table(["after", "check", "column", "result", "rows that failed"], rows) : "None recorded. ", more);
 }
 
 function generationStep({ generation, embedding }) {
@@ -61,12 +37,6 @@ function generationStep({ generation, embedding }) {
 function datasetsStep({ datasets }) {
   const rows = datasets.map((each) => [each.namespace, link(each.name, each.marquez_url)]);
   return step("Datasets of that run", rows.length ? table(["namespace", "name"], rows) : "No lineage events name this run: it ran without Airflow, or they were too old to keep.");
-}
-
-function complain(title, detail) {
-  $("notice").className = "bad";
-  $("notice").replaceChildren(element("h2", { textContent: title }), element("p", { textContent: detail }));
-  $("notice").hidden = false;
 }
 
 async function show() {

@@ -1,4 +1,4 @@
-"""The search page and the lineage page: fixed files of this package, nothing from elsewhere."""
+"""The pages (search, lineage, gates): fixed files of this package, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -25,5 +25,6 @@ def _serve(path: str, name: str) -> None:
 
 _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
-for _name in ("page.css", "page.js", "lineage.js", "results.js", "highlight.js", "client.js"):
+_serve("/gates", "gates.html")
+for _name in ("page.css", "page.js", "lineage.js", "gates.js", "steps.js", "results.js", "highlight.js", "client.js"):
     _serve(f"/{_name}", _name)

@@ -113,7 +113,7 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
         "document": {name: facts[name] for name in LineageDocument.model_fields},
         "run": {
             "state": found.run_state,
-            "airflow_path": _airflow_path(found.orchestrator),
+            "airflow_path": airflow_path(found.orchestrator),
             **{name: facts[name] for name in ("run_id", "started_at", "finished_at", "orchestrator")},
         },
         "gates": facts["gates"],
@@ -134,7 +134,7 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
     }
 
 
-def _airflow_path(orchestrator: str | None) -> str | None:
+def airflow_path(orchestrator: str | None) -> str | None:
     found = _AIRFLOW.fullmatch(orchestrator or "")
     return f"/dags/{quote(found['dag'], safe='')}/runs/{quote(found['run'], safe='')}" if found else None
 

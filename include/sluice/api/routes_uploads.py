@@ -87,10 +87,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
 
 def _keep(tools: Tools, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     source = uploads.source_uri(caller.tenant, form.collection)
-    saved = tools.ledger.saved_source(caller.tenant, form.collection, source)
-    groups = frozenset((saved.access_groups if saved else None) or ())
-    if ALL_GROUPS not in caller.groups and not groups <= caller.groups:
-        raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
+    check_writer(tools, caller, form.collection, source)
     upload = uploads.store(
         tools.blobs,
         tools.keyring,
@@ -103,6 +100,16 @@ def _keep(tools: Tools, trigger: Trigger, caller: Principal, form: _Form) -> Acc
     )
     run = trigger({"source": source, "collection": form.collection, "tenant": caller.tenant}, caller.name)
     return Accepted(upload_id=upload, external_id=form.name, collection=form.collection, source=source, dag_run_id=run)
+
+
+def check_writer(tools: Tools, caller: Principal, collection: str, source: str) -> None:
+    """What the run that is queued will check, too. Raises Forbidden."""
+    if not caller.may_write:
+        raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
+    saved = tools.ledger.saved_source(caller.tenant, collection, source)
+    groups = frozenset((saved.access_groups if saved else None) or ())
+    if ALL_GROUPS not in caller.groups and not groups <= caller.groups:
+        raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 
 
 async def _form(request: Request) -> _Form:

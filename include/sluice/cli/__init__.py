@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, documents, gates, operating, retention, sources
+from sluice.cli import access, documents, gates, operating, quarantine, retention, sources
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -39,6 +39,7 @@ app.command()(retention.purge)
 app.add_typer(gates.app, name="gates")
 app.add_typer(sources.app, name="sources")
 app.add_typer(retention.app, name="retention")
+app.add_typer(quarantine.app, name="quarantine")
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ REASONS: dict[str, str] = {
         "32 levels, 64 KiB). Correct the row, or leave it out by a saved query."
     ),
     "duplicate_row": "Another row has the same id; one of them is used. Give each row an id of its own.",
+    "not_kept": "Quarantine does not have its bytes any more. The next run reads it from its source.",
     # found on extracting
     "empty": "There is no text in it. Fill it or remove it.",
     "no_text": (
@@ -98,6 +99,7 @@ REASONS: dict[str, str] = {
 # Not a property of the bytes: the same document may be read on another day without having changed.
 CIRCUMSTANTIAL = frozenset(
     {
+        "not_kept",
         "vanished",
         "permission",
         "archived",

@@ -7,17 +7,19 @@ is extracted while the one before is embedded; the Airflow tasks call the same v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from sluice.flow.finishing import agree, finish, summarise
+from sluice.flow.finishing import agree, finish, gates_page, summarise
+from sluice.flow.keeping import let_go
 from sluice.flow.purging import expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
+from sluice.flow.replaying import plan_replay
 from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
 from sluice.model import ChunkedDocument, Item, Mode, SourceSpec
 from sluice.ports import Tools
@@ -36,10 +38,14 @@ __all__ = [
     "expired",
     "extract",
     "finish",
+    "gates_page",
     "ingest",
+    "let_go",
     "load",
+    "plan_replay",
     "purge",
     "reconcile",
+    "replay",
     "save",
     "scan",
     "summarise",
@@ -61,6 +67,23 @@ def ingest(
     Raises Busy where another run works on the source.
     """
     plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator, approve_shrink=approve_shrink)
+    return _carried_out(tools, plan, on_batch)
+
+
+def replay(
+    tools: Tools,
+    spec: SourceSpec,
+    document_ids: Sequence[UUID] | None = None,
+    orchestrator: str = "cli",
+    on_batch: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Work once more on what quarantine keeps of one source (all, or these documents), under the rules of now: each is
+    served, or refused anew. Returns the run's summary. Raises NotFound, Busy."""
+    plan = plan_replay(tools, spec, document_ids, run_id=uuid4(), orchestrator=orchestrator)
+    return _carried_out(tools, plan, on_batch)
+
+
+def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] | None) -> dict[str, Any]:
     run, done = plan.run, 0
 
     def cut(batch: tuple[int, list[Item]]) -> tuple[int, list[Item], list[ChunkedDocument]]:

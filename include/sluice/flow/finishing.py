@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from sluice import load as loading
 from sluice.errors import Disagreement, Transient
+from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, graph_of, recorded
 from sluice.model import Run
 from sluice.ports import Tools
@@ -26,6 +28,7 @@ def finish(tools: Tools, run: Run, vanished: Sequence[UUID]) -> dict[str, Any]:
         tools.ledger.drop_leftovers(run)
         counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
+        counts["released"] = let_go(tools, run.source.source_id)
         agree(tools, run)
     summary = summarise(tools, run)
     tools.ledger.finish_run(run, "succeeded", summary)
@@ -86,6 +89,12 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
         "embeddings": {"computed": totals.get("computed", 0), "cached": totals.get("cached", 0)},
         "seconds": round(sum(seconds.values()), 3),
         "quarantine": tools.ledger.reasons(run),
+        "gates": gates_page(run.run_id, run.source.spec.tenant),
         "stages": seconds,
         "gx_import_seconds": totals.get("gx_import_ms", 0) / 1000,
     }
+
+
+def gates_page(run_id: object, tenant: str) -> str:
+    """Where the run's gate results are shown, from the root of Airflow's address."""
+    return "/sluice/gates?" + urlencode({"run": str(run_id), "tenant": tenant})

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sluice import load as loading
 from sluice.errors import Busy, NotFound, Terminal
+from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.model import ExpiredDocument, Generation, Run, Source
 from sluice.ports import Tools
@@ -80,15 +81,9 @@ def _source(
 
 
 def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
-    # Before the ledger forgets that they expired: a crash in between must not leave them.
-    for each in page:
-        if each.quarantined:
-            tools.blobs.remove(_quarantined(each.document_id))
-    return len(tools.ledger.purge(run, [each.document_id for each in page], as_of))
-
-
-def _quarantined(document_id: UUID) -> str:
-    return f"quarantine/{document_id}.sealed"
+    purged = tools.ledger.purge(run, [each.document_id for each in page], as_of)
+    let_go(tools, run.source.source_id)
+    return len(purged)
 
 
 def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[ExpiredDocument]]:

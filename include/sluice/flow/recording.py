@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sluice.errors import SluiceError, Terminal
+from sluice.flow.keeping import refuse
 from sluice.model import Failure, GateRule, Generation, Run, StageStat
 from sluice.ports import GraphIndex, Tools
 from sluice.validate import Verdict, merged
@@ -84,7 +85,7 @@ def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], Ga
 def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
     """Record what a gate found, quarantine what it kept out → what goes on."""
     tools.ledger.record_gates(run, batch, stage, verdict.results, verdict.rows)
-    tools.ledger.quarantine(run, verdict.failures)
+    refuse(tools, run, verdict.failures)
     counts["documents"] = len(verdict.passed)
     counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures)
     counts["flagged"] = len({row.document_id for row in verdict.rows})

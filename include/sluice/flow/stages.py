@@ -15,6 +15,7 @@ from sluice.errors import SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
+from sluice.flow.keeping import reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
@@ -101,13 +102,14 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
     documents: list[Document] = []
     same: list[Item] = []
     failures: list[Failure] = []
-    reader = tools.reader(run.source.spec)
+    held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
+    read = reading(tools, run)
     with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
-        for part in batches(items, len(items)):
+        for part in batches(wanted(tools, run, items), len(items)):
             raws: list[Raw] = []
             for item in part:
                 try:
-                    raws.append(reader.read(item))
+                    raws.append(read(item))
                 except Unreadable as error:
                     failures.append(_refused(item, error.code, error.reason))
             hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
@@ -119,12 +121,13 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
                 if extracted.failure:
                     failures.append(_refused(raw.item, *extracted.failure))
+                    held[raw.item.document_id] = raw
                 else:
                     documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents = moves.similar_text(tools, run, documents)
         tools.ledger.touch(run, same)
-        tools.ledger.quarantine(run, failures)
+        refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
     return documents
 
@@ -161,7 +164,7 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
     with recorded(tools, run, batch, "chunk") as counts:
         chunked, failures = sparing(cut, documents, "chunk")
-        tools.ledger.quarantine(run, failures)
+        refuse(tools, run, failures)
         counts["quarantined"] = len(failures)
         if chunked:
             shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
@@ -185,7 +188,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
             return embedded
 
         embedded, failures = sparing(embed_part, documents, "embed")
-        tools.ledger.quarantine(run, failures)
+        refuse(tools, run, failures)
         counts["quarantined"] = len(failures)
         if embedded:
             generation = run.source.generation

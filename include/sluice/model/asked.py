@@ -8,7 +8,8 @@ from typing import Literal
 from uuid import UUID
 
 Mode = Literal["incremental", "full"]
-RunMode = Literal["incremental", "full", "purge"]
+RunMode = Literal["incremental", "full", "replay", "purge"]
+"""`replay`: not from the source, but what quarantine keeps of it; `purge`: of what expired."""
 
 
 @dataclass(frozen=True, slots=True)

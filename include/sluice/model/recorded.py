@@ -43,6 +43,7 @@ class Failure:
     code: str
     reason: str
     retry: bool = False  # not the document's fault (a time-out, a permission): the next run tries it again
+    kept_bytes: int | None = None  # of the document, kept sealed for a replay; None: they could not be had
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,4 +41,3 @@ class ExpiredDocument:
     tenant: str
     expired_at: datetime
     chunks: int  # of its active versions
-    quarantined: bool  # once at least: its bytes may be kept there

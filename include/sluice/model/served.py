@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sluice.model.asked import Profile
 from sluice.model.flowing import SparseVector, Vector
+from sluice.model.recorded import GateRow
 
 Leg = Literal["dense", "sparse"]
 
@@ -112,6 +113,49 @@ class GateTotal:
     success: bool
     evaluated: int
     unexpected: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that failed a check, with the name of its document."""
+
+    external_id: str
+    row: GateRow
+
+
+@dataclass(frozen=True, slots=True)
+class RunGates:
+    """What the gates of one run found."""
+
+    run_id: UUID
+    collection: str
+    source_uri: str
+    mode: str
+    orchestrator: str | None
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    gates: tuple[GateTotal, ...]
+    rows: tuple[FailedRow, ...]  # a page of those of documents that may be read now
+    rows_total: int  # on all pages
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An open quarantine record."""
+
+    document_id: UUID
+    external_id: str
+    uri: str
+    collection: str
+    source_uri: str
+    run_id: UUID
+    stage: str
+    code: str
+    reason: str
+    refused_at: datetime
+    kept_bytes: int | None  # size of the document's bytes, which are kept for a replay; None: they are not
+    rows: tuple[GateRow, ...] = ()  # what its gate found; only where one record is asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from sluice.model import (
     Hydrated,
     PassageLineage,
     Principal,
+    Refusal,
+    RunGates,
     SavedSource,
 )
 
@@ -44,6 +46,26 @@ class Catalog(Protocol):
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         """Of a chunk that is served now. Raises NotFound, also where this principal may not read it."""
+
+    def refusals(
+        self,
+        principal: Principal,
+        collection: str | None = None,
+        code: str | None = None,
+        *,
+        limit: int,
+        after: UUID | None = None,
+    ) -> list[Refusal]:
+        """Open quarantine records of documents that this principal may read now, by document id; `after`: the last id
+        of the page before."""
+
+    def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
+        """The open record of one document, with what its gate found. Raises NotFound, also where this principal may
+        not read the document."""
+
+    def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
+        """Raises NotFound, also where this principal may not read the run's source. Failing rows in the order of
+        batches and stages."""
 
     def grants(self, principal: str) -> list[Grant]: ...
 

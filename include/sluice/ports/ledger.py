@@ -105,6 +105,18 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
         list of what vanished is then out of date, and nothing is removed."""
 
+    # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.flow.keeping`.
+
+    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
+        """Open quarantine records of the run's source whose bytes are kept, as work for this run, whatever is active;
+        of these documents only, where they are given. By id."""
+
+    def released(self, source_id: UUID, limit: int) -> list[UUID]:
+        """Documents of the source whose bytes are kept and wanted no more: no open quarantine record has them."""
+
+    def let_go(self, document_ids: Sequence[UUID]) -> None:
+        """Their bytes are kept no more: strike off."""
+
     def deleted_by(self, run: Run) -> int:
         """How many documents this run has marked deleted, in all its attempts."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sluice.adapters.ledger_rules import check_tenant
-from sluice.adapters.memory import passages
+from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
+from sluice.adapters.memory import judged, passages
 from sluice.adapters.memory.saved import saved
 from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, VersionRow, now, same
 from sluice.errors import NotFound
@@ -19,6 +19,8 @@ from sluice.model import (
     Hydrated,
     PassageLineage,
     Principal,
+    Refusal,
+    RunGates,
     SavedSource,
     SealedChunk,
 )
@@ -110,6 +112,47 @@ class MemoryCatalog:
                 if holds and served and _readable(principal, document):
                     return passages.lineage(self._state, document, version, chunk_id)
         raise NotFound(f"There is no passage {chunk_id} that you may read.")
+
+    def refusals(
+        self,
+        principal: Principal,
+        collection: str | None = None,
+        code: str | None = None,
+        *,
+        limit: int,
+        after: UUID | None = None,
+    ) -> list[Refusal]:
+        with self._state.lock:
+            found = [
+                judged.refusal(self._state, record)
+                for document_id, record in sorted(self._state.quarantine.items())
+                if _readable(principal, self._state.documents[document_id])
+                and collection in (None, record.source.spec.collection)
+                and code in (None, record.code)
+                and (after is None or document_id > after)
+            ]
+            return found[:limit]
+
+    def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
+        with self._state.lock:
+            record = self._state.quarantine.get(document_id)
+            if record is None or not _readable(principal, self._state.documents[document_id]):
+                raise not_refused(document_id)
+            return judged.refusal_with_rows(self._state, record)
+
+    def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
+        with self._state.lock:
+            run = self._state.runs.get(run_id)
+            spec = self._state.sources[run.source_id].spec if run else None
+            if (
+                run is None
+                or spec is None
+                or spec.tenant != principal.tenant
+                or not _may(principal, spec.access_groups)
+            ):
+                raise no_run(run_id)
+            readable = {each.document_id for each in self._state.documents.values() if _readable(principal, each)}
+            return judged.run_gates(self._state, run, readable, limit, offset)
 
     def grants(self, principal: str) -> list[Grant]:
         with self._state.lock:

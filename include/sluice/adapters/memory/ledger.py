@@ -28,6 +28,7 @@ from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
 from sluice.adapters.memory.reconciling import MemoryScan
+from sluice.adapters.memory.refusals import MemoryRefusals
 from sluice.adapters.memory.retention import MemoryRetention
 from sluice.adapters.memory.saved import MemorySaved
 from sluice.adapters.memory.state import (
@@ -62,7 +63,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
+class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -225,7 +226,7 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
                 if document and not self._superseded(run, item.document_id):
                     self._drop_pending(run, document.document_id)
                     document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
-                    self.state.quarantine.pop(document.document_id, None)
+                    self.state.resolve(document.document_id)
 
     def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
         with self.state.lock:
@@ -242,6 +243,8 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
                         failure.code,
                         storable(failure.reason),
                         failure.item.entry.fingerprint,
+                        failure.kept_bytes,
+                        now(),
                     )
 
     def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
@@ -303,7 +306,7 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
         if last is None or last.sealed.raw_hash != pending.sealed.raw_hash:
             document.served_since = pending.activated_at
         document.purged_hash, document.expires_at = None, self.state.expiry(document)
-        self.state.quarantine.pop(document.document_id, None)
+        self.state.resolve(document.document_id)
 
     def _drop_pending(self, run: Run, document_id: UUID) -> None:
         for version in self.state.versions_of(document_id, run.source.generation, "pending"):
@@ -362,7 +365,7 @@ class MemoryLedger(MemoryGates, MemoryScan, MemorySaved, MemoryRetention):
             return any(alive(each) and each.run_id != run.run_id for each in runs)
 
     def _retire(self, document_id: UUID) -> None:
-        self.state.quarantine.pop(document_id, None)
+        self.state.resolve(document_id)
         self.state.signatures.pop(document_id, None)
         held: dict[int, tuple[Generation, set[UUID]]] = {}
         versions = self.state.versions.get(document_id, {})

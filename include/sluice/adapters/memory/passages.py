@@ -32,7 +32,7 @@ def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chun
         started_at=run.started_at,
         finished_at=run.finished_at,
         history=_history(state, document),
-        gates=_gates(run),
+        gates=gate_totals(run),
         computed=sum(counts.get("computed", 0) for counts in embedded),
         cached=sum(counts.get("cached", 0) for counts in embedded),
     )
@@ -47,7 +47,7 @@ def _history(state: MemoryState, document: DocumentRow) -> tuple[VersionStep, ..
     return tuple(sorted(steps, key=lambda step: (step.activated_at, step.generation, step.number)))
 
 
-def _gates(run: RunRow) -> tuple[GateTotal, ...]:
+def gate_totals(run: RunRow) -> tuple[GateTotal, ...]:
     groups: dict[Key, list[tuple[int, GateResult]]] = {}
     for (_, stage), results in run.gates.items():
         for position, gate in enumerate(results):

@@ -112,7 +112,6 @@ class MemoryRetention:
             tenant=document.source.spec.tenant,
             expired_at=document.expires_at or now(),
             chunks=sum(len(each.sealed.chunks) for each in versions if each.state == "active"),
-            quarantined=document.document_id in self.state.quarantine,
         )
 
     def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:

@@ -116,6 +116,8 @@ class QuarantineRow:
     code: str
     reason: str
     fingerprint: str
+    kept_bytes: int | None
+    refused_at: datetime
 
 
 @dataclass
@@ -142,6 +144,7 @@ class MemoryState:
     documents: dict[UUID, DocumentRow] = field(default_factory=dict)
     versions: dict[UUID, dict[UUID, VersionRow]] = field(default_factory=dict)  # by document, then by version
     quarantine: dict[UUID, QuarantineRow] = field(default_factory=dict)  # open records by document
+    released: dict[UUID, UUID] = field(default_factory=dict)  # by document: source; bytes that are kept still
     outbox: dict[int, OutboxRow] = field(default_factory=dict)
     queued: int = 0
     gate_rules: dict[UUID, dict[tuple[str, str], GateRule]] = field(default_factory=dict)  # by collection
@@ -199,6 +202,12 @@ class MemoryState:
     ) -> None:
         self.queued += 1
         self.outbox[self.queued] = OutboxRow(self.queued, generation, document_id, chunk_ids, document_gone)
+
+    def resolve(self, document_id: UUID) -> None:
+        """Close an open quarantine record."""
+        record = self.quarantine.pop(document_id, None)
+        if record and record.kept_bytes is not None:
+            self.released[document_id] = record.source.source_id
 
     def changed(self, collection_id: UUID) -> None:
         self.epochs[collection_id] = self.epochs.get(collection_id, 0) + 1

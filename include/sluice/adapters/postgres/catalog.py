@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from sluice.adapters.ledger_rules import check_tenant
-from sluice.adapters.postgres import passages
+from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
+from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.ledger import transaction
@@ -25,6 +25,8 @@ from sluice.model import (
     Hydrated,
     PassageLineage,
     Principal,
+    Refusal,
+    RunGates,
     SavedSource,
 )
 
@@ -116,6 +118,32 @@ LINEAGE = text(f"""
     JOIN runs r ON r.run_id = v.run_id
     WHERE v.state = 'active' AND {_READABLE}
 """)  # noqa: S608
+_REFUSAL = f"""
+    SELECT d.document_id, d.external_id, d.uri, c.name AS collection, s.uri AS source_uri, q.run_id, q.stage, q.code,
+           q.reason, q.created_at AS refused_at, q.kept_bytes
+    FROM quarantine q
+    JOIN documents d ON d.document_id = q.document_id
+    JOIN sources s ON s.source_id = d.source_id
+    JOIN collections c ON c.collection_id = d.collection_id
+    WHERE q.resolved_at IS NULL AND {_READABLE}
+"""  # noqa: S608
+REFUSALS = text(f"""
+    {_REFUSAL} AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
+    AND (CAST(:code AS text) IS NULL OR q.code = :code)
+    AND q.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+    ORDER BY q.document_id LIMIT :limit
+""")
+_ONE_REFUSAL = text(f"{_REFUSAL} AND q.document_id = :document_id")
+RUN_GATES = text(f"""
+    SELECT r.run_id, c.name AS collection, s.uri AS source_uri, r.mode, r.orchestrator, r.state, r.started_at,
+           r.finished_at
+    FROM runs r JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = r.collection_id
+    WHERE r.run_id = :run_id AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
+""")  # noqa: S608
+FAILED_ROWS = f"""
+    FROM gate_rows w JOIN documents d USING (document_id) JOIN sources s ON s.source_id = d.source_id
+    WHERE w.run_id = :run_id AND {_READABLE}
+"""
 GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
 _GRANT = text("""
     INSERT INTO grants (principal, tenant_id, access_groups, may_write)
@@ -179,6 +207,34 @@ class PostgresCatalog:
             found = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
         if found is None:
             raise NotFound(f"There is no passage {chunk_id} that you may read.")
+        return found
+
+    def refusals(
+        self,
+        principal: Principal,
+        collection: str | None = None,
+        code: str | None = None,
+        *,
+        limit: int,
+        after: UUID | None = None,
+    ) -> list[Refusal]:
+        values = {"collection": collection, "code": code, "limit": limit, "after": after, **_who(principal)}
+        with transaction(self._engine) as connection:
+            return [Refusal(*row) for row in connection.execute(REFUSALS, values)]
+
+    def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
+        with transaction(self._engine) as connection:
+            found = judged.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
+        if found is None:
+            raise not_refused(document_id)
+        return found
+
+    def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
+        values = {"run_id": run_id, "limit": limit, "offset": offset, **_who(principal)}
+        with transaction(self._engine) as connection:
+            found = judged.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
+        if found is None:
+            raise no_run(run_id)
         return found
 
     def grants(self, principal: str) -> list[Grant]:

@@ -158,6 +158,19 @@ class PostgresLedger:
             claims.fence(connection, run)
             return switching.remove_documents(connection, run, document_ids)
 
+    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
+        with transaction(self._engine) as connection:
+            return refusing.refused(connection, run, document_ids)
+
+    def released(self, source_id: UUID, limit: int) -> list[UUID]:
+        with transaction(self._engine) as connection:
+            return refusing.released(connection, source_id, limit)
+
+    def let_go(self, document_ids: Sequence[UUID]) -> None:
+        if document_ids:
+            with transaction(self._engine) as connection:
+                refusing.let_go(connection, document_ids)
+
     def deleted_by(self, run: Run) -> int:
         with transaction(self._engine) as connection:
             return switching.deleted_by(connection, run)

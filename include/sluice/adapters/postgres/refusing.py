@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import storable
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.switching import current, drop_pending, resolve
-from sluice.model import Failure, Item, Run
+from sluice.model import Entry, Failure, Item, Run
 
 _TOUCH = text("""
     UPDATE documents d SET fingerprint = t.fingerprint, uri = t.uri
@@ -19,22 +21,46 @@ _TOUCH = text("""
       AND (d.fingerprint, d.uri) IS DISTINCT FROM (t.fingerprint, t.uri)
 """)
 _QUARANTINE = text("""
-    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint)
-    SELECT d.document_id, d.source_id, d.tenant_id, :run_id, f.stage, f.code, f.reason, f.fingerprint
+    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, kept_bytes)
+    SELECT d.document_id, d.source_id, d.tenant_id, :run_id, f.stage, f.code, f.reason, f.fingerprint, f.kept_bytes
     FROM unnest(CAST(:ids AS uuid[]), CAST(:stages AS text[]), CAST(:codes AS text[]), CAST(:reasons AS text[]),
-                CAST(:fingerprints AS text[])) AS f (document_id, stage, code, reason, fingerprint)
+                CAST(:fingerprints AS text[]), CAST(:kept_bytes AS bigint[]))
+         AS f (document_id, stage, code, reason, fingerprint, kept_bytes)
     JOIN documents d ON d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
     ON CONFLICT (document_id) WHERE resolved_at IS NULL DO UPDATE
     SET run_id = excluded.run_id, stage = excluded.stage, code = excluded.code, reason = excluded.reason,
-        fingerprint = excluded.fingerprint, created_at = excluded.created_at
-    WHERE (quarantine.run_id, quarantine.stage, quarantine.code, quarantine.reason, quarantine.fingerprint)
-       IS DISTINCT FROM (excluded.run_id, excluded.stage, excluded.code, excluded.reason, excluded.fingerprint)
+        fingerprint = excluded.fingerprint, created_at = excluded.created_at, kept_bytes = excluded.kept_bytes
+    WHERE (quarantine.run_id, quarantine.stage, quarantine.code, quarantine.reason, quarantine.fingerprint,
+           quarantine.kept_bytes)
+       IS DISTINCT FROM (excluded.run_id, excluded.stage, excluded.code, excluded.reason, excluded.fingerprint,
+           excluded.kept_bytes)
 """)
 _REMEMBER = text("""
     UPDATE documents d SET fingerprint = f.fingerprint
     FROM unnest(CAST(:ids AS uuid[]), CAST(:remembered AS text[])) AS f (document_id, fingerprint)
     WHERE d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
       AND d.fingerprint IS DISTINCT FROM f.fingerprint
+""")
+REFUSED = text("""
+    SELECT d.document_id, d.external_id, d.uri, q.fingerprint, q.kept_bytes,
+           NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL OFFSET 0)
+           AS new
+    FROM (SELECT * FROM quarantine WHERE source_id = :source_id AND resolved_at IS NULL AND kept_bytes IS NOT NULL
+          OFFSET 0) q
+    CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = q.document_id OFFSET 0) d
+    WHERE d.deleted_at IS NULL AND (CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))
+    ORDER BY d.document_id
+""")
+RELEASED = text("""
+    SELECT DISTINCT q.document_id FROM quarantine q
+    WHERE q.source_id = :source_id AND q.resolved_at IS NOT NULL AND q.kept_bytes IS NOT NULL
+      AND NOT EXISTS (SELECT FROM quarantine o WHERE o.document_id = q.document_id AND o.resolved_at IS NULL
+                      AND o.kept_bytes IS NOT NULL OFFSET 0)
+    ORDER BY q.document_id LIMIT :limit
+""")
+_LET_GO = text("""
+    UPDATE quarantine SET kept_bytes = NULL
+    WHERE document_id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NOT NULL AND kept_bytes IS NOT NULL
 """)
 
 
@@ -66,6 +92,7 @@ def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) ->
         "codes": [failure.code for failure in by_id.values()],
         "reasons": [storable(failure.reason) for failure in by_id.values()],
         "fingerprints": [failure.item.entry.fingerprint for failure in by_id.values()],
+        "kept_bytes": [failure.kept_bytes for failure in by_id.values()],
         # Nothing remembered: the next scan finds it changed, and it is tried again.
         "remembered": [None if failure.retry else failure.item.entry.fingerprint for failure in by_id.values()],
     }
@@ -73,3 +100,20 @@ def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) ->
     connection.execute(_QUARANTINE, values)
     connection.execute(_REMEMBER, values)
     entities.forget(connection, left)
+
+
+def refused(connection: Connection, run: Run, document_ids: Sequence[UUID] | None) -> list[Item]:
+    ids = None if document_ids is None else list(document_ids)
+    return [_item(row) for row in connection.execute(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
+
+
+def _item(row: Row[Any]) -> Item:
+    return Item(row.document_id, Entry(row.external_id, row.uri, row.fingerprint, row.kept_bytes), row.new)
+
+
+def released(connection: Connection, source_id: UUID, limit: int) -> list[UUID]:
+    return list(connection.execute(RELEASED, {"source_id": source_id, "limit": limit}).scalars())
+
+
+def let_go(connection: Connection, document_ids: Sequence[UUID]) -> None:
+    connection.execute(_LET_GO, {"ids": list(document_ids)})

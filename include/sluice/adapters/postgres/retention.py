@@ -69,8 +69,7 @@ _CHUNKS = """
 """
 EXPIRED = text(f"""
     SELECT d.document_id, d.external_id, c.name AS collection, d.tenant_id AS tenant, d.expires_at AS expired_at,
-           {_CHUNKS} AS chunks,
-           EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id OFFSET 0) AS quarantined
+           {_CHUNKS} AS chunks
     FROM (SELECT d.* FROM documents d
           WHERE {_DUE} AND (d.expires_at, d.document_id)
               > (coalesce(CAST(:since AS timestamptz), '-infinity'),

@@ -23,7 +23,7 @@ class RunRow(LedgerBase):
             ["generations.collection_id", "generations.generation"],
             name="fk_runs_generation",
         ),
-        CheckConstraint("mode IN ('incremental', 'full', 'purge')", name="mode"),
+        CheckConstraint("mode IN ('incremental', 'full', 'replay', 'purge')", name="mode"),
         CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
         CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
         Index("ix_runs_source", "source_id", "started_at"),
@@ -35,7 +35,8 @@ class RunRow(LedgerBase):
     collection_id: Mapped[UUID] = mapped_column(comment="What it writes to.")
     generation: Mapped[int] = mapped_column(comment="The generation that it writes.")
     mode: Mapped[str] = mapped_column(
-        comment="incremental, full (nothing counts as unchanged), or purge (of what expired)."
+        comment="incremental, full (nothing counts as unchanged), replay (of what quarantine keeps), or purge (of what "
+        "expired)."
     )
     orchestrator: Mapped[str | None] = mapped_column(comment="Who runs it: airflow:<dag>/<run>, cli.")
     state: Mapped[str] = mapped_column(server_default=text("'running'"), comment="running, succeeded, failed.")
@@ -67,6 +68,12 @@ class QuarantineRow(LedgerBase):
     __table_args__ = (
         Index("uq_quarantine_open", "document_id", unique=True, postgresql_where=_OPEN),
         Index("ix_quarantine_open_by_source", "source_id", postgresql_where=_OPEN),
+        Index(
+            "ix_quarantine_released",
+            "source_id",
+            postgresql_where=text("resolved_at IS NOT NULL AND kept_bytes IS NOT NULL"),
+        ),
+        CheckConstraint("kept_bytes >= 0", name="kept_bytes"),
         {"comment": "Documents that could not be processed, with the reason. At most one open record a document."},
     )
 
@@ -83,6 +90,9 @@ class QuarantineRow(LedgerBase):
     fingerprint: Mapped[str] = mapped_column(comment="The state that failed; not tried again until it changes.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was quarantined.")
     resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was gone; null: open.")
+    kept_bytes: Mapped[int | None] = mapped_column(
+        BigInteger(), comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
+    )
 
 
 class GateResultRow(LedgerBase):

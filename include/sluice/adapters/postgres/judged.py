@@ -1,0 +1,45 @@
+"""What gates said: of one refused document, and of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+
+from sluice.adapters.postgres.passages import GATES
+from sluice.model import FailedRow, GateRow, GateTotal, Refusal, RunGates
+
+_ROW = "w.document_id, w.ordinal, w.suite, w.code, w.expectation, w.observed"
+ROWS_OF = text(f"""
+    SELECT {_ROW} FROM gate_rows w WHERE w.run_id = :run_id AND w.document_id = :document_id
+    ORDER BY w.batch, w.stage, w.position
+""")  # noqa: S608
+
+
+def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> Refusal | None:
+    """`asked`: finds the record where it may be read. None: it does not."""
+    row = connection.execute(asked, values).one_or_none()
+    if row is None:
+        return None
+    rows = connection.execute(ROWS_OF, {"run_id": row.run_id, "document_id": row.document_id})
+    return replace(Refusal(*row), rows=tuple(GateRow(*each) for each in rows))
+
+
+def run_gates(
+    connection: Connection, asked: TextClause, failed_rows: str, values: Mapping[str, Any]
+) -> RunGates | None:
+    """`asked` and `failed_rows`: the run, and from where its rows come, as far as they may be read."""
+    run = connection.execute(asked, values).one_or_none()
+    if run is None:
+        return None
+    page = text(f"""
+        SELECT d.external_id, {_ROW} {failed_rows} ORDER BY w.batch, w.stage, w.position LIMIT :limit OFFSET :offset
+    """)
+    return RunGates(
+        **run._mapping,
+        gates=tuple(GateTotal(*each) for each in connection.execute(GATES, values)),
+        rows=tuple(FailedRow(each[0], GateRow(*each[1:])) for each in connection.execute(page, values)),
+        rows_total=connection.execute(text(f"SELECT count(*) {failed_rows}"), values).scalar_one(),
+    )

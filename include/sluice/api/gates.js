@@ -1,0 +1,85 @@
+// What the gates of one run found, as `GET runs/{run}/gates` tells it. Text only.
+
+import { runGates } from "./client.js";
+import { element } from "./results.js";
+import { $, complain, facts, link, moment, step, table } from "./steps.js";
+
+const asked = new URLSearchParams(location.search);
+
+function runStep({ run, collection, source }) {
+  const by = link(run.orchestrator ?? "–", run.airflow_path);
+  return step("Run", facts([
+    ["id", run.run_id], ["state", run.state], ["mode", run.mode], ["source", source], ["collection", collection],
+    ["started", moment(run.started_at)], ["ended", moment(run.finished_at)], ["by", by],
+  ]));
+}
+
+// Great Expectations begins nearly all of its names in the same way.
+function check(expectation) {
+  return element("span", { title: expectation, textContent: expectation.replace(/^expect_column_(values_)?to_/u, "").replaceAll("_", " ") });
+}
+
+function verdict(gate) {
+  if (gate.success) return "met";
+  return element("b", { textContent: gate.blocking ? "failed, rows kept out" : "failed, a warning", className: gate.blocking ? "bad" : "" });
+}
+
+function checksStep({ gates }) {
+  const failed = gates.filter((gate) => !gate.success);
+  const rows = [...failed, ...gates.filter((gate) => gate.success)].map((gate) => [
+    gate.stage, gate.suite, check(gate.expectation), gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
+    `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
+  ]);
+  const heads = ["after", "suite", "check", "column", "kind", "result", "rows that failed"];
+  return step(`Checks: ${failed.length} of ${gates.length} failed`, rows.length ? table(heads, rows) : "None recorded.");
+}
+
+function observed(value) {
+  return value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function rowCells(row) {
+  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, row.code, check(row.expectation), observed(row.observed)];
+}
+
+function rowsStep({ rows, rows_total: total }) {
+  if (!total) return step("Rows that failed", "None, or none that you may read.");
+  const shown = table(["document", "chunk", "code", "check", "observed"], rows.map(rowCells));
+  const made = step(`Rows that failed: ${total.toLocaleString()}`, shown);
+  if (rows.length < total) made.firstElementChild.append(moreButton(made, rows.length, total));
+  return made;
+}
+
+function moreButton(where, first, total) {
+  let told = first;
+  const button = element("button", { type: "button", className: "more", textContent: `Show more (${told} of ${total} are shown)` });
+  button.onclick = async () => {
+    button.disabled = true;
+    try {
+      const { rows } = await runGates(asked.get("run"), asked.get("tenant"), told);
+      told += rows.length;
+      const cells = rows.map((row) => element("tr", {}, ...rowCells(row).map((cell) => element("td", {}, cell))));
+      where.querySelector("tbody").append(...cells);
+      button.textContent = `Show more (${told} of ${total} are shown)`;
+      if (!rows.length || told >= total) button.remove();
+    } catch (failure) {
+      complain(failure.title ?? "Something went wrong", failure.message);
+    }
+    button.disabled = false;
+  };
+  return button;
+}
+
+async function show() {
+  const run = asked.get("run");
+  if (!run) return complain("No run was named", "Come here from a run in Airflow or from a passage's lineage, or add ?run= and a run's id to the address.");
+  try {
+    const told = await runGates(run, asked.get("tenant"), 0);
+    $("steps").replaceChildren(runStep(told), checksStep(told), rowsStep(told));
+    $("status").textContent = `Run ${told.run.run_id} of ${told.collection}`;
+  } catch (failure) {
+    complain(failure.title ?? "Something went wrong", failure.message);
+  }
+}
+
+show();

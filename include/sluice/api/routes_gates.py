@@ -1,0 +1,67 @@
+"""GET /runs/{run_id}/gates: what the gates of one run found, drawn from the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.routes_lineage import LineageGate, LineageRun, airflow_path
+from sluice.api.routes_quarantine import FailedCheck
+from sluice.model import RunGates
+
+router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
+
+
+class GatedRun(LineageRun):
+    mode: str = Field(description="incremental, full or replay.")
+
+
+class FailedRow(FailedCheck):
+    document_id: UUID
+    external_id: str
+
+
+class RunGatesAnswer(BaseModel):
+    run: GatedRun
+    collection: str
+    source: str
+    gates: list[LineageGate] = Field(description="Every check, over all batches of the run.")
+    rows: list[FailedRow] = Field(description="Documents and chunks that failed one, of those that you may read.")
+    rows_total: int = Field(description="On all pages. Of each check and batch the first 1,000 are in the ledger.")
+
+
+@router.get("/runs/{run_id}/gates", response_model=RunGatesAnswer, responses=documented(404, 422))
+async def show_run_gates(
+    run_id: UUID,
+    request: Request,
+    caller: Caller,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Failing rows.")] = 200,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failing rows to pass over.")] = 0,
+) -> dict[str, Any]:
+    """What the gates of one run found, if you may read its source."""
+    backend = backend_of(request)
+    return await backend.calls.run(
+        lambda: _answer(backend.tools.catalog.run_gates(caller, run_id, limit=limit, offset=offset))
+    )
+
+
+def _answer(found: RunGates) -> dict[str, Any]:
+    facts = asdict(found)
+    return {
+        "run": {
+            **{name: facts[name] for name in ("run_id", "state", "mode", "started_at", "finished_at", "orchestrator")},
+            "airflow_path": airflow_path(found.orchestrator),
+        },
+        "collection": found.collection,
+        "source": found.source_uri,
+        "gates": facts["gates"],
+        "rows": [{"external_id": each["external_id"], **each["row"]} for each in facts["rows"]],
+        "rows_total": found.rows_total,
+    }

@@ -1,0 +1,129 @@
+"""GET /quarantine and POST /quarantine/{document_id}/replay: what was refused, and once more through the gates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.routes_search import no_collection
+from sluice.api.routes_uploads import Trigger, check_writer
+from sluice.errors import BadRequest, NotFound
+from sluice.model import Principal, Refusal
+from sluice.ports import Tools
+
+router = APIRouter(responses=documented(401, 403, 429, 503), tags=["quarantine"])
+
+
+class Refused(BaseModel):
+    document_id: UUID
+    external_id: str
+    uri: str
+    collection: str
+    source_uri: str
+    run_id: UUID = Field(description="The run that refused it.")
+    stage: str
+    code: str = Field(description="Stable name of the reason.")
+    reason: str = Field(description="What is wrong and what to do.")
+    refused_at: datetime
+    kept_bytes: int | None = Field(description="Size of its bytes, which are kept; null: it cannot be replayed.")
+
+
+class FailedCheck(BaseModel):
+    suite: str
+    code: str
+    expectation: str
+    ordinal: int | None = Field(description="The chunk, from 0; null: the document as a whole.")
+    observed: Any = Field(description="What was found: numbers, kinds and places, never text.")
+
+
+class RefusedInFull(Refused):
+    rows: list[FailedCheck] = Field(description="What its gate found in that run.")
+
+
+class QuarantineList(BaseModel):
+    quarantine: list[Refused]
+    next: UUID | None = Field(description="Give it as `after` for the next page; null on the last one.")
+
+
+class ReplayBody(BaseModel):
+    """`{}`. JSON is asked for because no foreign page can post it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Queued(BaseModel):
+    document_id: UUID
+    dag_run_id: str = Field(description="The run of `sluice_ingest` that replays it.")
+
+
+@router.get("/quarantine", response_model=QuarantineList, responses=documented(404, 422))
+async def list_quarantine(
+    request: Request,
+    caller: Caller,
+    collection: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+    code: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
+) -> dict[str, Any]:
+    """Documents in quarantine that you may read, page by page."""
+    backend = backend_of(request)
+
+    def find() -> dict[str, Any]:
+        catalog = backend.tools.catalog
+        try:
+            if collection is not None:
+                catalog.live(collection, caller)
+        except NotFound as error:
+            raise no_collection(str(collection)) from error
+        found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
+        page = found[:limit]
+        last = page[-1].document_id if len(found) > limit else None
+        return {"quarantine": [asdict(each) for each in page], "next": last}
+
+    return await backend.calls.run(find)
+
+
+@router.get("/quarantine/{document_id}", response_model=RefusedInFull, responses=documented(404, 422))
+async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+    """Why one document is in quarantine, and what its gate found."""
+    backend = backend_of(request)
+    return await backend.calls.run(lambda: asdict(backend.tools.catalog.refusal(caller, document_id)))
+
+
+@router.post(
+    "/quarantine/{document_id}/replay",
+    status_code=202,
+    response_model=Queued,
+    responses=documented(404, 413, 415, 422, 501),
+)
+async def replay_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Queued:
+    """Queue a run, in your name, that works once more on the bytes that are kept, under the gates' rules of now."""
+    trigger: Trigger | None = request.app.state.trigger
+    if trigger is None:
+        raise HTTPException(
+            501, "Replays need Airflow, which this service runs without. `sluice quarantine replay` does not."
+        )
+    backend = backend_of(request)
+    return await backend.calls.run(lambda: _queue(backend.tools, trigger, caller, document_id))
+
+
+def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
+    refusal = tools.catalog.refusal(caller, document_id)
+    check_writer(tools, caller, refusal.collection, refusal.source_uri)
+    if refusal.kept_bytes is None:
+        raise BadRequest(f"The bytes of {document_id} could not be had. The next ingest of its source reads it again.")
+    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))
+
+
+def _conf(caller: Principal, refusal: Refusal) -> dict[str, Any]:
+    place = {"source": refusal.source_uri, "collection": refusal.collection, "tenant": caller.tenant}
+    return {**place, "replay": [str(refusal.document_id)]}

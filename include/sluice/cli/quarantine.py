@@ -1,0 +1,129 @@
+"""What could not be served: list it, look at it, work on it once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from sluice.cli.terminal import OK, QUARANTINED, Json, Tenant, operator, progress, tell, tools_of_settings
+from sluice.errors import BadRequest
+from sluice.model import Refusal, SourceSpec
+from sluice.ports import Tools
+
+app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
+OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
+OfCode = Annotated[str | None, typer.Option("--code", help="Only for this reason, e.g. too_long.")]
+Document = Annotated[UUID, typer.Argument(help="A document's id; `sluice quarantine list` shows it.")]
+_PAGE = 500
+
+
+@app.command("list")
+def quarantine_list(
+    collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
+) -> None:
+    """Every document in quarantine, with the reason's code."""
+    with tools_of_settings() as tools:
+        found = _all(tools, tenant, collection, code)
+    lines = [
+        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}" for each in found
+    ]
+    tell({"quarantine": [_told(each) for each in found]}, json_, *lines, f"{len(found)} in quarantine")
+
+
+@app.command("show")
+def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Json = False) -> None:
+    """Why one document is in quarantine, and what its gate found."""
+    with tools_of_settings() as tools:
+        found = tools.catalog.refusal(operator(tenant), document_id)
+    rows = [
+        f"  {row.suite} {row.code}"
+        + ("" if row.ordinal is None else f", chunk {row.ordinal}")
+        + f": {row.expectation}, observed {row.observed}"
+        for row in found.rows
+    ]
+    tell(
+        _told(found) | {"rows": [asdict(row) for row in found.rows]},
+        json_,
+        f"{found.external_id} ({found.uri})",
+        f"{found.code}, at {found.stage}: {found.reason}",
+        f"refused {found.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {found.run_id} of {found.source_uri}",
+        f"bytes: {_size(found)}",
+        *rows,
+    )
+
+
+@app.command("replay")
+def quarantine_replay(
+    document_id: Annotated[list[UUID] | None, typer.Argument(help="Ids of documents; or give --collection.")] = None,
+    collection: OfCollection = None,
+    code: OfCode = None,
+    tenant: Tenant = "default",
+    json_: Json = False,
+) -> None:
+    """Work once more on the bytes that are kept, under the gates' rules of now: each is served, or refused anew."""
+    if bool(document_id) == (collection is not None) or (document_id and code):
+        raise BadRequest("Say what to replay: ids of documents, or --collection (and --code).")
+    with tools_of_settings() as tools:
+        if document_id:
+            found = [tools.catalog.refusal(operator(tenant), each) for each in document_id]
+        else:
+            found = _all(tools, tenant, collection, code)
+        kept = [each for each in found if each.kept_bytes is not None]
+        if document_id and not kept:
+            raise BadRequest(
+                f"The bytes of {found[0].external_id} could not be had, so there is nothing to replay: "
+                f"{found[0].reason} An ingest of {found[0].source_uri} reads it again."
+            )
+        runs = _replayed(tools, tenant, kept, quiet=json_)
+    served = sum(run["documents"]["new"] + run["documents"]["changed"] for run in runs)
+    computed = sum(run["embeddings"]["computed"] for run in runs)
+    told = {"replayed": len(kept), "served": served, "quarantined": len(found) - served}
+    tell(
+        {**told, "not_kept": len(found) - len(kept), "runs": runs},
+        json_,
+        f"{len(kept)} replayed, {served} served now, {len(found) - served} still in quarantine "
+        f"({len(found) - len(kept)} of them without bytes)",
+        f"{computed} embeddings computed",
+        *(f"run {run['run_id']}: {run['gates']}" for run in runs),
+    )
+    raise typer.Exit(QUARANTINED if len(found) > served else OK)
+
+
+# --- details ------------------------------------------------------------------------------------------------
+
+
+def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[Refusal]:
+    who = operator(tenant)
+    if collection is not None:
+        tools.catalog.live(collection, who)  # raises NotFound where it is misspelled
+    found: list[Refusal] = []
+    after: UUID | None = None
+    while page := tools.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
+        found += page
+        after = page[-1].document_id
+    return found
+
+
+def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[dict[str, Any]]:
+    """One run a source."""
+    from sluice import flow
+
+    by_source: dict[tuple[str, str], list[UUID]] = {}
+    for each in kept:
+        by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
+    return [
+        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else progress)
+        for (uri, collection), ids in by_source.items()
+    ]
+
+
+def _told(refusal: Refusal) -> dict[str, Any]:
+    return {name: value for name, value in asdict(replace(refusal, rows=())).items() if name != "rows"}
+
+
+def _size(refusal: Refusal) -> str:
+    return "not kept" if refusal.kept_bytes is None else f"{refusal.kept_bytes:,} bytes kept"

@@ -1,0 +1,35 @@
+"""Quarantined documents once more, from the bytes that are kept: a run of its own, whatever the source does now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sluice.errors import NotFound
+from sluice.extract.roots import canonical
+from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
+from sluice.flow.stages import Plan
+from sluice.model import SourceSpec
+from sluice.ports import Tools
+
+
+def plan_replay(
+    tools: Tools, spec: SourceSpec, document_ids: Sequence[UUID] | None, *, run_id: UUID, orchestrator: str
+) -> Plan:
+    """A run over what quarantine keeps of one source: all, or these documents. The source is not looked at, nothing
+    counts as vanished, and what is saved of it stays.
+
+    Raises NotFound where there is no such source, Busy where another run works on it.
+    """
+    place = SourceSpec(canonical(spec.uri), spec.collection, spec.tenant)
+    if tools.ledger.saved_source(place.tenant, place.collection, place.uri) is None:
+        raise NotFound(f"{place.uri} is no source of collection {place.collection}. Nothing was changed.")
+    source = tools.ledger.open_source(place, tools.profile, tools.filter_fields)
+    run = tools.ledger.start_run(source, "replay", run_id, orchestrator)
+    with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
+        tools.vectors.ensure(source.generation)
+        if graph := graph_of(tools, source.generation):
+            graph.ensure()
+        items = tools.ledger.refused(run, document_ids)
+        counts |= {"seen": len(items), "planned": len(items)}
+    return Plan(run, items, [])

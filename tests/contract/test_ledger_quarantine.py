@@ -1,0 +1,206 @@
+"""Quarantine records and gate results as they are read, and whose bytes are kept: in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from ledger_rows import (
+    Room,
+    engine_of,
+    entry,
+    failure,
+    loaded,
+    memory_room,
+    opened,
+    postgres_room,
+    reader,
+    scanned,
+    spec,
+    started,
+)
+from sluice.errors import NotFound
+from sluice.model import GateResult, GateRow, GateTotal, Item, Principal
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+    if request.param == "memory":
+        yield memory_room()
+        return
+    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
+    yield postgres_room(engine)
+    engine.dispose()
+
+
+def kept(item: Item, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]
+    return replace(failure(item), kept_bytes=size, code=code)
+
+
+def ids(items: list[Item]) -> list[object]:
+    return [item.document_id for item in items]
+
+
+# --- what a replay works on, and what may be let go of
+
+
+def test_a_replay_works_on_open_records_with_bytes(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b, c = scanned(room, run, entry("a", "f1"), entry("b"), entry("c"))
+    loaded(room, run, b, "old text")
+    room.ledger.quarantine(run, [kept(a, 7), kept(b), kept(c, None)])
+    other = opened(room)
+    (foreign,) = scanned(room, started(room, other), entry("a"))
+    room.ledger.quarantine(started(room, other), [kept(foreign)])
+
+    replay = room.ledger.start_run(source, "replay", uuid4(), "tests")
+    assert room.ledger.run(replay.run_id).mode == "replay"
+    items = {item.entry.external_id: item for item in room.ledger.refused(replay)}
+    assert set(items) == {"a", "b"}
+    assert (items["a"].entry.fingerprint, items["a"].entry.size_bytes, items["a"].new) == ("f1", 7, True)
+    assert (items["b"].new, items["b"].active_hash) == (False, None)
+    assert ids(room.ledger.refused(replay)) == sorted([a.document_id, b.document_id])
+    assert ids(room.ledger.refused(replay, [b.document_id, c.document_id, foreign.document_id])) == [b.document_id]
+    assert room.ledger.refused(replay, []) == []
+
+    loaded(room, replay, items["a"], "served now")
+    assert ids(room.ledger.refused(replay)) == [b.document_id]
+
+
+def test_bytes_are_released_when_their_record_is_closed(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    served, same, gone, still, never = scanned(room, run, *map(entry, ("served", "same", "gone", "still", "never")))
+    room.ledger.quarantine(run, [kept(each) for each in (served, same, gone, still)] + [kept(never, None)])
+    assert room.ledger.released(source.source_id, 10) == []
+    loaded(room, run, served, "one")
+    loaded(room, run, never, "two")
+    room.ledger.touch(run, [same])
+    room.ledger.remove_documents(run, [gone.document_id])
+    released = sorted([served.document_id, same.document_id, gone.document_id])
+    assert room.ledger.released(source.source_id, 10) == released
+    assert room.ledger.released(source.source_id, 2) == released[:2]
+    assert room.ledger.released(opened(room).source_id, 10) == []
+    room.ledger.let_go(released[1:])
+    assert room.ledger.released(source.source_id, 10) == released[:1]
+    room.ledger.let_go([still.document_id])
+    assert ids(room.ledger.refused(run)) == [still.document_id], "what is open stays"
+
+
+def test_bytes_that_a_new_record_counts_on_are_not_released(room: Room) -> None:
+    source = opened(room)
+    first = started(room, source)
+    (item,) = scanned(room, first, entry("a"))
+    room.ledger.quarantine(first, [kept(item)])
+    loaded(room, first, item, "one")
+    second = started(room, source)
+    (item,) = scanned(room, second, entry("a", "2"))
+    room.ledger.quarantine(second, [kept(item, 99)])
+    assert room.ledger.released(source.source_id, 10) == []
+    room.ledger.quarantine(second, [kept(item, None)])
+    assert room.ledger.refused(second) == [], "the newer failure is what counts"
+    assert room.ledger.released(source.source_id, 10) == [item.document_id]
+
+
+# --- who may read what
+
+
+def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b, c, d = scanned(room, run, *map(entry, "abcd"))
+    loaded(room, run, d, "fine")
+    room.ledger.quarantine(run, [kept(a), kept(b, None, "empty"), kept(c)])
+    other = opened(room, spec(source.spec.tenant))
+    (e,) = scanned(room, started(room, other), entry("e"))
+    room.ledger.quarantine(started(room, other), [kept(e)])
+    who, here = reader(source), source.spec.collection
+
+    def listed(*asked: str, **page: object) -> list[str]:
+        return [each.external_id for each in room.catalog.refusals(who, *asked, **{"limit": 9, **page})]  # type: ignore[arg-type]
+
+    assert sorted(listed()) == ["a", "b", "c", "e"]
+    assert sorted(listed(here)) == ["a", "b", "c"]
+    assert sorted(listed(here, "encrypted")) == ["a", "c"]
+    assert listed("nowhere") == []
+    by_id = sorted([(each.document_id, each.entry.external_id) for each in (a, b, c, e)])
+    assert listed(limit=2) == [name for _, name in by_id[:2]]
+    assert listed(after=by_id[1][0]) == [name for _, name in by_id[2:]]
+    first = room.catalog.refusal(who, a.document_id)
+    assert (first.document_id, first.source_uri, first.run_id) == (a.document_id, source.spec.uri, run.run_id)
+    assert (first.stage, first.code, first.kept_bytes, first.rows) == ("extract", "encrypted", 10, ())
+    assert first.refused_at >= run.started_at
+    assert room.catalog.refusal(who, b.document_id).kept_bytes is None
+
+
+def test_a_refusal_is_shown_with_the_rows_of_its_run(room: Room) -> None:
+    source = opened(room)
+    former, run = started(room, source), started(room, source)
+    a, b = scanned(room, run, entry("a"), entry("b"))
+    mine = GateRow(a.document_id, 3, "chunks", "blank_chunk", "between", {"share": 0.5})
+    for each in (former, run):
+        rows = [mine, GateRow(b.document_id, None, "documents", "too_long", "between", 9)]
+        room.ledger.record_gates(each, 0, "chunk", [], rows)
+    room.ledger.quarantine(run, [kept(a), kept(b)])
+    assert room.catalog.refusal(reader(source), a.document_id).rows == (mine,)
+
+
+def test_what_may_not_be_read_is_not_there(room: Room) -> None:
+    source = opened(room, spec(access_groups=("legal",)))
+    run = started(room, source)
+    a, b, c = scanned(room, run, entry("a"), entry("b"), entry("c"))
+    room.ledger.quarantine(run, [kept(a), kept(b), kept(c)])
+    room.ledger.record_gates(
+        run, 0, "validate", [], [GateRow(each.document_id, None, "d", "x", "e") for each in (a, b)]
+    )
+    room.set_own_groups(b.document_id, ["board"])
+    room.expire(c.document_id)
+    legal, board, stranger = reader(source, "legal"), reader(source, "board"), Principal("x", "another tenant")
+    assert [each.external_id for each in room.catalog.refusals(legal, limit=9)] == ["a"]
+    assert [each.external_id for each in room.catalog.refusals(board, limit=9)] == ["b"]
+    assert room.catalog.refusals(stranger, limit=9) == room.catalog.refusals(reader(source), limit=9) == []
+    found = room.catalog.run_gates(legal, run.run_id, limit=9)
+    assert ([each.external_id for each in found.rows], found.rows_total) == (["a"], 1)
+    for who in (board, stranger, reader(source)):
+        with pytest.raises(NotFound):
+            room.catalog.run_gates(who, run.run_id, limit=9)
+        with pytest.raises(NotFound):
+            room.catalog.refusal(who, a.document_id)
+    with pytest.raises(NotFound):
+        room.catalog.run_gates(legal, uuid4(), limit=9)
+    loaded(room, run, a, "served")
+    with pytest.raises(NotFound):
+        room.catalog.refusal(legal, a.document_id)
+
+
+# --- the gates of a run
+
+
+def test_the_gates_of_a_run_are_summed_up_and_their_rows_paged(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    a, b = scanned(room, run, entry("a"), entry("b"))
+    one = GateRow(a.document_id, None, "documents", "too_long", "between", 9)
+    two = GateRow(b.document_id, 1, "documents", "too_long", "between", [1, None, "x"])
+    three = GateRow(a.document_id, 0, "chunks", "blank_chunk", "between")
+    room.ledger.record_gates(run, 1, "validate", [GateResult("documents", "between", "c", True, True, 5, 0)], [two])
+    room.ledger.record_gates(run, 0, "validate", [GateResult("documents", "between", "c", False, True, 2, 1)], [one])
+    room.ledger.record_gates(run, 0, "chunk", [GateResult("chunks", "between", None, False, False, 3, 1)], [three])
+    room.ledger.finish_run(run, "succeeded", {})
+    found = room.catalog.run_gates(reader(source), run.run_id, limit=9)
+    assert (found.run_id, found.collection, found.source_uri) == (run.run_id, source.spec.collection, source.spec.uri)
+    assert (found.mode, found.orchestrator, found.state) == ("incremental", "tests", "succeeded")
+    assert found.started_at == run.started_at and found.finished_at is not None
+    assert found.gates == (
+        GateTotal("chunk", "chunks", "between", None, False, False, 3, 1),
+        GateTotal("validate", "documents", "between", "c", True, False, 7, 1),
+    )
+    assert [(each.external_id, each.row) for each in found.rows] == [("a", three), ("a", one), ("b", two)]
+    assert found.rows_total == 3
+    page = room.catalog.run_gates(reader(source), run.run_id, limit=1, offset=2)
+    assert ([each.row for each in page.rows], page.rows_total) == ([two], 3)
+    assert room.catalog.run_gates(reader(source), run.run_id, limit=1, offset=7).rows_total == 3

@@ -1,0 +1,242 @@
+"""Quarantine on real engines: what is kept, how it is replayed, and that a crash anywhere leaves nothing wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from failing import Crash, Crashing
+from sluice import flow, wiring
+from sluice.cli import app
+from sluice.errors import BadRequest, Busy, NotFound
+from sluice.flow import keeping
+from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, Refusal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+
+MakeTools = Callable[..., Tools]
+SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
+LETTER = f"# Letter\n\n{SECRET}.\n\n" + "He crosses at nine, at noon and at dusk. " * 20
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
+
+
+class Place:
+    """A folder with owls, served, and a letter that the collection's rule finds too long."""
+
+    def __init__(self, tools: Tools, tmp_path: Path, name: str) -> None:
+        self.tools, self.name, self.folder = tools, name, tmp_path / "in"
+        self.folder.mkdir()
+        (self.folder / "owls.md").write_text(OWLS)
+        self.spec = SourceSpec(self.folder.as_uri(), name)
+        flow.ingest(tools, self.spec)
+        self.limit(200)
+        (self.folder / "letter.md").write_text(LETTER)
+
+    @property
+    def generation(self) -> Generation:
+        return next(each for each in self.tools.ledger.generations() if each.collection == self.name)
+
+    def limit(self, chars: float | None) -> None:
+        rule = None if chars is None else GateRule("block", chars)
+        self.tools.ledger.set_gate_rule(self.generation, "documents", "too_long", rule)
+
+    def refused(self) -> dict[str, Refusal]:
+        found = self.tools.catalog.refusals(WHO, self.name, limit=100)
+        return {each.external_id: each for each in found}
+
+    def served(self) -> str:
+        asked = SearchRequest("ferryman timetable barn owl", self.name, 50)
+        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, WHO).passages)
+
+    def objects(self, refusal: Refusal) -> list[str]:
+        return [each for each in self.tools.blobs.list("quarantine") if str(refusal.document_id) in each]
+
+
+WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
+
+
+@pytest.fixture
+def place(make_tools: MakeTools, tmp_path: Path, name: str) -> Place:
+    return Place(make_tools([tmp_path], graph="off"), tmp_path, name)
+
+
+@pytest.fixture
+def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:  # type: ignore[no-untyped-def]
+    for variable, value in stack.environment.items():
+        monkeypatch.setenv(variable, value)
+    yield lambda *arguments: CliRunner().invoke(app, ("quarantine", *map(str, arguments)))
+
+
+def test_refused_listed_shown_replayed_served(place: Place, stack, command: Callable[..., Any]) -> None:  # type: ignore[no-untyped-def]
+    summary = flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))
+    assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
+    assert stack.files_with(SECRET) == [], "its bytes are kept, and nobody can read them"
+
+    (told,) = json.loads(command("list", "-c", place.name, "--json").stdout)["quarantine"]
+    assert (told["document_id"], told["code"]) == (str(letter.document_id), "too_long")
+    assert "0 in quarantine" in command("list", "-c", place.name, "--code", "empty").stdout
+    shown = command("show", letter.document_id)
+    assert summary["run_id"] in shown.stdout and f"{len(LETTER)} bytes kept" in shown.stdout.replace(",", "")
+    (row,) = json.loads(command("show", letter.document_id, "--json").stdout)["rows"]
+    assert (row["code"], row["ordinal"], row["observed"] > 200) == ("too_long", None, True)
+
+    again = command("replay", letter.document_id, "--json")
+    assert (again.exit_code, json.loads(again.stdout)["served"]) == (3, 0), "the rule is as it was"
+    assert place.refused()["letter.md"].run_id == UUID(json.loads(again.stdout)["runs"][0]["run_id"])
+
+    place.limit(None)
+    replayed = command("replay", "-c", place.name, "--code", "too_long", "--json")
+    figures = json.loads(replayed.stdout)
+    assert (replayed.exit_code, figures["served"], figures["quarantined"]) == (0, 1, 0), replayed.output
+    assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
+    run = place.tools.ledger.run(UUID(figures["runs"][0]["run_id"]))
+    assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
+    then = flow.ingest(place.tools, place.spec)
+    assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
+
+
+def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..., Any]) -> None:
+    (place.folder / "nowhere.md").symlink_to(place.folder / "missing.md")
+    flow.ingest(place.tools, place.spec)
+    link = place.refused()["nowhere.md"]
+    assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
+    assert "not kept" in command("show", link.document_id).stdout
+    refused = command("replay", link.document_id)
+    assert isinstance(refused.exception, BadRequest) and "leads nowhere" in str(refused.exception)
+    place.limit(None)
+    both = json.loads(command("replay", "-c", place.name, "--json").stdout)
+    assert (both["replayed"], both["served"], both["quarantined"], both["not_kept"]) == (1, 1, 1, 1)
+    for wrong in (("replay",), ("replay", link.document_id, "-c", place.name), ("list", "-c", "nowhere")):
+        assert isinstance(command(*wrong).exception, BadRequest), wrong
+    assert isinstance(command("show", uuid4()).exception, NotFound)
+
+
+def test_the_source_may_be_gone(place: Place) -> None:
+    (place.folder / "noise.bin").write_bytes(bytes(range(256)) * 20)
+    flow.ingest(place.tools, place.spec)
+    shutil.rmtree(place.folder)
+    place.limit(None)
+    summary = flow.replay(place.tools, place.spec)
+    assert (summary["documents"]["seen"], summary["documents"]["new"], summary["quarantine"]) == (2, 1, {"binary": 1})
+    assert SECRET in place.served()
+    noise = place.refused()["noise.bin"]
+    assert (noise.kept_bytes, noise.run_id) == (256 * 20, UUID(summary["run_id"]))
+
+
+def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -> None:
+    (place.folder / "other.md").write_text(LETTER.replace("Letter", "Other"))
+    flow.ingest(place.tools, place.spec)
+    letter, other = place.refused()["letter.md"], place.refused()["other.md"]
+    (place.folder / "letter.md").write_text("# Letter\n\nThe ferryman has no timetable now.\n")
+    (place.folder / "other.md").unlink()
+    flow.ingest(place.tools, place.spec)
+    assert place.refused() == {} and place.objects(letter) == place.objects(other) == []
+    place.limit(None)
+    summary = flow.replay(place.tools, place.spec, [letter.document_id, other.document_id])
+    assert summary["documents"]["seen"] == 0
+    assert "no timetable now" in place.served() and SECRET not in place.served()
+
+
+def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> None:
+    (place.folder / "owls.md").write_text(OWLS + "They sleep by day. " * 30)
+    flow.ingest(place.tools, place.spec)
+    flow.replay(place.tools, place.spec)
+    assert "voles above wet meadows" in place.served() and "sleep by day" not in place.served()
+    place.limit(None)
+    summary = flow.replay(place.tools, place.spec)
+    assert (summary["documents"]["new"], summary["documents"]["changed"]) == (1, 1)
+    assert "sleep by day" in place.served()
+
+
+def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
+    flow.ingest(place.tools, place.spec)
+    ledger = place.tools.ledger
+    other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile, ()), "incremental", uuid4(), "tests")
+    ledger.claim(other, 60)
+    with pytest.raises(Busy):
+        flow.replay(place.tools, place.spec)
+    ledger.finish_run(other, "failed", {})
+    assert flow.replay(place.tools, place.spec)["documents"]["seen"] == 1
+
+
+def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -> None:
+    flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    place.tools.blobs.remove(keeping.path(letter.document_id))
+    place.limit(None)
+    assert flow.replay(place.tools, place.spec)["quarantine"] == {"not_kept": 1}
+    assert place.refused()["letter.md"].kept_bytes is None
+    assert flow.ingest(place.tools, place.spec)["documents"]["new"] == 1
+
+
+def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
+    flow.ingest(place.tools, place.spec)
+    place.limit(None)
+    plan = flow.plan_replay(place.tools, place.spec, None, run_id=uuid4(), orchestrator="tests")
+    for _ in range(2):
+        flow.through(place.tools, plan.run, 0, plan.items)
+        flow.finish(place.tools, plan.run, [])
+    assert place.refused() == {} and SECRET in place.served()
+    assert flow.ingest(place.tools, place.spec)["documents"]["unchanged"] == 2
+
+
+def test_an_unknown_source_is_not_made(place: Place) -> None:
+    with pytest.raises(NotFound):
+        flow.replay(place.tools, SourceSpec("file:///never/seen", place.name))
+    assert place.tools.ledger.saved_source("default", place.name, "file:///never/seen") is None
+
+
+# --- a crash anywhere
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("ledger", "quarantine")])
+def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after: bool) -> None:
+    broken = Crashing(getattr(place.tools, port), method, after)
+    with pytest.raises(Crash):
+        flow.ingest(replace(place.tools, **{port: broken}), place.spec)
+    flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
+    shutil.rmtree(place.folder)
+    place.limit(None)
+    assert flow.replay(place.tools, place.spec)["documents"]["new"] == 1
+    assert SECRET in place.served()
+
+
+REPLAY = [
+    ("cache", "store"),
+    ("ledger", "stage"),
+    ("vectors", "upsert"),
+    ("ledger", "activate"),
+    ("blobs", "remove"),
+    ("ledger", "let_go"),
+    ("ledger", "finish_run"),
+]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("port", "method"), REPLAY)
+def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, after: bool) -> None:
+    (place.folder / "letter.md").write_text(f"{LETTER}\n\nHis ferry is called {place.name}.\n")  # never embedded before
+    flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    shutil.rmtree(place.folder)
+    place.limit(None)
+    broken = Crashing(getattr(place.tools, port), method, after)
+    with pytest.raises(Crash):
+        flow.replay(replace(place.tools, **{port: broken}), place.spec)
+    assert broken.died
+    summary = flow.replay(place.tools, place.spec)
+    assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
+    assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
+    assert place.tools.vectors.count(place.generation) == place.tools.ledger.counts(place.generation).chunks

@@ -1,0 +1,172 @@
+"""GET /quarantine, POST /quarantine/{id}/replay and GET /runs/{id}/gates: who may see and do what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_service import HOSTILE, World, as_caller, authenticate, named
+from fastapi.testclient import TestClient
+
+from sluice.api.app import create_app
+from sluice.errors import Unavailable
+from sluice.model import Entry, Failure, GateResult, GateRow, Grant, Item
+
+PATH = "/api/v1/quarantine"
+
+
+class Service:
+    """`open` (with bytes), `hostile` (without) and `legal` (of the group legal, with bytes) are in quarantine."""
+
+    def __init__(self, *, airflow: bool = True) -> None:
+        self.world = World()
+        self.queued: list[tuple[dict[str, Any], str]] = []
+        self.failing = False
+        for name, kept_bytes in (("open", 7), ("hostile", None), ("legal", 9)):
+            run, document_id = self.world.ledger.run(named(f"run {name}")), self.world.ids[name]
+            item = Item(document_id, Entry(f"{name}.md", f"file:///docs/{name}.md", "2", 7), new=False)
+            row = GateRow(document_id, 2, "chunks", "blank_chunk", "between", {HOSTILE: [1, None]})
+            result = GateResult("chunks", "between", "share", False, True, 3, 1)
+            self.world.ledger.record_gates(run, 0, "chunk", [result], [row])
+            failure = Failure(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
+            self.world.ledger.quarantine(run, [failure])
+        self.world.catalog.grant(Grant("sam", "acme", frozenset({"legal"}), True))
+        app = create_app(self._tools, authenticate, self.world.make_search, self._trigger if airflow else None)
+        self.client = TestClient(app, base_url="http://sluice.test")
+
+    def _tools(self) -> Any:
+        tools = self.world.tools()
+        tools.ledger = self.world.ledger
+        return tools
+
+    def _trigger(self, conf: Any, caller: str) -> str:
+        if self.failing:
+            raise Unavailable("Airflow", "down")
+        self.queued.append((dict(conf), caller))
+        return f"run-{len(self.queued)}"
+
+    def get(self, path: str, token: str = "ann-token", **params: Any) -> Any:
+        headers = {**as_caller(token), "X-Sluice-Tenant": "acme"}
+        return self.client.get(path, params=params, headers=headers)
+
+    def listed(self, token: str = "ann-token", **params: Any) -> set[str]:
+        return {each["external_id"] for each in self.get(PATH, token, **params).json()["quarantine"]}
+
+    def replay(self, name: str, token: str = "ann-token", **changes: Any) -> Any:
+        headers = {**as_caller(token), "X-Sluice-Tenant": "acme", **changes.pop("headers", {})}
+        sent = {"json": {}, **changes}
+        return self.client.post(f"{PATH}/{self.world.ids[name]}/replay", headers=headers, **sent)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    with made.client:
+        yield made
+
+
+def test_everyone_sees_what_they_may_read(service: Service) -> None:
+    assert service.listed() == service.listed("sam-token") == {"open.md", "hostile.md", "legal.md"}
+    assert service.listed("bob-token") == {"open.md", "hostile.md"}
+    assert service.get(PATH, "nobody").status_code == 401
+    assert service.listed(collection="docs", code="blank_chunk") == service.listed()
+    assert service.listed(code="empty") == set()
+    assert service.get(PATH, collection="secret").status_code == 404
+    assert service.client.get(PATH, headers=as_caller("sam-token") | {"X-Sluice-Tenant": "other"}).json() == {
+        "quarantine": [],
+        "next": None,
+    }
+
+
+def test_the_list_is_paged(service: Service) -> None:
+    first = service.get(PATH, limit=2).json()
+    second = service.get(PATH, limit=2, after=first["next"]).json()
+    assert ([len(page["quarantine"]) for page in (first, second)], second["next"]) == ([2, 1], None)
+    assert service.get(PATH, limit=3).json()["next"] is None
+    assert {each["kept_bytes"] for page in (first, second) for each in page["quarantine"]} == {7, None, 9}
+
+
+def test_one_is_shown_with_what_its_gate_found(service: Service) -> None:
+    told = service.get(f"{PATH}/{service.world.ids['legal']}", "sam-token").json()
+    assert (told["code"], told["reason"], told["stage"]) == ("blank_chunk", "A chunk is blank.", "chunk")
+    assert told["rows"] == [
+        {
+            "suite": "chunks",
+            "code": "blank_chunk",
+            "expectation": "between",
+            "ordinal": 2,
+            "observed": {HOSTILE: [1, None]},
+        }
+    ]
+    assert service.get(f"{PATH}/{service.world.ids['legal']}", "bob-token").status_code == 404
+    assert service.get(f"{PATH}/{service.world.ids['neighbour']}").status_code == 404
+    assert service.get(f"{PATH}/1").status_code == 422
+
+
+def test_a_replay_is_queued_in_the_callers_name(service: Service) -> None:
+    answer = service.replay("legal", "sam-token")
+    document_id = str(service.world.ids["legal"])
+    assert (answer.status_code, answer.json()) == (202, {"document_id": document_id, "dag_run_id": "run-1"})
+    source = "file:///acme/docs/legal/legal"
+    assert service.queued == [
+        ({"source": source, "collection": "docs", "tenant": "acme", "replay": [document_id]}, "sam")
+    ]
+
+
+def test_who_may_not_replay_queues_nothing(service: Service) -> None:
+    assert service.replay("open", "bob-token").status_code == 403
+    assert service.replay("legal", "bob-token").status_code == 404
+    assert service.replay("neighbour").status_code == 404
+    told = service.replay("hostile")
+    assert (told.status_code, "could not be had" in told.json()["detail"]) == (422, True)
+    assert service.replay("open", json={"document_id": 1}).status_code == 422
+    service.world.catalog.grant(Grant("bob", "acme", frozenset({"sales"}), True))
+    service.world.ledger.state.documents[service.world.ids["legal"]].access_groups = ()
+    told = service.replay("legal", "bob-token")
+    assert (told.status_code, "groups that they do not hold" in told.json()["detail"]) == (403, True)
+    assert service.queued == []
+    service.failing = True
+    assert service.replay("open").status_code == 503
+
+
+def test_no_foreign_page_can_replay(service: Service) -> None:
+    service.client.cookies.set("_token", "ann-token")
+    path = f"{PATH}/{service.world.ids['open']}/replay"
+
+    def status(**sent: Any) -> int:
+        return service.client.post(path, **sent).status_code
+
+    assert status(data={"a": "b"}) == status(content=b"{}") == 415
+    assert status(json={}, headers={"Sec-Fetch-Site": "cross-site"}) == 403
+    assert status(json={}, headers={"Origin": "http://evil.test"}) == 403
+    assert service.queued == []
+    assert status(json={}, headers={"Sec-Fetch-Site": "same-origin"}) == 202
+
+
+def test_without_airflow_there_are_no_replays() -> None:
+    made = Service(airflow=False)
+    with made.client:
+        assert made.replay("open").status_code == 501
+
+
+# --- the gates of a run
+
+
+def test_the_gates_of_a_run(service: Service) -> None:
+    told = service.get(f"/api/v1/runs/{named('run legal')}/gates", "sam-token").json()
+    assert (told["collection"], told["source"]) == ("docs", "file:///acme/docs/legal/legal")
+    assert (told["run"]["mode"], told["run"]["state"], told["run"]["airflow_path"]) == ("incremental", "running", None)
+    assert [(each["expectation"], each["blocking"], each["unexpected"]) for each in told["gates"]] == [
+        ("between", True, 1)
+    ]
+    assert [(each["external_id"], each["ordinal"]) for each in told["rows"]] == [("legal.md", 2)]
+    assert told["rows_total"] == 1
+    past = service.get(f"/api/v1/runs/{named('run legal')}/gates", offset=1).json()
+    assert (past["rows"], past["rows_total"]) == ([], 1)
+
+
+@pytest.mark.parametrize("run", ["legal", "neighbour", "nowhere"])
+def test_the_gates_of_a_run_that_may_not_be_seen(service: Service, run: str) -> None:
+    answer = service.get(f"/api/v1/runs/{named(f'run {run}')}/gates", "bob-token")
+    assert (answer.status_code, "rows" in answer.json()) == (404, False)
