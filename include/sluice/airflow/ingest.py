@@ -40,6 +40,8 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
             batch_size=params["batch_size"],
             max_documents=params["max_documents"],
+            max_tokens=params["max_tokens"],
+            max_cost=params["max_cost"],
             approve_shrink=params["approve_shrink"],
         )
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
@@ -108,9 +110,12 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
     log.info("sluice: run summary %s", json.dumps(summary))
+    if summary["stopped"]:
+        log.warning("sluice: stopped by its %s, %d documents remain", summary["stopped"], summary["remaining"])
     # `collection` is validated by the ledger: it is safe in a URI.
     asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
-    outlet_events[alias].add(asset, extra={"run_id": run_id, "documents": summary["documents"]})
+    extra = {name: summary[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    outlet_events[alias].add(asset, extra=extra)
     return summary
 
 
@@ -160,7 +165,7 @@ def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, a
 
 def _datasets(
     tools: Tools, settings: Settings, run: Run, batch: int, before: str, after: str, documents: int
-) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int] | None]:
+) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int, int] | None]:
     """What a step read and wrote, what the gate said, and what embedding cost."""
     from sluice.airflow import lineage
 
@@ -175,7 +180,8 @@ def _datasets(
     read = [(lineage.artefact(run, before), before)]
     if after != "4-embedded":
         return read, written, tools.ledger.gates(run, batch) if after == "2-validated" else (), None
-    cost = _count(tools, run, batch, "embed", "computed"), _count(tools, run, batch, "embed", "cached")
+    computed, cached, tokens = (_count(tools, run, batch, "embed", each) for each in ("computed", "cached", "tokens"))
+    cost = computed, cached, tokens
     return read, [*written, (cache, "embeddings", cost[0])], (), cost
 
 

@@ -44,13 +44,25 @@ def ingest(
     orchestrator: str = "cli",
     on_batch: Callable[[int, int], None] | None = None,
     approve_shrink: bool = False,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
 ) -> dict[str, Any]:
     """Bring a collection up to date with one source. Returns the run's summary.
 
     `on_batch(done, planned)` is told after every batch, in documents. `approve_shrink`: much may vanish at once.
+    `max_tokens`, `max_cost` (US dollars): what embedding may take; the summary says where that stopped the run.
     Raises Busy where another run works on the source.
     """
-    plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator, approve_shrink=approve_shrink)
+    plan = scan(
+        tools,
+        spec,
+        mode,
+        run_id=uuid4(),
+        orchestrator=orchestrator,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
+        approve_shrink=approve_shrink,
+    )
     run, done = plan.run, 0
     with failing(tools, run):
         for number, items in enumerate(batches(plan.items, tools.batch_size)):
@@ -62,5 +74,7 @@ def ingest(
 
 
 def through(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> None:
-    documents = validate(tools, run, batch, extract(tools, run, batch, items))
+    if not (documents := extract(tools, run, batch, items)):
+        return
+    documents = validate(tools, run, batch, documents)
     load(tools, run, batch, embed(tools, run, batch, chunk(tools, run, batch, documents)))

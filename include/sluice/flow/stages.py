@@ -23,6 +23,7 @@ from sluice.model import (
     Failure,
     Item,
     Mode,
+    Profile,
     Raw,
     Run,
     ScanResult,
@@ -34,6 +35,10 @@ from sluice.seal import content_hash
 _FEW = 20  # documents: fewer may always vanish, unless they are all
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
+QUOTA = (
+    "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
+    "(`sluice tenants set`). The next run tries again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +70,21 @@ def scan(
     run_id: UUID,
     orchestrator: str,
     max_documents: int | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
     approve_shrink: bool = False,
 ) -> Plan:
     """Compare a complete scan of the source with the ledger. Nothing is written for a source that is refused.
 
     Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
+    `max_tokens`, `max_cost` (US dollars): what embedding may take, in place of what holds for every run.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
+    budget = tools.budget.limited(max_tokens, max_cost)
     spec = replace(spec, uri=canonical(spec.uri))
     tools.reader(spec)  # refuses what is not allowed, before anything is saved
-    source = tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
-    run = tools.ledger.start_run(source, mode, run_id, orchestrator)
+    source = tools.ledger.open_source(spec, _profile(tools, spec.collection), tools.filter_fields)
+    run = tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
         tools.vectors.ensure(source.generation)
         if graph := graph_of(tools, source.generation):
@@ -90,12 +99,18 @@ def scan(
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[Document]:
-    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined."""
+    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
+    So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
+    it to the next one."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     documents: list[Document] = []
     same: list[Item] = []
     failures: list[Failure] = []
     reader = tools.reader(run.source.spec)
+    if tools.ledger.stopped(run):
+        with recorded(tools, run, batch, "extract") as counts:
+            counts["remaining"] = len(items)
+        return []
     with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
         for part in batches(items, len(items)):
             raws: list[Raw] = []
@@ -116,7 +131,8 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                 else:
                     documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
-        documents = moves.similar_text(tools, run, documents)
+        documents, beyond = _within_quota(tools, run, moves.similar_text(tools, run, documents))
+        failures += beyond
         tools.ledger.touch(run, same)
         tools.ledger.quarantine(run, failures)
         counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
@@ -166,19 +182,33 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
 
 def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate."""
+    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate.
+
+    Where the run's budget ends, the run is stopped: documents with all their vectors go on, the others are left to the
+    next run, which finds in the cache what was paid for."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
     with recorded(tools, run, batch, "embed") as counts:
-        counts |= {"computed": 0, "cached": 0}
+        counts |= {"computed": 0, "cached": 0, "tokens": 0, "remaining": 0}
 
         def embed_part(part: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-            embedded, cost = embedding.embed(part, embedder=embedder, cache=tools.cache, index_key=index_key)
+            embedded, cost = embedding.embed(
+                part,
+                embedder=embedder,
+                dim=run.source.generation.profile.dim,
+                cache=tools.cache,
+                index_key=index_key,
+                account=embedding.BatchAccount(tools.ledger, run, batch),
+            )
             counts["computed"] += cost.computed
             counts["cached"] += cost.cached
+            counts["tokens"] += cost.tokens
+            counts["remaining"] += len(part) - len(embedded)
             return embedded
 
         embedded, failures = sparing(embed_part, documents, "embed")
+        if counts["remaining"]:
+            tools.ledger.stop(run, "budget")
         tools.ledger.quarantine(run, failures)
         counts["quarantined"] = len(failures)
         if embedded:
@@ -189,7 +219,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
 
 
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
-    """Into ledger, vectors and graph; then one transaction activates."""
+    """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
+    (others were quicker) is quarantined."""
     with recorded(tools, run, batch, "load") as counts:
         loaded = loading.load(
             run,
@@ -199,11 +230,15 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             vectors=tools.vectors,
             graph=graph_of(tools, run.source.generation),
         )
-        new = sum(each.document.item.new for each in documents)
-        moved = sum(each.document.item.moved for each in documents)
+        beyond = [each.document.item for each in documents if each.document.document_id in loaded.refused]
+        served = [each.document.item for each in documents if each.document.document_id not in loaded.refused]
+        tools.ledger.quarantine(run, [_beyond_quota(run, item) for item in beyond])
+        new = sum(item.new for item in served)
+        moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
-            "changed": len(documents) - new - moved,
+            "changed": len(served) - new - moved,
+            "quarantined": len(beyond),
             "written": loaded.written,
             "removed": loaded.removed,
         }
@@ -228,6 +263,24 @@ def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
             f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "
             "go, run once with --approve-shrink (in Airflow: approve_shrink)."
         )
+
+
+def _profile(tools: Tools, collection: str) -> Profile:
+    """A collection's own, or what a new one is made with: an embedder behind an endpoint is asked for that alone."""
+    made = (each.profile for each in tools.ledger.generations() if each.collection == collection)
+    return next(made, None) or tools.profile()
+
+
+def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
+    """After moves are found: a document under another name needs no room of its own."""
+    sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
+    beyond = tools.ledger.beyond_quota(run, sizes)
+    within = [each for each in documents if each.document_id not in beyond]
+    return within, [_beyond_quota(run, each.item) for each in documents if each.document_id in beyond]
+
+
+def _beyond_quota(run: Run, item: Item) -> Failure:
+    return Failure(item, "quota", "quota", QUOTA.format(tenant=run.source.spec.tenant), retry=True)
 
 
 def _refused(item: Item, code: str, reason: str) -> Failure:

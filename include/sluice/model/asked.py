@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from sluice.model.costs import Budget
 
 Mode = Literal["incremental", "full"]
 
@@ -32,7 +34,7 @@ class Profile:
     """How a generation's chunks, vectors and entities are made. A change of profile is a new generation."""
 
     chunker: str  # tokens:<max>:<overlap> or chars:<max>:<overlap>
-    embedder: str  # minilm, hash:<dim>
+    embedder: str  # minilm, hash:<dim>, openai:<model>
     entities: str  # spacy:<pipeline> or off
     dim: int  # components of a dense vector
 
@@ -60,3 +62,4 @@ class Run:
     source: Source
     mode: Mode
     started_at: datetime
+    budget: Budget = field(default_factory=Budget)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
 from sluice.model import (
+    Budget,
     Counts,
     GateResult,
     GateRow,
@@ -18,9 +19,11 @@ from sluice.model import (
     Generation,
     Grant,
     Mode,
+    Quota,
     SealedVersion,
     Signature,
     SourceSpec,
+    Spent,
     StageStat,
 )
 
@@ -48,6 +51,12 @@ class ClaimRow:
 
 
 @dataclass
+class CostRow:
+    spent: Spent = field(default_factory=Spent)
+    reserved_tokens: int = 0
+
+
+@dataclass
 class RunRow:
     run_id: UUID
     source_id: UUID
@@ -64,6 +73,9 @@ class RunRow:
     vanished: set[UUID] = field(default_factory=set)
     moves: dict[UUID, MoveRow] = field(default_factory=dict)  # by document
     gate_rows: dict[tuple[int, str], list[GateRow]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    costs: dict[int, CostRow] = field(default_factory=dict)  # by batch
+    stopped: str | None = None
 
 
 @dataclass
@@ -116,6 +128,7 @@ class MemoryState:
 
     lock: RLock = field(default_factory=RLock)
     tenants: set[str] = field(default_factory=set)
+    quotas: dict[str, Quota] = field(default_factory=dict)  # by tenant; none: without a limit
     collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
     epochs: dict[UUID, int] = field(default_factory=dict)
     sources: dict[UUID, SourceRow] = field(default_factory=dict)
