@@ -89,7 +89,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
         "cost": {
             "texts": spent.texts,
             "tokens": spent.tokens,
-            "seconds": round(spent.seconds, 3),
+            "seconds": round(spent.seconds, 6),
             "money": run.budget.money(spent.tokens),
         },
         "stopped": tools.ledger.stopped(run),
