@@ -26,7 +26,7 @@ from typing import Any
 from bench.phases import fill
 from sluice import flow
 from sluice.model import SourceSpec, Vector
-from sluice.ports import Tools
+from sluice.ports import Embedder, Tools
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -34,7 +34,7 @@ WARM_DOCUMENTS = 100_000
 FEW_DOCUMENTS = 10_000
 LOADED_CHUNKS = 200_000
 FIRST_CHUNKS = 10_000  # the growth is told against the cost around this many
-EMBEDDED_DOCUMENTS = 150
+EMBEDDED_DOCUMENTS = 600
 ROUNDS = 3
 _TIMEOUT_S = 3600
 _CHUNKS_A_DOCUMENT = 20
@@ -142,14 +142,19 @@ def overhead(tools: Tools, corpus: Path, folder: Path, name: str) -> dict[str, A
 class _Keeping:
     """An embedder that remembers what it was asked for."""
 
-    def __init__(self, embedder: Any) -> None:
-        self.name, self.dim, self._embedder = embedder.name, embedder.dim, embedder
+    def __init__(self, embedder: Embedder) -> None:
+        self.name, self.dim, self.at_once, self._embedder = embedder.name, embedder.dim, embedder.at_once, embedder
         self.texts: list[str] = []
 
     def embed(self, texts: Sequence[str]) -> Vector:
+        return self.metered(texts)[0]
+
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
         self.texts += texts
-        vectors: Vector = self._embedder.embed(texts)
-        return vectors
+        return self._embedder.metered(texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.tokens(texts)
 
 
 class _Words:

@@ -20,6 +20,8 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | replay | ids | instead of a scan, work once more on what quarantine keeps of these documents; `[]`: of all. Null: no |
 | batch_size | documents | in one mapped task |
 | max_documents | documents | stop after so many that need work; the next run goes on and removes. Empty: all |
+| max_tokens | tokens | that embedding may take. Empty: as `SLUICE_MAX_TOKENS_PER_RUN` says |
+| max_cost | US dollars | that embedding may take, at `SLUICE_EMBEDDING_PRICE`; of both, what is reached first |
 
 **Who may run it.** A user with a grant to write to the tenant (`sluice grant`) that holds every group that may read the
 source now and every group that the run gives it, or `*`. Opening a source that is for some groups to the whole tenant
@@ -30,6 +32,10 @@ to do. *Clear* the failed task with its downstream tasks: it reads its input fro
 embedded twice. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
 (counted in the summary; which and why: `sluice quarantine list`, `GET /sluice/api/v1/quarantine`) and do not stop the
 run. What the gates found is on the page that `finish` logs, also behind its link *Gate results*.
+
+**When the budget ends** the run takes on nothing more and succeeds: nothing is to be retried. What is loaded is served,
+nothing is removed, and the summary says `"stopped": "budget"` and how many documents `remaining`. Trigger it anew to go
+on: what was paid for comes from the cache (docs/costs.md). Clearing its tasks does not go on.
 
 **One run a source at a time.** A second run of the same source says who is at work, is tried again with growing delays
 and fails if the first is still not done; nothing is interleaved.
@@ -139,6 +145,22 @@ PARAMS = {
     ),
     "batch_size": Param(100, type="integer", minimum=1, maximum=5000, title="Documents a batch", section="How"),
     "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),
+    "max_tokens": Param(
+        None,
+        type=["integer", "null"],
+        minimum=0,
+        title="At most (tokens)",
+        description="That embedding may take; the run then stops cleanly. Null: as SLUICE_MAX_TOKENS_PER_RUN says",
+        section="How",
+    ),
+    "max_cost": Param(
+        None,
+        type=["number", "null"],
+        minimum=0,
+        title="At most (US dollars)",
+        description="That embedding may take; needs SLUICE_EMBEDDING_PRICE",
+        section="How",
+    ),
 }
 
 

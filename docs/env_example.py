@@ -159,6 +159,8 @@ def _comment(text: str) -> str:
 def _written(default: Any) -> str:
     if default is None or default is PydanticUndefined:
         return ""
+    if isinstance(default, bool):
+        return str(default).lower()
     return default.get_secret_value() if isinstance(default, SecretStr) else str(default)
 
 

@@ -26,6 +26,8 @@ def plan(
     orchestrator: str,
     batch_size: int | None = None,
     max_documents: int | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
     approve_shrink: bool = False,
 ) -> list[BatchRef]:
     """Scan, and write what needs work as batches. Returns one reference a batch; none where nothing changed."""
@@ -36,6 +38,8 @@ def plan(
         run_id=run_id,
         orchestrator=orchestrator,
         max_documents=max_documents,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
         approve_shrink=approve_shrink,
     )
     return _planned(tools, scanned, batch_size)

@@ -7,7 +7,8 @@
     └── Terminal         no: the same call will fail again
         ├── BadRequest   the caller asked for something that cannot be (usage, HTTP 4xx)
         │   ├── NotFound   what was asked for does not exist, or is not the caller's to see
-        │   └── Forbidden  the caller may not do this
+        │   ├── Forbidden  the caller may not do this
+        │   └── Full       the tenant may hold no more
         ├── Unreadable   one document cannot be read; it is quarantined and the rest goes on
         └── Disagreement the stores do not agree after a run; nothing was hidden
 
@@ -51,6 +52,10 @@ class NotFound(BadRequest):
 
 class Forbidden(BadRequest):
     """The caller may not do this."""
+
+
+class Full(BadRequest):
+    """The tenant's quota has no room for it."""
 
 
 class Unreadable(Terminal):

@@ -39,6 +39,7 @@ _REMOVALS_AT_ONCE = 500
 class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
+    refused: frozenset[UUID] = frozenset()  # documents that do not fit the tenant's quota: they are as before
 
 
 def load(
@@ -67,9 +68,10 @@ def load(
         projections.append(lambda: graph.write(run.source, contributions))
     _together(projections)
 
-    ledger.activate(run, ids)
+    refused = frozenset(ledger.activate(run, ids))
     removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph)
-    return Loaded(len(points), removed)
+    written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
+    return Loaded(written, removed, refused)
 
 
 def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph: GraphIndex | None) -> int:

@@ -59,7 +59,9 @@ class Settings(BaseSettings):
 
     # what a new collection is made with
     graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
-    embedder: str = Field("minilm", description="minilm, or hash:<dim> (deterministic, for tests).")
+    embedder: str = Field(
+        "minilm", description="minilm, openai:<model> (any endpoint of that kind), or hash:<dim> (for tests)."
+    )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field("spacy:en_core_web_sm", description="spacy:<pipeline>; unused while graph is off.")
     filter_fields: str = Field(
@@ -95,6 +97,19 @@ class Settings(BaseSettings):
     )
     ocr_languages: str = Field("eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Of OCR, as eng+deu.")
     extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")
+
+    # embedding by an endpoint, and what embedding costs
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1", description="Endpoint of openai:<model>; /embeddings is added."
+    )
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Its key; empty: none is sent.")
+    openai_timeout_s: float = Field(60.0, gt=0, description="Seconds that one request to it may take.")
+    embedding_price: float = Field(
+        0.0, ge=0, description="What embedding costs, in US dollars per million tokens; 0: it is not priced."
+    )
+    max_tokens_per_run: int = Field(
+        0, ge=0, description="Tokens that embedding may take in one run that names no limit; 0: any number."
+    )
 
     # gates
     gate_actions: str = Field(
@@ -137,8 +152,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _embedder_is_known(self) -> Settings:
         kind, _, arg = self.embedder.partition(":")
-        if kind not in ("minilm", "hash") or (kind == "hash" and not arg.isdigit()):
-            raise ValueError(f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm or hash:<dim>, e.g. hash:384")
+        known = self.embedder == "minilm" or (kind == "hash" and arg.isdigit()) or (kind == "openai" and arg)
+        if not known:
+            raise ValueError(
+                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, openai:<model> or hash:<dim>, e.g. hash:384"
+            )
         return self
 
     @property

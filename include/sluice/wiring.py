@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import GateRule, Principal, Profile, SearchRequest, SourceSpec
+from sluice.model import Budget, GateRule, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import (
     Blobs,
     Connection,
@@ -31,6 +32,7 @@ from sluice.settings import Settings, connection_uri
 _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 if TYPE_CHECKING:
+    from sluice.adapters.embedders import Endpoint
     from sluice.adapters.postgres import PostgresLineage
 
 
@@ -83,6 +85,7 @@ def build(
     catalog = PostgresCatalog(ledger_engine)
     keyring = PostgresKeyring(keys_engine, parse_master_key(_required(settings, "master_key")))
     blobs = UPathBlobs(root if root is not None else UPath(settings.artefacts))
+    embedder = partial(_embedder, endpoint=_endpoint(settings, serving))
     return Tools(
         ledger=PostgresLedger(ledger_engine),
         cache=PostgresVectorCache(ledger_engine),
@@ -93,11 +96,11 @@ def build(
         blobs=blobs,
         extractor=lambda: _extractor(settings),
         reader=lambda spec: _reader(settings, spec, connections or environment_connection, blobs, keyring),
-        embedder=_embedder,
+        embedder=embedder,
         entities=_entities,
         entity_id=entity_id,
         tokenizer=_tokenizer,
-        profile=profile(settings),
+        profile=lambda: profile(settings, embedder(settings.embedder)),
         filter_fields=settings.declared_fields,
         batch_size=settings.batch_size,
         lease_s=settings.lease_s,
@@ -107,6 +110,7 @@ def build(
         | _optional_pings(settings),
         close=close,
         artefacts_keep_days=settings.artefacts_keep_days,
+        budget=Budget(settings.max_tokens_per_run or None, settings.embedding_price or None),
         marquez_url=settings.marquez_url,
         marquez_web_url=settings.marquez_web_url,
         gate_rules=_gate_rules(settings),
@@ -148,10 +152,10 @@ def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome
     return partial(search, search_ports(tools, sparse_query))
 
 
-def profile(settings: Settings) -> Profile:
+def profile(settings: Settings, embedder: Embedder) -> Profile:
     """What a collection that does not exist yet is made with."""
     entities = settings.entities if settings.graph == "on" else "off"
-    return Profile(settings.chunker, settings.embedder, entities, _embedder(settings.embedder).dim)
+    return Profile(settings.chunker, settings.embedder, entities, embedder.dim)
 
 
 def _required(settings: Settings, name: str) -> str:
@@ -272,11 +276,23 @@ def allowed_connections(connections: Connections, tenant: str) -> Connections:
     return allowed
 
 
-@lru_cache(maxsize=4)
-def _embedder(name: str) -> Embedder:
+def _embedder(name: str, endpoint: Endpoint) -> Embedder:
     from sluice.adapters.embedders import make_embedder
 
-    return make_embedder(name)
+    return make_embedder(name, endpoint)
+
+
+def _endpoint(settings: Settings, serving: bool) -> Endpoint:
+    """A caller who waits for an answer is told at once that it cannot be had."""
+    from sluice.adapters.embedders import Endpoint
+
+    endpoint = Endpoint(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value(),
+        settings.connect_timeout_s,
+        settings.openai_timeout_s,
+    )
+    return replace(endpoint, timeout_s=settings.query_timeout_s, attempts=1) if serving else endpoint
 
 
 @lru_cache(maxsize=4)

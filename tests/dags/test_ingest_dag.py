@@ -75,6 +75,7 @@ def test_structure(dag: Any) -> None:
     assert dag.on_failure_callback and dag.deadline
     kept = ("access_groups", "retention_days", "include", "exclude")
     assert [dag.params.get_param(name).value for name in kept] == [None] * 4  # what is saved of the source stays
+    assert [dag.params.get_param(name).value for name in ("max_tokens", "max_cost")] == [None] * 2
 
 
 def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path, name: str) -> None:
@@ -126,6 +127,21 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
         "chunks": summary(third)["chunks"]["removed"],
         f"{name}__g1": summary(third)["chunks"]["removed"],
     }
+
+
+def test_a_budget_ends_a_run_that_succeeds(ingest: Ingest, roots: Path, name: str) -> None:
+    folder = roots / name
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"# {name}\n\nA page, number {number}, that is in {name} alone.\n")
+    first = ingest(folder, name, batch_size=1, max_tokens=20)
+    assert first.state == "success" and {each.state for each in tasks(first).values()} == {"success"}
+    told = summary(first)
+    assert (told["stopped"], told["remaining"] + told["documents"]["new"]) == ("budget", 3)
+    assert 0 < told["cost"]["tokens"] <= 20
+    second = summary(ingest(folder, name, batch_size=1))
+    assert (second["stopped"], second["documents"]["new"]) == (None, told["remaining"])
+    assert told["cost"]["texts"] + second["cost"]["texts"] == 3
 
 
 def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import psycopg
 
-from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, started
+from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned
 from scratch_databases import libpq
-from sluice.model import GateResult, GateRow, StageStat
+from sluice.model import Budget, GateResult, GateRow, Spent, StageStat
 
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
     room = postgres_room(engine)
     source = opened(room)
-    run = started(room, source)
+    run = room.ledger.start_run(source, "incremental", uuid4(), "tests", Budget(None, 0.02))
+    room.ledger.settle(run, 0, Spent(3, 500_000, 1.5))
     good, bad = scanned(room, run, entry("good"), entry("bad"))
     loaded(room, run, good, "one", "two")
     room.ledger.quarantine(run, [failure(bad)])
@@ -41,6 +44,8 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
         assert read(rows, run.run_id) == [(bad.document_id, None, "documents", "empty_text", 0)]
         costs = "SELECT batch, stage, seconds, counts FROM analyst.stage_costs WHERE run_id = %s"
         assert read(costs, run.run_id) == [(0, "extract", 1.5, {"documents": 2})]
+        spent = "SELECT batch, texts, tokens, seconds, money FROM analyst.run_costs WHERE run_id = %s"
+        assert read(spent, run.run_id) == [(0, 3, 500_000, 1.5, 0.01)]
         documents = "SELECT external_id, version FROM analyst.documents WHERE tenant = %s ORDER BY 1"
         assert read(documents, tenant) == [("bad", None), ("good", 1)]
         refused = "SELECT external_id, code FROM analyst.quarantine WHERE tenant = %s AND resolved_at IS NULL"

@@ -36,12 +36,18 @@ class Counting:
     """An embedder that remembers what it was paid for."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.name, self.dim, self._embedder = embedder.name, embedder.dim, embedder
+        self.name, self.dim, self.at_once, self._embedder = embedder.name, embedder.dim, embedder.at_once, embedder
         self.paid: Counter[str] = Counter()
 
     def embed(self, texts: Sequence[str]) -> Vector:
+        return self.metered(texts)[0]
+
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
         self.paid.update(texts)
-        return self._embedder.embed(texts)
+        return self._embedder.metered(texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.tokens(texts)
 
 
 class History(RuleBasedStateMachine):

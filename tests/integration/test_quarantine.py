@@ -160,7 +160,7 @@ def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> N
 def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
     flow.ingest(place.tools, place.spec)
     ledger = place.tools.ledger
-    other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile, ()), "incremental", uuid4(), "tests")
+    other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests")
     ledger.claim(other, 60)
     with pytest.raises(Busy):
         flow.replay(place.tools, place.spec)

@@ -14,7 +14,7 @@ from sluice.api.app import create_app
 from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from sluice.errors import Unavailable
 from sluice.extract import reader_for
-from sluice.model import Entry, Grant, SourceSpec
+from sluice.model import Entry, Grant, Quota, SourceSpec
 
 PATH = "/api/v1/documents"
 
@@ -90,6 +90,19 @@ def test_too_large_is_refused_whether_or_not_the_length_is_told(service: Service
     told = {**as_caller("ann-token"), "Content-Type": "multipart/form-data; boundary=b"}
     assert service.client.post(PATH, content=parts, headers=told).status_code == 413
     assert len(service.queued) == 1
+
+
+def test_a_tenant_without_room_is_told_before_anything_is_kept(service: Service) -> None:
+    assert service.send(b"# Owls").status_code == 202
+    use = service.world.ledger.tenant("acme")
+    service.world.ledger.set_quota("acme", Quota(use.documents))
+    answer = service.send(name="other.md")
+    assert answer.status_code == 409 and "sluice tenants set" in answer.json()["detail"]
+    assert list(service.entries()) == ["owls.md"] and len(service.queued) == 1
+    assert service.send(b"# Owls, again").status_code == 202, "of a name that is known the run decides"
+    service.world.ledger.set_quota("acme", Quota(None, use.size_bytes + 10))
+    assert service.send(b"x" * 11, name="long.md").status_code == 409
+    assert service.send(b"x" * 10, name="long.md").status_code == 202
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from sluice import seal
 from sluice.adapters.embedders import HashEmbedder
 from sluice.chunk import chunk
-from sluice.embed import bm25, embed, sparse, sparse_query
+from sluice.embed import EmbedCounts, Unlimited, bm25, sparse, sparse_query
+from sluice.embed import embed as embed_with
 from sluice.errors import Terminal
-from sluice.model import ChunkedDocument, Document, Entry, Item, Vector
+from sluice.model import ChunkedDocument, Document, EmbeddedDocument, Entry, Item, Spent, Vector
+from sluice.ports import Embedder
 
 KEY, OTHER = b"i" * 32, b"o" * 32
 
@@ -25,12 +28,18 @@ class CountingEmbedder(HashEmbedder):
         self.seen: Counter[str] = Counter()
         self.left = fail_after
 
-    def embed(self, texts: Sequence[str]) -> Vector:
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
         self.seen.update(texts)
         self.left -= len(texts)
         if self.left < 0:
             raise ConnectionError("down")
-        return super().embed(texts)
+        return super().metered(texts)
+
+
+def embed(
+    documents: Sequence[ChunkedDocument], *, embedder: HashEmbedder, cache: Cache, index_key: bytes
+) -> tuple[list[EmbeddedDocument], EmbedCounts]:
+    return embed_with(documents, embedder=embedder, dim=8, cache=cache, index_key=index_key, account=Unlimited())
 
 
 class Cache:
@@ -84,6 +93,56 @@ def test_a_crash_keeps_what_was_computed() -> None:
     assert (counts.computed, counts.cached) == (1200 - kept, kept)
 
 
+class Purse:
+    """An account that reaches for so many tokens."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left, self.spent = tokens, Spent()
+
+    def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
+        totals = accumulate(embedder.tokens(texts))
+        return sum(total <= self.left for total in totals)
+
+    def settle(self, spent: Spent) -> None:
+        self.left -= spent.tokens
+        self.spent = Spent(self.spent.texts + spent.texts, self.spent.tokens + spent.tokens)
+
+
+def test_where_the_account_ends_whole_documents_go_on_and_nothing_is_paid_twice() -> None:
+    documents = chunked(["one two three", "four five", " ".join(f"w{n}" for n in range(400)), "six", "one two three"])
+    embedder, cache = CountingEmbedder(), Cache()
+
+    def at_most(tokens: int) -> tuple[list[int], EmbedCounts, Purse]:
+        purse = Purse(tokens)
+        made, counts = embed_with(documents, embedder=embedder, dim=8, cache=cache, index_key=KEY, account=purse)
+        return (
+            [documents.index(ChunkedDocument(e.document, tuple(c.chunk for c in e.chunks))) for e in made],
+            counts,
+            purse,
+        )
+
+    made, counts, purse = at_most(4)
+    assert (made, counts.computed, counts.cached, purse.spent) == ([0, 4], 1, 1, Spent(1, 3))
+    made, counts, purse = at_most(0)
+    assert (made, counts.computed, purse.spent) == ([0, 4], 0, Spent())
+    made, counts, purse = at_most(150)  # reaches into the third, which is several chunks
+    assert made == [0, 1, 4] and counts.computed > 1 and purse.left >= 0
+    made, counts, _ = at_most(10**6)
+    assert made == [0, 1, 2, 3, 4]
+    assert set(embedder.seen.values()) == {1}
+
+
+def test_what_was_computed_is_settled_before_it_is_stored() -> None:
+    class Full(Cache):
+        def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+            raise ConnectionError("disk full")
+
+    purse, documents = Purse(100), chunked(["one two three"])
+    with pytest.raises(ConnectionError):
+        embed_with(documents, embedder=HashEmbedder(8), dim=8, cache=Full(), index_key=KEY, account=purse)
+    assert purse.spent == Spent(1, 3)
+
+
 @pytest.mark.parametrize(
     ("vectors", "said"),
     [
@@ -96,8 +155,8 @@ def test_a_crash_keeps_what_was_computed() -> None:
 )
 def test_vectors_that_are_none_go_nowhere(vectors: Vector, said: str) -> None:
     class Broken(HashEmbedder):
-        def embed(self, texts: Sequence[str]) -> Vector:
-            return vectors
+        def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+            return vectors, 2
 
     cache = Cache()
     with pytest.raises(Terminal, match=said):

@@ -61,7 +61,15 @@ def test_no_texts_give_no_rows(embedder: HashEmbedder | MiniLm) -> None:
     assert embedder.embed([]).shape == (0, embedder.dim)
 
 
-@pytest.mark.parametrize("name", ["", "hash", "hash:", "hash:0", "hash:x", "hash:99999", "minilm:6", "gpt"])
+@pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm()], ids=lambda each: each.name)
+def test_tokens_are_told_before_as_they_are_counted_after(embedder: HashEmbedder | MiniLm) -> None:
+    texts = [*SENTENCES, "word " * 400, "", "\udcff broken"]
+    told = embedder.tokens(texts)
+    assert embedder.metered(texts)[1] == sum(told) and len(told) == len(texts)
+    assert told[len(SENTENCES)] == (256 if embedder.name == "minilm" else 400)
+
+
+@pytest.mark.parametrize("name", ["", "hash", "openai:", "hash:", "hash:0", "hash:x", "hash:99999", "minilm:6", "gpt"])
 def test_an_unknown_name_is_a_bad_request(name: str) -> None:
     with pytest.raises(BadRequest, match="minilm"):
         make_embedder(name)

@@ -9,6 +9,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 import pytest
 
+from sluice.adapters.embedders import HashEmbedder
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.filters import parse_filters
 from sluice.model import (
@@ -327,10 +328,9 @@ def test_text_that_utf8_cannot_carry_is_replaced_at_the_same_length() -> None:
     assert passage.metadata == {"k\ufffd": ["\ufffd"]}
 
 
-class CountingEmbedder:
-    name, dim = "hash:4", 4
-
+class CountingEmbedder(HashEmbedder):
     def __init__(self) -> None:
+        super().__init__(4)
         self.asked: list[str] = []
 
     def embed(self, texts: Any) -> Vector:

@@ -27,5 +27,12 @@ def test_database_urls_get_the_driver_that_is_installed(plain: str) -> None:
 
 
 def test_an_unknown_embedder_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValidationError, match="minilm or hash:<dim>"):
+    with pytest.raises(ValidationError, match="minilm, openai:<model> or hash:<dim>"):
         Settings(_env_file=None, embedder="word2vec")
+
+
+def test_an_endpoint_needs_a_model_and_its_key_is_a_secret() -> None:
+    with pytest.raises(ValidationError, match="openai:<model>"):
+        Settings(_env_file=None, embedder="openai:")
+    settings = Settings(_env_file=None, embedder="openai:BAAI/bge-m3", openai_api_key="sk-secret")
+    assert "sk-secret" not in repr(settings)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.errors import BadRequest, Busy, NotFound, Terminal
-from sluice.model import Entry, GateRow, Retention, RetentionScope, SourceSpec
+from sluice.model import Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
 
 GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
 LONGEST_RETENTION_DAYS = 36_500
@@ -87,6 +87,23 @@ def check_collection_name(name: str) -> None:
 def check_tenant(tenant: str) -> None:
     if not 0 < len(tenant) <= 200 or _UNSTORABLE.search(tenant):
         raise BadRequest(f"{tenant!r} cannot be a tenant's name: use 1 to 200 printable characters.")
+
+
+def check_quota(quota: Quota) -> None:
+    for what, most in (("documents", quota.max_documents), ("bytes", quota.max_bytes)):
+        if most is not None and not 0 <= most < 2**63:
+            raise BadRequest(f"A quota of {most} {what} is not possible; give 0 or more, or none for no limit.")
+
+
+def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID, int]) -> set[UUID]:
+    """Documents that do not fit, by their sizes to be and now, in bytes. First come, first served."""
+    refused = set()
+    for document_id, size_bytes in sizes.items():
+        if use.fits(size_bytes, served.get(document_id)):
+            use = use.taking(size_bytes, served.get(document_id))
+        else:
+            refused.add(document_id)
+    return refused
 
 
 def check_entry(entry: Entry) -> None:

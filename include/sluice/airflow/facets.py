@@ -38,12 +38,13 @@ class SluiceGeneration(BaseFacet):
 
 @attr.define
 class SluiceEmbedder(BaseFacet):
-    """What embedding cost: vectors computed, and taken from the cache."""
+    """What embedding cost: vectors computed, and taken from the cache; tokens of those computed."""
 
     name: str
     dim: int
     computed: int
     cached: int
+    tokens: int
 
     @staticmethod
     def _get_schema() -> str:

@@ -52,6 +52,8 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
                 orchestrator=by,
                 batch_size=params["batch_size"],
                 max_documents=params["max_documents"],
+                max_tokens=params["max_tokens"],
+                max_cost=params["max_cost"],
                 approve_shrink=approved,
             )
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
@@ -125,10 +127,13 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
     log.info("sluice: run summary %s", json.dumps(summary))
+    if summary["stopped"]:
+        log.warning("sluice: stopped by its %s, %d documents remain", summary["stopped"], summary["remaining"])
     log.info("sluice: gate results at %s", links.address(summary["gates"]))
     # `collection` is validated by the ledger: it is safe in a URI.
     asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
-    outlet_events[alias].add(asset, extra={"run_id": run_id, "documents": summary["documents"]})
+    extra = {name: summary[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    outlet_events[alias].add(asset, extra=extra)
     return summary
 
 
@@ -170,7 +175,7 @@ def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, a
 
 def _datasets(
     tools: Tools, settings: Settings, run: Run, batch: int, before: str, after: str, documents: int
-) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int] | None]:
+) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int, int] | None]:
     """What a step read and wrote, what the gate said of what it read, and what embedding cost."""
     from sluice.airflow import lineage
 
@@ -186,8 +191,8 @@ def _datasets(
     read = [(lineage.artefact(run, before), before)]
     if after != "4-embedded":
         return read, written, gates, None
-    cost = _count(tools, run, batch, "embed", "computed"), _count(tools, run, batch, "embed", "cached")
-    return read, [*written, (cache, "embeddings", cost[0])], gates, cost
+    computed, cached, tokens = (_count(tools, run, batch, "embed", each) for each in ("computed", "cached", "tokens"))
+    return read, [*written, (cache, "embeddings", computed)], gates, (computed, cached, tokens)
 
 
 def _stores(tools: Tools, settings: Settings, run: Run, batch: int, documents: int) -> list[lineage.Written]:

@@ -87,7 +87,7 @@ def emit(
     inputs: Iterable[Read],
     outputs: Iterable[Written],
     gates: Sequence[GateResult] = (),
-    embedded: tuple[int, int] | None = None,
+    embedded: tuple[int, int, int] | None = None,
 ) -> None:
     """Gate results go to the first input, the dataset that they judged. `embedded`: vectors computed and cached."""
     from airflow.providers.openlineage.api import emit_dataset_lineage, is_openlineage_active
@@ -123,7 +123,7 @@ def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> Input
     return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=judged)
 
 
-def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int] | None) -> OutputDataset:
+def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int, int] | None) -> OutputDataset:
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from sluice.errors import BadRequest, Forbidden, NotFound, Transient, Unavailable
+from sluice.errors import BadRequest, Forbidden, Full, NotFound, Transient, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ def answer_error(request: Request, error: Exception) -> JSONResponse:
             return problem(request, 404, str(error))
         case Forbidden():
             return problem(request, 403, str(error))
+        case Full():
+            return problem(request, 409, str(error))
         case BadRequest():
             return problem(request, 422, str(error))
         case Transient():

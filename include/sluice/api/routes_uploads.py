@@ -19,7 +19,7 @@ from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.limits import MAX_UPLOAD_BYTES
 from sluice.api.problems import documented
-from sluice.errors import Forbidden
+from sluice.errors import Forbidden, Full
 from sluice.extract import uploads
 from sluice.model import ALL_GROUPS, Principal
 from sluice.ports import Tools
@@ -67,14 +67,14 @@ class _Form:
     "/documents",
     status_code=202,
     response_model=Accepted,
-    responses=documented(413, 415, 422, 501),
+    responses=documented(409, 413, 415, 422, 501),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}},
     tags=["documents"],
 )
 async def upload_document(request: Request, caller: Caller) -> Accepted:
     """Send one document (multipart). A name that was sent before is replaced. It can be found when the run is done;
     who may read it is decided by the source, which is for everyone in the tenant unless a run says otherwise. With
-    the session cookie, the header `X-Sluice-Request` is required."""
+    the session cookie, the header `X-Sluice-Request` is required. 409: the tenant's quota has no room for it."""
     trigger: Trigger | None = request.app.state.trigger
     if trigger is None:
         raise HTTPException(501, "Uploads need Airflow, which this service runs without.")
@@ -88,6 +88,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
 def _keep(tools: Tools, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     source = uploads.source_uri(caller.tenant, form.collection)
     check_writer(tools, caller, form.collection, source)
+    _check_room(tools, caller.tenant, form)
     upload = uploads.store(
         tools.blobs,
         tools.keyring,
@@ -110,6 +111,17 @@ def check_writer(tools: Tools, caller: Principal, collection: str, source: str) 
     groups = frozenset((saved.access_groups if saved else None) or ())
     if ALL_GROUPS not in caller.groups and not groups <= caller.groups:
         raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
+
+
+def _check_room(tools: Tools, tenant: str, form: _Form) -> None:
+    """Raises Full before anything is kept. Of a name that was sent before the run decides: it may not grow."""
+    use = tools.ledger.tenant(tenant)
+    place = {"tenant": tenant, "collection": form.collection, "name": form.name}
+    if not use.fits(len(form.content)) and not uploads.known(tools.blobs, tools.keyring, **place):
+        raise Full(
+            f"Tenant {tenant} has no room for it: its quota is reached. Nothing was kept. Remove documents, or ask an "
+            "operator for more (`sluice tenants set`)."
+        )
 
 
 async def _form(request: Request) -> _Form:

@@ -1,4 +1,5 @@
-"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined items."""
+"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined items, 4
+stopped by the budget: run it again to go on."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, documents, gates, operating, quarantine, retention, sources
+from sluice.cli import access, documents, gates, operating, quarantine, retention, sources, tenants
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -40,6 +41,7 @@ app.add_typer(gates.app, name="gates")
 app.add_typer(sources.app, name="sources")
 app.add_typer(retention.app, name="retention")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(tenants.app, name="tenants")
 
 
 def main() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sluice.cli.terminal import (
     OK,
     QUARANTINED,
+    STOPPED,
     Collection,
     Json,
     Tenant,
@@ -41,9 +42,15 @@ def ingest(
     approve_shrink: Annotated[
         bool, typer.Option("--approve-shrink", help="The source may list far fewer documents than before.")
     ] = False,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=0, help="That embedding may take. Not given: SLUICE_MAX_TOKENS_PER_RUN.")
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """Bring a collection up to date with a source."""
+    """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
     from sluice import flow
 
     groups = () if everyone else given(access_group)
@@ -55,6 +62,8 @@ def ingest(
             "full" if full else "incremental",
             on_batch=None if json_ else progress,
             approve_shrink=approve_shrink,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
         )
     documents, chunks = summary["documents"], summary["chunks"]
     tell(
@@ -66,9 +75,24 @@ def ingest(
         *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
         f"{chunks['written']} chunks written, {chunks['removed']} removed, {chunks['total']} in {collection}",
         f"{summary['embeddings']['computed']} embeddings computed, {summary['embeddings']['cached']} from the cache",
+        _cost_line(summary["cost"]),
         f"{summary['seconds']} s (" + ", ".join(f"{name} {took}" for name, took in summary["stages"].items()) + ")",
+        *_stopped_lines(summary),
     )
+    if summary["stopped"]:
+        raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if documents["quarantined"] else OK)
+
+
+def _cost_line(cost: dict[str, Any]) -> str:
+    money = "" if cost["money"] is None else f", {cost['money']:.6f} US dollars"
+    return f"{cost['tokens']} tokens in {cost['texts']} texts, {cost['seconds']} s of embedding{money}"
+
+
+def _stopped_lines(summary: dict[str, Any]) -> list[str]:
+    if not summary["stopped"]:
+        return []
+    return [f"Stopped by the {summary['stopped']}: {summary['remaining']} documents remain. To go on, run it again."]
 
 
 def search(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sluice.cli.tenants import use_json, use_lines
 from sluice.cli.terminal import (
     FAILED,
     OK,
@@ -16,7 +17,7 @@ from sluice.cli.terminal import (
     tools_of_settings,
 )
 from sluice.errors import SluiceError, Transient
-from sluice.model import Generation
+from sluice.model import Generation, Quota
 from sluice.ports import Tools
 from sluice.settings import Settings
 
@@ -25,6 +26,7 @@ def status(json_: Json = False) -> None:
     """Collections with their counts in every store, and the engines."""
     with tools_of_settings() as tools:
         engines = _engines(tools)
+        uses = tools.ledger.tenants()
         collections = []
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
@@ -46,7 +48,9 @@ def status(json_: Json = False) -> None:
         f"{each['quarantined']} in quarantine"
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
-    tell({"collections": collections, "engines": engines}, json_, *lines, *_engine_lines(engines))
+    limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
+    told = {"collections": collections, "tenants": [use_json(use) for use in uses], "engines": engines}
+    tell(told, json_, *lines, *limited, *_engine_lines(engines))
     raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
 
 

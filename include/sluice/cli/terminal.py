@@ -19,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="Whose documents.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
-OK, FAILED, USAGE, QUARANTINED = 0, 1, 2, 3
+OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
 
 @contextmanager

@@ -2,47 +2,61 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.embed.account import Account, BatchAccount, Unlimited
 from sluice.embed.bm25 import sparse, sparse_query
 from sluice.errors import Terminal
-from sluice.model import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Vector
+from sluice.model import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Spent, Vector
 from sluice.ports import Embedder, VectorCache
 
-__all__ = ["EmbedCounts", "embed", "sparse", "sparse_query"]
+__all__ = ["BatchAccount", "EmbedCounts", "Unlimited", "embed", "sparse", "sparse_query"]
 
-_SLICE_TEXTS = 512
 _NORM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedCounts:
-    """Chunks whose vector was computed now, and those whose vector was known (or equal to one computed now)."""
+    """Chunks whose vector was computed now, those whose vector was known (or equal to one computed now), and what the
+    embedder counted."""
 
     computed: int
     cached: int
+    tokens: int
 
 
 def embed(
-    documents: Sequence[ChunkedDocument], *, embedder: Embedder, cache: VectorCache, index_key: bytes
+    documents: Sequence[ChunkedDocument],
+    *,
+    embedder: Embedder,
+    dim: int,
+    cache: VectorCache,
+    index_key: bytes,
+    account: Account,
 ) -> tuple[list[EmbeddedDocument], EmbedCounts]:
-    """All chunks with their vectors, in order. Missing texts are computed in slices, each stored before the next one,
-    so that a crash pays for one slice at most. Raises Terminal where the embedder returns what is not unit vectors."""
+    """Documents with all their vectors, in order. Missing texts are computed in slices, each stored before the next
+    one, so that a crash pays for one slice at most. Where the account does not reach, the texts of the first documents
+    are computed, and those that lack a vector are left out. Raises Terminal where the embedder returns what is not
+    unit vectors of `dim` components."""
     chunks = [chunk for document in documents for chunk in document.chunks]
     texts = {chunk.text_hash: chunk.embedded_text for chunk in chunks}
     known = {
         text_hash: vector
         for text_hash, vector in cache.cached(embedder.name, list(texts)).items()
-        if vector.shape == (embedder.dim,) and unit_length(vector[None, :]).all()
+        if vector.shape == (dim,) and unit_length(vector[None, :]).all()
     }
     missing = [text_hash for text_hash in texts if text_hash not in known]
-    for hashes, vectors in _computed(missing, texts, embedder):
+    computed = tokens = 0
+    for hashes, vectors, counted in _computed(missing, texts, embedder, dim, account):
         cache.store(embedder.name, hashes, vectors)
         known.update(zip(hashes, vectors, strict=True))
+        computed, tokens = computed + len(hashes), tokens + counted
+    documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
     terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
     embedded = [
         EmbeddedDocument(
@@ -51,7 +65,7 @@ def embed(
         )
         for document in documents
     ]
-    return embedded, EmbedCounts(len(missing), len(chunks) - len(missing))
+    return embedded, EmbedCounts(computed, sum(chunk.text_hash in known for chunk in chunks) - computed, tokens)
 
 
 def unit_length(vectors: Vector) -> NDArray[np.bool_]:
@@ -62,26 +76,33 @@ def unit_length(vectors: Vector) -> NDArray[np.bool_]:
 
 
 def _computed(
-    hashes: Sequence[bytes], texts: dict[bytes, str], embedder: Embedder
-) -> Iterator[tuple[list[bytes], Vector]]:
-    """Texts of like length together: a batch is padded to its longest."""
-    ordered = sorted(hashes, key=lambda text_hash: len(texts[text_hash]))
-    for start in range(0, len(ordered), _SLICE_TEXTS):
-        batch = ordered[start : start + _SLICE_TEXTS]
-        vectors = embedder.embed([texts[text_hash] for text_hash in batch])
-        _gate(vectors, len(batch), embedder)
-        yield batch, vectors
+    hashes: Sequence[bytes], texts: dict[bytes, str], embedder: Embedder, dim: int, account: Account
+) -> Iterator[tuple[Sequence[bytes], Vector, int]]:
+    """In the order of documents, so that what is paid for last is of few documents."""
+    start = 0
+    while start < len(hashes):
+        part = [texts[text_hash] for text_hash in hashes[start : start + embedder.at_once]]
+        part = part[: account.affordable(part, embedder)]
+        if not part:
+            return
+        started_s = time.perf_counter()
+        vectors, tokens = embedder.metered(part)
+        # Before the vectors are looked at or stored: they are paid for, whatever comes of them.
+        account.settle(Spent(len(part), tokens, time.perf_counter() - started_s))
+        _gate(vectors, len(part), dim, embedder.name)
+        yield hashes[start : start + len(part)], vectors, tokens
+        start += len(part)
 
 
-def _gate(vectors: Vector, texts: int, embedder: Embedder) -> None:
+def _gate(vectors: Vector, texts: int, dim: int, name: str) -> None:
     wrong = None
-    if vectors.shape != (texts, embedder.dim):
-        wrong = f"vectors of shape {vectors.shape} for {texts} texts and {embedder.dim} components"
+    if vectors.shape != (texts, dim):
+        wrong = f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
     elif not (good := unit_length(vectors)).all():
         wrong = f"{int((~good).sum())} of {texts} vectors that are not finite or not of length 1"
     if wrong:
         raise Terminal(
-            f"The embedder {embedder.name} returned {wrong}. None of them was stored or loaded; vectors computed "
+            f"The embedder {name} returned {wrong}. None of them was stored or loaded; vectors computed "
             "before are kept. Check the model's files or endpoint and run the same ingest again."
         )
 

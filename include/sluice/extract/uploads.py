@@ -71,6 +71,12 @@ def store(
     return document
 
 
+def known(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, name: str) -> bool:
+    """Whether a document of that name was sent before and not removed."""
+    folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
+    return _head(blobs, keyring.get([document]).get(document), f"{folder}/{document}") is not None
+
+
 def remove(blobs: Blobs, *, tenant: str, collection: str, name: str) -> None:
     """The next run of the source finds it gone. What is not there is no error."""
     blobs.remove(f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}")

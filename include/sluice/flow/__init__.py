@@ -60,13 +60,25 @@ def ingest(
     orchestrator: str = "cli",
     on_batch: Callable[[int, int], None] | None = None,
     approve_shrink: bool = False,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
 ) -> dict[str, Any]:
     """Bring a collection up to date with one source. Returns the run's summary.
 
     `on_batch(done, planned)` is told after every batch, in documents. `approve_shrink`: much may vanish at once.
+    `max_tokens`, `max_cost` (US dollars): what embedding may take; the summary says where that stopped the run.
     Raises Busy where another run works on the source.
     """
-    plan = scan(tools, spec, mode, run_id=uuid4(), orchestrator=orchestrator, approve_shrink=approve_shrink)
+    plan = scan(
+        tools,
+        spec,
+        mode,
+        run_id=uuid4(),
+        orchestrator=orchestrator,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
+        approve_shrink=approve_shrink,
+    )
     return _carried_out(tools, plan, on_batch)
 
 
@@ -86,17 +98,19 @@ def replay(
 def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] | None) -> dict[str, Any]:
     run, done = plan.run, 0
 
-    def cut(batch: tuple[int, list[Item]]) -> tuple[int, list[Item], list[ChunkedDocument]]:
+    def cut(batch: tuple[int, list[Item]]) -> tuple[int, int, list[ChunkedDocument]]:
         number, items = batch
-        documents = validate(tools, run, number, extract(tools, run, number, items))
-        return number, items, chunk(tools, run, number, documents)
+        documents = extract(tools, run, number, items)
+        chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if documents else []
+        return number, len(items), chunked
 
     planned = enumerate(batches(plan.items, tools.batch_size))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), closing(ahead(cut, planned)) as made:
-        for number, items, chunked in made:
-            load(tools, run, number, embed(tools, run, number, chunked))
-            done += len(items)
+        for number, size, chunked in made:
+            if chunked:
+                load(tools, run, number, embed(tools, run, number, chunked))
+            done += size
             if on_batch:
                 on_batch(done, len(plan.items))
         return finish(tools, run, plan.vanished)

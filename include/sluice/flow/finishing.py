@@ -16,15 +16,17 @@ from sluice.ports import Tools
 
 
 def finish(tools: Tools, run: Run, vanished: Sequence[UUID]) -> dict[str, Any]:
-    """Remove what is gone at the source, see that the stores agree, close the run and return its summary.
+    """Remove what is gone at the source (a run that was stopped removes nothing: what is missing may turn out to have
+    moved), see that the stores agree, close the run and return its summary.
 
     Raises Disagreement where a store lacks or exceeds what the ledger says: such a run has not succeeded.
     """
     generation = run.source.generation
     graph = graph_of(tools, generation)
     with recorded(tools, run, WHOLE_RUN, "finish") as counts:
-        moved = tools.ledger.moved(run)
-        tools.ledger.remove_documents(run, [each for each in vanished if each not in moved])
+        if not tools.ledger.stopped(run):
+            moved = tools.ledger.moved(run)
+            tools.ledger.remove_documents(run, [each for each in vanished if each not in moved])
         tools.ledger.drop_leftovers(run)
         counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
@@ -67,7 +69,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
         seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
         for name, count in stat.counts.items():
             totals[name] = totals.get(name, 0) + count
-    counts = tools.ledger.run_counts(run)
+    counts, spent = tools.ledger.run_counts(run), tools.ledger.spent(run)
     return {
         "run_id": str(run.run_id),
         "collection": run.source.spec.collection,
@@ -87,6 +89,14 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
             "total": tools.ledger.counts(run.source.generation).chunks,
         },
         "embeddings": {"computed": totals.get("computed", 0), "cached": totals.get("cached", 0)},
+        "cost": {
+            "texts": spent.texts,
+            "tokens": spent.tokens,
+            "seconds": round(spent.seconds, 6),
+            "money": run.budget.money(spent.tokens),
+        },
+        "stopped": tools.ledger.stopped(run),
+        "remaining": totals.get("remaining", 0),
         "seconds": round(sum(seconds.values()), 3),
         "quarantine": tools.ledger.reasons(run),
         "gates": gates_page(run.run_id, run.source.spec.tenant),

@@ -80,8 +80,10 @@ class Rebuilder:
             embedded, cost = embedding.embed(
                 list(self._documents(own, keys, index_key)),
                 embedder=self._tools.embedder(self._generation.profile.embedder),
+                dim=self._generation.profile.dim,
                 cache=self._tools.cache,
                 index_key=index_key,
+                account=embedding.Unlimited(),
             )
             computed += cost.computed
             made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]

@@ -8,7 +8,7 @@ from uuid import UUID
 from sluice.errors import NotFound
 from sluice.extract.roots import canonical
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
-from sluice.flow.stages import Plan
+from sluice.flow.stages import Plan, profile_of
 from sluice.model import SourceSpec
 from sluice.ports import Tools
 
@@ -24,8 +24,8 @@ def plan_replay(
     place = SourceSpec(canonical(spec.uri), spec.collection, spec.tenant)
     if tools.ledger.saved_source(place.tenant, place.collection, place.uri) is None:
         raise NotFound(f"{place.uri} is no source of collection {place.collection}. Nothing was changed.")
-    source = tools.ledger.open_source(place, tools.profile, tools.filter_fields)
-    run = tools.ledger.start_run(source, "replay", run_id, orchestrator)
+    source = tools.ledger.open_source(place, profile_of(tools, place.collection), tools.filter_fields)
+    run = tools.ledger.start_run(source, "replay", run_id, orchestrator, tools.budget)
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
         tools.vectors.ensure(source.generation)
         if graph := graph_of(tools, source.generation):

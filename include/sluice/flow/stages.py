@@ -18,12 +18,14 @@ from sluice.flow import moves
 from sluice.flow.keeping import reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
+    Budget,
     ChunkedDocument,
     Document,
     EmbeddedDocument,
     Failure,
     Item,
     Mode,
+    Profile,
     Raw,
     Run,
     ScanResult,
@@ -36,6 +38,10 @@ from sluice.seal import content_hash
 _FEW = 20  # documents: fewer may always vanish, unless they are all
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
+QUOTA = (
+    "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
+    "(`sluice tenants set`). The next run tries again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
     """Find or make the source, its collection and its tenant. Raises BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
     tools.reader(spec)  # refuses what is not allowed, before anything is saved
-    return tools.ledger.open_source(spec, tools.profile, tools.filter_fields)
+    return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def scan(
@@ -74,14 +80,17 @@ def scan(
     run_id: UUID,
     orchestrator: str,
     max_documents: int | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
     approve_shrink: bool = False,
 ) -> Plan:
     """Compare a complete scan of the source with the ledger. Nothing is written for a source that is refused.
 
     Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
+    `max_tokens`, `max_cost` (US dollars): what embedding may take, in place of what holds for every run.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
-    run = _started(tools, spec, mode, run_id, orchestrator)
+    run = _started(tools, spec, mode, run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
     source = run.source
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
         tools.vectors.ensure(source.generation)
@@ -97,11 +106,17 @@ def scan(
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[Document]:
-    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined."""
+    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
+    So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
+    it to the next one."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     documents: list[Document] = []
     same: list[Item] = []
     failures: list[Failure] = []
+    if tools.ledger.stopped(run):
+        with recorded(tools, run, batch, "extract") as counts:
+            counts["remaining"] = len(items)
+        return []
     held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
     read = reading(tools, run)
     with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
@@ -125,7 +140,8 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                 else:
                     documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
-        documents = moves.similar_text(tools, run, documents)
+        documents, beyond = _within_quota(tools, run, moves.similar_text(tools, run, documents))
+        failures += beyond
         tools.ledger.touch(run, same)
         refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
@@ -175,19 +191,33 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
 
 def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate."""
+    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate.
+
+    Where the run's budget ends, the run is stopped: documents with all their vectors go on, the others are left to the
+    next run, which finds in the cache what was paid for."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
     with recorded(tools, run, batch, "embed") as counts:
-        counts |= {"computed": 0, "cached": 0}
+        counts |= {"computed": 0, "cached": 0, "tokens": 0, "remaining": 0}
 
         def embed_part(part: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-            embedded, cost = embedding.embed(part, embedder=embedder, cache=tools.cache, index_key=index_key)
+            embedded, cost = embedding.embed(
+                part,
+                embedder=embedder,
+                dim=run.source.generation.profile.dim,
+                cache=tools.cache,
+                index_key=index_key,
+                account=embedding.BatchAccount(tools.ledger, run, batch),
+            )
             counts["computed"] += cost.computed
             counts["cached"] += cost.cached
+            counts["tokens"] += cost.tokens
+            counts["remaining"] += len(part) - len(embedded)
             return embedded
 
         embedded, failures = sparing(embed_part, documents, "embed")
+        if counts["remaining"]:
+            tools.ledger.stop(run, "budget")
         refuse(tools, run, failures)
         counts["quarantined"] = len(failures)
         if embedded:
@@ -198,7 +228,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
 
 
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
-    """Into ledger, vectors and graph; then one transaction activates."""
+    """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
+    (others were quicker) is quarantined."""
     with recorded(tools, run, batch, "load") as counts:
         loaded = loading.load(
             run,
@@ -208,11 +239,15 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             vectors=tools.vectors,
             graph=graph_of(tools, run.source.generation),
         )
-        new = sum(each.document.item.new for each in documents)
-        moved = sum(each.document.item.moved for each in documents)
+        beyond = [each.document.item for each in documents if each.document.document_id in loaded.refused]
+        served = [each.document.item for each in documents if each.document.document_id not in loaded.refused]
+        refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
+        new = sum(item.new for item in served)
+        moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
-            "changed": len(documents) - new - moved,
+            "changed": len(served) - new - moved,
+            "quarantined": len(beyond),
             "written": loaded.written,
             "removed": loaded.removed,
         }
@@ -221,7 +256,7 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestrator: str) -> Run:
+def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestrator: str, budget: Budget) -> Run:
     """A saved source that cannot be read any more (its folder is gone) has its failed run in the ledger, too: whoever
     asks when it ran last must see it. One that is not saved leaves nothing behind."""
     try:
@@ -229,11 +264,11 @@ def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestra
     except SluiceError:
         saved = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
         if saved is not None:
-            source = tools.ledger.open_source(saved, tools.profile, tools.filter_fields)
+            source = tools.ledger.open_source(saved, profile_of(tools, spec.collection), tools.filter_fields)
             with failing(tools, tools.ledger.start_run(source, mode, run_id, orchestrator)):
                 raise
         raise
-    return tools.ledger.start_run(source, mode, run_id, orchestrator)
+    return tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
 
 
 def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
@@ -252,6 +287,24 @@ def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
             f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "
             "go, run once with --approve-shrink (in Airflow: approve_shrink)."
         )
+
+
+def profile_of(tools: Tools, collection: str) -> Profile:
+    """A collection's own, or what a new one is made with: an embedder behind an endpoint is asked for that alone."""
+    made = (each.profile for each in tools.ledger.generations() if each.collection == collection)
+    return next(made, None) or tools.profile()
+
+
+def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
+    """After moves are found: a document under another name needs no room of its own."""
+    sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
+    beyond = tools.ledger.beyond_quota(run, sizes)
+    within = [each for each in documents if each.document_id not in beyond]
+    return within, [_beyond_quota(run, each.item) for each in documents if each.document_id in beyond]
+
+
+def _beyond_quota(run: Run, item: Item) -> Failure:
+    return Failure(item, "quota", "quota", QUOTA.format(tenant=run.source.spec.tenant), retry=True)
 
 
 def _refused(item: Item, code: str, reason: str) -> Failure:

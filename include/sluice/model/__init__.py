@@ -7,6 +7,7 @@ Hashes are keyed with the tenant's index key (`seal.py`), so that a hash in a st
 from __future__ import annotations
 
 from sluice.model.asked import Generation, Mode, Profile, Run, RunMode, Source, SourceSpec
+from sluice.model.costs import Budget, Quota, Spent, TenantUse
 from sluice.model.flowing import (
     Chunk,
     ChunkedDocument,
@@ -67,6 +68,7 @@ from sluice.model.stored import (
 __all__ = [
     "ALL_GROUPS",
     "BatchRef",
+    "Budget",
     "Candidate",
     "Chunk",
     "ChunkedDocument",
@@ -102,6 +104,7 @@ __all__ = [
     "Point",
     "Principal",
     "Profile",
+    "Quota",
     "Raw",
     "Refusal",
     "Removal",
@@ -122,8 +125,10 @@ __all__ = [
     "SourceDocument",
     "SourceSpec",
     "SparseVector",
+    "Spent",
     "StageStat",
     "StoredPoint",
+    "TenantUse",
     "Vector",
     "VectorQuery",
     "VersionStep",

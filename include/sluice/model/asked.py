@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from sluice.model.costs import Budget
 
 Mode = Literal["incremental", "full"]
 RunMode = Literal["incremental", "full", "replay", "purge"]
@@ -35,7 +37,7 @@ class Profile:
     """How a generation's chunks, vectors and entities are made. A change of profile is a new generation."""
 
     chunker: str  # tokens:<max>:<overlap> or chars:<max>:<overlap>
-    embedder: str  # minilm, hash:<dim>
+    embedder: str  # minilm, hash:<dim>, openai:<model>
     entities: str  # spacy:<pipeline> or off
     dim: int  # components of a dense vector
 
@@ -63,3 +65,4 @@ class Run:
     source: Source
     mode: RunMode
     started_at: datetime
+    budget: Budget = field(default_factory=Budget)

@@ -29,10 +29,20 @@ class Keyring(Protocol):
 
 class Embedder(Protocol):
     name: str
-    dim: int
+    at_once: int  # texts that are best handed over together; what is lost by a crash in between
+
+    @property
+    def dim(self) -> int:
+        """Components of a vector. An endpoint may have to be asked. Raises Transient or Terminal."""
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, dim), float32, L2-normalised, rows in the order of `texts`."""
+        """(n, dim), float32, L2-normalised, rows in the order of `texts`. Raises Transient or Terminal."""
+
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+        """The same, and the tokens that it cost."""
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """Of each text: what `metered` will count, or more where only an endpoint knows. Costs nothing."""
 
 
 class EntityExtractor(Protocol):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from sluice.model import (
+    Budget,
     Counts,
     Entry,
     Failure,
@@ -18,6 +19,7 @@ from sluice.model import (
     Item,
     LedgerChunk,
     Profile,
+    Quota,
     Removal,
     Run,
     RunMode,
@@ -27,7 +29,9 @@ from sluice.model import (
     Source,
     SourceDocument,
     SourceSpec,
+    Spent,
     StageStat,
+    TenantUse,
     Vector,
 )
 from sluice.ports.retention import RetentionLedger
@@ -45,8 +49,11 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         """What is saved of a source; None where there is no such source. Changes nothing."""
 
-    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
-        """Idempotent on `run_id`. `orchestrator`: who runs it, e.g. `airflow:<dag>/<run>` or `cli`.
+    def start_run(
+        self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
+    ) -> Run:
+        """Idempotent on `run_id`, whose first budget holds. `orchestrator`: who runs it, e.g. `airflow:<dag>/<run>` or
+        `cli`.
 
         One that names a single execution (it contains `:`) runs a source once at a time: an earlier run of this
         source that it left running is closed as failed, because its task was tried again."""
@@ -94,11 +101,13 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Write pending versions with their chunks and mentions. An older pending version of the same document
         (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 
-    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         """One transaction: pending → active (number + 1, fingerprint, and the expiry that content served before keeps),
         the former active one superseded, chunks that are in it and not in the new one queued in the outbox, open
         quarantine records resolved. Chunk rows of the former version go, and entities that nothing mentions any more. A
-        pending version that is skipped is dropped and its chunks queued."""
+        pending version that is skipped is dropped and its chunks queued. So is one that does not fit the tenant's
+        quota, whoever else activates at the same time; returns the documents of those. First come, first served, in
+        the order given."""
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many
@@ -157,6 +166,38 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
         """One a document, the last one counts. They go when the document is removed."""
+
+    # What embedding costs. Accounts are kept by (run, batch), and only ever added to: a retry that computes again has
+    # paid again.
+
+    def reserve(self, run: Run, batch: int, tokens: int) -> int:
+        """Set aside up to `tokens` of what the run's budget has left, for one call of the embedder. Returns how many,
+        0 where nothing is left. All batches together never get more than the budget. What this batch had set aside
+        before (an attempt that crashed) is given back first."""
+
+    def settle(self, run: Run, batch: int, spent: Spent) -> None:
+        """The call is over: what it cost is added, what the batch had set aside is given back."""
+
+    def spent(self, run: Run) -> Spent: ...
+
+    def stop(self, run: Run, why: str) -> None:
+        """The run is to take on nothing more. `why`: budget."""
+
+    def stopped(self, run: Run) -> str | None:
+        """Why the run was stopped; None: it was not."""
+
+    def set_quota(self, tenant: str, quota: Quota) -> None:
+        """In place of the one before. Creates the tenant where it is missing; what is served already stays."""
+
+    def tenant(self, tenant: str) -> TenantUse:
+        """Counted over the live generations; expired documents count until they are removed. A tenant that is not
+        known holds nothing."""
+
+    def tenants(self) -> list[TenantUse]:
+        """By name (operator's view)."""
+
+    def beyond_quota(self, run: Run, sizes: Mapping[UUID, int]) -> set[UUID]:
+        """Of these documents, by their sizes to be in bytes, those that would not fit now. `activate` decides."""
 
     def record_stage(self, run: Run, stat: StageStat) -> None: ...
 

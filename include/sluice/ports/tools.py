@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sluice.model import GateRule, Profile, SourceSpec
+from sluice.model import Budget, GateRule, Profile, SourceSpec
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
@@ -33,7 +33,7 @@ class Tools:
     entities: Callable[[str], EntityExtractor | None]
     entity_id: Callable[[bytes, str], UUID]  # (index key of the tenant, name)
     tokenizer: Callable[[], Any]  # tokenizers.Tokenizer, cached per process
-    profile: Profile  # for collections that do not exist yet
+    profile: Callable[[], Profile]  # for a collection that does not exist yet; may ask an endpoint
     filter_fields: tuple[str, ...]
     batch_size: int
     lease_s: float  # a run that gives no sign of life for so long has lost its source
@@ -41,6 +41,7 @@ class Tools:
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
     artefacts_keep_days: int = 7  # after the last sign of life of their run
+    budget: Budget = field(default_factory=Budget)  # of a run that asks for none
     marquez_url: str | None = None  # where lineage can be looked at, too
     marquez_web_url: str = ""
     gate_rules: Mapping[tuple[str, str], GateRule] = field(

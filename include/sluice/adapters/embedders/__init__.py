@@ -1,4 +1,5 @@
-"""Texts to vectors, by name: `minilm`, or `hash:<dim>`. Nothing is loaded before its first use; then once a process."""
+"""Texts to vectors, by name: `minilm`, `openai:<model>` or `hash:<dim>`. Loaded on first use,
+once a process."""
 
 from __future__ import annotations
 
@@ -6,28 +7,33 @@ from threading import Lock
 
 from sluice.adapters.embedders.hashed import HashEmbedder
 from sluice.adapters.embedders.minilm import MiniLm, minilm_tokenizer
+from sluice.adapters.embedders.openai import Endpoint, OpenAiEmbedder
 from sluice.errors import BadRequest
 from sluice.ports import Embedder
 
-__all__ = ["HashEmbedder", "MiniLm", "make_embedder", "minilm_tokenizer"]
+__all__ = ["Endpoint", "HashEmbedder", "MiniLm", "OpenAiEmbedder", "make_embedder", "minilm_tokenizer"]
 
 _MAX_DIM = 4096
-_made: dict[str, Embedder] = {}
+_made: dict[tuple[str, Endpoint], Embedder] = {}
 _making = Lock()
 
 
-def make_embedder(name: str) -> Embedder:
+def make_embedder(name: str, endpoint: Endpoint = Endpoint()) -> Embedder:
     """The process's embedder of that name. Raises BadRequest on a name that is not known."""
     with _making:
-        if name not in _made:
-            _made[name] = _build(name)
-        return _made[name]
+        if (name, endpoint) not in _made:
+            _made[name, endpoint] = _build(name, endpoint)
+        return _made[name, endpoint]
 
 
-def _build(name: str) -> Embedder:
+def _build(name: str, endpoint: Endpoint) -> Embedder:
     kind, _, argument = name.partition(":")
     if name == "minilm":
         return MiniLm()
     if kind == "hash" and argument.isdecimal() and 1 <= int(argument) <= _MAX_DIM:
         return HashEmbedder(int(argument))
-    raise BadRequest(f"There is no embedder {name!r}. Use minilm, or hash:<dim> with 1 to {_MAX_DIM}, e.g. hash:384.")
+    if kind == "openai" and argument:
+        return OpenAiEmbedder(argument, endpoint)
+    raise BadRequest(
+        f"There is no embedder {name!r}. Use minilm, openai:<model>, or hash:<dim> with 1 to {_MAX_DIM}, e.g. hash:384."
+    )

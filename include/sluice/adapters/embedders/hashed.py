@@ -37,17 +37,27 @@ class HashEmbedder:
     def __init__(self, dim: int) -> None:
         self.name = f"hash:{dim}"
         self.dim = dim
+        self.at_once = 512
         self._slots = _Slots(dim)
 
     def embed(self, texts: Sequence[str]) -> Vector:
         """(n, dim), float32, L2-normalised. A text without words gets the first unit vector."""
+        return self.metered(texts)[0]
+
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+        """Tokens are words."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        words = 0
         for start in range(0, len(texts), _BLOCK):
             block = texts[start : start + _BLOCK]
-            vectors[start : start + len(block)] = self._sums(block)
-        return vectors
+            vectors[start : start + len(block)], counted = self._sums(block)
+            words += counted
+        return vectors, words
 
-    def _sums(self, texts: Sequence[str]) -> Vector:
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(_WORD.findall(text.lower())) for text in texts]
+
+    def _sums(self, texts: Sequence[str]) -> tuple[Vector, int]:
         slot_of = self._slots.__getitem__
         slots: list[int] = []
         ends = []
@@ -62,4 +72,4 @@ class HashEmbedder:
         norms = np.linalg.norm(vectors, axis=1)
         vectors[norms == 0.0, 0] = 1.0  # no words, or words that cancel out
         norms[norms == 0.0] = 1.0
-        return np.asarray(vectors / norms[:, None], dtype=np.float32)
+        return np.asarray(vectors / norms[:, None], dtype=np.float32), len(slots)

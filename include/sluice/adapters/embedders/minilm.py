@@ -35,6 +35,7 @@ class MiniLm:
 
     name = "minilm"
     dim = 384
+    at_once = 512
 
     def __init__(self, threads: int | None = None) -> None:
         """`threads`: of one multiplication; by default all cores that this process may use."""
@@ -44,17 +45,30 @@ class MiniLm:
 
     def embed(self, texts: Sequence[str]) -> Vector:
         """(n, 384), float32, L2-normalised, rows in the order of `texts`; of each text the first 256 tokens."""
-        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        for start in range(0, len(texts), _BLOCK):
-            self._embed_block(texts[start : start + _BLOCK], vectors[start : start + _BLOCK])
-        return vectors
+        return self.metered(texts)[0]
 
-    def _embed_block(self, texts: Sequence[str], out: Vector) -> None:
-        tokenizer, session = self._loaded()
-        encodings = tokenizer.encode_batch_fast([_encodable(text) for text in texts])
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+        """Tokens are what the model has seen, with the two that frame a text."""
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        seen = 0
+        for start in range(0, len(texts), _BLOCK):
+            seen += self._embed_block(texts[start : start + _BLOCK], vectors[start : start + _BLOCK])
+        return vectors, seen
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(encoding) for encoding in self._encodings(texts)]
+
+    def _embed_block(self, texts: Sequence[str], out: Vector) -> int:
+        _, session = self._loaded()
+        encodings = self._encodings(texts)
         lengths = np.array([len(encoding) for encoding in encodings])
         for batch in _batches(lengths):
             out[batch] = _forward(session, [encodings[position] for position in batch])
+        return int(lengths.sum())
+
+    def _encodings(self, texts: Sequence[str]) -> list[Encoding]:
+        tokenizer, _ = self._loaded()
+        return list(tokenizer.encode_batch_fast([_encodable(text) for text in texts]))
 
     def _loaded(self) -> tuple[Tokenizer, InferenceSession]:
         with self._loading:

@@ -31,6 +31,7 @@ from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.refusals import MemoryRefusals
 from sluice.adapters.memory.retention import MemoryRetention
 from sluice.adapters.memory.saved import MemorySaved
+from sluice.adapters.memory.spending import MemorySpending
 from sluice.adapters.memory.state import (
     ClaimRow,
     DocumentRow,
@@ -44,6 +45,7 @@ from sluice.adapters.memory.state import (
 )
 from sluice.errors import NotFound, Terminal
 from sluice.model import (
+    Budget,
     Counts,
     Entry,
     Failure,
@@ -63,7 +65,7 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention):
+class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention, MemorySpending):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -105,10 +107,12 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
             self.state.renew_expiry(each for each in self.state.documents.values() if each.source is row)
         self.state.changed(row.generation.collection_id)
 
-    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(
+        self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
+    ) -> Run:
         with self.state.lock:
             row = self.state.runs.setdefault(
-                run_id, RunRow(run_id, source.source_id, source.generation, mode, orchestrator, now())
+                run_id, RunRow(run_id, source.source_id, source.generation, mode, orchestrator, now(), budget=budget)
             )
             if row.source_id != source.source_id:
                 raise Terminal(f"Run {run_id} belongs to another source. Start it with an id of its own.")
@@ -126,7 +130,8 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
                 raise NotFound(f"There is no run {run_id}.")
             row = self.state.runs[run_id]
             source = self.state.sources[row.source_id]
-            return Run(run_id, Source(source.source_id, source.spec, row.generation), row.mode, row.started_at)
+            of = Source(source.source_id, source.spec, row.generation)
+            return Run(run_id, of, row.mode, row.started_at, row.budget)
 
     # --- claims and moves
 
@@ -275,8 +280,8 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
                     each = replace(each, version_id=uuid5(each.version_id, each.raw_hash.hex()))
                 known[each.version_id] = VersionRow(each, run.source.generation, run.run_id)
 
-    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
-        generation = run.source.generation
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
+        generation, refused = run.source.generation, []
         with self.state.lock:
             if document_ids:
                 self._fence(run)
@@ -289,10 +294,15 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
                 if document.deleted_at or self._superseded(run, document_id):
                     self._drop(pending)
                     continue
+                if self.beyond_quota(run, {document_id: pending.sealed.size_bytes}):
+                    self._drop(pending)
+                    refused.append(document_id)
+                    continue
                 self._switch(document, pending)
                 switched = True
             if switched:
                 self.state.changed(generation.collection_id)
+            return refused
 
     def _switch(self, document: DocumentRow, pending: VersionRow) -> None:
         settled = self.state.versions_of(document.document_id, pending.generation, "active", "superseded")

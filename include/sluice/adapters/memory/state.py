@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
 from sluice.model import (
+    Budget,
     Counts,
     ExpiredDocument,
     GateResult,
@@ -18,12 +19,14 @@ from sluice.model import (
     GateRule,
     Generation,
     Grant,
+    Quota,
     Retention,
     RunMode,
     Schedule,
     SealedVersion,
     Signature,
     SourceSpec,
+    Spent,
     StageStat,
 )
 
@@ -60,6 +63,12 @@ class ClaimRow:
 
 
 @dataclass
+class CostRow:
+    spent: Spent = field(default_factory=Spent)
+    reserved_tokens: int = 0
+
+
+@dataclass
 class RunRow:
     run_id: UUID
     source_id: UUID
@@ -78,6 +87,9 @@ class RunRow:
     moves: dict[UUID, MoveRow] = field(default_factory=dict)  # by document
     purged: dict[UUID, ExpiredDocument] = field(default_factory=dict)
     gate_rows: dict[tuple[int, str], list[GateRow]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    costs: dict[int, CostRow] = field(default_factory=dict)  # by batch
+    stopped: str | None = None
 
 
 @dataclass
@@ -135,6 +147,7 @@ class MemoryState:
 
     lock: RLock = field(default_factory=RLock)
     tenants: set[str] = field(default_factory=set)
+    quotas: dict[str, Quota] = field(default_factory=dict)  # by tenant; none: without a limit
     collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
     retentions: dict[UUID, Retention] = field(default_factory=dict)  # by collection
     epochs: dict[UUID, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from sluice.adapters.postgres import (
     counting,
     gates,
     moving,
+    quotas,
     reconciling,
     refusing,
     removals,
@@ -23,11 +24,13 @@ from sluice.adapters.postgres import (
     saved,
     scan,
     sources,
+    spending,
     staging,
     switching,
 )
 from sluice.adapters.postgres.failures import translated
 from sluice.model import (
+    Budget,
     Counts,
     Entry,
     ExpiredDocument,
@@ -40,6 +43,7 @@ from sluice.model import (
     LastRun,
     LedgerChunk,
     Profile,
+    Quota,
     Removal,
     Retention,
     RetentionScope,
@@ -54,7 +58,9 @@ from sluice.model import (
     Source,
     SourceDocument,
     SourceSpec,
+    Spent,
     StageStat,
+    TenantUse,
 )
 
 
@@ -91,9 +97,11 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return saved.run_by(connection, source, orchestrator)
 
-    def start_run(self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None) -> Run:
+    def start_run(
+        self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
+    ) -> Run:
         with transaction(self._engine) as connection:
-            return runs.start_run(connection, source, mode, run_id, orchestrator)
+            return runs.start_run(connection, source, mode, run_id, orchestrator, budget)
 
     def run(self, run_id: UUID) -> Run:
         with transaction(self._engine) as connection:
@@ -145,11 +153,12 @@ class PostgresLedger:
                 claims.fence(connection, run)
                 staging.stage(connection, run, versions)
 
-    def activate(self, run: Run, document_ids: Sequence[UUID]) -> None:
-        if document_ids:
-            with transaction(self._engine) as connection:
-                claims.fence(connection, run)
-                switching.activate(connection, run, document_ids)
+    def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
+        if not document_ids:
+            return []
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return switching.activate(connection, run, document_ids)
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         if not document_ids:
@@ -225,6 +234,42 @@ class PostgresLedger:
         if signatures:
             with transaction(self._engine) as connection:
                 gates.remember(connection, run, signatures)
+
+    def reserve(self, run: Run, batch: int, tokens: int) -> int:
+        with transaction(self._engine) as connection:
+            return spending.reserve(connection, run, batch, tokens)
+
+    def settle(self, run: Run, batch: int, spent: Spent) -> None:
+        with transaction(self._engine) as connection:
+            spending.settle(connection, run, batch, spent)
+
+    def spent(self, run: Run) -> Spent:
+        with transaction(self._engine) as connection:
+            return spending.spent(connection, run)
+
+    def stop(self, run: Run, why: str) -> None:
+        with transaction(self._engine) as connection:
+            spending.stop(connection, run, why)
+
+    def stopped(self, run: Run) -> str | None:
+        with transaction(self._engine) as connection:
+            return spending.stopped(connection, run)
+
+    def set_quota(self, tenant: str, quota: Quota) -> None:
+        with transaction(self._engine) as connection:
+            quotas.set_quota(connection, tenant, quota)
+
+    def tenant(self, tenant: str) -> TenantUse:
+        with transaction(self._engine) as connection:
+            return quotas.tenant(connection, tenant)
+
+    def tenants(self) -> list[TenantUse]:
+        with transaction(self._engine) as connection:
+            return quotas.tenants(connection)
+
+    def beyond_quota(self, run: Run, sizes: Mapping[UUID, int]) -> set[UUID]:
+        with transaction(self._engine) as connection:
+            return quotas.beyond(connection, run, sizes, lock=False)
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with transaction(self._engine) as connection:

@@ -19,17 +19,17 @@ from sluice.adapters.ledger_rules import (
 )
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, SPEC_COLUMNS, generation_of, spec_of
 from sluice.errors import NotFound, Terminal
-from sluice.model import GateResult, Run, RunMode, Source, StageStat
+from sluice.model import Budget, GateResult, Run, RunMode, Source, StageStat
 
 RUNNING = f"(r.state = 'running' AND r.started_at > now() - interval '{GIVEN_UP_AFTER_H} hours')"
 # A run that is started again (a cleared DAG run) is open again; its first start stays.
 _START = text("""
-    INSERT INTO runs (run_id, source_id, collection_id, generation, mode, orchestrator)
-    VALUES (:run_id, :source_id, :collection_id, :generation, :mode, :orchestrator)
+    INSERT INTO runs (run_id, source_id, collection_id, generation, mode, orchestrator, max_tokens, token_price)
+    VALUES (:run_id, :source_id, :collection_id, :generation, :mode, :orchestrator, :max_tokens, :token_price)
     ON CONFLICT (run_id) DO UPDATE SET state = 'running', finished_at = NULL WHERE runs.state <> 'running'
 """)
 _RUN = text(f"""
-    SELECT r.run_id, r.mode, r.started_at, {SPEC_COLUMNS}, {GENERATION_COLUMNS}
+    SELECT r.run_id, r.mode, r.started_at, r.max_tokens, r.token_price, {SPEC_COLUMNS}, {GENERATION_COLUMNS}
     FROM runs r
     JOIN sources s USING (source_id)
     JOIN collections c ON c.collection_id = r.collection_id
@@ -70,7 +70,9 @@ _READ_GATES = text("""
 _OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
 
 
-def start_run(connection: Connection, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None) -> Run:
+def start_run(
+    connection: Connection, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None, budget: Budget
+) -> Run:
     connection.execute(
         _START,
         {
@@ -80,6 +82,8 @@ def start_run(connection: Connection, source: Source, mode: RunMode, run_id: UUI
             "generation": source.generation.number,
             "mode": mode,
             "orchestrator": None if orchestrator is None else storable(orchestrator),
+            "max_tokens": budget.max_tokens,
+            "token_price": budget.price,
         },
     )
     run = read_run(connection, run_id)
@@ -104,7 +108,8 @@ def read_run(connection: Connection, run_id: UUID) -> Run:
     row = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no run {run_id}.")
-    return Run(row.run_id, Source(row.source_id, spec_of(row), generation_of(row)), row.mode, row.started_at)
+    source = Source(row.source_id, spec_of(row), generation_of(row))
+    return Run(row.run_id, source, row.mode, row.started_at, Budget(row.max_tokens, row.token_price))
 
 
 def others_running(connection: Connection, run: Run) -> bool:

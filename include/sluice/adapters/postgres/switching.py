@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.ledger_rules import superseded
-from sluice.adapters.postgres import entities, gates
+from sluice.adapters.postgres import entities, gates, quotas
 from sluice.adapters.postgres.expiry import expiry, keep_retention
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import alone, changed
@@ -31,7 +31,7 @@ PENDING_OF = text(f"""
     SELECT v.version_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id) CROSS JOIN LATERAL ({_UNNUMBERED}) v
 """)  # noqa: S608
 PENDING = text(f"""
-    SELECT v.version_id, v.document_id, d.deleted_at IS NOT NULL AS gone
+    SELECT v.version_id, v.document_id, v.size_bytes, d.deleted_at IS NOT NULL AS gone
     FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
     CROSS JOIN LATERAL ({_UNNUMBERED}) v
     JOIN documents d ON d.document_id = i.document_id
@@ -164,11 +164,14 @@ def drop_leftovers(connection: Connection, run: Run) -> int:
     return len(version_ids)
 
 
-def activate(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
+def activate(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
     keep_retention(connection, run.source.generation.collection_id)
     wanted = set(current(connection, run, document_ids))
-    pending = connection.execute(PENDING, _values(run, document_ids)).all()
-    dropped = [row.version_id for row in pending if row.gone or row.document_id not in wanted]
+    found = {row.document_id: row for row in connection.execute(PENDING, _values(run, document_ids))}
+    pending = [found[each] for each in document_ids if each in found]
+    sizes = {row.document_id: row.size_bytes for row in pending if row.document_id in wanted and not row.gone}
+    refused = quotas.beyond(connection, run, sizes, lock=True)
+    dropped = [row.version_id for row in pending if row.document_id in refused or row.document_id not in sizes]
     touched = _drop(connection, dropped)
     kept = [row for row in pending if row.version_id not in set(dropped)]
     if kept:
@@ -183,6 +186,7 @@ def activate(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> 
         resolve(connection, ids)
         changed(connection, run.source.generation.collection_id)
     entities.forget(connection, touched)
+    return [row.document_id for row in pending if row.document_id in refused]
 
 
 def remove_documents(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> int:

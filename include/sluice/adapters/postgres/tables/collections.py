@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sluice.adapters.postgres.tables.base import (
@@ -24,11 +24,18 @@ class Tenant(LedgerBase):
     __tablename__ = "tenants"
     __table_args__ = (
         CheckConstraint("length(tenant_id) BETWEEN 1 AND 200", name="tenant_id"),
+        CheckConstraint("max_documents >= 0 AND max_bytes >= 0", name="quota"),
         {"comment": "Who data belongs to. Nothing is shared between tenants."},
     )
 
     tenant_id: Mapped[str] = mapped_column(primary_key=True, comment="Name of the tenant.")
     created_at: Mapped[Moment] = mapped_column(comment="When the tenant was first seen.")
+    max_documents: Mapped[int | None] = mapped_column(
+        BigInteger(), comment="Documents that may be served; null: any number."
+    )
+    max_bytes: Mapped[int | None] = mapped_column(
+        BigInteger(), comment="Raw bytes of the documents that may be served; null: any number."
+    )
 
 
 class Collection(LedgerBase):

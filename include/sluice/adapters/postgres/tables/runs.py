@@ -26,6 +26,7 @@ class RunRow(LedgerBase):
         CheckConstraint("mode IN ('incremental', 'full', 'replay', 'purge')", name="mode"),
         CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
         CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
+        CheckConstraint("max_tokens >= 0 AND token_price >= 0", name="budget"),
         Index("ix_runs_source", "source_id", "started_at"),
         {"comment": "One pass over one source."},
     )
@@ -46,6 +47,15 @@ class RunRow(LedgerBase):
     )
     finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended; null while it runs.")
     summary: Mapped[dict[str, Any] | None] = mapped_column(comment="Counts and seconds, as the run reported them.")
+    max_tokens: Mapped[int | None] = mapped_column(
+        BigInteger(), comment="Tokens that embedding may take; null: any number."
+    )
+    token_price: Mapped[float | None] = mapped_column(
+        comment="US dollars per million tokens, as of its start; null: not priced."
+    )
+    stopped: Mapped[str | None] = mapped_column(
+        comment="Why it took on nothing more: budget; null: it was not stopped."
+    )
 
 
 class RunStageRow(LedgerBase):
@@ -61,6 +71,24 @@ class RunStageRow(LedgerBase):
     seconds: Mapped[float] = mapped_column(comment="Wall time.")
     counts: Mapped[dict[str, Any]] = mapped_column(comment="Numbers by name.")
     recorded_at: Mapped[Moment] = mapped_column(comment="When the stage reported.")
+
+
+class RunCostRow(LedgerBase):
+    __tablename__ = "run_costs"
+    __table_args__ = (
+        CheckConstraint("reserved_tokens >= 0 AND texts >= 0 AND tokens >= 0 AND seconds >= 0", name="numbers"),
+        {"comment": "What embedding one batch has cost, in all attempts; only added to."},
+    )
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0.")
+    reserved_tokens: Mapped[Big] = mapped_column(
+        server_default=text("0"), comment="Set aside for a call of the embedder that is not over."
+    )
+    texts: Mapped[Big] = mapped_column(server_default=text("0"), comment="Texts that were computed.")
+    tokens: Mapped[Big] = mapped_column(server_default=text("0"), comment="Tokens, as the embedder counts them.")
+    seconds: Mapped[float] = mapped_column(server_default=text("0"), comment="Wall time in the embedder.")
+    updated_at: Mapped[Moment] = mapped_column(comment="When it was last added to.")
 
 
 class QuarantineRow(LedgerBase):

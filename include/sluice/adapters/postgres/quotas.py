@@ -1,0 +1,68 @@
+"""What tenants hold and may hold. Counted where a quota is set, under a lock on the tenant; never remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.ledger_rules import beyond_quota, check_quota, check_tenant
+from sluice.adapters.postgres.sources import add_tenant
+from sluice.model import Quota, Run, TenantUse
+
+_SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes WHERE tenant_id = :tenant")
+# `OFFSET 0`: a look-up by key for each document, whatever the planner believes of fresh tables.
+_USE = """
+    SELECT t.tenant_id, t.max_documents, t.max_bytes, u.documents, u.bytes
+    FROM tenants t CROSS JOIN LATERAL (
+        SELECT count(*) AS documents, coalesce(sum(v.size_bytes), 0) AS bytes
+        FROM (SELECT document_id, collection_id FROM documents
+              WHERE tenant_id = t.tenant_id AND deleted_at IS NULL OFFSET 0) d
+        JOIN collections c USING (collection_id)
+        CROSS JOIN LATERAL (SELECT size_bytes FROM versions
+                            WHERE document_id = d.document_id AND generation = c.live_generation AND state = 'active'
+                            OFFSET 0) v) u
+"""
+USE_OF = text(f"{_USE} WHERE t.tenant_id = :tenant")
+_USE_ALL = text(f"{_USE} ORDER BY t.tenant_id")
+_LIMITED = """
+    SELECT FROM tenants WHERE tenant_id = :tenant AND (max_documents IS NOT NULL OR max_bytes IS NOT NULL)
+"""
+_ASK = text(_LIMITED)
+# Whoever activates documents of the tenant waits here, so that what is counted next stays so until this commits.
+_LOCK = text(f"{_LIMITED} FOR NO KEY UPDATE")
+_SERVED = text("""
+    SELECT document_id, size_bytes FROM versions
+    WHERE document_id = ANY(CAST(:ids AS uuid[])) AND generation = :generation AND state = 'active'
+""")
+
+
+def set_quota(connection: Connection, tenant: str, quota: Quota) -> None:
+    check_tenant(tenant)
+    check_quota(quota)
+    add_tenant(connection, tenant)
+    connection.execute(_SET, {"tenant": tenant, "documents": quota.max_documents, "bytes": quota.max_bytes})
+
+
+def tenant(connection: Connection, name: str) -> TenantUse:
+    row = connection.execute(USE_OF, {"tenant": name}).one_or_none()
+    return _use(row) if row else TenantUse(name, 0, 0, Quota())
+
+
+def tenants(connection: Connection) -> list[TenantUse]:
+    return [_use(row) for row in connection.execute(_USE_ALL)]
+
+
+def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock: bool) -> set[UUID]:
+    """`lock`: what fits now fits until the transaction ends. To be taken after the locks on documents."""
+    values = {"tenant": run.source.spec.tenant, "ids": list(sizes), "generation": run.source.generation.number}
+    if not sizes or connection.execute(_LOCK if lock else _ASK, values).one_or_none() is None:
+        return set()
+    served = {row.document_id: row.size_bytes for row in connection.execute(_SERVED, values)}
+    return beyond_quota(tenant(connection, run.source.spec.tenant), sizes, served)
+
+
+def _use(row: Row[Any]) -> TenantUse:
+    return TenantUse(row.tenant_id, row.documents, int(row.bytes), Quota(row.max_documents, row.max_bytes))

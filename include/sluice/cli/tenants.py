@@ -1,0 +1,68 @@
+"""What tenants hold, and how much they may."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sluice.cli.terminal import Json, tell, tools_of_settings
+from sluice.errors import BadRequest
+from sluice.model import Quota, TenantUse
+
+app = typer.Typer(help="What tenants hold, and how much they may.", no_args_is_help=True)
+
+_MOST = "A number, or none for no limit. Not given: as it is."
+
+
+@app.command("list")
+def list_(json_: Json = False) -> None:
+    """Documents and raw bytes that are served, by tenant, and their quotas."""
+    with tools_of_settings() as tools:
+        uses = tools.ledger.tenants()
+    lines = [line for use in uses for line in use_lines(use)]
+    tell({"tenants": [use_json(use) for use in uses]}, json_, *(lines or ["No tenant yet: an ingest makes it."]))
+
+
+@app.command("set")
+def set_(
+    tenant: Annotated[str, typer.Argument(help="Whose quota.")],
+    max_documents: Annotated[str | None, typer.Option(help=_MOST)] = None,
+    max_bytes: Annotated[str | None, typer.Option(help=_MOST)] = None,
+    json_: Json = False,
+) -> None:
+    """Limit what a tenant may hold in all its collections. What is served already stays."""
+    if max_documents is None and max_bytes is None:
+        raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
+    with tools_of_settings() as tools:
+        now = tools.ledger.tenant(tenant).quota
+        tools.ledger.set_quota(tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes)))
+        use = tools.ledger.tenant(tenant)
+    tell(use_json(use), json_, *use_lines(use))
+
+
+def use_json(use: TenantUse) -> dict[str, Any]:
+    return {
+        "name": use.tenant,
+        "documents": use.documents,
+        "bytes": use.size_bytes,
+        "max_documents": use.quota.max_documents,
+        "max_bytes": use.quota.max_bytes,
+    }
+
+
+def use_lines(use: TenantUse) -> list[str]:
+    documents, size = (
+        f" of {most}" if most is not None else "" for most in (use.quota.max_documents, use.quota.max_bytes)
+    )
+    return [f"tenant {use.tenant}: {use.documents}{documents} documents, {use.size_bytes}{size} bytes"]
+
+
+def _most(given: str | None, now: int | None) -> int | None:
+    if given is None:
+        return now
+    if given == "none":
+        return None
+    if not given.isdecimal():
+        raise BadRequest(f"{given!r} is not a number of 0 or more, nor none. Nothing was changed.")
+    return int(given)

@@ -1,0 +1,73 @@
+"""What embedding may cost and has cost; what a tenant may hold and holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sluice.errors import BadRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Of one run. None: without a limit; not priced."""
+
+    max_tokens: int | None = None
+    price: float | None = None  # US dollars per million tokens
+
+    def limited(self, max_tokens: int | None = None, max_cost: float | None = None) -> Budget:
+        """With what is asked for in place of the limit; of both, what is reached first. `max_cost`: US dollars.
+        Raises BadRequest where there is no price to reckon with."""
+        limits = [] if max_tokens is None else [max_tokens]
+        if max_cost is not None:
+            if not self.price:
+                raise BadRequest(
+                    f"A limit of {max_cost} US dollars means nothing while embedding has no price. Set "
+                    "SLUICE_EMBEDDING_PRICE, or limit tokens instead. Nothing was changed."
+                )
+            limits.append(int(max_cost * 1e6 / self.price))
+        return Budget(min(limits), self.price) if limits else self
+
+    def money(self, tokens: int) -> float | None:
+        """US dollars; None: not priced."""
+        return None if self.price is None else round(tokens * self.price / 1e6, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """On embedding. Vectors from the cache cost nothing; what was computed twice is counted twice."""
+
+    texts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """None: without a limit."""
+
+    max_documents: int | None = None
+    max_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantUse:
+    """Documents that are served in all collections of a tenant, their raw bytes, and how many there may be."""
+
+    tenant: str
+    documents: int
+    size_bytes: int
+    quota: Quota
+
+    def fits(self, size_bytes: int, served_bytes: int | None = None) -> bool:
+        """Whether a document of this size may be served. `served_bytes`: its size now; None: it is new. One that is
+        served and does not grow always fits."""
+        most_documents, most_bytes = self.quota.max_documents, self.quota.max_bytes
+        if served_bytes is None and most_documents is not None and self.documents >= most_documents:
+            return False
+        grows = served_bytes is None or size_bytes > served_bytes
+        return not grows or most_bytes is None or self.size_bytes + size_bytes - (served_bytes or 0) <= most_bytes
+
+    def taking(self, size_bytes: int, served_bytes: int | None = None) -> TenantUse:
+        """With that document served."""
+        documents = self.documents + (served_bytes is None)
+        return TenantUse(self.tenant, documents, self.size_bytes + size_bytes - (served_bytes or 0), self.quota)
