@@ -1,4 +1,6 @@
-"""What grows with the collection and what must not: each figure in a process of its own, so that memory is its own.
+"""What grows with the collection and what must not: `python -m bench.scaling FIGURE COUNT …` prints one JSON line.
+
+Each figure has a process of its own, so that memory is its own.
 
 python -m bench.scaling warm COUNT          one JSON line: a cold run, then runs that find nothing to do
 python -m bench.scaling reread COUNT        the same source again, in a new process: time and peak memory
@@ -44,32 +46,34 @@ _WORDS = [f"{first}{last}" for first in ("bar", "con", "del", "fer", "gal", "hum
 def measure(environment: dict[str, str], data: Path, work: Path) -> dict[str, Any]:
     plain = {"SLUICE_GRAPH": "off", "SLUICE_EMBEDDER": "hash:64", "SLUICE_CHUNKER": "chars:600:0"}
     graph = {**plain, "SLUICE_GRAPH": "on"}
+    minilm = {**plain, "SLUICE_EMBEDDER": "minilm"}
     corpus = data / "retrieval" / "cranfield" / "corpus.jsonl"
+
+    def run(figure: str, count: int, name: str, variables: dict[str, str]) -> dict[str, Any]:
+        arguments = [figure, str(count), "--name", name, "--work", str(work), "--corpus", str(corpus)]
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.scaling", *arguments],
+            env={**os.environ, **environment, **variables, "SLUICE_FILE_ROOTS": str(work)},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
     figures: dict[str, Any] = {}
     for count in (FEW_DOCUMENTS, WARM_DOCUMENTS):
-        own = {**environment, **plain, "SLUICE_BENCH_NAME": f"warm{count}-{uuid.uuid4().hex[:8]}"}
-        cold = _run(["warm", str(count)], own, work)
-        figures[f"warm, {count} documents"] = {**cold, **_run(["reread", str(count)], own, work)}
-    for name, variables in (("vectors-only", plain), ("with graph", graph)):
-        own = {**environment, **variables, "SLUICE_BENCH_NAME": f"load-{uuid.uuid4().hex[:8]}"}
-        figures[f"load, {name}"] = _run(["load", str(LOADED_CHUNKS)], own, work)
-    minilm = {**plain, "SLUICE_EMBEDDER": "minilm", "SLUICE_BENCH_NAME": f"overhead-{uuid.uuid4().hex[:8]}"}
-    arguments = ["overhead", str(EMBEDDED_DOCUMENTS), "--corpus", str(corpus)]
-    figures["cold with MiniLM / bare loop"] = _run(arguments, {**environment, **minilm}, work)
+        name = _name("warm")
+        figures[f"warm, {count} documents"] = {**run("warm", count, name, plain), **run("reread", count, name, plain)}
+    figures["load, vectors-only"] = run("load", LOADED_CHUNKS, _name("load"), plain)
+    figures["load, with graph"] = run("load", LOADED_CHUNKS, _name("load"), graph)
+    figures["cold with MiniLM / bare loop"] = run("overhead", EMBEDDED_DOCUMENTS, _name("overhead"), minilm)
     return figures
 
 
-def _run(arguments: Sequence[str], variables: dict[str, str], work: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.scaling", *arguments, "--work", str(work)],
-        env={**os.environ, **variables, "SLUICE_FILE_ROOTS": str(work)},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=_TIMEOUT_S,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+def _name(figure: str) -> str:
+    return f"{figure}-{uuid.uuid4().hex[:8]}"
 
 
 # --- in the process that is measured ------------------------------------------------------------------------
@@ -115,10 +119,10 @@ def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
     }
 
 
-def overhead(tools: Tools, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
+def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
     """In turns: the texts of a cold run through the embedder alone, as one sorted list, and the run."""
     fill(folder, corpus)
-    for path in sorted(folder.glob("*.md"))[EMBEDDED_DOCUMENTS:]:
+    for path in sorted(folder.glob("*.md"))[documents:]:
         path.unlink()
     embedder = tools.embedder("minilm")
     keeping = _Keeping(embedder)
@@ -195,9 +199,10 @@ def main() -> None:
     parser.add_argument("figure", choices=["warm", "reread", "load", "overhead"])
     parser.add_argument("count", type=int)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--name", required=True)
     asked = parser.parse_args()
-    name = os.environ["SLUICE_BENCH_NAME"]
+    name = asked.name
     file = asked.work / f"{name}.jsonl"
     tools = build(Settings())
     if tools.graph is not None:
@@ -212,7 +217,7 @@ def main() -> None:
         _corpus(file, asked.count // _CHUNKS_A_DOCUMENT, _CHUNKS_A_DOCUMENT)
         figures = load(tools, spec)
     else:
-        figures = overhead(tools, asked.corpus, asked.work / "overhead", name)
+        figures = overhead(tools, asked.count, asked.corpus, asked.work / "overhead", name)
     tools.close()
     print(json.dumps(figures), flush=True)
 
