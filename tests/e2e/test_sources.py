@@ -46,7 +46,7 @@ def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pyt
     root = tmp_path_factory.mktemp("saved")
     allow(server, root.as_uri())
     made = {name: root / name for name in ("heron", "gone", "stork")}
-    for name, folder in made.items():
+    for folder in made.values():
         folder.mkdir()
         flow.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
     (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")

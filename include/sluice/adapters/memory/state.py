@@ -60,6 +60,7 @@ class RunRow:
     started_at: datetime
     state: str = "running"
     scanned_at: datetime | None = None
+    mark: str | None = None
     finished_at: datetime | None = None
     summary: Any = None
     stages: dict[tuple[int, str], StageStat] = field(default_factory=dict)
