@@ -21,7 +21,7 @@ skipped); what exceeds 1,000 sources (the next tick goes on).
 **Events.** An event of the asset `sluice_source_changed` with the extra
 `{"tenant": …, "collection": …, "source": <uri>}` has the saved source taken in; several that come together are one run.
 An event that names no saved source fails alone. A source that another run holds is tried again with growing delays and
-then fails: trigger it again. See docs/sources.md.
+then left out, said so: trigger it again. See docs/sources.md.
 
 **Who may run it.** Triggered by a user, it takes in what that user may write (`sluice grant`), in their name. A tick or
 an event has nobody's name and may only repeat what is saved.

@@ -95,7 +95,7 @@ def build(
         graph=graph,
         blobs=blobs,
         extractor=lambda: _extractor(settings),
-        reader=lambda spec: _reader(settings, spec, connections or environment_connection, blobs, keyring),
+        reader=partial(_reader, settings, connections or environment_connection, blobs, keyring),
         embedder=embedder,
         entities=_entities,
         entity_id=entity_id,
@@ -191,7 +191,12 @@ def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
 
 
 def _reader(
-    settings: Settings, spec: SourceSpec, connections: Connections, blobs: Blobs, keyring: Keyring
+    settings: Settings,
+    connections: Connections,
+    blobs: Blobs,
+    keyring: Keyring,
+    spec: SourceSpec,
+    since: str | None = None,
 ) -> SourceReader:
     from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
@@ -214,6 +219,7 @@ def _reader(
         blobs=blobs,
         keyring=keyring,
         git_cache=settings.home.absolute() / "git",
+        since=since,
     )
     return reader_for(spec, reach)
 

@@ -1,4 +1,4 @@
-"""When each saved source is due."""
+"""When each saved source is due, and which state of it each run listed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,17 @@ def upgrade() -> None:
             comment="Whether it is left out of runs that nobody asks for.",
         ),
     )
+    op.add_column(
+        "runs",
+        sa.Column(
+            "mark",
+            sa.Text(),
+            comment="What names the state that its scan listed, such as a commit; null: its source has no such name.",
+        ),
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("runs", "mark")
     op.drop_column("sources", "paused")
     op.drop_column("sources", "schedule")

@@ -120,6 +120,16 @@ def test_a_run_is_found_by_who_started_it(room: Room) -> None:
     assert room.ledger.run_by(saved(room, other), asked) is None
 
 
+def test_the_mark_of_the_last_run_that_succeeded_is_given_to_the_next(room: Room) -> None:
+    source, other = opened(room), opened(room)
+    first, second, third = (started(room, source) for _ in range(3))
+    assert room.ledger.last_mark(source) is None
+    for run, mark, state in ((first, "one", "succeeded"), (second, "two", "succeeded"), (third, "three", "failed")):
+        room.ledger.record_mark(run, mark)
+        room.ledger.finish_run(run, state, {})
+    assert (room.ledger.last_mark(source), room.ledger.last_mark(other)) == ("two", None)
+
+
 # --- who may see them
 
 

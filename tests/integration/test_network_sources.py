@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
+import pygit2
 import pytest
+import sqlalchemy
 
 from contract.source_servers import S3Server, WebServer
 from integration.web_sites import html, sitemap
@@ -66,3 +69,36 @@ def test_a_site(make_tools: MakeTools, name: str) -> None:
         assert web.paths("GET") == ["/sitemap.xml"]
         with pytest.raises(BadRequest, match="SLUICE_HTTP_TRUSTED_HOSTS"):
             flow.ingest(make_tools([]), spec)
+
+
+def commit(repository: pygit2.Repository, files: dict[str, str]) -> None:
+    folder = Path(repository.workdir)
+    for path in folder.glob("*.md"):
+        path.unlink()
+    for file, content in files.items():
+        (folder / file).write_text(content)
+    repository.index.clear()
+    repository.index.add_all()
+    who = pygit2.Signature("Ann", "ann@example.org")
+    parents = [] if repository.head_is_unborn else [repository.head.target]
+    repository.create_commit("HEAD", who, who, "a change", repository.index.write_tree(), parents)
+
+
+def test_a_rename_is_gits_own_since_the_commit_of_the_last_run(
+    make_tools: MakeTools, stack, name: str, tmp_path: Path
+) -> None:
+    repository = pygit2.init_repository(tmp_path / "repo")
+    tools, spec = (
+        make_tools([tmp_path]),
+        SourceSpec((tmp_path / "repo").as_uri().replace("file", "git+file"), name, name),
+    )
+    commit(repository, {"owls.md": f"{OWLS}\n" * 20, "trains.md": TRAINS})
+    assert counts(flow.ingest(tools, spec)) == (2, 0, 0, 0, 0)
+    commit(repository, {"birds.md": f"{OWLS}\n" * 18 + "And so does the little owl.\n", "trains.md": TRAINS})
+    documents = flow.ingest(tools, spec)["documents"]
+    assert (documents["moved"], documents["new"], documents["deleted"], documents["unchanged"]) == (1, 0, 0, 1)
+    engine = sqlalchemy.create_engine(stack.environment["SLUICE_DATABASE_URL"])
+    told = sqlalchemy.text("SELECT m.how FROM moves m JOIN documents d USING (document_id) WHERE d.tenant_id = :tenant")
+    with engine.begin() as connection:
+        assert connection.execute(told, {"tenant": name}).scalars().all() == ["source"]
+    engine.dispose()

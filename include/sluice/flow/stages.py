@@ -32,7 +32,7 @@ from sluice.model import (
     Source,
     SourceSpec,
 )
-from sluice.ports import Extracted, Tools
+from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
 _FEW = 20  # documents: fewer may always vanish, unless they are all
@@ -96,7 +96,10 @@ def scan(
         tools.vectors.ensure(source.generation)
         if graph := graph_of(tools, source.generation):
             graph.ensure()
-        result = tools.ledger.record_scan(run, tools.reader(source.spec).scan())
+        reader = tools.reader(source.spec, tools.ledger.last_mark(source))
+        result = tools.ledger.record_scan(run, reader.scan())
+        if isinstance(reader, MarkedReader) and (mark := reader.mark()):
+            tools.ledger.record_mark(run, mark)
         if mode != "full" and not approve_shrink:
             _check_shrink(source.spec.uri, result, tools.max_shrink)
         items = result.items[:max_documents]

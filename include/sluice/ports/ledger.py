@@ -67,6 +67,12 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         Unchanged: same fingerprint as when last active or quarantined (mode full: none is), or when purged as long as
         its retention has passed (in every mode). Raises Terminal on a duplicate external_id, naming it."""
 
+    def record_mark(self, run: Run, mark: str) -> None:
+        """What names the state that the run's scan listed; see `MarkedReader`."""
+
+    def last_mark(self, source: Source) -> str | None:
+        """That of the last run that succeeded; None where none did or its source has no such name."""
+
     def claim(self, run: Run, lease_s: float) -> None:
         """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
         given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Raises Busy,

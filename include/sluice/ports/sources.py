@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from sluice.model import Entry, Item, Raw
+from sluice.model import Entry, Item, Raw, SourceSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,16 @@ class SourceReader(Protocol):
         """Raises Unreadable (this document alone) or Transient."""
 
 
+@runtime_checkable
 class MarkedReader(SourceReader, Protocol):
     """A source with a history: it says what changed since an earlier scan (`Entry.former`)."""
 
     def mark(self) -> str | None:
         """What names the state that `scan` lists, e.g. a commit; kept when the run is complete, and given to the
         reader of the next one."""
+
+
+class OpenSource(Protocol):
+    """The reader of a source; `since`: the mark of its last run, where it has one. Raises BadRequest."""
+
+    def __call__(self, spec: SourceSpec, since: str | None = None) -> SourceReader: ...

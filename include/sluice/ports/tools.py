@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sluice.model import Budget, GateRule, Profile, SourceSpec
+from sluice.model import Budget, GateRule, Profile
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
-from sluice.ports.sources import SourceReader
+from sluice.ports.sources import OpenSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Tools:
     graph: GraphIndex | None  # None: graph is off
     blobs: Blobs
     extractor: Callable[[], AbstractContextManager[Extractor]]
-    reader: Callable[[SourceSpec], SourceReader]
+    reader: OpenSource
     embedder: Callable[[str], Embedder]  # by profile name, cached per process
     entities: Callable[[str], EntityExtractor | None]
     entity_id: Callable[[bytes, str], UUID]  # (index key of the tenant, name)

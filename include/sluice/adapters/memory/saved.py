@@ -7,12 +7,12 @@ from uuid import UUID
 
 from sluice.adapters.ledger_rules import not_saved
 from sluice.adapters.memory.state import MemoryState, RunRow, SourceRow, now
-from sluice.model import LastRun, SavedSource, Schedule
+from sluice.model import LastRun, Run, SavedSource, Schedule, Source
 from sluice.schedule import check_cron
 
 
 class MemorySaved:
-    """`sluice.ports.SavedSources`."""
+    """`sluice.ports.SavedSources`, and the marks of runs."""
 
     state: MemoryState
 
@@ -37,6 +37,15 @@ class MemorySaved:
         with self.state.lock:
             runs = self.state.runs_of(source.source_id)
             return _last([run for run in runs if run.orchestrator == orchestrator])
+
+    def record_mark(self, run: Run, mark: str) -> None:
+        with self.state.lock:
+            self.state.runs[run.run_id].mark = mark
+
+    def last_mark(self, source: Source) -> str | None:
+        with self.state.lock:
+            done = [run for run in self.state.runs_of(source.source_id) if run.state == "succeeded"]
+            return max(done, key=lambda each: (each.started_at, each.run_id)).mark if done else None
 
 
 def saved(state: MemoryState, rows: Iterable[SourceRow]) -> list[SavedSource]:

@@ -79,6 +79,7 @@ class RunRow:
     state: str = "running"
     scanned_at: datetime | None = None
     recorded_at: datetime | None = None  # its latest stage
+    mark: str | None = None
     finished_at: datetime | None = None
     summary: Any = None
     stages: dict[tuple[int, str], StageStat] = field(default_factory=dict)

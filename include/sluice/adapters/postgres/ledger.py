@@ -111,6 +111,14 @@ class PostgresLedger:
         with translated(), self._engine.connect() as connection:
             return scan.record_scan(connection.execution_options(isolation_level="AUTOCOMMIT"), run, entries)
 
+    def record_mark(self, run: Run, mark: str) -> None:
+        with transaction(self._engine) as connection:
+            runs.record_mark(connection, run, mark)
+
+    def last_mark(self, source: Source) -> str | None:
+        with transaction(self._engine) as connection:
+            return runs.last_mark(connection, source)
+
     def claim(self, run: Run, lease_s: float) -> None:
         with transaction(self._engine) as connection:
             claims.claim(connection, run, lease_s)

@@ -40,6 +40,11 @@ _FINISH = text("""
     UPDATE runs SET state = :state, summary = CAST(:summary AS jsonb), finished_at = now()
     WHERE run_id = :run_id
 """)
+_MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")
+_LAST_MARK = text("""
+    SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded'
+    ORDER BY started_at DESC, run_id DESC LIMIT 1
+""")
 # What an attempt of the same task left running: nobody else would close it.
 GIVE_UP = text("""
     UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb)
@@ -110,6 +115,15 @@ def read_run(connection: Connection, run_id: UUID) -> Run:
         raise NotFound(f"There is no run {run_id}.")
     source = Source(row.source_id, spec_of(row), generation_of(row))
     return Run(row.run_id, source, row.mode, row.started_at, Budget(row.max_tokens, row.token_price))
+
+
+def record_mark(connection: Connection, run: Run, mark: str) -> None:
+    connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
+
+
+def last_mark(connection: Connection, source: Source) -> str | None:
+    found: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
+    return found
 
 
 def others_running(connection: Connection, run: Run) -> bool:

@@ -45,6 +45,9 @@ class RunRow(LedgerBase):
     scanned_at: Mapped[datetime | None] = mapped_column(
         comment="When its scan was complete and compared; null: not yet."
     )
+    mark: Mapped[str | None] = mapped_column(
+        comment="What names the state that its scan listed, such as a commit; null: its source has no such name."
+    )
     finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended; null while it runs.")
     summary: Mapped[dict[str, Any] | None] = mapped_column(comment="Counts and seconds, as the run reported them.")
     max_tokens: Mapped[int | None] = mapped_column(

@@ -1,0 +1,81 @@
+"""`sluice sources`, on a ledger in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sluice.adapters.memory.ledger import MemoryLedger
+from sluice.cli import app, sources
+from sluice.errors import BadRequest, NotFound
+from sluice.extract import reader_for
+from sluice.model import Profile
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryLedger:
+    made = MemoryLedger()
+
+    @contextmanager
+    def tools() -> Iterator[Any]:
+        yield SimpleNamespace(
+            ledger=made,
+            profile=Profile("tokens:256:0", "hash:64", "off", 64),
+            filter_fields=(),
+            reader=lambda spec: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
+        )
+
+    monkeypatch.setattr(sources, "tools_of_settings", tools)
+    return made
+
+
+def sluice(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["sources", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def listed() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(sluice("list", "--json"))["sources"]
+    return found
+
+
+def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: MemoryLedger, tmp_path: Path) -> None:
+    assert "No source is saved" in sluice("list")
+    uri = tmp_path.as_uri()
+    added = sluice("add", uri + "/", "--schedule", "0 4 * * *", "--access-group", "staff", "--retention-days", "30")
+    assert f"{uri} " in added.replace(";", " ") and "0 4 * * * (UTC)" in added
+    [told] = listed()
+    assert set(told) == {
+        "uri", "collection", "tenant", "access_groups", "retention_days", "include", "exclude", "schedule", "paused",
+        "next_due", "last_run", "held_by",
+    }  # fmt: skip
+    assert (told["uri"], told["access_groups"], told["schedule"], told["last_run"]) == (
+        uri,
+        ["staff"],
+        "0 4 * * *",
+        None,
+    )
+    sluice("pause", uri)
+    assert (listed()[0]["paused"], listed()[0]["schedule"], listed()[0]["next_due"]) == (True, "0 4 * * *", None)
+    assert "paused; else at 0 4 * * * (UTC)" in sluice("list")
+    sluice("resume", uri)
+    sluice("set", uri, "--schedule", "nightly")
+    assert (listed()[0]["paused"], listed()[0]["schedule"]) == (False, None)
+    assert "every night; last run never; due " in sluice("list")
+
+
+def test_what_may_not_be_read_or_is_no_schedule_is_not_saved(ledger: MemoryLedger, tmp_path: Path) -> None:
+    for arguments in (["file:///etc"], [tmp_path.as_uri(), "--schedule", "sometimes"]):
+        with pytest.raises(BadRequest):
+            sluice("add", *arguments)
+    with pytest.raises(NotFound, match="sluice sources add"):
+        sluice("pause", tmp_path.as_uri())
+    assert listed() == []
