@@ -16,7 +16,7 @@ import dying
 from agreement import Held, Snapshot, Stores, assert_equal, ids_of
 from dying import Order
 from sluice import flow
-from sluice.errors import Busy
+from sluice.errors import Busy, Transient
 from sluice.model import ALL_GROUPS, Generation, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
 from sluice.settings import Settings
@@ -58,13 +58,13 @@ LATER = {**{name: text for name, text in AFTER.items() if name != "new.md"}, "ha
 MOVED = {"old.md": "renamed.md", "draft.md": "final.md"}
 
 
-def patiently(ingest: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Tried again while a dead run holds the source."""
+def patiently(ingest: Callable[[], dict[str, Any]], refused: type[Transient] = Busy) -> dict[str, Any]:
+    """Tried again while a dead run holds the source, or whatever else passes."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ingest()
-        except Busy:
+        except refused:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
