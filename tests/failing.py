@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-CALLS = [
-    ("cache", "store"),
-    ("ledger", "stage"),
-    ("vectors", "upsert"),
-    ("graph", "write"),
-    ("ledger", "activate"),
-    ("vectors", "delete"),
-    ("graph", "remove"),
-    ("ledger", "removed"),
-    ("ledger", "remove_documents"),
-    ("ledger", "finish_run"),
-]
-
 
 class Crash(BaseException):
     """Not an Exception: nothing in the flow may catch it, as nothing catches a kill."""

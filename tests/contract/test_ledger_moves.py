@@ -86,6 +86,27 @@ def test_a_late_end_does_not_free_what_another_run_holds(room: Room) -> None:
         room.ledger.claim(third, 60)
 
 
+def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room: Room) -> None:
+    source = opened(room)
+    killed, killed_before_its_claim, heir = (started(room, source) for _ in range(3))
+    elsewhere = started(room, opened(room))
+    room.ledger.claim(killed, 0.01)
+    (item,) = scanned(room, killed, entry("a"))
+    room.ledger.stage(killed, [version(killed, item, "one")])
+    time.sleep(0.05)
+    room.ledger.claim(heir, 60)
+    assert not room.ledger.others_running(heir)
+    assert room.ledger.others_running(started(room, elsewhere.source))
+    assert room.ledger.drop_leftovers(heir) == 1
+    room.ledger.finish_run(heir, "succeeded", {})
+
+    third = started(room, source)
+    room.ledger.claim(killed_before_its_claim, 60)  # it was only slow
+    assert room.ledger.others_running(third)
+    with pytest.raises(Busy):
+        room.ledger.claim(third, 60)
+
+
 # --- moves
 
 

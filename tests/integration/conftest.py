@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from qdrant_client import QdrantClient
 
 from agreement import Stores
 from ledger_rows import engine_of
+from recovery import Cases
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stores(stack: Any) -> Iterator[Stores]:
     given = stack.environment
     engine = engine_of(given["SLUICE_DATABASE_URL"])
@@ -31,3 +33,10 @@ def stores(stack: Any) -> Iterator[Stores]:
         yield Stores(engine, qdrant, driver)
     engine.dispose()
     qdrant.close()
+
+
+@pytest.fixture
+def cases(stack: Any, stores: Stores, tmp_path: Path) -> Iterator[Cases]:
+    cases = Cases(stack.settings, stores, tmp_path)
+    yield cases
+    cases.close()

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from agreement import Capitals, Stores
-from failing import CALLS, Crash, Crashing
+import dying
+from agreement import Stores
+from failpoints import Point
+from recovery import BEFORE, Cases, patiently
 from sluice import flow
-from sluice.model import SourceSpec, Vector
-from sluice.ports import Embedder, Tools
+from sluice.ports import Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 PARAGRAPHS = [
@@ -32,38 +29,19 @@ texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
 )
 
 
-class Counting:
-    """An embedder that remembers what it was paid for."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.name, self.dim, self.at_once, self._embedder = embedder.name, embedder.dim, embedder.at_once, embedder
-        self.paid: Counter[str] = Counter()
-
-    def embed(self, texts: Sequence[str]) -> Vector:
-        return self.metered(texts)[0]
-
-    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        self.paid.update(texts)
-        return self._embedder.metered(texts)
-
-    def tokens(self, texts: Sequence[str]) -> list[int]:
-        return self._embedder.tokens(texts)
+def approved(tools: Tools, order: dying.Order) -> dict[str, Any]:
+    return flow.ingest(tools, order.spec, approve_shrink=True)
 
 
 class History(RuleBasedStateMachine):
     stores: Stores
-    make_tools: Callable[..., Tools]
+    cases: Cases
+    points: list[Point]
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp(prefix="sluice-history-"))
-        self.folder = self.root / "in"
-        self.folder.mkdir()
-        name = f"h{uuid4().hex[:12]}"
-        self.spec = SourceSpec(self.folder.as_uri(), name, tenant=name)
-        tools = self.make_tools([self.root], chunker="chars:300:0", embedder="hash:16", batch_size=2)
-        self.embedder = Counting(tools.embedder("hash:16"))
-        self.tools = replace(tools, embedder=lambda profile: self.embedder, entities=lambda name: Capitals())
+        case = self.cases.make(lease_s=0.5)
+        self.order, self.tools, self.folder = case.order, case.tools, case.documents
         self.lost: Counter[str] = Counter()  # paid, and gone with a crash before they could be kept
 
     @rule(name=st.sampled_from(NAMES), text=texts)
@@ -87,29 +65,26 @@ class History(RuleBasedStateMachine):
             path.write_text(path.read_text() + "\n\n## Later\n\n" + PARAGRAPHS[0])
 
     @precondition(lambda self: self.files())
-    @rule(call=st.sampled_from(CALLS), after=st.booleans())
-    def crash(self, call: tuple[str, str], after: bool) -> None:
-        port, method = call
-        broken = Crashing(getattr(self.tools, port), method, after)
-        before = self.embedder.paid.copy()
-        try:
-            flow.ingest(replace(self.tools, **{port: broken}), self.spec, approve_shrink=True)
-        except Crash:
-            if (port, method, after) == ("cache", "store", False):
-                self.lost += self.embedder.paid - before
+    @rule(at=st.integers(0, 1 << 16))
+    def crash(self, at: int) -> None:
+        point = self.points[at % len(self.points)]
+        ended = dying.run(replace(self.order, die_at=point), approved)
+        if ended.exit_code == -signal.SIGKILL and point.unkept:
+            self.lost += dying.bills(self.order.folder)[-1]
 
     @precondition(lambda self: self.files())
     @rule()
     def ingest(self) -> None:
-        summary = flow.ingest(self.tools, self.spec, approve_shrink=True)
-        now = self.stores.snapshot(self.tools, self.spec)
+        summary = patiently(lambda: approved(self.tools, self.order))
+        now = self.stores.snapshot(self.tools, self.order.spec)
         assert now.strays == []
         served: dict[str, str] = {}
         for (name, _), (text, _, _) in sorted(now.held.texts.items()):
             served[name] = f"{served.get(name, '')}\n{text}"
         assert {name: _words(text) for name, text in served.items()} == self.files()
         assert summary["documents"]["seen"] == len(self.files())
-        twice = {text for text, times in (self.embedder.paid - self.lost).items() if times > 1}
+        paid = sum(dying.bills(self.order.folder), Counter()) - self.lost
+        twice = {text for text, times in paid.items() if times > 1}
         assert not twice, "an embedding was paid twice"
 
     def files(self) -> dict[str, list[str]]:
@@ -119,7 +94,6 @@ class History(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.ingest_if_any()
-        shutil.rmtree(self.root)
 
     def ingest_if_any(self) -> None:
         if self.files():
@@ -132,8 +106,11 @@ def _words(text: str) -> list[str]:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("examples", [6, pytest.param(80, marks=pytest.mark.drill)])
-def test_any_history(stores: Stores, make_tools: Callable[..., Tools], examples: int) -> None:
-    machine: Any = type("Machine", (History,), {"stores": stores, "make_tools": staticmethod(make_tools)})
+def test_any_history(stores: Stores, cases: Cases, examples: int) -> None:
+    traced = cases.make()
+    traced.put(BEFORE)
+    points = list(dying.run(traced.order).passed)
+    machine: Any = type("Machine", (History,), {"stores": stores, "cases": cases, "points": points})
     run_state_machine_as_test(
         machine,
         settings=settings(

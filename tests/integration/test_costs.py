@@ -126,9 +126,9 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
     ("port", "method", "after", "paid"),
     [
         ("ledger", "reserve", True, 30),
-        ("ledger", "settle", False, 30),
-        ("ledger", "settle", True, 60),
-        ("cache", "store", True, 30),
+        ("cache", "store", False, 30),
+        ("cache", "store", True, 0),
+        ("ledger", "settle", True, 30),
     ],
 )
 def test_a_crash_around_the_embedder_locks_no_budget(

@@ -66,6 +66,17 @@ def named_room(url: str, **limits: float) -> tuple[Room, str]:
     return postgres_room(engine), application
 
 
+def test_a_slow_statement_is_not_taken_for_a_hung_server(url: str) -> None:
+    """A scan may take minutes where other calls may not: nobody gives up on a server that answers others."""
+    from sluice.adapters.postgres import make_engine
+
+    engine = make_engine(url, pool_size=1, connect_timeout_s=5.0, call_timeout_s=0.3)
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = '1min'"))
+        assert connection.execute(text("SELECT 1 FROM pg_sleep(1.5)")).scalar_one() == 1
+    engine.dispose()
+
+
 def test_a_connection_lost_while_idle_is_replaced(url: str) -> None:
     room, application = named_room(url)
     source = opened(room)

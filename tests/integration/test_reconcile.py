@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +131,83 @@ def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
     assert_right_answers(tools, served)
     again = flow.reconcile(tools, collection=served.collection, deep=True)
     assert found(again) == (0, 0, 0, 0) and again["ok"]
+
+
+@contextmanager
+def searching(tools: Tools, generation: Generation) -> Iterator[None]:
+    """While the body lasts, searches go on, and each answer is held against what the documents say."""
+    done, wrong, asked = threading.Event(), list[BaseException](), itertools.count()
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                assert_right_answers(tools, generation)
+                next(asked)
+        except BaseException as error:
+            wrong.append(error)
+
+    reader = threading.Thread(target=ask)
+    reader.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reader.join(60)
+    if wrong:
+        raise wrong[0]
+    assert next(asked) > 3, "hardly anybody searched meanwhile"
+
+
+def test_hundreds_of_differences_are_found_and_mended_while_people_search(
+    tools: Tools,
+    served: Generation,
+    tmp_path: Path,
+    qdrant: Callable[..., Any],
+    cypher: Callable[..., Any],
+) -> None:
+    """100 points deleted and 100 payloads altered, 50 nodes removed and 50 added: all of it, and nothing else."""
+    for number in range(100, 150):
+        (tmp_path / "a" / f"{number}.md").write_text(text("a", number))
+    flow.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
+    chunks = expected(tools, served)
+    of_b = [each for each in chunks if each.tenant.endswith("b")]
+    gone, altered = chunks[:100], chunks[100:200]
+    scope = {"c": served.collection, "g": served.number}
+    added = [str(uuid4()) for _ in range(50)]
+
+    with searching(tools, served):
+        qdrant("POST", "/points/delete", {"points": ids_of(gone)})
+        # Half of them now claim to be the other tenant's, in a document and a source of theirs.
+        stolen = {"tenant": of_b[0].tenant, "source_id": str(of_b[0].source_id)}
+        stolen["document_id"] = str(of_b[0].document_id)
+        qdrant("POST", "/points/payload", {"payload": stolen, "points": ids_of(altered[:50])})
+        qdrant("PUT", "/points/payload", {"payload": {"tenant": "nobody"}, "points": ids_of(altered[50:])})
+        delete = "UNWIND $ids AS id MATCH (c:Chunk {chunk_id: id, generation: $g}) DETACH DELETE c"
+        cypher(delete, ids=ids_of(chunks[200:250]), **scope)
+        create = (
+            "UNWIND $ids AS id CREATE (:Document {document_id: id})-[:HAS_CHUNK]->"
+            "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: $t, ordinal: 0})"
+        )
+        cypher(create, ids=added, t=of_b[0].tenant, **scope)
+        plain = flow.reconcile(tools, collection=served.collection, page_chunks=64)
+        mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=64)
+
+    own = {chunk.chunk_id for chunk in altered[:50] if chunk.document_id != of_b[0].document_id} | {
+        chunk.chunk_id for chunk in altered[50:]
+    }
+    for report in (plain, mended):
+        stores = report["collections"][0]["stores"]
+        assert [stores["qdrant"][kind] for kind in ("missing", "surplus", "stale")] == [100, 0, len(own)]
+        assert [stores["neo4j"][kind] for kind in ("missing", "surplus", "stale")] == [50, 50, 0]
+    assert mended["ok"] and mended["embedded"] == 0
+    assert [mended["collections"][0]["stores"][store]["repaired"] for store in ("qdrant", "neo4j")] == [
+        100 + len(own),
+        100,
+    ]
+    assert len(own) >= 97  # of a hundred: what was that document's before has not changed
+    again = flow.reconcile(tools, collection=served.collection, deep=True)
+    assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
+    assert cypher("MATCH (n) WHERE n.document_id IN $ids OR n.chunk_id IN $ids RETURN n", ids=added) == []
 
 
 def test_a_lost_collection_is_built_again_without_embedding(

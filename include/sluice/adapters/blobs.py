@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -12,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from sluice.errors import BadRequest, NotFound, Transient
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 Self = TypeVar("Self", bound="PathLike")
 
 
@@ -51,7 +53,9 @@ class UPathBlobs:
             else:
                 _replace(self._local.joinpath(*relative_parts(path)), content)
         except OSError as error:
-            raise Transient(f"Could not write {self.uri(path)}: {error}. Nothing of it was kept; try again.") from error
+            raise Transient(
+                f"Could not write {self.uri(path)}: {error}. Nothing of it was kept; {_remedy(error)}try again."
+            ) from error
         return self.uri(path)
 
     def read(self, path: str) -> bytes:
@@ -150,6 +154,12 @@ def _local(root: PathLike | Path) -> Path | None:
     if getattr(root, "protocol", None) in ("file", "local"):
         return Path(str(getattr(root, "path", root)))
     return None
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno not in _FULL:
+        return ""
+    return "make room there, or set SLUICE_ARTEFACTS_URI to a place that has some, and "
 
 
 def _replace(target: Path, content: bytes) -> None:

@@ -18,6 +18,7 @@ GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is
 LONGEST_RETENTION_DAYS = 36_500
 GATE_ROWS_KEPT = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"
+TAKEN_OVER = "given up: it gave no sign of life, and another run took over its source"
 _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 

@@ -52,10 +52,11 @@ def embed(
     }
     missing = [text_hash for text_hash in texts if text_hash not in known]
     computed = tokens = 0
-    for hashes, vectors, counted in _computed(missing, texts, embedder, dim, account):
+    for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
         cache.store(embedder.name, hashes, vectors)
+        account.settle(spent)
         known.update(zip(hashes, vectors, strict=True))
-        computed, tokens = computed + len(hashes), tokens + counted
+        computed, tokens = computed + spent.texts, tokens + spent.tokens
     documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
     terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
     embedded = [
@@ -77,8 +78,9 @@ def unit_length(vectors: Vector) -> NDArray[np.bool_]:
 
 def _computed(
     hashes: Sequence[bytes], texts: dict[bytes, str], embedder: Embedder, dim: int, account: Account
-) -> Iterator[tuple[Sequence[bytes], Vector, int]]:
-    """In the order of documents, so that what is paid for last is of few documents."""
+) -> Iterator[tuple[Sequence[bytes], Vector, Spent]]:
+    """In the order of documents, so that what is paid for last is of few documents. The caller stores first and then
+    settles: what a crash in between costs is a line in the account, not an embedding."""
     start = 0
     while start < len(hashes):
         part = [texts[text_hash] for text_hash in hashes[start : start + embedder.at_once]]
@@ -87,24 +89,23 @@ def _computed(
             return
         started_s = time.perf_counter()
         vectors, tokens = embedder.metered(part)
-        # Before the vectors are looked at or stored: they are paid for, whatever comes of them.
-        account.settle(Spent(len(part), tokens, time.perf_counter() - started_s))
-        _gate(vectors, len(part), dim, embedder.name)
-        yield hashes[start : start + len(part)], vectors, tokens
+        spent = Spent(len(part), tokens, time.perf_counter() - started_s)
+        if wrong := _wrong(vectors, len(part), dim):
+            account.settle(spent)  # paid for, whatever came of it
+            raise Terminal(
+                f"The embedder {embedder.name} returned {wrong}. None of them was stored or loaded; vectors computed "
+                "before are kept. Check the model's files or endpoint and run the same ingest again."
+            )
+        yield hashes[start : start + len(part)], vectors, spent
         start += len(part)
 
 
-def _gate(vectors: Vector, texts: int, dim: int, name: str) -> None:
-    wrong = None
+def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
     if vectors.shape != (texts, dim):
-        wrong = f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
-    elif not (good := unit_length(vectors)).all():
-        wrong = f"{int((~good).sum())} of {texts} vectors that are not finite or not of length 1"
-    if wrong:
-        raise Terminal(
-            f"The embedder {name} returned {wrong}. None of them was stored or loaded; vectors computed "
-            "before are kept. Check the model's files or endpoint and run the same ingest again."
-        )
+        return f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
+    if not (good := unit_length(vectors)).all():
+        return f"{int((~good).sum())} of {texts} vectors that are not finite or not of length 1"
+    return None
 
 
 def _sparse_texts(document: ChunkedDocument) -> list[str]:

@@ -75,9 +75,11 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def claim(self, run: Run, lease_s: float) -> None:
         """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
-        given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Raises Busy,
-        which says who holds it. A run whose source another one has claimed is refused (Terminal) by `adopt_…`, `stage`,
-        `activate` and `remove_documents`; one that never claimed is not, as long as nobody else does."""
+        given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Whatever other
+        run of the source counts as running is closed as failed then (it was killed); one that was only slow is open
+        again with its next claim. Raises Busy, which says who holds it. A run whose source another one has claimed is
+        refused (Terminal) by `adopt_…`, `stage`, `activate` and `remove_documents`; one that never claimed is not, as
+        long as nobody else does."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4, uuid5
 
 from sluice.adapters.ledger_rules import (
     GIVEN_UP,
+    TAKEN_OVER,
     busy,
     check_entry,
     check_spec,
@@ -141,7 +142,19 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
             if held:
                 holder = self.state.runs[held.run_id]
                 raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, held.lapses_at)
+            former = self.state.claims.get(run.source.source_id)
             self.state.claims[run.source.source_id] = ClaimRow(run.run_id, now() + timedelta(seconds=lease_s))
+            if former is None or former.run_id != run.run_id:
+                self._close_others(run)
+            own = self.state.runs[run.run_id]
+            if own.state != "running":
+                own.state, own.finished_at = "running", None
+
+    def _close_others(self, run: Run) -> None:
+        for run_id, row in self.state.runs.items():
+            if row.source_id == run.source.source_id and run_id != run.run_id and row.state == "running":
+                row.state, row.finished_at, row.summary = "failed", now(), {"error": TAKEN_OVER}
+                row.vanished = set()
 
     def _held_by_other(self, run: Run) -> ClaimRow | None:
         held = self.state.claims.get(run.source.source_id)

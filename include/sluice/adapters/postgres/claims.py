@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import busy, lost_claim
+from sluice.adapters.ledger_rules import TAKEN_OVER, busy, lost_claim
 from sluice.model import Run
 
+_FORMER = text("SELECT run_id FROM claims WHERE source_id = :source_id FOR UPDATE")
 # A claim is free when its run has ended or gives no sign of life any more. A retried task of the same DAG run takes
 # over from the attempt before it, which `start_run` has closed.
 _CLAIM = text("""
@@ -28,14 +31,27 @@ _FENCE = text("""
     SELECT c.run_id <> :run_id AND c.lapses_at > clock_timestamp() AND r.state = 'running' AS lost
     FROM claims c JOIN runs r USING (run_id) WHERE c.source_id = :source_id FOR SHARE OF c
 """)
+# Nobody else would close a run that was killed, and for hours it would count as one that is at work.
+_CLOSE_OTHERS = text("""
+    WITH closed AS (
+        UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb)
+        WHERE source_id = :source_id AND run_id <> :run_id AND state = 'running' RETURNING run_id)
+    DELETE FROM vanished v USING closed c WHERE v.run_id = c.run_id
+""")
+# It was closed as dead, or as failed before its task was cleared, and is at work again.
+_REOPEN = text("UPDATE runs SET state = 'running', finished_at = NULL WHERE run_id = :run_id AND state <> 'running'")
 _RELEASE = text("DELETE FROM claims WHERE source_id = :source_id AND run_id = :run_id")
 
 
 def claim(connection: Connection, run: Run, lease_s: float) -> None:
     values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s}
+    former = connection.execute(_FORMER, values).scalar_one_or_none()
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()
         raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, holder.lapses_at)
+    if former != run.run_id:
+        connection.execute(_CLOSE_OTHERS, {**values, "summary": json.dumps({"error": TAKEN_OVER})})
+    connection.execute(_REOPEN, values)
 
 
 def fence(connection: Connection, run: Run) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, create_engine, make_url
 
+from sluice.adapters.postgres import hanging
+
 _RECYCLE_S = 1800  # below the idle limits of common proxies and firewalls
 
 
@@ -13,8 +15,9 @@ def make_engine(
     """An engine of at most `pool_size` connections. Opens none yet.
 
     The server ends a statement after `call_timeout_s`, a wait for a lock after half of it and a forgotten transaction
-    after twice it; the kernel gives up on a silent server after `call_timeout_s`. A connection that broke while it
-    was idle is replaced unnoticed. `name` is what the server's views show.
+    after twice it; the kernel gives up on a server that is cut off after `call_timeout_s`, and one that hangs is found
+    out after that and the time to open a connection. A connection that broke while it was idle is replaced unnoticed.
+    `name` is what the server's views show.
     """
     call_ms = max(1, int(call_timeout_s * 1000))
     limits = {
@@ -27,7 +30,7 @@ def make_engine(
     given = make_url(url).query.get("options", "")
     options = [given] if isinstance(given, str) else [*given]
     options += [f"-c {setting}={value}" for setting, value in limits.items()]
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -45,3 +48,5 @@ def make_engine(
             "tcp_user_timeout": call_ms,
         },
     )
+    hanging.watch(engine, call_timeout_s)
+    return engine

@@ -289,9 +289,9 @@ class PostgresLedger:
 
     def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
         with transaction(self._engine) as connection:
+            claims.release(connection, run)  # first: whoever takes over locks the claim before the runs
             runs.finish_run(connection, run, state, summary)
             moving.forget_vanished(connection, run)
-            claims.release(connection, run)
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with transaction(self._engine) as connection:

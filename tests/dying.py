@@ -1,0 +1,148 @@
+"""The load path in processes of their own, forked from a warm one, which a test may let die anywhere."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import great_expectations  # noqa: F401  # seconds of imports, paid once by the fork server
+
+from agreement import Capitals
+from failpoints import Point, Watch, listen
+from sluice import batches, flow
+from sluice.errors import SluiceError
+from sluice.model import SourceSpec, Vector
+from sluice.ports import Embedder, Tools
+from sluice.settings import Settings
+from sluice.wiring import build
+
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process is to do. `path`: all in one, or task by task as under Airflow."""
+
+    settings: Settings
+    spec: SourceSpec
+    folder: Path  # of what outlives the process: what was paid for, and what tasks returned
+    path: Literal["flow", "batches"] = "flow"
+    die_at: Point | None = None
+    run_id: UUID = field(default_factory=uuid4)  # of the DAG run
+
+
+@dataclass(frozen=True)
+class Ended:
+    exit_code: int
+    outcome: str = ""  # done, or the error's class
+    told: Any = None  # the summary, or the error's message
+    passed: Sequence[Point] = ()
+
+
+class Paid:
+    """An embedder whose every bill is on disk before it is delivered."""
+
+    def __init__(self, embedder: Embedder, folder: Path) -> None:
+        self.name, self.dim, self.at_once = embedder.name, embedder.dim, embedder.at_once
+        self._embedder, self._file = embedder, folder / "paid.jsonl"
+
+    def embed(self, texts: Sequence[str]) -> Vector:
+        return self.metered(texts)[0]
+
+    def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+        with self._file.open("a") as file:
+            file.write(json.dumps([sha256(text.encode()).hexdigest() for text in texts]) + "\n")
+        return self._embedder.metered(texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._embedder.tokens(texts)
+
+
+def bills(folder: Path) -> list[Counter[str]]:
+    """Texts, by their hash, of each call of the embedder by any process."""
+    file = folder / "paid.jsonl"
+    return [Counter(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def tools_of(order: Order) -> Tools:
+    tools = build(order.settings)
+    embedder = Paid(tools.embedder(order.settings.embedder), order.folder)
+    return replace(tools, embedder=lambda profile: embedder, entities=lambda name: Capitals())
+
+
+def work(tools: Tools, order: Order) -> dict[str, Any]:
+    if order.path == "flow":
+        return flow.ingest(tools, order.spec)
+    return _tasks(tools, order)
+
+
+def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
+    """What a task returned is kept; one that died is tried again and finds its input."""
+
+    def task(name: str, call: Callable[[], Any]) -> Any:
+        kept = order.folder / f"{order.run_id}-{name}.xcom"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(call()))
+        return pickle.loads(kept.read_bytes())
+
+    options: dict[str, Any] = {"run_id": order.run_id, "orchestrator": f"airflow:drill/{order.run_id}"}
+    refs = task("plan", lambda: batches.plan(tools, order.spec, "incremental", **options))
+    for ref in refs:
+        for verb in (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load):
+            ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, tools, ref))
+    return task("finish", lambda: batches.finish(tools, order.run_id))
+
+
+# --- processes ----------------------------------------------------------------------------------------------
+
+
+def start(order: Order, work: Callable[[Tools, Order], Any] = work) -> tuple[Any, Connection]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    # The server is a fresh interpreter: without these paths it could preload nothing.
+    os.environ["PYTHONPATH"] = os.pathsep.join(each for each in sys.path if each)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_live, args=(order, work, sender), daemon=True)
+    process.start()
+    sender.close()
+    return process, receiver
+
+
+def wait(process: Any, receiver: Connection) -> Ended:
+    try:
+        told = receiver.recv() if receiver.poll(TIMEOUT_S) else ()
+    except EOFError:
+        told = ()
+    process.join(TIMEOUT_S)
+    return Ended(process.exitcode, *told)
+
+
+def run(order: Order, work: Callable[[Tools, Order], Any] = work) -> Ended:
+    """To its end, or to its death."""
+    return wait(*start(order, work))
+
+
+def _live(order: Order, work: Callable[[Tools, Order], Any], sender: Connection) -> None:
+    # Locks of the fork server's own kind are registered, and one whose process was killed is complained of at the end.
+    multiprocessing.set_start_method("fork", force=True)
+    watch = Watch(order.die_at)
+    listen(watch)
+    tools = tools_of(order)
+    try:
+        sender.send(("done", work(watch.over(tools), order), watch.passed))
+    except SluiceError as error:
+        sender.send((type(error).__name__, str(error), watch.passed))
+    finally:
+        tools.close()

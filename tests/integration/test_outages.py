@@ -1,0 +1,143 @@
+"""A store that stops or hangs during an ingest: told in time, nothing wrong is shown, and a rerun converges."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+import dying
+from agreement import Held
+from devstack import Stack, catalogue, credentials, processes, runner, stopping
+from recovery import AFTER, Case, Cases, patiently
+from sluice import flow
+from sluice.errors import Transient, Unavailable
+from sluice.wiring import build
+
+HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
+# Neo4j's driver waits for ten seconds without a sign of life (5 s twice), then tries for a call's time; then the run
+# is closed and its sign of life awaited.
+PATIENCE_S = 30.0
+CALLS = {"postgres": ("ledger", "stage"), "qdrant": ("vectors", "upsert"), "neo4j": ("graph", "write")}
+TOLD = {"postgres": "PostgreSQL", "qdrant": "qdrant", "neo4j": "neo4j"}
+TODAY = datetime.now(UTC).date().toordinal() % len(CALLS)
+
+
+def today(after_days: int) -> str:
+    return list(CALLS)[(TODAY + after_days) % len(CALLS)]
+
+
+@pytest.fixture
+def engines(stack: Any) -> Iterator[Stack]:
+    if stack.devstack is None:
+        pytest.skip("engines that are not ours are not stopped: unset SLUICE_TEST_STACK")
+    yield stack.devstack
+    stack.devstack.up(["engines"], lambda line: None)
+
+
+def members(engines: Stack, part: str) -> list[int]:
+    record = runner.record(engines.config, part)
+    assert record is not None
+    return processes.members(record, runner.marker(engines.config, part))
+
+
+def send(engines: Stack, part: str, number: signal.Signals) -> None:
+    for pid in members(engines, part):
+        os.kill(pid, number)
+
+
+def end(engines: Stack, name: str) -> None:
+    known = credentials.load_if_made(engines.config)
+    assert known is not None
+    (part,) = (each for each in catalogue.parts(engines.config, known) if each.name == name)
+    stopping.stop(engines.config, [part], lambda line: None)
+
+
+class Failing:
+    """A port whose store goes away before one call."""
+
+    def __init__(self, adapter: Any, method: str, go_away: Callable[[], None]) -> None:
+        self._adapter, self._method, self._go_away = adapter, method, go_away
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method:
+            self._go_away()
+        return getattr(self._adapter, name)
+
+
+def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
+    """Seconds until the ingest said so."""
+    port, method = CALLS[store]
+    gone_at: list[float] = []
+
+    def gone() -> None:
+        go_away()
+        gone_at.append(time.monotonic())
+
+    tools = dying.tools_of(hurried(case))
+    broken: Any = Failing(getattr(tools, port), method, gone)
+    try:
+        with pytest.raises(Transient, match=TOLD[store]):
+            flow.ingest(replace(tools, **{port: broken}), case.spec)
+        return time.monotonic() - gone_at[0]
+    finally:
+        tools.close()
+
+
+def hurried(case: Case) -> dying.Order:
+    return replace(case.order, settings=case.order.settings.model_copy(update=HURRIED))
+
+
+def assert_nothing_wrong_is_shown(case: Case) -> None:
+    """Right, or not at all; and soon."""
+    serving = build(hurried(case).settings, serving=True)
+    began = time.monotonic()
+    try:
+        with suppress(Unavailable):
+            replace(case, tools=serving).assert_never_a_mix()
+    finally:
+        serving.close()
+    assert time.monotonic() - began < PATIENCE_S
+
+
+@pytest.mark.parametrize("store", [today(0), *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
+def test_a_store_that_hangs(cases: Cases, engines: Stack, store: str) -> None:
+    expected = cases.fresh(AFTER)
+    case = cases.before()
+    case.put(AFTER)
+    try:
+        took_s = interrupted(case, store, lambda: send(engines, store, signal.SIGSTOP))
+        print(f"{store}: told after {took_s:.1f} s")
+        assert took_s < PATIENCE_S
+        assert_nothing_wrong_is_shown(case)
+    finally:
+        send(engines, store, signal.SIGCONT)
+    _recovers(case, expected)
+
+
+@pytest.mark.parametrize("store", [today(1), *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
+def test_a_store_that_is_restarted(cases: Cases, engines: Stack, store: str) -> None:
+    expected = cases.fresh(AFTER)
+    case = cases.before()
+    case.put(AFTER)
+    took_s = interrupted(case, store, lambda: end(engines, store))
+    print(f"{store}: told after {took_s:.1f} s")
+    assert took_s < PATIENCE_S
+    assert_nothing_wrong_is_shown(case)
+    engines.up([store], lambda line: None)
+    _recovers(case, expected)
+
+
+def _recovers(case: Case, expected: Held) -> None:
+    patiently(
+        case.ingest, Transient
+    )  # a store that is back may be slow at first, and clients find it again in a second
+    case.assert_whole(expected)
+    assert not case.paid_twice()

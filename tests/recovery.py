@@ -1,0 +1,187 @@
+"""A source that changes in every way at once, what interrupts its ingest, and what must hold when that is over."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+import dying
+from agreement import Held, Snapshot, Stores, assert_equal, ids_of
+from dying import Order
+from sluice import flow
+from sluice.errors import Busy, Transient
+from sluice.model import ALL_GROUPS, Generation, Principal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+from sluice.settings import Settings
+from sluice.wiring import searcher
+
+LEASE_S = 1.0
+PATIENCE_S = 20
+_LEFT = text("SELECT count(*) FROM versions v JOIN documents d USING (document_id) "
+             "WHERE d.source_id = :source AND v.state = 'pending'")  # fmt: skip
+_OPEN = text("SELECT count(*) FROM runs WHERE source_id = :source AND state = 'running'")
+
+
+def harbour(time: str) -> str:
+    return (
+        f"# Harbour\n\nThe ferry leaves at {time}. {'So says the HARBOUR master. ' * 12}\n\n## Tickets\n\nOn the QUAY."
+    )
+
+
+DRAFT = "# Draft\n\n" + "\n\n".join(f"Sentence number {number} of a LONG draft." for number in range(20))
+ANCHOR = "# Anchor\n\n" + "Nothing to see but an OLD anchor. " * 10
+BEFORE = {
+    "harbour.md": harbour("nine"),
+    "gone.md": "# Gone\n\nA page about the GOWN, to be deleted.\n",
+    "old.md": ANCHOR,
+    "draft.md": DRAFT,
+    "same.md": "# Same\n\nAlways.\n",
+    "late.md": "",
+}
+# An edit, a removal, two moves (one edited on the way), a new document, an unreadable one, one that is only touched, and
+# one that was in quarantine.
+AFTER = {
+    "harbour.md": harbour("ten"),
+    "renamed.md": ANCHOR,
+    "final.md": DRAFT + "\n\nThe END is new.\n",
+    "new.md": "# New\n\nA page about a LIGHTHOUSE.\n",
+    "same.md": "# Same\n\nAlways.\n",
+    "empty.md": "",
+    "late.md": "# Late\n\nFilled in by a LATE clerk.\n",
+}
+# The edit is taken back and the new document with it, before anybody ran again.
+LATER = {**{name: text for name, text in AFTER.items() if name != "new.md"}, "harbour.md": harbour("nine")}
+MOVED = {"old.md": "renamed.md", "draft.md": "final.md"}
+
+
+def patiently(ingest: Callable[[], dict[str, Any]], refused: type[Transient] = Busy) -> dict[str, Any]:
+    """Tried again while a dead run holds the source, or whatever else passes."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ingest()
+        except refused:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One source with a collection and a tenant of its own."""
+
+    order: Order
+    tools: Tools
+    stores: Stores
+    documents: Path
+
+    @property
+    def spec(self) -> SourceSpec:
+        return self.order.spec
+
+    def put(self, tree: dict[str, str]) -> None:
+        for path in self.documents.iterdir():
+            if path.name not in tree:
+                path.unlink()
+        for name, content in tree.items():
+            (self.documents / name).write_text(content)
+
+    def ingest(self, *, anew: bool = False) -> dict[str, Any]:
+        """`anew`: not the tasks that died, but a run of its own."""
+        order = replace(self.order, run_id=uuid4()) if anew else self.order
+        return patiently(lambda: dying.work(self.tools, order))
+
+    def ids(self) -> dict[str, UUID]:
+        return ids_of(self.stores.engine, self._source_id())
+
+    def served(self) -> str:
+        principal = Principal("tester", self.spec.tenant, frozenset({ALL_GROUPS}))
+        request = SearchRequest("ferry tickets lighthouse page anchor sentence", self.spec.collection, 50)
+        return "\n".join(passage.text for passage in searcher(self.tools)(request, principal).passages)
+
+    def assert_never_a_mix(self) -> None:
+        served = self.served()
+        assert ("leaves at nine" in served) != ("leaves at ten" in served), "a mix of two versions, or none"
+
+    def generation(self) -> Generation:
+        return next(each for each in self.tools.ledger.generations() if each.collection == self.spec.collection)
+
+    def orphans(self) -> set[str]:
+        assert self.tools.graph is not None
+        found = self.tools.graph.orphans(1000)
+        return {*found.chunks, *found.documents, *found.entities}
+
+    def assert_whole(self, expected: Held) -> Snapshot:
+        """0 missing, 0 duplicate, 0 orphan, and nothing left that somebody would have to do."""
+        now = self.stores.snapshot(self.tools, self.spec)
+        assert now.strays == []
+        assert_equal(now.held, expected)
+        report = flow.reconcile(self.tools, collection=self.spec.collection, deep=True)
+        found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
+        assert not any(found.values()), found
+        assert report["collections"][0]["surplus"] == 0
+        assert self.tools.ledger.removals(self.generation().collection_id, 10) == []
+        with self.stores.engine.connect() as connection:
+            source = {"source": self._source_id()}
+            assert connection.execute(_LEFT, source).scalar_one() == 0, "pending versions are left"
+            assert connection.execute(_OPEN, source).scalar_one() == 0, "a dead run counts as running"
+        return now
+
+    def paid_twice(self) -> Counter[str]:
+        """Texts, by hash, with how often they were paid once too often."""
+        paid: Counter[str] = sum(dying.bills(self.order.folder), Counter())
+        return Counter({text: times - 1 for text, times in paid.items() if times > 1})
+
+    def _source_id(self) -> UUID:
+        return self.tools.ledger.open_source(self.spec, self.tools.profile(), self.tools.filter_fields).source_id
+
+
+class Cases:
+    """Makes them, each in a folder and a tenant of its own; and knows what a fresh ingest of a tree holds."""
+
+    def __init__(self, settings: Callable[..., Settings], stores: Stores, folder: Path) -> None:
+        self._settings, self._stores, self._folder = settings, stores, folder
+        self._fresh: dict[str, Held] = {}
+        self._made: list[Case] = []
+        self._collection = f"t{uuid4().hex[:12]}"
+
+    def make(self, path: Literal["flow", "batches"] = "flow", *, apart: bool = False, **changes: Any) -> Case:
+        """`apart`: in a collection of its own, which does not exist yet."""
+        name = f"t{uuid4().hex[:12]}"
+        documents, beside = self._folder / name / "in", self._folder / name / "beside"
+        documents.mkdir(parents=True)
+        beside.mkdir()
+        given = {"chunker": "chars:300:0", "embedder": "hash:16", "batch_size": 2, "lease_s": LEASE_S}
+        given |= {"file_roots": str(self._folder), "artefacts_uri": (beside / "artefacts").as_uri(), **changes}
+        spec = SourceSpec(documents.as_uri(), name if apart else self._collection, tenant=name)
+        order = Order(self._settings(**given), spec, beside, path)
+        case = Case(order, dying.tools_of(order), self._stores, documents)
+        self._made.append(case)
+        return case
+
+    def before(self, path: Literal["flow", "batches"] = "flow", **changes: Any) -> Case:
+        """With the source as it was ingested."""
+        case = self.make(path, **changes)
+        case.put(BEFORE)
+        flow.ingest(case.tools, case.spec)
+        return case
+
+    def fresh(self, tree: dict[str, str]) -> Held:
+        key = repr(sorted(tree.items()))
+        if key not in self._fresh:
+            case = self.make()
+            case.put(tree)
+            flow.ingest(case.tools, case.spec)
+            self._fresh[key] = case.stores.snapshot(case.tools, case.spec).held
+        return self._fresh[key]
+
+    def close(self) -> None:
+        while self._made:
+            self._made.pop().tools.close()
