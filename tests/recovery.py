@@ -24,8 +24,10 @@ from sluice.wiring import searcher
 
 LEASE_S = 1.0
 PATIENCE_S = 20
-_LEFT = text("SELECT count(*) FROM versions v JOIN documents d USING (document_id) "
-             "WHERE d.source_id = :source AND v.state = 'pending'")  # fmt: skip
+_LEFT = text(
+    "SELECT count(*) FROM versions v JOIN documents d USING (document_id) "
+    "WHERE d.source_id = :source AND v.state = 'pending'"
+)
 _OPEN = text("SELECT count(*) FROM runs WHERE source_id = :source AND state = 'running'")
 
 
@@ -45,7 +47,7 @@ BEFORE = {
     "same.md": "# Same\n\nAlways.\n",
     "late.md": "",
 }
-# An edit, a removal, two moves (one edited on the way), a new document, an unreadable one, one that is only touched, and
+# An edit, a removal, two moves (one edited on the way), a new document, an unreadable one, one that is only touched,
 # one that was in quarantine.
 AFTER = {
     "harbour.md": harbour("ten"),
@@ -59,6 +61,20 @@ AFTER = {
 # The edit is taken back and the new document with it, before anybody ran again.
 LATER = {**{name: text for name, text in AFTER.items() if name != "new.md"}, "harbour.md": harbour("nine")}
 MOVED = {"old.md": "renamed.md", "draft.md": "final.md"}
+
+
+class Before:
+    """A port with something to do before the first call of one method."""
+
+    def __init__(self, adapter: Any, method: str, first: Callable[[], Any]) -> None:
+        self._adapter, self._method = adapter, method
+        self._first: Callable[[], Any] | None = first
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self._method and self._first:
+            first, self._first = self._first, None
+            first()
+        return getattr(self._adapter, name)
 
 
 def patiently(ingest: Callable[[], dict[str, Any]], refused: type[Transient] = Busy) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 import dying
 from agreement import Held
 from devstack import Stack, catalogue, credentials, processes, runner, stopping
-from recovery import AFTER, Case, Cases, patiently
+from recovery import AFTER, Before, Case, Cases, patiently
 from sluice import flow
 from sluice.errors import Transient, Unavailable
 from sluice.wiring import build
@@ -60,18 +60,6 @@ def end(engines: Stack, name: str) -> None:
     stopping.stop(engines.config, [part], lambda line: None)
 
 
-class Failing:
-    """A port whose store goes away before one call."""
-
-    def __init__(self, adapter: Any, method: str, go_away: Callable[[], None]) -> None:
-        self._adapter, self._method, self._go_away = adapter, method, go_away
-
-    def __getattr__(self, name: str) -> Any:
-        if name == self._method:
-            self._go_away()
-        return getattr(self._adapter, name)
-
-
 def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
     """Seconds until the ingest said so."""
     port, method = CALLS[store]
@@ -82,7 +70,7 @@ def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
         gone_at.append(time.monotonic())
 
     tools = dying.tools_of(hurried(case))
-    broken: Any = Failing(getattr(tools, port), method, gone)
+    broken: Any = Before(getattr(tools, port), method, gone)
     try:
         with pytest.raises(Transient, match=TOLD[store]):
             flow.ingest(replace(tools, **{port: broken}), case.spec)

@@ -12,23 +12,10 @@ from typing import Any
 import pytest
 
 import dying
-from recovery import AFTER, LEASE_S, Cases
+from recovery import AFTER, LEASE_S, Before, Cases
 from sluice import flow
 from sluice.errors import Busy
 from sluice.ports import Tools
-
-
-class Before:
-    """A port with something to do before the first call of one method."""
-
-    def __init__(self, adapter: Any, method: str, first: Any) -> None:
-        self._adapter, self._method, self._first = adapter, method, first
-
-    def __getattr__(self, name: str) -> Any:
-        if name == self._method and self._first:
-            first, self._first = self._first, None
-            first()
-        return getattr(self._adapter, name)
 
 
 def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
