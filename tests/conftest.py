@@ -14,6 +14,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,9 +125,23 @@ def name() -> str:
     return f"t{uuid.uuid4().hex[:12]}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def make_tools(stack: EngineStack) -> Iterator[object]:
     """`make_tools(roots=[…], **settings) -> Tools` on the real engines; a quick embedder unless told otherwise."""
+    with _tools_of(stack) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_lasting_tools(stack: EngineStack) -> Iterator[object]:
+    """The same, for fixtures of a module."""
+    with _tools_of(stack) as make:
+        yield make
+
+
+@contextmanager
+def _tools_of(stack: EngineStack) -> Iterator[object]:
+    """Closed at the end: the connections of hundreds of tests are more than a server allows."""
     from sluice.wiring import build
 
     made: list[Tools] = []

@@ -27,13 +27,13 @@ def dag(dags: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def ingest(dag: Any, make_tools: Any, roots: Path) -> Ingest:
+def ingest(dag: Any, make_lasting_tools: Any, roots: Path) -> Ingest:
     """Run the DAG as a user who may write to the tenant `default`; returns the finished DagRun."""
     # What `dag.test()` cannot do: it looks for the deadline's row by the deadline itself, and builds a context for the
     # DAG's own callback that a required param breaks. The tasks' callbacks stay.
     dag.on_failure_callback = dag.deadline = None
     dag.has_on_failure_callback = False
-    make_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    make_lasting_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.

@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 import pytest
 
@@ -36,8 +36,8 @@ def collection() -> str:
 
 
 @pytest.fixture(scope="module")
-def tools(airflow_stack, make_tools, tmp_path_factory: pytest.TempPathFactory) -> Tools:
-    return make_tools([tmp_path_factory.getbasetemp()], graph="off")
+def tools(airflow_stack, make_lasting_tools, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+    return make_lasting_tools([tmp_path_factory.getbasetemp()], graph="off")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_one_that_fails_is_named_and_stops_no_other(
 
 
 def test_a_run_is_its_users_and_cannot_look_like_nobodys(
-    airflow_stack, server: Server, all_of_them: dict[str, Any]
+    airflow_stack, server: Server, all_of_them: dict[str, Any], collection: str, tools: Tools
 ) -> None:
     admin = airflow_stack.environment["SLUICE_ADMIN_USER"]
     assert (all_of_them["run_type"], all_of_them["triggering_user_name"]) == ("manual", admin)
@@ -106,9 +106,10 @@ def test_a_run_is_its_users_and_cannot_look_like_nobodys(
     elements = server._http.get(path).json()["task_instances"]
     assert {each["state"] for each in elements} == {"success", "failed"} and len(elements) == 3
     assert all("default/" in each["rendered_map_index"] for each in elements)
-    children = server._http.get("/api/v2/dags/sluice_ingest/dagRuns?run_type=operator_triggered&limit=100").json()
-    mine = [each for each in children["dag_runs"] if each["dag_run_id"].startswith("saved__")]
-    assert len(mine) >= 3 and {each["triggering_user_name"] for each in mine} == {admin}
+    for saved in tools.ledger.saved_sources(None, collection):
+        child = f"saved__{uuid5(saved.source_id, all_of_them['dag_run_id'])}"
+        asked = server._http.get(f"/api/v2/dags/sluice_ingest/dagRuns/{child}").json()
+        assert (asked["run_type"], asked["triggering_user_name"]) == ("operator_triggered", admin)
 
 
 def test_an_event_takes_in_the_source_that_it_names(

@@ -27,7 +27,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryLedger:
     def tools() -> Iterator[Any]:
         yield SimpleNamespace(
             ledger=made,
-            profile=Profile("tokens:256:0", "hash:64", "off", 64),
+            profile=lambda: Profile("tokens:256:0", "hash:64", "off", 64),
             filter_fields=(),
             reader=lambda spec: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
         )
