@@ -24,7 +24,7 @@ from sluice.ports import Embedder, Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 PARAGRAPHS = [
-    f"{word} is written of here, says the {word.upper()} society. " * 12
+    f"{word} is written of here, says the {word.upper()} in VIENNA. " * 12
     for word in ("Herons", "Trains", "Bread", "Rivers", "Clocks", "Wool")
 ]
 texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
@@ -108,6 +108,9 @@ class History(RuleBasedStateMachine):
         for (name, _), (text, _, _) in sorted(now.held.texts.items()):
             served[name] = f"{served.get(name, '')}\n{text}"
         assert {name: _words(text) for name, text in served.items()} == self.files()
+        for place, (text, _, _) in now.held.texts.items():
+            (said,) = (each.relations for each in Capitals().extract([text]))
+            assert now.held.relations.get(place, set()) == {(a.lower(), kind, b.lower()) for a, kind, b in said}
         assert summary["documents"]["seen"] == len(self.files())
         twice = {text for text, times in (self.embedder.paid - self.lost).items() if times > 1}
         assert not twice, "an embedding was paid twice"

@@ -58,7 +58,7 @@ CREATE (c)-[:MENTIONS {count: times, name: name[0], kind: name[1]}]->(e)
 """
 WRITE_NEW: LiteralString = _MERGE_ENDS + _CREATE_CHUNK + _CREATE_MENTIONS
 WRITE_KNOWN: LiteralString = _MERGE_ENDS + _MERGE_CHUNK + _CREATE_MENTIONS
-# $relations: [chunk_id, head, kind, tail]. After FORGET_RELATIONS, and after a write that merged, and locked, both ends.
+# $relations: [chunk_id, head, kind, tail]. After FORGET_RELATIONS, and a write that merged, and locked, both ends.
 WRITE_RELATIONS: LiteralString = """
 UNWIND $relations AS row
 MATCH (head:Entity {entity_id: row[1]})
