@@ -89,6 +89,14 @@ def test_relations_are_told_where_they_are_wanted(extractor: EntityExtractor) ->
     assert {end for head, _, tail in found.relations for end in (head, tail)} <= named
 
 
+@pytest.mark.parametrize("text", ["| Hamburg | Germany |\n|---|---|\n| Berlin | France |", "- Hamburg\n- Germany\n"])
+def test_cells_and_lines_are_no_sentences(text: str) -> None:
+    relating = make_entities("spacy:en_core_web_sm+relations")
+    assert relating is not None
+    (found,) = relating.extract([text])
+    assert "Hamburg" in {name for _, name, _ in found.entities} and not found.relations
+
+
 def test_an_id_is_of_one_tenant_and_of_one_name() -> None:
     assert entity_id(ONE, "European Union") == entity_id(ONE, "the  EUROPEAN\nUnion.")
     assert entity_id(ONE, "European Union") != entity_id(OTHER, "European Union")
