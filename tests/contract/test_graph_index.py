@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +18,7 @@ from neo4j import Driver, GraphDatabase
 from sluice.adapters.memory.graph import MemoryGraph
 from sluice.adapters.neo4j import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
-from sluice.model import Generation, GraphChunk, Mention, Profile, Removal, Source, SourceSpec
+from sluice.model import Generation, GraphChunk, Mention, Profile, Relation, Removal, Source, SourceSpec
 from sluice.ports import GraphIndex
 
 
@@ -95,6 +96,24 @@ def test_a_second_write_makes_the_mentions_exactly_the_given_ones(
     assert graph.count(source.generation) == 2
 
 
+def test_a_relation_is_there_while_a_chunk_says_so(graph: GraphIndex, driver: Driver | None, source: Source) -> None:
+    inside = Relation(_entity("london"), "located_in", _entity("england"))
+    born = Relation(_entity("ada"), "citizen_of", _entity("england"))
+    one = replace(_chunk(0, ada=1, london=1, england=2), relations=(inside, born))
+    other = replace(_chunk(0, london=1, england=1), relations=(inside,))
+    for _ in range(2):
+        graph.write(source, [one, other])
+        assert _relations(graph, source, "england") == [(inside, 2), (born, 1)]
+    edited = replace(one, mentions=_chunk(0, ada=1, england=1).mentions, relations=(born,))
+    graph.write(source, [edited])
+    assert _relations(graph, source, "england") == sorted([(inside, 1), (born, 1)])  # the other chunk says so still
+    graph.remove([_removal(source, [other], gone=True)])
+    assert _relations(graph, source, "england") == [(born, 1)]
+    graph.remove_chunks(source.generation, [one.chunk_id])
+    assert _relations(graph, source, "england") == []
+    assert _entities(graph, driver, source) == set()
+
+
 def test_removal_takes_chunks_and_what_only_they_mention(
     graph: GraphIndex, driver: Driver | None, source: Source
 ) -> None:
@@ -147,8 +166,12 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
         pytest.skip("the graph in memory is for one thread")
     names = [f"shared {number}" for number in range(30)]
 
+    def chunk(ordinal: int, own: list[str]) -> GraphChunk:
+        said = () if len(set(own)) < 3 else (Relation(_entity(own[0]), "located_in", _entity(own[1])),)
+        return replace(_chunk(ordinal, **dict.fromkeys(own, 1)), relations=said)
+
     def chunks(worker: int) -> list[GraphChunk]:
-        return [_chunk(i, **{names[(worker * 7 + i * step) % 30]: 1 for step in (1, 2, 5)}) for i in range(60)]
+        return [chunk(i, [names[(worker * 7 + i * step) % 30] for step in (1, 2, 5)]) for i in range(60)]
 
     kept = [chunks(worker) for worker in range(4)]
     passing = [chunks(worker) for worker in range(4)]
@@ -164,6 +187,9 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
     expected = {c.chunk_id: {m.name: m.count for m in c.mentions} for batch in kept for c in batch}
     assert _mentions(graph, driver, source) == expected
     assert _entities(graph, driver, source) == {name for names in expected.values() for name in names}
+    said = Counter(relation for batch in kept for each in batch for relation in each.relations)
+    found = graph.relations(source.generation, source.spec.tenant, [_entity(name) for name in names], 1000)
+    assert dict(found) == dict(said) and said
 
 
 def test_two_writers_of_the_same_chunks_leave_them_once(
@@ -171,10 +197,12 @@ def test_two_writers_of_the_same_chunks_leave_them_once(
 ) -> None:
     if isinstance(graph, MemoryGraph):
         pytest.skip("the graph in memory is for one thread")
-    chunks = [_chunk(ordinal, ada=1, london=2) for ordinal in range(200)]
+    lives = Relation(_entity("ada"), "located_in", _entity("london"))
+    chunks = [replace(_chunk(ordinal, ada=1, london=2), relations=(lives,)) for ordinal in range(200)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: graph.write(source, chunks), range(4)))
     assert _mentions(graph, driver, source) == {chunk.chunk_id: {"ada": 1, "london": 2} for chunk in chunks}
+    assert [row.relations for row in graph.chunks(source.generation, None, 1000)] == [(lives,)] * 200
 
 
 def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
@@ -188,6 +216,7 @@ def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
         "names": [],
         "documents": [],
         "entities": [],
+        "relations": [],
         "tenant": "",
         "collection": "",
         "generation": 1,
@@ -196,6 +225,8 @@ def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
         "KNOWN",
         "WRITE_NEW",
         "WRITE_KNOWN",
+        "WRITE_RELATIONS",
+        "FORGET_RELATIONS",
         "REMOVE_CHUNKS",
         "REMOVE_DOCUMENTS",
         "REMOVE_ENTITIES",
@@ -251,8 +282,16 @@ def _source(collection: str) -> Source:
 
 
 def _chunk(ordinal: int, document_id: UUID | None = None, /, **mentions: int) -> GraphChunk:
-    named = tuple(Mention(uuid.uuid5(uuid.NAMESPACE_OID, name), "ORG", name, n) for name, n in mentions.items())
+    named = tuple(Mention(_entity(name), "ORG", name, n) for name, n in mentions.items())
     return GraphChunk(uuid.uuid4(), document_id or uuid.uuid4(), ordinal, named)
+
+
+def _entity(name: str) -> UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, name)
+
+
+def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relation, int]]:
+    return graph.relations(source.generation, source.spec.tenant, [_entity(name)], 10)
 
 
 def _removal(source: Source, chunks: Sequence[GraphChunk], gone: bool) -> Removal:

@@ -14,9 +14,10 @@ from neo4j import Driver, GraphDatabase
 
 from sluice.adapters.memory.graph import MemoryGraph
 from sluice.adapters.neo4j import Neo4jGraph
-from sluice.model import Generation, GraphChunk, GraphRow, Mention, Profile, Removal, Source, SourceSpec
+from sluice.model import Generation, GraphChunk, GraphRow, Mention, Profile, Relation, Removal, Source, SourceSpec
 from sluice.ports import GraphIndex
 
+Pairs = list[tuple[Relation, int]]
 ADA, LONDON, PARIS = (uuid.uuid5(uuid.NAMESPACE_OID, f"scanned {name}") for name in ("ada", "london", "paris"))
 
 
@@ -57,7 +58,9 @@ def source(graph: GraphIndex) -> Iterator[Source]:
 
 
 def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, source: Source) -> None:
+    said = (Relation(ADA, "citizen_of", LONDON), Relation(LONDON, "located_in", ADA))
     chunks = [_chunk(ordinal, {ADA: 2, LONDON: 1} if ordinal % 2 else {}) for ordinal in range(7)]
+    chunks[3] = replace(chunks[3], relations=said)
     graph.write(source, chunks)
     graph.write(replace(source, generation=replace(source.generation, number=2)), [_chunk(0, {ADA: 1})])
     seen: list[GraphRow] = []
@@ -73,6 +76,7 @@ def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, sour
             source.spec.tenant,
             chunk.ordinal,
             tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
+            tuple(sorted(chunk.relations)),
         )
         for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_id.bytes)
     ]
@@ -141,6 +145,27 @@ def test_related_counts_the_chunks_of_this_generation_and_tenant(graph: GraphInd
     assert related(ADA) == sorted([(LONDON, 2), (PARIS, 2)])
 
 
+def test_relations_are_those_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
+    second = replace(source, generation=replace(source.generation, number=2))
+    stays, moves = Relation(PARIS, "located_in", LONDON), Relation(ADA, "citizen_of", LONDON)
+    chunks = [replace(_chunk(n, {ADA: 1, LONDON: 1, PARIS: 1}), relations=(stays, moves)[: n + 1]) for n in range(2)]
+    graph.write(source, chunks)
+    graph.write(second, chunks[1:])
+
+    def relations(*ids: UUID, limit: int = 10) -> Pairs:
+        return graph.relations(source.generation, source.spec.tenant, ids, limit)
+
+    assert relations(LONDON) == relations(LONDON, ADA, PARIS) == [(stays, 2), (moves, 1)]
+    assert relations(ADA) == [(moves, 1)] and relations(LONDON, limit=1) == [(stays, 2)]
+    assert relations(uuid.uuid4()) == relations() == []
+    assert graph.relations(source.generation, "another", [ADA], 10) == []
+    both: Pairs = sorted([(stays, 1), (moves, 1)])
+    assert graph.relations(second.generation, source.spec.tenant, [LONDON], 10) == both
+    graph.drop(second.generation)
+    assert relations(LONDON) == [(stays, 2), (moves, 1)]
+    assert graph.relations(second.generation, source.spec.tenant, [LONDON], 10) == []
+
+
 def test_an_entity_shows_a_name_that_a_mention_carries(
     graph: GraphIndex, driver: Driver | None, source: Source
 ) -> None:
@@ -160,7 +185,9 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
 ) -> None:
     if driver is None:
         pytest.skip("nobody reaches into memory")
-    chunks = sorted((_chunk(ordinal, {ADA: 2, LONDON: 1}) for ordinal in range(6)), key=lambda chunk: chunk.chunk_id)
+    said = (Relation(ADA, "citizen_of", LONDON),)
+    chunks = [replace(_chunk(ordinal, {ADA: 2, LONDON: 1}), relations=said) for ordinal in range(9)]
+    chunks.sort(key=lambda chunk: chunk.chunk_id)
     graph.write(source, chunks)
     right = graph.chunks(source.generation, None, 10)
     ids = [str(chunk.chunk_id) for chunk in chunks]
@@ -172,15 +199,21 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
         "MATCH (c:Chunk {chunk_id: $ids[4]})-[:MENTIONS]->(e) CREATE (c)-[:MENTIONS {count: 1}]->(e)",
         "MATCH (d:Document)-[h:HAS_CHUNK]->(c:Chunk {chunk_id: $ids[5]}) DELETE h "
         "CREATE (:NoDocument {document_id: d.document_id})-[:HAS_CHUNK]->(c)",
+        "MATCH ()-[r:RELATES {chunk_id: $ids[6]}]->() DELETE r",
+        "MATCH ()-[r:RELATES {chunk_id: $ids[7]}]->() SET r.kind = 'located_in'",
+        "MATCH (a)-[r:RELATES {chunk_id: $ids[8]}]->(b) "
+        "CREATE (b)-[:RELATES {kind: r.kind, chunk_id: $ids[8], generation: 1}]->(a)",
     ]
     for statement in alter:
         driver.execute_query(statement, ids=ids)
     wrong = graph.chunks(source.generation, None, 10)
-    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 6
+    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 9
     assert (wrong[0].ordinal, wrong[0].tenant, wrong[1].document_id, wrong[2].document_id) == (99, "x", None, None)
     assert [count for _, count in wrong[3].mentions] == [7, 7]
     assert len(wrong[4].mentions) == 4
     assert wrong[5].document_id is None
+    assert (wrong[6].relations, wrong[7].relations) == ((), ((ADA, "located_in", LONDON),))
+    assert wrong[8].relations == tuple(sorted([(ADA, "citizen_of", LONDON), (LONDON, "citizen_of", ADA)]))
     graph.write(source, chunks)
     driver.execute_query("MATCH (n:NoDocument) DELETE n")  # fails while anything hangs on it
     assert graph.chunks(source.generation, None, 10) == right
@@ -202,15 +235,15 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
     )
     between: LiteralString = (
         "MATCH (d:Document)-[:HAS_CHUNK]->(:Chunk {collection: $collection})-[:MENTIONS]->(e:Entity) "
-        "CREATE (d)-[:MENTIONS]->(e)"
+        "CREATE (d)-[:MENTIONS]->(e), (e)-[:RELATES {kind: 'citizen_of'}]->(e), (d)-[:RELATES]->(e)"
     )
     driver.execute_query(between, collection=source.generation.collection)
     found = graph.orphans(100)
-    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 2)
+    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 4)
     assert len(graph.orphans(1).entities) == 1
     assert len(graph.chunks(source.generation, None, 10)) == 1
     graph.write(source, [_chunk(1, {PARIS: 1})])  # a mention came between looking and dropping
-    assert graph.drop_orphans(found) == 7  # a relationship went with its nodes
+    assert graph.drop_orphans(found) == 9  # a relationship went with its nodes
     assert graph.drop_orphans(found) == 0
     assert not graph.orphans(100)
     rows = graph.chunks(source.generation, None, 10)
@@ -220,10 +253,11 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
 def test_pages_relations_and_drops_use_an_index(driver: Driver | None, graph: GraphIndex) -> None:
     if driver is None:
         pytest.skip("there are no plans in memory")
-    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, RELATED
+    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, RELATED, RELATIONS
 
     values = {"collection": "", "generation": 1, "after": "", "limit": 10, "ids": [], "tenant": ""}
-    statements: list[LiteralString] = ["EXPLAIN " + each for each in (CHUNKS_AFTER, CHUNKS_OF, RELATED, *DROP.values())]
+    asked = (CHUNKS_AFTER, CHUNKS_OF, RELATED, RELATIONS, *DROP.values())
+    statements: list[LiteralString] = ["EXPLAIN " + each for each in asked]
     plans = [str(driver.execute_query(statement, values).summary.plan) for statement in statements]
     assert not [plan for plan in plans if re.search("(Nodes?|Label|Index|Relationships?|Type)Scan", plan)]
     assert "'Sort@neo4j'" not in plans[0]

@@ -23,7 +23,7 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.model import SourceDocument, StageStat
+from sluice.model import Relation, SourceDocument, StageStat
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -66,7 +66,9 @@ def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     person, place = uuid4(), uuid4()
-    staged = version(run, item, "one", "two", mentions=[(person, "PERSON", 2), (place, "GPE", 1)])
+    mentions = [(person, "PERSON", 2), (place, "GPE", 1)]
+    said = [Relation(person, "citizen_of", place), Relation(place, "located_in", person)]
+    staged = version(run, item, "one", "two", mentions=mentions, relations=said)
     room.ledger.stage(run, [staged])
     room.ledger.activate(run, [item.document_id])
     row = next(each for each in room.ledger.chunks_after(source.generation, None, 10) if each.ordinal == 1)
@@ -78,8 +80,15 @@ def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
         chunk.sealed_names,
     )
     assert (row.sealed_title, row.sealed_metadata) == (staged.sealed_title, staged.sealed_metadata)
-    assert row.mentions == tuple(sorted([(person, "PERSON", 2), (place, "GPE", 1)]))
+    assert row.mentions == tuple(sorted(mentions))
+    assert row.relations == tuple(sorted(said))
     assert not row.changing
+    run = started(room, source)
+    (edited,) = scanned(room, run, entry("a", "2"))
+    room.ledger.stage(run, [version(run, edited, "one", "two", mentions=mentions, relations=said[:1])])
+    room.ledger.activate(run, [item.document_id])
+    rows = room.ledger.chunks_after(source.generation, None, 10)
+    assert [row.relations for row in rows] == [tuple(said[:1])] * 2
 
 
 def test_what_is_pending_queued_or_gone(room: Room) -> None:

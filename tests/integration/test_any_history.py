@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 import dying
-from agreement import Stores
+from agreement import Capitals, Stores
 from failpoints import Point
 from recovery import BEFORE, Cases, patiently
 from sluice import flow
@@ -21,7 +21,7 @@ from sluice.ports import Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 PARAGRAPHS = [
-    f"{word} is written of here, says the {word.upper()} society. " * 12
+    f"{word} is written of here, says the {word.upper()} in VIENNA. " * 12
     for word in ("Herons", "Trains", "Bread", "Rivers", "Clocks", "Wool")
 ]
 texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
@@ -82,6 +82,9 @@ class History(RuleBasedStateMachine):
         for (name, _), (text, _, _) in sorted(now.held.texts.items()):
             served[name] = f"{served.get(name, '')}\n{text}"
         assert {name: _words(text) for name, text in served.items()} == self.files()
+        for place, (text, _, _) in now.held.texts.items():
+            (said,) = (each.relations for each in Capitals().extract([text]))
+            assert now.held.relations.get(place, set()) == {(a.lower(), kind, b.lower()) for a, kind, b in said}
         assert summary["documents"]["seen"] == len(self.files())
         paid = sum(dying.bills(self.order.folder), Counter()) - self.lost
         twice = {text for text, times in paid.items() if times > 1}

@@ -72,6 +72,7 @@ _ROWS = f"""
         FROM versions, generate_series(0, 2) o WHERE state = 'active';
     INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
     INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1 FROM chunks;
+    INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
     INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
         FROM generate_series(0, 29999) i;
     INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, resolved_at)
@@ -216,7 +217,14 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "chunks of a generation, by page": (
         reconciling.FIRST,
         "",
-        {"ix_chunks_pages", "pk_versions", "pk_documents", "uq_versions_document_id_generation_number", "pk_mentions"},
+        {
+            "ix_chunks_pages",
+            "pk_versions",
+            "pk_documents",
+            "uq_versions_document_id_generation_number",
+            "pk_mentions",
+            "pk_relations",
+        },
     ),
     "chunks by id": (reconciling.OF, "chunk_ids", {"ix_chunks_pages", "pk_versions", "pk_documents"}),
     "claimed chunks": (reconciling.CLAIMED, "chunk_ids", {"ix_chunks_pages", "ix_outbox_work"}),
@@ -246,6 +254,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",
         "",
         {"pk_mentions"},
+    ),
+    "a document's relations go with its chunks": (
+        "DELETE FROM relations WHERE version_id = :run_id AND ordinal = 0",
+        "",
+        {"pk_relations"},
     ),
 }
 

@@ -284,9 +284,9 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
         def __getattr__(self, method: str) -> Any:
             return getattr(tools.ledger, method)
 
-        def activate(self, run: Any, ids: Any) -> None:
+        def activate(self, run: Any, ids: Any) -> Any:
             looked.append(flow.reconcile(tools, collection=served.collection, repair=True, deep=True))
-            tools.ledger.activate(run, ids)
+            return tools.ledger.activate(run, ids)
 
     summary = flow.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
     assert summary["chunks"]["written"] >= 6

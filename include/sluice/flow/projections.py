@@ -83,7 +83,7 @@ class Points:
 
 
 class Contributions:
-    """Chunks of the graph with their documents and mentions."""
+    """Chunks of the graph with their documents, mentions and relations."""
 
     name = "neo4j"
 
@@ -110,7 +110,10 @@ class Contributions:
         mentions = self._rebuilder.mentions(chunks)
         self.unreadable.update(each.chunk_id for each in chunks if each.chunk_id not in mentions)
         for source, own in self._rebuilder.by_source([each for each in chunks if each.chunk_id in mentions]):
-            made = [GraphChunk(each.chunk_id, each.document_id, each.ordinal, mentions[each.chunk_id]) for each in own]
+            made = [
+                GraphChunk(each.chunk_id, each.document_id, each.ordinal, mentions[each.chunk_id], each.relations)
+                for each in own
+            ]
             self._graph.write(source, made)
 
     def remove(self, chunk_ids: Sequence[UUID]) -> None:
@@ -120,7 +123,7 @@ class Contributions:
 
 def _row_of(chunk: LedgerChunk) -> GraphRow:
     mentions = tuple(sorted((entity_id, count) for entity_id, _, count in chunk.mentions))
-    return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions)
+    return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions, chunk.relations)
 
 
 def _same_vectors(meant: Point, held: StoredPoint) -> bool:

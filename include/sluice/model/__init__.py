@@ -16,6 +16,7 @@ from sluice.model.flowing import (
     EmbeddedDocument,
     Mention,
     Raw,
+    Relation,
     SparseVector,
     Vector,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "Quota",
     "Raw",
     "Refusal",
+    "Relation",
     "Removal",
     "Retention",
     "RetentionScope",

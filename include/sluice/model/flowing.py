@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -54,6 +54,14 @@ class Mention:
     count: int
 
 
+class Relation(NamedTuple):
+    """What a chunk's text says of two entities that it mentions. Ids and a type: nothing readable."""
+
+    head_id: UUID
+    kind: str  # citizen_of, located_in
+    tail_id: UUID
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     chunk_id: UUID
@@ -67,6 +75,7 @@ class Chunk:
     headings: tuple[str, ...]
     text_hash: bytes  # keyed hash of `embedded_text`
     mentions: tuple[Mention, ...] = ()
+    relations: tuple[Relation, ...] = ()  # in order; each once, however often the text says it
 
     @property
     def embedded_text(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.model.asked import Generation
-from sluice.model.flowing import Mention, SparseVector, Vector
+from sluice.model.flowing import Mention, Relation, SparseVector, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class SealedChunk:
     sealed_headings: bytes  # purpose "headings", JSON list
     sealed_names: bytes  # purpose "names", JSON {entity_id: name}
     mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count
+    relations: tuple[Relation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class LedgerChunk:
     sealed_names: bytes
     mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count; in the order of ids
     changing: bool  # a living run has staged another version of the document: its projections are in flux
+    relations: tuple[Relation, ...] = ()  # in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class GraphChunk:
     document_id: UUID
     ordinal: int
     mentions: tuple[Mention, ...]
+    relations: tuple[Relation, ...] = ()  # between entities that are mentioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class GraphRow:
     tenant: str | None
     ordinal: int | None
     mentions: tuple[tuple[UUID | None, int], ...]  # entity_id (None: none of ours), count; in the order of ids
+    relations: tuple[tuple[UUID | None, str, UUID | None], ...] = ()  # as Relation, in order; None: none of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class GraphOrphans:
     documents: tuple[str, ...] = ()  # without a chunk
     entities: tuple[str, ...] = ()  # that no chunk mentions
     chunks: tuple[str, ...] = ()  # of no collection or generation, or with an id that none of ours has
-    edges: tuple[str, ...] = ()  # HAS_CHUNK and MENTIONS between the wrong kinds of node
+    edges: tuple[str, ...] = ()  # between the wrong kinds of node; RELATES that names no chunk
 
     def __len__(self) -> int:
         return len(self.documents) + len(self.entities) + len(self.chunks) + len(self.edges)

@@ -6,7 +6,7 @@ Every method may raise `Transient` (a store is down or slow) and `Terminal` (it 
 from __future__ import annotations
 
 from sluice.ports.catalog import Catalog
-from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring
+from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring, Recognized
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.retention import RetentionLedger
@@ -41,6 +41,7 @@ __all__ = [
     "MarkedReader",
     "OpenRows",
     "OpenSource",
+    "Recognized",
     "RetentionLedger",
     "RowQuery",
     "Rows",

@@ -48,8 +48,16 @@ class Embedder(Protocol):
 class EntityExtractor(Protocol):
     name: str
 
-    def extract(self, texts: Sequence[str]) -> list[list[tuple[str, str, int]]]:
-        """Per text: (kind, name, count), names as written."""
+    def extract(self, texts: Sequence[str]) -> list[Recognized]:
+        """One result a text, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """What one text names, and what it says of that. Names as written."""
+
+    entities: Sequence[tuple[str, str, int]] = ()  # kind, name, count
+    relations: Sequence[tuple[str, str, str]] = ()  # head, kind of relation, tail: names of two of the entities
 
 
 EntityIds = Callable[[str, str], UUID]

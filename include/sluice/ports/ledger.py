@@ -106,8 +106,8 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Record why; an active version stays served. Replaces an open record of the same document."""
 
     def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
-        """Write pending versions with their chunks and mentions. An older pending version of the same document
-        (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
+        """Write pending versions with their chunks, mentions and relations. An older pending version of the same
+        document (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         """One transaction: pending → active (number + 1, fingerprint, and the expiry that content served before keeps),

@@ -13,6 +13,7 @@ from sluice.model import (
     GraphOrphans,
     GraphRow,
     Point,
+    Relation,
     Removal,
     Source,
     StoredPoint,
@@ -53,14 +54,15 @@ class GraphIndex(Protocol):
         """Constraints and indexes exist when this returns."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's document, ordinal and MENTIONS become exactly the given
-        ones. An entity shows a name and kind that a mention of it carries now."""
+        """MERGE documents, chunks and entities; a chunk's document, ordinal, MENTIONS and RELATES become exactly
+        the given ones. An entity shows a name and kind that a mention of it carries now."""
 
     def remove(self, removals: Sequence[Removal]) -> None:
         """Chunks, documents that are gone, and entities that nothing mentions any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+        """With their mentions and relations, and entities that nothing mentions any more. What is not there is no
+        error."""
 
     def drop(self, generation: Generation) -> None:
         """All chunks of the generation, in bounded transactions, with the documents and entities that only it held.
@@ -88,5 +90,11 @@ class GraphIndex(Protocol):
         """Entities that share chunks of this generation and tenant with the given ones, which are left out themselves.
         (entity id, weight): weight = chunks that mention it and at least one of the given. Heaviest first, then by
         id."""
+
+    def relations(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[Relation, int]]:
+        """What chunks of this generation and tenant say of the given entities, as head or tail. (relation, weight):
+        weight = chunks that say so. Heaviest first, then in the order of relations."""
 
     def ping(self) -> str: ...

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sluice.model import Generation, GraphChunk, GraphOrphans, GraphRow, Mention, Removal, Source
+from sluice.model import Generation, GraphChunk, GraphOrphans, GraphRow, Mention, Relation, Removal, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class ChunkNode:
     collection: str
     ordinal: int
     mentions: tuple[Mention, ...]
+    relations: tuple[Relation, ...]
 
 
 class MemoryGraph:
@@ -40,7 +41,13 @@ class MemoryGraph:
             if key in self.chunks_by_key:
                 touched.update(mention.entity_id for mention in self.chunks_by_key[key].mentions)
             self.chunks_by_key[key] = ChunkNode(
-                chunk.document_id, source.source_id, spec.tenant, generation.collection, chunk.ordinal, chunk.mentions
+                chunk.document_id,
+                source.source_id,
+                spec.tenant,
+                generation.collection,
+                chunk.ordinal,
+                chunk.mentions,
+                chunk.relations,
             )
             for mention in chunk.mentions:
                 self.entities.setdefault(mention.entity_id, (mention.kind, mention.name))
@@ -100,6 +107,16 @@ class MemoryGraph:
                 weights.update(mentioned.difference(entity_ids))
         return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
 
+    def relations(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[Relation, int]]:
+        wanted = set(entity_ids)
+        weights: Counter[Relation] = Counter()
+        for node in self._of(generation).values():
+            if node.tenant == tenant:
+                weights.update(each for each in node.relations if not wanted.isdisjoint((each.head_id, each.tail_id)))
+        return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
+
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         return sum(
             number == generation.number
@@ -135,4 +152,4 @@ class MemoryGraph:
 
 def _row(id: UUID, node: ChunkNode) -> GraphRow:
     mentions = sorted((mention.entity_id, mention.count) for mention in node.mentions)
-    return GraphRow(id, node.document_id, node.tenant, node.ordinal, tuple(mentions))
+    return GraphRow(id, node.document_id, node.tenant, node.ordinal, tuple(mentions), tuple(sorted(node.relations)))

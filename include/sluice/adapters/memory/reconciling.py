@@ -105,4 +105,5 @@ class MemoryScan:
             sealed_names=chunk.sealed_names,
             mentions=tuple(sorted(chunk.mentions)),
             changing=any(alive(self.state.runs[each.run_id]) for each in pending),
+            relations=tuple(sorted(chunk.relations)),
         )

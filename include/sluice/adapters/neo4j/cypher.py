@@ -14,6 +14,8 @@ SCHEMA: dict[str, LiteralString] = {
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
     # For paging through a generation in the order of ids.
     "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
+    # For a chunk's own relations: no relationship can hang on the chunk as well as on two entities.
+    "relates_chunk": "CREATE INDEX relates_chunk IF NOT EXISTS FOR ()-[r:RELATES]-() ON (r.chunk_id, r.generation)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
@@ -56,6 +58,19 @@ CREATE (c)-[:MENTIONS {count: times, name: name[0], kind: name[1]}]->(e)
 """
 WRITE_NEW: LiteralString = _MERGE_ENDS + _CREATE_CHUNK + _CREATE_MENTIONS
 WRITE_KNOWN: LiteralString = _MERGE_ENDS + _MERGE_CHUNK + _CREATE_MENTIONS
+# $relations: [chunk_id, head, kind, tail]. After FORGET_RELATIONS, and a write that merged, and locked, both ends.
+WRITE_RELATIONS: LiteralString = """
+UNWIND $relations AS row
+MATCH (head:Entity {entity_id: row[1]})
+MATCH (tail:Entity {entity_id: row[3]})
+CREATE (head)-[:RELATES {kind: row[2], chunk_id: row[0], generation: $generation}]->(tail)
+"""
+# By the chunk's id, not by its node: that may have been removed by hand.
+FORGET_RELATIONS: LiteralString = """
+UNWIND $ids AS id
+MATCH ()-[r:RELATES {chunk_id: id, generation: $generation}]->()
+DELETE r
+"""
 # Takes the lock of each chunk before it reads the mentions: two writers of one chunk go one after the other.
 KNOWN: LiteralString = """
 UNWIND $ids AS id
@@ -93,7 +108,7 @@ UNWIND $ids AS id
 MATCH (e:Entity {entity_id: id})
 SET e.name = e.name
 WITH e WHERE NOT (e)<-[:MENTIONS]-()
-DELETE e
+DETACH DELETE e
 """
 # After REMOVE_ENTITIES, in its transaction: that holds the locks. Mentions written by an older release carry no name,
 # and are taken to use the one that is shown. EXISTS stops at the first mention that does.
@@ -112,7 +127,11 @@ SET e.name = name, e.kind = kind
 _ROW: LiteralString = """
 RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
   [(c)<-[:HAS_CHUNK]-(d) | CASE WHEN d:Document THEN d.document_id END] AS documents,
-  [(c)-[m:MENTIONS]->(e) | [CASE WHEN e:Entity THEN e.entity_id END, m.count]] AS mentions
+  [(c)-[m:MENTIONS]->(e) | [CASE WHEN e:Entity THEN e.entity_id END, m.count]] AS mentions,
+  COLLECT {
+    MATCH (h)-[r:RELATES {chunk_id: c.chunk_id, generation: c.generation}]->(t)
+    RETURN [CASE WHEN h:Entity THEN h.entity_id END, r.kind, CASE WHEN t:Entity THEN t.entity_id END]
+  } AS relations
 """
 _ID: LiteralString = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
 # A node with an id that is no UUID is not one of a page, or a page full of them would look like the end: it is found
@@ -136,21 +155,36 @@ MATCH (c)-[:MENTIONS]->(e:Entity {tenant: $tenant})
 WHERE NOT e.entity_id IN $ids
 RETURN e.entity_id AS id, count(DISTINCT c) AS weight ORDER BY weight DESC, id LIMIT $limit
 """
+# Weight = distinct chunks, which have to be there: they say of which collection and tenant the relation is.
+RELATIONS: LiteralString = """
+UNWIND $ids AS id
+MATCH (:Entity {entity_id: id, tenant: $tenant})-[r:RELATES {generation: $generation}]-(:Entity {tenant: $tenant})
+WITH DISTINCT r
+MATCH (c:Chunk {chunk_id: r.chunk_id, generation: r.generation})
+WHERE c.collection = $collection AND c.tenant = $tenant
+RETURN startNode(r).entity_id AS head, r.kind AS kind, endNode(r).entity_id AS tail, count(DISTINCT c) AS weight
+ORDER BY weight DESC, head, kind, tail LIMIT $limit
+"""
 _LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
 _LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk)"
 _STRAY_CHUNK: LiteralString = (
     f"n.collection IS NULL OR n.generation IS NULL OR NOT coalesce(toStringOrNull(n.chunk_id), '') =~ {_ID}"
 )
+_LONE_RELATION: LiteralString = (
+    "NOT a:Entity OR NOT b:Entity OR NOT EXISTS { (:Chunk {chunk_id: r.chunk_id, generation: r.generation}) }"
+)
 LONE: dict[str, LiteralString] = {
     "chunks": f"MATCH (n:Chunk) WHERE {_STRAY_CHUNK} RETURN elementId(n) AS id LIMIT $limit",
     "documents": f"MATCH (n:Document) WHERE {_LONE_DOCUMENT} RETURN elementId(n) AS id LIMIT $limit",
     "entities": f"MATCH (n:Entity) WHERE {_LONE_ENTITY} RETURN elementId(n) AS id LIMIT $limit",
-    "edges": """
-CALL () {
+    "edges": f"""
+CALL () {{
   MATCH (a)-[r:HAS_CHUNK]->(b) WHERE NOT a:Document OR NOT b:Chunk RETURN r
   UNION ALL
   MATCH (a)-[r:MENTIONS]->(b) WHERE NOT a:Chunk OR NOT b:Entity RETURN r
-}
+  UNION ALL
+  MATCH (a)-[r:RELATES]->(b) WHERE {_LONE_RELATION} RETURN r
+}}
 RETURN elementId(r) AS id LIMIT $limit""",
 }
 # Writing takes the node's lock: whoever is about to hang something on it goes before, or finds it gone.
@@ -167,10 +201,11 @@ DROP: dict[str, LiteralString] = {
     "chunks": f"{_DROP} n:Chunk AND ({_STRAY_CHUNK}) DETACH DELETE n RETURN count(*)",
     "documents": f"{_DROP} n:Document AND {_LONE_DOCUMENT} DETACH DELETE n RETURN count(*)",
     "entities": f"{_DROP} n:Entity AND {_LONE_ENTITY} DETACH DELETE n RETURN count(*)",
-    "edges": """
+    "edges": f"""
 UNWIND $ids AS id
 MATCH (a)-[r]->(b) WHERE elementId(r) = id
   AND (type(r) = 'HAS_CHUNK' AND (NOT a:Document OR NOT b:Chunk) OR
-       type(r) = 'MENTIONS' AND (NOT a:Chunk OR NOT b:Entity))
+       type(r) = 'MENTIONS' AND (NOT a:Chunk OR NOT b:Entity) OR
+       type(r) = 'RELATES' AND ({_LONE_RELATION}))
 DELETE r RETURN count(*)""",
 }

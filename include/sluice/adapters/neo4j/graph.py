@@ -1,4 +1,5 @@
-"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`.
+"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`, and what a chunk
+says of two entities, `(:Entity)-[:RELATES {kind, chunk_id, generation}]->(:Entity)`.
 
 Every node is found by its id, so writing the same again changes nothing. A batch is one transaction; rows are sorted by
 id so that two writers lock in one order, and the driver repeats what still deadlocks.
@@ -14,6 +15,7 @@ from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimum
 from neo4j.exceptions import ConstraintError
 
 from sluice.adapters.neo4j.cypher import (
+    FORGET_RELATIONS,
     KNOWN,
     ONLINE,
     REMOVE_CHUNKS,
@@ -23,6 +25,7 @@ from sluice.adapters.neo4j.cypher import (
     SCHEMA,
     WRITE_KNOWN,
     WRITE_NEW,
+    WRITE_RELATIONS,
 )
 from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
@@ -73,8 +76,8 @@ class Neo4jGraph(GraphScan):
                 session.run(wait, seconds=int(self._call_timeout_s)).consume()
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's MENTIONS become exactly the given ones. What a failed call
-        wrote before it failed stays, and is written over by the next one."""
+        """MERGE documents, chunks and entities; a chunk's MENTIONS and RELATES become exactly the given ones. What a
+        failed call wrote before it failed stays, and is written over by the next one."""
         scope = {
             "tenant": source.spec.tenant,
             "collection": source.generation.collection,
@@ -103,7 +106,8 @@ class Neo4jGraph(GraphScan):
         self._remove_documents(gone)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With their mentions, and entities that nothing mentions any more. What is not there is no error."""
+        """With their mentions and relations, and entities that nothing mentions any more. What is not there is no
+        error."""
         self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
 
     def _remove_chunks(self, generation: int, ids: list[str]) -> None:
@@ -163,6 +167,7 @@ def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphC
     ordered = sorted(batch, key=lambda chunk: chunk.chunk_id)
     ids = [str(chunk.chunk_id) for chunk in ordered]
     left = {record["id"]: record["entities"] for record in tx.run(KNOWN, scope, ids=ids)}
+    tx.run(FORGET_RELATIONS, scope, ids=ids).consume()
     new = [chunk for chunk, id in zip(ordered, ids, strict=True) if id not in left]
     if new:
         tx.run(WRITE_NEW, scope, **_parameters(new)).consume()
@@ -170,6 +175,12 @@ def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphC
         known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
         tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
         _settle(tx, {entity for entities in left.values() for entity in entities})
+    if relations := [
+        [str(chunk.chunk_id), str(each.head_id), each.kind, str(each.tail_id)]
+        for chunk in ordered
+        for each in chunk.relations
+    ]:
+        tx.run(WRITE_RELATIONS, scope, relations=relations).consume()
 
 
 def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
@@ -203,6 +214,7 @@ def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> No
         for record in tx.run(REMOVE_CHUNKS, ids=chunk_ids, generation=generation)
         for entity in record["entities"]
     }
+    tx.run(FORGET_RELATIONS, ids=chunk_ids, generation=generation).consume()
     _settle(tx, touched)
 
 

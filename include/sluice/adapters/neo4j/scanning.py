@@ -8,9 +8,9 @@ from uuid import UUID
 
 from neo4j import Driver, ManagedTransaction
 
-from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE, RELATED
+from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE, RELATED, RELATIONS
 from sluice.adapters.neo4j.failures import asking
-from sluice.model import Generation, GraphOrphans, GraphRow
+from sluice.model import Generation, GraphOrphans, GraphRow, Relation
 
 _BATCH_IDS = 2000
 
@@ -49,6 +49,16 @@ class GraphScan:
             records = session.execute_read(self._transaction(_all), RELATED, values)
         return [(UUID(record["id"]), record["weight"]) for record in records]
 
+    def relations(
+        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
+    ) -> list[tuple[Relation, int]]:
+        """(relation of one of the given, chunks that say so), heaviest first."""
+        ids = sorted({str(each) for each in entity_ids})
+        values = {**_scope(generation), "ids": ids, "tenant": tenant, "limit": limit}
+        with asking("read relations"), self._driver.session() as session:
+            records = session.execute_read(self._transaction(_all), RELATIONS, values)
+        return [(Relation(UUID(each["head"]), each["kind"], UUID(each["tail"])), each["weight"]) for each in records]
+
     def orphans(self, limit: int) -> GraphOrphans:
         """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything."""
         with asking("look for orphans"), self._driver.session() as session:
@@ -85,12 +95,14 @@ def _all(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -
 def _row(found: dict[str, Any]) -> GraphRow:
     documents = found["documents"]
     mentions = [(_id(entity_id), count if isinstance(count, int) else 0) for entity_id, count in found["mentions"]]
+    relations = [(_id(head), str(kind), _id(tail)) for head, kind, tail in found["relations"]]
     return GraphRow(
         UUID(found["chunk_id"]),
         _id(documents[0]) if len(documents) == 1 else None,
         found["tenant"],
         found["ordinal"],
         tuple(sorted(mentions, key=lambda each: (str(each[0]), each[1]))),
+        tuple(sorted(relations, key=lambda each: tuple(map(str, each)))),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import storable_json
 from sluice.adapters.postgres.runs import RUNNING
-from sluice.model import Generation, LedgerChunk, SourceDocument
+from sluice.model import Generation, LedgerChunk, Relation, SourceDocument
 
 # Each step is a look-up by key for the rows of one page, whatever the planner believes of the tables (`OFFSET 0`).
 _SERVED = f"""
@@ -21,6 +21,8 @@ _SERVED = f"""
            (SELECT jsonb_agg(jsonb_build_array(m.entity_id, e.kind, m.occurrences) ORDER BY m.entity_id)
             FROM mentions m JOIN entities e USING (entity_id)
             WHERE m.version_id = c.version_id AND m.ordinal = c.ordinal) AS mentions,
+           (SELECT jsonb_agg(jsonb_build_array(r.head_id, r.kind, r.tail_id)) FROM relations r
+            WHERE r.version_id = c.version_id AND r.ordinal = c.ordinal) AS relations,
            EXISTS (SELECT FROM versions p JOIN runs r USING (run_id)
                    WHERE p.document_id = c.document_id AND p.generation = c.generation AND p.number IS NULL
                      AND {RUNNING} OFFSET 0) AS changing
@@ -113,4 +115,5 @@ def _of(generation: Generation) -> dict[str, object]:
 
 def _chunk(row: Row[Any]) -> LedgerChunk:
     mentions = tuple((UUID(entity_id), kind, count) for entity_id, kind, count in row.mentions or ())
-    return LedgerChunk(**{**row._mapping, "mentions": mentions})
+    relations = tuple(sorted(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.relations or ()))
+    return LedgerChunk(**{**row._mapping, "mentions": mentions, "relations": relations})

@@ -1,4 +1,4 @@
-"""Pending versions with their chunks and mentions: what is about to exist."""
+"""Pending versions with their chunks, mentions and relations: what is about to exist."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ _CHUNKS = {
     "sealed_names": "bytea",
 }
 _MENTIONS = {"version_id": "uuid", "ordinal": "int4", "entity_id": "uuid", "occurrences": "int4"}
+_RELATIONS = {"version_id": "uuid", "ordinal": "int4", "head_id": "uuid", "kind": "text", "tail_id": "uuid"}
 _SETTLED = text("""
     SELECT v.version_id, v.state,
            ARRAY(SELECT c.chunk_id FROM chunks c WHERE c.version_id = v.version_id ORDER BY c.ordinal) AS chunk_ids
@@ -61,6 +62,7 @@ def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -
         copy_rows(cursor, "versions", _VERSIONS, _version_rows(run, versions))
         copy_rows(cursor, "chunks", _CHUNKS, _chunk_rows(run, versions))
         copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
+        copy_rows(cursor, "relations", _RELATIONS, _relation_rows(versions))
     entities.forget(connection, left)
 
 
@@ -132,3 +134,10 @@ def _mention_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, .
         for chunk in version.chunks:
             for entity_id, _, count in chunk.mentions:
                 yield version.version_id, chunk.ordinal, entity_id, count
+
+
+def _relation_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+    for version in versions:
+        for chunk in version.chunks:
+            for relation in chunk.relations:
+                yield version.version_id, chunk.ordinal, *relation

@@ -187,6 +187,26 @@ class MentionRow(LedgerBase):
     occurrences: Mapped[int] = mapped_column(comment="How often the chunk mentions it.")
 
 
+class RelationRow(LedgerBase):
+    __tablename__ = "relations"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["version_id", "ordinal"],
+            ["chunks.version_id", "chunks.ordinal"],
+            name="fk_relations_chunk",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint("head_id <> tail_id", name="ends"),
+        {"comment": "What a chunk says of two entities, both of which it mentions; once, however often it says it."},
+    )
+
+    version_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The chunk's version.")
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="The chunk's ordinal.")
+    head_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The entity of which it is said.")
+    kind: Mapped[str] = mapped_column(primary_key=True, comment="citizen_of, located_in.")
+    tail_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The other entity.")
+
+
 class EmbeddingRow(LedgerBase):
     __tablename__ = "embeddings"
     __table_args__ = (

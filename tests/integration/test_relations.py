@@ -1,0 +1,108 @@
+"""What sentences say of two entities is in ledger and graph while a chunk says it, and not a moment longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from neo4j import GraphDatabase
+
+from sluice import flow
+from sluice.adapters.entities import entity_id
+from sluice.model import Generation, SourceSpec
+from sluice.ports import Tools
+
+Said = tuple[str, str, str]
+HAMBURG = "She lives in Hamburg, Germany."
+MERKEL = "Angela Merkel is a German politician."
+INSIDE: Said = ("Hamburg", "located_in", "Germany")
+CITIZEN: Said = ("Angela Merkel", "citizen_of", "German")
+
+
+@pytest.fixture
+def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
+    return make_tools([tmp_path], entities="spacy:en_core_web_sm+relations", chunker="chars:200:0")
+
+
+@pytest.fixture
+def spec(tmp_path: Path, name: str) -> SourceSpec:
+    (tmp_path / "one.md").write_text(f"# One\n\n{HAMBURG} {MERKEL}\n")
+    (tmp_path / "other.md").write_text(f"# Other\n\n{HAMBURG}\n")
+    return SourceSpec(tmp_path.as_uri(), name, tenant=name)
+
+
+@pytest.fixture
+def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
+    """A statement on the graph, past the platform."""
+    settings = stack.settings()
+    auth = (settings.neo4j_user, settings.neo4j_password.get_secret_value())
+    with GraphDatabase.driver(settings.neo4j_uri, auth=auth) as driver:
+        yield lambda query, **values: driver.execute_query(query, values).records
+
+
+def served(tools: Tools, spec: SourceSpec) -> Generation:
+    return next(each for each in tools.ledger.generations() if each.collection == spec.collection)
+
+
+def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
+    """By names, with the chunks that say so; the ledger must say the same as the graph."""
+    generation = served(tools, spec)
+    key = tools.keyring.index_key(spec.tenant)
+    names = {entity_id(key, name): name for each in (INSIDE, CITIZEN) for name in (each[0], each[2])}
+    assert tools.graph is not None
+    found = dict(tools.graph.relations(generation, spec.tenant, list(names), 100))
+    rows = [each for chunk in tools.ledger.chunks_after(generation, None, 100) for each in chunk.relations]
+    assert {each: rows.count(each) for each in rows} == found
+    return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in found.items()}
+
+
+def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec: SourceSpec, tmp_path: Path) -> None:
+    flow.ingest(tools, spec)
+    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
+    (tmp_path / "one.md").write_text(f"# One\n\n{MERKEL}\n")
+    flow.ingest(tools, spec)
+    assert said(tools, spec) == {INSIDE: 1, CITIZEN: 1}  # the other document says so still
+    (tmp_path / "other.md").unlink()
+    flow.ingest(tools, spec, approve_shrink=True)
+    assert said(tools, spec) == {CITIZEN: 1}
+    report = flow.reconcile(tools, collection=spec.collection)
+    assert (report["ok"], report["stale"], report["surplus"]) == (True, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("statement", "stale", "orphans"),
+    [
+        ("MATCH (:Entity {tenant: $t})-[r:RELATES {kind: 'located_in'}]->() DELETE r", 2, 0),
+        ("MATCH (:Entity {tenant: $t})-[r:RELATES {kind: 'citizen_of'}]->() SET r.kind = 'located_in'", 1, 0),
+        ("MATCH (a:Entity {tenant: $t})-[r {kind: 'citizen_of'}]->(b) CREATE (b)-[:RELATES {chunk_id: r.chunk_id, "
+         "generation: r.generation, kind: r.kind}]->(a)", 1, 0),
+        ("MATCH (a:Entity {tenant: $t})-[{kind: 'citizen_of'}]->(b) CREATE (b)-[:RELATES {kind: 'citizen_of'}]->(a)",
+         0, 1),
+    ],
+    ids=["deleted", "altered", "added to a chunk", "added"],
+)  # fmt: skip
+def test_what_was_done_by_hand_is_told_and_mended(
+    tools: Tools, spec: SourceSpec, cypher: Callable[..., Any], statement: str, stale: int, orphans: int
+) -> None:
+    flow.reconcile(tools, repair=True)  # orphans are looked for everywhere
+    flow.ingest(tools, spec)
+    cypher(statement, t=spec.tenant)
+    plain = flow.reconcile(tools, collection=spec.collection)
+    assert (plain["stale"], plain["orphans"], plain["ok"]) == (stale, orphans, False)
+    mended = flow.reconcile(tools, collection=spec.collection, repair=True)
+    assert mended["ok"] and mended["embedded"] == 0
+    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
+    again = flow.reconcile(tools, collection=spec.collection)
+    assert (again["stale"], again["orphans"], again["ok"]) == (0, 0, True)
+
+
+def test_a_lost_graph_is_built_again_with_its_relations(
+    tools: Tools, spec: SourceSpec, cypher: Callable[..., Any]
+) -> None:
+    flow.ingest(tools, spec)
+    cypher("MATCH (n {tenant: $t}) DETACH DELETE n", t=spec.tenant)
+    mended = flow.reconcile(tools, collection=spec.collection, repair=True)
+    assert mended["ok"] and mended["embedded"] == 0
+    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
