@@ -88,9 +88,9 @@ def _die_and_recover(cases: Cases, death: Death, tree: dict[str, str]) -> None:
     case.put(BEFORE if death.first else AFTER)
     ended = dying.run(replace(case.order, die_at=death.point))
     assert ended.exit_code == -signal.SIGKILL, f"{death} was not reached: {ended.outcome} {ended.told}"
+    last_bill = dying.bills(case.order.folder)[-1:]  # before a search is charged for its question
     if not death.first:
         case.assert_never_a_mix()
-    last_bill = dying.bills(case.order.folder)[-1:]
 
     case.put(tree)
     case.ingest(anew=tree is LATER)
