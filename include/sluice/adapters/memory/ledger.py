@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid4
 
 from sluice.adapters.ledger_rules import (
     GIVEN_UP,
@@ -21,7 +20,6 @@ from sluice.adapters.ledger_rules import (
     names_one_execution,
     storable,
     storable_json,
-    superseded,
 )
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.catalog import MemoryCatalog
@@ -40,10 +38,9 @@ from sluice.adapters.memory.state import (
     QuarantineRow,
     RunRow,
     SourceRow,
-    VersionRow,
-    alive,
     now,
 )
+from sluice.adapters.memory.versions import MemoryVersions
 from sluice.errors import NotFound, Terminal
 from sluice.model import (
     Budget,
@@ -53,11 +50,9 @@ from sluice.model import (
     Generation,
     Item,
     Profile,
-    Removal,
     Run,
     RunMode,
     ScanResult,
-    SealedVersion,
     Source,
     SourceSpec,
     StageStat,
@@ -66,7 +61,9 @@ from sluice.model import (
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention, MemorySpending):
+class MemoryLedger(
+    MemoryVersions, MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention, MemorySpending
+):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
     def __init__(self) -> None:
@@ -271,165 +268,6 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
             return None
         return document
 
-    # --- versions
-
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
-        if not versions:
-            return
-        with self.state.lock:
-            self._fence(run)
-            for each in versions:
-                if each.document_id not in self.state.documents:
-                    raise Terminal(f"There is no document {each.document_id}. Nothing was written.")
-            for each in versions:
-                if self._superseded(run, each.document_id):
-                    continue
-                self._drop_pending(run, each.document_id)
-                known = self.state.versions.setdefault(each.document_id, {})
-                settled = known.get(each.version_id)
-                if settled is not None:
-                    if settled.state == "active" and _ids(settled.sealed) == _ids(each):
-                        continue
-                    each = replace(each, version_id=uuid5(each.version_id, each.raw_hash.hex()))
-                known[each.version_id] = VersionRow(each, run.source.generation, run.run_id)
-
-    def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
-        generation, refused = run.source.generation, []
-        with self.state.lock:
-            if document_ids:
-                self._fence(run)
-            switched = False
-            for document_id in document_ids:
-                pending = next(self.state.versions_of(document_id, generation, "pending"), None)
-                if pending is None or pending.run_id != run.run_id:
-                    continue
-                document = self.state.documents[document_id]
-                if document.deleted_at or self._superseded(run, document_id):
-                    self._drop(pending)
-                    continue
-                if self.beyond_quota(run, {document_id: pending.sealed.size_bytes}):
-                    self._drop(pending)
-                    refused.append(document_id)
-                    continue
-                self._switch(document, pending)
-                switched = True
-            if switched:
-                self.state.changed(generation.collection_id)
-            return refused
-
-    def _switch(self, document: DocumentRow, pending: VersionRow) -> None:
-        settled = self.state.versions_of(document.document_id, pending.generation, "active", "superseded")
-        numbers = [version.number or 0 for version in settled]
-        last = self.state.last(document.document_id)
-        if former := self.state.active(document.document_id, pending.generation):
-            self._queue_without(former, _ids(pending.sealed))
-            former.state, former.sealed = "superseded", replace(former.sealed, chunks=())
-        pending.state, pending.number, pending.activated_at = "active", max(numbers, default=0) + 1, now()
-        document.fingerprint = pending.sealed.fingerprint
-        if last is None or last.sealed.raw_hash != pending.sealed.raw_hash:
-            document.served_since = pending.activated_at
-        document.purged_hash, document.expires_at = None, self.state.expiry(document)
-        self.state.resolve(document.document_id)
-
-    def _drop_pending(self, run: Run, document_id: UUID) -> None:
-        for version in self.state.versions_of(document_id, run.source.generation, "pending"):
-            self._drop(version)
-
-    def _drop(self, pending: VersionRow) -> None:
-        active = self.state.active(pending.sealed.document_id, pending.generation)
-        self._queue_without(pending, _ids(active.sealed) if active else ())
-        del self.state.versions[pending.sealed.document_id][pending.sealed.version_id]
-
-    def _superseded(self, run: Run, document_id: UUID) -> bool:
-        """A later run of the same source has made a version active, or (while it lives) is about to."""
-        for version in self.state.versions_of(document_id, run.source.generation, "active", "pending"):
-            by = self.state.runs[version.run_id]
-            later = by.source_id == run.source.source_id and by.started_at > run.started_at
-            if later and (version.state == "active" or alive(by)):
-                return True
-        return False
-
-    def _queue_without(self, version: VersionRow, kept: tuple[UUID, ...]) -> None:
-        gone = tuple(each for each in _ids(version.sealed) if each not in set(kept))
-        if gone:
-            self.state.queue(version.generation, version.sealed.document_id, gone, False)
-
-    def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
-        if not document_ids:
-            return 0
-        with self.state.lock:
-            self._fence(run)
-            runs = self.state.runs_of(run.source.source_id)
-            if any(each.scanned_at and each.started_at > run.started_at for each in runs):
-                raise superseded()
-            deleted = [each for each in (self._own(run, document_id) for document_id in set(document_ids)) if each]
-            for document in deleted:
-                document.deleted_at, document.deleted_by = now(), run.run_id
-                self._retire(document.document_id)
-            if deleted:
-                self.state.changed(run.source.generation.collection_id)
-            return len(deleted)
-
-    def deleted_by(self, run: Run) -> int:
-        with self.state.lock:
-            return sum(1 for each in self.state.documents.values() if each.deleted_by == run.run_id)
-
-    def drop_leftovers(self, run: Run) -> int:
-        with self.state.lock:
-            dead = {each.run_id for each in self.state.runs_of(run.source.source_id) if not alive(each)} | {run.run_id}
-            left = [each for each in self.state.all_versions() if each.state == "pending" and each.run_id in dead]
-            for version in left:
-                self._drop(version)
-            return len(left)
-
-    def others_running(self, run: Run) -> bool:
-        with self.state.lock:
-            runs = self.state.runs_of(run.source.source_id)
-            return any(alive(each) and each.run_id != run.run_id for each in runs)
-
-    def _retire(self, document_id: UUID) -> None:
-        self.state.resolve(document_id)
-        self.state.signatures.pop(document_id, None)
-        held: dict[int, tuple[Generation, set[UUID]]] = {}
-        versions = self.state.versions.get(document_id, {})
-        for version in [each for each in versions.values() if each.state != "superseded"]:
-            held.setdefault(version.generation.number, (version.generation, set()))[1].update(_ids(version.sealed))
-            if version.state == "pending":
-                del versions[version.sealed.version_id]
-            else:
-                version.state, version.sealed = "superseded", replace(version.sealed, chunks=())
-        for generation, chunk_ids in held.values():
-            self.state.queue(generation, document_id, tuple(sorted(chunk_ids)), True)
-
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
-        with self.state.lock:
-            rows = [row for row in self.state.outbox.values() if row.generation.collection_id == collection_id]
-            rows = sorted(rows, key=lambda row: row.outbox_id)[:limit]
-            held = {number: self._held(collection_id, number) for number in {row.generation.number for row in rows}}
-            return [
-                Removal(
-                    row.outbox_id,
-                    row.generation,
-                    row.document_id,
-                    tuple(each for each in row.chunk_ids if each not in held[row.generation.number]),
-                    row.document_gone,
-                )
-                for row in rows
-            ]
-
-    def _held(self, collection_id: UUID, number: int) -> set[UUID]:
-        return {
-            chunk_id
-            for version in self.state.all_versions()
-            if version.generation.collection_id == collection_id and version.generation.number == number
-            for chunk_id in _ids(version.sealed)
-        }
-
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        with self.state.lock:
-            for outbox_id in outbox_ids:
-                self.state.outbox.pop(outbox_id, None)
-
     # --- what happened
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
@@ -470,7 +308,3 @@ class MemoryLedger(MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryR
     def generations(self) -> list[Generation]:
         with self.state.lock:
             return [self.state.collections[name] for name in sorted(self.state.collections)]
-
-
-def _ids(version: SealedVersion) -> tuple[UUID, ...]:
-    return tuple(chunk.chunk_id for chunk in version.chunks)
