@@ -7,7 +7,6 @@ Only relations that reach a precision of .5 on labelled text are here (docs/deci
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -22,7 +21,7 @@ Rules = Mapping[tuple[str, str, str], tuple[str, ...]]
 COARSE = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "NORP": "LOC", "FAC": "LOC"}
 """OntoNotes kinds as the rules name them; an entity of another kind has no relation."""
 _LONGEST_PATH = 4  # dependencies
-_BREAK = re.compile(r"[|\n]")
+_CELL = "|"  # between cells, in tables as they are extracted
 _NAMED = frozenset({"prep", "agent"})
 RULES: Rules = {
     ("PER", "nsubj be attr>amod", "LOC"): ("citizen_of",),  # X is a German racer
@@ -62,12 +61,12 @@ def typed(doc: Doc, names: Iterable[Named[Entity]], rules: Rules = RULES) -> Ite
 def connections(doc: Doc, names: Iterable[Named[Entity]]) -> Iterator[tuple[Named[Entity], str, Named[Entity]]]:
     """Each ordered pair of mentions of different entities in one sentence, where the way between them is short.
 
-    Not across lines, nor cells of a table: the parser takes those for sentences, too."""
+    Not across cells of a table: the parser takes a row for a sentence, too."""
     mentions = list(names)
     for sentence in doc.sents:
         here = [each for each in mentions if sentence.start <= each.start < sentence.end]
         for one, other in permutations(here, 2):
-            if one.entity != other.entity and not _BREAK.search(_between(doc, one, other)):
+            if one.entity != other.entity and _CELL not in _between(doc, one, other):
                 way = _way(doc[one.start : one.end].root, doc[other.start : other.end].root)
                 if way:
                     yield one, way, other
