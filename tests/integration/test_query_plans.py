@@ -23,6 +23,7 @@ from sluice.adapters.postgres import (
     migrate,
     passages,
     reconciling,
+    refusing,
     removals,
     runs,
     scan,
@@ -75,8 +76,10 @@ _ROWS = f"""
     INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
     INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
         FROM generate_series(0, 29999) i;
-    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, resolved_at)
-        SELECT document_id, source_id, tenant_id, md5('r0')::uuid, 's', 'c', 'r', 'f', CASE WHEN n > 1 THEN now() END
+    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, resolved_at,
+                            kept_bytes)
+        SELECT document_id, source_id, tenant_id, md5('r0')::uuid, 's', 'c', 'r', 'f', CASE WHEN n > 1 THEN now() END,
+               CASE WHEN n = 1 OR n = 2 AND external_id ~ '00$' THEN 9 END
         FROM documents, generate_series(1, 4) n WHERE external_id ~ '[05]$';
     INSERT INTO run_stages SELECT md5('r0')::uuid, i, 's' || i % 7, 1, '{{}}' FROM generate_series(0, 4999) i;
     INSERT INTO gate_results SELECT md5('r0')::uuid, i / 10, 's', i % 10, 's', 'e', NULL, true, true, 1, 0
@@ -183,6 +186,8 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "count a source": (counting.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
     "open quarantine of a tenant": (counting.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
     "open quarantine of a source": (counting.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
+    "kept bytes to replay": (refusing.REFUSED, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
+    "kept bytes to let go of": (refusing.RELEASED, "", {"ix_quarantine_released", "uq_quarantine_open"}),
     "readable documents of a collection": (
         catalog.READABLE_SERVED,
         "",
