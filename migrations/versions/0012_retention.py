@@ -52,12 +52,6 @@ def upgrade() -> None:
         ["source_id", "expires_at", "document_id"],
         postgresql_where=sa.text("expires_at IS NOT NULL AND purged_hash IS NULL"),
     )
-    op.create_index(
-        "ix_documents_own_retention",
-        "documents",
-        ["collection_id"],
-        postgresql_where=sa.text("retention_days IS NOT NULL OR retain_until IS NOT NULL"),
-    )
     op.alter_column("documents", "expires_at", comment=_EXPIRES, existing_type=_MOMENT)
     _modes("'incremental', 'full', 'replay', 'purge'", _MODE)
     op.create_table(
@@ -75,7 +69,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "document_id", name="pk_purged_documents"),
         comment="What a purge took out because it had expired. Where from and by whom: its run.",
     )
-    op.create_index("ix_purged_documents_document", "purged_documents", ["document_id"])
 
 
 def downgrade() -> None:
@@ -83,7 +76,6 @@ def downgrade() -> None:
     op.execute("UPDATE runs SET mode = 'incremental' WHERE mode = 'purge'")
     _modes("'incremental', 'full', 'replay'", _OLD_MODE)
     op.alter_column("documents", "expires_at", comment="Unreadable from then on; null: never.", existing_type=_MOMENT)
-    op.drop_index("ix_documents_own_retention", table_name="documents")
     op.drop_index("ix_documents_expiring", table_name="documents")
     op.drop_column("documents", "purged_hash")
     op.drop_column("documents", "served_since")

@@ -25,6 +25,7 @@ from sluice.adapters.postgres import (
     reconciling,
     refusing,
     removals,
+    retention,
     runs,
     scan,
     switching,
@@ -71,6 +72,8 @@ _ROWS = f"""
     INSERT INTO chunks SELECT version_id, o, md5(version_id::text || o)::uuid, document_id, collection_id, 1, o, o + 1,
                               NULL, decode(repeat('00', 20), 'hex'), convert_to(repeat('x', 300), 'UTF8'), '', ''
         FROM versions, generate_series(0, 2) o WHERE state = 'active';
+    UPDATE documents SET served_since = now(), expires_at = now() - interval '1 day' WHERE external_id ~ '00$';
+    INSERT INTO purged_documents SELECT md5('r0')::uuid, document_id, now(), 1 FROM documents;
     INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
     INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1 FROM chunks;
     INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
@@ -111,6 +114,9 @@ _VALUES: dict[str, object] = {
     "bands": list(range(3200)),
     "after": None,
     "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "as_of": datetime(2090, 1, 1, tzinfo=UTC),
+    "since": None,
+    "collection": None,
 }
 
 
@@ -254,6 +260,13 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "rows of a batch": (gates.READ_ROWS, "", {"pk_gate_rows"}),
     "similar documents": (gates.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
     "signatures of documents that go": (gates.FORGET, "document_ids", {"pk_signatures"}),
+    "expired documents of a source": (
+        retention.EXPIRED,
+        "",
+        {"ix_documents_expiring", "uq_versions_active", "pk_chunks", "uq_versions_document_id_generation_number"},
+    ),
+    "sources with expired documents": (retention.EXPIRED_SOURCES, "", {"ix_documents_expiring"}),
+    "what a purge took out": (retention.PURGED, "", {"pk_purged_documents"}),
     "grants of a caller": (catalog.GRANTS, "", {"pk_grants"}),
     "a document's mentions go with its chunks": (
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",

@@ -44,7 +44,7 @@ _SETTINGS = text(f"""
     UNION ALL
     SELECT 2, c.name, d.tenant_id, s.uri, d.document_id, d.retention_days, d.retain_until
     FROM documents d JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = d.collection_id
-    WHERE (d.retention_days IS NOT NULL OR d.retain_until IS NOT NULL) AND :collection IN ('', c.name)
+    WHERE {_IS_SET.format("d")}
     ORDER BY level, collection, tenant, source, document_id
 """)  # noqa: S608
 _CLOCK = text("SELECT clock_timestamp()")
@@ -93,7 +93,7 @@ _BLANK = text("""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE document_id = ANY(CAST(:ids AS uuid[]))
 """)
-_PURGED = text("SELECT document_id FROM purged_documents WHERE run_id = :run_id ORDER BY document_id")
+PURGED = text("SELECT document_id FROM purged_documents WHERE run_id = :run_id ORDER BY document_id")
 
 
 def set_retention(connection: Connection, scope: RetentionScope, retention: Retention | None) -> int:
@@ -159,7 +159,7 @@ def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of:
 
 
 def purged(connection: Connection, run: Run) -> list[UUID]:
-    return list(connection.execute(_PURGED, {"run_id": run.run_id}).scalars())
+    return list(connection.execute(PURGED, {"run_id": run.run_id}).scalars())
 
 
 def _expired(row: Row[Any]) -> ExpiredDocument:

@@ -18,7 +18,6 @@ from sluice.adapters.postgres.tables.base import (
 )
 
 _LIVING = text("deleted_at IS NULL")
-_OWN_RETENTION = text("retention_days IS NOT NULL OR retain_until IS NOT NULL")
 
 
 class DocumentRow(LedgerBase):
@@ -47,7 +46,6 @@ class DocumentRow(LedgerBase):
             "document_id",
             postgresql_where=text("expires_at IS NOT NULL AND purged_hash IS NULL"),
         ),
-        Index("ix_documents_own_retention", "collection_id", postgresql_where=_OWN_RETENTION),
         Index("ix_documents_deleted_by", "deleted_by", postgresql_where=text("deleted_by IS NOT NULL")),
         {"comment": "One row for every document ever seen. Its id outlives edits and moves."},
     )

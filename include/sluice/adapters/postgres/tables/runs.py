@@ -177,7 +177,6 @@ class PurgedDocumentRow(LedgerBase):
     __tablename__ = "purged_documents"
     __table_args__ = (
         CheckConstraint("chunks >= 0", name="chunks"),
-        Index("ix_purged_documents_document", "document_id"),
         {"comment": "What a purge took out because it had expired. Where from and by whom: its run."},
     )
 
