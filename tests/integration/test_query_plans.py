@@ -181,7 +181,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "count a collection": (counting.SERVED, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
     "count a tenant": (counting.SERVED_OF_TENANT, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
     "count a source": (counting.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
-    "what a tenant holds": (quotas.USE_OF, "", {"uq_documents_living", "uq_versions_active"}),
+    "what a tenant holds": (quotas.USE_OF, "", {"uq_versions_active"}),
     "open quarantine of a tenant": (counting.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
     "open quarantine of a source": (counting.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
     "readable documents of a collection": (
