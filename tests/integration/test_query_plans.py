@@ -22,6 +22,7 @@ from sluice.adapters.postgres import (
     lineage,
     migrate,
     passages,
+    quotas,
     reconciling,
     refusing,
     removals,
@@ -190,6 +191,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "count a collection": (counting.SERVED, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
     "count a tenant": (counting.SERVED_OF_TENANT, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
     "count a source": (counting.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
+    "what a tenant holds": (quotas.USE_OF, "", {"uq_versions_active"}),
     "open quarantine of a tenant": (counting.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
     "open quarantine of a source": (counting.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
     "kept bytes to replay": (refusing.REFUSED, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
@@ -295,6 +297,7 @@ GUARDS = {
     "pk_moves": "a document moves once a run; found by the run",
     "uq_moves_placeholder_id": "a new name is taken over once",
     "pk_reconciliations": "identity of a record",
+    "pk_run_costs": "one account a batch of a run; found by the run",
     "alembic_version_pkc": "Alembic's own",
 }
 
