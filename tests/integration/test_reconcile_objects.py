@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from typer.testing import CliRunner
 
 from sluice import batches, flow
+from sluice.cli import app
 from sluice.extract import uploads
 from sluice.model import ALL_GROUPS, Principal, SourceSpec
 from sluice.ports import Tools
@@ -99,6 +102,25 @@ def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tool
     flow.ingest(tools, spec, approve_shrink=True)  # and finds that gone.md is gone
     again = flow.reconcile(tools, collection=name, deep=True)
     assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
+
+
+def test_the_command_names_what_is_lost_and_what_to_do(
+    stack: Any, make_tools: MakeTools, tmp_path: Path, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = make_tools([tmp_path], artefacts_uri=root.as_uri(), graph="off")
+    sent(tools, name, "a.md")
+    for variable, value in {**stack.environment, "SLUICE_ARTEFACTS_URI": root.as_uri(), "SLUICE_GRAPH": "off"}.items():
+        monkeypatch.setenv(variable, value)
+    whole = CliRunner().invoke(app, ["reconcile", "--collection", name])
+    assert whole.exit_code == 0 and "objects: 1 uploads, 0 missing" in whole.stdout
+
+    (known,) = tools.ledger.documents_from("uploads", name, None, 9)
+    tools.blobs.remove(content_of(tools, folder_of(name, "a.md")))
+    lost = CliRunner().invoke(app, ["reconcile", "--collection", name])
+    assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Send them again" in lost.stdout
+    assert "--repair" not in lost.stdout  # it would not help
+    told = json.loads(CliRunner().invoke(app, ["reconcile", "--collection", name, "--json"]).stdout)
+    assert (told["missing"], told["objects"]["missing"], told["ok"]) == (1, 1, False)
 
 
 def test_what_no_head_names_goes_when_it_is_old(tools: Tools, root: Path, name: str) -> None:

@@ -40,7 +40,5 @@ def _advice(report: Mapping[str, Any]) -> str:
     lost = objects["missing"] + objects["stale"]
     told = "" if report["repair"] else "Run it with repair to make the projections right. "
     if lost:
-        told += (
-            f"{lost} uploads are lost (see objects in the log): send them again, or let their source's run remove them."
-        )
+        told += f"Lost uploads: {lost} (objects in the log). Send them again, or let their source's run remove them."
     return told or "Run it again."

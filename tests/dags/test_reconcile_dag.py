@@ -1,0 +1,45 @@
+"""`sluice_reconcile` in this process, by `dag.test()`, on the session's engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice import flow
+from sluice.extract import uploads
+from sluice.model import SourceSpec
+
+
+@pytest.fixture(scope="module")
+def dag(dags: dict[str, Any]) -> Any:
+    found = dags["sluice_reconcile"]
+    found.on_failure_callback, found.has_on_failure_callback = None, False
+    return found
+
+
+def test_by_default_it_sweeps_and_repairs_nothing(dag: Any) -> None:
+    assert {name: dag.params.get_param(name).value for name in ("sweep", "repair", "deep")} == {
+        "sweep": True,
+        "repair": False,
+        "deep": False,
+    }
+
+
+def test_a_lost_upload_fails_it_and_says_what_to_do(
+    dag: Any, make_tools: Any, roots: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tools = make_tools([roots], entities="off")
+    place = {"tenant": name, "collection": name}
+    uploads.store(tools.blobs, tools.keyring, **place, name="a.md", content=b"# A\n\nWords.")
+    flow.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
+    assert dag.test(run_conf={"collection": name}).state == "success"
+
+    tools.blobs.remove(f"uploads/{name}/{name}/{uploads.upload_id(name, name, 'a.md')}")
+    lost = dag.test(run_conf={"collection": name})
+    assert lost.state == "failed"
+    (task,) = lost.get_task_instances()
+    assert task.try_number == 1  # Terminal: not one retry
+    told = capfd.readouterr()
+    assert "Lost uploads: 1" in told.out + told.err
