@@ -2,10 +2,10 @@
 
 Each figure has a process of its own, so that memory is its own.
 
-python -m bench.scaling warm COUNT          one JSON line: a cold run, then runs that find nothing to do
-python -m bench.scaling reread COUNT        the same source again, in a new process: time and peak memory
-python -m bench.scaling load CHUNKS         one JSON line: milliseconds a chunk of `load`, along the way
-python -m bench.scaling overhead DOCUMENTS  one JSON line: cold with MiniLM beside the bare embedding loop
+    warm DOCUMENTS        a cold run, for `reread`
+    reread DOCUMENTS      the same source again, where nothing is to be done: time and peak memory
+    load CHUNKS           milliseconds a chunk of `load`, along the way
+    overhead DOCUMENTS    cold with MiniLM beside the bare embedding loop
 """
 
 from __future__ import annotations

@@ -23,8 +23,10 @@ not expired any more stays.
 It may run beside ingests: a purge holds one source at a time, as an ingest does; a source that is at work is left, the
 task says so and is tried again with growing delays.
 
-**When it fails.** *Clear* the task `purge`, or trigger the DAG anew: what is gone is gone and the rest follows. "More
-than were listed": a retention was shortened after the list was made; trigger it anew and look at the new list.
+**Who may run it.** A user sees, and has removed, the documents of sources that they may write (`sluice grant`); the
+nightly run all.
+
+**When it fails.** *Clear* the task `purge`, or trigger the DAG anew: what is gone is gone and the rest follows.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _OTHERS = {
         *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks"),
     },
     "where counts differ": {"ledger.others_running"},
-    "dropping generations and runs": {"graph.drop", "blobs.remove", "blobs.list"},
+    "dropping generations and runs": {"graph.drop", "blobs.list"},
     "no call of a store": {"blobs.uri"},
     "health": {f"{port}.ping" for port in ("keyring", "vectors", "graph")},
 }

@@ -53,9 +53,19 @@ def plan_replay(
     run_id: UUID,
     orchestrator: str,
     batch_size: int | None = None,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
 ) -> list[BatchRef]:
     """The same for what quarantine keeps of a source: these documents, or (empty) all."""
-    replayed = flow.plan_replay(tools, spec, document_ids or None, run_id=run_id, orchestrator=orchestrator)
+    replayed = flow.plan_replay(
+        tools,
+        spec,
+        document_ids or None,
+        run_id=run_id,
+        orchestrator=orchestrator,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
+    )
     return _planned(tools, replayed, batch_size)
 
 

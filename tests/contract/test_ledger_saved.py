@@ -151,3 +151,19 @@ def test_a_reader_sees_the_sources_of_their_tenant_that_they_may_read(room: Room
     assert seen(Principal("reader", name(), frozenset({ALL_GROUPS}))) == set()
     [told] = [each for each in room.catalog.sources(reader(staff, "staff")) if each.source_id == staff.source_id]
     assert told == saved(room, staff)
+
+
+def test_what_took_nothing_in_is_no_last_run(room: Room) -> None:
+    """A source stays due through replays, purges and runs that found another one at work; its mark stays, too."""
+    source = opened(room)
+    run = started(room, source)
+    room.ledger.record_mark(run, "one")
+    room.ledger.finish_run(run, "succeeded", {})
+    for mode in ("replay", "purge"):
+        other = room.ledger.start_run(source, mode, uuid4())  # type: ignore[arg-type]
+        room.ledger.finish_run(other, "succeeded", {})
+    late = started(room, source)
+    room.ledger.finish_run(late, "failed", {"error": "Busy: another run is at work"})
+    last = saved(room, source).last
+    assert last and last.run_id == run.run_id
+    assert room.ledger.last_mark(source) == "one"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sluice import flow
-from sluice.model import Retention, RetentionScope, SourceSpec
+from sluice.errors import Forbidden
+from sluice.model import Grant, Retention, RetentionScope, SourceSpec
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def expired(make_tools: Any, roots: Path, name: str) -> Any:
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
     tools = make_tools([roots], graph="off")
+    tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
     flow.ingest(tools, SourceSpec(folder.as_uri(), name))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     served = sorted({each.document_id for each in tools.ledger.chunks_after(generation, None, 10)})
@@ -121,6 +123,19 @@ def test_a_scheduled_run_goes_by_the_setting(
     from sluice.airflow import retention
 
     monkeypatch.setenv("SLUICE_RETENTION_APPLY", str(setting).lower())
-    found = retention.look({"collection": name, "dry_run": dry_run}, SimpleNamespace(run_type=kind))
+    user = None if kind == "scheduled" else "dag_test"
+    dag_run = SimpleNamespace(run_type=kind, triggering_user_name=user)
+    found = retention.look({"collection": name, "dry_run": dry_run}, dag_run)
     assert (found["documents"], found["apply"]) == (2, applies)
     assert retention.way(found, 1000) == ("purge" if applies else None)
+
+
+def test_nobody_sees_or_removes_what_they_may_not_write(dags: Any, expired: Any, name: str) -> None:
+    from sluice.airflow import retention
+
+    params = {"collection": name, "dry_run": False}
+    stranger = SimpleNamespace(run_type="manual", triggering_user_name="stranger", dag_id="d", run_id="r")
+    assert retention.look(params, stranger)["documents"] == 0
+    with pytest.raises(Forbidden, match="does not say who"):
+        retention.look(params, SimpleNamespace(run_type="manual", triggering_user_name=None))
+    assert expired() == 3

@@ -18,7 +18,7 @@ from sluice import flow, wiring
 from sluice.cli import app
 from sluice.errors import BadRequest, Busy, NotFound
 from sluice.flow import keeping
-from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, Refusal, SearchRequest, SourceSpec
+from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, Quota, Refusal, SearchRequest, SourceSpec
 from sluice.ports import Tools
 
 MakeTools = Callable[..., Tools]
@@ -30,11 +30,12 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 class Place:
     """A folder with owls, served, and a letter that the collection's rule finds too long."""
 
-    def __init__(self, tools: Tools, tmp_path: Path, name: str) -> None:
+    def __init__(self, tools: Tools, tmp_path: Path, name: str, tenant: str = "default") -> None:
         self.tools, self.name, self.folder = tools, name, tmp_path / "in"
+        self.who = replace(WHO, tenant=tenant)
         self.folder.mkdir()
         (self.folder / "owls.md").write_text(OWLS)
-        self.spec = SourceSpec(self.folder.as_uri(), name)
+        self.spec = SourceSpec(self.folder.as_uri(), name, tenant)
         flow.ingest(tools, self.spec)
         self.limit(200)
         (self.folder / "letter.md").write_text(LETTER)
@@ -48,12 +49,12 @@ class Place:
         self.tools.ledger.set_gate_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, Refusal]:
-        found = self.tools.catalog.refusals(WHO, self.name, limit=100)
+        found = self.tools.catalog.refusals(self.who, self.name, limit=100)
         return {each.external_id: each for each in found}
 
     def served(self) -> str:
         asked = SearchRequest("ferryman timetable barn owl", self.name, 50)
-        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, WHO).passages)
+        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, self.who).passages)
 
     def objects(self, refusal: Refusal) -> list[str]:
         return [each for each in self.tools.blobs.list("quarantine") if str(refusal.document_id) in each]
@@ -189,6 +190,29 @@ def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -
         flow.finish(place.tools, plan.run, [])
     assert place.refused() == {} and SECRET in place.served()
     assert flow.ingest(place.tools, place.spec)["documents"]["unchanged"] == 2
+
+
+def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    place = Place(make_tools([tmp_path], graph="off"), tmp_path, name, tenant=name)
+    flow.ingest(place.tools, place.spec)
+    place.limit(None)
+    place.tools.ledger.set_quota(name, Quota(max_documents=1))
+    (place.folder / "letter.md").unlink()
+    assert flow.replay(place.tools, place.spec)["quarantine"] == {"quota": 1}
+    place.tools.ledger.set_quota(name, Quota())
+    assert flow.replay(place.tools, place.spec)["documents"]["new"] == 1
+    assert SECRET in place.served()
+
+
+def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
+    (place.folder / "card.md").write_text(LETTER.replace("ferryman", "postman"))
+    flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    place.tools.blobs.write(keeping.path(letter.document_id), b"torn")
+    place.limit(None)
+    replayed = flow.replay(place.tools, place.spec)
+    assert (replayed["documents"]["new"], replayed["quarantine"]) == (1, {"not_kept": 1})
+    assert place.objects(letter) != [], "a key that comes back may open it yet"
 
 
 def test_an_unknown_source_is_not_made(place: Place) -> None:

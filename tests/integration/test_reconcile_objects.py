@@ -208,7 +208,11 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
         aged(root, f"quarantine/{document_id}.sealed", 7200)
     tools.blobs.write(f"quarantine/{uuid4()}.sealed", b"its record is about to be written")
 
+    torn = f"quarantine/.{refused}.sealed.{uuid4().hex}.part"
+    (root / torn).write_bytes(b"half")
+    aged(root, torn, 7200)
+
     assert objects(flow.reconcile(tools))[1] == 2
     assert objects(flow.reconcile(tools, sweep=True))[1:] == (2, 0, 2)
-    assert len(tools.blobs.list("quarantine")) == 2
+    assert len(tools.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
     assert f"quarantine/{refused}.sealed" in tools.blobs.list("quarantine")

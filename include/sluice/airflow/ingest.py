@@ -37,25 +37,13 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
-        by = orchestrator(dag_run.run_id, dag_run.dag_id)
+        how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}
+        how |= {"run_id": run_id, "orchestrator": orchestrator(dag_run.run_id, dag_run.dag_id)}
         if params["replay"] is not None:
-            wanted = [UUID(each) for each in params["replay"]]
-            refs = batches.plan_replay(
-                tools, spec, wanted, run_id=run_id, orchestrator=by, batch_size=params["batch_size"]
-            )
+            refs = batches.plan_replay(tools, spec, [UUID(each) for each in params["replay"]], **how)
         else:
-            refs = batches.plan(
-                tools,
-                spec,
-                params["mode"],
-                run_id=run_id,
-                orchestrator=by,
-                batch_size=params["batch_size"],
-                max_documents=params["max_documents"],
-                max_tokens=params["max_tokens"],
-                max_cost=params["max_cost"],
-                approve_shrink=approved,
-            )
+            few = params["max_documents"]
+            refs = batches.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
         ti.xcom_push(key=RUN_KEY, value=str(run_id))
         run = tools.ledger.run(run_id)
         planned = sum(ref.documents for ref in refs)

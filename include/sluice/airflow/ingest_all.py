@@ -105,7 +105,7 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
         if found and found.schedule.paused:
             choice.left_out[_name(found.spec)] = "it is paused"
         elif found:
-            elements[_name(found.spec)] = _element(found, name)
+            elements[str(found.source_id)] = _element(found, name)
         else:
             elements[name] = {"title": name, "refused": _refusal(place)}
     if len(events) > MAX_SOURCES:
@@ -125,11 +125,11 @@ def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
     failed = _reasons([each for each, state in outcomes if state not in ("success", "skipped")])
     told: dict[str, Any] = {
         "done": [each["title"] for each, state in outcomes if state == "success"],
-        "failed": {title: why for title, why in failed.items() if not why.startswith("Busy")},
+        "failed": {title: why for title, why in failed.items() if not why.startswith("Busy:")},
         "left_out": {
             **(ti.xcom_pull(task_ids="plan", key=LEFT_OUT) or {}),
             **{each["title"]: "an earlier run asked for it" for each, state in outcomes if state == "skipped"},
-            **{title: why for title, why in failed.items() if why.startswith("Busy")},
+            **{title: why for title, why in failed.items() if why.startswith("Busy:")},
         },
     }
     log.info("sluice: %s", json.dumps(told))
@@ -190,9 +190,10 @@ def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     if not tried:
         return found
     with opened() as (tools, _):
-        saved = {_name(each.spec): each for each in tools.ledger.saved_sources()}
+        saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.saved_sources()}
         for each in tried:
-            run = tools.ledger.run_by(saved[each["title"]], orchestrator(each["trigger_run_id"]))
+            place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
+            run = tools.ledger.run_by(saved[place], orchestrator(each["trigger_run_id"]))
             unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
             found[each["title"]] = run.error if run and run.error else unknown
     return found

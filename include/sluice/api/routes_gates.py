@@ -20,7 +20,7 @@ router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
 
 
 class GatedRun(LineageRun):
-    mode: str = Field(description="incremental, full or replay.")
+    mode: str = Field(description="incremental, full, replay or purge.")
 
 
 class FailedRow(FailedCheck):

@@ -26,7 +26,7 @@ from sluice.wiring import searcher
 
 
 def ingest(
-    uri: Annotated[str, typer.Argument(help="file:///folder or jsonl:///file, below SLUICE_FILE_ROOTS.")],
+    uri: Annotated[str, typer.Argument(help="file:///folder, s3://…, https://…: see docs/sources.md.")],
     collection: Collection = "docs",
     tenant: Tenant = "default",
     access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from sluice.cli.terminal import FAILED, OK, Json, Tenant, tell, tools_of_settings
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, Terminal
 from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
 
 app = typer.Typer(
@@ -71,6 +71,9 @@ def purge(
     as_of: Annotated[
         str | None, typer.Option(help="What had expired then, as an earlier list told it. Not given: now.")
     ] = None,
+    listed: Annotated[
+        str | None, typer.Option(help="Digest of an earlier list: nothing is removed where it is another one now.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Take what has expired out of all stores. It is unreadable already. Exit code 1: some was left, try again."""
@@ -78,27 +81,33 @@ def purge(
 
     with tools_of_settings() as tools:
         moment = tools.ledger.clock() if as_of is None else _moment(as_of)
-        listed = list(flow.expired(tools, moment, collection))
+        found = list(flow.expired(tools, moment, collection))
+        ids = {each.document_id for each in found}
         if not apply:
-            _tell_listed(moment, listed, json_)
+            _tell_listed(moment, found, flow.digest(ids), json_)
             raise typer.Exit(OK)
-        report = flow.purge(tools, moment, collection=collection, at_most=len(listed))
-    lines = [_expired(each) for each in listed] if not report["left"] else []
+        if listed is not None and listed != flow.digest(ids):
+            raise Terminal(
+                "What has expired is not what was listed: a retention was changed meanwhile, or some is gone already. "
+                "Nothing was removed. Run it without --apply and look at the new list."
+            )
+        report = flow.purge(tools, moment, collection=collection, listed=ids)
+    lines = [_expired(each) for each in found] if not report["left"] else []
     lines += [each["left"] for each in report["sources"] if "left" in each]
     lines.append(f"{report['documents']} documents with {report['chunks']} chunks were taken out of all stores.")
     tell({"apply": True, **report}, json_, *lines)
     raise typer.Exit(FAILED if report["left"] else OK)
 
 
-def _tell_listed(moment: datetime, listed: Sequence[ExpiredDocument], as_json: bool) -> None:
-    chunks = sum(each.chunks for each in listed)
-    told = {"apply": False, "as_of": moment.isoformat(), "documents": len(listed), "chunks": chunks}
+def _tell_listed(moment: datetime, found: Sequence[ExpiredDocument], digest: str, as_json: bool) -> None:
+    chunks = sum(each.chunks for each in found)
+    told = {"apply": False, "as_of": moment.isoformat(), "listed": digest, "documents": len(found), "chunks": chunks}
     tell(
-        {**told, "expired": [asdict(each) for each in listed]},
+        {**told, "expired": [asdict(each) for each in found]},
         as_json,
-        *map(_expired, listed),
-        f"{len(listed)} documents with {chunks} chunks have expired. Nothing was removed. To take exactly these out: "
-        f"sluice purge --apply --as-of {moment.isoformat()}",
+        *map(_expired, found),
+        f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed. To take exactly these out: "
+        f"sluice purge --apply --as-of {moment.isoformat()} --listed {digest}",
     )
 
 

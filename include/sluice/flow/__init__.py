@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
-from sluice.flow.purging import expired, purge
+from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
@@ -34,6 +34,7 @@ __all__ = [
     "ahead",
     "batches",
     "chunk",
+    "digest",
     "embed",
     "expired",
     "extract",

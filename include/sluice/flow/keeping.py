@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from sluice.errors import NotFound, Unreadable
+from sluice.errors import NotFound, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
@@ -45,11 +45,12 @@ def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:
 
 def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> None:
     """Into quarantine with their bytes: those of `raws` where extraction failed. A gate stands after the bytes were let
-    go of, so there they are read once more."""
+    go of, so there they are read once more. What a replay refuses stays kept, whatever the reason is now."""
     if not failures:
         return
     keys = tools.keyring.get([failure.item.document_id for failure in failures])
-    read = _again(tools, run) if raws is None else lambda item: raws.get(item.document_id)
+    replayed = run.mode == "replay"
+    read = _again(tools, run) if raws is None or replayed else lambda item: raws.get(item.document_id)
     records = []
     for failure in failures:
         raw, key = read(failure.item), keys.get(failure.item.document_id)
@@ -59,7 +60,8 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
         records.append(failure)
     tools.ledger.quarantine(run, records)
     for failure in records:
-        if failure.kept_bytes is None:  # what was kept of an earlier failure is not what this one is about
+        # What was kept of an earlier failure is not what this one is about.
+        if failure.kept_bytes is None and not replayed:
             tools.blobs.remove(path(failure.item.document_id))
 
 
@@ -92,7 +94,7 @@ def _kept(tools: Tools, item: Item) -> Raw:
         raise unreadable("not_kept")
     try:
         packed = unseal(key, _PURPOSE, tools.blobs.read(path(item.document_id)))
-    except NotFound as error:
+    except (NotFound, Terminal) as error:  # gone, or damaged
         raise unreadable("not_kept") from error
     end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])
     head = json.loads(packed[_HEAD_BYTES:end])

@@ -3,6 +3,7 @@
     uploads/     a source: what a served document was made from has to be there, and be what was sent
     runs/        artefacts: nobody needs them when their run has given no sign of life for days
     quarantine/  <document>.sealed: nobody needs it when the document has no open quarantine record
+    purges/      what a purge was to remove: nobody needs it after days
 
 What is left over is looked at again before it goes. A lost upload cannot be made again: it is told, each time, until it
 is sent again or its document is removed; what was made from it is served meanwhile.
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _PAGE = 500  # runs, documents or uploads at a time
 # Somebody may be between an object and its record in the ledger.
 _GRACE = timedelta(hours=1)
+_NOBODY = UUID(int=0)
 _GRACE_UNKNOWN = timedelta(days=1)  # nothing but its age speaks for it
 
 
@@ -45,7 +47,7 @@ def compare(tools: Tools, *, collection: str | None = None, sweep: bool = False,
     documents, `surplus` objects; `sweep` removes those; `deep` reads the uploads."""
     found = Found()
     _compare_uploads(tools, collection, deep, found)
-    everywhere = () if collection else chain(_runs(tools), _quarantined(tools))
+    everywhere = () if collection else chain(_runs(tools), _quarantined(tools), _lists(tools))
     for each in chain(_unnamed(tools, collection), everywhere):
         if each.still():
             found.note("surplus", [each.path], each.objects)
@@ -124,12 +126,19 @@ def _quarantined(tools: Tools) -> Iterator[Leftover]:
         ids = {path: _id(path.split("/")[1].removesuffix(".sealed")) for path in page}
         held = tools.ledger.in_quarantine(list(ids.values()))
         for path, document_id in ids.items():
-            if document_id not in held:
+            if document_id == _NOBODY or document_id not in held:
                 yield Leftover(path, 1, partial(_is_resolved, tools, document_id, path))
 
 
+def _lists(tools: Tools) -> Iterator[Leftover]:
+    """What a purge was to remove: of use while it is waited for, or tried again."""
+    for path in tools.blobs.walk("purges"):
+        yield Leftover(path, 1, partial(_older, tools, path, timedelta(days=tools.artefacts_keep_days)))
+
+
 def _is_resolved(tools: Tools, document_id: UUID, path: str) -> bool:
-    return not tools.ledger.in_quarantine([document_id]) and _older(tools, path, _GRACE)
+    held = document_id != _NOBODY and tools.ledger.in_quarantine([document_id])
+    return not held and _older(tools, path, _GRACE)
 
 
 def _older(tools: Tools, path: str, age: timedelta) -> bool:
@@ -151,4 +160,4 @@ def _id(name: str) -> UUID:
     try:
         return UUID(name)
     except ValueError:
-        return UUID(int=0)
+        return _NOBODY

@@ -7,28 +7,41 @@ off has taken out some, and one that is started again empties the outbox first a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sluice import load as loading
-from sluice.errors import Busy, NotFound, Terminal
+from sluice.errors import Busy, NotFound
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
-from sluice.model import ExpiredDocument, Generation, Run, Source
+from sluice.model import ExpiredDocument, Generation, Run, Source, SourceSpec
 from sluice.ports import Tools
 
 BATCH_DOCUMENTS = 500
 
 
-def expired(tools: Tools, as_of: datetime, collection: str | None = None) -> Iterator[ExpiredDocument]:
+def expired(
+    tools: Tools,
+    as_of: datetime,
+    collection: str | None = None,
+    *,
+    may: Callable[[SourceSpec], bool] = lambda spec: True,
+) -> Iterator[ExpiredDocument]:
     """Exactly what a purge as of that moment takes out, source by source; in bounded memory. Changes nothing.
-    Raises NotFound where there is no such collection."""
+    `may`: sources that whoever asks may write to. Raises NotFound where there is no such collection."""
     _chosen(tools, collection)
     for source in tools.ledger.expired_sources(as_of, collection):
-        for page in _pages(tools, source, as_of):
-            yield from page
+        if may(source.spec):
+            for page in _pages(tools, source, as_of):
+                yield from page
+
+
+def digest(document_ids: Iterable[UUID]) -> str:
+    """Of a list of documents, in any order: 16 hexadecimal digits."""
+    return blake2b(b"".join(sorted(each.bytes for each in document_ids)), digest_size=8).hexdigest()
 
 
 def purge(
@@ -37,22 +50,20 @@ def purge(
     *,
     collection: str | None = None,
     orchestrator: str = "cli",
-    at_most: int | None = None,
+    listed: Container[UUID] | None = None,
     on_batch: Callable[[int], object] = lambda gone: None,
 ) -> dict[str, Any]:
     """Take out what had expired then and has still. Returns counts, and what each source gave or why it was left.
 
-    `at_most`: documents that were approved; where more have expired by now, nothing is removed and Terminal is raised.
-    `on_batch(gone)` is told after every batch, in documents of the source. Raises NotFound where there is no such
-    collection.
+    `listed`: nothing but these, whatever else has expired by now; None: all. `on_batch(gone)` is told after every
+    batch, in documents of the source. Raises NotFound where there is no such collection.
     """
     chosen = _chosen(tools, collection)
-    _check_approved(tools, as_of, collection, at_most)
     for generation in chosen:  # what an earlier purge, or an ingest, left queued
         _drain(tools, generation)
     report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
     for source in tools.ledger.expired_sources(as_of, collection):
-        told = _source(tools, source, as_of, orchestrator, on_batch)
+        told = _source(tools, source, as_of, orchestrator, listed, on_batch)
         report["sources"].append(told)
         report["documents"] += told["documents"]
         report["chunks"] += told["chunks"]
@@ -61,7 +72,12 @@ def purge(
 
 
 def _source(
-    tools: Tools, source: Source, as_of: datetime, orchestrator: str, on_batch: Callable[[int], object]
+    tools: Tools,
+    source: Source,
+    as_of: datetime,
+    orchestrator: str,
+    listed: Container[UUID] | None,
+    on_batch: Callable[[int], object],
 ) -> dict[str, Any]:
     run = tools.ledger.start_run(source, "purge", uuid4(), orchestrator)
     told: dict[str, Any] = {"run_id": str(run.run_id), "tenant": source.spec.tenant, "uri": source.spec.uri}
@@ -70,6 +86,7 @@ def _source(
         with failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "purge") as counts:
                 for page in _pages(tools, source, as_of):
+                    page = [each for each in page if listed is None or each.document_id in listed]
                     told["documents"] += _batch(tools, run, page, as_of)
                     told["chunks"] += _drain(tools, source.generation)
                     on_batch(told["documents"])
@@ -91,17 +108,6 @@ def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[Expir
     while page := tools.ledger.expired(source, as_of, after, BATCH_DOCUMENTS):
         yield page
         after = page[-1]
-
-
-def _check_approved(tools: Tools, as_of: datetime, collection: str | None, at_most: int | None) -> None:
-    if at_most is None:
-        return
-    found = sum(1 for _ in expired(tools, as_of, collection))
-    if found > at_most:
-        raise Terminal(
-            f"{found} documents have expired, and no more than {at_most} were listed: a retention was shortened "
-            "meanwhile. Nothing was removed. Run it again and look at the new list."
-        )
 
 
 def _drain(tools: Tools, generation: Generation) -> int:

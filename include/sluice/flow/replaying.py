@@ -14,10 +14,17 @@ from sluice.ports import Tools
 
 
 def plan_replay(
-    tools: Tools, spec: SourceSpec, document_ids: Sequence[UUID] | None, *, run_id: UUID, orchestrator: str
+    tools: Tools,
+    spec: SourceSpec,
+    document_ids: Sequence[UUID] | None,
+    *,
+    run_id: UUID,
+    orchestrator: str,
+    max_tokens: int | None = None,
+    max_cost: float | None = None,
 ) -> Plan:
     """A run over what quarantine keeps of one source: all, or these documents. The source is not looked at, nothing
-    counts as vanished, and what is saved of it stays.
+    counts as vanished, and what is saved of it stays. `max_tokens`, `max_cost`: see `scan`.
 
     Raises NotFound where there is no such source, Busy where another run works on it.
     """
@@ -25,7 +32,7 @@ def plan_replay(
     if tools.ledger.saved_source(place.tenant, place.collection, place.uri) is None:
         raise NotFound(f"{place.uri} is no source of collection {place.collection}. Nothing was changed.")
     source = tools.ledger.open_source(place, profile_of(tools, place.collection), tools.filter_fields)
-    run = tools.ledger.start_run(source, "replay", run_id, orchestrator, tools.budget)
+    run = tools.ledger.start_run(source, "replay", run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
         tools.vectors.ensure(source.generation)
         if graph := graph_of(tools, source.generation):

@@ -78,8 +78,8 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Whatever other
         run of the source counts as running is closed as failed then (it was killed); one that was only slow is open
         again with its next claim. Raises Busy, which says who holds it. A run whose source another one has claimed is
-        refused (Terminal) by `adopt_…`, `stage`, `activate` and `remove_documents`; one that never claimed is not, as
-        long as nobody else does."""
+        refused (Terminal) by `adopt_…`, `stage`, `activate`, `remove_documents` and `purge`; one that never claimed is
+        not, as long as nobody else does."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
@@ -248,7 +248,8 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those with an open quarantine record."""
+        """Those with an open quarantine record, and those that are no documents of this ledger: of what another ledger
+        knows, or a later state of this one, nothing is known here."""
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

@@ -67,7 +67,8 @@ class MemoryScan:
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
         with self.state.lock:
-            return {each for each in document_ids if each in self.state.quarantine}
+            known = self.state.documents
+            return {each for each in document_ids if each not in known or each in self.state.quarantine}
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

@@ -44,7 +44,7 @@ class MemorySaved:
 
     def last_mark(self, source: Source) -> str | None:
         with self.state.lock:
-            done = [run for run in self.state.runs_of(source.source_id) if run.state == "succeeded"]
+            done = [run for run in _took_in(self.state, source.source_id) if run.state == "succeeded"]
             return max(done, key=lambda each: (each.started_at, each.run_id)).mark if done else None
 
 
@@ -56,12 +56,21 @@ def saved(state: MemoryState, rows: Iterable[SourceRow]) -> list[SavedSource]:
             row.spec,
             row.schedule,
             row.saved_at,
-            _last(state.runs_of(row.source_id)),
+            _last(_took_in(state, row.source_id)),
             _holder(state, row.source_id),
         )
         for row in rows
     ]
     return sorted(found, key=lambda each: (each.spec.tenant, each.spec.collection, each.spec.uri))
+
+
+def _took_in(state: MemoryState, source_id: UUID) -> list[RunRow]:
+    """Not a replay or a purge, nor one that found another run at work: the source waits on."""
+    return [
+        run
+        for run in state.runs_of(source_id)
+        if run.mode in ("incremental", "full") and not (run.summary or {}).get("error", "").startswith("Busy:")
+    ]
 
 
 def _last(runs: Iterable[RunRow]) -> LastRun | None:

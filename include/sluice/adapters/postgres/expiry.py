@@ -46,7 +46,8 @@ _RENEW = text(f"""
 
 
 def keep_retention(connection: Connection, collection_id: UUID) -> None:
-    """No retention changes in this collection until the transaction ends."""
+    """No retention changes in this collection until the transaction ends. Whoever locks documents and then changes the
+    collection takes this first, because a change of retention locks them the other way round."""
     connection.execute(_KEEP, {"collection_id": collection_id})
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, TextClause, text
 
 from sluice.adapters.ledger_rules import paired
+from sluice.adapters.postgres.expiry import keep_retention
 from sluice.adapters.postgres.sources import alone, changed
 from sluice.adapters.postgres.switching import lock_documents
 from sluice.model import Run
@@ -133,6 +134,7 @@ def _adopt(
         for row in found
     )
     if matches:
+        keep_retention(connection, run.source.generation.collection_id)
         lock_documents(connection, sorted([*matches.keys(), *matches.values()]))
         former = {row.document_id: row.former for row in found}
         for placeholder_id, document_id in matches.items():

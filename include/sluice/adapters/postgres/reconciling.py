@@ -64,7 +64,9 @@ LAST_SIGNS = text("""
     FROM runs r WHERE r.run_id = ANY(CAST(:ids AS uuid[]))
 """)
 IN_QUARANTINE = text("""
-    SELECT document_id FROM quarantine WHERE document_id = ANY(CAST(:ids AS uuid[])) AND resolved_at IS NULL
+    SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
+    WHERE NOT EXISTS (SELECT FROM documents d WHERE d.document_id = i.document_id OFFSET 0)
+       OR EXISTS (SELECT FROM quarantine q WHERE q.document_id = i.document_id AND q.resolved_at IS NULL OFFSET 0)
 """)
 _RECORD = text("""
     INSERT INTO reconciliations (collection_id, generation, started_at, repair, found)

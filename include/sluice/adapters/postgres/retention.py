@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import check_retention, no_such
-from sluice.adapters.postgres.expiry import change_retention, renew_expiry
+from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import (
     GENERATION_COLUMNS,
@@ -27,7 +27,7 @@ _SET = "SET retention_days = :days, retain_until = :until WHERE"
 _COLLECTION = text("SELECT collection_id, NULL, NULL FROM collections WHERE name = :collection")
 _SOURCE = text("""
     SELECT collection_id, s.source_id, NULL FROM sources s JOIN collections c USING (collection_id)
-    WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source FOR UPDATE OF s
+    WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source FOR NO KEY UPDATE OF s
 """)
 _DOCUMENT = text("SELECT collection_id, NULL, document_id FROM documents WHERE document_id = :document_id")
 _SET_COLLECTION = text(f"UPDATE collections {_SET} collection_id = :collection_id")
@@ -149,6 +149,7 @@ def expired(
 
 def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
     alone(connection, run.source.source_id)
+    keep_retention(connection, run.source.generation.collection_id)
     lock_documents(connection, document_ids)
     values = {"ids": list(document_ids), "source_id": run.source.source_id, "as_of": as_of}
     if taken := sorted(connection.execute(_TAKE, values).scalars()):

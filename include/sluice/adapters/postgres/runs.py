@@ -42,7 +42,7 @@ _FINISH = text("""
 """)
 _MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")
 _LAST_MARK = text("""
-    SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded'
+    SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
     ORDER BY started_at DESC, run_id DESC LIMIT 1
 """)
 # What an attempt of the same task left running: nobody else would close it.

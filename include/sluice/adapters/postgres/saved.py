@@ -12,13 +12,15 @@ from sluice.model import LastRun, SavedSource, Schedule
 from sluice.schedule import check_cron
 
 _RUN_COLUMNS = "r.run_id, r.state, r.started_at, r.finished_at, r.summary ->> 'error' AS error"
+# Not a replay or a purge, nor one that found another run at work: the source waits on.
+_TOOK_IN = "mode IN ('incremental', 'full') AND coalesce(summary ->> 'error', '') NOT LIKE 'Busy:%'"
 # Each `OFFSET 0` makes one step a look-up by key for each source.
 SAVED = f"""
     SELECT {SPEC_COLUMNS}, c.name AS collection, s.schedule, s.paused, s.created_at, {_RUN_COLUMNS}, h.orchestrator
     FROM sources s
     JOIN collections c USING (collection_id)
-    LEFT JOIN LATERAL (SELECT * FROM runs WHERE source_id = s.source_id ORDER BY started_at DESC, run_id DESC LIMIT 1
-                       OFFSET 0) r ON true
+    LEFT JOIN LATERAL (SELECT * FROM runs WHERE source_id = s.source_id AND {_TOOK_IN}
+                       ORDER BY started_at DESC, run_id DESC LIMIT 1 OFFSET 0) r ON true
     LEFT JOIN LATERAL (SELECT coalesce(b.orchestrator, b.run_id::text) AS orchestrator
                        FROM claims k JOIN runs b USING (run_id)
                        WHERE k.source_id = s.source_id AND k.lapses_at > clock_timestamp() AND b.state = 'running'

@@ -37,7 +37,7 @@ _SAVED = f"""
     WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri
 """  # noqa: S608
 _READ = text(_SAVED)
-_LOCK = text(f"{_SAVED} FOR UPDATE OF s")
+_LOCK = text(f"{_SAVED} FOR NO KEY UPDATE OF s")
 _ADD = text("""
     INSERT INTO sources (tenant_id, collection_id, uri, access_groups, retention_days, include_globs, exclude_globs)
     VALUES (:tenant, :collection_id, :uri, :access_groups, :retention_days, :include_globs, :exclude_globs)

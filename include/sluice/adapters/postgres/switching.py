@@ -194,6 +194,7 @@ def remove_documents(connection: Connection, run: Run, document_ids: Sequence[UU
     values = _values(run, document_ids)
     if connection.execute(LATER_SCAN, values).scalar():
         raise superseded()
+    keep_retention(connection, run.source.generation.collection_id)
     lock_documents(connection, document_ids)
     deleted = list(connection.execute(_DELETE, values).scalars())
     if deleted:
