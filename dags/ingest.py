@@ -52,10 +52,7 @@ from airflow.sdk import (
     AsyncCallback,
     DeadlineAlert,
     DeadlineReference,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
     dag,
     task,
@@ -65,15 +62,9 @@ from airflow.sdk import (
 from sluice.airflow import ingest
 from sluice.airflow.links import GateResults
 from sluice.airflow.notify import RunFailed, deadline_missed
+from sluice.airflow.retries import RETRIES
 
 COLLECTIONS = AssetAlias("sluice_collections")
-
-RETRIES = ExceptionRetryPolicy(
-    rules=[
-        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
-    ]
-)
 
 PARAMS = {
     "source": Param(

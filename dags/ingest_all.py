@@ -45,10 +45,7 @@ from airflow.sdk import (
     CronTriggerTimetable,
     DeadlineAlert,
     DeadlineReference,
-    ExceptionRetryPolicy,
     Param,
-    RetryAction,
-    RetryRule,
     TriggerRule,
     dag,
     task,
@@ -57,16 +54,10 @@ from airflow.sdk import (
 from sluice.airflow import ingest_all
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed, deadline_missed
+from sluice.airflow.retries import RETRIES
 
 CHANGED = Asset(name="sluice_source_changed", uri="sluice://sources/changed")
 NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
-
-RETRIES = ExceptionRetryPolicy(
-    rules=[
-        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
-    ]
-)
 
 PARAMS = {
     "all": Param(False, type="boolean", title="All", description="Due or not, whatever is not paused"),

@@ -35,17 +35,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pendulum
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag, task
+from airflow.sdk import Param, dag, task
 
 from sluice.airflow import reconcile
 from sluice.airflow.notify import RunFailed
-
-RETRIES = ExceptionRetryPolicy(
-    rules=[
-        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would find the same"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
-    ]
-)
+from sluice.airflow.retries import RETRIES
 
 PARAMS = {
     "collection": Param(

@@ -35,17 +35,11 @@ from datetime import timedelta
 
 import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, TriggerRule, dag, task
+from airflow.sdk import Param, TriggerRule, dag, task
 
 from sluice.airflow import retention
 from sluice.airflow.notify import RunFailed
-
-RETRIES = ExceptionRetryPolicy(
-    rules=[
-        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down, or a source at work"),
-    ]
-)
+from sluice.airflow.retries import RETRIES
 
 PARAMS = {
     "collection": Param(
