@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -16,7 +15,6 @@ from ledger_rows import (
     entry,
     failure,
     loaded,
-    memory_room,
     name,
     opened,
     postgres_room,
@@ -29,16 +27,6 @@ from ledger_rows import (
 )
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.model import GateResult, Grant, Item, Principal, Run, Source, StageStat
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, Item]:

@@ -10,13 +10,10 @@ import pytest
 
 from ledger_rows import (
     Room,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -26,17 +23,6 @@ from ledger_rows import (
 )
 from sluice.errors import BadRequest, NotFound, Terminal
 from sluice.model import Counts, Entry, Profile
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
-
 
 # --- sources and runs
 

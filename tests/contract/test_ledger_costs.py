@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import uuid4
@@ -11,14 +10,11 @@ import pytest
 
 from ledger_rows import (
     Room,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     name,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -28,16 +24,6 @@ from ledger_rows import (
 )
 from sluice.errors import BadRequest
 from sluice.model import Budget, Entry, Item, Quota, Run, Source, Spent
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"], pool_size=10)
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def limited(room: Room, max_tokens: int | None, price: float | None = None) -> Run:

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from uuid import uuid4
 
 import numpy as np
-import pytest
 
-from ledger_rows import Room, engine_of, entry, loaded, memory_room, opened, postgres_room, scanned, spec, started
+from ledger_rows import Room, entry, loaded, opened, scanned, spec, started
 from sluice.model import GateResult, GateRow, GateRule, Item, Run, Signature
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
-
 
 # --- rules
 

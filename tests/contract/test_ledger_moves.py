@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from ledger_rows import (
     Room,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -25,17 +21,6 @@ from ledger_rows import (
 )
 from sluice.errors import Busy, Terminal
 from sluice.model import Item, Run, Source
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
-
 
 # --- claims
 

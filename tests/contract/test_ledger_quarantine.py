@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -10,13 +9,10 @@ import pytest
 
 from ledger_rows import (
     Room,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     opened,
-    postgres_room,
     reader,
     scanned,
     spec,
@@ -24,16 +20,6 @@ from ledger_rows import (
 )
 from sluice.errors import NotFound
 from sluice.model import GateResult, GateRow, GateTotal, Item, Principal
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def kept(item: Item, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]

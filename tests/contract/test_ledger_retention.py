@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,13 +11,10 @@ import pytest
 from ledger_rows import (
     Room,
     chunk_id,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -31,16 +27,6 @@ from sluice.model import ExpiredDocument, Item, Retention, RetentionScope, Run, 
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def filled(room: Room, *names: str, texts: tuple[str, ...] = ("one", "two")) -> tuple[Source, list[Item]]:

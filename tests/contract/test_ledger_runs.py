@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -12,13 +11,10 @@ import pytest
 from ledger_rows import (
     Room,
     chunk_id,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -27,16 +23,6 @@ from ledger_rows import (
 )
 from sluice.errors import Terminal
 from sluice.model import Counts, Item, Source
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def queued(room: Room, source: Source) -> set[UUID]:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, engine_of, memory_room, name, opened, postgres_room, reader, spec, started
+from ledger_rows import Room, name, opened, reader, spec, started
 from sluice.errors import BadRequest, NotFound
 from sluice.model import ALL_GROUPS, Principal, SavedSource, Schedule, Source
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
 
 
 def saved(room: Room, source: Source) -> SavedSource:

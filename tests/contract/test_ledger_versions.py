@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -13,14 +12,11 @@ from ledger_rows import (
     PROFILE,
     Room,
     chunk_id,
-    engine_of,
     entry,
     failure,
     loaded,
-    memory_room,
     name,
     opened,
-    postgres_room,
     reader,
     scanned,
     shown,
@@ -30,17 +26,6 @@ from ledger_rows import (
 )
 from sluice.errors import NotFound, Terminal
 from sluice.model import Counts, GateResult, StageStat
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"])
-    yield postgres_room(engine)
-    engine.dispose()
-
 
 # --- versions
 
