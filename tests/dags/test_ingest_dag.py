@@ -37,7 +37,8 @@ def ingest(dag: Any, make_lasting_tools: Any, roots: Path) -> Ingest:
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
-        defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default", "replay": None}
+        defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default"}
+        defaults |= dict.fromkeys(("replay", "max_tokens", "max_cost"))
         return dag.test(run_conf={**defaults, **conf})
 
     return run
