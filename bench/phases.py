@@ -21,6 +21,12 @@ from sluice.model import SourceSpec
 from sluice.settings import Settings
 from sluice.wiring import build
 
+# Something for each of the gates' libraries, which are imported where a text gives them cause.
+_WARM_UP = (
+    "A short text by Ada Lovelace in London. Write to ada@example.org, call +44 20 7946 0958, pay to "
+    "GB82 WEST 1234 5698 7654 32 or with 4111 1111 1111 1111, from 192.0.2.7; SSN 536-90-4399."
+)
+
 
 def fill(folder: Path, corpus: Path) -> None:
     """The peer's input: title and text of each document of a corpus.jsonl as one Markdown file."""
@@ -55,7 +61,7 @@ def main() -> None:
     warm_up = asked.folder.with_name("warm-up")
     warm_up.mkdir(exist_ok=True)
     for name in ("one", "two"):
-        (warm_up / f"{name}.md").write_text(f"# {name}\n\nA short text by Ada Lovelace in London.\n")
+        (warm_up / f"{name}.md").write_text(f"# {name}\n\n{_WARM_UP}\n")
     tools = build(Settings())
     flow.ingest(tools, SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full")
     # A tenant of its own: embeddings are cached by tenant, and a cold run must not find an earlier one's.

@@ -5,6 +5,7 @@ Each figure has a process of its own, so that memory is its own.
     warm DOCUMENTS        a cold run, for `reread`
     reread DOCUMENTS      the same source again, where nothing is to be done: time and peak memory
     load CHUNKS           milliseconds a chunk of `load`, along the way
+    alone CHUNKS          milliseconds a point of Qdrant's upserts alone, with and without their sparse vectors
     overhead DOCUMENTS    cold with MiniLM beside the bare embedding loop
 """
 
@@ -22,12 +23,15 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.phases import fill
 from sluice import flow
-from sluice.model import SourceSpec, Vector
+from sluice.model import Generation, Point, Profile, SourceSpec, SparseVector, Vector
 from sluice.ports import Embedder, Recognized, Tools
 from sluice.settings import Settings
 from sluice.wiring import build
@@ -40,6 +44,8 @@ EMBEDDED_DOCUMENTS = 600
 ROUNDS = 3
 _TIMEOUT_S = 3600
 _CHUNKS_A_DOCUMENT = 20
+_DISTINCT_WORDS = 36_000
+_WORDS_A_CHUNK = 55
 _WORDS = [f"{first}{last}" for first in ("bar", "con", "del", "fer", "gal", "hum") for last in ("tal", "mer", "nis")]
 
 
@@ -68,6 +74,7 @@ def measure(environment: dict[str, str], data: Path, work: Path) -> dict[str, An
         figures[f"warm, {count} documents"] = {**run("warm", count, name, plain), **run("reread", count, name, plain)}
     figures["load, vectors-only"] = run("load", LOADED_CHUNKS, _name("load"), plain)
     figures["load, with graph"] = run("load", LOADED_CHUNKS, _name("load"), graph)
+    figures["Qdrant alone"] = run("alone", LOADED_CHUNKS, _name("alone"), plain)
     figures["cold with MiniLM / bare loop"] = run("overhead", EMBEDDED_DOCUMENTS, _name("overhead"), minilm)
     return figures
 
@@ -117,6 +124,39 @@ def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
         "growth": round(last / first, 2),
         **_peak(),
     }
+
+
+def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
+    """Milliseconds a point of upserts, for each 10,000 points."""
+    figures = {}
+    for kind, terms in (("dense only", 1), ("dense and sparse", _WORDS_A_CHUNK)):
+        profile = Profile("chars:600:0", "hash:64", "off", 64)
+        collection = f"{name}-{terms}"
+        generation = Generation(uuid.uuid4(), collection, 1, profile, f"{collection}__g1")
+        tools.vectors.ensure(generation)
+        cost = []
+        for number in range(chunks // FIRST_CHUNKS):
+            points = _points(np.random.default_rng(number), FIRST_CHUNKS, terms, name)
+            seconds = _seconds(partial(tools.vectors.upsert, generation, points))
+            cost.append(round(seconds * 1000 / FIRST_CHUNKS, 3))
+        growth = statistics.median(cost[-3:]) / statistics.median(cost[1:4])
+        figures[kind] = {"ms a point": cost, "growth": round(growth, 2)}
+    return figures
+
+
+def _points(chance: np.random.Generator, count: int, terms: int, tenant: str) -> list[Point]:
+    """Of unit vectors, and of words as frequent as in texts: the n-th by 1 / (n + 20) (Mandelbrot 1953)."""
+    dense = chance.standard_normal((count, 64)).astype(np.float32)
+    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
+    upto = np.cumsum(1 / (np.arange(_DISTINCT_WORDS) + 20.0))
+    words = np.searchsorted(upto, chance.random((count, terms)) * upto[-1])
+    points = []
+    for vector, row in zip(dense, words, strict=True):
+        indices = np.unique(row).astype(np.uint32)
+        sparse = SparseVector(indices, np.linspace(0.5, 1.5, len(indices), dtype=np.float32))
+        payload = {"tenant": tenant, "source_id": tenant, "document_id": str(uuid.uuid4()), "meta": {}}
+        points.append(Point(uuid.uuid4(), vector, sparse, payload))
+    return points
 
 
 def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
@@ -180,7 +220,7 @@ def _corpus(path: Path, documents: int, paragraphs: int) -> None:
 
 def _paragraph(chance: random.Random, number: int) -> str:
     """About as long as a chunk."""
-    words = " ".join(f"{chance.choice(_WORDS)}{chance.randrange(2000)}" for _ in range(55))
+    words = " ".join(f"{chance.choice(_WORDS)}{chance.randrange(2000)}" for _ in range(_WORDS_A_CHUNK))
     return f"{chance.choice(_WORDS)}{number % 5000} {words}"
 
 
@@ -196,7 +236,7 @@ def _peak() -> dict[str, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("figure", choices=["warm", "reread", "load", "overhead"])
+    parser.add_argument("figure", choices=["warm", "reread", "load", "alone", "overhead"])
     parser.add_argument("count", type=int)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--corpus", type=Path, required=True)
@@ -216,6 +256,8 @@ def main() -> None:
     elif asked.figure == "load":
         _corpus(file, asked.count // _CHUNKS_A_DOCUMENT, _CHUNKS_A_DOCUMENT)
         figures = load(tools, spec)
+    elif asked.figure == "alone":
+        figures = alone(tools, asked.count, name)
     else:
         figures = overhead(tools, asked.count, asked.corpus, asked.work / "overhead", name)
     tools.close()

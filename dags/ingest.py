@@ -49,9 +49,6 @@ from datetime import timedelta
 
 from airflow.sdk import (
     AssetAlias,
-    AsyncCallback,
-    DeadlineAlert,
-    DeadlineReference,
     Param,
     TriggerRule,
     dag,
@@ -61,8 +58,8 @@ from airflow.sdk import (
 
 from sluice.airflow import ingest
 from sluice.airflow.links import GateResults
-from sluice.airflow.notify import RunFailed, deadline_missed
-from sluice.airflow.retries import RETRIES
+from sluice.airflow.notify import RunFailed
+from sluice.airflow.tasks import defaults, late_after
 
 COLLECTIONS = AssetAlias("sluice_collections")
 
@@ -163,24 +160,9 @@ PARAMS = {
     doc_md=__doc__,
     params=PARAMS,
     max_active_runs=4,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRIES,
-        "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": ingest.failed,
-    },
+    default_args=defaults(timedelta(hours=2), on_failure_callback=ingest.failed),
     on_failure_callback=[RunFailed()],
-    deadline=[
-        DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(minutes=60),
-            callback=AsyncCallback(deadline_missed),
-            name="ingest within an hour",
-        )
-    ],
+    deadline=late_after(timedelta(minutes=60), "ingest within an hour"),
 )
 def sluice_ingest():
     @task(pool="sluice_default")

@@ -41,10 +41,7 @@ import pendulum
 from airflow.sdk import (
     Asset,
     AssetOrTimeSchedule,
-    AsyncCallback,
     CronTriggerTimetable,
-    DeadlineAlert,
-    DeadlineReference,
     Param,
     TriggerRule,
     dag,
@@ -53,8 +50,8 @@ from airflow.sdk import (
 
 from sluice.airflow import ingest_all
 from sluice.airflow.ingest_saved import IngestSaved
-from sluice.airflow.notify import RunFailed, deadline_missed
-from sluice.airflow.retries import RETRIES
+from sluice.airflow.notify import RunFailed
+from sluice.airflow.tasks import defaults, late_after
 
 CHANGED = Asset(name="sluice_source_changed", uri="sluice://sources/changed")
 NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -75,23 +72,9 @@ PARAMS = {
     doc_md=__doc__,
     params=PARAMS,
     max_active_runs=8,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=10),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRIES,
-        "execution_timeout": timedelta(minutes=15),
-    },
+    default_args=defaults(timedelta(minutes=15)),
     on_failure_callback=[RunFailed()],
-    deadline=[
-        DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT,
-            interval=timedelta(hours=4),
-            callback=AsyncCallback(deadline_missed),
-            name="every source within four hours",
-        )
-    ],
+    deadline=late_after(timedelta(hours=4), "every source within four hours"),
 )
 def sluice_ingest_all():
     @task(pool="sluice_default", inlets=[CHANGED])

@@ -24,6 +24,10 @@ bytes of documents that are not in quarantine any more; what a crash left of an 
 
 It may run beside ingests: what differs is read again before it counts, and what a run has in hand is left alone.
 
+**Who may run it.** Whoever may trigger it in Airflow: it shows ids and no text, and makes stores what the ledger says.
+
+**Late** after 4 hours: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
+
 **When it fails.** `Disagreement`: something differs; trigger it with `repair`. A store that is down is retried with
 growing delays. Repeating it is always safe. An upload that is lost cannot be made again: what was made from it is
 served on, and it is told each night until it is sent again; one whose objects are all gone is removed by the next run
@@ -39,7 +43,7 @@ from airflow.sdk import Param, dag, task
 
 from sluice.airflow import reconcile
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.retries import RETRIES
+from sluice.airflow.tasks import defaults, late_after
 
 PARAMS = {
     "collection": Param(
@@ -65,15 +69,9 @@ PARAMS = {
     doc_md=__doc__,
     params=PARAMS,
     max_active_runs=1,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRIES,
-        "execution_timeout": timedelta(hours=6),
-    },
+    default_args=defaults(timedelta(hours=6), first_delay_s=30),
     on_failure_callback=[RunFailed()],
+    deadline=late_after(timedelta(hours=4), "compared within four hours"),
 )
 def sluice_reconcile():
     @task(pool="sluice_default", multiple_outputs=False)

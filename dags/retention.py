@@ -26,6 +26,9 @@ task says so and is tried again with growing delays.
 **Who may run it.** A user sees, and has removed, the documents of sources that they may write (`sluice grant`); the
 nightly run all.
 
+**Late** after 12 hours, also where it waits for an approval: the deadline's callback tells the log and
+`SLUICE_NOTIFY_URL`; the run goes on.
+
 **When it fails.** *Clear* the task `purge`, or trigger the DAG anew: what is gone is gone and the rest follows.
 """
 
@@ -39,7 +42,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 
 from sluice.airflow import retention
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.retries import RETRIES
+from sluice.airflow.tasks import defaults, late_after
 
 PARAMS = {
     "collection": Param(
@@ -69,15 +72,9 @@ PARAMS = {
     doc_md=__doc__,
     params=PARAMS,
     max_active_runs=1,
-    default_args={
-        "retries": 5,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=10),
-        "retry_policy": RETRIES,
-        "execution_timeout": timedelta(hours=6),
-    },
+    default_args=defaults(timedelta(hours=6), retries=5, first_delay_s=30),
     on_failure_callback=[RunFailed()],
+    deadline=late_after(timedelta(hours=12), "purged or approved within twelve hours"),
 )
 def sluice_retention():
     @task(pool="sluice_default", multiple_outputs=False)

@@ -24,7 +24,7 @@ from failpoints import Point, Watch, listen
 from sluice import batches, flow
 from sluice.errors import SluiceError
 from sluice.model import SourceSpec, Vector
-from sluice.ports import Embedder, Tools
+from sluice.ports import Embedder, SourceReader, Tools
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -70,6 +70,16 @@ class Paid:
         return self._embedder.tokens(texts)
 
 
+class Marked:
+    """A reader whose source names its states, as a repository does."""
+
+    def __init__(self, reader: SourceReader) -> None:
+        self.scan, self.read = reader.scan, reader.read
+
+    def mark(self) -> str:
+        return "state"
+
+
 def bills(folder: Path) -> list[Counter[str]]:
     """Texts, by their hash, of each call of the embedder by any process."""
     file = folder / "paid.jsonl"
@@ -79,7 +89,12 @@ def bills(folder: Path) -> list[Counter[str]]:
 def tools_of(order: Order) -> Tools:
     tools = build(order.settings)
     embedder = Paid(tools.embedder(order.settings.embedder), order.folder)
-    return replace(tools, embedder=lambda profile: embedder, entities=lambda name: Capitals())
+    return replace(
+        tools,
+        embedder=lambda profile: embedder,
+        entities=lambda name: Capitals(),
+        reader=lambda spec, since=None: Marked(tools.reader(spec, since)),
+    )
 
 
 def work(tools: Tools, order: Order) -> dict[str, Any]:

@@ -56,8 +56,7 @@ _OTHERS = {
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
     "replaying": {"ledger.refused"},
-    "where a run has a budget": {"ledger.reserve", "ledger.stop"},
-    "sources that name their states": {"ledger.record_mark"},
+    "where a budget ends": {"ledger.stop"},
     "searching": {"vectors.search", "graph.related", "graph.relations"},
     "reconciling": {
         *("ledger.chunks_after", "ledger.chunks_of", "ledger.claimed"),

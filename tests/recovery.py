@@ -175,6 +175,7 @@ class Cases:
         documents.mkdir(parents=True)
         beside.mkdir()
         given = {"chunker": "chars:300:0", "embedder": "hash:16", "batch_size": 2, "lease_s": LEASE_S}
+        given |= {"max_tokens_per_run": 1_000_000}  # so that each call of the embedder is reserved first
         given |= {"file_roots": str(self._folder), "artefacts_uri": (beside / "artefacts").as_uri(), **changes}
         spec = SourceSpec(documents.as_uri(), name if apart else self._collection, tenant=name)
         order = Order(self._settings(**given), spec, beside, path)

@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     # what a new collection is made with
     graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
     embedder: str = Field(
-        "minilm", description="minilm, openai:<model> (any endpoint of that kind), or hash:<dim> (for tests)."
+        "minilm",
+        description="minilm, wordllama, openai:<model> (any endpoint of that kind), or hash:<dim> (for tests).",
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
@@ -155,10 +156,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _embedder_is_known(self) -> Settings:
         kind, _, arg = self.embedder.partition(":")
-        known = self.embedder == "minilm" or (kind == "hash" and arg.isdigit()) or (kind == "openai" and arg)
-        if not known:
+        local = self.embedder in ("minilm", "wordllama") or (kind == "hash" and arg.isdigit())
+        if not local and not (kind == "openai" and arg):
             raise ValueError(
-                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, openai:<model> or hash:<dim>, e.g. hash:384"
+                f"SLUICE_EMBEDDER={self.embedder!r} is unknown; use minilm, wordllama, openai:<model> or hash:<dim>, "
+                "e.g. hash:384"
             )
         return self
 

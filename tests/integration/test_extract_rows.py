@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from uuid import uuid4
 
 import psycopg
 import pytest
+from airflow.providers.postgres.hooks.postgres import PostgresHook
 from sqlalchemy import make_url
 
 from scratch_databases import libpq, scratch_databases
 from sluice.adapters.rows import PostgresRows
+from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, SluiceError, Unavailable, Unreadable
 from sluice.extract import reader_for
 from sluice.extract.roots import canonical
@@ -183,6 +186,55 @@ def test_what_a_uri_may_not_say(query: str) -> None:
 def test_one_spelling_a_source() -> None:
     assert canonical("PostgreSQL://docs/?title=title&table=a.b&id=key") == "postgresql://docs?id=key&table=a.b"
     assert canonical("postgresql://docs?nothing=1") == "postgresql://docs?nothing=1"
+
+
+def test_under_airflow_the_providers_hook_connects(place: Place, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.run(f"INSERT INTO {table} (id, text) VALUES (1, 'one')")
+    url = place.url
+    whole = {
+        "conn_type": "postgres",
+        "host": url.host,
+        "port": url.port,
+        "login": url.username,
+        "password": str(url.password or ""),
+        "schema": url.database,
+        "extra": {
+            "tenants": "default",
+            "query.named": f"SELECT id, current_setting('application_name') AS text FROM {table}",
+            "query.bad": f"SELECT id, setval('s_{table}', 1)::text AS text FROM {table}",
+            "cursor": "dictcursor",
+            "sslmode": "prefer",
+            "application_name": "theirs",
+            "options": "-c default_transaction_read_only=off",
+        },
+    }
+    place.run(f"CREATE SEQUENCE s_{table}")
+    monkeypatch.setenv("AIRFLOW_CONN_DOCS", json.dumps(whole))
+    hooks = []
+    monkeypatch.setattr(
+        PostgresHook, "get_conn", lambda hook, known=PostgresHook.get_conn: hooks.append(hook) or known(hook)
+    )
+
+    def reader(query: str) -> SourceReader:
+        return reader_for(
+            SourceSpec(f"postgresql://docs?{query}", "c"),
+            max_bytes=1000,
+            connections=source_connection,
+            rows=partial(PostgresRows, connect_timeout_s=5),
+        )
+
+    assert b"sluice source" in taken(reader("query=named"), "1").content
+    assert len(hooks) == 1
+    with pytest.raises(BadRequest, match="read-only"):
+        taken(reader("query=bad"), "1")
+
+
+def test_a_server_that_cuts_connections_is_asked_again(place: Place, table: str) -> None:
+    place.run(f"INSERT INTO {table} (id, text) VALUES (1, 'one')")
+    reader = place.reader(f"table={table}")
+    (entry,) = entries(reader).values()
+    place.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice source'")
+    assert b"one" in reader.read(item(entry)).content
 
 
 def test_a_scan_takes_rows_in_parts(place: Place, table: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zlib
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import sluice
-from sluice.adapters.embedders import HashEmbedder, MiniLm, make_embedder, minilm_tokenizer
+from sluice.adapters.embedders import HashEmbedder, MiniLm, WordLlama, make_embedder, minilm_tokenizer
 from sluice.errors import BadRequest
 
 INCLUDE = str(Path(sluice.__file__).parents[1])
@@ -56,17 +57,17 @@ def test_hash_words_that_cancel_out_give_the_vector_of_no_words() -> None:
     np.testing.assert_array_equal(embedder.embed([f"{plus} {minus}"]), [[1.0]])
 
 
-@pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm()], ids=lambda each: each.name)
-def test_no_texts_give_no_rows(embedder: HashEmbedder | MiniLm) -> None:
+@pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm(), WordLlama()], ids=lambda each: each.name)
+def test_no_texts_give_no_rows(embedder: HashEmbedder | MiniLm | WordLlama) -> None:
     assert embedder.embed([]).shape == (0, embedder.dim)
 
 
-@pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm()], ids=lambda each: each.name)
-def test_tokens_are_told_before_as_they_are_counted_after(embedder: HashEmbedder | MiniLm) -> None:
+@pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm(), WordLlama()], ids=lambda each: each.name)
+def test_tokens_are_told_before_as_they_are_counted_after(embedder: HashEmbedder | MiniLm | WordLlama) -> None:
     texts = [*SENTENCES, "word " * 400, "", "\udcff broken"]
     told = embedder.tokens(texts)
     assert embedder.metered(texts)[1] == sum(told) and len(told) == len(texts)
-    assert told[len(SENTENCES)] == (256 if embedder.name == "minilm" else 400)
+    assert told[len(SENTENCES)] == {"minilm": 256, "wordllama": 401}.get(embedder.name, 400)
 
 
 @pytest.mark.parametrize("name", ["", "hash", "openai:", "hash:", "hash:0", "hash:x", "hash:99999", "minilm:6", "gpt"])
@@ -109,6 +110,24 @@ def test_minilm_reads_256_tokens() -> None:
     vectors = make_embedder("minilm").embed([start, start + "Two eggs and sugar.", "", "\udcff broken"])
     np.testing.assert_array_equal(vectors[0], vectors[1])
     assert np.isfinite(vectors).all()
+
+
+def test_wordllama_gives_what_its_own_package_gives() -> None:
+    """In a process of its own: the package sets up logging when it is imported."""
+    code = (
+        "import json, pathlib, sys, wordllama; folder = pathlib.Path(wordllama.__file__).parent; "
+        "model = wordllama.WordLlama.load(cache_dir=folder, disable_download=True); "
+        "print(json.dumps(model.embed(json.load(sys.stdin), norm=True).tolist()))"
+    )
+    texts = [*SENTENCES, "word " * 400, "Ünïcode “quotes” 東京"]
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(texts), text=True, stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    ours = WordLlama().embed(texts)
+    np.testing.assert_allclose(ours, json.loads(done.stdout), atol=1e-5)
+    assert ours.dtype == np.float32
+    alike = ours @ ours.T
+    assert alike[0, 1] > max(alike[0, 2], alike[0, 3])
 
 
 def test_the_tokenizer_counts_whole_texts() -> None:

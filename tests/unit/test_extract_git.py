@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import tarfile
+from math import inf
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
+from threading import Thread
 from uuid import uuid4
 
 import pygit2
 import pytest
 from pygit2.enums import FileMode, ObjectType
 
-from sluice.errors import BadRequest, Forbidden, Unreadable
+from sluice.errors import BadRequest, Forbidden, Unavailable, Unreadable
 from sluice.extract import reader_for
 from sluice.extract.git.address import parse
 from sluice.extract.git.mirror import Callbacks, check_host, check_public, fetch
 from sluice.extract.git.reader import GitReader
 from sluice.extract.roots import canonical
 from sluice.model import Entry, Item, SourceSpec
+from sluice.patience import ATTEMPTS
 from sluice.ports import Connection
 
 DAY = 86_400
@@ -274,23 +278,45 @@ def test_a_mirror_follows_branches_and_keeps_what_was_listed(repository: Reposit
     first = repository.commit({b"a.md": b"one"})
     url, folder = str(repository.folder), tmp_path / "cache" / "x.git"
     folder.parent.mkdir()
-    fetch(folder, url, None)
+    fetch(folder, url, None, inf)
     mirror = pygit2.Repository(str(folder))
     assert str(mirror.head.target) == first
     repository.git.create_branch("side", repository.git[first])
     second = repository.commit({b"a.md": b"two"})
-    fetch(folder, url, None)
+    fetch(folder, url, None, inf)
     assert {name: str(mirror.references[name].target) for name in mirror.references} == {
         "refs/heads/main": second,
         "refs/heads/side": first,
     }
     repository.git.references["refs/heads/side"].delete()
-    fetch(folder, url, None)
+    fetch(folder, url, None, inf)
     assert list(mirror.references) == ["refs/heads/main"]
 
 
+def test_a_remote_that_breaks_off_is_asked_again_before_the_task_is(tmp_path: Path) -> None:
+    asked = []
+
+    class Broken(BaseRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.client_address)  # and closes, in the middle of the TLS handshake
+
+    with TCPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        reader = reader_for(
+            SourceSpec(f"git+https://127.0.0.1:{port}/x?connection=inside", "c"),
+            max_bytes=10,
+            git_cache=tmp_path,
+            connections=lambda conn_id: Connection(host="127.0.0.1", port=port),
+        )
+        with pytest.raises(Unavailable, match="remote repository"):
+            list(reader.scan())
+        server.shutdown()
+    assert len(asked) == ATTEMPTS
+
+
 def test_a_redirect_to_another_host_ends_at_its_certificate() -> None:
-    callbacks = Callbacks("git.example.org", None)
+    callbacks = Callbacks("git.example.org", None, inf)
     assert callbacks.certificate_check(None, True, b"git.example.org")
     assert not callbacks.certificate_check(None, False, "git.example.org")
     with pytest.raises(BadRequest, match="redirects to"):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from sluice.errors import BadRequest, SluiceError, Unavailable
+from sluice.patience import patiently
 from sluice.ports import Connection, ListedRow, RowQuery
 
 STATEMENT_TIMEOUT_S = 300
@@ -22,11 +24,13 @@ _RETRY_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 
 class PostgresRows:
-    """One per reader; connects on first use. A transaction is read-only, and ends with each call."""
+    """One per reader; connects on first use, trying again. A transaction is read-only, and ends with each call."""
 
     def __init__(self, connection: Connection, query: RowQuery, *, connect_timeout_s: float) -> None:
         self._query = query
-        self._arguments = _arguments(connection, connect_timeout_s)
+        self._dial = partial(
+            connection.dial or partial(psycopg.connect, **_place(connection)), **_limits(connect_timeout_s)
+        )
         self._kept: psycopg.Connection | None = None
         self._columns: dict[str, int] = {}
 
@@ -44,6 +48,9 @@ class PostgresRows:
                     yield ListedRow(*row)
 
     def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
+        return patiently(lambda: self._fetched(row_id, max_bytes))
+
+    def _fetched(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
         with self._translated(), self._connected().transaction():
             server = self._connected()
             kind = server.execute("SELECT %s::oid::regtype::text", [self._columns[self._query.id]]).fetchone()
@@ -68,12 +75,17 @@ class PostgresRows:
 
     def _connected(self) -> psycopg.Connection:
         if self._kept is None or self._kept.closed:
-            self._kept = psycopg.connect(**self._arguments)
+            self._kept = patiently(self._dialled)
             self._kept.autocommit = True  # transactions are those of `transaction()`
             self._kept.read_only = True
             weakref.finalize(self, self._kept.close)
             self._columns = self._described(self._kept)
         return self._kept
+
+    def _dialled(self) -> psycopg.Connection:
+        with self._translated():
+            made: psycopg.Connection = self._dial()
+            return made
 
     def _described(self, server: psycopg.Connection) -> dict[str, int]:
         """Column → oid of its type. Raises BadRequest where id or text is missing."""
@@ -111,8 +123,20 @@ class PostgresRows:
             raise _translate(error) from error
 
 
-def _arguments(connection: Connection, connect_timeout_s: float) -> dict[str, Any]:
-    limits = {
+def _place(connection: Connection) -> dict[str, Any]:
+    return {
+        "host": connection.host,
+        "port": connection.port or 5432,
+        "user": connection.login,
+        "password": connection.password,
+        "dbname": connection.schema,
+        **{name: str(connection.extra[name]) for name in _PASSED_ON if name in connection.extra},
+    }
+
+
+def _limits(connect_timeout_s: float) -> dict[str, Any]:
+    """Of every connection, whoever makes it: what is only read cannot be held up, nor hold others up."""
+    settings = {
         "statement_timeout": STATEMENT_TIMEOUT_S * 1000,
         "lock_timeout": LOCK_TIMEOUT_S * 1000,
         "idle_in_transaction_session_timeout": 2 * STATEMENT_TIMEOUT_S * 1000,
@@ -121,18 +145,12 @@ def _arguments(connection: Connection, connect_timeout_s: float) -> dict[str, An
         "datestyle": "ISO",
     }
     return {
-        "host": connection.host,
-        "port": connection.port or 5432,
-        "user": connection.login,
-        "password": connection.password,
-        "dbname": connection.schema,
         "connect_timeout": max(2, round(connect_timeout_s)),
         "application_name": "sluice source",
-        "options": " ".join(f"-c {name}={value}" for name, value in limits.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
         "keepalives_idle": 30,
         "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,
         "client_encoding": "utf8",
-        **{name: str(connection.extra[name]) for name in _PASSED_ON if name in connection.extra},
     }
 
 

@@ -10,7 +10,9 @@ else `SLUICE_CONNECTION_<ID>`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -60,7 +62,25 @@ def source_connection(conn_id: str) -> ports.Connection:
         password=found.password or "",
         schema=found.schema or "",
         extra=dict(found.extra_dejson),
+        dial=partial(_dial, found) if found.conn_type == "postgres" else None,
     )
+
+
+def _dial(found: Connection, **limits: Any) -> Any:
+    """Through the provider's hook: libpq's parameters in the extra, and the clouds' tokens instead of a password
+    (`iam`, `azure_conn_id`), work as in any other DAG. The limits are ours, whatever the extra says."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk import Connection
+
+    of_source = {"tenants", "cursor"}  # and saved queries: none of them is the driver's
+    extra = {
+        name: value
+        for name, value in found.extra_dejson.items()
+        if name not in of_source and not name.startswith("query.")
+    }
+    given = {name: getattr(found, name) for name in ("conn_id", "conn_type", "host", "login", "password", "schema")}
+    whole = Connection(**given, port=found.port or 5432, extra=json.dumps({**extra, **limits}))
+    return PostgresHook(connection=whole).get_conn()
 
 
 def _variable(name: str) -> str | None:

@@ -36,8 +36,14 @@ _FIELDS: dict[str, dict[str, str]] = {
     "graph": {"Document": "node", "Chunk": "node", "Entity": "node", "HAS_CHUNK": "edge", "MENTIONS": "edge"},
     "1-extracted": {"document_id": "uuid", "text": "sealed"},
     "2-validated": {"document_id": "uuid", "text": "sealed"},
-    "3-chunked": {"chunk_id": "uuid", "text": "sealed"},
-    "4-embedded": {"chunk_id": "uuid", "text": "sealed", "dense": "float32[]", "bm25": "sparse"},
+    "3-chunked": {"document_id": "uuid", "chunk_id": "uuid[]", "text": "sealed"},
+    "4-embedded": {
+        "document_id": "uuid",
+        "chunk_id": "uuid[]",
+        "text": "sealed",
+        "dense": "float32[][]",
+        "bm25": "sparse[]",
+    },
 }
 # Fields of an output: the dataset (by its fields above) and field that each is made from.
 _MADE_FROM: dict[str, dict[str, tuple[str, str]]] = {

@@ -40,7 +40,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
                 *(each.document_id, each.external_id, each.tenant, each.collection, each.chunks),
                 each.expired_at.isoformat(),
             )
-        apply = not params["dry_run"] or (settings.retention_apply and _scheduled(dag_run))
+        apply = not params["dry_run"] or (settings.retention_apply and permission.kind(dag_run) == "scheduled")
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             tools.blobs.write(listed, json.dumps(ids).encode())
@@ -74,8 +74,3 @@ def purge(params: Mapping[str, Any], found: Mapping[str, Any], dag_run: Any) -> 
         if left := [each["left"] for each in report["sources"] if "left" in each]:
             raise Busy(f"{len(left)} sources were left: {left[0]}")
     return {name: report[name] for name in ("as_of", "documents", "chunks")}
-
-
-def _scheduled(dag_run: Any) -> bool:
-    kind = getattr(dag_run, "run_type", None)
-    return getattr(kind, "value", kind) == "scheduled"  # an enum whose str() is not its value

@@ -19,6 +19,8 @@ class Connection:
     password: str = field(default="", repr=False)
     schema: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)  # what the kind of source defines
+    # Connects with these further arguments, where whoever gave the connection knows more than it says: Airflow's hook.
+    dial: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
 
 Connections = Callable[[str], Connection]

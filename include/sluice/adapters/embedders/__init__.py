@@ -1,5 +1,5 @@
-"""Texts to vectors, by name: `minilm`, `openai:<model>` or `hash:<dim>`. Loaded on first use,
-once a process."""
+"""Texts to vectors, by name: `minilm`, `wordllama`, `openai:<model>` or `hash:<dim>`. Loaded on first use, once
+a process."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from threading import Lock
 from sluice.adapters.embedders.hashed import HashEmbedder
 from sluice.adapters.embedders.minilm import MiniLm, minilm_tokenizer
 from sluice.adapters.embedders.openai import Endpoint, OpenAiEmbedder
+from sluice.adapters.embedders.wordllama import WordLlama
 from sluice.errors import BadRequest
 from sluice.ports import Embedder
 
-__all__ = ["Endpoint", "HashEmbedder", "MiniLm", "OpenAiEmbedder", "make_embedder", "minilm_tokenizer"]
+__all__ = ["Endpoint", "HashEmbedder", "MiniLm", "OpenAiEmbedder", "WordLlama", "make_embedder", "minilm_tokenizer"]
 
 _MAX_DIM = 4096
 _made: dict[tuple[str, Endpoint], Embedder] = {}
@@ -30,10 +31,13 @@ def _build(name: str, endpoint: Endpoint) -> Embedder:
     kind, _, argument = name.partition(":")
     if name == "minilm":
         return MiniLm()
+    if name == "wordllama":
+        return WordLlama()
     if kind == "hash" and argument.isdecimal() and 1 <= int(argument) <= _MAX_DIM:
         return HashEmbedder(int(argument))
     if kind == "openai" and argument:
         return OpenAiEmbedder(argument, endpoint)
     raise BadRequest(
-        f"There is no embedder {name!r}. Use minilm, openai:<model>, or hash:<dim> with 1 to {_MAX_DIM}, e.g. hash:384."
+        f"There is no embedder {name!r}. Use minilm, wordllama, openai:<model>, or hash:<dim> with 1 to {_MAX_DIM}, "
+        "e.g. hash:384."
     )

