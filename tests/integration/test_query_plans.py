@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -356,3 +357,61 @@ def _forget(*tables: str) -> list[str]:
             f"SELECT pg_clear_attribute_stats('public', t, a, false) FROM ({columns}) WHERE t = '{table}'",
         )
     ]
+
+
+# --- new tables -----------------------------------------------------------------------------------------------
+
+FRESH = 10_000
+
+
+@pytest.fixture(scope="module")
+def fresh(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+    """One source just taken in: nobody has made statistics of any table yet."""
+    with scratch_databases(stack) as scratch:
+        migrate(scratch.owner_url, scratch.keys_url)
+        with psycopg.connect(libpq(scratch.owner_url), autocommit=True) as connection:
+            connection.execute(_ROWS[: _ROWS.index("INSERT INTO grants")].replace("(0, 199)", "(0, 0)"))
+            connection.execute(
+                "INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri, fingerprint) SELECT "
+                f"tenant_id, source_id, collection_id, 'd' || i, 'u', 'f' FROM sources, generate_series(1, {FRESH}) i"
+            )
+            connection.execute(
+                "INSERT INTO versions (version_id, document_id, collection_id, generation, number, state, raw_hash, "
+                "mime, size_bytes, fingerprint, sealed_title, sealed_text, sealed_metadata, run_id, activated_at) "
+                "SELECT uuidv7(), document_id, collection_id, 1, 1, 'active', '', 'm', 1, 'f', '', '', '', "
+                "md5('r0')::uuid, now() FROM documents"
+            )
+        made = engine_of(scratch.owner_url)
+        yield made
+        made.dispose()
+
+
+@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED"])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, renamed: bool) -> None:
+    """Where the planner takes a table for empty, a join may compare every document with every other."""
+    listed = (
+        f"INSERT INTO scan SELECT i, CASE WHEN {renamed} THEN 'n' ELSE 'd' END || i, 'u', 'f', 1, 0, "
+        f"CASE WHEN {renamed} THEN 'd' || i END FROM generate_series(1, {FRESH}) i"
+    )
+    with fresh.connect() as connection:
+        (source,) = connection.execute(text("SELECT source_id, tenant_id, collection_id FROM sources")).all()
+        values = {"tenant": source.tenant_id, "source_id": source.source_id, "collection_id": source.collection_id}
+        values |= {
+            "generation": 1,
+            "full": False,
+            "run_id": connection.execute(text("SELECT run_id FROM runs")).scalar_one(),
+        }
+        for each in (scan.TABLE, listed, "ANALYZE scan", _COMPARED_TABLE if statement == "VANISHED" else "SELECT"):
+            connection.execute(text(each))
+        explained = text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {getattr(scan, statement)}")
+        (plan,) = connection.execute(explained, values).scalars()
+        connection.rollback()
+    assert rows_looked_at(plan[0]["Plan"]) < 40 * FRESH
+
+
+def rows_looked_at(node: dict[str, Any]) -> float:
+    """Rows that each node gave or threw away, in all its loops."""
+    thrown = sum(count for name, count in node.items() if name.startswith("Rows Removed"))
+    own = (node["Actual Rows"] + thrown) * node["Actual Loops"]
+    return float(own + sum(rows_looked_at(each) for each in node.get("Plans", ())))

@@ -22,7 +22,7 @@ from sluice.model import Entry, Item, Run, ScanResult
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
 
-_TABLE = """
+TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
         size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C")
@@ -66,10 +66,10 @@ COMPARE = text(f"""
 TOLD = text(f"""
     WITH told AS (
         SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
-        FROM scan s JOIN documents d ON {_OF_SOURCE} AND d.external_id = s.former
+        FROM scan s CROSS JOIN LATERAL (
+            SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
         WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
-          AND NOT EXISTS (SELECT FROM documents k WHERE k.tenant_id = :tenant AND k.source_id = :source_id
-                          AND k.deleted_at IS NULL AND k.external_id = s.external_id)
+          AND NOT EXISTS ({_LISTED})
         ORDER BY s.former, s.place),
     renamed AS (
         UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
@@ -105,7 +105,7 @@ def record_scan(connection: Connection, run: Run, entries: Iterable[Entry]) -> S
     """`connection` is in autocommit mode."""
     raw = driver(connection)
     raw.execute(_DROP)
-    raw.execute(_TABLE)
+    raw.execute(TABLE)
     try:
         seen = _copy(raw, entries)
         raw.execute("ANALYZE pg_temp.scan")
