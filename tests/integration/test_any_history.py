@@ -96,11 +96,11 @@ class History(RuleBasedStateMachine):
         }
 
     def teardown(self) -> None:
-        self.ingest_if_any()
-
-    def ingest_if_any(self) -> None:
-        if self.files():
-            History.ingest(self)
+        try:
+            if self.files():
+                History.ingest(self)
+        finally:
+            self.cases.close()  # its connections: there are many histories
 
 
 def _words(text: str) -> list[str]:
