@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import psycopg
 import pytest
 
+from scratch_databases import libpq, scratch_databases
 from sluice.flow.keeping import path
 from sluice.model import GateRule, Grant, Principal
 
@@ -27,12 +30,9 @@ def dag(dags: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def ingest(dag: Any, make_lasting_tools: Any, roots: Path) -> Ingest:
+def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ingest:
     """Run the DAG as a user who may write to the tenant `default`; returns the finished DagRun."""
-    # What `dag.test()` cannot do: it looks for the deadline's row by the deadline itself, and builds a context for the
-    # DAG's own callback that a required param breaks. The tasks' callbacks stay.
-    dag.on_failure_callback = dag.deadline = None
-    dag.has_on_failure_callback = False
+    runnable(dag)
     make_lasting_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
@@ -77,6 +77,22 @@ def test_structure(dag: Any) -> None:
     kept = ("access_groups", "retention_days", "include", "exclude")
     assert [dag.params.get_param(name).value for name in kept] == [None] * 4  # what is saved of the source stays
     assert [dag.params.get_param(name).value for name in ("max_tokens", "max_cost")] == [None] * 2
+
+
+def test_rows_of_a_database_come_through_airflows_own_connection(
+    ingest: Ingest, stack: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scratch_databases(stack) as scratch, psycopg.connect(libpq(scratch.owner_url), autocommit=True) as server:
+        server.execute("CREATE TABLE notes (id int, text text, updated_at timestamptz DEFAULT now())")
+        server.execute("INSERT INTO notes VALUES (1, 'Herons wade.'), (2, 'Storks clatter.')")
+        address = urlsplit(libpq(scratch.owner_url))._replace(scheme="postgres").geturl()
+        monkeypatch.setenv("AIRFLOW_CONN_NOTES", address)
+        source = "postgresql://notes?table=notes"
+        assert summary(ingest(Path("/"), name, source=source))["documents"]["new"] == 2
+        server.execute("DELETE FROM notes WHERE id = 1")
+        server.execute("UPDATE notes SET text = 'Storks nest.', updated_at = '2020-01-01' WHERE id = 2")
+        found = summary(ingest(Path("/"), name, source=source))["documents"]  # a time set back is a change, too
+        assert (found["changed"], found["deleted"]) == (1, 1)
 
 
 def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path, name: str) -> None:

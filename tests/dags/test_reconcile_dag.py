@@ -13,10 +13,8 @@ from sluice.model import SourceSpec
 
 
 @pytest.fixture(scope="module")
-def dag(dags: dict[str, Any]) -> Any:
-    found = dags["sluice_reconcile"]
-    found.on_failure_callback, found.has_on_failure_callback = None, False
-    return found
+def dag(dags: dict[str, Any], runnable: Any) -> Any:
+    return runnable(dags["sluice_reconcile"])
 
 
 def test_by_default_it_sweeps_and_repairs_nothing(dag: Any) -> None:

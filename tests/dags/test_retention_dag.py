@@ -15,10 +15,8 @@ from sluice.model import Grant, Retention, RetentionScope, SourceSpec
 
 
 @pytest.fixture(scope="module")
-def dag(dags: dict[str, Any]) -> Any:
-    found = dags["sluice_retention"]
-    found.on_failure_callback, found.has_on_failure_callback = None, False
-    return found
+def dag(dags: dict[str, Any], runnable: Any) -> Any:
+    return runnable(dags["sluice_retention"])
 
 
 @pytest.fixture
