@@ -215,7 +215,7 @@ def _reader(
             delay_s=settings.http_delay_s,
             pace_folder=settings.home.absolute() / "pace",
         ),
-        rows=partial(PostgresRows, connect_timeout_s=settings.connect_timeout_s),
+        rows=partial(PostgresRows, connect_timeout_s=settings.connect_timeout_s, silence_s=settings.call_timeout_s),
         blobs=blobs,
         keyring=keyring,
         git_cache=settings.home.absolute() / "git",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
@@ -235,6 +239,56 @@ def test_a_server_that_cuts_connections_is_asked_again(place: Place, table: str)
     (entry,) = entries(reader).values()
     place.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sluice source'")
     assert b"one" in reader.read(item(entry)).content
+
+
+def test_a_server_that_hangs_is_found_out(place: Place, table: str) -> None:
+    """Behind a door that takes connections and says nothing any more, as the kernel of a stopped server does."""
+    place.run(f"INSERT INTO {table} (id, text) VALUES (1, 'one')")
+    with Door(place.connection()) as door:
+        reader = reader_for(
+            SourceSpec(f"postgresql://docs?table={table}", "c"),
+            max_bytes=100,
+            connections=lambda conn_id: door.connection,
+            rows=partial(PostgresRows, connect_timeout_s=2, silence_s=0.3),
+        )
+        (entry,) = entries(reader).values()
+        door.silent.set()
+        with pytest.raises(Unavailable, match="source's database"):
+            reader.read(item(entry))
+
+
+class Door:
+    """Forwards connections to a server, until it is told to be silent."""
+
+    def __init__(self, behind: Connection) -> None:
+        self.silent = threading.Event()
+        self._behind = behind
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = [self._listening]
+        self.connection = replace(behind, host="127.0.0.1", port=self._listening.getsockname()[1])
+
+    def __enter__(self) -> Door:
+        threading.Thread(target=self._take, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._open:
+            each.close()
+
+    def _take(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                inside = self._listening.accept()[0]
+                outside = socket.create_connection((self._behind.host, self._behind.port))
+                self._open += [inside, outside]
+                for one, other in ((inside, outside), (outside, inside)):
+                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while said := one.recv(1 << 16):
+                if not self.silent.is_set():
+                    other.sendall(said)
 
 
 def test_a_scan_takes_rows_in_parts(place: Place, table: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from sluice.adapters.postgres.hanging import watched
 from sluice.errors import BadRequest, SluiceError, Unavailable
 from sluice.patience import patiently
 from sluice.ports import Connection, ListedRow, RowQuery
@@ -26,15 +27,20 @@ _RETRY_CLASSES = ("08", "40", "53", "55", "57", "58")
 class PostgresRows:
     """One per reader; connects on first use, trying again. A transaction is read-only, and ends with each call."""
 
-    def __init__(self, connection: Connection, query: RowQuery, *, connect_timeout_s: float) -> None:
+    def __init__(
+        self, connection: Connection, query: RowQuery, *, connect_timeout_s: float, silence_s: float = 30.0
+    ) -> None:
+        """`silence_s`: after that long without a word, a server that takes no new connections counts as hung."""
         self._query = query
         self._dial = partial(
             connection.dial or partial(psycopg.connect, **_place(connection)), **_limits(connect_timeout_s)
         )
+        self._silence_s = silence_s
         self._kept: psycopg.Connection | None = None
         self._columns: dict[str, int] = {}
 
     def listed(self) -> Iterator[ListedRow]:
+        patiently(self._reached)
         with self._translated(), self._connected().transaction():
             server = self._connected()
             statement = sql.SQL(
@@ -73,19 +79,18 @@ class PostgresRows:
         size, values = found
         return (0, {}) if size is None else (size, values)
 
+    def _reached(self) -> None:
+        with self._translated():
+            self._connected()
+
     def _connected(self) -> psycopg.Connection:
         if self._kept is None or self._kept.closed:
-            self._kept = patiently(self._dialled)
+            self._kept = watched(self._dial, self._silence_s)
             self._kept.autocommit = True  # transactions are those of `transaction()`
             self._kept.read_only = True
             weakref.finalize(self, self._kept.close)
             self._columns = self._described(self._kept)
         return self._kept
-
-    def _dialled(self) -> psycopg.Connection:
-        with self._translated():
-            made: psycopg.Connection = self._dial()
-            return made
 
     def _described(self, server: psycopg.Connection) -> dict[str, int]:
         """Column → oid of its type. Raises BadRequest where id or text is missing."""
