@@ -79,10 +79,29 @@ PARAMS = {
         section="What",
     ),
     "collection": Param(
-        "docs", type="string", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", title="Collection", section="What"
+        "docs",
+        type="string",
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="Collection",
+        description="What it becomes part of; made on first use. a-z, 0-9, _ and -",
+        section="What",
     ),
-    "mode": Param("incremental", type="string", enum=["incremental", "full"], title="Mode", section="What"),
-    "tenant": Param("default", type="string", pattern="^[a-z0-9][a-z0-9_-]{0,62}$", title="Tenant", section="Who"),
+    "mode": Param(
+        "incremental",
+        type="string",
+        enum=["incremental", "full"],
+        title="Mode",
+        description="incremental: what changed. full: everything is read again; vectors still come from the cache",
+        section="What",
+    ),
+    "tenant": Param(
+        "default",
+        type="string",
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        title="Tenant",
+        description="Who owns the documents; you need a grant to write there",
+        section="Who",
+    ),
     "access_groups": Param(
         None,
         type=["array", "null"],
@@ -131,7 +150,15 @@ PARAMS = {
         description="Instead of a scan: what quarantine keeps of these documents; []: of all. Null: no replay",
         section="How",
     ),
-    "batch_size": Param(100, type="integer", minimum=1, maximum=5000, title="Documents a batch", section="How"),
+    "batch_size": Param(
+        100,
+        type="integer",
+        minimum=1,
+        maximum=5000,
+        title="Documents a batch",
+        description="In one mapped task",
+        section="How",
+    ),
     "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),
     "max_tokens": Param(
         None,
@@ -165,7 +192,7 @@ PARAMS = {
     deadline=late_after(timedelta(minutes=60), "ingest within an hour"),
 )
 def sluice_ingest():
-    @task(pool="sluice_default")
+    @task(pool="sluice_default", retries=8)  # it waits for its turn: many uploads come at once
     def plan(params=None, dag_run=None, ti=None) -> list[dict]:
         return ingest.plan(params, dag_run, ti)
 

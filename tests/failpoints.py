@@ -50,7 +50,7 @@ def _methods(protocol: type) -> set[str]:
 # Methods of the ports that no ingest calls, by who does.
 _OTHERS = {
     "asked by people": {
-        *("ledger.saved_source", "ledger.set_gate_rule", "ledger.gates", "ledger.gate_rows"),
+        *("ledger.set_gate_rule", "ledger.gates", "ledger.gate_rows"),
         *("ledger.set_quota", "ledger.tenant", "ledger.tenants"),
     },
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},

@@ -237,7 +237,10 @@ def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(
     with pytest.raises(SluiceError, match="25 documents fewer than the 45"):
         flow.ingest(tools, spec)
     assert stores(tools, name)["ledger"] == 45
-    assert flow.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 25
+    with pytest.raises(SluiceError, match="globs that leave all out"):
+        flow.ingest(tools, SourceSpec(folder.as_uri(), name, include=("*.pdf",)))
+    summary = flow.ingest(tools, spec, approve_shrink=True)  # of all files: the globs went with the refused run
+    assert (summary["documents"]["seen"], summary["documents"]["deleted"]) == (20, 25)
     assert set(stores(tools, name).values()) == {20}
 
 

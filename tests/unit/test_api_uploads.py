@@ -114,6 +114,7 @@ def test_a_tenant_without_room_is_told_before_anything_is_kept(service: Service)
         {"data": {"collection": "../x"}},
         {"data": {"title": "x" * 1001}},
         {"name": "folder/"},
+        {"data": {"tenant": "other"}},
     ],
 )
 def test_what_a_form_may_not_say(service: Service, changes: dict[str, Any]) -> None:

@@ -63,6 +63,7 @@ def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: MemoryLedger, 
         "0 4 * * *",
         None,
     )
+    assert "0 4 * * *" in sluice("add", uri), "what is not given stays"
     sluice("pause", uri)
     assert (listed()[0]["paused"], listed()[0]["schedule"], listed()[0]["next_due"]) == (True, "0 4 * * *", None)
     assert "paused; else at 0 4 * * * (UTC)" in sluice("list")
@@ -73,7 +74,11 @@ def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: MemoryLedger, 
 
 
 def test_what_may_not_be_read_or_is_no_schedule_is_not_saved(ledger: MemoryLedger, tmp_path: Path) -> None:
-    for arguments in (["file:///etc"], [tmp_path.as_uri(), "--schedule", "sometimes"]):
+    for arguments in (
+        ["file:///etc"],
+        [tmp_path.as_uri(), "--schedule", "sometimes"],
+        [tmp_path.as_uri(), "--include", "["],
+    ):
         with pytest.raises(BadRequest):
             sluice("add", *arguments)
     with pytest.raises(NotFound, match="sluice sources add"):

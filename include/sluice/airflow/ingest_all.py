@@ -136,7 +136,8 @@ def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
     ti.xcom_push(key=SUMMARY, value=told)
     if told["failed"]:
         lines = "".join(f"\n- {title}: {why}" for title, why in told["failed"].items())
-        raise Terminal(f"{len(told['failed'])} of {len(outcomes)} sources failed, the others are done:{lines}")
+        others = ", the others are done" if told["done"] else ""
+        raise Terminal(f"{len(told['failed'])} of {len(outcomes)} sources failed{others}:{lines}")
     return told
 
 

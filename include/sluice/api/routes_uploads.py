@@ -138,6 +138,8 @@ async def _form(request: Request) -> _Form:
 
 
 async def _checked(found: FormData) -> _Form:
+    if unknown := sorted(set(found) - set(_FORM["properties"])):
+        raise _invalid(unknown[0][:80], f"there is no such field; there are {', '.join(_FORM['properties'])}")
     file, collection, title = found.get("file"), found.get("collection"), found.get("title")
     if not isinstance(file, UploadFile) or not file.filename:
         raise _invalid("file", "send one file with a name")

@@ -43,7 +43,8 @@ def ingest(
         bool, typer.Option("--approve-shrink", help="The source may list far fewer documents than before.")
     ] = False,
     max_tokens: Annotated[
-        int | None, typer.Option(min=0, help="That embedding may take. Not given: SLUICE_MAX_TOKENS_PER_RUN.")
+        int | None,
+        typer.Option(min=0, max=10**15, help="That embedding may take. Not given: SLUICE_MAX_TOKENS_PER_RUN."),
     ] = None,
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")

@@ -26,14 +26,15 @@ def status(json_: Json = False) -> None:
     """Collections with their counts in every store, and the engines."""
     with tools_of_settings() as tools:
         engines = _engines(tools)
+        up = {each["name"] for each in engines if each["ok"]}
         uses = tools.ledger.tenants()
-        collections = []
+        collections: list[dict[str, Any]] = []
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
             stores: dict[str, int | None] = {"ledger": counts.chunks}
-            stores["qdrant"] = _counted(tools.vectors.count, generation)
+            stores["qdrant"] = _counted(tools.vectors.count, generation) if "qdrant" in up else None
             if tools.graph is not None and generation.profile.entities != "off":
-                stores["neo4j"] = _counted(tools.graph.count, generation)
+                stores["neo4j"] = _counted(tools.graph.count, generation) if "neo4j" in up else None
             collections.append(
                 {
                     "name": generation.collection,
@@ -44,8 +45,8 @@ def status(json_: Json = False) -> None:
                 }
             )
     lines = [
-        f"{each['name']} (generation {each['generation']}): {each['documents']} documents, chunks {each['chunks']}, "
-        f"{each['quarantined']} in quarantine"
+        f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
+        f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each['chunks'].items())}"
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
@@ -116,6 +117,10 @@ def _advice(report: dict[str, Any]) -> list[str]:
     if report["repair"] or left == report["objects"]["missing"] + report["objects"]["stale"]:
         return []
     return ["Nothing was changed. To make it right: sluice reconcile --repair"]
+
+
+def _shown(count: int | None) -> str:
+    return "?" if count is None else str(count)
 
 
 def _counted(count: Callable[[Generation], int], generation: Generation) -> int | None:

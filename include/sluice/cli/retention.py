@@ -84,7 +84,7 @@ def purge(
         found = list(flow.expired(tools, moment, collection))
         ids = {each.document_id for each in found}
         if not apply:
-            _tell_listed(moment, found, flow.digest(ids), json_)
+            _tell_listed(moment, found, flow.digest(ids), collection, json_)
             raise typer.Exit(OK)
         if listed is not None and listed != flow.digest(ids):
             raise Terminal(
@@ -99,15 +99,19 @@ def purge(
     raise typer.Exit(FAILED if report["left"] else OK)
 
 
-def _tell_listed(moment: datetime, found: Sequence[ExpiredDocument], digest: str, as_json: bool) -> None:
+def _tell_listed(
+    moment: datetime, found: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
+) -> None:
     chunks = sum(each.chunks for each in found)
+    of = f" -c {collection}" if collection else ""
+    again = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
     told = {"apply": False, "as_of": moment.isoformat(), "listed": digest, "documents": len(found), "chunks": chunks}
     tell(
         {**told, "expired": [asdict(each) for each in found]},
         as_json,
         *map(_expired, found),
-        f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed. To take exactly these out: "
-        f"sluice purge --apply --as-of {moment.isoformat()} --listed {digest}",
+        f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed.",
+        *([f"To take exactly these out: {again}"] if found else []),
     )
 
 

@@ -39,7 +39,9 @@ def sources_list(
 @app.command("add")
 def sources_add(
     uri: Annotated[str, typer.Argument(help="Where the documents are: docs/sources.md.")],
-    schedule: Cron = _NIGHTLY,
+    schedule: Annotated[
+        str | None, typer.Option(help="Cron's five fields, UTC. Not given: as saved; a new source: every night.")
+    ] = None,
     collection: Collection = "docs",
     tenant: Tenant = "default",
     access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
@@ -52,10 +54,12 @@ def sources_add(
     """Save a source before its first ingest, which then happens when it is due."""
     from sluice import flow
 
-    wanted = Schedule(_cron(schedule))
+    cron = _cron(schedule or _NIGHTLY)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
         saved = flow.save(tools, spec).spec
+        known = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(saved.tenant, saved.collection)}
+        wanted = known[saved.uri] if schedule is None else replace(known[saved.uri], cron=cron)
         tools.ledger.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
     typer.echo(f"Saved {saved.uri}; it is taken in {_when(wanted)}.")
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sluice.errors import BadRequest
+
 _PART = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^/\]]+\]|.", re.DOTALL)
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class Globs:
-    """What a source lists. No include globs: everything that is not excluded."""
+    """What a source lists. No include globs: everything that is not excluded. Raises BadRequest for what is no glob."""
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
         include = tuple(include)
@@ -48,6 +50,8 @@ def _regex(glob: str) -> str:
 
 
 def _translate(part: str) -> str:
+    if part == "[":
+        raise BadRequest("A glob has a '[' without its ']'. Close the set of characters, or write [[] for the bracket.")
     if part in _WILD:
         return _WILD[part]
     if len(part) > 1:  # a set of characters

@@ -24,7 +24,7 @@ REASONS: dict[str, str] = {
         "folder, or make the folder that it lies in a source."
     ),
     "broken_link": "The link leads nowhere, or in a circle. Repair it or remove it.",
-    "not_a_file": "This is a pipe, socket or device, not a document; it was not opened. Exclude it.",
+    "not_a_file": "This is a folder, pipe, socket or device, not a document; it was not opened. Exclude it.",
     "too_large": "The document is larger than SLUICE_MAX_DOCUMENT_BYTES allows. Split it, or raise the limit.",
     "archived": "The object lies in an archive (Glacier). Restore it; the next run tries again.",
     "slow": (

@@ -57,7 +57,8 @@ def check_root(uri: str, roots: Sequence[Path]) -> Path:
         allowed = ", ".join(str(root) for root in roots)
         raise BadRequest(
             f"{uri} is outside the folders that may be read. Allowed: {allowed}. "
-            "Choose a path in one of them, or add its folder to SLUICE_FILE_ROOTS."
+            "Choose a path in one of them, or add its folder to SLUICE_FILE_ROOTS (for Airflow also: its variable "
+            "sluice_file_roots)."
         )
     if not os.path.lexists(resolved):
         raise BadRequest(

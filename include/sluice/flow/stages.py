@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -90,6 +91,7 @@ def scan(
     `max_tokens`, `max_cost` (US dollars): what embedding may take, in place of what holds for every run.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
+    before = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
     run = _started(tools, spec, mode, run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
     source = run.source
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
@@ -101,7 +103,8 @@ def scan(
         if isinstance(reader, MarkedReader) and (mark := reader.mark()):
             tools.ledger.record_mark(run, mark)
         if mode != "full" and not approve_shrink:
-            _check_shrink(source.spec.uri, result, tools.max_shrink)
+            with _globs_kept(tools, source, before):
+                _check_shrink(source.spec.uri, result, tools.max_shrink)
         items = result.items[:max_documents]
         tools.keyring.create([item.document_id for item in items])
         counts |= {"seen": result.seen, "unchanged": result.unchanged, "planned": len(items)}
@@ -274,6 +277,19 @@ def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestra
     return tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
 
 
+@contextmanager
+def _globs_kept(tools: Tools, source: Source, before: SourceSpec | None) -> Iterator[None]:
+    """A run that is refused leaves the source's globs as they were: the next one, which names none, would list as
+    little."""
+    try:
+        yield
+    except Terminal:
+        if before is not None:
+            spec = replace(source.spec, include=before.include, exclude=before.exclude)
+            tools.ledger.open_source(spec, source.generation.profile, tools.filter_fields)
+        raise
+
+
 def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
     """Raises Terminal where much is missing. What only moved is not missing: as much appeared."""
     appeared = result.seen - (result.known - len(result.vanished))
@@ -281,8 +297,8 @@ def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
     if not result.seen and result.vanished:
         raise Terminal(
             f"{uri} is empty now, and {len(result.vanished)} documents of it are served. An unmounted folder looks "
-            "like this, so nothing was removed. If they are meant to go, run once with --approve-shrink (in Airflow: "
-            "approve_shrink)."
+            "like this, and so do globs that leave all out, so nothing was removed. If they are meant to go, run once "
+            "with --approve-shrink (in Airflow: approve_shrink)."
         )
     if missing >= _FEW and missing > max_shrink * result.known:
         raise Terminal(
