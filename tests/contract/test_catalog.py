@@ -295,7 +295,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     second = started(room, source)
     (changed,) = scanned(room, second, entry("a", "2"))
     loaded(room, second, changed, "one", "three")
-    met = GateResult("texts", "not_empty", "text", True, True, 3, 0)
+    met = GateResult("texts", "not_empty", "text", True, True, 3, 0, {"code": "no_text"})
     room.ledger.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
     room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)])
     room.ledger.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
@@ -309,6 +309,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     assert (told.version, told.run_id, told.orchestrator, told.run_state) == (2, second.run_id, "tests", "running")
     assert (told.physical, told.profile) == (source.generation.physical, source.generation.profile)
     gates = [(each.expectation, each.success, each.blocking, each.evaluated, each.unexpected) for each in told.gates]
+    assert {each.code for each in told.gates} == {"no_text"}
     assert gates == [("not_empty", False, True, 6, 2), ("not_empty", True, False, 3, 0)]
     assert (told.computed, told.cached) == (6, 4)
 

@@ -128,7 +128,7 @@ GATED = RunGates(
     finished_at=None,
     gates=(
         GateTotal("validate", "documents", "not_empty", "text", False, True, 1200, 0),
-        GateTotal("validate", "documents", "too_long", "chars", True, False, 1200, 7),
+        GateTotal("validate", "documents", "expect_values_between", "chars", True, False, 1200, 7, "too_long"),
         GateTotal("validate", "documents", "personal_data", "personal_data", False, False, 1200, 3),
     ),
     rows=FAILED,
@@ -491,7 +491,7 @@ def test_a_result_leads_to_its_past(page: Browser, address: str) -> None:
         "file:///docs",
         "superseded",
         "active",
-        "not_empty",
+        "not empty",
         "7 of 1,200",
         "1,234 from the cache",
         "handbook__g3",
@@ -543,7 +543,7 @@ def test_a_past_leads_to_the_gates_of_its_run(page: Browser, address: str) -> No
     assert len(page.js(rows)) == 2
     page.js("document.querySelector('button.more').click()")
     page.until("!document.querySelector('button.more')")
-    assert page.js(rows)[2].split("\t") == ["letters/002.md", "2", "personal_data", "between", '{"kinds":{"EMAIL":2}}']
+    assert page.js(rows)[2].split("\t") == ["letters/002.md", "2", "personal data", '{"kinds":{"EMAIL":2}}']
     assert HOSTILE in page.js(rows)[1] and HOSTILE in said
     assert page.js("document.querySelectorAll('#steps img, #steps script').length") == 0
     assert page.js("document.title") == "Sluice gates"

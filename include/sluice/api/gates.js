@@ -14,9 +14,9 @@ function runStep({ run, collection, source }) {
   ]));
 }
 
-// Great Expectations begins nearly all of its names in the same way.
-function check(expectation) {
-  return element("span", { title: expectation, textContent: expectation.replace(/^expect_column_(values_)?to_/u, "").replaceAll("_", " ") });
+// By the name that `sluice gates` uses; Great Expectations' own is shown on hovering.
+function check({ code, expectation }) {
+  return element("span", { title: expectation, textContent: (code ?? expectation).replaceAll("_", " ") });
 }
 
 function verdict(gate) {
@@ -27,7 +27,7 @@ function verdict(gate) {
 function checksStep({ gates }) {
   const failed = gates.filter((gate) => !gate.success);
   const rows = [...failed, ...gates.filter((gate) => gate.success)].map((gate) => [
-    gate.stage, gate.suite, check(gate.expectation), gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
+    gate.stage, gate.suite, check(gate), gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
     `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
   ]);
   const heads = ["after", "suite", "check", "column", "kind", "result", "rows that failed"];
@@ -39,12 +39,12 @@ function observed(value) {
 }
 
 function rowCells(row) {
-  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, row.code, check(row.expectation), observed(row.observed)];
+  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, check(row), observed(row.observed)];
 }
 
 function rowsStep({ rows, rows_total: total }) {
   if (!total) return step("Rows that failed", "None, or none that you may read.");
-  const shown = table(["document", "chunk", "code", "check", "observed"], rows.map(rowCells));
+  const shown = table(["document", "chunk", "check", "observed"], rows.map(rowCells));
   const made = step(`Rows that failed: ${total.toLocaleString()}`, shown);
   if (rows.length < total) made.firstElementChild.append(moreButton(made, rows.length, total));
   return made;

@@ -19,7 +19,7 @@ function runStep({ run }) {
 
 function gatesStep({ gates, run }) {
   const rows = gates.map((gate) => [
-    gate.stage, gate.expectation, gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
+    gate.stage, (gate.code ?? gate.expectation).replaceAll("_", " "), gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
     `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
   ]);
   const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All that they found in this run" });

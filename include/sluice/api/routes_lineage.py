@@ -59,6 +59,7 @@ class LineageGate(BaseModel):
     success: bool = Field(description="Met in every batch of the run.")
     evaluated: int
     unexpected: int
+    code: str | None = Field(description="The check's name, as `sluice gates` lists it.")
 
 
 class LineageGeneration(BaseModel):

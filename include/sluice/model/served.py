@@ -113,6 +113,7 @@ class GateTotal:
     success: bool
     evaluated: int
     unexpected: int
+    code: str | None = None  # the check's name in its suite
 
 
 @dataclass(frozen=True, slots=True)

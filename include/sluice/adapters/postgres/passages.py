@@ -15,9 +15,9 @@ HISTORY = text("""
 """)
 GATES = text("""
     SELECT stage, suite, expectation, column_name, blocking, bool_and(success), sum(evaluated)::bigint,
-           sum(unexpected)::bigint
+           sum(unexpected)::bigint, observed->>'code'
     FROM gate_results WHERE run_id = :run_id
-    GROUP BY stage, suite, expectation, column_name, blocking ORDER BY stage, suite, min(position)
+    GROUP BY stage, suite, expectation, column_name, blocking, observed->>'code' ORDER BY stage, suite, min(position)
 """)
 COST = text("""
     SELECT coalesce(sum((counts->>'computed')::bigint), 0), coalesce(sum((counts->>'cached')::bigint), 0)
