@@ -44,7 +44,6 @@ def _ingest(figures: dict[str, Any]) -> list[str]:
     return [*lines, "", f"Ratio of medians, vectors-only / peer: {told}" if ratio else told]
 
 
-# The aim is a growth of 1.2 at most. What grows, by a profile of each call of the load path up to 120,000 chunks.
 _WHERE_IT_GROWS = (
     "Aims: nothing to do on 100,000 documents within 20 s and in the same memory; growth of load at most 1.2; "
     "MiniLM at most 1.10. Vectors-only misses the second one, and Qdrant alone shows where: a point's dense vector "

@@ -116,14 +116,17 @@ def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
         (number + 1) * FIRST_CHUNKS: sum(seconds for seconds, _ in rows) * 1000 / sum(count for _, count in rows)
         for number, rows in windows.items()
     }
-    first = statistics.median(list(cost.values())[1:4])  # the very first fills caches and plans
-    last = statistics.median(list(cost.values())[-3:])
     return {
         "chunks": so_far,
         "ms a chunk": {upto: round(each, 3) for upto, each in cost.items()},
-        "growth": round(last / first, 2),
+        "growth": _growth(list(cost.values())),
         **_peak(),
     }
+
+
+def _growth(cost: Sequence[float]) -> float:
+    """Of the last three windows against the first ones; the very first fills caches and plans."""
+    return round(statistics.median(cost[-3:]) / statistics.median(cost[1:4]), 2)
 
 
 def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
@@ -139,8 +142,7 @@ def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
             points = _points(np.random.default_rng(number), FIRST_CHUNKS, terms, name)
             seconds = _seconds(partial(tools.vectors.upsert, generation, points))
             cost.append(round(seconds * 1000 / FIRST_CHUNKS, 3))
-        growth = statistics.median(cost[-3:]) / statistics.median(cost[1:4])
-        figures[kind] = {"ms a point": cost, "growth": round(growth, 2)}
+        figures[kind] = {"ms a point": cost, "growth": _growth(cost)}
     return figures
 
 

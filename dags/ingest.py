@@ -47,19 +47,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import (
-    AssetAlias,
-    Param,
-    TriggerRule,
-    dag,
-    task,
-    task_group,
-)
+from airflow.sdk import AssetAlias, Param, TriggerRule, dag, task, task_group
 
 from sluice.airflow import ingest
 from sluice.airflow.links import GateResults
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after
 
 COLLECTIONS = AssetAlias("sluice_collections")
 
@@ -81,7 +74,7 @@ PARAMS = {
     "collection": Param(
         "docs",
         type="string",
-        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        pattern=NAME,
         title="Collection",
         description="What it becomes part of; made on first use. a-z, 0-9, _ and -",
         section="What",
@@ -97,7 +90,7 @@ PARAMS = {
     "tenant": Param(
         "default",
         type="string",
-        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        pattern=NAME,
         title="Tenant",
         description="Who owns the documents; you need a grant to write there",
         section="Who",

@@ -51,10 +51,9 @@ from airflow.sdk import (
 from sluice.airflow import ingest_all
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after
 
 CHANGED = Asset(name="sluice_source_changed", uri="sluice://sources/changed")
-NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
 
 PARAMS = {
     "all": Param(False, type="boolean", title="All", description="Due or not, whatever is not paused"),

@@ -43,13 +43,13 @@ from airflow.sdk import Param, dag, task
 
 from sluice.airflow import reconcile
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after
 
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
-        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        pattern=NAME,
         title="Collection",
         description="Only this one. Empty: all",
     ),

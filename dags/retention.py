@@ -42,13 +42,13 @@ from airflow.sdk import Param, TriggerRule, dag, task
 
 from sluice.airflow import retention
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after
 
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
-        pattern="^[a-z0-9][a-z0-9_-]{0,62}$",
+        pattern=NAME,
         title="Collection",
         description="Only this one. Empty: all",
     ),

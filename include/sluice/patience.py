@@ -12,13 +12,13 @@ ATTEMPTS = 3
 FIRST_PAUSE_S = 0.5  # doubled before each further attempt, and up to as much again by chance
 
 
-def patiently(call: Callable[[], T], attempts: int = ATTEMPTS) -> T:
+def patiently(call: Callable[[], T]) -> T:
     """What `call` returns. Raises what its last attempt raised, and at once what is not Transient."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
     retrying = Retrying(
         retry=retry_if_exception_type(Transient),
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential(FIRST_PAUSE_S) + wait_random(0, FIRST_PAUSE_S),
         reraise=True,
     )

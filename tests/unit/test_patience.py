@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from sluice import patience
@@ -14,7 +16,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
 
 
-def failing(*errors: Exception) -> tuple[list[int], object]:
+def failing(*errors: Exception) -> tuple[list[int], Callable[[], str]]:
     left = list(errors)
     calls: list[int] = []
 
@@ -29,18 +31,18 @@ def failing(*errors: Exception) -> tuple[list[int], object]:
 
 def test_what_is_transient_is_tried_again() -> None:
     calls, call = failing(Transient("one"), Transient("two"))
-    assert patiently(call) == "done" and len(calls) == 3  # type: ignore[arg-type]
+    assert patiently(call) == "done" and len(calls) == 3
 
 
 def test_and_told_when_it_stays_so() -> None:
     calls, call = failing(*(Transient(str(number)) for number in range(9)))
     with pytest.raises(Transient, match="2"):
-        patiently(call)  # type: ignore[arg-type]
+        patiently(call)
     assert len(calls) == patience.ATTEMPTS
 
 
 def test_what_no_retry_helps_is_told_at_once() -> None:
     calls, call = failing(Terminal("no"))
     with pytest.raises(Terminal):
-        patiently(call)  # type: ignore[arg-type]
+        patiently(call)
     assert len(calls) == 1

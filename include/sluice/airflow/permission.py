@@ -23,7 +23,7 @@ def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, a
     """
     user = triggered_by(dag_run)
     if user is None:
-        _check_unattended(ledger, spec, kind(dag_run), approve_shrink)
+        _check_unattended(ledger, spec, run_kind(dag_run), approve_shrink)
         return
     grant = _writing(catalog, user, spec.tenant)
     if grant is None:
@@ -35,10 +35,10 @@ def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, a
 def triggered_by(dag_run: Any) -> str | None:
     """The Airflow user; None where nobody triggered it. Raises Forbidden where the run should name one and does not."""
     user: str | None = getattr(dag_run, "triggering_user_name", None)
-    run_kind = kind(dag_run)
-    if user is None and run_kind not in _UNATTENDED:
+    kind = run_kind(dag_run)
+    if user is None and kind not in _UNATTENDED:
         raise Forbidden(
-            f"This run ({run_kind or 'of an unknown kind'}) does not say who triggered it, so its tenant cannot be "
+            f"This run ({kind or 'of an unknown kind'}) does not say who triggered it, so its tenant cannot be "
             "checked. Nothing was changed. Trigger it again, as a user of Airflow."
         )
     return user
@@ -54,7 +54,7 @@ def _writing(catalog: Catalog, user: str, tenant: str) -> Grant | None:
     return next((each for each in catalog.grants(user) if each.tenant == tenant and each.may_write), None)
 
 
-def kind(dag_run: Any) -> str | None:
+def run_kind(dag_run: Any) -> str | None:
     """Airflow's `run_type`: scheduled, manual, …"""
     found = getattr(dag_run, "run_type", None)
     return getattr(found, "value", found)  # an enum whose str() is not its value

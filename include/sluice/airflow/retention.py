@@ -40,7 +40,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
                 *(each.document_id, each.external_id, each.tenant, each.collection, each.chunks),
                 each.expired_at.isoformat(),
             )
-        apply = not params["dry_run"] or (settings.retention_apply and permission.kind(dag_run) == "scheduled")
+        apply = not params["dry_run"] or (settings.retention_apply and permission.run_kind(dag_run) == "scheduled")
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             tools.blobs.write(listed, json.dumps(ids).encode())

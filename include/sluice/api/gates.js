@@ -2,7 +2,7 @@
 
 import { runGates } from "./client.js";
 import { element } from "./results.js";
-import { $, complain, facts, link, moment, step, table } from "./steps.js";
+import { $, check, complain, facts, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 
@@ -12,11 +12,6 @@ function runStep({ run, collection, source }) {
     ["id", run.run_id], ["state", run.state], ["mode", run.mode], ["source", source], ["collection", collection],
     ["started", moment(run.started_at)], ["ended", moment(run.finished_at)], ["by", by],
   ]));
-}
-
-// By the name that `sluice gates` uses; Great Expectations' own is shown on hovering.
-function check({ code, expectation }) {
-  return element("span", { title: expectation, textContent: (code ?? expectation).replaceAll("_", " ") });
 }
 
 function verdict(gate) {

@@ -2,7 +2,7 @@
 
 import { gatesPage, passageLineage } from "./client.js";
 import { element } from "./results.js";
-import { $, complain, facts, link, moment, step, table } from "./steps.js";
+import { $, check, complain, facts, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 
@@ -19,7 +19,7 @@ function runStep({ run }) {
 
 function gatesStep({ gates, run }) {
   const rows = gates.map((gate) => [
-    gate.stage, (gate.code ?? gate.expectation).replaceAll("_", " "), gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
+    gate.stage, check(gate), gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
     `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
   ]);
   const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All that they found in this run" });

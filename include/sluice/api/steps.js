@@ -14,6 +14,11 @@ export function link(text, address) {
   return element("a", { href: address, textContent: text, target: "_top", rel: "noreferrer" });
 }
 
+// By the name that `sluice gates` uses; Great Expectations' own is shown on hovering.
+export function check({ code, expectation }) {
+  return element("span", { title: expectation, textContent: (code ?? expectation).replaceAll("_", " ") });
+}
+
 export function facts(pairs) {
   const rows = pairs.map(([name, value]) => element("div", {}, element("dt", { textContent: name }), element("dd", {}, value)));
   return element("dl", { className: "cite" }, ...rows);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import typer
@@ -32,9 +32,9 @@ def status(json_: Json = False) -> None:
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
             stores: dict[str, int | None] = {"ledger": counts.chunks}
-            stores["qdrant"] = _counted(tools.vectors.count, generation) if "qdrant" in up else None
+            stores["qdrant"] = _counted("qdrant", tools.vectors.count, generation, up)
             if tools.graph is not None and generation.profile.entities != "off":
-                stores["neo4j"] = _counted(tools.graph.count, generation) if "neo4j" in up else None
+                stores["neo4j"] = _counted("neo4j", tools.graph.count, generation, up)
             collections.append(
                 {
                     "name": generation.collection,
@@ -123,10 +123,10 @@ def _shown(count: int | None) -> str:
     return "?" if count is None else str(count)
 
 
-def _counted(count: Callable[[Generation], int], generation: Generation) -> int | None:
-    """None where the store is down: which one it is stands in the list of engines."""
+def _counted(store: str, count: Callable[[Generation], int], generation: Generation, up: Collection[str]) -> int | None:
+    """None where the store is down, which is not asked then: which one it is stands in the list of engines."""
     try:
-        return count(generation)
+        return count(generation) if store in up else None
     except Transient:
         return None
 

@@ -11,6 +11,7 @@ import typer
 
 from sluice.cli.terminal import Collection, Json, Tenant, given, tell, tools_of_settings
 from sluice.model import SavedSource, Schedule, SourceSpec
+from sluice.ports import Tools
 from sluice.schedule import check_cron, described, due
 
 app = typer.Typer(
@@ -54,13 +55,14 @@ def sources_add(
     """Save a source before its first ingest, which then happens when it is due."""
     from sluice import flow
 
-    cron = _cron(schedule or _NIGHTLY)
+    cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
         saved = flow.save(tools, spec).spec
-        known = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(saved.tenant, saved.collection)}
-        wanted = known[saved.uri] if schedule is None else replace(known[saved.uri], cron=cron)
-        tools.ledger.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
+        wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
+        if schedule is not None:
+            wanted = replace(wanted, cron=cron)
+            tools.ledger.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
     typer.echo(f"Saved {saved.uri}; it is taken in {_when(wanted)}.")
 
 
@@ -88,10 +90,14 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
 
     uri = canonical(uri)
     with tools_of_settings() as tools:
-        saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
-        wanted = change(saved.get(uri, Schedule()))
+        wanted = change(_schedule(tools, tenant, collection, uri))
         tools.ledger.set_schedule(tenant, collection, uri, wanted)
     typer.echo(f"{uri} is taken in {_when(wanted)}.")
+
+
+def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
+    saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
+    return saved.get(uri, Schedule())
 
 
 def _cron(schedule: str) -> str | None:

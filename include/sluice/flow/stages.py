@@ -92,7 +92,8 @@ def scan(
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
     before = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
-    run = _started(tools, spec, mode, run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
+    budget = tools.budget.limited(max_tokens, max_cost)
+    run = _started(tools, spec, before, mode, run_id, orchestrator, budget)
     source = run.source
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
         tools.vectors.ensure(source.generation)
@@ -262,13 +263,20 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _started(tools: Tools, spec: SourceSpec, mode: Mode, run_id: UUID, orchestrator: str, budget: Budget) -> Run:
+def _started(
+    tools: Tools,
+    spec: SourceSpec,
+    saved: SourceSpec | None,
+    mode: Mode,
+    run_id: UUID,
+    orchestrator: str,
+    budget: Budget,
+) -> Run:
     """A saved source that cannot be read any more (its folder is gone) has its failed run in the ledger, too: whoever
     asks when it ran last must see it. One that is not saved leaves nothing behind."""
     try:
         source = save(tools, spec)
     except SluiceError:
-        saved = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
         if saved is not None:
             source = tools.ledger.open_source(saved, profile_of(tools, spec.collection), tools.filter_fields)
             with failing(tools, tools.ledger.start_run(source, mode, run_id, orchestrator)):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sluice.adapters.embedders.local import unit_rows
 from sluice.model import Vector
 
 _WORD = re.compile(r"[a-z0-9]+")
@@ -68,8 +69,4 @@ class HashEmbedder:
         rows = np.repeat(np.arange(len(texts)), np.diff(ends, prepend=0))
         cells = rows * self.dim + (codes >> 1)
         sums = np.bincount(cells, weights=1.0 - 2.0 * (codes & 1), minlength=len(texts) * self.dim)
-        vectors = sums.reshape(len(texts), self.dim)
-        norms = np.linalg.norm(vectors, axis=1)
-        vectors[norms == 0.0, 0] = 1.0  # no words, or words that cancel out
-        norms[norms == 0.0] = 1.0
-        return np.asarray(vectors / norms[:, None], dtype=np.float32), len(slots)
+        return unit_rows(sums.reshape(len(texts), self.dim)), len(slots)

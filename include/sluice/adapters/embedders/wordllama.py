@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.adapters.embedders.packaged import encodable, packaged
+from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer, unit_rows
 from sluice.model import Vector
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class WordLlama:
         sums = np.zeros((len(texts), self.dim), dtype=np.float32)
         for row, tokens in enumerate(ids):
             sums[row] = table[tokens].sum(axis=0)
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        sums[lengths[:, 0] == 0.0, 0] = lengths[lengths == 0.0] = 1.0
-        return sums / lengths, sum(map(len, ids))
+        return unit_rows(sums), sum(map(len, ids))
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(tokens) for tokens in self._ids(texts)]
@@ -57,13 +55,8 @@ class WordLlama:
         with self._loading:
             if self._model is None:
                 from safetensors.numpy import load_file
-                from tokenizers import Tokenizer
 
-                tokenizer = Tokenizer.from_file(
-                    str(packaged("wordllama", "tokenizers/l2_supercat_tokenizer_config.json"))
-                )
-                tokenizer.no_truncation()
-                tokenizer.no_padding()
+                tokenizer = read_tokenizer("wordllama", "tokenizers/l2_supercat_tokenizer_config.json")
                 tensors = load_file(packaged("wordllama", "weights/l2_supercat_256.safetensors"))
                 self._model = tokenizer, tensors["embedding.weight"].astype(np.float32)
             return self._model

