@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from sluice.model import Source, SourceSpec
 from sluice.ports import Recognized, Tools
-from sluice.seal import unseal_json, unseal_text
+from sluice.seal import ciphers
 
 _SERVED = text("""
     SELECT d.document_id, d.external_id, v.sealed_title, c.chunk_id, c.ordinal, c.text_hash, c.sealed_text,
@@ -79,17 +79,18 @@ def snapshot(tools: Tools, engine: Engine, qdrant: QdrantClient, neo4j: Any, sou
     with engine.connect() as connection:
         rows = connection.execute(_SERVED, {"source_id": source.source_id}).all()
     keys = tools.keyring.get(sorted({row.document_id for row in rows}))
+    readable = ciphers(source.spec.tenant, keys)
     held, places, hashes = Held(), {}, set()
     for row in rows:
-        key = keys[row.document_id]
-        held.titles[row.external_id] = unseal_text(key, "title", row.sealed_title)
+        cipher = readable[row.document_id]
+        held.titles[row.external_id] = cipher.decrypt_text("title", row.sealed_title)
         if row.chunk_id is None:
             continue
         place = (row.external_id, row.ordinal)
         places[str(row.chunk_id)] = place
         hashes.add(bytes(row.text_hash))
-        headings = tuple(unseal_json(key, "headings", row.sealed_headings))
-        held.texts[place] = (unseal_text(key, "chunk", row.sealed_text), headings, row.page)
+        headings = tuple(cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id))
+        held.texts[place] = (cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id), headings, row.page)
     strays = _points(qdrant, source, places, held)
     if neo4j is not None:
         strays += _nodes(neo4j, source, places, held)

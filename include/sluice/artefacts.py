@@ -32,9 +32,9 @@ from sluice.model import (
     Relation,
     SparseVector,
 )
-from sluice.seal import seal_json, unseal_json
+from sluice.seal import Cipher
 
-Keys = Mapping[UUID, bytes]
+Ciphers = Mapping[UUID, Cipher]  # by document
 _PURPOSE = "artefact"
 
 
@@ -52,32 +52,32 @@ def load_items(content: bytes) -> list[Item]:
 # --- 1 and 2: documents -------------------------------------------------------------------------------------
 
 
-def dump_documents(documents: Sequence[Document], keys: Keys) -> bytes:
-    return _write([_sealed_row(document, (), keys) for document in documents])
+def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
+    return _write([_sealed_row(document, (), ciphers, path) for document in documents])
 
 
-def load_documents(content: bytes, keys: Keys) -> list[Document]:
-    return [_document(_body(row, keys)) for row in _rows(content)]
+def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document]:
+    return [_document(_body(row, ciphers, path)) for row in _rows(content)]
 
 
 # --- 3: chunks ----------------------------------------------------------------------------------------------
 
 
-def dump_chunked(documents: Sequence[ChunkedDocument], keys: Keys) -> bytes:
-    return _write([_sealed_row(each.document, each.chunks, keys) for each in documents])
+def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
+    return _write([_sealed_row(each.document, each.chunks, ciphers, path) for each in documents])
 
 
-def load_chunked(content: bytes, keys: Keys) -> list[ChunkedDocument]:
-    return [_chunked(_body(row, keys)) for row in _rows(content)]
+def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:
+    return [_chunked(_body(row, ciphers, path)) for row in _rows(content)]
 
 
 # --- 4: vectors ---------------------------------------------------------------------------------------------
 
 
-def dump_embedded(documents: Sequence[EmbeddedDocument], keys: Keys) -> bytes:
+def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path: str) -> bytes:
     rows = []
     for each in documents:
-        row = _sealed_row(each.document, [embedded.chunk for embedded in each.chunks], keys)
+        row = _sealed_row(each.document, [embedded.chunk for embedded in each.chunks], ciphers, path)
         sparse = [embedded.sparse for embedded in each.chunks]
         row["dense"] = _joined([embedded.dense for embedded in each.chunks], np.float32)
         row["sparse_lengths"] = np.array([len(vector.indices) for vector in sparse], dtype=np.int32)
@@ -87,8 +87,8 @@ def dump_embedded(documents: Sequence[EmbeddedDocument], keys: Keys) -> bytes:
     return _write(rows)
 
 
-def load_embedded(content: bytes, keys: Keys) -> list[EmbeddedDocument]:
-    return [_embedded(row, _chunked(_body(row, keys))) for row in _rows(content)]
+def load_embedded(content: bytes, ciphers: Ciphers, path: str) -> list[EmbeddedDocument]:
+    return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _rows(content)]
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
     return [{name: column[i] for name, column in columns.items()} for i in range(table.num_rows)]
 
 
-def _sealed_row(document: Document, chunks: Sequence[Chunk], keys: Keys) -> dict[str, Any]:
+def _sealed_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:
     active = document.item.active_hash
     body = {
         "item": {
@@ -139,12 +139,12 @@ def _sealed_row(document: Document, chunks: Sequence[Chunk], keys: Keys) -> dict
         "page_starts": document.page_starts,
         "chunks": [_chunk_json(chunk) for chunk in chunks],
     }
-    key = keys[document.document_id]
-    return {"document_id": document.document_id.bytes, "body": seal_json(key, _PURPOSE, body)}
+    cipher = ciphers[document.document_id]
+    return {"document_id": document.document_id.bytes, "body": cipher.encrypt_json(_PURPOSE, body, path)}
 
 
-def _body(row: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
-    body: dict[str, Any] = unseal_json(keys[UUID(bytes=row["document_id"])], _PURPOSE, row["body"])
+def _body(row: Mapping[str, Any], ciphers: Ciphers, path: str) -> dict[str, Any]:
+    body: dict[str, Any] = ciphers[UUID(bytes=row["document_id"])].decrypt_json(_PURPOSE, row["body"], path)
     item = body["item"]
     item["document_id"] = row["document_id"]
     item["active_hash"] = bytes.fromhex(item["active_hash"]) if item["active_hash"] else None

@@ -13,6 +13,7 @@ from uuid import UUID
 from sluice import artefacts, flow
 from sluice.model import BatchRef, Mode, Run, SourceSpec
 from sluice.ports import Tools
+from sluice.seal import ciphers
 
 _STAGES = ("0-scanned", "1-extracted", "2-validated", "3-chunked", "4-embedded")
 
@@ -82,27 +83,31 @@ def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[B
 def extract(tools: Tools, ref: BatchRef) -> BatchRef:
     run, items = _run(tools, ref), artefacts.load_items(tools.blobs.read(_path(ref, 0)))
     documents = flow.extract(tools, run, ref.batch, items)
-    return _write(tools, ref, 1, documents, artefacts.dump_documents)
+    return _write(tools, run, ref, 1, documents, artefacts.dump_documents)
 
 
 def validate(tools: Tools, ref: BatchRef) -> BatchRef:
-    documents = flow.validate(tools, _run(tools, ref), ref.batch, _read(tools, ref, 1, artefacts.load_documents))
-    return _write(tools, ref, 2, documents, artefacts.dump_documents)
+    run = _run(tools, ref)
+    documents = flow.validate(tools, run, ref.batch, _read(tools, run, ref, 1, artefacts.load_documents))
+    return _write(tools, run, ref, 2, documents, artefacts.dump_documents)
 
 
 def chunk(tools: Tools, ref: BatchRef) -> BatchRef:
-    chunked = flow.chunk(tools, _run(tools, ref), ref.batch, _read(tools, ref, 2, artefacts.load_documents))
-    return _write(tools, ref, 3, chunked, artefacts.dump_chunked)
+    run = _run(tools, ref)
+    chunked = flow.chunk(tools, run, ref.batch, _read(tools, run, ref, 2, artefacts.load_documents))
+    return _write(tools, run, ref, 3, chunked, artefacts.dump_chunked)
 
 
 def embed(tools: Tools, ref: BatchRef) -> BatchRef:
-    embedded = flow.embed(tools, _run(tools, ref), ref.batch, _read(tools, ref, 3, artefacts.load_chunked))
-    return _write(tools, ref, 4, embedded, artefacts.dump_embedded)
+    run = _run(tools, ref)
+    embedded = flow.embed(tools, run, ref.batch, _read(tools, run, ref, 3, artefacts.load_chunked))
+    return _write(tools, run, ref, 4, embedded, artefacts.dump_embedded)
 
 
 def load(tools: Tools, ref: BatchRef) -> BatchRef:
-    embedded = _read(tools, ref, 4, artefacts.load_embedded)
-    flow.load(tools, _run(tools, ref), ref.batch, embedded)
+    run = _run(tools, ref)
+    embedded = _read(tools, run, ref, 4, artefacts.load_embedded)
+    flow.load(tools, run, ref.batch, embedded)
     return BatchRef(ref.run_id, ref.batch, ref.uri, len(embedded))
 
 
@@ -127,12 +132,17 @@ def _vanished(run_id: UUID) -> str:
     return f"runs/{run_id}/vanished.json"
 
 
-def _read(tools: Tools, ref: BatchRef, stage: int, load_rows: Callable[..., list[Any]]) -> list[Any]:
-    content = tools.blobs.read(_path(ref, stage))
-    return load_rows(content, tools.keyring.get(artefacts.document_ids(content)))
+def _read(tools: Tools, run: Run, ref: BatchRef, stage: int, load_rows: Callable[..., list[Any]]) -> list[Any]:
+    path = _path(ref, stage)
+    content = tools.blobs.read(path)
+    keys = tools.keyring.get(artefacts.document_ids(content))
+    return load_rows(content, ciphers(run.source.spec.tenant, keys), path)
 
 
-def _write(tools: Tools, ref: BatchRef, stage: int, rows: Sequence[Any], dump_rows: Callable[..., bytes]) -> BatchRef:
-    ids = [getattr(row, "document", row).document_id for row in rows]
-    tools.blobs.write(_path(ref, stage), dump_rows(rows, tools.keyring.get(ids)))
+def _write(
+    tools: Tools, run: Run, ref: BatchRef, stage: int, rows: Sequence[Any], dump_rows: Callable[..., bytes]
+) -> BatchRef:
+    path = _path(ref, stage)
+    keys = tools.keyring.get([getattr(row, "document", row).document_id for row in rows])
+    tools.blobs.write(path, dump_rows(rows, ciphers(run.source.spec.tenant, keys), path))
     return BatchRef(ref.run_id, ref.batch, ref.uri, len(rows))

@@ -30,7 +30,7 @@ from sluice.model import (
     Source,
 )
 from sluice.ports import GraphIndex, Keyring, Ledger, VectorIndex
-from sluice.seal import seal_json, seal_text
+from sluice.seal import Cipher, ciphers
 
 _REMOVALS_AT_ONCE = 500
 
@@ -56,8 +56,8 @@ def load(
         return Loaded()
     generation = run.source.generation
     ids = [each.document.document_id for each in documents]
-    keys = keyring.get(ids)
-    ledger.stage(run, [sealed_version(run, each, keys[each.document.document_id]) for each in documents])
+    own = ciphers(run.source.spec.tenant, keyring.get(ids))
+    ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
 
     points = [
         point(run.source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks
@@ -91,7 +91,7 @@ def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph
     return gone
 
 
-def sealed_version(run: Run, embedded: EmbeddedDocument, key: bytes) -> SealedVersion:
+def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> SealedVersion:
     document = embedded.document
     return SealedVersion(
         version_id=uuid5(run.run_id, str(document.document_id)),
@@ -100,14 +100,15 @@ def sealed_version(run: Run, embedded: EmbeddedDocument, key: bytes) -> SealedVe
         raw_hash=document.raw_hash,
         mime=document.mime,
         size_bytes=document.item.entry.size_bytes,
-        sealed_title=seal_text(key, "title", document.title),
-        sealed_text=seal_text(key, "text", document.text),
-        sealed_metadata=seal_json(key, "metadata", document.metadata),
-        chunks=tuple(_sealed_chunk(each.chunk, key) for each in embedded.chunks),
+        sealed_title=cipher.encrypt_text("title", document.title),
+        sealed_text=cipher.encrypt_text("text", document.text),
+        sealed_metadata=cipher.encrypt_json("metadata", document.metadata),
+        chunks=tuple(_sealed_chunk(each.chunk, cipher) for each in embedded.chunks),
     )
 
 
-def _sealed_chunk(chunk: Chunk, key: bytes) -> SealedChunk:
+def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> SealedChunk:
+    names = {str(each.entity_id): each.name for each in chunk.mentions}
     return SealedChunk(
         chunk_id=chunk.chunk_id,
         ordinal=chunk.ordinal,
@@ -115,9 +116,9 @@ def _sealed_chunk(chunk: Chunk, key: bytes) -> SealedChunk:
         end=chunk.end,
         page=chunk.page,
         text_hash=chunk.text_hash,
-        sealed_text=seal_text(key, "chunk", chunk.text),
-        sealed_headings=seal_json(key, "headings", chunk.headings),
-        sealed_names=seal_json(key, "names", {str(each.entity_id): each.name for each in chunk.mentions}),
+        sealed_text=cipher.encrypt_text("chunk", chunk.text, chunk.chunk_id),
+        sealed_headings=cipher.encrypt_json("headings", chunk.headings, chunk.chunk_id),
+        sealed_names=cipher.encrypt_json("names", names, chunk.chunk_id),
         mentions=tuple((each.entity_id, each.kind, each.count) for each in chunk.mentions),
         relations=chunk.relations,
     )

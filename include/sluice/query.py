@@ -32,7 +32,7 @@ from sluice.model import (
     VectorQuery,
 )
 from sluice.ports import Catalog, Embedder, Keyring, Tools, VectorIndex
-from sluice.seal import unseal_json, unseal_text
+from sluice.seal import Cipher, ciphers
 
 log = logging.getLogger(__name__)
 
@@ -243,10 +243,11 @@ def _readable(
     by_id = {candidate.chunk_id: candidate for candidate in candidates}
     hydrated = ports.catalog.hydrate(generation, list(by_id), principal)
     keys = ports.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
+    readable = ciphers(principal.tenant, keys)
     passages: list[Passage] = []
     for row in hydrated:
-        key = keys.get(row.document_id)  # no key: erased since it was hydrated
-        passage = _opened(row, key, by_id[row.chunk_id]) if key else None
+        cipher = readable.get(row.document_id)  # no key: erased since it was hydrated
+        passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
         if passage:
             passages.append(passage)
         if len(passages) == top_k:
@@ -254,12 +255,12 @@ def _readable(
     return passages
 
 
-def _opened(row: Hydrated, key: bytes, candidate: Candidate) -> Passage | None:
+def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | None:
     try:
-        text = unseal_text(key, "chunk", row.sealed_text)
-        title = unseal_text(key, "title", row.sealed_title)
-        headings = unseal_json(key, "headings", row.sealed_headings)
-        metadata = unseal_json(key, "metadata", row.sealed_metadata)
+        text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
+        title = cipher.decrypt_text("title", row.sealed_title)
+        headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
+        metadata = cipher.decrypt_json("metadata", row.sealed_metadata)
     except Terminal:
         # One altered row must not take every search down that meets it; the reconciler will find it too.
         log.exception("Passage %s of document %s cannot be opened; left out", row.chunk_id, row.document_id)

@@ -1,7 +1,10 @@
-"""Sealed content: AES-256-GCM under a document's own key, and keyed hashes where stores must compare without reading.
+"""Encrypted content: AES-256-GCM under a document's own key, and keyed hashes where stores compare without reading.
 
-A sealed value is `0x01 ‖ nonce (12) ‖ ciphertext ‖ tag (16)`; its purpose is authenticated with it, so that a sealed
-title cannot be passed off as a text. Keys are wrapped by the master key in the same form (AES-GCM: NIST SP 800-38D).
+A value is `format (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)` (AES-GCM: NIST SP 800-38D). The associated data says
+where the value belongs, so that it does not decrypt in another place:
+
+    0x02    tenant, document, purpose and part (a chunk's id, an object's path)
+    0x01    the purpose alone: content that was written before release 0.3, and keys, whose purpose names their owner
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sluice.errors import Terminal
 
-_FORMAT = b"\x01"
+_BY_PURPOSE, _BY_PLACE = b"\x01", b"\x02"
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 HASH_BYTES = 20
@@ -28,36 +33,86 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def seal(key: bytes, purpose: str, plain: bytes) -> bytes:
-    nonce = os.urandom(_NONCE_BYTES)
-    return _FORMAT + nonce + AESGCM(key).encrypt(nonce, plain, purpose.encode())
+class Cipher:
+    """Encrypts and decrypts what belongs to one document of one tenant.
+
+    `purpose` is what a value is for ("title", "chunk"); `part` tells values of one purpose apart: a chunk's id, an
+    object's path. The decrypting methods raise Terminal where the key, the place or the bytes are not those of the
+    encryption.
+    """
+
+    __slots__ = ("_aead", "_document_id", "_owner")
+
+    def __init__(self, key: bytes, tenant: str, document_id: UUID) -> None:
+        self._aead, self._document_id = AESGCM(key), document_id
+        self._owner = _BY_PLACE + tenant.encode() + b"\0" + document_id.bytes
+
+    def encrypt(self, purpose: str, plain: bytes, part: str | UUID = "") -> bytes:
+        return _encrypt(self._aead, _BY_PLACE, self._place(purpose, part), plain)
+
+    def decrypt(self, purpose: str, value: bytes, part: str | UUID = "") -> bytes:
+        associated = purpose.encode() if value[:1] == _BY_PURPOSE else self._place(purpose, part)
+        try:
+            return _decrypt(self._aead, associated, value)
+        except _Refused as error:
+            raise Terminal(f"The encrypted {purpose} of document {self._document_id} {error}") from error
+
+    def encrypt_text(self, purpose: str, text: str, part: str | UUID = "") -> bytes:
+        return self.encrypt(purpose, text.encode("utf-8", "surrogatepass"), part)
+
+    def decrypt_text(self, purpose: str, value: bytes, part: str | UUID = "") -> str:
+        return self.decrypt(purpose, value, part).decode("utf-8", "surrogatepass")
+
+    def encrypt_json(self, purpose: str, content: Any, part: str | UUID = "") -> bytes:
+        return self.encrypt_text(purpose, json.dumps(content, ensure_ascii=False, default=str), part)
+
+    def decrypt_json(self, purpose: str, value: bytes, part: str | UUID = "") -> Any:
+        return json.loads(self.decrypt(purpose, value, part))
+
+    def _place(self, purpose: str, part: str | UUID) -> bytes:
+        # Unambiguous: tenants and purposes contain no NUL, an id has 16 bytes. The format comes first, so that no
+        # purpose of an old value equals it.
+        return self._owner + f"{purpose}\0{part}".encode()
 
 
-def unseal(key: bytes, purpose: str, sealed: bytes) -> bytes:
-    """Raises Terminal where the key, the purpose or the bytes are not the ones that were sealed."""
-    if sealed[:1] != _FORMAT:
-        raise Terminal(f"Sealed {purpose} is of an unknown format; it was written by a newer release. Upgrade Sluice.")
-    nonce, cipher = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+def ciphers(tenant: str, keys: Mapping[UUID, bytes]) -> dict[UUID, Cipher]:
+    """By document, for documents of one tenant."""
+    return {document_id: Cipher(key, tenant, document_id) for document_id, key in keys.items()}
+
+
+def wrap_key(master_key: bytes, purpose: str, key: bytes) -> bytes:
+    """`purpose` names the owner of the key."""
+    return _encrypt(AESGCM(master_key), _BY_PURPOSE, purpose.encode(), key)
+
+
+def unwrap_key(master_key: bytes, purpose: str, wrapped: bytes) -> bytes:
+    """Raises Terminal where the master key, the owner or the bytes are not those of the wrapping."""
     try:
-        return AESGCM(key).decrypt(nonce, cipher, purpose.encode())
-    except InvalidTag as error:
-        raise Terminal(f"Sealed {purpose} does not open with its key: the bytes or the key were altered.") from error
+        return _decrypt(AESGCM(master_key), purpose.encode(), wrapped)
+    except _Refused as error:
+        raise Terminal(f"The encrypted {purpose} {error}") from error
 
 
-def seal_text(key: bytes, purpose: str, text: str) -> bytes:
-    return seal(key, purpose, text.encode("utf-8", "surrogatepass"))
+class _Refused(Exception):
+    """Why a value was not decrypted; the end of a sentence."""
 
 
-def unseal_text(key: bytes, purpose: str, sealed: bytes) -> str:
-    return unseal(key, purpose, sealed).decode("utf-8", "surrogatepass")
+def _encrypt(aead: AESGCM, form: bytes, associated: bytes, plain: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return form + nonce + aead.encrypt(nonce, plain, associated)
 
 
-def seal_json(key: bytes, purpose: str, value: Any) -> bytes:
-    return seal(key, purpose, json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass"))
-
-
-def unseal_json(key: bytes, purpose: str, sealed: bytes) -> Any:
-    return json.loads(unseal(key, purpose, sealed))
+def _decrypt(aead: AESGCM, associated: bytes, value: bytes) -> bytes:
+    if value[:1] not in (_BY_PURPOSE, _BY_PLACE):
+        raise _Refused("has an unknown format: a newer release wrote it. Upgrade Sluice.")
+    nonce, cipher = value[1 : 1 + _NONCE_BYTES], value[1 + _NONCE_BYTES :]
+    try:
+        return aead.decrypt(nonce, cipher, associated)
+    except (InvalidTag, ValueError) as error:  # ValueError: too short for a nonce
+        raise _Refused(
+            "does not open here: its bytes or its key were altered, or it was moved from another "
+            "place. Nothing was changed. Ingest the document again (mode full) or restore a backup."
+        ) from error
 
 
 def parse_master_key(text: str) -> bytes:

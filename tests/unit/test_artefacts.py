@@ -8,7 +8,9 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
+from old_cipher import OldCipher
 from sluice import artefacts
+from sluice.errors import Terminal
 from sluice.model import (
     Chunk,
     ChunkedDocument,
@@ -21,8 +23,9 @@ from sluice.model import (
     Relation,
     SparseVector,
 )
-from sluice.seal import new_key
+from sluice.seal import Cipher, ciphers, new_key
 
+PLACE = "runs/r/00000/1-extracted.parquet"
 TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them again."
 
 
@@ -42,8 +45,8 @@ def chunk(of: Document, ordinal: int, start: int, end: int) -> Chunk:
     return Chunk(uuid4(), of.document_id, ordinal, text, "Quokkas", start, end, 1, headings, text_hash, mentions, said)
 
 
-def keys(*documents: Document) -> dict[UUID, bytes]:
-    return {each.document_id: new_key() for each in documents}
+def keys(*documents: Document) -> dict[UUID, Cipher]:
+    return ciphers("acme", {each.document_id: new_key() for each in documents})
 
 
 def test_items() -> None:
@@ -55,10 +58,29 @@ def test_items() -> None:
 def test_documents() -> None:
     documents = [document(), document("\ud800 odd")]
     secret = keys(*documents)
-    content = artefacts.dump_documents(documents, secret)
+    content = artefacts.dump_documents(documents, secret, PLACE)
     assert artefacts.document_ids(content) == [each.document_id for each in documents]
-    assert artefacts.load_documents(content, secret) == documents
+    assert artefacts.load_documents(content, secret, PLACE) == documents
     assert b"quokkas memorise" not in content and b"Quokkas" not in content
+
+
+def test_an_artefact_does_not_open_in_the_place_of_another() -> None:
+    one = document()
+    secret = keys(one)
+    content = artefacts.dump_documents([one], secret, PLACE)
+    for other in (
+        "runs/r/00000/2-validated.parquet",
+        "runs/r/00001/1-extracted.parquet",
+        "runs/s/00000/1-extracted.parquet",
+    ):
+        with pytest.raises(Terminal, match="does not open"):
+            artefacts.load_documents(content, secret, other)
+
+
+def test_an_artefact_of_release_0_2_opens() -> None:
+    key, one = new_key(), document()
+    old = artefacts.dump_documents([one], {one.document_id: OldCipher(key, "acme", one.document_id)}, PLACE)
+    assert artefacts.load_documents(old, ciphers("acme", {one.document_id: key}), PLACE) == [one]
 
 
 def test_vectors() -> None:
@@ -78,7 +100,7 @@ def test_vectors() -> None:
         ),
         EmbeddedDocument(blank, ()),
     ]
-    back = artefacts.load_embedded(artefacts.dump_embedded(embedded, secret), secret)
+    back = artefacts.load_embedded(artefacts.dump_embedded(embedded, secret, PLACE), secret, PLACE)
     assert [each.document for each in back] == [first, blank]
     for before, after in zip(embedded, back, strict=True):
         assert [each.chunk for each in before.chunks] == [each.chunk for each in after.chunks]
@@ -92,7 +114,7 @@ def test_chunks() -> None:
     of = document()
     chunked = [ChunkedDocument(of, (chunk(of, 0, 0, 39),))]
     secret = keys(of)
-    assert artefacts.load_chunked(artefacts.dump_chunked(chunked, secret), secret) == chunked
+    assert artefacts.load_chunked(artefacts.dump_chunked(chunked, secret, PLACE), secret, PLACE) == chunked
 
 
 def test_chunks_of_an_older_release_have_no_relations(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,5 +125,7 @@ def test_chunks_of_an_older_release_have_no_relations(monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         artefacts, "_chunk_json", lambda each: {k: v for k, v in told(each).items() if k != "relations"}
     )
-    ((old,),) = (each.chunks for each in artefacts.load_chunked(artefacts.dump_chunked(chunked, secret), secret))
+    ((old,),) = (
+        each.chunks for each in artefacts.load_chunked(artefacts.dump_chunked(chunked, secret, PLACE), secret, PLACE)
+    )
     assert old == replace(chunked[0].chunks[0], relations=())

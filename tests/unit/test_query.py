@@ -24,7 +24,7 @@ from sluice.model import (
     VectorQuery,
 )
 from sluice.query import MAX_CANDIDATES, QueryVectors, SearchPorts, search
-from sluice.seal import new_key, seal_json, seal_text
+from sluice.seal import Cipher, new_key
 
 RUN = uuid5(NAMESPACE_URL, "run")
 SOURCE = uuid5(NAMESPACE_URL, "source")
@@ -86,7 +86,8 @@ class World:
         return [self._row(self.numbers[each]) for each in chunk_ids if self.numbers[each] not in self.hidden]
 
     def _row(self, number: int) -> Hydrated:
-        key = self.keys[document_id(number)]
+        cipher = Cipher(self.keys[document_id(number)], "acme", document_id(number))
+        place = chunk_id(self.size if number in self.altered else number)  # altered: another chunk's text
         return Hydrated(
             chunk_id=chunk_id(number),
             document_id=document_id(number),
@@ -99,10 +100,10 @@ class World:
             end=20,
             page=None,
             mime="text/markdown",
-            sealed_text=seal_text(new_key() if number in self.altered else key, "chunk", f"{self.text} {number}"),
-            sealed_headings=seal_json(key, "headings", ["Top", "Below"]),
-            sealed_title=seal_text(key, "title", f"Title {number}"),
-            sealed_metadata=seal_json(key, "metadata", self.metadata),
+            sealed_text=cipher.encrypt_text("chunk", f"{self.text} {number}", place),
+            sealed_headings=cipher.encrypt_json("headings", ["Top", "Below"], chunk_id(number)),
+            sealed_title=cipher.encrypt_text("title", f"Title {number}"),
+            sealed_metadata=cipher.encrypt_json("metadata", self.metadata),
         )
 
     # Keyring

@@ -1,44 +1,96 @@
-"""Sealing: what is sealed opens with its key and purpose only; keyed hashes differ between tenants."""
+"""Encryption: a value decrypts with its key in its place only; keyed hashes differ between tenants."""
 
 from __future__ import annotations
 
 import base64
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from old_cipher import OldCipher
 from sluice import seal
 from sluice.errors import Terminal
+from sluice.seal import Cipher
+
+KEY, OWLS, WADERS = bytes(range(32)), uuid4(), uuid4()
+# A title that release 0.2.0 encrypted under KEY.
+TITLE_OF_0_2 = "01f6f3dcbc14ccd556933b235d2b031de541b0bfa482daca10bea6e657c2c06e204eeaaebf5a27fba9b482030f6ece7b"
+
+
+def cipher(key: bytes = KEY, tenant: str = "acme", document_id: UUID = OWLS) -> Cipher:
+    return Cipher(key, tenant, document_id)
 
 
 @given(st.text(), st.sampled_from(["title", "text", "chunk"]))
 def test_round_trip(text: str, purpose: str) -> None:
-    key = seal.new_key()
-    sealed = seal.seal_text(key, purpose, text)
-    assert seal.unseal_text(key, purpose, sealed) == text
-    assert len(text) < 4 or text.encode("utf-8", "surrogatepass") not in sealed
+    encrypted = cipher().encrypt_text(purpose, text)
+    assert cipher().decrypt_text(purpose, encrypted) == text
+    assert len(text) < 4 or text.encode("utf-8", "surrogatepass") not in encrypted
 
 
 def test_lone_surrogates_survive() -> None:
-    key = seal.new_key()
-    assert seal.unseal_text(key, "text", seal.seal_text(key, "text", "a\ud800b")) == "a\ud800b"
+    assert cipher().decrypt_text("text", cipher().encrypt_text("text", "a\ud800b")) == "a\ud800b"
+    assert cipher().decrypt_json("names", cipher().encrypt_json("names", {"a": "\ud800"})) == {"a": "\ud800"}
 
 
-def test_another_key_purpose_or_byte_does_not_open() -> None:
-    key = seal.new_key()
-    sealed = seal.seal_text(key, "title", "The same words")
-    altered = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    for wrong in ((seal.new_key(), "title", sealed), (key, "text", sealed), (key, "title", altered)):
-        with pytest.raises(Terminal, match="does not open"):
-            seal.unseal_text(*wrong)
-    with pytest.raises(Terminal, match="newer release"):
-        seal.unseal_text(key, "title", b"\x07" + sealed[1:])
+@pytest.mark.parametrize(
+    ("other", "purpose", "part"),
+    [
+        (cipher(key=seal.new_key()), "chunk", "1"),
+        (cipher(tenant="globex"), "chunk", "1"),
+        (cipher(document_id=WADERS), "chunk", "1"),
+        (cipher(), "headings", "1"),
+        (cipher(), "chunk", "2"),
+        (cipher(), "chunk", ""),
+    ],
+    ids=["key", "tenant", "document", "purpose", "part", "no part"],
+)
+def test_a_value_does_not_decrypt_in_the_place_of_another(other: Cipher, purpose: str, part: str) -> None:
+    encrypted = cipher().encrypt_text("chunk", "The same words", "1")
+    assert cipher().decrypt_text("chunk", encrypted, "1") == "The same words"
+    with pytest.raises(Terminal, match="does not open here"):
+        other.decrypt_text(purpose, encrypted, part)
 
 
-def test_the_same_text_is_never_sealed_to_the_same_bytes() -> None:
-    key = seal.new_key()
-    assert seal.seal_text(key, "text", "again") != seal.seal_text(key, "text", "again")
+def test_an_altered_or_cut_value_does_not_decrypt() -> None:
+    encrypted = cipher().encrypt_text("title", "The same words")
+    altered = encrypted[:-1] + bytes([encrypted[-1] ^ 1])
+    for wrong in (altered, encrypted[:20], encrypted[:5], b"\x01", b"\x01" + encrypted[1:]):
+        with pytest.raises(Terminal, match="does not open here"):
+            cipher().decrypt_text("title", wrong)
+    for unknown in (b"\x07" + encrypted[1:], b""):
+        with pytest.raises(Terminal, match="newer release"):
+            cipher().decrypt_text("title", unknown)
+
+
+def test_a_value_of_release_0_2_decrypts_and_keeps_its_purpose() -> None:
+    old = bytes.fromhex(TITLE_OF_0_2)
+    assert cipher().decrypt_text("title", old) == "Waders of the north"
+    assert cipher().decrypt_text("chunk", OldCipher(KEY, "acme", OWLS).encrypt_text("chunk", "words"), "1") == "words"
+    with pytest.raises(Terminal, match="does not open here"):
+        cipher().decrypt_text("text", old)
+
+
+def test_the_old_rule_does_not_open_a_new_value() -> None:
+    encrypted = cipher().encrypt_text("title", "words")
+    with pytest.raises(Terminal, match="does not open here"):
+        seal.unwrap_key(KEY, "title", encrypted)
+    with pytest.raises(Terminal, match="does not open here"):
+        seal.unwrap_key(KEY, "title", b"\x01" + encrypted[1:])
+
+
+def test_a_key_unwraps_for_its_owner_only() -> None:
+    wrapped = seal.wrap_key(KEY, "document-key/1", b"k" * 32)
+    assert seal.unwrap_key(KEY, "document-key/1", wrapped) == b"k" * 32
+    for master, owner in ((seal.new_key(), "document-key/1"), (KEY, "document-key/2")):
+        with pytest.raises(Terminal, match="does not open here"):
+            seal.unwrap_key(master, owner, wrapped)
+
+
+def test_the_same_text_is_never_encrypted_to_the_same_bytes() -> None:
+    assert cipher().encrypt_text("text", "again") != cipher().encrypt_text("text", "again")
 
 
 def test_keyed_hashes_are_per_tenant_and_purpose() -> None:

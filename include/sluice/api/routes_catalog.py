@@ -16,7 +16,7 @@ from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, D
 from sluice.errors import NotFound, Terminal, Transient
 from sluice.model import ALL_GROUPS, DocumentInfo, Principal
 from sluice.ports import Keyring, Tools
-from sluice.seal import unseal_text
+from sluice.seal import Cipher, ciphers
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -108,7 +108,7 @@ def _documents(tools: Tools, caller: Principal, collection: str, limit: int, aft
         raise no_collection(collection) from error
     page = found[:limit]
     return {
-        "documents": _described(tools.keyring, page),
+        "documents": _described(tools.keyring, caller.tenant, page),
         "next": page[-1].document_id if len(found) > limit else None,
     }
 
@@ -128,25 +128,25 @@ async def show_document(document_id: UUID, request: Request, caller: Caller) -> 
             info = backend.tools.catalog.document(caller, document_id)
         except NotFound as error:
             raise NotFound(f"There is no document {document_id} that you may read.") from error
-        return _described(backend.tools.keyring, [info])[0]
+        return _described(backend.tools.keyring, caller.tenant, [info])[0]
 
     return await backend.calls.run(find)
 
 
-def _described(keyring: Keyring, infos: Sequence[DocumentInfo]) -> list[dict[str, Any]]:
+def _described(keyring: Keyring, tenant: str, infos: Sequence[DocumentInfo]) -> list[dict[str, Any]]:
     titled = [info.document_id for info in infos if info.sealed_title is not None]
-    keys = keyring.get(titled) if titled else {}
+    readable = ciphers(tenant, keyring.get(titled)) if titled else {}
     return [
         {name: getattr(info, name) for name in DocumentSummary.model_fields if name != "title"}
-        | {"title": _title(info, keys.get(info.document_id))}
+        | {"title": _title(info, readable.get(info.document_id))}
         for info in infos
     ]
 
 
-def _title(info: DocumentInfo, key: bytes | None) -> str | None:
-    if info.sealed_title is None or key is None:
+def _title(info: DocumentInfo, cipher: Cipher | None) -> str | None:
+    if info.sealed_title is None or cipher is None:
         return None
     try:
-        return unseal_text(key, "title", info.sealed_title).encode("utf-8", "replace").decode()
+        return cipher.decrypt_text("title", info.sealed_title).encode("utf-8", "replace").decode()
     except Terminal:
         return None

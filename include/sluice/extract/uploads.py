@@ -25,7 +25,7 @@ from sluice.extract.reasons import unreadable
 from sluice.extract.record import MAX_ID_CHARS, MAX_METADATA_BYTES
 from sluice.model import Entry, Item, Raw, SourceSpec
 from sluice.ports import Blobs, Keyring
-from sluice.seal import keyed_hash, seal, seal_json, unseal, unseal_json
+from sluice.seal import Cipher, keyed_hash
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
 _PLACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes for a tenant or collection
@@ -59,13 +59,14 @@ def store(
     if len(_described(head)) > MAX_METADATA_BYTES:
         raise BadRequest(f"Title and metadata are larger than {MAX_METADATA_BYTES >> 10} KiB. Nothing was kept.")
     key = keyring.create([document])[document]
+    cipher = _cipher(key, f"{folder}/{document}")
     before = _head(blobs, key, f"{folder}/{document}")
     # A name of its own: two that send the same document at once must not remove each other's bytes.
     path = f"{folder}/{document}/{uuid4().hex}"
-    blobs.write(path, seal(key, "upload", content))
+    blobs.write(path, cipher.encrypt("upload", content, path))
     head |= {"fingerprint": _mark(key, head, content), "size_bytes": len(content), "content": path}
     blobs.write(f"{folder}/begun", b"")
-    blobs.write(f"{folder}/{document}/head", seal_json(key, "upload head", head))
+    blobs.write(f"{folder}/{document}/head", cipher.encrypt_json("upload head", head))
     if before is not None:
         blobs.remove(before["content"])
     return document
@@ -95,7 +96,7 @@ def damage(
         if not deep:
             blobs.modified_at(head["content"])
             return None
-        content = unseal(key, "upload", blobs.read(head["content"]))
+        content = _content(blobs, key, folder, head)
     except NotFound:
         return "missing"
     except Terminal:  # it does not open with its key
@@ -158,13 +159,14 @@ class UploadReader:
         tenant, collection = self._folder.split("/")[1:]
         document = upload_id(tenant, collection, item.entry.external_id)
         key = self._keyring.get([document]).get(document)
-        head = _head(self._blobs, key, f"{self._folder}/{document}")
+        folder = f"{self._folder}/{document}"
+        head = _head(self._blobs, key, folder)
         if key is None or head is None:
             raise unreadable("vanished")
         if head["size_bytes"] > self._max_bytes:
             raise unreadable("too_large")
         try:
-            content = unseal(key, "upload", self._blobs.read(head["content"]))
+            content = _content(self._blobs, key, folder, head)
         except NotFound as error:
             raise unreadable("vanished") from error
         return Raw(item, content, title=head["title"], metadata=head["metadata"])
@@ -174,10 +176,21 @@ def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None
     if key is None:
         return None
     try:
-        head: dict[str, Any] = unseal_json(key, "upload head", blobs.read(f"{folder}/head"))
+        head: dict[str, Any] = _cipher(key, folder).decrypt_json("upload head", blobs.read(f"{folder}/head"))
     except NotFound:
         return None
     return head
+
+
+def _content(blobs: Blobs, key: bytes, folder: str, head: Mapping[str, Any]) -> bytes:
+    path = head["content"]
+    return _cipher(key, folder).decrypt("upload", blobs.read(path), path)
+
+
+def _cipher(key: bytes, folder: str) -> Cipher:
+    """`folder`: uploads/<tenant>/<collection>/<upload>."""
+    _, tenant, _, upload = folder.split("/")
+    return Cipher(key, tenant, UUID(upload))
 
 
 def _described(head: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ from sluice.errors import NotFound, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
-from sluice.seal import seal, unseal
+from sluice.seal import Cipher, ciphers
 
 _PURPOSE = "quarantine"
 _HEAD_BYTES = 4  # big-endian
@@ -32,7 +32,7 @@ def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
     """How this run comes to a document's bytes: from its source, or a replay from what is kept. What it returns raises
     Unreadable."""
     if run.mode == "replay":
-        return lambda item: _kept(tools, item)
+        return lambda item: _kept(tools, run, item)
     return tools.reader(run.source.spec).read
 
 
@@ -49,13 +49,14 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     if not failures:
         return
     keys = tools.keyring.get([failure.item.document_id for failure in failures])
+    own = ciphers(run.source.spec.tenant, keys)
     replayed = run.mode == "replay"
     read = _again(tools, run) if raws is None or replayed else lambda item: raws.get(item.document_id)
     records = []
     for failure in failures:
-        raw, key = read(failure.item), keys.get(failure.item.document_id)
-        if raw is not None and key is not None:
-            tools.blobs.write(path(failure.item.document_id), seal(key, _PURPOSE, _packed(raw)))
+        raw, cipher = read(failure.item), own.get(failure.item.document_id)
+        if raw is not None and cipher is not None:
+            tools.blobs.write(path(failure.item.document_id), cipher.encrypt(_PURPOSE, _packed(raw)))
             failure = replace(failure, kept_bytes=len(raw.content))
         records.append(failure)
     tools.ledger.quarantine(run, records)
@@ -88,12 +89,13 @@ def _again(tools: Tools, run: Run) -> Callable[[Item], Raw | None]:
     return read_again
 
 
-def _kept(tools: Tools, item: Item) -> Raw:
+def _kept(tools: Tools, run: Run, item: Item) -> Raw:
     key = tools.keyring.get([item.document_id]).get(item.document_id)
     if key is None:  # erased
         raise unreadable("not_kept")
     try:
-        packed = unseal(key, _PURPOSE, tools.blobs.read(path(item.document_id)))
+        cipher = Cipher(key, run.source.spec.tenant, item.document_id)
+        packed = cipher.decrypt(_PURPOSE, tools.blobs.read(path(item.document_id)))
     except (NotFound, Terminal) as error:  # gone, or damaged
         raise unreadable("not_kept") from error
     end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sluice.model import Document, Item, Raw, Run
 from sluice.ports import Tools
-from sluice.seal import unseal_text
+from sluice.seal import ciphers
 
 SIMILAR = 0.5  # Dice of the two texts' lines, weighted by length; git calls a rename what shares half
 _MOST_MISSED = 2000  # where more vanished at once, only equal content tells a move
@@ -35,21 +35,22 @@ def similar_text(tools: Tools, run: Run, documents: Sequence[Document]) -> list[
     left = [each for each in new if each.document_id not in became]
     missed = tools.ledger.missed(run, _MOST_MISSED + 1) if left else []
     if 0 < len(missed) <= _MOST_MISSED:
-        became |= tools.ledger.adopt_similar(run, _scores(tools, left, missed))
+        became |= tools.ledger.adopt_similar(run, _scores(tools, run, left, missed))
     return [replace(each, item=_known(each.item, became)) for each in documents]
 
 
 def _scores(
-    tools: Tools, new: Sequence[Document], missed: Sequence[tuple[UUID, bytes]]
+    tools: Tools, run: Run, new: Sequence[Document], missed: Sequence[tuple[UUID, bytes]]
 ) -> dict[UUID, dict[UUID, float]]:
     """New document → missed document → how similar, from SIMILAR on."""
     appeared = {document.document_id: _lines(document.text) for document in new}
     scores: dict[UUID, dict[UUID, float]] = {document_id: {} for document_id in appeared}
     keys = tools.keyring.get([document_id for document_id, _ in missed])
+    readable = ciphers(run.source.spec.tenant, keys)
     for document_id, sealed in missed:
-        if (key := keys.get(document_id)) is None:  # erased
+        if (cipher := readable.get(document_id)) is None:  # erased
             continue
-        lines = _lines(unseal_text(key, "text", sealed))
+        lines = _lines(cipher.decrypt_text("text", sealed))
         for appeared_id, others in appeared.items():
             if (score := _dice(others, lines)) >= SIMILAR:
                 scores[appeared_id][document_id] = score

@@ -28,7 +28,7 @@ from sluice.model import (
     SourceSpec,
 )
 from sluice.ports import Tools
-from sluice.seal import unseal_json, unseal_text
+from sluice.seal import Cipher
 
 Owner = tuple[str, UUID]  # tenant, source
 
@@ -52,14 +52,14 @@ class Rebuilder:
 
     def payloads(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, dict[str, Any]]:
         """What the points of these chunks must say. A chunk whose document has no key (erased) is left out."""
-        keys = self._keys(chunks)
+        ciphers = self._ciphers(chunks)
         metadata: dict[UUID, dict[str, Any]] = {}  # by version: its chunks share it
         found: dict[UUID, dict[str, Any]] = {}
         for chunk in chunks:
-            if chunk.document_id in keys:
+            if chunk.document_id in ciphers:
                 if chunk.version_id not in metadata:
-                    key = keys[chunk.document_id]
-                    metadata[chunk.version_id] = unseal_json(key, "metadata", chunk.sealed_metadata)
+                    cipher = ciphers[chunk.document_id]
+                    metadata[chunk.version_id] = cipher.decrypt_json("metadata", chunk.sealed_metadata)
                 found[chunk.chunk_id] = loading.payload(
                     self._generation,
                     chunk.tenant,
@@ -74,11 +74,11 @@ class Rebuilder:
         """As `load` writes them; dense vectors from the cache, computed only where it has lost them."""
         points: list[Point] = []
         computed, readable = 0, set[UUID]()
-        keys = self._keys(chunks)
+        ciphers = self._ciphers(chunks)
         for source, own in self.by_source(chunks):
             index_key = self._tools.keyring.index_key(source.spec.tenant)
             embedded, cost = embedding.embed(
-                list(self._documents(own, keys, index_key)),
+                list(self._documents(own, ciphers, index_key)),
                 embedder=self._tools.embedder(self._generation.profile.embedder),
                 dim=self._generation.profile.dim,
                 cache=self._tools.cache,
@@ -92,23 +92,23 @@ class Rebuilder:
         return Rebuilt(points, computed, [each.chunk_id for each in chunks if each.chunk_id not in readable])
 
     def _documents(
-        self, chunks: Sequence[LedgerChunk], keys: dict[UUID, bytes], index_key: bytes
+        self, chunks: Sequence[LedgerChunk], ciphers: dict[UUID, Cipher], index_key: bytes
     ) -> Iterable[ChunkedDocument]:
         by_version: dict[UUID, list[LedgerChunk]] = defaultdict(list)
         for chunk in chunks:
-            if chunk.document_id in keys:
+            if chunk.document_id in ciphers:
                 by_version[chunk.version_id].append(chunk)
         for own in by_version.values():
-            key, first = keys[own[0].document_id], own[0]
-            title = unseal_text(key, "title", first.sealed_title)
-            made = [self._chunk(chunk, title, key, index_key) for chunk in own]
-            metadata = unseal_json(key, "metadata", first.sealed_metadata)
+            cipher, first = ciphers[own[0].document_id], own[0]
+            title = cipher.decrypt_text("title", first.sealed_title)
+            made = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
+            metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
             document = Document(_item(first), first.mime, title, "", b"", metadata)
             yield ChunkedDocument(document, tuple(each for each in made if each is not None))
 
-    def _chunk(self, row: LedgerChunk, title: str, key: bytes, index_key: bytes) -> Chunk | None:
-        text = unseal_text(key, "chunk", row.sealed_text)
-        headings = unseal_json(key, "headings", row.sealed_headings)
+    def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:
+        text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
+        headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
         context = self._contexts.find(title, headings, text, row.text_hash, index_key)
         if context is None:
             return None
@@ -127,18 +127,20 @@ class Rebuilder:
 
     def mentions(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, tuple[Mention, ...]]:
         """By chunk, with names. A chunk whose document has no key (erased) is left out."""
-        keys = self._keys(chunks)
+        ciphers = self._ciphers(chunks)
         found: dict[UUID, tuple[Mention, ...]] = {}
         for row in chunks:
-            if row.document_id in keys:
-                names = unseal_json(keys[row.document_id], "names", row.sealed_names)
+            if row.document_id in ciphers:
+                names = ciphers[row.document_id].decrypt_json("names", row.sealed_names, row.chunk_id)
                 found[row.chunk_id] = tuple(
                     Mention(entity_id, kind, names[str(entity_id)], count) for entity_id, kind, count in row.mentions
                 )
         return found
 
-    def _keys(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, bytes]:
-        return self._tools.keyring.get(list({chunk.document_id for chunk in chunks}))
+    def _ciphers(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, Cipher]:
+        tenants = {chunk.document_id: chunk.tenant for chunk in chunks}
+        keys = self._tools.keyring.get(list(tenants))
+        return {document_id: Cipher(key, tenants[document_id], document_id) for document_id, key in keys.items()}
 
     def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:
         return [(self._source(*owner), own) for owner, own in _by_owner(chunks).items()]

@@ -21,9 +21,9 @@ class SealedChunk:
     end: int
     page: int | None
     text_hash: bytes
-    sealed_text: bytes  # purpose "chunk"
-    sealed_headings: bytes  # purpose "headings", JSON list
-    sealed_names: bytes  # purpose "names", JSON {entity_id: name}
+    sealed_text: bytes  # purpose "chunk", part: chunk_id
+    sealed_headings: bytes  # purpose "headings", part: chunk_id, JSON list
+    sealed_names: bytes  # purpose "names", part: chunk_id, JSON {entity_id: name}
     mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count
     relations: tuple[Relation, ...] = ()
 

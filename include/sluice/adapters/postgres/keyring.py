@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres.failures import ping, translated
 from sluice.errors import Terminal
-from sluice.seal import new_key, seal, unseal
+from sluice.seal import new_key, unwrap_key, wrap_key
 
 _NAME = "PostgreSQL (keys)"
 _INDEX_KEY = text("SELECT wrapped FROM index_keys WHERE tenant = :tenant")
@@ -48,7 +48,7 @@ class PostgresKeyring:
                 wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
                 if wrapped is None:
                     # Two processes may both come here: the second one's insert does nothing, and both read the first's.
-                    made = seal(self._master_key, _index_purpose(tenant), new_key())
+                    made = wrap_key(self._master_key, _index_purpose(tenant), new_key())
                     connection.execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": made})
                     wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar_one()
             self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
@@ -60,7 +60,7 @@ class PostgresKeyring:
         if not missing:
             return found
         made = {each: new_key() for each in missing}
-        wrapped = [seal(self._master_key, _document_purpose(each), key) for each, key in made.items()]
+        wrapped = [wrap_key(self._master_key, _document_purpose(each), key) for each, key in made.items()]
         with self._transaction() as connection:
             added = set(connection.execute(_ADD_KEYS, {"ids": missing, "wrapped": wrapped}).scalars())
         ours = {each: key for each, key in made.items() if each in added}
@@ -89,7 +89,7 @@ class PostgresKeyring:
 
     def _unwrap(self, purpose: str, wrapped: bytes) -> bytes:
         try:
-            return unseal(self._master_key, purpose, wrapped)
+            return unwrap_key(self._master_key, purpose, wrapped)
         except Terminal as error:
             raise Terminal(
                 f"The {purpose.split('/')[0]} does not open with this master key. Set SLUICE_MASTER_KEY to the one "
