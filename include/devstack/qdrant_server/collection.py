@@ -6,6 +6,7 @@ no speed: every call here runs on the event loop, one after another. That makes 
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import qdrant_edge as edge
 from devstack.qdrant_server import indexes, schema
 from devstack.qdrant_server.body import Json, PointId
 from devstack.qdrant_server.catalog import Entry
-from devstack.qdrant_server.errors import from_engine, not_found
+from devstack.qdrant_server.errors import from_engine, no_point, not_found
 from devstack.qdrant_server.points import Names
 from devstack.qdrant_server.queries import Reading
 from devstack.qdrant_server.updates import Change
+
+_LEAST_SEGMENTS = 2
+"""A real server keeps a segment for each CPU, two at least; this engine may have one."""
 
 
 @dataclass
@@ -95,7 +99,9 @@ class Collection:
         try:
             self.shard.update(change.operation)
         except Exception as error:
-            raise from_engine(error) from None
+            refused = from_engine(error)
+            missing = self._missing(change.ids) if refused.status == 404 else None
+            raise refused if missing is None else no_point(missing) from None
         return self._operations
 
     def flush(self) -> None:
@@ -146,11 +152,16 @@ class Collection:
             "optimizer_status": "ok",
             "indexed_vectors_count": min(info.indexed_vectors_count, info.points_count * len(self._names.all)),
             "points_count": info.points_count,
-            "segments_count": info.segments_count,
+            "segments_count": max(info.segments_count, _LEAST_SEGMENTS),
             "config": self.entry.config,
             "payload_schema": {name: indexes.shown(item) for name, item in sorted(info.payload_schema.items())},
             "update_queue": {"length": 0},
         }
+
+    def _missing(self, ids: Sequence[PointId]) -> PointId | None:
+        """The first of `ids` that is no point."""
+        found = {str(record.id) for record in self.shard.retrieve(list(ids), False, False)}
+        return next((each for each in ids if str(each) not in found), None)
 
     def _unindexed(self) -> int:
         info = self.shard.info()
@@ -160,7 +171,7 @@ class Collection:
         self._names.check(name)
         records = self.shard.retrieve([point], False, [name])
         if not records:
-            raise not_found(f"No point with id {point} found")
+            raise no_point(point)
         held = records[0].vector
         vector = held.get(name) if isinstance(held, dict) else held
         if vector is None or (name == "" and not vector):

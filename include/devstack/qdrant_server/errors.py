@@ -39,6 +39,11 @@ def not_found(what: str) -> ApiError:
     return ApiError(404, f"Not found: {what}")
 
 
+def no_point(identity: object) -> ApiError:
+    """404 in Qdrant's words for a point that is not there."""
+    return not_found(f"No point with id {identity} found")
+
+
 def no_collection(name: str) -> ApiError:
     """404 in Qdrant's words for an unknown collection or alias."""
     return not_found(f"Collection `{name}` doesn't exist!")
@@ -53,7 +58,7 @@ def from_engine(error: Exception) -> ApiError:
     """The engine's exception as the answer that a real server gives for the same cause."""
     text = str(error)
     if match := _NO_POINT.match(text):
-        return not_found(f"No point with id {match.group(1)} found")
+        return no_point(match.group(1))
     if text == "Wrong usage of sparse vectors":
         return wrong_input("Conversion between sparse and regular vectors failed")
     if text.startswith("Service runtime error") or "IO error" in text or "Out of memory" in text:

@@ -6,7 +6,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from devstack.qdrant_server.body import Json, as_list, as_object, point_ids, required, strings, text
+from devstack.qdrant_server.body import Json, PointId, as_list, as_object, point_ids, required, strings, text
 from devstack.qdrant_server.errors import bad_format, bad_request, unsupported
 from devstack.qdrant_server.filters import to_filter
 from devstack.qdrant_server.points import Names, to_points, to_vectors
@@ -23,11 +23,13 @@ _ENGINE = edge.UpdateOperation
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One operation for the engine. `weight` is how many points it writes (1 where a filter decides)."""
+    """One operation for the engine. `weight` is how many points it writes (1 where a filter decides). `ids` are the
+    points that have to be there, where the engine names any missing one and a real server the first."""
 
     operation: edge.UpdateOperation
     weight: int = 1
     removes: bool = False
+    ids: tuple[PointId, ...] = ()
 
 
 def upsert(body: Any, names: Names) -> Change:
@@ -84,7 +86,8 @@ def update_vectors(body: Any, names: Names) -> Change:
     """Replace named vectors of existing points; their other vectors and payloads stay."""
     body = as_object(body, "struct UpdateVectors")
     rows = to_vectors(body, names)
-    return Change(_ENGINE.update_vectors(rows, to_filter(body.get("update_filter"), "update_filter")), len(rows))
+    operation = _ENGINE.update_vectors(rows, to_filter(body.get("update_filter"), "update_filter"))
+    return Change(operation, len(rows), ids=tuple(row.id for row in rows))
 
 
 def delete_vectors(body: Any, names: Names) -> Change:

@@ -41,7 +41,7 @@ class Rebuilt:
 
 
 class Rebuilder:
-    """Of one generation. Keys and metadata are unsealed for the chunks at hand and kept no longer."""
+    """Of one generation. Keys and metadata are decrypted for the chunks at hand and kept no longer."""
 
     def __init__(self, tools: Tools, generation: Generation) -> None:
         self._tools, self._generation = tools, generation
