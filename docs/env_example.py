@@ -46,7 +46,7 @@ PROCESSES: dict[str, tuple[str, str]] = {
 
 DEVSTACK: dict[str, tuple[str, str]] = {
     "SLUICE_QDRANT_BIN": ("", "A `qdrant` program to run; without it the embedded server is used."),
-    "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; without it lineage goes to a file."),
+    "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; without one lineage stays in the ledger."),
     "SLUICE_MARQUEZ_WEB": ("", "Folder of Marquez's web page (needs node and SLUICE_MARQUEZ_JAR)."),
     "SLUICE_AIRFLOW_DATABASE_URL": ("", "A Postgres database of your own for Airflow's metadata."),
     "SLUICE_DATABASE_ANALYST_URL": ("", "Ledger, as the analysts' role, which reads the views alone."),

@@ -1,8 +1,9 @@
 """One stack of real engines for the whole session.
 
-Unit tests start nothing. The first test that asks for `stack` starts Postgres, Valkey, Qdrant, Neo4j (and Marquez where
-`SLUICE_MARQUEZ_JAR` is set) on free ports in a folder of its own; `airflow_stack` adds Airflow's processes. With
-`SLUICE_TEST_STACK=external` the engines named by `SLUICE_*` variables are used instead.
+Unit tests start nothing. The first test that asks for `stack` starts Postgres, Valkey, Qdrant and Neo4j on free ports
+in a folder of its own; `airflow_stack` adds Airflow's processes. Lineage goes to the Marquez of `SLUICE_MARQUEZ_URL` or
+`SLUICE_MARQUEZ_JAR`, else to a receiver of the tests' own. With `SLUICE_TEST_STACK=external` the engines named by
+`SLUICE_*` variables are used instead.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
 CHOSEN_PASSWORD = '-it\'s 100% "mine" & {{ ok }} $HOME/ü #1'
 HOME = Path(tempfile.mkdtemp(prefix="sluice-test-"))
 # Settings of the person who runs the tests must not leak in; where the real servers lie, may.
-_GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", "SLUICE_MARQUEZ_JAR", "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")
+_MARQUEZ = ("SLUICE_MARQUEZ_URL", "SLUICE_MARQUEZ_JAR")
+_GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", *_MARQUEZ, "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")
 if not EXTERNAL:
     for _name in [name for name in os.environ if name.startswith(("SLUICE_", "AIRFLOW_", "OPENLINEAGE_"))]:
         if _name not in (*_GIVEN, "SLUICE_MAVEN_MIRROR"):
@@ -87,8 +89,28 @@ def stack() -> Iterator[EngineStack]:
     if EXTERNAL:
         yield EngineStack({name: value for name, value in os.environ.items() if name.startswith("SLUICE_")}, None)
         return
-    running = Stack(Config.from_env(ROOT, {**os.environ, "SLUICE_HOME": str(HOME), **ports.free_settings()}))
     dotenv.write_private(HOME / "credentials.env", {"SLUICE_ADMIN_PASSWORD": CHOSEN_PASSWORD}, "chosen by hand")
+    with lineage_receiver() as lineage:
+        environ = {**os.environ, "SLUICE_HOME": str(HOME), **ports.free_settings(), **lineage}
+        yield from _running(Stack(Config.from_env(ROOT, environ)))
+
+
+@contextmanager
+def lineage_receiver() -> Iterator[dict[str, str]]:
+    """A process that takes lineage as Marquez does, and the setting that names it; nothing where a Marquez is given."""
+    if any(os.environ.get(name) for name in _MARQUEZ):
+        yield {}
+        return
+    (port,) = ports.free(1)
+    process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "lineage_receiver.py"), str(port)])
+    try:
+        yield {"SLUICE_MARQUEZ_URL": f"http://127.0.0.1:{port}"}
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+def _running(running: Stack) -> Iterator[EngineStack]:
     try:
         running.up(["engines"], lambda line: print(line, file=sys.stderr))
         environment = running.environment()

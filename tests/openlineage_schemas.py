@@ -151,6 +151,8 @@ def _of(kind: Any, defs: dict[str, Any]) -> dict[str, Any]:
         return choices[0] if len(choices) == 1 else {"anyOf": choices}
     if origin is list:
         return {"type": "array", "items": _of(arguments[0], defs)}
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
     if origin is dict:
         return {"type": "object", "additionalProperties": _of(arguments[1], defs)}
     if issubclass(kind, Enum):

@@ -70,6 +70,14 @@ class Server:
             return QdrantClient(url=self.url, api_key=API_KEY, timeout=30, check_compatibility=False)
 
 
+def given_client() -> QdrantClient | None:
+    """Of the server that an external stack names, which may be emptied."""
+    url = os.environ.get("SLUICE_QDRANT_URL")
+    if not url or os.environ.get("SLUICE_TEST_STACK") != "external":
+        return None
+    return QdrantClient(url=url, api_key=os.environ.get("SLUICE_QDRANT_API_KEY"), timeout=30, check_compatibility=False)
+
+
 def embedded(folder: Path) -> Server:
     """The embedded server, not yet started."""
     (port,) = ports.free(1)

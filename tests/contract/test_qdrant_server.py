@@ -13,7 +13,7 @@ from qdrant_client import models as m
 from qdrant_client.http.exceptions import UnexpectedResponse
 from qdrant_comparison import assert_same, outcome, told
 from qdrant_operations import NAME, Operations
-from qdrant_pair import API_KEY, REAL_BINARY, Server, embedded, real
+from qdrant_pair import API_KEY, REAL_BINARY, Server, embedded, given_client, real
 
 pytestmark = pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 
@@ -46,13 +46,16 @@ def shared(running: Server) -> Server:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[QdrantClient, QdrantClient]]:
-    if not REAL_BINARY:
-        pytest.skip("SLUICE_QDRANT_BIN names no Qdrant server to compare with")
     folder = tmp_path_factory.mktemp("pair")
-    servers = [embedded(folder), real(folder)]
+    given = given_client()
+    if given is None and not REAL_BINARY:
+        pytest.skip("no real Qdrant to compare with: set SLUICE_QDRANT_BIN, or SLUICE_QDRANT_URL of an external stack")
+    if given is not None and given.get_collections().collections:
+        pytest.skip("the Qdrant of SLUICE_QDRANT_URL holds collections, which this comparison would remove")
+    servers = [embedded(folder), *([] if given else [real(folder)])]
     try:
-        mine, theirs = (server.start().client() for server in servers)
-        yield mine, theirs
+        mine, *theirs = (server.start().client() for server in servers)
+        yield mine, given or theirs[0]
     finally:
         for server in servers:
             server.kill()

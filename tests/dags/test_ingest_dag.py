@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from openlineage_schemas import problems
 from scratch_databases import libpq, scratch_databases
 from sluice.flow.keeping import path
 from sluice.model import GateRule, Grant, Principal
@@ -167,9 +168,11 @@ def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:
 
     kept = lineage_events(settings, timeout_s=10.0)
     try:
-        return kept.of_run(UUID(run_id))
+        found = kept.of_run(UUID(run_id))
     finally:
         kept.close()
+    assert [told for event in found for told in problems(event)] == []
+    return found
 
 
 def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:

@@ -4,8 +4,8 @@
 turns bytes into text. Imports happen inside the function, so that the worker process, which lives in this package
 too, starts without them.
 
-A new kind of source is one file with a `ports.SourceReader` that is made as `Reader(spec, reach)`, one line in
-`READERS`, and a fixture in tests/contract/test_source_reader.py; see docs/sources.md.
+A new kind of source is a module with a `ports.SourceReader` that is made as `Reader(spec, reach)`, and a line in
+`READERS`; docs/sources.md lists what else has to know it.
 """
 
 from __future__ import annotations
