@@ -91,7 +91,8 @@ def _facet_problems(place: str, key: str, kind: type, facet: Any) -> list[str]:
     cls = _classes().get(url)
     if cls is None:
         return [f"{place}: {url} is no schema of this client"]
-    found = [] if key == key_of(cls) else [f"{place}: {cls.__name__} stands under `{key_of(cls)}`"]
+    anywhere = cls.__module__ == base.__name__  # a facet of somebody else that has no schema of its own
+    found = [] if anywhere or key == key_of(cls) else [f"{place}: {cls.__name__} stands under `{key_of(cls)}`"]
     if not issubclass(cls, kind):
         found.append(f"{place}: {cls.__name__} is no {kind.__name__}")
     return found + _compared(facet, schema(cls), place)

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     neo4j_user: str = Field("neo4j", description="Neo4j's user.")
     neo4j_password: SecretStr = Field(SecretStr(""), description="Neo4j's password.")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; `sluice doctor` checks it.")
-    marquez_url: str | None = Field(None, description="Marquez API; lineage is linked there where it is set.")
+    marquez_url: str | None = Field(None, description="Marquez API; lineage events are sent there, too.")
     marquez_web_url: str = Field("", description="Marquez's web page; the lineage page links to it.")
     lineage_names: Literal["clear", "masked"] = Field(
         "clear", description="masked: names of sources in lineage events become keyed hashes."

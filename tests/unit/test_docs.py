@@ -16,6 +16,10 @@ MUST_EXIST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".env.
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+# A file in backticks with its folder; `<…>` and `*` stand for something else.
+MODULE = re.compile(
+    r"`((?:include|sluice|devstack|extract|tests|bench|deploy|docs|dags|migrations)/[\w./-]*)(?:::\w+)?`"
+)
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 
 
@@ -67,6 +71,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_link_finder_finds_links() -> None:
     text = 'see [a](b.md), ![p](img/x.png "title"), [c](<d.md#e>) and `[f]` (g)'
     assert LINK.findall(text) == ["b.md", "img/x.png", "d.md#e"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=_id)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A module that was moved or became a package makes what is said of it stale."""
+    for name in MODULE.findall(_prose(page)):
+        places = [place / name for place in (ROOT, ROOT / "include", ROOT / "include" / "sluice")]
+        assert any(place.exists() for place in places), f"there is no {name}"
+
+
+def test_the_file_finder_finds_files() -> None:
+    text = "`sluice/validate.py`, `extract/roots.py::canonical`, `limits.py`, `runs/<run>/x.py` and `tests/unit/`"
+    assert MODULE.findall(text) == ["sluice/validate.py", "extract/roots.py", "tests/unit/"]
 
 
 # --- decisions
