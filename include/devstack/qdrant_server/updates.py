@@ -87,7 +87,8 @@ def update_vectors(body: Any, names: Names) -> Change:
     body = as_object(body, "struct UpdateVectors")
     rows = to_vectors(body, names)
     operation = _ENGINE.update_vectors(rows, to_filter(body.get("update_filter"), "update_filter"))
-    return Change(operation, len(rows), ids=tuple(row.id for row in rows))
+    ids = tuple(row.id if isinstance(row.id, int) else str(row.id) for row in rows)
+    return Change(operation, len(rows), ids=ids)
 
 
 def delete_vectors(body: Any, names: Names) -> Change:
