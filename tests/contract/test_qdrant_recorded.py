@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from http.client import HTTPConnection
 from itertools import groupby
@@ -31,16 +32,14 @@ def server() -> Iterator[Server]:
 
 @pytest.mark.parametrize("seed", HISTORIES)
 def test_a_recorded_history_gives_the_same_answers(test_data: Path, server: Server, seed: int) -> None:
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    _empty(connection)
+    _empty(server)
     history = _recorded(test_data / "qdrant" / "exchanges-1.18.3.jsonl.gz")[seed]
     assert len(history) > 200
     for exchange in history:
-        status, answer = _send(connection, exchange["method"], exchange["path"], exchange["body"])
+        status, answer = _send(server, exchange["method"], exchange["path"], exchange["body"])
         where = f"seed {seed} step {exchange['step']}: {exchange['method']} {exchange['path']} {exchange['body']}"
         assert status == exchange["status"], f"{where}: {answer} != {exchange['answer']}"
         assert_same(_timeless(answer), _timeless(exchange["answer"]), where)
-    connection.close()
 
 
 @cache
@@ -51,16 +50,18 @@ def _recorded(path: Path) -> dict[int, list[Exchange]]:
         return {seed: list(own) for seed, own in groupby(map(json.loads, lines), lambda each: each["seed"])}
 
 
-def _empty(connection: HTTPConnection) -> None:
-    for collection in _send(connection, "GET", "/collections", None)[1]["result"]["collections"]:
-        assert _send(connection, "DELETE", f"/collections/{collection['name']}", None)[0] == 200
+def _empty(server: Server) -> None:
+    for collection in _send(server, "GET", "/collections", None)[1]["result"]["collections"]:
+        assert _send(server, "DELETE", f"/collections/{collection['name']}", None)[0] == 200
 
 
-def _send(connection: HTTPConnection, method: str, path: str, body: Any) -> tuple[int, Any]:
+def _send(server: Server, method: str, path: str, body: Any) -> tuple[int, Any]:
     content = None if body is None else json.dumps(body)
-    connection.request(method, path, content, {"api-key": API_KEY, "content-type": "application/json"})
-    answer = connection.getresponse()
-    return answer.status, json.load(answer)
+    # A connection a call: one that is kept is closed by the server after an idle time, which a slow machine reaches.
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.request(method, path, content, {"api-key": API_KEY, "content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.load(answer)
 
 
 def _timeless(answer: Exchange) -> Exchange:
