@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit
 
-from sluice.errors import BadRequest, Unavailable, Unreadable
+from sluice.errors import TRY_AGAIN, BadRequest, Unavailable, Unreadable
 from sluice.extract.globs import Globs
 from sluice.extract.naming import canonical_web
 from sluice.extract.reach import Reach
@@ -122,7 +122,7 @@ class WebReader:
                 else:
                     yield from self._entries(kind, answer.url, content)
             except BrokenListing as error:
-                raise Unavailable(f"the list {url}", f"{error}. {_INCOMPLETE}") from error
+                raise Unavailable(f"the list {url}", f"{error}. {_INCOMPLETE}", TRY_AGAIN) from error
 
     def _entries(self, kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
         for listed in entries_of(kind, url, content):
@@ -142,7 +142,7 @@ class WebReader:
             answer = self._fetcher.ask("GET", url, max_bytes=MAX_LISTING_BYTES)
         except Unreadable as error:
             if error.code in ("slow", "certificate"):
-                raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}") from error
+                raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}", TRY_AGAIN) from error
             raise BadRequest(f"The list {url} was refused ({error.code}). {error.reason} {_INCOMPLETE}") from error
         if answer.status != 200:
             raise BadRequest(
