@@ -6,6 +6,7 @@ takes too much memory; that document fails with a reason and the others go on. E
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ from sluice.extract.isolated import Limits, Worker
 from sluice.extract.ocr import required_folder
 from sluice.extract.reasons import REASONS
 from sluice.extract.record import RECORD_MIME, parse_record, storable
-from sluice.extract.sniff import DELIMITED, sniff
+from sluice.extract.sniff import DELIMITED, PDF, sniff
 from sluice.extract.text import markdown_title, tidy_title
 from sluice.model import Raw
 from sluice.ports import Extracted
 
-_MOST_BYTES_A_CHAR = 4
+_CHARSET = re.compile(r";\s{0,9}charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9._:-]{2,40})", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +106,11 @@ class IsolatedExtractor:
                 return _failed("bad_line")
         if not content:
             return _failed("empty")
-        kind = sniff(content, raw.item.entry.external_id)
+        kind = sniff(content, raw.item.entry.external_id, _charset(raw.mime))
         if kind.failure == "image" and self._ocr_languages and kind.mime:
             return _Job(index, content, kind.mime)
         if kind.failure:
-            return _failed(kind.failure)
+            return _failed(kind.failure, kind.detail)
         if kind.parse:
             if kind.text is None:
                 return _Job(index, content, kind.mime)
@@ -139,7 +140,7 @@ class IsolatedExtractor:
         header = answer.header
         text = storable(answer.body.decode("utf-8", "replace"))
         if not text.strip():
-            return _failed("no_text")
+            return _failed("no_text" if job.mime == PDF or job.mime.startswith("image/") else "empty")
         return self._finished(
             text,
             str(header.get("mime") or job.mime),
@@ -181,5 +182,11 @@ _WITHOUT_HEADINGS = frozenset(
 )
 
 
-def _failed(code: str) -> Extracted:
-    return Extracted(failure=(code, REASONS[code]))
+def _charset(content_type: str | None) -> str | None:
+    """Of `text/html; charset=…`, as a server says it."""
+    found = _CHARSET.search(content_type or "")
+    return found[1] if found else None
+
+
+def _failed(code: str, detail: str = "") -> Extracted:
+    return Extracted(failure=(code, f"{REASONS[code]} {detail}".rstrip()))

@@ -19,6 +19,7 @@ from sluice.extract.containers import MSG, ODP, ODT, OOXML, kind_of_ole, kind_of
 from sluice.extract.facts import facts
 from sluice.extract.mail import mail_text
 from sluice.extract.markup import check_depth, xml_text
+from sluice.extract.notebook import notebook_text
 from sluice.extract.odf import odf_markup, odf_text
 from sluice.extract.pages import page_starts
 from sluice.extract.reasons import unreadable
@@ -56,7 +57,9 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
         return _mail(content, max_unpacked_bytes)
     if mime == ODP:
         return Parsed(plain_letters(odf_text(content)), mime, None, {})
-    if mime == sniff.XML and (text := _any_xml(content)):
+    if mime == sniff.NOTEBOOK:
+        return _notebook(content)
+    if mime == sniff.XML and (text := _any_xml(content)) is not None:
         return Parsed(plain_letters(text), mime, None, {})
     if mime.startswith("image/"):
         return _by_kreuzberg(content, mime, ocr_languages)
@@ -104,8 +107,8 @@ def _completed(result: Any, content: bytes, mime: str) -> str:
 
 
 def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
-    def read(attached: bytes, name: str) -> str:
-        kind = sniff.sniff(attached, name)
+    def read(attached: bytes, name: str, charset: str | None) -> str:
+        kind = sniff.sniff(attached, name, charset)
         if kind.failure:
             raise unreadable(kind.failure)
         if not kind.parse:
@@ -120,13 +123,19 @@ def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
     return Parsed(plain_letters(text), sniff.EMAIL, title, metadata)
 
 
-def _any_xml(content: bytes) -> str:
-    """ "" where it has no text, or is not well-formed: kreuzberg, which forgives more, reads it then."""
+def _notebook(content: bytes) -> Parsed:
+    text, found = notebook_text(content, lambda page: _by_kreuzberg(page.encode("utf-8", "replace"), sniff.HTML).text)
+    title, metadata = facts(found, sniff.NOTEBOOK)
+    return Parsed(plain_letters(text), sniff.NOTEBOOK, title, metadata)
+
+
+def _any_xml(content: bytes) -> str | None:
+    """None where it is not well-formed: kreuzberg, which forgives more, reads it then."""
     try:
         return xml_text(content)
     except Unreadable as error:
         if error.code == "corrupt":
-            return ""
+            return None
         raise
 
 

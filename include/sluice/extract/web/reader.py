@@ -90,8 +90,8 @@ class WebReader:
             raise unreadable("refused")
         moment = _settled_date(answer)
         # What the server says of it must not pass for what only our own readers say.
-        mime = answer.mime if answer.mime != RECORD_MIME else None
-        return Raw(item, answer.content, mime, metadata={"last_modified": moment.isoformat()} if moment else {})
+        mime = answer.headers.get("content-type", "")[:200] if answer.mime != RECORD_MIME else ""  # with its charset
+        return Raw(item, answer.content, mime or None, metadata={"last_modified": moment.isoformat()} if moment else {})
 
     # --- what is listed ---------------------------------------------------------------------------------------
 
