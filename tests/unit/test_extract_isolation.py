@@ -195,7 +195,7 @@ def test_nothing_is_imported_once_root_is_given_up(program: Callable[[str], Isol
 
 
 def test_a_missing_module_is_a_fault_of_the_installation(program: Callable[[str], IsolatedExtractor]) -> None:
-    with pytest.raises(Terminal, match="cannot import 'a_module_that_is_not_there'.*make install"):
+    with pytest.raises(Terminal, match=r"cannot import 'a_module_that_is_not_there'.*make install"):
         one(program(INCOMPLETE), docx(), "a.docx")
 
 

@@ -41,6 +41,7 @@ _SEVEN_BITS = ("iso2022_jp_ext", "iso2022_kr", "hz", "utf_7")
 _DECLARED = re.compile(rb"""(?:charset\s{0,9}=\s{0,9}["']?|encoding\s{0,9}=\s{0,9}["'])([A-Za-z0-9._:-]{2,40})""")
 _ESCAPES = re.compile(rb"\x1b(?:\$[@AB)(]|\([BIJ])")
 _HIGH = re.compile(rb"[\x80-\xff]")
+_FEWEST_CHARS = 8  # of a text of which one may be damaged
 _MOST_DAMAGE = 0.02  # of what is not ASCII: more is another charset
 _PIECES, _PIECE_BYTES, _CONTEXT_BYTES = 24, 240, 200
 _FEWEST_MARKS = 0.005  # of the pairs of a text in UTF-16 are spaces, line ends or digits
@@ -72,11 +73,11 @@ def without_mark(content: bytes) -> str | None:
             return "utf-32-be"
     even, odd, half = counts[0] + counts[2], counts[1] + counts[3], max(1, len(sample) // 2)
     for side, other, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        if side > 0.4 * half and other < 0.05 * half:
-            return encoding
-        if side >= _FEWEST_MARKS * half and other == 0:
+        western = side > 0.4 * half and other < 0.05 * half
+        if western or (side >= _FEWEST_MARKS * half and other == 0):
             text = sample[: len(sample) & ~1].decode(encoding, "replace")[:2048].translate(_LAYOUT)
-            if text and not any(unicodedata.category(char)[0] == "C" or char == "\ufffd" for char in text):
+            senseless = sum(unicodedata.category(char)[0] == "C" or char == "\ufffd" for char in text)
+            if text and senseless <= (_MOST_DAMAGE * len(text) if western else 0):
                 return encoding
     return None
 
@@ -99,7 +100,7 @@ def text_of(content: bytes, declared: str | None = None) -> str | None:
     named = lookup(declared) if declared else None
     inside = _DECLARED.search(content[:4096])
     named = named or (lookup(inside[1].decode("ascii")) if inside else None)
-    if named in _SEVEN_BITS or _ESCAPES.search(content[:65_536]):
+    if named in _SEVEN_BITS or _ESCAPES.search(content):
         for encoding in filter(None, (named, "iso2022_jp_ext", "iso2022_kr", "iso2022_jp_2")):
             if encoding in _SEVEN_BITS and (text := strictly(content, encoding)) is not None and "\x1b" not in text:
                 return text
@@ -128,7 +129,8 @@ def nearly(content: bytes, encoding: str) -> str | None:
     text = strictly(content, encoding)
     if text is None:
         text = content.decode(encoding, "replace")
-        if text.count("\ufffd") > max(1, _MOST_DAMAGE * sum(char > "\x7f" for char in text)):
+        bad = text.count("\ufffd")
+        if bad > _MOST_DAMAGE * sum(char > "\x7f" for char in text) and (bad > 1 or len(text) < _FEWEST_CHARS):
             return None
     return text
 

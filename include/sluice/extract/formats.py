@@ -32,6 +32,7 @@ class _Job:
     index: int
     content: bytes
     mime: str
+    name: str
 
 
 class IsolatedExtractor:
@@ -96,7 +97,7 @@ class IsolatedExtractor:
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
     def _directly(self, index: int, raw: Raw) -> Extracted | _Job:
-        content = raw.content
+        content, name = raw.content, raw.item.entry.external_id
         if len(content) > self._max_bytes:
             return _failed("too_large")
         if raw.mime == RECORD_MIME:
@@ -106,17 +107,17 @@ class IsolatedExtractor:
                 return _failed("bad_line")
         if not content:
             return _failed("empty")
-        kind = sniff(content, raw.item.entry.external_id, _charset(raw.mime))
+        kind = sniff(content, name, _charset(raw.mime))
         if kind.failure == "image" and self._ocr_languages and kind.mime:
-            return _Job(index, content, kind.mime)
+            return _Job(index, content, kind.mime, name)
         if kind.failure:
             return _failed(kind.failure, kind.detail)
         if kind.parse:
             if kind.text is None:
-                return _Job(index, content, kind.mime)
+                return _Job(index, content, kind.mime, name)
             if kind.mime in DELIMITED and len(kind.text) > self._max_text_chars:
                 return _failed("too_long")  # a table is never shorter than its text
-            return _Job(index, kind.text.encode("utf-8"), kind.mime) if kind.text.strip() else _failed("empty")
+            return _Job(index, kind.text.encode("utf-8"), kind.mime, name) if kind.text.strip() else _failed("empty")
         return self._finished(kind.text or "", kind.mime, None)
 
     def _serve(self, jobs: deque[_Job], results: list[Extracted | None]) -> None:
@@ -134,7 +135,7 @@ class IsolatedExtractor:
                 done.result()
 
     def _by_worker(self, worker: Worker, job: _Job) -> Extracted:
-        answer = worker.ask(job.content, job.mime)
+        answer = worker.ask(job.content, job.mime, job.name)
         if answer.failure:
             return _failed(answer.failure if answer.failure in REASONS else "crashed")
         header = answer.header

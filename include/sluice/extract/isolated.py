@@ -25,6 +25,7 @@ from sluice.extract.ocr import required_folder
 _START_TIMEOUT_S = 60.0  # a busy machine, a cold disk: it loads a library of 80 MB
 _CHUNK_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 5.0
+_MAX_NAME_CHARS = 300
 _PROGRAM = ("-m", "sluice.extract.worker")
 _NO_MEMORY = (b"memory allocation of", b"MemoryError", b"bad_alloc", b"Cannot allocate memory", b"failed to allocate")
 
@@ -59,15 +60,15 @@ class Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def ask(self, content: bytes, mime: str) -> Answer:
+    def ask(self, content: bytes, mime: str, name: str = "") -> Answer:
         """A document that brings down a worker that had served others before gets a second try in a new one.
 
         Raises Unavailable where no worker starts, Terminal where the installation lacks a module.
         """
         used = self._served > 0
-        answer = self._ask_once(content, mime)
+        answer = self._ask_once(content, mime, name)
         if used and answer.failure in ("crashed", "out_of_memory"):
-            answer = self._ask_once(content, mime)
+            answer = self._ask_once(content, mime, name)
         return answer
 
     def stop(self) -> None:
@@ -86,11 +87,13 @@ class Worker:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
-    def _ask_once(self, content: bytes, mime: str) -> Answer:
+    def _ask_once(self, content: bytes, mime: str, name: str) -> Answer:
         process = self._process or self._start()
         self._served += 1
         deadline = time.monotonic() + self._limits.timeout_s
-        request = frames.pack({"mime": mime, "timeout_s": self._limits.timeout_s}, content)
+        request = frames.pack(
+            {"mime": mime, "name": name[-_MAX_NAME_CHARS:], "timeout_s": self._limits.timeout_s}, content
+        )
         try:
             for part in (request, content):
                 _write(process, memoryview(part), deadline)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same number on every architecture
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
-# linux/landlock.h: rights to files, by the ABI version that knows them; then those to TCP, abstract sockets and signals.
+# linux/landlock.h: rights to files, by the ABI version that knows them; then to TCP, abstract sockets and signals.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _READ_FILE, _READ_FOLDER, _REMOVE_FOLDER = 1 << 2, 1 << 3, 1 << 4
 _OF_A_FILE = _READ_FILE | 1 << 0 | 1 << 1 | 1 << 14 | 1 << 15  # the other rights are those of folders

@@ -1,7 +1,7 @@
 """What a document is: its content decides, its name only where the content leaves it open.
 
-Containers (zip, OLE) are only recognised as such here; looking into them is the worker's (`containers.py`), because a
-hostile directory of a container is costly to read.
+Containers (zip, OLE, compressed files) are only recognised as such here; looking into them is the worker's
+(`containers.py`, `compressed.py`), because a hostile directory of a container is costly to read.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sluice.extract.compressed import kind_of
 from sluice.extract.text import decode, why_no_text
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
@@ -16,7 +17,7 @@ NOTEBOOK = "application/x-ipynb+json"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
 DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
-_ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ\0", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 # What text recognition can read, and what it cannot.
 _PICTURES = (
     ((b"\x89PNG\r\n",), "image/png"),
@@ -129,7 +130,9 @@ def _by_magic(content: bytes, extension: str) -> Kind | None:
         return Kind(PDF, parse=True)
     if head.startswith(b"{\\rtf"):
         return Kind(RTF, parse=True)
-    if head.startswith(_ARCHIVES) or (head[:3] == b"BZh" and head[4:8] == b"1AY&") or content[257:262] == b"ustar":
+    if compressed := kind_of(head):
+        return Kind(compressed, parse=True)
+    if head.startswith(_ARCHIVES) or content[257:262] == b"ustar":
         return Kind(failure="archive")
     if b"\0" not in content[:4096]:
         return None  # the signs below are letters, and a text may begin with them

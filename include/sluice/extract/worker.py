@@ -1,6 +1,6 @@
 """The worker process: reads documents from stdin, answers with their text on stdout, until stdin ends.
 
-Started by `isolated.py` as `python -m sluice.extract.worker <limits as JSON>`. A request is a frame `{mime,
+Started by `isolated.py` as `python -m sluice.extract.worker <limits as JSON>`. A request is a frame `{mime, name,
 timeout_s}` with the document as its body; an answer is `{title, mime, metadata, page_starts, resident_mb}` with the
 text as its body, or `{failure: code}`, or `{missing: module}` where the installation lacks a module. The first answer,
 before any request, says that the worker is ready.
@@ -36,7 +36,9 @@ def main() -> None:
         header, content = request
         allow_cpu(header["timeout_s"])
         try:
-            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"])
+            parsed = parse(
+                content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"], header["name"]
+            )
             if len(parsed.text) > given["max_text_chars"]:
                 answer: dict[str, Any] = {"failure": "too_long"}
             else:
