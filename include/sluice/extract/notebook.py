@@ -46,7 +46,7 @@ def _cell(cell: dict[str, Any], fence: str, html: Html) -> Iterator[str]:
             yield _output(_object(output), html)
     elif kind == "heading":
         level = cell.get("level")
-        yield f"{'#' * (level if level in range(1, 7) else 1)} {source}"
+        yield f"{'#' * (level if isinstance(level, int) and 0 < level < 7 else 1)} {source}"
     else:
         yield source
 

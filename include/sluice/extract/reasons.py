@@ -70,8 +70,8 @@ REASONS: dict[str, str] = {
     # found on extracting
     "empty": "There is no text in it (text inside of pictures is not read). Fill it or remove it.",
     "no_text": (
-        "No text was found in it; it may hold scanned pages only. SLUICE_OCR=tesseract has such pages read; where it is "
-        "on already, nothing legible was found."
+        "No text was found in it; it may hold scanned pages only. SLUICE_OCR=tesseract has such pages read; where it "
+        "is on already, nothing legible was found."
     ),
     "encrypted": "It is protected by a password. Remove the password and put it back.",
     "corrupt": "It is damaged or cut off: its parser could not read it. Replace it with a whole copy.",
@@ -85,8 +85,8 @@ REASONS: dict[str, str] = {
         "It is an archive of files (zip, tar, 7z, rar), and those are not opened. Unpack it and put the files here."
     ),
     "zip_bomb": (
-        "It unpacks to far more than a document holds, so it was not opened. If it is genuine, put it here unpacked, or "
-        "save it as PDF or text."
+        "It unpacks to far more than a document holds, so it was not opened. If it is genuine, put it here unpacked, "
+        "or save it as PDF or text."
     ),
     "too_deep": "Its parts are nested in each other more deeply than in any document. Save it as PDF or text.",
     "too_long": "Its text is longer than SLUICE_MAX_TEXT_CHARS allows. Split it, or raise the limit.",
