@@ -107,6 +107,21 @@ def test_escapes_of_json_are_letters() -> None:
     assert sniff(text.encode(), "a.py").text == text
 
 
+def test_mails_in_old_charsets() -> None:
+    mail = "From: Jürgen <j@example.org>\r\nSubject: Grüße – heute\r\nContent-Type: text/plain; charset={}\r\n\r\nGrößer\r\n"
+    parts = (
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/plain\n\nbody\n--B\n"
+        'Content-Type: text/csv; charset={}\nContent-Disposition: attachment; filename="t.csv"\n'
+        "Content-Transfer-Encoding: 8bit\n\nимя;город\nАнна;Рим\n\n--B--\n"
+    )
+    with extractor(workers=1) as opened:
+        for charset in ("windows-1252", "utf-8"):
+            found = one(opened, mail.format(charset).encode(charset), "a.eml")
+            assert found.title == "Grüße – heute" and "Jürgen" in found.text and "Größer" in found.text
+        for charset in ("koi8-r", "utf-8", "cp866"):
+            assert "| Анна | Рим |" in one(opened, parts.format(charset).encode(charset), "a.eml").text
+
+
 # --- notebooks ----------------------------------------------------------------------------------------------
 
 

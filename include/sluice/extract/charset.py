@@ -110,7 +110,7 @@ def text_of(content: bytes, declared: str | None = None) -> str | None:
         pass
     text = content.decode("utf-8", "replace")
     bad = text.count("\ufffd")
-    if sum(char > "\x7f" for char in text) - bad >= 2 * bad:
+    if _beyond_ascii(text) - bad >= 2 * bad:
         return text
     if named and named != "utf-8" and (text := nearly(content, named)) is not None:
         return text
@@ -130,9 +130,13 @@ def nearly(content: bytes, encoding: str) -> str | None:
     if text is None:
         text = content.decode(encoding, "replace")
         bad = text.count("\ufffd")
-        if bad > _MOST_DAMAGE * sum(char > "\x7f" for char in text) and (bad > 1 or len(text) < _FEWEST_CHARS):
+        if bad > _MOST_DAMAGE * _beyond_ascii(text) and (bad > 1 or len(text) < _FEWEST_CHARS):
             return None
     return text
+
+
+def _beyond_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))
 
 
 def _guessed(content: bytes) -> str | None:
