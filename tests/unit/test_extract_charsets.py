@@ -108,7 +108,7 @@ def test_escapes_of_json_are_letters() -> None:
 
 
 def test_mails_in_old_charsets() -> None:
-    mail = "From: Jürgen <j@example.org>\r\nSubject: Grüße – heute\r\nContent-Type: text/plain; charset={}\r\n\r\nGrößer\r\n"
+    mail = "From: Jürgen <j@example.org>\nSubject: Grüße – heute\nContent-Type: text/plain; charset={}\n\nGrößer\n"
     parts = (
         "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/plain\n\nbody\n--B\n"
         'Content-Type: text/csv; charset={}\nContent-Disposition: attachment; filename="t.csv"\n'
