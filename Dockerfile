@@ -42,6 +42,7 @@ RUN groupadd --gid 50000 sluice \
     && useradd --uid 50000 --gid sluice --no-create-home --home-dir /var/lib/sluice --shell /usr/sbin/nologin sluice \
     && install -d -o sluice -g sluice /var/lib/sluice /var/lib/sluice/artefacts /var/lib/sluice/lineage \
         /var/lib/sluice/airflow /var/lib/sluice/airflow/logs \
+    && install -d -m 700 -o sluice -g sluice /var/lib/sluice-key \
     && install -o sluice -g sluice -m 644 /dev/null /var/lib/sluice/airflow/airflow.cfg
 
 COPY --from=builder /opt/venv /opt/venv

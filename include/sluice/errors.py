@@ -24,14 +24,19 @@ class Transient(SluiceError):
     """A retry may help."""
 
 
-class Unavailable(Transient):
-    """A dependency did not answer in time."""
+START_IT = "Start it (on one machine: `make up`) and try again."
+TRY_AGAIN = "Try again when it answers."
 
-    def __init__(self, dependency: str, detail: str) -> None:
+
+class Unavailable(Transient):
+    """A dependency did not answer in time.
+
+    advice: what to do; the default fits what `make up` starts, and nothing else.
+    """
+
+    def __init__(self, dependency: str, detail: str, advice: str = START_IT) -> None:
         self.dependency = dependency
-        super().__init__(
-            f"{dependency} is not available: {detail}. Start it (on one machine: `make up`) and try again."
-        )
+        super().__init__(f"{dependency} is not available: {detail.rstrip('.')}. {advice}")
 
 
 class Busy(Transient):

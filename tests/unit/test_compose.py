@@ -216,7 +216,7 @@ def test_secrets_are_asked_for_and_never_written_down() -> None:
     secret = re.compile(r"PASSWORD|SECRET|FERNET|API_KEY|MASTER_KEY|AUTH$")
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if secret.search(variable):
+            if secret.search(variable) and not variable.endswith("_FILE"):
                 rest = re.sub(r"^neo4j/", "", value)
                 given = r"-" if variable == "SLUICE_OPENAI_API_KEY" else r"\?set it in \.env"  # not every endpoint asks
                 assert re.fullmatch(rf"\$\{{\w+:{given}\}}", rest), f"{name}: {variable}"
@@ -237,15 +237,34 @@ def test_all_settings_reach_the_application(
 ) -> None:
     environment = resolved["scheduler"]["environment"]
     ours = {name for name in environment if name.startswith("SLUICE_")} - {*env_example.PROCESSES}
-    assert ours == env_example.setting_names() - {"SLUICE_DATABASE_OWNER_URL"}
+    by_file = {"SLUICE_MASTER_KEY"}
+    others = env_example.setting_names() - {"SLUICE_DATABASE_OWNER_URL"} - by_file
+    assert ours == others | {f"{name}_FILE" for name in by_file}
     for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+        if not name.endswith("_FILE"):
+            monkeypatch.setenv(name, value)
     settings, defaults = Settings(_env_file=None), Settings.model_construct()
     own = {name.removeprefix("SLUICE_").lower() for name, how, _ in references(FILE["x-settings"]) if how == ":-"}
     assert {name: getattr(settings, name) for name in own} == {name: getattr(defaults, name) for name in own}
     assert len(own) > 10
     url = urlsplit(settings.database_url.get_secret_value())
     assert (url.username, url.hostname, url.path) == ("sluice_app", "postgres", "/sluice")
+
+
+def test_the_master_key_is_in_no_environment_of_what_stays(
+    resolved: dict[str, dict[str, Any]], made: dict[str, str]
+) -> None:
+    """Parsers run beside these processes, and `/proc` shows environments. The key comes from a volume of its own."""
+    holders = {name for name, each in resolved.items() if made["SLUICE_MASTER_KEY"] in str(each.get("environment"))}
+    assert holders == {ONE_SHOT}
+    folder = "/var/lib/sluice-key"
+    for name in (*AIRFLOW, ONE_SHOT):
+        mount = f"sluice-key:{folder}" + ("" if name == ONE_SHOT else ":ro")
+        assert mount in SERVICES[name]["volumes"], name
+        assert resolved[name]["environment"]["SLUICE_MASTER_KEY_FILE"] == f"{folder}/master.key"
+    script = (ROOT / "deploy" / "compose" / "airflow-init.sh").read_text(encoding="utf-8")
+    assert script.index("umask 077") < script.index("$SLUICE_MASTER_KEY_FILE") < script.index("sluice migrate")
+    assert f"-m 700 -o sluice -g sluice {folder}" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_only_the_preparing_container_is_the_owner(resolved: dict[str, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -56,7 +56,7 @@ def one(opened: IsolatedExtractor, content: bytes, name: str = "x", mime: str | 
 
 def code(opened: IsolatedExtractor, content: bytes, name: str = "x") -> str | None:
     found = one(opened, content, name)
-    assert found.failure is None or (found.text == "" and found.failure[1] == REASONS[found.failure[0]])
+    assert found.failure is None or (found.text == "" and found.failure[1].startswith(REASONS[found.failure[0]]))
     return found.failure[0] if found.failure else None
 
 
@@ -242,7 +242,7 @@ def test_archives_and_pictures(shared: IsolatedExtractor) -> None:
     inner = zipped({"a.txt": b"hello"})
     assert code(shared, zipped({"a.zip": inner}), "x.zip") == "archive"
     assert code(shared, zipped({}), "x.zip") == "empty"
-    assert code(shared, b"\x1f\x8b\x08\x00" + zlib.compress(b"x"), "x.tar.gz") == "archive"
+    assert code(shared, gzip.compress(bytes(257) + b"ustar" + bytes(1000)), "x.tar.gz") == "archive"
     assert code(shared, b"\x89PNG\r\n\x1a\n" + bytes(50), "x.docx") == "image"
     assert code(shared, zipped({"Index/Document.iwa": b"x"}), "x.pages") == "unsupported"
     assert "PDF, DOCX" in REASONS["unsupported"] and "Markdown" in REASONS["binary"]

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from sluice.adapters.postgres.hanging import watched
-from sluice.errors import BadRequest, SluiceError, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.patience import patiently
 from sluice.ports import Connection, ListedRow, RowQuery
 
@@ -163,10 +163,10 @@ def _translate(error: psycopg.Error) -> SluiceError:
     state = error.sqlstate or ""
     detail = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
     if state == "57014":
-        return Unavailable("the source's database", f"a statement ran longer than {STATEMENT_TIMEOUT_S} s")
+        return Unavailable("the source's database", f"a statement ran longer than {STATEMENT_TIMEOUT_S} s", TRY_AGAIN)
     refused = "authentication failed" in detail or "does not exist" in detail
     if state[:2] in _RETRY_CLASSES or (not state and isinstance(error, psycopg.OperationalError) and not refused):
-        return Unavailable("the source's database", detail)
+        return Unavailable("the source's database", detail, TRY_AGAIN)
     return BadRequest(
         f"The source's database refused ({detail}). Nothing was deleted. Correct the URI, the saved query or the "
         "connection, or give its role the right to read."

@@ -48,7 +48,9 @@ class Backend:
                     self._tools = self._factory()
                 except Terminal as error:
                     log.error("The query service cannot be set up: %s", error)
-                    raise Unavailable("The query service", "its settings are not complete") from error
+                    raise Unavailable(
+                        "The query service", "its settings are not complete", "Its log names what is missing."
+                    ) from error
             return self._tools
 
     def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:

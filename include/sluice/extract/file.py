@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from sluice.errors import Terminal, Unavailable
+from sluice.errors import TRY_AGAIN, Terminal, Unavailable
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
 from sluice.extract.reach import Reach
@@ -85,7 +85,9 @@ class FileReader:
                 f"The source's folder ({shown}) may not be listed. {_INCOMPLETE} Give read permission, or exclude it."
             ) from error
         except OSError as error:
-            raise Unavailable("the source", f"its folder ({shown}): {error.strerror}. {_INCOMPLETE}") from error
+            raise Unavailable(
+                "the source", f"its folder ({shown}): {error.strerror}. {_INCOMPLETE}", TRY_AGAIN
+            ) from error
 
     def _is_folder(self, found: _Found) -> bool:
         """A link that leads out of the source is not: it is listed as what it is."""
@@ -125,7 +127,9 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
     except OSError as error:
         if follow and os.path.islink(path):  # broken, or a circle: listed as the link that it is
             return os.lstat(path)
-        raise Unavailable("the source", f"it changed or failed while it was listed. {_INCOMPLETE}") from error
+        raise Unavailable(
+            "the source", f"it changed or failed while it was listed. {_INCOMPLETE}", TRY_AGAIN
+        ) from error
 
 
 def _key(status: os.stat_result) -> _Key:
@@ -140,7 +144,7 @@ def _read(descriptor: int, size: int) -> bytes:
         try:
             part = os.read(descriptor, left)
         except OSError as error:
-            raise Unavailable("the source's storage", error.strerror or "reading failed") from error
+            raise Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN) from error
         if not part:
             break
         parts.append(part)

@@ -6,6 +6,7 @@ takes too much memory; that document fails with a reason and the others go on. E
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -18,12 +19,12 @@ from sluice.extract.isolated import Limits, Worker
 from sluice.extract.ocr import required_folder
 from sluice.extract.reasons import REASONS
 from sluice.extract.record import RECORD_MIME, parse_record, storable
-from sluice.extract.sniff import DELIMITED, sniff
+from sluice.extract.sniff import DELIMITED, PDF, sniff
 from sluice.extract.text import markdown_title, tidy_title
 from sluice.model import Raw
 from sluice.ports import Extracted
 
-_MOST_BYTES_A_CHAR = 4
+_CHARSET = re.compile(r";\s{0,9}charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9._:-]{2,40})", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class _Job:
     index: int
     content: bytes
     mime: str
+    name: str
 
 
 class IsolatedExtractor:
@@ -95,7 +97,7 @@ class IsolatedExtractor:
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
     def _directly(self, index: int, raw: Raw) -> Extracted | _Job:
-        content = raw.content
+        content, name = raw.content, raw.item.entry.external_id
         if len(content) > self._max_bytes:
             return _failed("too_large")
         if raw.mime == RECORD_MIME:
@@ -105,17 +107,17 @@ class IsolatedExtractor:
                 return _failed("bad_line")
         if not content:
             return _failed("empty")
-        kind = sniff(content, raw.item.entry.external_id)
+        kind = sniff(content, name, _charset(raw.mime))
         if kind.failure == "image" and self._ocr_languages and kind.mime:
-            return _Job(index, content, kind.mime)
+            return _Job(index, content, kind.mime, name)
         if kind.failure:
-            return _failed(kind.failure)
+            return _failed(kind.failure, kind.detail)
         if kind.parse:
             if kind.text is None:
-                return _Job(index, content, kind.mime)
+                return _Job(index, content, kind.mime, name)
             if kind.mime in DELIMITED and len(kind.text) > self._max_text_chars:
                 return _failed("too_long")  # a table is never shorter than its text
-            return _Job(index, kind.text.encode("utf-8"), kind.mime) if kind.text.strip() else _failed("empty")
+            return _Job(index, kind.text.encode("utf-8"), kind.mime, name) if kind.text.strip() else _failed("empty")
         return self._finished(kind.text or "", kind.mime, None)
 
     def _serve(self, jobs: deque[_Job], results: list[Extracted | None]) -> None:
@@ -133,13 +135,13 @@ class IsolatedExtractor:
                 done.result()
 
     def _by_worker(self, worker: Worker, job: _Job) -> Extracted:
-        answer = worker.ask(job.content, job.mime)
+        answer = worker.ask(job.content, job.mime, job.name)
         if answer.failure:
             return _failed(answer.failure if answer.failure in REASONS else "crashed")
         header = answer.header
         text = storable(answer.body.decode("utf-8", "replace"))
         if not text.strip():
-            return _failed("no_text")
+            return _failed("no_text" if job.mime == PDF or job.mime.startswith("image/") else "empty")
         return self._finished(
             text,
             str(header.get("mime") or job.mime),
@@ -181,5 +183,11 @@ _WITHOUT_HEADINGS = frozenset(
 )
 
 
-def _failed(code: str) -> Extracted:
-    return Extracted(failure=(code, REASONS[code]))
+def _charset(content_type: str | None) -> str | None:
+    """Of `text/html; charset=…`, as a server says it."""
+    found = _CHARSET.search(content_type or "")
+    return found[1] if found else None
+
+
+def _failed(code: str, detail: str = "") -> Extracted:
+    return Extracted(failure=(code, f"{REASONS[code]} {detail}".rstrip()))

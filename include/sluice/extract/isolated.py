@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import sluice
-from sluice.errors import Unavailable
+from sluice.errors import Terminal, Unavailable
 from sluice.extract import frames
+from sluice.extract.limits import close_proc
 from sluice.extract.ocr import required_folder
 
 _START_TIMEOUT_S = 60.0  # a busy machine, a cold disk: it loads a library of 80 MB
 _CHUNK_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 5.0
+_MAX_NAME_CHARS = 300
+_PROGRAM = ("-m", "sluice.extract.worker")
 _NO_MEMORY = (b"memory allocation of", b"MemoryError", b"bad_alloc", b"Cannot allocate memory", b"failed to allocate")
 
 
@@ -57,12 +60,15 @@ class Worker:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    def ask(self, content: bytes, mime: str) -> Answer:
-        """A document that brings down a worker that had served others before gets a second try in a new one."""
+    def ask(self, content: bytes, mime: str, name: str = "") -> Answer:
+        """A document that brings down a worker that had served others before gets a second try in a new one.
+
+        Raises Unavailable where no worker starts, Terminal where the installation lacks a module.
+        """
         used = self._served > 0
-        answer = self._ask_once(content, mime)
+        answer = self._ask_once(content, mime, name)
         if used and answer.failure in ("crashed", "out_of_memory"):
-            answer = self._ask_once(content, mime)
+            answer = self._ask_once(content, mime, name)
         return answer
 
     def stop(self) -> None:
@@ -81,11 +87,13 @@ class Worker:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
 
-    def _ask_once(self, content: bytes, mime: str) -> Answer:
+    def _ask_once(self, content: bytes, mime: str, name: str) -> Answer:
         process = self._process or self._start()
         self._served += 1
         deadline = time.monotonic() + self._limits.timeout_s
-        request = frames.pack({"mime": mime, "timeout_s": self._limits.timeout_s}, content)
+        request = frames.pack(
+            {"mime": mime, "name": name[-_MAX_NAME_CHARS:], "timeout_s": self._limits.timeout_s}, content
+        )
         try:
             for part in (request, content):
                 _write(process, memoryview(part), deadline)
@@ -97,11 +105,20 @@ class Worker:
             failure = self._cause_of_death(process)
             self.stop()
             return Answer({}, failure=failure)
+        if "missing" in header:
+            self.stop()
+            raise Terminal(
+                f"The extraction worker cannot import {header['missing']!r}: the installation is not complete, or not "
+                "readable for the user that runs Sluice. No document was quarantined for it. Install Sluice anew "
+                "(`make install`), then start the run again."
+            )
         if header.get("failure") == "out_of_memory" or header.get("resident_mb", 0) > self._limits.memory_mb // 2:
             self.stop()  # what a document left behind must not be held against the next one
         return Answer(header, body, header.get("failure"))
 
     def _start(self) -> subprocess.Popen[bytes]:
+        close_proc()
+        environment = _environment(self._limits.ocr_languages)
         self._folder = tempfile.mkdtemp(prefix="extract-")
         self._served = 0
         given = {
@@ -109,16 +126,22 @@ class Worker:
             "max_text_chars": self._limits.max_text_chars,
             "folder": self._folder,
             "ocr_languages": self._limits.ocr_languages,
+            "readable": [
+                place
+                for name in ("LD_LIBRARY_PATH", "TESSDATA_PREFIX")
+                for place in environment.get(name, "").split(os.pathsep)
+                if place
+            ],
         }
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-B", "-m", "sluice.extract.worker", json.dumps(given)],
+                [sys.executable, "-P", "-s", "-B", *_PROGRAM, json.dumps(given)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 bufsize=0,
                 cwd=self._folder,
-                env=_environment(self._folder, self._limits.ocr_languages),
+                env={**environment, "HOME": self._folder, "TMPDIR": self._folder},
                 start_new_session=True,
             )
         try:
@@ -127,8 +150,8 @@ class Worker:
             self.stop()
             raise Unavailable(
                 "the extraction worker",
-                "its process did not start; too little memory (SLUICE_EXTRACT_MEMORY_MB), or a "
-                "broken installation of kreuzberg",
+                "its process did not start",
+                "Raise SLUICE_EXTRACT_MEMORY_MB where it is small; else install Sluice anew (`make install`).",
             ) from error
         return self._process
 
@@ -149,15 +172,13 @@ class Worker:
         return "out_of_memory" if any(sign in printed for sign in _NO_MEMORY) else "crashed"
 
 
-def _environment(folder: str, ocr_languages: str) -> dict[str, str]:
+def _environment(ocr_languages: str) -> dict[str, str]:
     """Nothing of the caller's but where the program and its libraries are: no secret, no proxy, no search path."""
     given = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
     if ocr_languages:
         given["TESSDATA_PREFIX"] = str(required_folder(ocr_languages))
     return {
         **given,
-        "HOME": folder,
-        "TMPDIR": folder,
         "PATH": "",
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(sluice.__file__).resolve().parents[1]),

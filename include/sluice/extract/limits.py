@@ -4,23 +4,31 @@ Memory is limited twice: RLIMIT_DATA counts what is really written to, RLIMIT_AS
 of threads). The network is shut twice, too: where the kernel permits it (root, or unprivileged user namespaces), the
 worker lives in a network namespace of its own, which has no network at all; and on x86-64 and arm64, without any
 privilege, a seccomp filter forbids it and all of its threads to open a socket, to start a program and to look into
-another process. A worker of root becomes nobody once its parser is loaded.
+another process. Files and `/proc` are shut by Landlock (`landlock.py`). A worker of root becomes nobody once all that
+it may import is loaded.
 """
 
 from __future__ import annotations
 
-import codecs
 import ctypes
+import email
+import encodings
 import errno
 import math
 import os
+import pkgutil
 import platform
 import resource
 import struct
+from importlib import import_module
 from pathlib import Path
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_NO_NEW_PRIVS = 38
+_NAMESPACES = (
+    _CLONE_NEWNET,
+    _CLONE_NEWUSER | _CLONE_NEWNET,
+)  # tried in turn: root may make the first, others the second
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 _AUDIT_X86_64, _AUDIT_ARM64, _X32 = 0xC000003E, 0xC00000B7, 0x40000000
 # socket, ptrace, execve, execveat, process_vm_readv, process_vm_writev, io_uring_setup (which can open sockets)
@@ -32,7 +40,7 @@ _JUMP_IF_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K: (code, steps to skip if so, 
 _LOAD_CALL, _LOAD_ARCHITECTURE = (0x20, 0, 0, 0), (0x20, 0, 0, 4)  # offsets in struct seccomp_data
 _REFUSE, _ALLOW = (0x06, 0, 0, 0x00050000 | errno.EPERM), (0x06, 0, 0, 0x7FFF0000)
 _NOBODY = 65534
-_CODECS = ("ascii", "cp437", "utf-16-le")  # of /proc, names in zip files, names in OLE files
+_WINDOWS_ONLY = frozenset({"encodings.mbcs", "encodings.oem"})
 _RESERVE_BYTES = 1 << 30  # of address space, for what is mapped and never written
 _NICENESS = 10
 _MAX_FILE_BYTES = 64 << 20  # the PDF library unpacks itself into the worker's folder (7 MB)
@@ -55,7 +63,7 @@ def confine(memory_mb: int) -> bool:
     os.nice(_NICENESS)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    apart = any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
+    apart = any(libc.unshare(flags) == 0 for flags in _NAMESPACES)
     return forbid_sockets() or apart
 
 
@@ -84,15 +92,31 @@ class _Program(ctypes.Structure):
     _fields_ = (("steps", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def drop_root(folder: Path) -> bool:
-    """Become nobody, who owns `folder` alone. Left as it is where nobody could not reach the folder.
+def close_proc() -> None:
+    """From now on other processes of this user cannot read this one's environment and memory through `/proc`. For
+    whoever starts workers: on a kernel without Landlock and user namespaces nothing else keeps them from it."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
-    Where Python lies below a closed home, nothing can be imported after that: what is still needed is loaded first.
-    """
-    for codec in _CODECS:
-        codecs.lookup(codec)
-    if os.getuid() != 0 or any(not parent.stat().st_mode & 0o001 for parent in folder.parents):
+
+def load_lazy_modules() -> None:
+    """What the parsers import only when a document needs it: every codec, the parts of `email`, the charset guesser.
+    Once root is given up, nothing can be imported where Python lies below a closed home."""
+    for package in (encodings, email):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if module.name not in _WINDOWS_ONLY:
+                import_module(module.name)
+    import_module("charset_normalizer")
+
+
+def is_reachable_by_all(folder: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in folder.parents)
+
+
+def drop_root(folder: Path) -> bool:
+    """Become nobody, who owns `folder` alone. Left as it is where nobody could not reach the folder."""
+    if os.getuid() != 0 or not is_reachable_by_all(folder):
         return False
+    load_lazy_modules()
     try:
         os.chown(folder, _NOBODY, _NOBODY)
         os.setgroups([])
@@ -110,6 +134,11 @@ def allow_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def resident_mb() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() >> 20
+class ResidentMemory:
+    """Of this process. Opened before it loses sight of `/proc`."""
+
+    def __init__(self) -> None:
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+    def mb(self) -> int:
+        return int(os.pread(self._statm, 200, 0).split()[1]) * resource.getpagesize() >> 20

@@ -7,6 +7,7 @@ worker, under its limits.
 from __future__ import annotations
 
 import email.policy
+import re
 from collections.abc import Callable, Iterator
 from email.message import Message
 from email.parser import BytesParser
@@ -22,13 +23,14 @@ MAX_PARTS = 200
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _HTML = "text/html"
 _MAX_NAME_CHARS = 200
-Read = Callable[[bytes, str], str]
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+Read = Callable[[bytes, str, str | None], str]
 
 
 def mail_text(content: bytes, read: Read) -> tuple[str, dict[str, Any]]:
-    """The text, and what `facts.py` makes the metadata of. `read(content, name)` gives the text of an attachment or
-    raises Unreadable."""
-    message = BytesParser(policy=email.policy.default).parsebytes(content)
+    """The text, and what `facts.py` makes the metadata of. `read(content, name, charset)` gives the text of an
+    attachment or raises Unreadable; the charset is the one that the mail declares, if it does."""
+    message = BytesParser(policy=email.policy.default).parsebytes(_with_utf8_headers(content))
     found = {
         "subject": _header(message, "Subject"),
         "from_email": _header(message, "From"),
@@ -69,7 +71,7 @@ def _attachment(part: Message, read: Read, depth: int, budget: list[int]) -> Ite
     name = _file_name(part) or "unnamed"
     yield f"## Attachment: {name}"
     try:
-        yield read(_payload(part), name)
+        yield read(_payload(part), name, _charset(part))
     except Unreadable as error:
         yield f"(not read: {error.code})"
 
@@ -109,7 +111,7 @@ def _read_part(part: Message, read: Read) -> Iterator[str]:
     text = _decoded(part)
     if part.get_content_type() == _HTML:
         try:
-            text = read(text.encode("utf-8"), "body.html")
+            text = read(text.encode("utf-8"), "body.html", "utf-8")
         except Unreadable:
             return
     if text.strip():
@@ -118,10 +120,14 @@ def _read_part(part: Message, read: Read) -> Iterator[str]:
 
 def _decoded(part: Message) -> str:
     content = _payload(part)
+    return decode(content, _charset(part)) or content.decode("utf-8", "replace").replace("\0", "")
+
+
+def _charset(part: Message) -> str | None:
     try:
-        return content.decode(part.get_content_charset() or "utf-8").replace("\0", "")
-    except (LookupError, UnicodeDecodeError):
-        return decode(content) or content.decode("utf-8", "replace").replace("\0", "")
+        return part.get_content_charset()
+    except (LookupError, ValueError, AttributeError):  # the standard library on malformed parameters
+        return None
 
 
 def _file_name(part: Message) -> str:
@@ -141,6 +147,14 @@ def _addresses(message: Message, name: str) -> list[str]:
 def _payload(part: Message) -> bytes:
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
+
+
+def _with_utf8_headers(content: bytes) -> bytes:
+    """Old programs write headers in the charset of the body, without the encoding that RFC 2047 asks for."""
+    end = _END_OF_HEADERS.search(content)
+    head = content[: end.start()] if end else content
+    text = None if head.isascii() else decode(head)
+    return content if text is None else text.encode() + content[len(head) :]
 
 
 def _header(message: Message, name: str) -> str:

@@ -15,10 +15,12 @@ from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, 
 from sluice.errors import Unreadable
 from sluice.extract import slides, sniff
 from sluice.extract.charts import charts_text
+from sluice.extract.compressed import COMPRESSED, inner_name, unpack
 from sluice.extract.containers import MSG, ODP, ODT, OOXML, kind_of_ole, kind_of_zip
 from sluice.extract.facts import facts
 from sluice.extract.mail import mail_text
 from sluice.extract.markup import check_depth, xml_text
+from sluice.extract.notebook import notebook_text
 from sluice.extract.odf import odf_markup, odf_text
 from sluice.extract.pages import page_starts
 from sluice.extract.reasons import unreadable
@@ -41,11 +43,14 @@ class Parsed:
     page_starts: tuple[int, ...] = ()
 
 
-def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str = "") -> Parsed:
-    """ocr_languages: of pictures, and of PDFs without any text; "" leaves them unread.
+def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str = "", name: str = "") -> Parsed:
+    """ocr_languages: of pictures, and of PDFs without any text; "" leaves them unread. name: of the file, which tells
+    what a compressed one holds.
 
     Raises Unreadable: corrupt, encrypted, zip_bomb, too_deep, archive, unsupported, empty.
     """
+    if mime in COMPRESSED:
+        return _compressed(content, mime, max_unpacked_bytes, ocr_languages, name)
     if mime == sniff.ZIP:
         mime = kind_of_zip(content, max_unpacked_bytes)
     elif mime == sniff.OLE:
@@ -56,7 +61,9 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
         return _mail(content, max_unpacked_bytes)
     if mime == ODP:
         return Parsed(plain_letters(odf_text(content)), mime, None, {})
-    if mime == sniff.XML and (text := _any_xml(content)):
+    if mime == sniff.NOTEBOOK:
+        return _notebook(content)
+    if mime == sniff.XML and (text := _any_xml(content)) is not None:
         return Parsed(plain_letters(text), mime, None, {})
     if mime.startswith("image/"):
         return _by_kreuzberg(content, mime, ocr_languages)
@@ -103,9 +110,23 @@ def _completed(result: Any, content: bytes, mime: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _compressed(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str, name: str) -> Parsed:
+    inner = unpack(content, mime, max_unpacked_bytes)
+    if not inner:
+        raise unreadable("empty")
+    kind = sniff.sniff(inner, inner_name(name))
+    if kind.mime in COMPRESSED:
+        raise unreadable("too_deep")
+    if kind.failure and not (kind.failure == "image" and kind.mime and ocr_languages):
+        raise unreadable(kind.failure)
+    if kind.text is not None and not kind.parse:
+        return Parsed(kind.text, kind.mime, None, {})
+    return parse(inner if kind.text is None else kind.text.encode(), kind.mime, max_unpacked_bytes, ocr_languages)
+
+
 def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
-    def read(attached: bytes, name: str) -> str:
-        kind = sniff.sniff(attached, name)
+    def read(attached: bytes, name: str, charset: str | None) -> str:
+        kind = sniff.sniff(attached, name, charset)
         if kind.failure:
             raise unreadable(kind.failure)
         if not kind.parse:
@@ -113,20 +134,26 @@ def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
         if kind.mime == sniff.EMAIL:
             raise unreadable("unsupported")  # a message as a file: attached messages have a type of their own
         given = attached if kind.text is None else kind.text.encode("utf-8")
-        return parse(given, kind.mime, max_unpacked_bytes).text
+        return parse(given, kind.mime, max_unpacked_bytes, name=name).text
 
     text, found = mail_text(content, read)
     title, metadata = facts(found, sniff.EMAIL)
     return Parsed(plain_letters(text), sniff.EMAIL, title, metadata)
 
 
-def _any_xml(content: bytes) -> str:
-    """ "" where it has no text, or is not well-formed: kreuzberg, which forgives more, reads it then."""
+def _notebook(content: bytes) -> Parsed:
+    text, found = notebook_text(content, lambda page: _by_kreuzberg(page.encode("utf-8", "replace"), sniff.HTML).text)
+    title, metadata = facts(found, sniff.NOTEBOOK)
+    return Parsed(plain_letters(text), sniff.NOTEBOOK, title, metadata)
+
+
+def _any_xml(content: bytes) -> str | None:
+    """None where it is not well-formed: kreuzberg, which forgives more, reads it then."""
     try:
         return xml_text(content)
     except Unreadable as error:
         if error.code == "corrupt":
-            return ""
+            return None
         raise
 
 

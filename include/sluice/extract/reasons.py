@@ -9,7 +9,8 @@ from sluice.errors import Unreadable
 
 SUPPORTED = (
     "Markdown, plain text and source code, JSON, YAML, CSV, HTML, XML, reStructuredText, Org, LaTeX, "
-    "notebooks (ipynb), PDF, DOCX, PPTX, XLSX, DOC, PPT, XLS, ODT, ODS, ODP, RTF, EPUB, EML, MSG"
+    "notebooks (ipynb), PDF, DOCX, PPTX, XLSX, DOC, PPT, XLS, ODT, ODS, ODP, RTF, EPUB, EML, MSG, "
+    "and each of them compressed (gz, bz2, xz, zst)"
 )
 
 REASONS: dict[str, str] = {
@@ -67,10 +68,10 @@ REASONS: dict[str, str] = {
     "duplicate_row": "Another row has the same id; one of them is used. Give each row an id of its own.",
     "not_kept": "Quarantine does not have its bytes any more. The next run reads it from its source.",
     # found on extracting
-    "empty": "There is no text in it. Fill it or remove it.",
+    "empty": "There is no text in it (text inside of pictures is not read). Fill it or remove it.",
     "no_text": (
-        "No text was found in it; it may hold scanned pages or pictures only. SLUICE_OCR=tesseract has such pages "
-        "read; where it is on already, nothing legible was found."
+        "No text was found in it; it may hold scanned pages only. SLUICE_OCR=tesseract has such pages read; where it "
+        "is on already, nothing legible was found."
     ),
     "encrypted": "It is protected by a password. Remove the password and put it back.",
     "corrupt": "It is damaged or cut off: its parser could not read it. Replace it with a whole copy.",
@@ -80,9 +81,12 @@ REASONS: dict[str, str] = {
         "It is a picture. SLUICE_OCR=tesseract has the text in PNG, JPEG, GIF, TIFF and WebP pictures read. "
         f"Supported without it: {SUPPORTED}."
     ),
-    "archive": "It is an archive, and archives are not opened. Unpack it and put the files here.",
+    "archive": (
+        "It is an archive of files (zip, tar, 7z, rar), and those are not opened. Unpack it and put the files here."
+    ),
     "zip_bomb": (
-        "It unpacks to far more than a document holds, so it was not opened. If it is genuine, save it as PDF or text."
+        "It unpacks to far more than a document holds, so it was not opened. If it is genuine, put it here unpacked, "
+        "or save it as PDF or text."
     ),
     "too_deep": "Its parts are nested in each other more deeply than in any document. Save it as PDF or text.",
     "too_long": "Its text is longer than SLUICE_MAX_TEXT_CHARS allows. Split it, or raise the limit.",
@@ -90,7 +94,7 @@ REASONS: dict[str, str] = {
         "Extraction took longer than SLUICE_EXTRACT_TIMEOUT_S allows and was stopped. Split it, save it "
         "as PDF or text, or raise the limit."
     ),
-    "crashed": "Its parser crashed. Save it again with another program, or as PDF or text.",
+    "crashed": "Its parser crashed; the next run tries it again. Save it with another program, or as PDF or text.",
     "out_of_memory": (
         "Extraction needed more memory than SLUICE_EXTRACT_MEMORY_MB allows. Split it, or raise the limit."
     ),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from sluice.errors import BadRequest, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import canonical_git
 from sluice.extract.naming import canonical_s3, canonical_web
 from sluice.extract.reasons import unreadable
@@ -101,10 +101,12 @@ def _open(path: bytes, root: bytes, flags: int) -> int:
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             if not os.path.lexists(root):
-                raise Unavailable("the source's folder", "it is gone") from error
+                raise Unavailable(
+                    "the source's folder", "it is gone", "Mount it, or correct the source's URI, and try again."
+                ) from error
             raise unreadable("broken_link" if os.path.islink(path) else "vanished") from error
         if error.errno == errno.ELOOP:
             raise unreadable("broken_link") from error
         if error.errno in (errno.EACCES, errno.EPERM):
             raise unreadable("permission") from error
-        raise Unavailable("the source's storage", error.strerror or "it answered with an error") from error
+        raise Unavailable("the source's storage", error.strerror or "it answered with an error", TRY_AGAIN) from error

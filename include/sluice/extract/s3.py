@@ -18,7 +18,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from sluice.errors import BadRequest, SluiceError, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
 from sluice.extract.naming import canonical_s3
@@ -94,7 +94,9 @@ class S3Reader:
                 return
             token = page.get("NextContinuationToken")
             if not token or token == more.get("ContinuationToken"):
-                raise Unavailable(self._shown, f"its listing says that there is more, and not where. {_INCOMPLETE}")
+                raise Unavailable(
+                    self._shown, f"its listing says that there is more, and not where. {_INCOMPLETE}", TRY_AGAIN
+                )
             more = {"ContinuationToken": token}
 
     def _admits(self, name: str) -> bool:
@@ -154,7 +156,9 @@ class S3Reader:
     def _raise_for_object(self, error: Exception) -> NoReturn:
         code, status = _told(error)
         if code == "NoSuchBucket":
-            raise Unavailable(self._shown, "it is gone") from error
+            raise Unavailable(
+                self._shown, "it is gone", "Correct the source's URI, or make the bucket again."
+            ) from error
         if code == "InvalidObjectState":
             raise unreadable("archived") from error
         if status == 404:
@@ -175,7 +179,7 @@ class S3Reader:
         if isinstance(error, ParamValidationError) or (status is not None and 400 <= status < 500 and status != 429):
             raise BadRequest(f"The server refused the call on {self._shown} ({code}). Nothing was changed.") from error
         if _of_the_network(error):
-            raise Unavailable(self._shown, f"{code}. Nothing was changed") from error
+            raise Unavailable(self._shown, f"{code}. Nothing was changed", TRY_AGAIN) from error
         raise error
 
 

@@ -1,7 +1,7 @@
 """What a document is: its content decides, its name only where the content leaves it open.
 
-Containers (zip, OLE) are only recognised as such here; looking into them is the worker's (`containers.py`), because a
-hostile directory of a container is costly to read.
+Containers (zip, OLE, compressed files) are only recognised as such here; looking into them is the worker's
+(`containers.py`, `compressed.py`), because a hostile directory of a container is costly to read.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from sluice.extract.text import decode
+from sluice.extract.compressed import kind_of
+from sluice.extract.text import decode, why_no_text
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
+NOTEBOOK = "application/x-ipynb+json"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
 DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
-_ARCHIVES = (b"\x1f\x8b", b"\xfd7zXZ\0", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 # What text recognition can read, and what it cannot.
 _PICTURES = (
     ((b"\x89PNG\r\n",), "image/png"),
@@ -51,16 +53,18 @@ _MARKUP = {
     "rst": "text/x-rst",
     "org": "text/x-org",
     "tex": "application/x-latex",
-    "ipynb": "application/x-ipynb+json",
+    "ipynb": NOTEBOOK,
     "fb2": "application/x-fictionbook+xml",
     "opml": "application/xml+opml",
     "docbook": "application/docbook+xml",
     "dbk": "application/docbook+xml",
 }
+_JSON = frozenset({"application/json", "application/x-ndjson"})
+_ESCAPE = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|.)", re.I | re.S)
 _LOOKS = {
     HTML: re.compile(r"<[A-Za-z!/]"),
     XML: re.compile(r"\s*<"),
-    "application/x-ipynb+json": re.compile(r"\s*\{"),
+    NOTEBOOK: re.compile(r"\s*\{"),
 }
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.{0,1000}?-->\s*)?(?:<!doctype\s+html|<html[\s>])", re.I | re.S
@@ -77,10 +81,11 @@ class Kind:
     text: str | None = None
     parse: bool = False
     failure: str | None = None  # code
+    detail: str = ""  # of the failure, beside the reason of its code
 
 
-def sniff(content: bytes, name: str) -> Kind:
-    """`name`: anything that ends as the file's name does."""
+def sniff(content: bytes, name: str, charset: str | None = None) -> Kind:
+    """`name`: anything that ends as the file's name does. `charset`: the one that a server or a mail names."""
     _, dot, extension = name.rpartition(".")
     extension = extension.lower() if dot and len(extension) < 10 else ""
     kind = _by_magic(content, extension)
@@ -88,9 +93,9 @@ def sniff(content: bytes, name: str) -> Kind:
         return kind
     if extension in ("eml", "mht", "mhtml") and _EMAIL_START.match(content):
         return Kind(EMAIL, parse=True)
-    text = decode(content)
+    text = decode(content, charset)
     if text is None:
-        return Kind(failure="binary")
+        return Kind(failure="binary", detail=why_no_text(content))
     if "<" in text[:4096]:
         head = text[:4096]
         if _HTML_START.match(head):
@@ -101,7 +106,18 @@ def sniff(content: bytes, name: str) -> Kind:
     if markup and (markup not in _LOOKS or _LOOKS[markup].search(text[:65_536])):
         return Kind(markup, text, parse=True)
     mime = _TEXT_MIMES.get(extension, "text/plain")
+    if mime in _JSON and "\\u" in text:
+        text = _ESCAPE.sub(_letter, text)
     return Kind(mime, text, parse=mime in DELIMITED)
+
+
+def _letter(escape: re.Match[str]) -> str:
+    """What JSON writes as `\\u00fc`, as the letter; ASCII, controls and halves of pairs stay escaped."""
+    high, low, code = escape.groups()
+    if high:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+    letter = chr(int(code, 16)) if code else ""
+    return letter if letter > "\x7f" and letter.isprintable() else escape[0]
 
 
 def _by_magic(content: bytes, extension: str) -> Kind | None:
@@ -114,7 +130,9 @@ def _by_magic(content: bytes, extension: str) -> Kind | None:
         return Kind(PDF, parse=True)
     if head.startswith(b"{\\rtf"):
         return Kind(RTF, parse=True)
-    if head.startswith(_ARCHIVES) or (head[:3] == b"BZh" and head[4:8] == b"1AY&") or content[257:262] == b"ustar":
+    if compressed := kind_of(head):
+        return Kind(compressed, parse=True)
+    if head.startswith(_ARCHIVES) or content[257:262] == b"ustar":
         return Kind(failure="archive")
     if b"\0" not in content[:4096]:
         return None  # the signs below are letters, and a text may begin with them

@@ -1,8 +1,9 @@
 """The worker process: reads documents from stdin, answers with their text on stdout, until stdin ends.
 
-Started by `isolated.py` as `python -m sluice.extract.worker <limits as JSON>`. A request is a frame `{mime,
+Started by `isolated.py` as `python -m sluice.extract.worker <limits as JSON>`. A request is a frame `{mime, name,
 timeout_s}` with the document as its body; an answer is `{title, mime, metadata, page_starts, resident_mb}` with the
-text as its body, or `{failure: code}`. The first answer, before any request, says that the worker is ready.
+text as its body, or `{failure: code}`, or `{missing: module}` where the installation lacks a module. The first answer,
+before any request, says that the worker is ready.
 """
 
 from __future__ import annotations
@@ -16,24 +17,28 @@ from typing import Any
 
 from sluice.errors import Unreadable
 from sluice.extract import frames
-from sluice.extract.limits import allow_cpu, confine, drop_root, resident_mb
+from sluice.extract.landlock import enclose
+from sluice.extract.limits import ResidentMemory, allow_cpu, confine, drop_root
 
 
 def main() -> None:
     given = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the frames
+    folder, resident = Path(given["folder"]), ResidentMemory()
     alone = confine(given["memory_mb"])
+    enclosed = enclose(folder, given["readable"])
     from sluice.extract.parse import parse
 
-    folder = Path(given["folder"])
     dropped = drop_root(folder)
-    frames.write(answers, {"without_network": alone, "dropped_root": dropped})
+    frames.write(answers, {"without_network": alone, "dropped_root": dropped, "enclosed": enclosed})
     while (request := frames.read(sys.stdin.buffer)) is not None:
         header, content = request
         allow_cpu(header["timeout_s"])
         try:
-            parsed = parse(content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"])
+            parsed = parse(
+                content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"], header["name"]
+            )
             if len(parsed.text) > given["max_text_chars"]:
                 answer: dict[str, Any] = {"failure": "too_long"}
             else:
@@ -49,10 +54,12 @@ def main() -> None:
             answer = {"failure": "out_of_memory"}
         except RecursionError:
             answer = {"failure": "too_deep"}
+        except ImportError as error:  # says nothing about the document
+            answer = {"missing": str(error.name)[:200]}
         except (ValueError, LookupError, TypeError):
             answer = {"failure": "corrupt"}
-        body = b"" if "failure" in answer else parsed.text.encode("utf-8", "replace")
-        frames.write(answers, {**answer, "resident_mb": resident_mb()}, body)
+        body = parsed.text.encode("utf-8", "replace") if "mime" in answer else b""
+        frames.write(answers, {**answer, "resident_mb": resident.mb()}, body)
     shutil.rmtree(folder, ignore_errors=True)  # whoever started it may be gone
 
 

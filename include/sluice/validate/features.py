@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.model import Document
+from sluice.validate.mojibake import mojibake
 
 _RUN = re.compile(r"[!-~]+")
 # Shorter runs are found in good texts (links, identifiers).
@@ -46,6 +47,7 @@ def _row(document: Document) -> dict[str, Any]:
         "replacement_share": float(by_kind[_REPLACEMENT]) / of,
         "letter_share": float(by_kind[_LETTER]) / of if visible else 1.0,
         "repeated_share": most / of if visible >= _REPEATED_FROM_CHARS else 0.0,
+        "mojibake": mojibake(text),
         "unbroken_share": _longest_run(text) / of,
     }
 

@@ -21,7 +21,7 @@ from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
 _FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
-_FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
+_FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate", "mojibake"})
 
 
 @dataclass(frozen=True, slots=True)

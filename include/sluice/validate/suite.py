@@ -129,9 +129,19 @@ DOCUMENTS = (
         _BETWEEN,
         "replacement_share",
         "flag",
-        "A few characters were lost to a wrong encoding. Save it as UTF-8.",
+        "Some characters were lost to a wrong encoding: U+FFFD stands in their place. Save it as UTF-8.",
         "max_value",
-        0.001,
+        0,
+    ),
+    Check(
+        "mojibake",
+        _BETWEEN,
+        "mojibake",
+        "flag",
+        "It holds letters that were once read in a wrong charset (ü became Ã¼), so that searches for the right words "
+        "do not find it. Save its source again as UTF-8.",
+        "max_value",
+        0,
     ),
     Check(
         "few_letters",

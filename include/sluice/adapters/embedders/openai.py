@@ -26,6 +26,7 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0  # asked to wait for longer, the caller is told: its scheduler waits better
 _FRAME_TOKENS = 4  # that a model may add to a text
 _CODE = re.compile(r"[a-z0-9_.]{1,60}")
+_IF_DOWN = "Check SLUICE_OPENAI_BASE_URL, and that the server there runs; then try again."
 _ADVICE = {
     401: "Set SLUICE_OPENAI_API_KEY to a key that it takes.",
     403: "The key (SLUICE_OPENAI_API_KEY) may not use this model.",
@@ -108,7 +109,7 @@ class OpenAiEmbedder:
             try:
                 response = self._client.post("embeddings", json=request)
             except httpx.TransportError as error:  # time-outs among them
-                failure: Transient = Unavailable(self._where, type(error).__name__)
+                failure: Transient = Unavailable(self._where, type(error).__name__, _IF_DOWN)
             else:
                 if response.is_success:
                     return _json(response)
@@ -130,7 +131,7 @@ class OpenAiEmbedder:
                 f"{self._where} takes no more requests for now ({told}). What it had computed before is kept; it will "
                 "be tried again. Fewer tasks side by side (pool sluice_embed) ask for less."
             )
-        return Unavailable(self._where, f"it answered {told}")
+        return Unavailable(self._where, f"it answered {told}", _IF_DOWN)
 
     def _terminal(self, what: str, advice: str = "Check the model's name and what serves it.") -> Terminal:
         return Terminal(f"{self._where} {what}. Vectors computed before are kept, nothing else was changed. {advice}")

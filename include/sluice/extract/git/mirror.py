@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pygit2
 from pygit2.enums import CredentialType, FetchPrune
 
-from sluice.errors import BadRequest, Forbidden, SluiceError, Terminal, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, Forbidden, SluiceError, Terminal, Unavailable
 from sluice.extract.git.address import Address
 from sluice.extract.git.repository import opened
 from sluice.extract.reach import Reach
@@ -114,7 +114,7 @@ class Callbacks(pygit2.RemoteCallbacks):
 
     def transfer_progress(self, stats: pygit2.remotes.TransferProgress) -> None:
         if time.monotonic() > self._deadline_s:
-            raise Unavailable("the remote repository", f"fetching took longer than {FETCH_TIMEOUT_S:.0f} s")
+            raise Unavailable("the remote repository", f"fetching took longer than {FETCH_TIMEOUT_S:.0f} s", TRY_AGAIN)
         if stats.received_bytes > MAX_FETCH_BYTES:
             raise Terminal(
                 f"The repository sends more than {MAX_FETCH_BYTES >> 30} GiB. Clone it by hand and use git+file://."
@@ -137,7 +137,7 @@ def check_public(host: str) -> None:
     try:
         found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError as error:
-        raise Unavailable("the remote repository", f"{host} has no address ({error})") from error
+        raise Unavailable("the remote repository", f"{host} has no address ({error})", TRY_AGAIN) from error
     for *_, address in found:
         if not _public(str(address[0])):
             raise Forbidden(
@@ -161,4 +161,4 @@ def _explained(error: Exception, url: str) -> SluiceError:
         )
     if "redirect" in text:
         return BadRequest(f"{url} redirects elsewhere ({text}), which is not followed. Use the right address.")
-    return Unavailable("the remote repository", f"{url}: {text}")
+    return Unavailable("the remote repository", f"{url}: {text}", TRY_AGAIN)

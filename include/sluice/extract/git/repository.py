@@ -11,7 +11,7 @@ from typing import Any
 import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
-from sluice.errors import BadRequest, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import Address
 from sluice.extract.roots import check_root
 
@@ -116,4 +116,5 @@ def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Comm
 
 
 def unavailable(error: Exception) -> Unavailable:
-    return Unavailable("the repository", f"{error}. What was listed so far is not a complete scan; nothing was deleted")
+    detail = f"{error}. What was listed so far is not a complete scan; nothing was deleted"
+    return Unavailable("the repository", detail, TRY_AGAIN)

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from urllib.parse import unquote, urlsplit
 
-from sluice.errors import BadRequest, Unavailable, Unreadable
+from sluice.errors import TRY_AGAIN, BadRequest, Unavailable, Unreadable
 from sluice.extract.globs import Globs
 from sluice.extract.naming import canonical_web
 from sluice.extract.reach import Reach
@@ -90,8 +90,8 @@ class WebReader:
             raise unreadable("refused")
         moment = _settled_date(answer)
         # What the server says of it must not pass for what only our own readers say.
-        mime = answer.mime if answer.mime != RECORD_MIME else None
-        return Raw(item, answer.content, mime, metadata={"last_modified": moment.isoformat()} if moment else {})
+        mime = answer.headers.get("content-type", "")[:200] if answer.mime != RECORD_MIME else ""  # with its charset
+        return Raw(item, answer.content, mime or None, metadata={"last_modified": moment.isoformat()} if moment else {})
 
     # --- what is listed ---------------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class WebReader:
                 else:
                     yield from self._entries(kind, answer.url, content)
             except BrokenListing as error:
-                raise Unavailable(f"the list {url}", f"{error}. {_INCOMPLETE}") from error
+                raise Unavailable(f"the list {url}", f"{error}. {_INCOMPLETE}", TRY_AGAIN) from error
 
     def _entries(self, kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
         for listed in entries_of(kind, url, content):
@@ -142,7 +142,7 @@ class WebReader:
             answer = self._fetcher.ask("GET", url, max_bytes=MAX_LISTING_BYTES)
         except Unreadable as error:
             if error.code in ("slow", "certificate"):
-                raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}") from error
+                raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}", TRY_AGAIN) from error
             raise BadRequest(f"The list {url} was refused ({error.code}). {error.reason} {_INCOMPLETE}") from error
         if answer.status != 200:
             raise BadRequest(
