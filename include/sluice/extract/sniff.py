@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sluice.extract.text import decode
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
+RST = "text/x-rst"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
 DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
@@ -48,7 +49,7 @@ _MARKUP = {
     "xhtml": HTML,
     "xml": XML,
     "svg": XML,
-    "rst": "text/x-rst",
+    "rst": RST,
     "org": "text/x-org",
     "tex": "application/x-latex",
     "ipynb": "application/x-ipynb+json",
