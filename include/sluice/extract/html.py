@@ -160,9 +160,13 @@ def _markup(page: str, start: int) -> _Token | None:
         place = found.end()
 
 
+_Block = tuple[str, str]  # what Markdown puts before the words, and the words
+
+
 @dataclass(slots=True)
 class _Table:
-    rows: list[list[str]] = field(default_factory=list)
+    rows: list[list[list[_Block]]] = field(default_factory=list)  # cells of blocks
+    cell: list[_Block] = field(default_factory=list)
     is_layout: bool = False  # it holds another table: its cells are blocks of the page
 
 
@@ -217,7 +221,6 @@ class _Reading:
 
     def close(self) -> list[str]:
         self._cell()
-        self._break()
         if self._tables:  # one that never ended; those around it are for layout
             self._write(self._tables.pop())
         return self._blocks
@@ -232,45 +235,40 @@ class _Reading:
             self._break_for_table()
         elif name in ("tr", "td", "th") and self._tables:
             self._cell()
-            if name == "tr" or not self._tables[-1].rows:
+            if name == "tr":
                 self._tables[-1].rows.append([])
         else:
             self._break()
             self._prefix = _HEADINGS.get(name, "- " if name == "li" else "")
 
     def _break_for_table(self) -> None:
+        self._cell()
         if self._tables:  # those around it are for layout already
             self._tables[-1].is_layout = True
             self._write(self._tables[-1])
-        self._break()
         self._tables.append(_Table())
 
     def _break(self) -> None:
-        """In a cell of a table a block is only a space."""
-        if self._tables and not self._tables[-1].is_layout:
-            self._line.append(" ")
+        words, self._line = " ".join("".join(self._line).split()), []
+        block, self._prefix = (self._prefix, words), ""
+        if not words:
             return
-        if words := self._taken():
-            self._blocks.append(self._prefix + words)
-        self._prefix = ""
+        if self._tables and not self._tables[-1].is_layout:
+            self._tables[-1].cell.append(block)
+        else:
+            self._blocks.append("".join(block))
 
     def _cell(self) -> None:
+        self._break()
         table = self._tables[-1] if self._tables else None
-        if table is None or table.is_layout or not table.rows:
-            self._break()
-            if table is not None and not table.is_layout and (words := self._taken()):
-                self._blocks.append(words)  # a caption, or text that stands in no cell
-            return
-        if words := self._taken():
-            table.rows[-1].append(words)
-
-    def _taken(self) -> str:
-        words, self._line = " ".join("".join(self._line).split()), []
-        return words
+        if table is not None and table.cell:
+            table.rows = table.rows or [[]]
+            table.rows[-1].append(table.cell)
+            table.cell = []
 
     def _write(self, table: _Table) -> None:
         rows, table.rows = [row for row in table.rows if row], []
         if table.is_layout or max(map(len, rows), default=0) < 2:
-            self._blocks.extend(words for row in rows for words in row)
-        elif written := markdown_table(rows):
+            self._blocks.extend("".join(block) for row in rows for cell in row for block in cell)
+        elif written := markdown_table([" ".join(words for _, words in cell) for cell in row] for row in rows):
             self._blocks.append(written)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import binascii
 import contextlib
 import email.policy
+import io
 import quopri
 from collections.abc import Callable, Iterator
+from email.generator import BytesGenerator
 from email.message import Message
 from email.parser import BytesParser
 from email.utils import formataddr, getaddresses
@@ -109,7 +111,9 @@ def _attached_message(part: Message) -> Message | None:
 
 
 def _decoded_message(inner: Message, encoding: str) -> bytes:
-    written = inner.as_bytes(policy=email.policy.compat32)
+    buffer = io.BytesIO()
+    BytesGenerator(buffer, mangle_from_=False, policy=email.policy.compat32).flatten(inner)
+    written = buffer.getvalue()
     try:
         return binascii.a2b_base64(written) if encoding == "base64" else quopri.decodestring(written)
     except binascii.Error:

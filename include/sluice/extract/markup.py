@@ -93,8 +93,8 @@ class _Text:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = _local(tag)
         for key, value in attributes.items():
-            if any(map(str.isalpha, value)) and "://" not in value and not key.startswith("{"):
-                self._attribute(key.lower(), value)
+            if any(map(str.isalpha, value)) and "://" not in value and not key.endswith("schemaLocation"):
+                self._attribute(key, value)
         if not (self._has_text and self._has_text[-1]):
             self._break()
         self._has_text.append(False)
@@ -107,9 +107,9 @@ class _Text:
         self._in_cell += name in _CELLS
 
     def _attribute(self, name: str, value: str) -> None:
-        if name in _SAID:
+        if name.lower() in _SAID:  # without a namespace: a label of XLink is an identifier
             self._said.append(value)
-        elif name not in _UNSAID:
+        elif _local(name) not in _UNSAID:
             self._other.append(value)
 
     def data(self, text: str) -> None:

@@ -93,7 +93,7 @@ def _by_kreuzberg(content: bytes, mime: str, ocr_languages: str = "") -> Parsed:
         if "password" in str(error).lower() or "encrypted" in str(error).lower():
             raise unreadable("encrypted") from error
         if mime == _PPTX:  # it gives up on slides whose pictures are linked instead of embedded
-            return Parsed(slides.pptx_text(content), mime, None, {})
+            return _with_what_it_lacks(slides.pptx_text(content), content, Parsed("", mime, None, {}))
         raise unreadable("corrupt") from error
     found = dict(result.metadata)
     if mime == sniff.HTML:  # what is in <head> is metadata, and would come out as text once more

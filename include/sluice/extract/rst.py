@@ -13,16 +13,18 @@ _NO_TEXT = frozenset({"image", "include", "raw", "highlight", "index", "contents
 
 
 def rst_for_parser(text: str) -> str:
-    """Simple tables with their last column as wide as its longest cell: its border does not bound it."""
+    """Simple tables without blank lines, and their last column as wide as its longest cell: no border bounds it."""
     lines = text.split("\n")
     borders = [n for n, line in enumerate(lines) if "==" in line and _BORDER.fullmatch(line)]
+    blank: set[int] = set()
     for first, last in reversed(list(pairwise(borders))):  # the first border is to be the widest
-        if lines[first].rstrip("=") != lines[last].rstrip("="):
-            continue
+        if lines[first].rstrip("= ") != lines[last].rstrip("= ") or not lines[first + 1].strip():
+            continue  # two tables: a blank line follows the last border of the first
         width = max(map(len, lines[first : last + 1]))
         for border in (first, last):
             lines[border] = lines[border].rstrip().ljust(width, "=")
-    return "\n".join(lines)
+        blank.update(n for n in range(first, last) if not lines[n].strip())
+    return "\n".join(line for n, line in enumerate(lines) if n not in blank)
 
 
 def rst_blocks(text: str) -> list[str]:
