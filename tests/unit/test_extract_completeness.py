@@ -59,7 +59,7 @@ def zipped(members: dict[str, str | bytes]) -> bytes:
 # --- HTML ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("depth", [55, 62, 300, 20_000])
+@pytest.mark.parametrize("depth", [55, 62, 5_000])
 @pytest.mark.parametrize(
     "tags", [("<div>", "</div>"), ("<table><tr><td>", "</td></tr></table>"), ("<font>", "</font>")]
 )
@@ -152,7 +152,7 @@ def test_a_page_takes_time_in_proportion_to_its_length(page: str) -> None:
         html_for_parser("data:" + page * (size // len(page)))
         return time.process_time() - before
 
-    assert seconds(400_000) < 8 * max(seconds(100_000), 0.01)
+    assert seconds(120_000) < 8 * max(seconds(30_000), 0.02)
 
 
 # --- office -------------------------------------------------------------------------------------------------
