@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID, uuid5
 
 import pytest
@@ -82,6 +83,15 @@ def test_results_tell_each_check_once_and_hold_no_text() -> None:
         "few_letters": (document("b").document_id, None, pytest.approx(1 / 8)),
     }
     assert "Stra" not in repr(verdict.results)
+
+
+def test_words_that_the_parser_left_out_are_flagged() -> None:
+    few, many = (replace(document(name), metadata={"words_recovered": n}) for name, n in (("a", 100), ("b", 101)))
+    verdict = documents_gate([few, many])
+    assert len(verdict.passed) == 2
+    assert [(row.code, row.document_id, row.observed) for row in verdict.rows] == [
+        ("recovered_text", many.document_id, 101)
+    ]
 
 
 def test_the_same_id_twice_in_a_batch_is_refused() -> None:

@@ -18,11 +18,14 @@ _ZIP_KINDS = {
 }
 ODP = "application/vnd.oasis.opendocument.presentation"
 ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+EPUB = "application/epub+zip"
+XLSX = _ZIP_KINDS["xl/"]
 OOXML = tuple(_ZIP_KINDS.values())
 _NAMED_KINDS = (
-    "application/epub+zip",
+    EPUB,
     ODT,
-    "application/vnd.oasis.opendocument.spreadsheet",
+    ODS,
     ODP,
 )
 MSG = "application/vnd.ms-outlook"

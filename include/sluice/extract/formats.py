@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from sluice.extract.embedded import without_data_addresses
 from sluice.extract.isolated import Limits, Worker
 from sluice.extract.ocr import required_folder
 from sluice.extract.reasons import REASONS
@@ -160,6 +161,8 @@ class IsolatedExtractor:
     ) -> Extracted:
         if len(text) > self._max_text_chars:
             return _failed("too_long")
+        if not page_starts:  # the worker took them out before it looked for the pages
+            text = without_data_addresses(text)
         if not text or text.isspace():
             return _failed("empty")
         structured = mime not in _WITHOUT_HEADINGS

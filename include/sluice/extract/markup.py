@@ -12,6 +12,7 @@ from xml.etree import ElementTree  # under the worker's limits
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from sluice.extract.coverage import completed
 from sluice.extract.reasons import unreadable
 from sluice.extract.tables import markdown_table
 
@@ -27,14 +28,20 @@ _DECLARATION = re.compile(r"<!ENTITY\s+([\w.-]+)")
 _ENTITY = re.compile(r"&([A-Za-z][\w.-]{0,30});")
 _ROWS, _CELLS, _TABLES = frozenset({"row", "tr"}), frozenset({"entry", "td", "th"}), frozenset({"table", "tgroup"})
 MAX_DEPTH = 1000  # of elements in each other; documents reach some dozens
+# Attributes that people read; any other counts where a document has no text but attributes.
+_SAID = frozenset(("alt", "title", "label", "caption", "description", "summary", "tooltip", "placeholder", "text"))
+_UNSAID = frozenset(
+    ("id", "class", "style", "href", "src", "type", "version", "encoding", "lang", "ref", "rel", "xmlns")
+)
 _NO_TEXT = frozenset({"script", "style"})
 
 
 def xml_text(content: bytes) -> str:
     """UTF-8 → its text, one paragraph for each element that holds text of its own.
 
-    Entities without a declaration are those of HTML and ISO's Greek; any other stands for its own name. Raises
-    Unreadable: zip_bomb (entities that unfold without end; expat measures them), too_deep, corrupt.
+    Titles, labels and descriptions in attributes follow; where nothing else is said, all attributes. Names of elements
+    are no text. Entities without a declaration are those of HTML and ISO's Greek; any other stands for its own name.
+    Raises Unreadable: zip_bomb (entities that unfold without end; expat measures them), too_deep, corrupt.
     """
     parser = ElementTree.XMLParser(target=_Text())  # noqa: S314
     text = content.decode("utf-8")
@@ -79,10 +86,15 @@ class _Text:
         self._has_text: list[bool] = []
         self._rows: list[list[str]] = []
         self._in_cell = self._silent = 0
+        self._said: list[str] = []
+        self._other: list[str] = []
         self._ended = False  # an element has just ended: the next text tells whether the line has, too
 
-    def start(self, tag: str, _attributes: dict[str, str]) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = _local(tag)
+        for key, value in attributes.items():
+            if any(map(str.isalpha, value)) and "://" not in value and not key.endswith("schemaLocation"):
+                self._attribute(key, value)
         if not (self._has_text and self._has_text[-1]):
             self._break()
         self._has_text.append(False)
@@ -93,6 +105,12 @@ class _Text:
             self._break()
             self._rows.append([])
         self._in_cell += name in _CELLS
+
+    def _attribute(self, name: str, value: str) -> None:
+        if name.lower() in _SAID:  # without a namespace: a label of XLink is an identifier
+            self._said.append(value)
+        elif _local(name) not in _UNSAID:
+            self._other.append(value)
 
     def data(self, text: str) -> None:
         if self._silent:
@@ -123,7 +141,9 @@ class _Text:
 
     def close(self) -> str:
         self._table()
-        return "\n\n".join(self._blocks)
+        if not self._blocks and not self._said:
+            return "\n".join(self._other)
+        return completed("\n\n".join(self._blocks), self._said).text.rstrip("\n")
 
     def _break(self) -> None:
         if self._in_cell:

@@ -143,8 +143,8 @@ def _inline(element: ElementTree.Element, depth: int) -> str:
             parts.append("\n" if name == "line-break" else "\t")
         elif name == "note":
             parts.append(f" ({' '.join(''.join(child.itertext()).split())})")
-        elif name not in _LEFT_OUT and name not in ("frame", "text-box") and depth < _MAX_DEPTH:
-            parts.append(_inline(child, depth + 1))
+        elif name not in _LEFT_OUT and name not in ("frame", "text-box"):
+            parts.append(_inline(child, depth + 1) if depth < _MAX_DEPTH else "".join(child.itertext()))
         parts.append(child.tail or "")
     return "".join(parts)
 

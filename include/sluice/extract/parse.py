@@ -6,7 +6,7 @@ No network, no cache, one thread; OCR only where asked for. Equal bytes give equ
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import kreuzberg
@@ -14,22 +14,34 @@ from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, 
 
 from sluice.errors import Unreadable
 from sluice.extract import slides, sniff
+from sluice.extract.calendars import calendar_text, is_calendar
 from sluice.extract.charts import charts_text
 from sluice.extract.compressed import COMPRESSED, inner_name, unpack
-from sluice.extract.containers import MSG, ODP, ODT, OOXML, kind_of_ole, kind_of_zip
+from sluice.extract.containers import MSG, ODP, ODT, OOXML, XLSX, kind_of_ole, kind_of_zip
+from sluice.extract.coverage import Completed, completed
+from sluice.extract.embedded import without_blobs, without_data_addresses
 from sluice.extract.facts import facts
-from sluice.extract.mail import mail_text
+from sluice.extract.formulas import with_formulas
+from sluice.extract.html import html_blocks, html_for_parser
+from sluice.extract.mail import Read, mail_text
 from sluice.extract.markup import check_depth, xml_text
+from sluice.extract.msg import msg_parts
 from sluice.extract.notebook import notebook_text
 from sluice.extract.odf import odf_markup, odf_text
+from sluice.extract.office import has_office_blocks, office_blocks
 from sluice.extract.pages import page_starts
 from sluice.extract.reasons import unreadable
+from sluice.extract.rst import rst_blocks, rst_for_parser
 from sluice.extract.tables import delimited_text
-from sluice.extract.text import plain_letters, tidy_title
+from sluice.extract.text import plain_letters
 
 _PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 # By default the first and last lines of short pages are taken for running headers and dropped, sentences among them.
 _WHOLE_PAGES = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
+# By default forms and navigation are dropped; pages may be one form, and handbooks are read through their contents.
+_WHOLE_HTML = {
+    "preprocessing": {"enabled": True, "preset": "minimal", "remove_navigation": False, "remove_forms": False}
+}
 _RECURSIVE = (ODT, "application/xml+opml", "application/docbook+xml", "application/x-fictionbook+xml")
 _HEAD = re.compile(rb"<head\b.*?</head\s*>|<title\b.*?</title\s*>|<(?:meta|base|link)\b[^>]*>", re.I | re.S)
 
@@ -59,12 +71,14 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
         return Parsed(delimited_text(content), mime, None, {})
     if mime == sniff.EMAIL:
         return _mail(content, max_unpacked_bytes)
+    if mime == MSG:
+        return _msg(content, max_unpacked_bytes)
     if mime == ODP:
-        return Parsed(plain_letters(odf_text(content)), mime, None, {})
+        return _with_what_it_lacks(odf_text(content), content, Parsed("", mime, None, {}))
     if mime == sniff.NOTEBOOK:
         return _notebook(content)
-    if mime == sniff.XML and (text := _any_xml(content)) is not None:
-        return Parsed(plain_letters(text), mime, None, {})
+    if mime == sniff.XML:
+        return Parsed(plain_letters(without_data_addresses(_any_xml(content))), mime, None, {})
     if mime.startswith("image/"):
         return _by_kreuzberg(content, mime, ocr_languages)
     parsed = _by_kreuzberg(content, mime)
@@ -76,37 +90,57 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
 def _by_kreuzberg(content: bytes, mime: str, ocr_languages: str = "") -> Parsed:
     if mime in _RECURSIVE:
         check_depth(odf_markup(content) if mime == ODT else content)
+    given = _for_parser(content, mime)
     try:
-        result = _result(content, mime, ocr_languages)
+        result = _result(given, mime, ocr_languages)
     except kreuzberg.MissingDependencyError as error:
         raise unreadable("unsupported") from error
     except (kreuzberg.KreuzbergError, ValueError, OSError) as error:
         if "password" in str(error).lower() or "encrypted" in str(error).lower():
             raise unreadable("encrypted") from error
         if mime == _PPTX:  # it gives up on slides whose pictures are linked instead of embedded
-            return Parsed(slides.pptx_text(content), mime, None, {})
+            return _with_what_it_lacks(slides.pptx_text(content), content, Parsed("", mime, None, {}))
         raise unreadable("corrupt") from error
     found = dict(result.metadata)
     if mime == sniff.HTML:  # what is in <head> is metadata, and would come out as text once more
-        result = _result(_HEAD.sub(b"", content), mime)
-    text = plain_letters(_completed(result, content, mime))
-    starts: tuple[int, ...] = ()
-    if mime == sniff.PDF:
-        starts = page_starts((result.document or {}).get("nodes") or [], found.get("page_count") or 0, text)
+        result = _result(_HEAD.sub(b"", given), mime)
     title, metadata = facts(found, mime)
-    return Parsed(text, mime, title, metadata, starts)
+    parsed = _with_what_it_lacks(_joined(result, content, mime), content, Parsed("", mime, title, metadata))
+    if mime == sniff.PDF:
+        nodes = (result.document or {}).get("nodes") or []
+        return replace(parsed, page_starts=page_starts(nodes, found.get("page_count") or 0, parsed.text))
+    return parsed
 
 
-def _completed(result: Any, content: bytes, mime: str) -> str:
+def _for_parser(content: bytes, mime: str) -> bytes:
+    """The document with what the parser would lose or mistake written in another way."""
+    if mime == sniff.HTML:
+        return html_for_parser(content.decode("utf-8", "replace")).encode("utf-8")
+    if mime == sniff.RST:
+        return rst_for_parser(content.decode("utf-8", "replace")).encode("utf-8")
+    return with_formulas(content) if mime == XLSX else content
+
+
+def _with_what_it_lacks(text: str, content: bytes, parsed: Parsed) -> Parsed:
+    """`parsed` with `text`, and with the blocks of a plain reading that `text` lacks."""
+    found = Completed(plain_letters(text), 0)
+    if parsed.mime == sniff.HTML:
+        found = completed(found.text, html_blocks(content.decode("utf-8", "replace")), is_whole=True)
+    elif parsed.mime == sniff.RST:
+        found = completed(found.text, rst_blocks(content.decode("utf-8", "replace")))
+    elif has_office_blocks(parsed.mime):
+        found = completed(found.text, office_blocks(content, parsed.mime))
+    metadata = {**parsed.metadata, "words_recovered": found.words} if found.words else parsed.metadata
+    return replace(parsed, text=without_data_addresses(found.text), metadata=metadata)
+
+
+def _joined(result: Any, content: bytes, mime: str) -> str:
     """The parser's text, with what it leaves out."""
     parts = [result.content]
     if mime == ODT:
         parts = [odf_text(content) or result.content]
     elif mime in OOXML:
         parts.append(charts_text(content))
-    elif mime == MSG:
-        for child in result.children or ():
-            parts.append(f"## Attachment: {tidy_title(child.get('path')) or 'unnamed'}\n\n{child['result'].content}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -125,20 +159,33 @@ def _compressed(content: bytes, mime: str, max_unpacked_bytes: int, ocr_language
 
 
 def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
-    def read(attached: bytes, name: str, charset: str | None) -> str:
+    text, found = mail_text(content, _reader_of_parts(max_unpacked_bytes))
+    title, metadata = facts(found, sniff.EMAIL)
+    return Parsed(plain_letters(text), sniff.EMAIL, title, metadata)
+
+
+def _msg(content: bytes, max_unpacked_bytes: int) -> Parsed:
+    parsed = _by_kreuzberg(content, MSG)
+    try:
+        body, attached = msg_parts(content, _reader_of_parts(max_unpacked_bytes))
+    except Unreadable as error:
+        body, attached = [], [f"(not read: the attachments, {error.code})"]
+    text = "\n\n".join([completed(parsed.text, body).text.rstrip("\n"), *attached])
+    return replace(parsed, text=plain_letters(text))
+
+
+def _reader_of_parts(max_unpacked_bytes: int) -> Read:
+    def read(attached: bytes, name: str, charset: str | None = None) -> str:
         kind = sniff.sniff(attached, name, charset)
         if kind.failure:
             raise unreadable(kind.failure)
         if not kind.parse:
-            return kind.text or ""
-        if kind.mime == sniff.EMAIL:
-            raise unreadable("unsupported")  # a message as a file: attached messages have a type of their own
+            text = kind.text or ""
+            return calendar_text(text) if is_calendar(text) else without_blobs(without_data_addresses(text))
         given = attached if kind.text is None else kind.text.encode("utf-8")
         return parse(given, kind.mime, max_unpacked_bytes, name=name).text
 
-    text, found = mail_text(content, read)
-    title, metadata = facts(found, sniff.EMAIL)
-    return Parsed(plain_letters(text), sniff.EMAIL, title, metadata)
+    return read
 
 
 def _notebook(content: bytes) -> Parsed:
@@ -147,13 +194,13 @@ def _notebook(content: bytes) -> Parsed:
     return Parsed(plain_letters(text), sniff.NOTEBOOK, title, metadata)
 
 
-def _any_xml(content: bytes) -> str | None:
-    """None where it is not well-formed: kreuzberg, which forgives more, reads it then."""
+def _any_xml(content: bytes) -> str:
+    """Where it is not well-formed: what stands between its tags."""
     try:
         return xml_text(content)
     except Unreadable as error:
         if error.code == "corrupt":
-            return None
+            return "\n\n".join(html_blocks(content.decode("utf-8", "replace")))
         raise
 
 
@@ -167,11 +214,11 @@ def _result(content: bytes, mime: str, ocr_languages: str = "") -> Any:
             force_ocr=bool(ocr_languages),
             ocr=OcrConfig(backend="tesseract", language=ocr_languages) if ocr_languages else None,
             enable_quality_processing=False,
-            # Every tag of unknown XML would become a heading.
-            output_format="plain" if mime == sniff.XML else "markdown",
+            output_format="markdown",
             include_document_structure=mime == sniff.PDF,
             content_filter=_WHOLE_PAGES if mime == sniff.PDF else None,
             concurrency=ConcurrencyConfig(max_threads=1),
+            html_options=_WHOLE_HTML,  # type: ignore[arg-type]
             postprocessor=PostProcessorConfig(enabled=False),
         ),
     )

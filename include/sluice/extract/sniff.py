@@ -14,6 +14,7 @@ from sluice.extract.text import decode, why_no_text
 
 PDF, RTF, HTML, XML, EMAIL = "application/pdf", "application/rtf", "text/html", "application/xml", "message/rfc822"
 NOTEBOOK = "application/x-ipynb+json"
+RST = "text/x-rst"
 ZIP, OLE = "application/zip", "application/x-ole-storage"
 DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
@@ -50,7 +51,7 @@ _MARKUP = {
     "xhtml": HTML,
     "xml": XML,
     "svg": XML,
-    "rst": "text/x-rst",
+    "rst": RST,
     "org": "text/x-org",
     "tex": "application/x-latex",
     "ipynb": NOTEBOOK,

@@ -10,12 +10,11 @@ from sluice.extract.text import decode
 
 _DELIMITERS = ",;\t|"
 _SAMPLE_LINES = 50
-_MAX_COLUMNS = 1000
 
 
 def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     """The first row is the header; short rows are filled up. Empty rows and columns at the end are left out."""
-    clean = [[_cell(value) for value in row[:_MAX_COLUMNS]] for row in rows]
+    clean = [[_cell(value) for value in row] for row in rows]
     width = max((n for row in clean for n, value in enumerate(row, start=1) if value), default=0)
     kept = [[*row[:width], *[""] * (width - len(row))] for row in clean if any(row)]
     if not kept:

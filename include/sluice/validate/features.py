@@ -48,8 +48,15 @@ def _row(document: Document) -> dict[str, Any]:
         "letter_share": float(by_kind[_LETTER]) / of if visible else 1.0,
         "repeated_share": most / of if visible >= _REPEATED_FROM_CHARS else 0.0,
         "mojibake": mojibake(text),
+        "words_recovered": _recovered(document),
         "unbroken_share": _longest_run(text) / of,
     }
+
+
+def _recovered(document: Document) -> int:
+    """Words that the parser had left out (`extract/coverage.py`)."""
+    words = document.metadata.get("words_recovered")
+    return words if isinstance(words, int) else 0
 
 
 def _histogram(text: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:

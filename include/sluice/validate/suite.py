@@ -153,6 +153,16 @@ DOCUMENTS = (
         0.5,
     ),
     Check(
+        "recovered_text",
+        _BETWEEN,
+        "words_recovered",
+        "flag",
+        "Its parser left out more than {limit:,} words. They were found by a plain reading, and may stand at "
+        "the end of its text or without their layout. Save it again with another program where that matters.",
+        "max_value",
+        100,
+    ),
+    Check(
         "personal_data",
         _BETWEEN,
         "personal_data",
