@@ -5,7 +5,8 @@ Brings a collection up to date with a source: what is new or changed is extracte
 loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; what is unchanged is not touched.
 
 `plan` compares a complete scan with the ledger and maps the work over batches; each batch goes through
-`extract → validate → chunk → embed → load`; `finish` removes, checks that the stores agree and prints the summary.
+`extract → validate → chunk → embed → load`; `finish` removes, checks that the stores agree and prints the summary;
+`close` ends the run in the ledger, whatever became of it.
 
 | param | unit | meaning |
 |---|---|---|
@@ -29,16 +30,23 @@ needs `*`. A run that no user triggered may only repeat a saved source as it is 
 
 **When it fails.** Transient errors (a store is down) are retried with growing delays; others fail at once and say what
 to do. *Clear* the failed task with its downstream tasks: it reads its input from object storage and goes on; nothing is
-embedded twice. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
+embedded twice. A batch that fails does not stop the others: they are loaded, then the DAG run fails, and `close` frees
+the source at once. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
 (counted in the summary; which and why: `sluice quarantine list`, `GET /sluice/api/v1/quarantine`) and do not stop the
 run. What the gates found is on the page that `finish` logs, also behind its link *Gate results*.
 
+**When a store is down** what is gone at the source is removed from the ledger all the same, as soon as all new
+documents are read (one of them may be a renamed one), and is no longer served. The stores follow with the next run.
+
 **When the budget ends** the run takes on nothing more and succeeds: nothing is to be retried. What is loaded is served,
-nothing is removed, and the summary says `"stopped": "budget"` and how many documents `remaining`. Trigger it anew to go
-on: what was paid for comes from the cache (docs/costs.md). Clearing its tasks does not go on.
+nothing is removed while new documents remain, and the summary says `"stopped": "budget"` and how many documents
+`remaining`. Trigger it anew to go on: what was paid for comes from the cache (docs/costs.md). Clearing its tasks does
+not go on.
 
 **One run a source at a time.** A second run of the same source says who is at work, is tried again with growing delays
-and fails if the first is still not done; nothing is interleaved.
+and fails if the first is still not done; nothing is interleaved. What a refused run would set (groups, retention,
+globs) is not set. A DAG run that is marked as failed frees its source when `close` has run; where Airflow itself was
+killed, the source is free half an hour after the last task's end.
 
 **Late** after 60 minutes: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
 """
@@ -47,7 +55,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import AssetAlias, Param, TriggerRule, dag, task, task_group
+from airflow.sdk import AssetAlias, Param, TriggerRule, dag, task, task_group, teardown
 
 from sluice.airflow import ingest
 from sluice.airflow.links import GateResults
@@ -217,9 +225,16 @@ def sluice_ingest():
     def finish(ti=None, outlet_events=None) -> dict:
         return ingest.finish(ti, outlet_events, COLLECTIONS)
 
+    @teardown  # it is no leaf: a run in which a batch failed fails, though this succeeds
+    @task(pool="sluice_default", multiple_outputs=False)
+    def close(ti=None) -> None:
+        ingest.close(ti)
+
     done = finish()
     done.operator.operator_extra_links = (GateResults(),)
-    batch.expand(ref=plan()) >> done
+    loaded = batch.expand(ref=plan())
+    loaded >> done >> (closed := close())
+    loaded >> closed  # `finish` is given up as soon as one batch fails; the others are still at work then
 
 
 sluice_ingest()

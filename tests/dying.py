@@ -117,7 +117,9 @@ def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
     for ref in refs:
         for verb in (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load):
             ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, tools, ref))
-    return task("finish", lambda: batches.finish(tools, order.run_id))
+    told: dict[str, Any] = task("finish", lambda: batches.finish(tools, order.run_id))
+    task("close", lambda: batches.close(tools, order.run_id))
+    return told
 
 
 # --- processes ----------------------------------------------------------------------------------------------

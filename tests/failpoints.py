@@ -51,11 +51,12 @@ def _methods(protocol: type) -> set[str]:
 _OTHERS = {
     "asked by people": {
         *("ledger.set_gate_rule", "ledger.gates", "ledger.gate_rows"),
-        *("ledger.set_quota", "ledger.tenant", "ledger.tenants"),
+        *("ledger.set_quota", "ledger.tenant", "ledger.tenants", "ledger.save_source"),
     },
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
     "replaying": {"ledger.refused"},
+    "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
     "where a budget ends": {"ledger.stop"},
     "searching": {"vectors.search", "graph.related", "graph.relations"},
     "reconciling": {

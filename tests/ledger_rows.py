@@ -128,6 +128,18 @@ def opened(room: Room, wanted: SourceSpec | None = None) -> Source:
     return room.ledger.open_source(wanted or spec(), PROFILE, ("mime", "year"))
 
 
+def resaved(room: Room, wanted: SourceSpec) -> Source:
+    """As a person saves it."""
+    return room.ledger.save_source(wanted, PROFILE, ("mime", "year"))
+
+
+def held(room: Room, source: Source, mode: Mode = "incremental") -> Run:
+    """A run that holds its source."""
+    run = started(room, source, mode)
+    room.ledger.claim(run, 60)
+    return run
+
+
 def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
     return room.ledger.start_run(source, mode, uuid4(), "tests")
 

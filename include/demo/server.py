@@ -93,7 +93,7 @@ class Server:
             name = task["task_id"].rsplit(".", 1)[-1]
             total[name] += 1
             done[name] += task["state"] in ("success", "skipped")
-        order = ["plan", "extract", "validate", "chunk", "embed", "load", "finish"]
+        order = ["plan", "extract", "validate", "chunk", "embed", "load", "finish", "close"]
         return f"{state}: " + "  ".join(f"{name} {done[name]}/{total[name]}" for name in order if total[name])
 
     def _call(self, step: str, method: str, path: str, **kwargs: Any) -> Any:

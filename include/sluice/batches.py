@@ -5,7 +5,6 @@ A task that is retried finds its input where it was and overwrites its own outpu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
@@ -15,6 +14,7 @@ from sluice.model import BatchRef, Mode, Run, SourceSpec
 from sluice.ports import Tools
 from sluice.seal import ciphers
 
+_NO_ERROR = "Stopped: its tasks did not come to their end. Clear them to go on, or start a run anew"
 _STAGES = ("0-scanned", "1-extracted", "2-validated", "3-chunked", "4-embedded")
 
 
@@ -72,7 +72,6 @@ def plan_replay(
 
 def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[BatchRef]:
     run_id, refs = planned.run.run_id, []
-    tools.blobs.write(_vanished(run_id), json.dumps([str(each) for each in planned.vanished]).encode())
     for number, items in enumerate(flow.batches(planned.items, batch_size or tools.batch_size)):
         folder = f"runs/{run_id}/{number:05d}"
         tools.blobs.write(f"{folder}/{_STAGES[0]}.parquet", artefacts.dump_items(items))
@@ -107,14 +106,32 @@ def embed(tools: Tools, ref: BatchRef) -> BatchRef:
 def load(tools: Tools, ref: BatchRef) -> BatchRef:
     run = _run(tools, ref)
     embedded = _read(tools, run, ref, 4, artefacts.load_embedded)
-    flow.load(tools, run, ref.batch, embedded)
+    with flow.telling_what_is_pending(tools, run):
+        if embedded:
+            flow.ensure(tools, run.source.generation)
+        flow.load(tools, run, ref.batch, embedded)
     return BatchRef(ref.run_id, ref.batch, ref.uri, len(embedded))
 
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
     """Close the run. Its artefacts stay: they are sealed, and a cleared task may still want them."""
-    vanished = [UUID(each) for each in json.loads(tools.blobs.read(_vanished(run_id)))]
-    return flow.finish(tools, tools.ledger.run(run_id), vanished)
+    return flow.finish(tools, tools.ledger.run(run_id))
+
+
+def record_error(tools: Tools, run_id: UUID, task: str, error: BaseException | None) -> None:
+    """A task failed for good. The run goes on, because other batches may be at work; its first error is the one that
+    is told."""
+    told = {"task": task, "error": f"{type(error).__name__}: {error}"}
+    tools.ledger.record_error(tools.ledger.run(run_id), told)
+
+
+def close(tools: Tools, run_id: UUID) -> int | None:
+    """When no task is at work any more: a run that `finish` did not close is closed as failed, and its source is free.
+    Returns how many chunks are still to be removed from the stores; None where the run had ended already."""
+    run = tools.ledger.run(run_id)
+    if not tools.ledger.close_run(run, {"error": _NO_ERROR}):
+        return None
+    return tools.ledger.queued(run.source.generation)
 
 
 # --- details ------------------------------------------------------------------------------------------------
@@ -126,10 +143,6 @@ def _run(tools: Tools, ref: BatchRef) -> Run:
 
 def _path(ref: BatchRef, stage: int) -> str:
     return f"runs/{ref.run_id}/{ref.batch:05d}/{_STAGES[stage]}.parquet"
-
-
-def _vanished(run_id: UUID) -> str:
-    return f"runs/{run_id}/vanished.json"
 
 
 def _read(tools: Tools, run: Run, ref: BatchRef, stage: int, load_rows: Callable[..., list[Any]]) -> list[Any]:

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         0.5, ge=0, le=1, description="Share of a source's documents that may vanish in one run without an approval."
     )
     lease_s: float = Field(
-        60.0, gt=0, description="Seconds without a sign of life after which another run may take over a source."
+        60.0, gt=0, description="Seconds after its last heartbeat until another run may take over a run's source."
     )
     extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
     extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")

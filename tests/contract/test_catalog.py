@@ -19,6 +19,7 @@ from ledger_rows import (
     opened,
     postgres_room,
     reader,
+    resaved,
     scanned,
     shown,
     spec,
@@ -107,7 +108,7 @@ def test_a_documents_own_groups_replace_its_sources(room: Room) -> None:
 def test_new_groups_of_a_source_hold_at_once(room: Room) -> None:
     source, _, item = filled(room)
     before = room.epoch(source.generation.collection_id)
-    opened(room, replace(source.spec, access_groups=("staff",)))
+    resaved(room, replace(source.spec, access_groups=("staff",)))
     assert shown(room, source, item, "one") == []
     assert room.epoch(source.generation.collection_id) == before + 1
 

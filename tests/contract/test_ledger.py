@@ -15,6 +15,7 @@ from ledger_rows import (
     loaded,
     opened,
     reader,
+    resaved,
     scanned,
     shown,
     spec,
@@ -46,7 +47,10 @@ def test_what_is_not_given_is_kept(room: Room) -> None:
     assert room.epoch(source.generation.collection_id) == epoch
     assert room.ledger.saved_source(*place) == wanted
     cleared = replace(bare, access_groups=(), retention_days=0, include=(), exclude=())
-    assert opened(room, cleared).spec == cleared
+    assert opened(room, cleared) == source, "to open it changes nothing"
+    assert resaved(room, bare) == source
+    assert room.epoch(source.generation.collection_id) == epoch
+    assert resaved(room, cleared).spec == cleared
     assert room.ledger.saved_source(*place) == cleared
     assert room.epoch(source.generation.collection_id) == epoch + 1
 
@@ -73,7 +77,7 @@ def test_a_source_takes_new_groups_and_globs(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     changed = replace(source.spec, access_groups=("staff",), include=("*.md",))
-    assert opened(room, changed).source_id == source.source_id
+    assert resaved(room, changed).source_id == source.source_id
     assert room.ledger.run(run.run_id).source.spec == changed
 
 
@@ -82,13 +86,13 @@ def test_a_new_retention_reaches_documents_that_are_unchanged(room: Room) -> Non
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    opened(room, replace(source.spec, retention_days=3))
+    resaved(room, replace(source.spec, retention_days=3))
     info = room.catalog.document(reader(source), item.document_id)
     assert info.expires_at is not None and info.activated_at is not None
     assert (info.expires_at - info.activated_at).days == 3
-    opened(room, replace(source.spec, retention_days=None))
+    resaved(room, replace(source.spec, retention_days=None))
     assert room.catalog.document(reader(source), item.document_id).expires_at == info.expires_at
-    opened(room, replace(source.spec, retention_days=0))
+    resaved(room, replace(source.spec, retention_days=0))
     assert room.catalog.document(reader(source), item.document_id).expires_at is None
 
 

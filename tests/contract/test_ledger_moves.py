@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -11,16 +14,19 @@ from ledger_rows import (
     Room,
     entry,
     failure,
+    held,
     loaded,
     opened,
     reader,
     scanned,
     shown,
+    spec,
     started,
     version,
 )
 from sluice.errors import Busy, Terminal
-from sluice.model import Item, Run, Source
+from sluice.model import Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
+from sluice.ports import Ledger
 
 # --- claims
 
@@ -37,7 +43,7 @@ def test_one_run_at_a_time_works_on_a_source(room: Room) -> None:
     room.ledger.claim(second, 60)
 
 
-def test_a_run_that_gives_no_sign_of_life_is_taken_over_and_kept_out(room: Room) -> None:
+def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room: Room) -> None:
     source = opened(room)
     dead = started(room, source)
     (item,) = scanned(room, dead, entry("a"))
@@ -46,18 +52,78 @@ def test_a_run_that_gives_no_sign_of_life_is_taken_over_and_kept_out(room: Room)
     time.sleep(0.1)
     heir = started(room, source)
     room.ledger.claim(heir, 60)
-    for write in (
-        lambda: room.ledger.stage(dead, [version(dead, item, "one")]),
-        lambda: room.ledger.activate(dead, [item.document_id]),
-        lambda: room.ledger.remove_documents(dead, [item.document_id]),
-        lambda: room.ledger.adopt_same(dead, {item.document_id: b"h"}),
-        lambda: room.ledger.adopt_similar(dead, {item.document_id: {}}),
-    ):
+    ids = [item.document_id]
+    writes: dict[str, Callable[[], object]] = {
+        "record_scan": lambda: room.ledger.record_scan(dead, [entry("a"), entry("b")]),
+        "record_mark": lambda: room.ledger.record_mark(dead, "state"),
+        "adopt_same": lambda: room.ledger.adopt_same(dead, {item.document_id: b"h"}),
+        "adopt_similar": lambda: room.ledger.adopt_similar(dead, {item.document_id: {}}),
+        "touch": lambda: room.ledger.touch(dead, [item]),
+        "quarantine": lambda: room.ledger.quarantine(dead, [failure(item)]),
+        "stage": lambda: room.ledger.stage(dead, [version(dead, item, "one")]),
+        "activate": lambda: room.ledger.activate(dead, ids),
+        "remove_documents": lambda: room.ledger.remove_documents(dead, ids),
+        "drop_leftovers": lambda: room.ledger.drop_leftovers(dead),
+        "purge": lambda: room.ledger.purge(dead, ids, room.ledger.clock()),
+        "record_gates": lambda: room.ledger.record_gates(dead, 0, "validate", []),
+        "remember_signatures": lambda: room.ledger.remember_signatures(dead, [Signature(item.document_id, (1,), (2,))]),
+        "record_stage": lambda: room.ledger.record_stage(dead, StageStat(0, "extract", 1.0, {})),
+        "reserve": lambda: room.ledger.reserve(dead, 0, 10),
+        "stop": lambda: room.ledger.stop(dead, "budget"),
+        "finish_run": lambda: room.ledger.finish_run(dead, "succeeded", {}),
+    }
+    for name, write in writes.items():
         with pytest.raises(Terminal, match="took over"):
             write()
+            raise AssertionError(f"{name} is not fenced")
+    assert writes.keys() | _OF_ITSELF == _writes_of_a_run()
+    room.ledger.settle(dead, 0, Spent(1, 10, 0.1))  # what is paid is paid
+    assert (room.ledger.spent(dead).tokens, room.ledger.stages(dead)) == (10, [])
     assert shown(room, source, item, "one") == []
+    assert "b" not in [each.external_id for each in room.catalog.documents(reader(source), source.spec.collection, 9)]
     loaded(room, heir, item, "two")
     assert len(shown(room, source, item, "two")) == 1
+
+
+# What a run says of itself, and how it comes by its source.
+_OF_ITSELF = {"settle", "record_error", "close_run", "claim"}
+_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
+_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged"}
+
+
+def _writes_of_a_run() -> set[str]:
+    """Methods of the ledger whose first argument is a run, without those that only read."""
+    found = set()
+    for protocol in Ledger.__mro__:
+        for name, method in vars(protocol).items():
+            if not name.startswith("_") and list(inspect.signature(method).parameters)[1:2] == ["run"]:
+                found.add(name)
+    return found - _READ
+
+
+def test_a_run_whose_process_has_ended_is_taken_over_at_once(room: Room) -> None:
+    source = opened(room)
+    first, second, third = (started(room, source) for _ in range(3))
+    with room.ledger.session(first.run_id):
+        room.ledger.claim(first, 3600)
+        with pytest.raises(Busy):
+            room.ledger.claim(second, 3600)
+        room.ledger.claim(first, 3600)
+    room.ledger.claim(second, 3600)
+    with pytest.raises(Busy):  # of the second nothing but its lease is known
+        room.ledger.claim(third, 3600)
+    with pytest.raises(Terminal, match="took over"):
+        room.ledger.stop(first, "budget")
+
+
+def test_a_session_says_nothing_of_other_runs(room: Room) -> None:
+    source = opened(room)
+    first, second = started(room, source), started(room, source)
+    room.ledger.claim(first, 3600)
+    with room.ledger.session(second.run_id), pytest.raises(Busy):
+        room.ledger.claim(second, 3600)
+    with room.ledger.session(second.run_id), pytest.raises(Busy):
+        room.ledger.claim(second, 3600)
 
 
 def test_a_late_end_does_not_free_what_another_run_holds(room: Room) -> None:
@@ -74,7 +140,7 @@ def test_a_late_end_does_not_free_what_another_run_holds(room: Room) -> None:
 def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room: Room) -> None:
     source = opened(room)
     killed, killed_before_its_claim, heir = (started(room, source) for _ in range(3))
-    elsewhere = started(room, opened(room))
+    elsewhere = held(room, opened(room))
     room.ledger.claim(killed, 0.01)
     (item,) = scanned(room, killed, entry("a"))
     room.ledger.stage(killed, [version(killed, item, "one")])
@@ -190,3 +256,108 @@ def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(roo
     assert (y.new, y.moved) == (True, False)
     assert (result.vanished, result.known) == ([], 3)
     assert room.ledger.moved(run) == {old["a"].document_id}
+
+
+# --- what a scan missed, and a run that is resumed
+
+
+def test_a_run_that_failed_still_knows_what_its_scan_missed(room: Room) -> None:
+    """Its tasks may be cleared: a rename stays a rename, and what was purged does not come back under a new name."""
+    source = opened(room)
+    old = served(room, source, a="one", b="two", kept="three")
+    room.expire(old["b"].document_id)
+    assert room.ledger.purge(started(room, source, "purge"), [old["b"].document_id], room.ledger.clock())
+    run = started(room, source)
+    room.ledger.claim(run, 60)
+    new, back = scanned(room, run, entry("c"), entry("d"), entry("kept"))
+    missed = sorted([old["a"].document_id, old["b"].document_id])
+    assert room.ledger.vanished(run) == missed
+    room.ledger.finish_run(run, "failed", {})
+    assert room.ledger.vanished(run) == missed
+
+    beside = room.ledger.start_run(source, "replay", uuid4(), "tests")
+    room.ledger.claim(beside, 60)  # no scan of its own
+    room.ledger.finish_run(beside, "succeeded", {})
+
+    room.ledger.claim(run, 60)
+    hashes = {new.document_id: hash_of(run, new, "one"), back.document_id: hash_of(run, back, "two")}
+    found = {new.document_id: old["a"].document_id, back.document_id: old["b"].document_id}
+    assert room.ledger.adopt_same(run, hashes) == found
+    assert room.ledger.vanished(run) == []
+
+
+def test_a_run_that_was_taken_over_still_knows_what_its_scan_missed(room: Room) -> None:
+    source = opened(room)
+    old = served(room, source, a="one", b="two")
+    slow = started(room, source)
+    room.ledger.claim(slow, 0.01)
+    scanned(room, slow, entry("b"))
+    time.sleep(0.05)
+    heir = started(room, source)
+    room.ledger.claim(heir, 60)
+    assert room.ledger.vanished(slow) == [old["a"].document_id]
+    scanned(room, heir, entry("a"), entry("b"))
+    assert room.ledger.vanished(slow) == [], "a later scan knows better"
+
+
+def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> None:
+    source = opened(room)
+    old = served(room, source, a="one", b="two")
+    run = started(room, source)
+    scanned(room, run, entry("b"))
+    room.ledger.remove_documents(run, room.ledger.vanished(run))
+    assert room.ledger.vanished(run) == [old["a"].document_id]
+    room.ledger.finish_run(run, "succeeded", {})
+    assert room.ledger.vanished(run) == []
+
+
+# --- settings and refusals
+
+
+def test_what_a_run_sets_is_written_with_its_scan(room: Room) -> None:
+    source = opened(room, spec(access_groups=("staff",), include=("*.md",)))
+    run = held(room, source)
+    wanted = replace(source.spec, access_groups=("board",), retention_days=3, include=None)
+    before = room.epoch(source.generation.collection_id)
+    (item,) = room.ledger.record_scan(run, [entry("a")], wanted).items
+    assert room.ledger.run(run.run_id).source.spec == replace(wanted, include=("*.md",))
+    assert room.epoch(source.generation.collection_id) == before + 1
+    loaded(room, run, item, "one")
+    assert room.ledger.record_scan(held_again(room, run), [entry("a")], spec_of(source)).unchanged == 1
+
+
+def held_again(room: Room, run: Run) -> Run:
+    room.ledger.finish_run(run, "succeeded", {})
+    return held(room, run.source)
+
+
+def spec_of(source: Source) -> SourceSpec:
+    return SourceSpec(source.spec.uri, source.spec.collection, source.spec.tenant)
+
+
+def test_a_scan_that_is_refused_changes_nothing_at_all(room: Room) -> None:
+    source = opened(room, spec(access_groups=("staff",)))
+    old = served(room, source, a="one", b="two")
+    run = held(room, source)
+    before = room.epoch(source.generation.collection_id)
+    wanted = replace(source.spec, access_groups=(), retention_days=1, include=("c*",))
+    listed = [replace(entry("x"), former="a"), replace(entry("b"), uri="file:///elsewhere"), entry("new")]
+    seen: list[ScanResult] = []
+
+    def refuse(result: ScanResult) -> None:
+        seen.append(result)
+        raise Terminal("refused")
+
+    with pytest.raises(Terminal, match="refused"):
+        room.ledger.record_scan(run, listed, wanted, refuse)
+    assert [(each.seen, each.known, each.vanished) for each in seen] == [(3, 2, [])]
+    assert room.ledger.run(run.run_id).source.spec == source.spec
+    assert room.epoch(source.generation.collection_id) == before
+    who = reader(source, "staff")
+    found = {each.external_id: each.document_id for each in room.catalog.documents(who, source.spec.collection, 9)}
+    assert found == {name: item.document_id for name, item in old.items()}
+    assert room.catalog.document(who, old["b"].document_id).uri == "file:///b"
+    assert (room.ledger.moved(run), room.ledger.vanished(run)) == (set(), [])
+    other = started(room, source)
+    room.ledger.finish_run(run, "failed", {})
+    assert room.ledger.remove_documents(other, [old["a"].document_id]) == 1, "no scan was completed"

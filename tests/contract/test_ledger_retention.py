@@ -13,9 +13,11 @@ from ledger_rows import (
     chunk_id,
     entry,
     failure,
+    held,
     loaded,
     opened,
     reader,
+    resaved,
     scanned,
     shown,
     spec,
@@ -160,9 +162,9 @@ def test_what_is_set_is_listed(room: Room) -> None:
 def test_an_ingest_that_names_days_takes_the_place_of_a_date(room: Room) -> None:
     source, (item,) = filled(room)
     room.ledger.set_retention(scopes(source, item)["source"], Retention(until=FUTURE))
-    assert opened(room, replace(source.spec, retention_days=None)).spec.retention_days is None
+    assert resaved(room, replace(source.spec, retention_days=None)).spec.retention_days is None
     assert end(room, source, item) == FUTURE
-    assert opened(room, replace(source.spec, retention_days=5)).spec.retention_days == 5
+    assert resaved(room, replace(source.spec, retention_days=5)).spec.retention_days == 5
     assert days(room, source, item) == 5
 
 
@@ -240,13 +242,14 @@ def test_sources_with_expired_documents_are_found(room: Room) -> None:
 def test_what_a_living_run_has_staged_is_left_to_it(room: Room) -> None:
     source, (item,) = filled(room)
     room.ledger.set_retention(scopes(source, item)["document"], Retention(days=1))
-    run = started(room, source)
+    run = held(room, source)
     (again,) = scanned(room, run, entry("a", "2"))
     room.ledger.stage(run, [version(run, again, "three")])
     room.expire(item.document_id)
     as_of = room.ledger.clock()
     assert due(room, source) == []
-    assert room.ledger.purge(purging(room, source), [item.document_id], as_of) == []
+    with pytest.raises(Terminal, match="took over"):
+        room.ledger.purge(purging(room, source), [item.document_id], as_of)
     room.ledger.activate(run, [item.document_id])
     assert len(shown(room, source, item, "three")) == 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from ledger_rows import (
     chunk_id,
     entry,
     failure,
+    held,
     loaded,
     opened,
     reader,
@@ -21,8 +23,8 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import Terminal
-from sluice.model import Counts, Item, Source
+from sluice.errors import Busy, Terminal
+from sluice.model import Counts, Item, Run, Source
 
 
 def queued(room: Room, source: Source) -> set[UUID]:
@@ -60,15 +62,19 @@ def test_what_an_older_run_had_staged_is_dropped(room: Room) -> None:
     assert room.ledger.drop_leftovers(older) == 0
 
 
-def test_an_older_run_leaves_alone_what_a_newer_one_has_staged(room: Room) -> None:
+def test_an_older_run_is_kept_out_while_a_newer_one_holds_the_source(room: Room) -> None:
     source = opened(room)
-    older, newer = started(room, source), started(room, source)
+    older = started(room, source)
     (item,) = scanned(room, older, entry("a"))
+    newer = held(room, source)
     room.ledger.stage(newer, [version(newer, item, "new")])
-    room.ledger.stage(older, [version(older, item, "old")])
-    room.ledger.touch(older, [item])
-    room.ledger.quarantine(older, [failure(item)])
-    room.ledger.activate(older, [item.document_id])
+    for write in (
+        lambda: room.ledger.stage(older, [version(older, item, "old")]),
+        lambda: room.ledger.touch(older, [item]),
+        lambda: room.ledger.quarantine(older, [failure(item)]),
+    ):
+        with pytest.raises(Terminal, match="took over"):
+            write()
     room.ledger.activate(newer, [item.document_id])
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
     assert room.ledger.run_counts(newer) == Counts(1, 1, 0)
@@ -126,27 +132,25 @@ def test_a_run_knows_what_it_has_deleted_in_all(room: Room) -> None:
 # --- leftovers
 
 
-def test_leftovers_of_dead_runs_are_dropped(room: Room) -> None:
+def test_leftovers_of_runs_without_a_lease_are_dropped(room: Room) -> None:
     source = opened(room)
-    crashed, dead, living = (started(room, source) for _ in range(3))
-    a, b, c = scanned(room, crashed, entry("a"), entry("b"), entry("c"))
+    crashed, dead = started(room, source), started(room, source)
+    a, b = scanned(room, crashed, entry("a"), entry("b"))
     loaded(room, crashed, a, "kept")
     room.ledger.stage(crashed, [version(started(room, source), a, "kept", "lost")])
-    room.ledger.stage(dead, [version(dead, b, "dead")])
-    room.ledger.stage(living, [version(living, c, "living")])
     room.ledger.finish_run(crashed, "failed", {})
-    room.backdate(dead.run_id, 7)
-    run = started(room, source)
+    room.ledger.claim(dead, 0.05)
+    room.ledger.stage(dead, [version(dead, b, "dead")])
     stranger = started(room, opened(room))
     (theirs,) = scanned(room, stranger, entry("a"))
     room.ledger.stage(stranger, [version(stranger, theirs, "theirs")])
     room.ledger.finish_run(stranger, "failed", {})
+    time.sleep(0.1)
+    run = held(room, source)
     assert room.ledger.drop_leftovers(run) == 2
     assert room.ledger.drop_leftovers(run) == 0
     assert queued(room, source) == {chunk_id(a.document_id, "lost"), chunk_id(b.document_id, "dead")}
     assert len(shown(room, source, a, "kept", "lost")) == 1
-    room.ledger.activate(living, [c.document_id])
-    assert shown(room, source, c, "living")
     assert room.ledger.drop_leftovers(stranger) == 1
 
 
@@ -164,42 +168,88 @@ def test_a_runs_own_leftovers_are_dropped(room: Room) -> None:
 # --- who else is at work
 
 
-def test_others_running_means_alive_and_of_this_source(room: Room) -> None:
+def test_a_run_is_running_as_long_as_its_lease_holds(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
-    started(room, opened(room))
-    assert not room.ledger.others_running(run)
+    held(room, opened(room))
+    started(room, source)
+    assert not room.ledger.others_running(run), "nobody holds the source"
     other = started(room, source)
-    assert room.ledger.others_running(run) and room.ledger.others_running(other)
+    room.ledger.claim(other, 60)
+    room.backdate(other.run_id, 500)
+    assert room.ledger.others_running(run), "however long ago it was started"
+    assert not room.ledger.others_running(other)
     room.ledger.finish_run(other, "failed", {})
     assert not room.ledger.others_running(run)
     room.ledger.start_run(source, "full", other.run_id)
+    room.ledger.claim(other, 0.05)
     assert room.ledger.others_running(run)
-    room.ledger.finish_run(other, "succeeded", {})
-    room.ledger.finish_run(other, "failed", {})
-    assert not room.ledger.others_running(run)
-    forgotten = started(room, source)
-    room.backdate(forgotten.run_id, 5)
-    assert room.ledger.others_running(run)
-    room.backdate(forgotten.run_id, 1)
-    assert not room.ledger.others_running(run)
+    time.sleep(0.1)
+    assert not room.ledger.others_running(run), "its lease has lapsed"
+
+
+def state_of(room: Room, run: Run) -> tuple[str, str | None]:
+    (saved,) = room.ledger.saved_sources(run.source.spec.tenant, run.source.spec.collection)
+    last = room.ledger.run_by(saved, str(run.run_id))
+    assert last
+    return last.state, last.error
+
+
+def named(room: Room, source: Source) -> Run:
+    """A run that `state_of` finds."""
+    run_id = uuid4()
+    return room.ledger.start_run(source, "incremental", run_id, str(run_id))
 
 
 def test_a_task_that_is_tried_again_closes_what_it_left_running(room: Room) -> None:
     source = opened(room)
-    by_hand = room.ledger.start_run(source, "full", uuid4(), "cli")
     task = "airflow:sluice_ingest/manual__1"
     first = room.ledger.start_run(source, "full", uuid4(), task)
-    room.ledger.start_run(opened(room), "full", uuid4(), task)
+    room.ledger.claim(first, 60)
     again = room.ledger.start_run(source, "full", uuid4(), task)
-    room.ledger.start_run(source, "full", again.run_id, task)
-    room.ledger.finish_run(by_hand, "succeeded", {})
-    assert not room.ledger.others_running(again), "the first attempt is closed"
-    assert room.ledger.others_running(first), "the second is not"
-    one = room.ledger.start_run(source, "full", uuid4(), "cli")
+    room.ledger.claim(again, 60)
+    room.ledger.start_run(opened(room), "full", uuid4(), task)
+    assert room.ledger.others_running(first)
+    by_hand = room.ledger.start_run(source, "full", uuid4(), "cli")
+    room.ledger.start_run(source, "full", uuid4(), "cli")
+    with pytest.raises(Busy):
+        room.ledger.claim(by_hand, 60)
     room.ledger.finish_run(again, "succeeded", {})
-    two = room.ledger.start_run(source, "full", uuid4(), "cli")
-    assert room.ledger.others_running(one) and room.ledger.others_running(two), "two people may work by hand"
+    room.ledger.claim(by_hand, 60)
+
+
+# --- how a run ends
+
+
+def test_the_first_error_of_a_run_is_the_one_that_is_told(room: Room) -> None:
+    source = opened(room)
+    run = named(room, source)
+    room.ledger.claim(run, 60)
+    room.ledger.record_error(run, {"task": "embed", "error": "Terminal: the first"})
+    room.ledger.record_error(run, {"task": "load", "error": "Terminal: the second"})
+    assert state_of(room, run) == ("running", "Terminal: the first")
+    with pytest.raises(Busy):
+        room.ledger.claim(started(room, source), 60)
+    assert room.ledger.close_run(run, {"error": "unknown"})
+    assert state_of(room, run) == ("failed", "Terminal: the first")
+    room.ledger.record_error(run, {"error": "too late"})
+    assert not room.ledger.close_run(run, {"error": "again"})
+    assert state_of(room, run) == ("failed", "Terminal: the first")
+    other = started(room, source)
+    room.ledger.claim(other, 60)  # the source is free at once
+    room.ledger.finish_run(other, "succeeded", {})
+
+    room.ledger.claim(run, 60)  # a task was cleared
+    assert state_of(room, run) == ("running", None)
+    room.ledger.finish_run(run, "succeeded", {})
+    assert not room.ledger.close_run(run, {"error": "unknown"})
+    assert state_of(room, run) == ("succeeded", None)
+
+
+def test_a_run_that_nobody_closed_is_closed_without_an_error_of_its_own(room: Room) -> None:
+    run = named(room, opened(room))
+    assert room.ledger.close_run(run, {"error": "it was stopped"})
+    assert state_of(room, run) == ("failed", "it was stopped")
 
 
 # --- entities

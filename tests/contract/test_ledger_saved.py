@@ -7,7 +7,15 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, name, opened, reader, spec, started
+from ledger_rows import (
+    Room,
+    name,
+    opened,
+    reader,
+    resaved,
+    spec,
+    started,
+)
 from sluice.errors import BadRequest, NotFound
 from sluice.model import ALL_GROUPS, Principal, SavedSource, Schedule, Source
 
@@ -49,7 +57,7 @@ def test_the_run_that_was_started_last_counts_however_it_ended(room: Room) -> No
 def test_a_schedule_is_kept_through_runs_and_changes_of_the_source(room: Room) -> None:
     source = opened(room)
     scheduled(room, source, Schedule(" 0  4 * * MON-FRI ", paused=True))
-    opened(room, replace(source.spec, retention_days=3))
+    resaved(room, replace(source.spec, retention_days=3))
     started(room, source)
     assert saved(room, source).schedule == Schedule("0 4 * * MON-FRI", paused=True)
     scheduled(room, source, Schedule())

@@ -10,6 +10,7 @@ from ledger_rows import (
     chunk_id,
     entry,
     failure,
+    held,
     loaded,
     opened,
     scanned,
@@ -83,7 +84,7 @@ def test_what_is_pending_queued_or_gone(room: Room) -> None:
     one, two, three = (chunk_id(item.document_id, words) for words in ("one", "two", "three"))
     ids = [one, two, three, uuid4()]
 
-    run = started(room, source)
+    run = held(room, source)
     (edited,) = scanned(room, run, entry("a", "2"))
     room.ledger.stage(run, [version(run, edited, "one", "three")])
     assert [each.changing for each in room.ledger.chunks_of(source.generation, ids)] == [True, True]
@@ -96,7 +97,6 @@ def test_what_is_pending_queued_or_gone(room: Room) -> None:
     room.ledger.removed([each.outbox_id for each in room.ledger.removals(source.generation.collection_id, 10)])
     assert room.ledger.claimed(source.generation, ids) == {one, three}
 
-    run = started(room, source)
     room.ledger.remove_documents(run, [item.document_id])
     assert room.ledger.chunks_of(source.generation, ids) == []
     assert room.ledger.claimed(source.generation, ids) == {one, three}

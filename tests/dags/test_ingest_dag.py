@@ -17,10 +17,11 @@ import pytest
 from openlineage_schemas import problems
 from scratch_databases import libpq, scratch_databases
 from sluice.flow.keeping import path
-from sluice.model import GateRule, Grant, Principal
+from sluice.model import GateRule, Grant, Principal, SourceSpec
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
+ENDS = {("plan", -1), ("finish", -1), ("close", -1)}
 STAGES = ["extract", "validate", "chunk", "embed", "load"]
 Ingest = Callable[..., Any]
 
@@ -105,7 +106,7 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     first = ingest(folder, name, batch_size=1)
     assert first.state == "success"
     done = tasks(first)
-    assert {(stage, index) for stage in STAGES for index in range(3)} | {("plan", -1), ("finish", -1)} == set(done)
+    assert {(stage, index) for stage in STAGES for index in range(3)} | ENDS == set(done)
     assert {each.state for each in done.values()} == {"success"}
     told = summary(first)["documents"]
     assert (told["seen"], told["new"], told["changed"], told["quarantined"]) == (3, 2, 0, 1)
@@ -216,11 +217,8 @@ def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     broken = ingest(folder, name)
     done = tasks(broken)
     assert broken.state == "failed"
-    assert (done["embed", 0].state, done["load", 0].state, done["finish", -1].state) == (
-        "success",
-        "failed",
-        "upstream_failed",
-    )
+    states = [done[each].state for each in (("embed", 0), ("load", 0), ("finish", -1), ("close", -1))]
+    assert states == ["success", "failed", "upstream_failed", "success"]
     assert done["load", 0].try_number == 1  # Terminal: not one retry
     captured = capfd.readouterr()
     assert "NotFound" in captured.out + captured.err and "4-embedded.parquet" in captured.out + captured.err
@@ -229,6 +227,51 @@ def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     assert mended.state == "success"
     told = summary(mended)
     assert told["documents"]["new"] == 1 and told["embeddings"]["computed"] == 0  # paid for once
+
+
+def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
+    ingest: Ingest, make_tools: Any, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger's run ends once, with the DAG run: with the first error, when no batch is at work any more."""
+    from sluice import batches, flow
+    from sluice.errors import Busy, Terminal
+
+    folder = roots / name
+    folder.mkdir()
+    for each in range(3):
+        (folder / f"{each}.md").write_text(f"# {each}\n\nA page of {name}, number {each}.\n")
+    tools = make_tools([roots], graph="off")
+    spec = SourceSpec(folder.as_uri(), name)
+    chunk, load = batches.chunk, batches.load
+    seen: dict[str, Any] = {}
+
+    def chunk_two(tools: Any, ref: Any) -> Any:
+        if ref.batch == 0:
+            raise Terminal("the first error")
+        return chunk(tools, ref)
+
+    def load_one(tools: Any, ref: Any) -> Any:
+        if ref.batch == 1:
+            raise Terminal("a later error")
+        with pytest.raises(Busy):
+            flow.ingest(tools, spec)
+        seen["state"] = tools.ledger.saved_sources("default", name)[0].held_by
+        return load(tools, ref)
+
+    monkeypatch.setattr(batches, "chunk", chunk_two)
+    monkeypatch.setattr(batches, "load", load_one)
+    broken = ingest(folder, name, batch_size=1)
+    states = {key: each.state for key, each in tasks(broken).items()}
+    assert broken.state == "failed"
+    loads = [states["load", index] for index in range(3)]
+    assert (loads, states["close", -1]) == (["upstream_failed", "failed", "success"], "success")
+    assert seen["state"].startswith("airflow:sluice_ingest/"), "it held the source until the end"
+    (saved,) = tools.ledger.saved_sources("default", name)
+    assert saved.held_by is None and saved.last.state == "failed"
+    assert saved.last.error == "Terminal: the first error"
+    monkeypatch.undo()
+    told = flow.ingest(tools, spec)["documents"]  # at once
+    assert (told["new"], told["unchanged"]) == (2, 1)
 
 
 def test_a_foreign_tenant_is_refused(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -242,6 +244,57 @@ def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(
     summary = flow.ingest(tools, spec, approve_shrink=True)  # of all files: the globs went with the refused run
     assert (summary["documents"]["seen"], summary["documents"]["deleted"]) == (20, 25)
     assert set(stores(tools, name).values()) == {20}
+
+
+def test_mode_full_is_guarded_as_well(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(45)})
+    tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    for path in list(folder.iterdir())[:25]:
+        path.unlink()
+    with pytest.raises(SluiceError, match="25 documents fewer than the 45"):
+        flow.ingest(tools, spec, "full")
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(SluiceError, match="unmounted"):
+        flow.ingest(tools, spec, "full")
+    generation = next(each for each in tools.ledger.generations() if each.collection == name)
+    assert tools.ledger.counts(generation).documents == 45
+    assert flow.ingest(tools, spec, "full", approve_shrink=True)["documents"]["deleted"] == 45
+
+
+def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    """Neither one that is refused as busy, nor one that fails before its scan was complete."""
+    folder = tmp_path / "in"
+    write(folder, owls=OWLS)
+    tools = make_tools([tmp_path], graph="off")
+    spec = SourceSpec(folder.as_uri(), name, access_groups=("birds",), retention_days=9, exclude=("x/**",))
+    flow.ingest(tools, spec)
+    place = spec.tenant, spec.collection, spec.uri
+    saved = tools.ledger.saved_source(*place)
+    opened = SourceSpec(spec.uri, name, access_groups=(), retention_days=0, include=("*.md",), exclude=())
+
+    source = tools.ledger.open_source(spec, tools.profile(), tools.filter_fields)
+    other = tools.ledger.start_run(source, "incremental", uuid4(), "tests")
+    tools.ledger.claim(other, 600)
+    with pytest.raises(Busy, match="Nothing was changed"):
+        flow.ingest(tools, opened)
+    tools.ledger.finish_run(other, "failed", {})
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(SluiceError):
+        flow.ingest(tools, opened)
+    (tmp_path / "elsewhere").rename(folder)
+    with pytest.raises(SluiceError, match="globs that leave all out"):
+        flow.ingest(tools, replace(opened, include=("*.pdf",)))
+    assert tools.ledger.saved_source(*place) == saved == spec.over(None)
+    assert titles(tools, "barn owl voles", name, groups="fish") == []
+
+    flow.ingest(tools, opened)
+    assert tools.ledger.saved_source(*place) == opened
+    assert titles(tools, "barn owl voles", name, groups="fish") == ["Owls"]
 
 
 def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:

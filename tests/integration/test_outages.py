@@ -16,7 +16,7 @@ import pytest
 import dying
 from agreement import Held
 from devstack import Stack, catalogue, credentials, processes, runner, stopping
-from recovery import AFTER, Before, Case, Cases, patiently
+from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, patiently
 from sluice import flow
 from sluice.errors import Transient, Unavailable
 from sluice.wiring import build
@@ -107,6 +107,37 @@ def test_a_store_that_hangs(cases: Cases, engines: Stack, store: str) -> None:
         assert_nothing_wrong_is_shown(case)
     finally:
         send(engines, store, signal.SIGCONT)
+    _recovers(case, expected)
+
+
+@pytest.mark.parametrize("store", ["qdrant", "neo4j"])
+def test_what_is_gone_at_the_source_is_not_served_while_a_store_is_down(
+    cases: Cases, engines: Stack, store: str
+) -> None:
+    """Nor is anything mistaken for gone that was renamed."""
+    tree = {name: text for name, text in AFTER.items() if name != "same.md"}
+    expected = cases.fresh(tree)
+    case = cases.before(batch_size=1)
+    known = case.ids()
+    pending = rf"no longer served; \d+ chunks are still to be removed from .*{store}"
+    tools = dying.tools_of(hurried(case))
+    end(engines, store)
+    try:
+        case.put({name: text for name, text in BEFORE.items() if name != "gone.md"})
+        with pytest.raises(Unavailable, match=pending):
+            flow.ingest(tools, case.spec)
+        assert case.ids().keys() == BEFORE.keys() - {"gone.md"}, "nothing is new: known with the scan"
+        assert store == "qdrant" or "GOWN" not in case.served()
+
+        case.put(tree)
+        with pytest.raises(Unavailable, match=pending):
+            flow.ingest(tools, case.spec)
+        now = case.ids()
+        assert now.keys() == tree.keys(), "known when all that is new was read"
+        assert {old: now[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}
+    finally:
+        tools.close()
+        engines.up([store], lambda line: None)
     _recovers(case, expected)
 
 

@@ -187,7 +187,7 @@ def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -
         batch = (place.tools, plan.run, 0)
         documents = flow.validate(*batch, flow.extract(*batch, plan.items))
         flow.load(*batch, flow.embed(*batch, flow.chunk(*batch, documents)))
-        flow.finish(place.tools, plan.run, [])
+        flow.finish(place.tools, plan.run)
     assert place.refused() == {} and SECRET in place.served()
     assert flow.ingest(place.tools, place.spec)["documents"]["unchanged"] == 2
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 import dying
-from recovery import AFTER, LEASE_S, Before, Cases
-from sluice import flow
-from sluice.errors import Busy
+from recovery import AFTER, LEASE_S, MOVED, Before, Case, Cases
+from sluice import batches, flow
+from sluice.errors import Busy, Terminal
 from sluice.ports import Tools
 
 
@@ -60,6 +61,67 @@ def test_a_killed_holder_is_taken_over_when_its_lease_has_lapsed(cases: Cases) -
     case.ingest()
     case.assert_whole(expected)
     assert not case.paid_twice()
+
+
+def test_a_killed_process_is_taken_over_at_once(cases: Cases) -> None:
+    """However long its lease is: the database knows that its process has ended."""
+    expected = cases.fresh(AFTER)
+    case = cases.before(lease_s=3600)
+    case.put(AFTER)
+    process, _ = dying.start(case.order, hold)
+    _wait_for(case.order.folder / "holds")
+    with pytest.raises(Busy):
+        flow.ingest(case.tools, case.spec)
+    process.kill()
+    process.join(60)
+    case.ingest()
+    case.assert_whole(expected)
+    assert not case.paid_twice()
+
+
+def test_of_tasks_that_were_killed_only_the_lease_is_known(cases: Cases) -> None:
+    case = cases.before("batches", lease_s=3600)
+    case.put(AFTER)
+    process, _ = dying.start(case.order, hold)
+    _wait_for(case.order.folder / "holds")
+    process.kill()
+    process.join(60)
+    time.sleep(1)
+    with pytest.raises(Busy):
+        flow.ingest(case.tools, case.spec)
+    case.ingest()  # its own tasks, tried again
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_over: bool) -> None:
+    """Names that the scan missed are still known: what was renamed keeps its document."""
+    expected = cases.fresh(AFTER)
+    case = cases.before("batches")
+    known = case.ids()
+    case.put(AFTER)
+    run_id, tools = case.order.run_id, case.tools
+    refs = batches.plan(tools, case.spec, "incremental", run_id=run_id, orchestrator="airflow:drill/cleared")
+    assert len(refs) > 1
+    first, second = Terminal("the first error"), Terminal("another")
+    batches.record_error(tools, run_id, "extract", first)
+    batches.record_error(tools, run_id, "extract", second)
+    if taken_over:
+        _lapse(case)
+        flow.replay(tools, case.spec)  # a run that has no scan of its own
+    assert (batches.close(tools, run_id) is None) == taken_over
+    for ref in refs:
+        for verb in (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load):
+            ref = verb(tools, ref)
+    told = batches.finish(tools, run_id)
+    assert batches.close(tools, run_id) is None
+    assert (told["documents"]["moved"], told["documents"]["deleted"]) == (2, 1)
+    case.assert_whole(expected)
+    assert {old: case.ids()[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}
+
+
+def _lapse(case: Case) -> None:
+    with case.stores.engine.begin() as connection:
+        connection.execute(text("UPDATE claims SET lapses_at = now()"))
 
 
 def _wait_for(file: Path) -> None:

@@ -14,11 +14,10 @@ from uuid import UUID
 from sluice.errors import BadRequest, Busy, NotFound, Terminal
 from sluice.model import Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
 
-GIVEN_UP_AFTER_H = 6  # a run that was started this long ago and never closed is taken for dead
 LONGEST_RETENTION_DAYS = 36_500
 GATE_ROWS_KEPT = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"
-TAKEN_OVER = "given up: it gave no sign of life, and another run took over its source"
+TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
 _COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -57,19 +56,6 @@ def no_such(scope: RetentionScope) -> NotFound:
             "changed. A source is known once it was ingested."
         )
     return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest makes it.")
-
-
-def effective(spec: SourceSpec, saved: SourceSpec | None = None) -> SourceSpec:
-    """`spec` with what is saved, or the default of a new source, in place of None. Only the retention may be None
-    still: the source has none in days."""
-    known = saved or SourceSpec(spec.uri, spec.collection, spec.tenant, (), None, (), ())
-    return replace(
-        spec,
-        access_groups=known.access_groups if spec.access_groups is None else spec.access_groups,
-        retention_days=known.retention_days if spec.retention_days is None else spec.retention_days,
-        include=known.include if spec.include is None else spec.include,
-        exclude=known.exclude if spec.exclude is None else spec.exclude,
-    )
 
 
 def names_one_execution(orchestrator: str | None) -> bool:
@@ -142,8 +128,8 @@ def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime
 
 def lost_claim(uri: str) -> Terminal:
     return Terminal(
-        f"This run gave no sign of life for so long that another one took over {uri}. What it had not made active was "
-        "left to that run; nothing is lost and nothing needs to be done."
+        f"Another run took over {uri}: the lease of this run had lapsed, or its process seemed to have ended. What it "
+        "had not made active was left to that run; nothing is lost and nothing needs to be done."
     )
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 if TYPE_CHECKING:
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     from sluice.ports import Tools
     from sluice.settings import Settings
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
 # Artefact → suite of the gate that judged its rows. The task that reads it tells, because OpenLineage knows assertions
 # of inputs only.
 _JUDGED_BY = {"1-extracted": "documents", "3-chunked": "chunks", "4-embedded": "vectors"}
-LEASE_S = 1800.0  # between two tasks of a run nobody gives a sign of life; they may wait for a slot in a pool
+LEASE_S = 1800.0  # between two tasks of a run nobody renews it; they may wait for a slot in a pool
 Json = dict[str, Any]
 
 
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
-    XCom, for `finish`."""
+    XCom, for `finish` and `close`."""
     from sluice import batches
     from sluice.airflow import lineage, permission
 
@@ -37,6 +38,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
+        ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left
         how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}
         how |= {"run_id": run_id, "orchestrator": orchestrator(dag_run.run_id, dag_run.dag_id)}
         if params["replay"] is not None:
@@ -44,7 +46,6 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         else:
             few = params["max_documents"]
             refs = batches.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
-        ti.xcom_push(key=RUN_KEY, value=str(run_id))
         run = tools.ledger.run(run_id)
         planned = sum(ref.documents for ref in refs)
         lineage.emit(
@@ -97,11 +98,8 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
 
     from sluice import batches, flow
     from sluice.airflow import lineage, links
-    from sluice.errors import Terminal
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
-    if run_id is None:
-        raise Terminal("The scan did not finish, so nothing was changed. See the log of the task plan.")
     with _tools() as (tools, settings):
         summary = batches.finish(tools, UUID(run_id))
         run = tools.ledger.run(UUID(run_id))
@@ -126,18 +124,41 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
 
 
 def failed(context: Mapping[str, Any]) -> None:
-    """`on_failure_callback` of every task: the ledger's run is marked failed. Clearing the task resumes it."""
-    ti = context["ti"]
-    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
-    if run_id is None:
-        return
-    error = context.get("exception")
-    with _tools() as (tools, _):
-        run = tools.ledger.run(UUID(run_id))
-        tools.ledger.finish_run(run, "failed", {"task": ti.task_id, "error": f"{type(error).__name__}: {error}"})
+    """`on_failure_callback` of every task: the error is recorded, and the first one of the run stays. The run goes on:
+    other batches may be at work, and `close` ends it."""
+    from sluice import batches
+
+    ti, error = context["ti"], context.get("exception")
+    _with_ledgers_run(ti, lambda tools, run_id: batches.record_error(tools, run_id, ti.task_id, error))
+
+
+def close(ti: Any) -> None:
+    """The last task of every run, whatever became of the others: a run of the ledger that `finish` did not close is
+    closed as failed, with the first error that a task had, and the source is free. Clearing tasks opens it again."""
+    from sluice import batches
+
+    pending = _with_ledgers_run(ti, batches.close)
+    if pending is not None:
+        log.warning("sluice: the run is closed as failed. Clear its failed tasks to go on, or trigger it anew")
+    if pending:
+        log.warning("sluice: removed from the ledger, and still to be removed from the stores: %d chunks", pending)
 
 
 # --- details ------------------------------------------------------------------------------------------------
+
+
+def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
+    """None where the task plan did not come as far as a run in the ledger."""
+    from sluice.errors import NotFound
+
+    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    if run_id is None:
+        return None
+    with _tools() as (tools, _):
+        try:
+            return call(tools, UUID(run_id))
+        except NotFound:
+            return None
 
 
 @contextmanager

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from sluice.errors import SluiceError, Transient
+from sluice.flow.deleting import telling_what_is_pending
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
-from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
-from sluice.model import ChunkedDocument, Item, Mode, SourceSpec
+from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, load, save, scan, validate
+from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
 
 T = TypeVar("T")
@@ -36,6 +38,7 @@ __all__ = [
     "chunk",
     "digest",
     "embed",
+    "ensure",
     "expired",
     "extract",
     "finish",
@@ -50,6 +53,7 @@ __all__ = [
     "save",
     "scan",
     "summarise",
+    "telling_what_is_pending",
     "validate",
 ]
 
@@ -70,17 +74,19 @@ def ingest(
     `max_tokens`, `max_cost` (US dollars): what embedding may take; the summary says where that stopped the run.
     Raises Busy where another run works on the source.
     """
-    plan = scan(
-        tools,
-        spec,
-        mode,
-        run_id=uuid4(),
-        orchestrator=orchestrator,
-        max_tokens=max_tokens,
-        max_cost=max_cost,
-        approve_shrink=approve_shrink,
-    )
-    return _carried_out(tools, plan, on_batch)
+    run_id = uuid4()
+    with tools.ledger.session(run_id):
+        plan = scan(
+            tools,
+            spec,
+            mode,
+            run_id=run_id,
+            orchestrator=orchestrator,
+            max_tokens=max_tokens,
+            max_cost=max_cost,
+            approve_shrink=approve_shrink,
+        )
+        return _carried_out(tools, plan, on_batch)
 
 
 def replay(
@@ -92,29 +98,51 @@ def replay(
 ) -> dict[str, Any]:
     """Work once more on what quarantine keeps of one source (all, or these documents), under the rules of now: each is
     served, or refused anew. Returns the run's summary. Raises NotFound, Busy."""
-    plan = plan_replay(tools, spec, document_ids, run_id=uuid4(), orchestrator=orchestrator)
-    return _carried_out(tools, plan, on_batch)
+    run_id = uuid4()
+    with tools.ledger.session(run_id):
+        plan = plan_replay(tools, spec, document_ids, run_id=run_id, orchestrator=orchestrator)
+        return _carried_out(tools, plan, on_batch)
 
 
 def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] | None) -> dict[str, Any]:
-    run, done = plan.run, 0
+    run, done, broken = plan.run, 0, False
 
     def cut(batch: tuple[int, list[Item]]) -> tuple[int, int, list[ChunkedDocument]]:
         number, items = batch
         documents = extract(tools, run, number, items)
-        chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if documents else []
+        cut_up = bool(documents) and not broken
+        chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if cut_up else []
         return number, len(items), chunked
 
     planned = enumerate(batches(plan.items, tools.batch_size))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
-    with failing(tools, run), closing(ahead(cut, planned)) as made:
-        for number, size, chunked in made:
-            if chunked:
-                load(tools, run, number, embed(tools, run, number, chunked))
-            done += size
-            if on_batch:
-                on_batch(done, len(plan.items))
-        return finish(tools, run, plan.vanished)
+    with failing(tools, run), telling_what_is_pending(tools, run), closing(ahead(cut, planned)) as made:
+        ensured = False
+        try:
+            for number, size, chunked in made:
+                if chunked:
+                    embedded = embed(tools, run, number, chunked)
+                    if not ensured:
+                        ensure(tools, run.source.generation)
+                        ensured = True
+                    load(tools, run, number, embedded)
+                done += size
+                if on_batch:
+                    on_batch(done, len(plan.items))
+        except Transient:
+            broken = True
+            _read_on(tools, run, made)
+            raise
+        return finish(tools, run)
+
+
+def _read_on(tools: Tools, run: Run, made: Iterable[object]) -> None:
+    """A store is down. What is new is read all the same where that decides which documents are gone, so that these are
+    not served meanwhile."""
+    with suppress(SluiceError):
+        if tools.ledger.vanished(run):
+            for _ in made:
+                pass
 
 
 def ahead(work: Callable[[T], U], inputs: Iterable[T]) -> Generator[U, None, None]:

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from sluice import load as loading
 from sluice.errors import Disagreement, Transient
+from sluice.flow.deleting import remove_vanished, telling_what_is_pending
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, graph_of, recorded
+from sluice.flow.stages import ensure
 from sluice.model import Run
 from sluice.ports import Tools
 
 
-def finish(tools: Tools, run: Run, vanished: Sequence[UUID]) -> dict[str, Any]:
-    """Remove what is gone at the source (a run that was stopped removes nothing: what is missing may turn out to have
-    moved), see that the stores agree, close the run and return its summary.
+def finish(tools: Tools, run: Run) -> dict[str, Any]:
+    """Remove what is gone at the source (a run that was stopped leaves that to the next one while anything new was not
+    read: it may turn out to have moved), see that the stores agree, close the run and return its summary.
 
-    Raises Disagreement where a store lacks or exceeds what the ledger says: such a run has not succeeded.
+    Raises Unavailable where a store is down, with what is pending there, and Disagreement where a store lacks or
+    exceeds what the ledger says: such a run has not succeeded.
     """
     generation = run.source.generation
     graph = graph_of(tools, generation)
-    with recorded(tools, run, WHOLE_RUN, "finish") as counts:
-        if not tools.ledger.stopped(run):
-            moved = tools.ledger.moved(run)
-            tools.ledger.remove_documents(run, [each for each in vanished if each not in moved])
+    with telling_what_is_pending(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
+        remove_vanished(tools, run)
         tools.ledger.drop_leftovers(run)
         counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
         counts["released"] = let_go(tools, run.source.source_id)
+        ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)
     tools.ledger.finish_run(run, "succeeded", summary)

@@ -79,7 +79,20 @@ def _source(
     listed: Container[UUID] | None,
     on_batch: Callable[[int], object],
 ) -> dict[str, Any]:
-    run = tools.ledger.start_run(source, "purge", uuid4(), orchestrator)
+    run_id = uuid4()
+    with tools.ledger.session(run_id):
+        run = tools.ledger.start_run(source, "purge", run_id, orchestrator)
+        return _purged(tools, run, as_of, listed, on_batch)
+
+
+def _purged(
+    tools: Tools,
+    run: Run,
+    as_of: datetime,
+    listed: Container[UUID] | None,
+    on_batch: Callable[[int], object],
+) -> dict[str, Any]:
+    source = run.source
     told: dict[str, Any] = {"run_id": str(run.run_id), "tenant": source.spec.tenant, "uri": source.spec.uri}
     told |= {"collection": source.spec.collection, "documents": 0, "chunks": 0}
     try:

@@ -46,9 +46,9 @@ def failing(tools: Tools, run: Run) -> Iterator[None]:
 
 @contextmanager
 def holding(tools: Tools, run: Run) -> Iterator[None]:
-    """The run alone works on its source, and says so again and again while the body lasts. Raises Busy.
+    """The run alone works on its source: its lease is renewed while the body lasts. Raises Busy.
 
-    A sign of life that fails is not the body's trouble: should another run take over, the ledger refuses to write.
+    A renewal that fails is not the body's trouble: should another run take over, the ledger refuses to write.
     """
     tools.ledger.claim(run, tools.lease_s)
     done = threading.Event()

@@ -34,9 +34,7 @@ def plan_replay(
     source = tools.ledger.open_source(place, profile_of(tools, place.collection), tools.filter_fields)
     run = tools.ledger.start_run(source, "replay", run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
-        tools.vectors.ensure(source.generation)
-        if graph := graph_of(tools, source.generation):
-            graph.ensure()
+        graph_of(tools, source.generation)  # refuses a graph that is off
         items = tools.ledger.refused(run, document_ids)
         counts |= {"seen": len(items), "planned": len(items)}
-    return Plan(run, items, [])
+    return Plan(run, items)

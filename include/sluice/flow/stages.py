@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -12,18 +11,19 @@ from sluice import chunk as chunking
 from sluice import embed as embedding
 from sluice import load as loading
 from sluice import validate as gates
-from sluice.errors import SluiceError, Terminal, Unreadable
+from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
+from sluice.flow.deleting import remove_vanished
 from sluice.flow.keeping import reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
-    Budget,
     ChunkedDocument,
     Document,
     EmbeddedDocument,
     Failure,
+    Generation,
     Item,
     Mode,
     Profile,
@@ -49,7 +49,6 @@ QUOTA = (
 class Plan:
     run: Run
     items: list[Item]
-    vanished: list[UUID]
 
 
 def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
@@ -67,10 +66,11 @@ def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
 
 
 def save(tools: Tools, spec: SourceSpec) -> Source:
-    """Find or make the source, its collection and its tenant. Raises BadRequest where it may not be read."""
+    """Save what is given of a source; make the source, its collection and its tenant where they are new. Raises
+    BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
     tools.reader(spec)  # refuses what is not allowed, before anything is saved
-    return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    return tools.ledger.save_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def scan(
@@ -85,31 +85,39 @@ def scan(
     max_cost: float | None = None,
     approve_shrink: bool = False,
 ) -> Plan:
-    """Compare a complete scan of the source with the ledger. Nothing is written for a source that is refused.
+    """Compare a complete scan of the source with the ledger. What `spec` sets of a saved source is written together
+    with the comparison: a run that is refused, or fails before, changes nothing. Neither store is asked.
 
     Where `max_documents` leaves work for the next run, nothing counts as vanished: it may turn out to have moved.
     `max_tokens`, `max_cost` (US dollars): what embedding may take, in place of what holds for every run.
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
-    before = tools.ledger.saved_source(spec.tenant, spec.collection, canonical(spec.uri))
-    budget = tools.budget.limited(max_tokens, max_cost)
-    run = _started(tools, spec, before, mode, run_id, orchestrator, budget)
-    source = run.source
-    with failing(tools, run), recorded(tools, run, WHOLE_RUN, "scan") as counts:
-        tools.vectors.ensure(source.generation)
-        if graph := graph_of(tools, source.generation):
-            graph.ensure()
-        reader = tools.reader(source.spec, tools.ledger.last_mark(source))
-        result = tools.ledger.record_scan(run, reader.scan())
-        if isinstance(reader, MarkedReader) and (mark := reader.mark()):
-            tools.ledger.record_mark(run, mark)
-        if mode != "full" and not approve_shrink:
-            with _globs_kept(tools, source, before):
-                _check_shrink(source.spec.uri, result, tools.max_shrink)
-        items = result.items[:max_documents]
-        tools.keyring.create([item.document_id for item in items])
-        counts |= {"seen": result.seen, "unchanged": result.unchanged, "planned": len(items)}
-    return Plan(run, items, result.vanished if len(items) == len(result.items) else [])
+    spec = replace(spec, uri=canonical(spec.uri))
+    source = _opened(tools, spec)
+    run = tools.ledger.start_run(source, mode, run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
+
+    def accept(result: ScanResult) -> None:
+        if not approve_shrink:
+            _check_shrink(spec.uri, result, tools.max_shrink)
+
+    with failing(tools, run):
+        with recorded(tools, run, WHOLE_RUN, "scan") as counts:
+            graph_of(tools, source.generation)  # refuses a graph that is off before anything is written
+            reader = tools.reader(spec.over(source.spec), tools.ledger.last_mark(source))
+            result = tools.ledger.record_scan(run, reader.scan(), spec, accept)
+            if isinstance(reader, MarkedReader) and (mark := reader.mark()):
+                tools.ledger.record_mark(run, mark)
+            items = result.items[:max_documents]
+            tools.keyring.create([item.document_id for item in items])
+            counts |= {
+                "seen": result.seen,
+                "unchanged": result.unchanged,
+                "planned": len(items),
+                "unplanned": len(result.items) - len(items),
+                "appeared": sum(item.new for item in items),
+            }
+        remove_vanished(tools, run)
+        return Plan(tools.ledger.run(run.run_id), items)
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[Document]:
@@ -152,6 +160,8 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
         tools.ledger.touch(run, same)
         refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
+        counts["read"] = len(items)
+    remove_vanished(tools, run)
     return documents
 
 
@@ -234,6 +244,13 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
     return embedded
 
 
+def ensure(tools: Tools, generation: Generation) -> None:
+    """The stores can take points and contributions when this returns: before the first load of a process."""
+    tools.vectors.ensure(generation)
+    if graph := graph_of(tools, generation):
+        graph.ensure()
+
+
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
     """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
     (others were quicker) is quarantined."""
@@ -263,39 +280,12 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _started(
-    tools: Tools,
-    spec: SourceSpec,
-    saved: SourceSpec | None,
-    mode: Mode,
-    run_id: UUID,
-    orchestrator: str,
-    budget: Budget,
-) -> Run:
-    """A saved source that cannot be read any more (its folder is gone) has its failed run in the ledger, too: whoever
-    asks when it ran last must see it. One that is not saved leaves nothing behind."""
-    try:
-        source = save(tools, spec)
-    except SluiceError:
-        if saved is not None:
-            source = tools.ledger.open_source(saved, profile_of(tools, spec.collection), tools.filter_fields)
-            with failing(tools, tools.ledger.start_run(source, mode, run_id, orchestrator)):
-                raise
-        raise
-    return tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
-
-
-@contextmanager
-def _globs_kept(tools: Tools, source: Source, before: SourceSpec | None) -> Iterator[None]:
-    """A run that is refused leaves the source's globs as they were: the next one, which names none, would list as
-    little."""
-    try:
-        yield
-    except Terminal:
-        if before is not None:
-            spec = replace(source.spec, include=before.include, exclude=before.exclude)
-            tools.ledger.open_source(spec, source.generation.profile, tools.filter_fields)
-        raise
+def _opened(tools: Tools, spec: SourceSpec) -> Source:
+    """A saved source that cannot be read any more (its folder is gone) gets a failed run in the ledger: whoever asks
+    when it ran last must see it. One that is not saved leaves nothing behind."""
+    if tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri) is None:
+        tools.reader(spec)
+    return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:

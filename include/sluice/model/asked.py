@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -30,6 +30,18 @@ class SourceSpec:
     retention_days: int | None = None  # of readable life, see Retention; 0: for ever
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
+
+    def over(self, saved: SourceSpec | None) -> SourceSpec:
+        """This with what is saved, or the default of a new source, in place of None. Only the retention may be None
+        still: the source has none in days."""
+        known = saved or SourceSpec(self.uri, self.collection, self.tenant, (), None, (), ())
+        return replace(
+            self,
+            access_groups=known.access_groups if self.access_groups is None else self.access_groups,
+            retention_days=known.retention_days if self.retention_days is None else self.retention_days,
+            include=known.include if self.include is None else self.include,
+            exclude=known.exclude if self.exclude is None else self.exclude,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -39,12 +40,20 @@ from sluice.ports.saved import SavedSources
 
 
 class Ledger(SavedSources, RetentionLedger, Protocol):
-    """The truth. Each method is one transaction, safe to repeat."""
+    """The truth. Each method is one transaction, safe to repeat.
+
+    What a run writes is fenced: once another run has claimed its source it raises Terminal. A run that never claimed
+    may write as long as nobody else has. Not fenced is what a run says of itself: what it paid (`settle`), why it
+    failed (`record_error`) and that it has (`finish_run`, `close_run`)."""
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
-        """Find or create tenant, collection (with generation 1 of `profile`) and source; spec's groups, globs and
-        retention replace what was saved, None keeps it. The returned source's spec says what holds now.
+        """Find or create tenant, collection (with generation 1 of `profile`) and source. A source that is new is saved
+        with what `spec` gives; one that is saved is not changed, and the returned source's spec says what holds.
         An existing collection keeps its live generation and profile."""
+
+    def save_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        """The same, and spec's groups, globs and retention replace what was saved; None keeps it. For people: a run
+        gives them to `record_scan`."""
 
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         """What is saved of a source; None where there is no such source. Changes nothing."""
@@ -61,11 +70,20 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
     def run(self, run_id: UUID) -> Run:
         """Raises NotFound."""
 
-    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+    def record_scan(
+        self,
+        run: Run,
+        entries: Iterable[Entry],
+        settings: SourceSpec | None = None,
+        accept: Callable[[ScanResult], object] = lambda result: None,
+    ) -> ScanResult:
         """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
         document ids, committed before this returns; one that its source calls renamed (`former`) keeps its id.
         Unchanged: same fingerprint as when last active or quarantined (mode full: none is), or when purged as long as
-        its retention has passed (in every mode). Raises Terminal on a duplicate external_id, naming it."""
+        its retention has passed (in every mode). Raises Terminal on a duplicate external_id, naming it.
+
+        `settings`: groups, globs and retention that replace what is saved of the source (None keeps it), in the same
+        transaction. `accept(result)` is called before it is committed: where it raises, nothing at all is changed."""
 
     def record_mark(self, run: Run, mark: str) -> None:
         """What names the state that the run's scan listed; see `MarkedReader`."""
@@ -73,13 +91,16 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
     def last_mark(self, source: Source) -> str | None:
         """That of the last run that succeeded; None where none did or its source has no such name."""
 
+    def session(self, run_id: UUID) -> AbstractContextManager[None]:
+        """This process does the whole run, within the body, from before its first claim. Should the process end there,
+        another run takes the source over at once; without a session it waits for the lease."""
+
     def claim(self, run: Run, lease_s: float) -> None:
         """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
-        given back by `finish_run`. From a run that has ended or given no sign of life it is taken over. Whatever other
-        run of the source counts as running is closed as failed then (it was killed); one that was only slow is open
-        again with its next claim. Raises Busy, which says who holds it. A run whose source another one has claimed is
-        refused (Terminal) by `adopt_…`, `stage`, `activate`, `remove_documents` and `purge`; one that never claimed is
-        not, as long as nobody else does."""
+        given back by `finish_run` or `close_run`. From a run that has ended, whose lease has lapsed or whose session's
+        process has ended it is taken over. Whatever other run of the source was never closed is closed as failed then
+        (it was killed); one that was only slow is open again with its next claim. Raises Busy, which says who holds
+        it."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
@@ -95,6 +116,10 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def moved(self, run: Run) -> set[UUID]:
         """Documents that this run found under another name, whoever said so."""
+
+    def vanished(self, run: Run) -> list[UUID]:
+        """Documents that this run's scan missed and that were not found since under another name; by id. Kept where
+        the run fails, because it may be resumed, until it succeeds or another scan of the source is recorded."""
 
     # The four below skip a document that a run of the same source started later has made active, or is about to: what
     # is newer stays.
@@ -138,15 +163,18 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """How many documents this run has marked deleted, in all its attempts."""
 
     def drop_leftovers(self, run: Run) -> int:
-        """Drop pending versions of the source that nobody will activate: this run's own, and those of other runs that
-        are not running any more (closed, or started 6 hours ago). Their chunks are queued unless they are served.
+        """Drop pending versions of the source that nobody will activate: this run's own, and those of other runs
+        whose lease does not hold any more. Their chunks are queued unless they are served.
         Returns how many versions went. To be called when all batches of the run are done."""
 
     def others_running(self, run: Run) -> bool:
-        """Another run of the same source is running, and was started less than 6 hours ago: the stores may hold what
-        it has written and not yet activated."""
+        """Another run of the same source is at work, and its lease holds: the stores may hold what it has written and
+        not yet activated."""
 
     def removals(self, collection_id: UUID, limit: int) -> list[Removal]: ...
+
+    def queued(self, generation: Generation) -> int:
+        """Chunks that the outbox holds for the generation's collection: to be removed from the projections."""
 
     def removed(self, outbox_ids: Sequence[int]) -> None:
         """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
@@ -213,6 +241,14 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
         """`state`: succeeded, failed. May be repeated: the last state, summary and time stay."""
+
+    def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
+        """Why a part of a run failed that goes on: `error` and what else is to be known. The first one stays, and
+        is forgotten when the run is opened again."""
+
+    def close_run(self, run: Run, summary: Mapping[str, Any]) -> bool:
+        """The run ends as failed and gives its source back, unless it has ended before; returns whether it had to be
+        closed. What `record_error` recorded goes before `summary`."""
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         """Living documents and chunks of their active versions; open quarantine records."""

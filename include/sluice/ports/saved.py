@@ -8,7 +8,7 @@ from sluice.model import LastRun, SavedSource, Schedule
 
 
 class SavedSources(Protocol):
-    """The part of the ledger that `sluice_ingest_all` works from. `Ledger.open_source` saves a source."""
+    """The part of the ledger that `sluice_ingest_all` works from. `Ledger.save_source` and `open_source` save one."""
 
     def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
         """Operator's view: of all tenants and collections where none is named; by tenant, collection and uri."""

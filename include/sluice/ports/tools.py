@@ -36,7 +36,7 @@ class Tools:
     profile: Callable[[], Profile]  # for a collection that does not exist yet; may ask an endpoint
     filter_fields: tuple[str, ...]
     batch_size: int
-    lease_s: float  # a run that gives no sign of life for so long has lost its source
+    lease_s: float  # of a run whose heartbeat stops: then another run may take its source over
     max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back

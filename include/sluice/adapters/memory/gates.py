@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sluice.adapters.ledger_rules import kept_rows, storable_json
@@ -14,11 +14,13 @@ class MemoryGates:
     """The part of `sluice.ports.Ledger` that is about gates."""
 
     state: MemoryState
+    _fence: Callable[[Run], None]
 
     def record_gates(
         self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
     ) -> None:
         with self.state.lock:
+            self._fence(run)
             kept = tuple(replace(each, observed=storable_json(each.observed)) for each in results)
             self.state.runs[run.run_id].gates[batch, stage] = kept
             self.state.runs[run.run_id].gate_rows[batch, stage] = kept_rows(rows)
@@ -58,6 +60,7 @@ class MemoryGates:
 
     def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
         with self.state.lock:
+            self._fence(run)
             for each in signatures:
                 document = self.state.documents.get(each.document_id)
                 if document and document.deleted_at is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +17,6 @@ from sluice.adapters.ledger_rules import (
     check_spec,
     check_state,
     duplicate,
-    effective,
     lost_claim,
     names_one_execution,
     storable,
@@ -83,11 +84,16 @@ class MemoryLedger(
             place = (spec.tenant, spec.collection, spec.uri)
             for row in self.state.sources.values():
                 if (row.spec.tenant, row.spec.collection, row.spec.uri) == place:
-                    self._save(row, effective(spec, row.spec))
                     return Source(row.source_id, row.spec, generation)
-            row = SourceRow(uuid4(), generation, effective(spec), now())
+            row = SourceRow(uuid4(), generation, spec.over(None), now())
             self.state.sources[row.source_id] = row
             return Source(row.source_id, row.spec, generation)
+
+    def save_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        with self.state.lock:
+            source = self.open_source(spec, profile, filter_fields)
+            self._change(spec)
+            return replace(source, spec=spec.over(source.spec))
 
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         with self.state.lock:
@@ -96,7 +102,12 @@ class MemoryLedger(
                     return row.spec
             return None
 
-    def _save(self, row: SourceRow, spec: SourceSpec) -> None:
+    def _change(self, wanted: SourceSpec) -> None:
+        check_spec(wanted)
+        place = (wanted.tenant, wanted.collection, wanted.uri)
+        rows = self.state.sources.values()
+        row = next(each for each in rows if (each.spec.tenant, each.spec.collection, each.spec.uri) == place)
+        spec = wanted.over(row.spec)
         if row.spec == spec:
             return
         former, row.spec = row.spec, spec
@@ -114,12 +125,13 @@ class MemoryLedger(
             )
             if row.source_id != source.source_id:
                 raise Terminal(f"Run {run_id} belongs to another source. Start it with an id of its own.")
-            row.state, row.finished_at = "running", None
+            if row.state != "running":
+                row.state, row.finished_at, row.summary = "running", None, None
             if names_one_execution(orchestrator):
                 for other in self.state.runs_of(source.source_id):
                     earlier = other.orchestrator == orchestrator and other.started_at < row.started_at
                     if earlier and other.state == "running":
-                        other.state, other.finished_at, other.summary = "failed", now(), {"error": GIVEN_UP}
+                        _give_up(other, GIVEN_UP)
             return self.run(run_id)
 
     def run(self, run_id: UUID) -> Run:
@@ -133,25 +145,36 @@ class MemoryLedger(
 
     # --- claims and moves
 
+    @contextmanager
+    def session(self, run_id: UUID) -> Iterator[None]:
+        self.state.sessions.add(run_id)
+        try:
+            yield
+        finally:
+            self.state.sessions.discard(run_id)
+
     def claim(self, run: Run, lease_s: float) -> None:
         with self.state.lock:
+            former = self.state.claims.get(run.source.source_id)
+            if former and former.in_session and former.run_id not in self.state.sessions:
+                del self.state.claims[run.source.source_id]
             held = self._held_by_other(run)
             if held:
                 holder = self.state.runs[held.run_id]
                 raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, held.lapses_at)
-            former = self.state.claims.get(run.source.source_id)
-            self.state.claims[run.source.source_id] = ClaimRow(run.run_id, now() + timedelta(seconds=lease_s))
+            in_session = run.run_id in self.state.sessions
+            lapses_at = now() + timedelta(seconds=lease_s)
+            self.state.claims[run.source.source_id] = ClaimRow(run.run_id, lapses_at, in_session)
             if former is None or former.run_id != run.run_id:
                 self._close_others(run)
             own = self.state.runs[run.run_id]
             if own.state != "running":
-                own.state, own.finished_at = "running", None
+                own.state, own.finished_at, own.summary = "running", None, None
 
     def _close_others(self, run: Run) -> None:
         for run_id, row in self.state.runs.items():
             if row.source_id == run.source.source_id and run_id != run.run_id and row.state == "running":
-                row.state, row.finished_at, row.summary = "failed", now(), {"error": TAKEN_OVER}
-                row.vanished = set()
+                _give_up(row, TAKEN_OVER)
 
     def _held_by_other(self, run: Run) -> ClaimRow | None:
         held = self.state.claims.get(run.source.source_id)
@@ -181,9 +204,19 @@ class MemoryLedger(
         with self.state.lock:
             return set(self.state.runs[run.run_id].moves)
 
+    def vanished(self, run: Run) -> list[UUID]:
+        with self.state.lock:
+            return sorted(self.state.runs[run.run_id].vanished)
+
     # --- scans
 
-    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+    def record_scan(
+        self,
+        run: Run,
+        entries: Iterable[Entry],
+        settings: SourceSpec | None = None,
+        accept: Callable[[ScanResult], object] = lambda result: None,
+    ) -> ScanResult:
         listed: dict[str, Entry] = {}
         twice: str | None = None
         for entry in entries:
@@ -193,17 +226,20 @@ class MemoryLedger(
             listed[entry.external_id] = entry
         if twice is not None:
             raise duplicate(twice)
-        with self.state.lock:
+        with self.state.all_or_nothing():
+            self._fence(run)
+            if settings is not None:
+                self._change(settings)
             source = self.state.sources[run.source.source_id]
             known = self.state.living(source.source_id)
-            row = self.state.runs[run.run_id]
-            row.scanned_at = now()
             before = len(known)
             moving.tell(self.state, run, known, listed)
             verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
             vanished = sorted(each.document_id for name, each in known.items() if name not in listed)
-            row.vanished = set(vanished)
-            return ScanResult(
+            for each in self.state.runs_of(source.source_id):
+                each.vanished = set(vanished) if each.run_id == run.run_id else set()
+            self.state.runs[run.run_id].scanned_at = now()
+            result = ScanResult(
                 seen=len(listed),
                 unchanged=sum(1 for verdict in verdicts if verdict == "unchanged"),
                 quarantined=sum(1 for verdict in verdicts if verdict == "quarantined"),
@@ -211,6 +247,8 @@ class MemoryLedger(
                 vanished=vanished,
                 known=before,
             )
+            accept(result)
+            return result
 
     def _compare(self, run: Run, source: SourceRow, entry: Entry, document: DocumentRow | None) -> Item | str:
         if document is None:
@@ -236,6 +274,7 @@ class MemoryLedger(
 
     def touch(self, run: Run, items: Sequence[Item]) -> None:
         with self.state.lock:
+            self._fence(run)
             for item in items:
                 document = self._own(run, item.document_id)
                 if document and not self._superseded(run, item.document_id):
@@ -245,6 +284,7 @@ class MemoryLedger(
 
     def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
         with self.state.lock:
+            self._fence(run)
             for failure in failures:
                 document = self._own(run, failure.item.document_id)
                 if document and not self._superseded(run, failure.item.document_id):
@@ -272,6 +312,7 @@ class MemoryLedger(
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with self.state.lock:
+            self._fence(run)
             row = self.state.runs[run.run_id]
             row.recorded_at = now()
             row.stages.pop((stat.batch, stat.stage), None)
@@ -285,11 +326,31 @@ class MemoryLedger(
         check_state(state)
         with self.state.lock:
             row = self.state.runs[run.run_id]
+            if state == "succeeded":
+                self._fence(run)
+                row.vanished = set()
             row.state, row.finished_at, row.summary = state, now(), storable_json(summary)
-            row.vanished = set()
-            held = self.state.claims.get(row.source_id)
-            if held and held.run_id == run.run_id:
-                del self.state.claims[row.source_id]
+            self._release(row)
+
+    def _release(self, row: RunRow) -> None:
+        held = self.state.claims.get(row.source_id)
+        if held and held.run_id == row.run_id:
+            del self.state.claims[row.source_id]
+
+    def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
+        with self.state.lock:
+            row = self.state.runs[run.run_id]
+            if row.state == "running" and "error" not in (row.summary or {}):
+                row.summary = storable_json(summary)
+
+    def close_run(self, run: Run, summary: Mapping[str, Any]) -> bool:
+        with self.state.lock:
+            row = self.state.runs[run.run_id]
+            self._release(row)
+            if row.state != "running":
+                return False
+            row.state, row.finished_at, row.summary = "failed", now(), storable_json({**summary, **(row.summary or {})})
+            return True
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with self.state.lock:
@@ -308,3 +369,7 @@ class MemoryLedger(
     def generations(self) -> list[Generation]:
         with self.state.lock:
             return [self.state.collections[name] for name in sorted(self.state.collections)]
+
+
+def _give_up(row: RunRow, why: str) -> None:
+    row.state, row.finished_at, row.summary = "failed", now(), {"error": why, **(row.summary or {})}

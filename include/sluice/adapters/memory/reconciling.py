@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import storable_json
-from sluice.adapters.memory.state import MemoryState, RunRow, VersionRow, alive, same
+from sluice.adapters.memory.state import MemoryState, RunRow, VersionRow, same
 from sluice.model import Generation, LedgerChunk, SealedChunk, SourceDocument
 
 
@@ -105,6 +105,6 @@ class MemoryScan:
             sealed_headings=chunk.sealed_headings,
             sealed_names=chunk.sealed_names,
             mentions=tuple(sorted(chunk.mentions)),
-            changing=any(alive(self.state.runs[each.run_id]) for each in pending),
+            changing=any(self.state.alive(self.state.runs[each.run_id]) for each in pending),
             relations=tuple(sorted(chunk.relations)),
         )

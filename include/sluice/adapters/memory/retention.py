@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import check_retention, no_such
-from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, alive, now
+from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, now
 from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting, Run, Source
 
 
@@ -100,7 +100,7 @@ class MemoryRetention:
         if document.expires_at is None or document.expires_at > min(as_of, now()) or document.purged_hash:
             return False
         versions = self.state.versions.get(document.document_id, {}).values()
-        staged = any(each.state == "pending" and alive(self.state.runs[each.run_id]) for each in versions)
+        staged = any(each.state == "pending" and self.state.alive(self.state.runs[each.run_id]) for each in versions)
         return document.served_since is not None and not staged
 
     def _expired(self, document: DocumentRow) -> ExpiredDocument:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import not_saved
@@ -15,6 +15,7 @@ class MemorySaved:
     """`sluice.ports.SavedSources`, and the marks of runs."""
 
     state: MemoryState
+    _fence: Callable[[Run], None]
 
     def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
         with self.state.lock:
@@ -40,6 +41,7 @@ class MemorySaved:
 
     def record_mark(self, run: Run, mark: str) -> None:
         with self.state.lock:
+            self._fence(run)
             self.state.runs[run.run_id].mark = mark
 
     def last_mark(self, source: Source) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
@@ -15,9 +15,11 @@ class MemorySpending:
     """The part of `sluice.ports.Ledger` that is about costs and quotas."""
 
     state: MemoryState
+    _fence: Callable[[Run], None]
 
     def reserve(self, run: Run, batch: int, tokens: int) -> int:
         with self.state.lock:
+            self._fence(run)
             row = self.state.runs[run.run_id]
             others = sum(cost.reserved_tokens for number, cost in row.costs.items() if number != batch)
             most, taken = row.budget.max_tokens, others + self.spent(run).tokens
@@ -39,6 +41,7 @@ class MemorySpending:
 
     def stop(self, run: Run, why: str) -> None:
         with self.state.lock:
+            self._fence(run)
             self.state.runs[run.run_id].stopped = why
 
     def stopped(self, run: Run) -> str | None:

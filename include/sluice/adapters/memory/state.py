@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any
 from uuid import UUID
 
-from sluice.adapters.ledger_rules import GIVEN_UP_AFTER_H
 from sluice.model import (
     Budget,
     Counts,
@@ -60,6 +61,7 @@ class MoveRow:
 class ClaimRow:
     run_id: UUID
     lapses_at: datetime
+    in_session: bool = False
 
 
 @dataclass
@@ -154,6 +156,7 @@ class MemoryState:
     epochs: dict[UUID, int] = field(default_factory=dict)
     sources: dict[UUID, SourceRow] = field(default_factory=dict)
     claims: dict[UUID, ClaimRow] = field(default_factory=dict)  # by source
+    sessions: set[UUID] = field(default_factory=set)  # runs whose process lives
     runs: dict[UUID, RunRow] = field(default_factory=dict)
     documents: dict[UUID, DocumentRow] = field(default_factory=dict)
     versions: dict[UUID, dict[UUID, VersionRow]] = field(default_factory=dict)  # by document, then by version
@@ -211,6 +214,23 @@ class MemoryState:
             if run.source_id == source_id:
                 yield run
 
+    def alive(self, run: RunRow) -> bool:
+        """At work, because its lease holds."""
+        claim = self.claims.get(run.source_id)
+        held = claim is not None and claim.run_id == run.run_id and claim.lapses_at > now()
+        return run.state == "running" and held
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """What the body did is undone where it raises."""
+        with self.lock:
+            before = deepcopy({name: value for name, value in vars(self).items() if name != "lock"})
+            try:
+                yield
+            except BaseException:
+                vars(self).update(before)
+                raise
+
     def queue(
         self, generation: Generation, document_id: UUID, chunk_ids: tuple[UUID, ...], document_gone: bool
     ) -> None:
@@ -248,10 +268,6 @@ class MemoryState:
 
 def same(one: Generation, other: Generation) -> bool:
     return one.collection_id == other.collection_id and one.number == other.number
-
-
-def alive(run: RunRow) -> bool:
-    return run.state == "running" and run.started_at > now() - timedelta(hours=GIVEN_UP_AFTER_H)
 
 
 def now() -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import UUID, uuid5
 
 from sluice.adapters.ledger_rules import superseded
-from sluice.adapters.memory.state import DocumentRow, MemoryState, VersionRow, alive, now
+from sluice.adapters.memory.state import DocumentRow, MemoryState, VersionRow, now
 from sluice.errors import Terminal
 from sluice.model import Generation, Removal, Run, SealedVersion
 
@@ -90,7 +90,7 @@ class MemoryVersions:
         for version in self.state.versions_of(document_id, run.source.generation, "active", "pending"):
             by = self.state.runs[version.run_id]
             later = by.source_id == run.source.source_id and by.started_at > run.started_at
-            if later and (version.state == "active" or alive(by)):
+            if later and (version.state == "active" or self.state.alive(by)):
                 return True
         return False
 
@@ -121,7 +121,10 @@ class MemoryVersions:
 
     def drop_leftovers(self, run: Run) -> int:
         with self.state.lock:
-            dead = {each.run_id for each in self.state.runs_of(run.source.source_id) if not alive(each)} | {run.run_id}
+            self._fence(run)
+            dead = {each.run_id for each in self.state.runs_of(run.source.source_id) if not self.state.alive(each)} | {
+                run.run_id
+            }
             left = [each for each in self.state.all_versions() if each.state == "pending" and each.run_id in dead]
             for version in left:
                 self._drop(version)
@@ -130,7 +133,7 @@ class MemoryVersions:
     def others_running(self, run: Run) -> bool:
         with self.state.lock:
             runs = self.state.runs_of(run.source.source_id)
-            return any(alive(each) and each.run_id != run.run_id for each in runs)
+            return any(self.state.alive(each) and each.run_id != run.run_id for each in runs)
 
     def _retire(self, document_id: UUID) -> None:
         self.state.resolve(document_id)
@@ -169,6 +172,11 @@ class MemoryVersions:
             if version.generation.collection_id == collection_id and version.generation.number == number
             for chunk_id in _ids(version.sealed)
         }
+
+    def queued(self, generation: Generation) -> int:
+        with self.state.lock:
+            rows = self.state.outbox.values()
+            return sum(len(row.chunk_ids) for row in rows if row.generation.collection_id == generation.collection_id)
 
     def removed(self, outbox_ids: Sequence[int]) -> None:
         with self.state.lock:

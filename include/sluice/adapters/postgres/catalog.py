@@ -12,9 +12,9 @@ from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
 from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
-from sluice.adapters.postgres.ledger import transaction
 from sluice.adapters.postgres.saved import SAVED, saved_of
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
+from sluice.adapters.postgres.transactions import transaction
 from sluice.errors import NotFound
 from sluice.model import (
     ALL_GROUPS,

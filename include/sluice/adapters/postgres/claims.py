@@ -1,4 +1,8 @@
-"""One run at a time works on a source: a claim with a lease, and the fence that keeps out a run that lost it."""
+"""One run at a time works on a source: a claim with a lease, and the fence that keeps out a run that lost it.
+
+A run that lives in one process holds an advisory lock as long as the process lives (`sessions`). Whoever can take that
+lock knows that the process has ended, and does not wait for the lease.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,17 @@ import json
 from sqlalchemy import Connection, text
 
 from sluice.adapters.ledger_rules import TAKEN_OVER, busy, lost_claim
+from sluice.adapters.postgres import sessions
 from sluice.model import Run
 
-_FORMER = text("SELECT run_id FROM claims WHERE source_id = :source_id FOR UPDATE")
-# A claim is free when its run has ended or gives no sign of life any more. A retried task of the same DAG run takes
-# over from the attempt before it, which `start_run` has closed.
+_FORMER = text("SELECT run_id, in_session FROM claims WHERE source_id = :source_id FOR UPDATE")
+# A claim is free when its run has ended or its lease has lapsed. A retried task of the same DAG run takes over from the
+# attempt before it, which `start_run` has closed.
 _CLAIM = text("""
-    INSERT INTO claims AS c (source_id, run_id, lapses_at)
-    VALUES (:source_id, :run_id, clock_timestamp() + make_interval(secs => :lease_s))
+    INSERT INTO claims AS c (source_id, run_id, lapses_at, in_session)
+    VALUES (:source_id, :run_id, clock_timestamp() + make_interval(secs => :lease_s), :in_session)
     ON CONFLICT (source_id) DO UPDATE
-    SET run_id = excluded.run_id, lapses_at = excluded.lapses_at,
+    SET run_id = excluded.run_id, lapses_at = excluded.lapses_at, in_session = excluded.in_session,
         claimed_at = CASE WHEN c.run_id = excluded.run_id THEN c.claimed_at ELSE now() END
     WHERE c.run_id = excluded.run_id OR c.lapses_at <= clock_timestamp()
        OR NOT EXISTS (SELECT FROM runs r WHERE r.run_id = c.run_id AND r.state = 'running')
@@ -31,25 +36,28 @@ _FENCE = text("""
     SELECT c.run_id <> :run_id AND c.lapses_at > clock_timestamp() AND r.state = 'running' AS lost
     FROM claims c JOIN runs r USING (run_id) WHERE c.source_id = :source_id FOR SHARE OF c
 """)
-# Nobody else would close a run that was killed, and for hours it would count as one that is at work.
+# Nobody else would close a run that was killed. What its scan missed stays: its tasks may be cleared and go on.
 _CLOSE_OTHERS = text("""
-    WITH closed AS (
-        UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb)
-        WHERE source_id = :source_id AND run_id <> :run_id AND state = 'running' RETURNING run_id)
-    DELETE FROM vanished v USING closed c WHERE v.run_id = c.run_id
+    UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
+    WHERE source_id = :source_id AND run_id <> :run_id AND state = 'running'
 """)
 # It was closed as dead, or as failed before its task was cleared, and is at work again.
-_REOPEN = text("UPDATE runs SET state = 'running', finished_at = NULL WHERE run_id = :run_id AND state <> 'running'")
+_REOPEN = text("""
+    UPDATE runs SET state = 'running', finished_at = NULL, summary = NULL WHERE run_id = :run_id AND state <> 'running'
+""")
 _RELEASE = text("DELETE FROM claims WHERE source_id = :source_id AND run_id = :run_id")
 
 
-def claim(connection: Connection, run: Run, lease_s: float) -> None:
-    values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s}
-    former = connection.execute(_FORMER, values).scalar_one_or_none()
+def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) -> None:
+    """`in_session`: this process holds the run's lock (`sessions`)."""
+    values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
+    former = connection.execute(_FORMER, values).one_or_none()
+    if former and former.run_id != run.run_id and former.in_session and sessions.ended(connection, former.run_id):
+        connection.execute(_RELEASE, {**values, "run_id": former.run_id})
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()
         raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, holder.lapses_at)
-    if former != run.run_id:
+    if former is None or former.run_id != run.run_id:
         connection.execute(_CLOSE_OTHERS, {**values, "summary": json.dumps({"error": TAKEN_OVER})})
     connection.execute(_REOPEN, values)
 

@@ -32,6 +32,9 @@ SERVED_OF_SOURCE = text(f"""
 """)  # noqa: S608
 OPEN_OF_SOURCE = text("SELECT count(*) FROM quarantine WHERE source_id = :source_id AND resolved_at IS NULL")
 
+QUEUED = text("""
+    SELECT coalesce(sum(cardinality(chunk_ids)), 0) FROM outbox WHERE collection_id = :collection_id
+""")
 REASONS_OF_SOURCE = text("""
     SELECT code, count(*) AS documents FROM quarantine
     WHERE source_id = :source_id AND resolved_at IS NULL GROUP BY code ORDER BY code
@@ -60,3 +63,7 @@ def run_counts(connection: Connection, run: Run) -> Counts:
     served = connection.execute(SERVED_OF_SOURCE, values).one()
     quarantined = connection.execute(OPEN_OF_SOURCE, values).scalar_one()
     return Counts(served.documents, int(served.chunks), quarantined)
+
+
+def queued(connection: Connection, generation: Generation) -> int:
+    return int(connection.execute(QUEUED, {"collection_id": generation.collection_id}).scalar_one())

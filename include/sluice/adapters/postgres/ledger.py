@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from sluice.adapters.postgres import (
     claims,
@@ -19,21 +19,22 @@ from sluice.adapters.postgres import (
     reconciling,
     refusing,
     removals,
-    retention,
     runs,
     saved,
     scan,
+    sessions,
     sources,
     spending,
     staging,
     switching,
 )
 from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.retention import PostgresRetention
+from sluice.adapters.postgres.transactions import transaction
 from sluice.model import (
     Budget,
     Counts,
     Entry,
-    ExpiredDocument,
     Failure,
     GateResult,
     GateRow,
@@ -45,9 +46,6 @@ from sluice.model import (
     Profile,
     Quota,
     Removal,
-    Retention,
-    RetentionScope,
-    RetentionSetting,
     Run,
     RunMode,
     SavedSource,
@@ -64,22 +62,20 @@ from sluice.model import (
 )
 
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commits at the end, rolls back on any error; errors are ours."""
-    with translated(), engine.begin() as connection:
-        yield connection
-
-
-class PostgresLedger:
+class PostgresLedger(PostgresRetention):
     """`sluice.ports.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
+        self._sessions = sessions.Sessions(engine)
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
         with transaction(self._engine) as connection:
             return sources.open_source(connection, spec, profile, filter_fields)
+
+    def save_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        with transaction(self._engine) as connection:
+            return sources.save_source(connection, spec, profile, filter_fields)
 
     def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         with transaction(self._engine) as connection:
@@ -107,27 +103,37 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return runs.read_run(connection, run_id)
 
-    def record_scan(self, run: Run, entries: Iterable[Entry]) -> ScanResult:
+    def record_scan(
+        self,
+        run: Run,
+        entries: Iterable[Entry],
+        settings: SourceSpec | None = None,
+        accept: Callable[[ScanResult], object] = lambda result: None,
+    ) -> ScanResult:
         with translated(), self._engine.connect() as connection:
-            return scan.record_scan(connection.execution_options(isolation_level="AUTOCOMMIT"), run, entries)
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return scan.record_scan(connection, run, entries, settings, accept)
 
     def record_mark(self, run: Run, mark: str) -> None:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             runs.record_mark(connection, run, mark)
 
     def last_mark(self, source: Source) -> str | None:
         with transaction(self._engine) as connection:
             return runs.last_mark(connection, source)
 
+    def session(self, run_id: UUID) -> AbstractContextManager[None]:
+        return self._sessions.hold(run_id)
+
     def claim(self, run: Run, lease_s: float) -> None:
+        in_session = self._sessions.lives(run.run_id)
         with transaction(self._engine) as connection:
-            claims.claim(connection, run, lease_s)
+            claims.claim(connection, run, lease_s, in_session)
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:
             return {}
-        with transaction(self._engine) as connection:
-            claims.fence(connection, run)
+        with self._writing(run) as connection:
             return moving.adopt_same(connection, run, hashes)
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
@@ -137,42 +143,42 @@ class PostgresLedger:
     def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         if not scores:
             return {}
-        with transaction(self._engine) as connection:
-            claims.fence(connection, run)
+        with self._writing(run) as connection:
             return moving.adopt_similar(connection, run, scores)
 
     def moved(self, run: Run) -> set[UUID]:
         with transaction(self._engine) as connection:
             return moving.moved(connection, run)
 
+    def vanished(self, run: Run) -> list[UUID]:
+        with transaction(self._engine) as connection:
+            return moving.vanished(connection, run)
+
     def touch(self, run: Run, items: Sequence[Item]) -> None:
         if items:
-            with transaction(self._engine) as connection:
+            with self._writing(run) as connection:
                 refusing.touch(connection, run, items)
 
     def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
         if failures:
-            with transaction(self._engine) as connection:
+            with self._writing(run) as connection:
                 refusing.quarantine(connection, run, failures)
 
     def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
         if versions:
-            with transaction(self._engine) as connection:
-                claims.fence(connection, run)
+            with self._writing(run) as connection:
                 staging.stage(connection, run, versions)
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         if not document_ids:
             return []
-        with transaction(self._engine) as connection:
-            claims.fence(connection, run)
+        with self._writing(run) as connection:
             return switching.activate(connection, run, document_ids)
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         if not document_ids:
             return 0
-        with transaction(self._engine) as connection:
-            claims.fence(connection, run)
+        with self._writing(run) as connection:
             return switching.remove_documents(connection, run, document_ids)
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
@@ -193,7 +199,7 @@ class PostgresLedger:
             return switching.deleted_by(connection, run)
 
     def drop_leftovers(self, run: Run) -> int:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             return switching.drop_leftovers(connection, run)
 
     def others_running(self, run: Run) -> bool:
@@ -203,6 +209,10 @@ class PostgresLedger:
     def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
         with transaction(self._engine) as connection:
             return removals.removals(connection, collection_id, limit)
+
+    def queued(self, generation: Generation) -> int:
+        with transaction(self._engine) as connection:
+            return counting.queued(connection, generation)
 
     def removed(self, outbox_ids: Sequence[int]) -> None:
         if outbox_ids:
@@ -220,7 +230,7 @@ class PostgresLedger:
     def record_gates(
         self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
     ) -> None:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             runs.record_gates(connection, run, batch, stage, results)
             gates.record_rows(connection, run, batch, stage, rows)
 
@@ -240,11 +250,11 @@ class PostgresLedger:
 
     def remember_signatures(self, run: Run, signatures: Sequence[Signature]) -> None:
         if signatures:
-            with transaction(self._engine) as connection:
+            with self._writing(run) as connection:
                 gates.remember(connection, run, signatures)
 
     def reserve(self, run: Run, batch: int, tokens: int) -> int:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             return spending.reserve(connection, run, batch, tokens)
 
     def settle(self, run: Run, batch: int, spent: Spent) -> None:
@@ -256,7 +266,7 @@ class PostgresLedger:
             return spending.spent(connection, run)
 
     def stop(self, run: Run, why: str) -> None:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             spending.stop(connection, run, why)
 
     def stopped(self, run: Run) -> str | None:
@@ -280,7 +290,7 @@ class PostgresLedger:
             return quotas.beyond(connection, run, sizes, lock=False)
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
-        with transaction(self._engine) as connection:
+        with self._writing(run) as connection:
             runs.record_stage(connection, run, stat)
 
     def stages(self, run: Run) -> list[StageStat]:
@@ -288,10 +298,21 @@ class PostgresLedger:
             return runs.read_stages(connection, run)
 
     def finish_run(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
-        with transaction(self._engine) as connection:
+        done = state == "succeeded"
+        with self._writing(run) if done else transaction(self._engine) as connection:
             claims.release(connection, run)  # first: whoever takes over locks the claim before the runs
             runs.finish_run(connection, run, state, summary)
-            moving.forget_vanished(connection, run)
+            if done:
+                moving.forget_vanished(connection, run)
+
+    def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
+        with transaction(self._engine) as connection:
+            runs.record_error(connection, run, summary)
+
+    def close_run(self, run: Run, summary: Mapping[str, Any]) -> bool:
+        with transaction(self._engine) as connection:
+            claims.release(connection, run)
+            return runs.close_run(connection, run, summary)
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with transaction(self._engine) as connection:
@@ -348,36 +369,3 @@ class PostgresLedger:
     ) -> None:
         with transaction(self._engine) as connection:
             reconciling.record(connection, generation, started_at, repair, found)
-
-    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        with transaction(self._engine) as connection:
-            return retention.set_retention(connection, scope, wanted)
-
-    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
-        with transaction(self._engine) as connection:
-            return retention.retentions(connection, collection)
-
-    def clock(self) -> datetime:
-        with transaction(self._engine) as connection:
-            return retention.clock(connection)
-
-    def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
-        with transaction(self._engine) as connection:
-            return retention.expired_sources(connection, as_of, collection)
-
-    def expired(
-        self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
-    ) -> list[ExpiredDocument]:
-        with transaction(self._engine) as connection:
-            return retention.expired(connection, source, as_of, after, limit)
-
-    def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
-        if not document_ids:
-            return []
-        with transaction(self._engine) as connection:
-            claims.fence(connection, run)
-            return retention.purge(connection, run, document_ids, as_of)
-
-    def purged(self, run: Run) -> list[UUID]:
-        with transaction(self._engine) as connection:
-            return retention.purged(connection, run)

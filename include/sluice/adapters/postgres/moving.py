@@ -22,6 +22,9 @@ _KEEP = text("""
     INSERT INTO vanished (run_id, document_id) SELECT :run_id, unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING
 """)
 _FORGET = text("DELETE FROM vanished WHERE run_id = :run_id")
+# What an earlier run missed is out of date: it may be back. A cleared task of that run must not go by it.
+_FORGET_ALL = text("DELETE FROM vanished v USING runs r WHERE r.source_id = :source_id AND v.run_id = r.run_id")
+_VANISHED = text("SELECT document_id FROM vanished WHERE run_id = :run_id ORDER BY document_id")
 _KNOWN = text("""
     SELECT placeholder_id, document_id FROM moves
     WHERE run_id = :run_id AND placeholder_id = ANY(CAST(:ids AS uuid[]))
@@ -75,13 +78,17 @@ _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
 def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
-    connection.execute(_FORGET, {"run_id": run.run_id})
+    connection.execute(_FORGET_ALL, {"source_id": run.source.source_id})
     if document_ids:
         connection.execute(_KEEP, {"run_id": run.run_id, "ids": list(document_ids)})
 
 
 def forget_vanished(connection: Connection, run: Run) -> None:
     connection.execute(_FORGET, {"run_id": run.run_id})
+
+
+def vanished(connection: Connection, run: Run) -> list[UUID]:
+    return list(connection.execute(_VANISHED, {"run_id": run.run_id}).scalars())
 
 
 def moved(connection: Connection, run: Run) -> set[UUID]:

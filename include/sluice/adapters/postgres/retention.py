@@ -21,6 +21,7 @@ from sluice.adapters.postgres.sources import (
     spec_of,
 )
 from sluice.adapters.postgres.switching import lock_documents, retire
+from sluice.adapters.postgres.transactions import Transactions, transaction
 from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting, Run, Source
 
 _SET = "SET retention_days = :days, retain_until = :until WHERE"
@@ -165,3 +166,39 @@ def purged(connection: Connection, run: Run) -> list[UUID]:
 
 def _expired(row: Row[Any]) -> ExpiredDocument:
     return ExpiredDocument(**row._mapping)
+
+
+class PostgresRetention(Transactions):
+    """`sluice.ports.RetentionLedger`."""
+
+    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
+        with transaction(self._engine) as connection:
+            return set_retention(connection, scope, wanted)
+
+    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
+        with transaction(self._engine) as connection:
+            return retentions(connection, collection)
+
+    def clock(self) -> datetime:
+        with transaction(self._engine) as connection:
+            return clock(connection)
+
+    def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
+        with transaction(self._engine) as connection:
+            return expired_sources(connection, as_of, collection)
+
+    def expired(
+        self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
+    ) -> list[ExpiredDocument]:
+        with transaction(self._engine) as connection:
+            return expired(connection, source, as_of, after, limit)
+
+    def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
+        if not document_ids:
+            return []
+        with self._writing(run) as connection:
+            return purge(connection, run, document_ids, as_of)
+
+    def purged(self, run: Run) -> list[UUID]:
+        with transaction(self._engine) as connection:
+            return purged(connection, run)

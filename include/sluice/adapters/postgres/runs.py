@@ -11,7 +11,6 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.ledger_rules import (
     GIVEN_UP,
-    GIVEN_UP_AFTER_H,
     check_state,
     names_one_execution,
     storable,
@@ -21,12 +20,18 @@ from sluice.adapters.postgres.sources import GENERATION_COLUMNS, SPEC_COLUMNS, g
 from sluice.errors import NotFound, Terminal
 from sluice.model import Budget, GateResult, Run, RunMode, Source, StageStat
 
-RUNNING = f"(r.state = 'running' AND r.started_at > now() - interval '{GIVEN_UP_AFTER_H} hours')"
+# Of runs `r`: at work, because its lease holds.
+RUNNING = """
+    (r.state = 'running' AND EXISTS (
+        SELECT FROM claims k
+        WHERE k.source_id = r.source_id AND k.run_id = r.run_id AND k.lapses_at > clock_timestamp() OFFSET 0))
+"""
 # A run that is started again (a cleared DAG run) is open again; its first start stays.
 _START = text("""
     INSERT INTO runs (run_id, source_id, collection_id, generation, mode, orchestrator, max_tokens, token_price)
     VALUES (:run_id, :source_id, :collection_id, :generation, :mode, :orchestrator, :max_tokens, :token_price)
-    ON CONFLICT (run_id) DO UPDATE SET state = 'running', finished_at = NULL WHERE runs.state <> 'running'
+    ON CONFLICT (run_id) DO UPDATE SET state = 'running', finished_at = NULL, summary = NULL
+    WHERE runs.state <> 'running'
 """)
 _RUN = text(f"""
     SELECT r.run_id, r.mode, r.started_at, r.max_tokens, r.token_price, {SPEC_COLUMNS}, {GENERATION_COLUMNS}
@@ -40,6 +45,15 @@ _FINISH = text("""
     UPDATE runs SET state = :state, summary = CAST(:summary AS jsonb), finished_at = now()
     WHERE run_id = :run_id
 """)
+# What failed first is why: what fails later often fails because of it.
+_ERROR = text("""
+    UPDATE runs SET summary = CAST(:summary AS jsonb)
+    WHERE run_id = :run_id AND state = 'running' AND summary ->> 'error' IS NULL
+""")
+_CLOSE = text("""
+    UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
+    WHERE run_id = :run_id AND state = 'running' RETURNING run_id
+""")
 _MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")
 _LAST_MARK = text("""
     SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
@@ -47,7 +61,7 @@ _LAST_MARK = text("""
 """)
 # What an attempt of the same task left running: nobody else would close it.
 GIVE_UP = text("""
-    UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb)
+    UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
     WHERE source_id = :source_id AND started_at < :started_at AND state = 'running' AND orchestrator = :orchestrator
 """)
 OTHERS = text(f"""
@@ -134,6 +148,15 @@ def others_running(connection: Connection, run: Run) -> bool:
 def finish_run(connection: Connection, run: Run, state: str, summary: Mapping[str, Any]) -> None:
     check_state(state)
     connection.execute(_FINISH, {"run_id": run.run_id, "state": state, "summary": _json(summary)})
+
+
+def record_error(connection: Connection, run: Run, summary: Mapping[str, Any]) -> None:
+    connection.execute(_ERROR, {"run_id": run.run_id, "summary": _json(summary)})
+
+
+def close_run(connection: Connection, run: Run, summary: Mapping[str, Any]) -> bool:
+    closed = connection.execute(_CLOSE, {"run_id": run.run_id, "summary": _json(summary)})
+    return closed.scalar_one_or_none() is not None
 
 
 def record_stage(connection: Connection, run: Run, stat: StageStat) -> None:

@@ -6,7 +6,7 @@ transaction open and meets no statement timeout. All that readers can see happen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -14,10 +14,10 @@ from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.ledger_rules import check_entry, duplicate
-from sluice.adapters.postgres import moving
+from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.adapters.postgres.sources import alone, changed
-from sluice.model import Entry, Item, Run, ScanResult
+from sluice.adapters.postgres.sources import alone, change, changed
+from sluice.model import Entry, Item, Run, ScanResult, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
@@ -101,7 +101,13 @@ VANISHED = text(f"""
 """)  # noqa: S608
 
 
-def record_scan(connection: Connection, run: Run, entries: Iterable[Entry]) -> ScanResult:
+def record_scan(
+    connection: Connection,
+    run: Run,
+    entries: Iterable[Entry],
+    settings: SourceSpec | None,
+    accept: Callable[[ScanResult], object],
+) -> ScanResult:
     """`connection` is in autocommit mode."""
     raw = driver(connection)
     raw.execute(_DROP)
@@ -110,7 +116,7 @@ def record_scan(connection: Connection, run: Run, entries: Iterable[Entry]) -> S
         seen = _copy(raw, entries)
         raw.execute("ANALYZE pg_temp.scan")
         with raw.transaction():
-            return _compare(connection, run, seen)
+            return _compare(connection, run, seen, settings, accept)
     finally:
         if not raw.closed:
             raw.execute(_DROP)
@@ -132,7 +138,13 @@ def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
         yield place, entry.external_id, entry.uri, entry.fingerprint, entry.size_bytes, entry.offset, entry.former
 
 
-def _compare(connection: Connection, run: Run, seen: int) -> ScanResult:
+def _compare(
+    connection: Connection,
+    run: Run,
+    seen: int,
+    settings: SourceSpec | None,
+    accept: Callable[[ScanResult], object],
+) -> ScanResult:
     source = run.source
     values = {
         "tenant": source.spec.tenant,
@@ -146,20 +158,27 @@ def _compare(connection: Connection, run: Run, seen: int) -> ScanResult:
     alone(connection, source.source_id)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
+    # A retention that grows may bring purged content back: the comparison goes by it.
+    reset = settings is not None and change(connection, settings, source.generation.collection_id)
     known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
     renamed = connection.execute(TOLD, values).rowcount
     connection.execute(REGISTER, values)
     connection.execute(COMPARE, values)
     connection.execute(text("ANALYZE compared"))
-    if connection.execute(_MOVED).rowcount or renamed:
-        changed(connection, source.generation.collection_id)
+    addressed = connection.execute(_MOVED).rowcount
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [_item(row) for row in connection.execute(_ITEMS, values)]
     vanished = list(connection.execute(VANISHED, values).scalars())
+    result = ScanResult(seen, unchanged, quarantined, items, vanished, known)
+    accept(result)
+    # Here and not first: until the end it would keep the run itself from renewing its lease.
+    claims.fence(connection, run)
     moving.keep_vanished(connection, run, vanished)
+    if addressed or renamed or reset:
+        changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
-    return ScanResult(seen, unchanged, quarantined, items, vanished, known)
+    return result
 
 
 def _item(row: Row[Any]) -> Item:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_spec, effective
+from sluice.adapters.ledger_rules import check_spec
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
 from sluice.model import Generation, Profile, Source, SourceSpec
 
@@ -70,7 +71,7 @@ def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
             },
         )
     generation = generation_of(connection.execute(_LIVE_OF, {"name": spec.collection}).one())
-    return _save(connection, spec, generation)
+    return _found_or_added(connection, spec, generation)
 
 
 def saved_source(connection: Connection, tenant: str, collection: str, uri: str) -> SourceSpec | None:
@@ -78,27 +79,43 @@ def saved_source(connection: Connection, tenant: str, collection: str, uri: str)
     return spec_of(row) if row else None
 
 
-def _save(connection: Connection, spec: SourceSpec, generation: Generation) -> Source:
+def _found_or_added(connection: Connection, spec: SourceSpec, generation: Generation) -> Source:
     place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
-    row = connection.execute(_LOCK, place).one_or_none()
+    row = connection.execute(_READ, place).one_or_none()
     if row is None:
-        first = effective(spec)
+        first = spec.over(None)
         added = connection.execute(_ADD, {**place, **_columns(first), "collection_id": generation.collection_id})
         source_id: UUID | None = added.scalar_one_or_none()
         if source_id is not None:
             return Source(source_id, first, generation)
-        row = connection.execute(_LOCK, place).one()  # another one was quicker
+        row = connection.execute(_READ, place).one()  # another one was quicker
+    return Source(row.source_id, spec_of(row), generation)
+
+
+def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> bool:
+    """What `spec` gives replaces what is saved of the source; returns whether that is different. The caller tells
+    readers (`changed`). Before any lock on documents or the collection."""
+    check_spec(spec)
+    place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
+    row = connection.execute(_LOCK, place).one()
     saved = spec_of(row)
-    wanted = effective(spec, saved)
-    if wanted != saved:
-        retained = wanted.retention_days != saved.retention_days
-        if retained:
-            change_retention(connection, generation.collection_id)
-        connection.execute(_CHANGE, {**_columns(wanted), "source_id": row.source_id})
-        if retained:
-            renew_expiry(connection, generation.collection_id, row.source_id)
-        changed(connection, generation.collection_id)
-    return Source(row.source_id, wanted, generation)
+    wanted = spec.over(saved)
+    if wanted == saved:
+        return False
+    retained = wanted.retention_days != saved.retention_days
+    if retained:
+        change_retention(connection, collection_id)
+    connection.execute(_CHANGE, {**_columns(wanted), "source_id": row.source_id})
+    if retained:
+        renew_expiry(connection, collection_id, row.source_id)
+    return True
+
+
+def save_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+    source = open_source(connection, spec, profile, filter_fields)
+    if change(connection, spec, source.generation.collection_id):
+        changed(connection, source.generation.collection_id)
+    return replace(source, spec=spec.over(source.spec))
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:

@@ -19,11 +19,20 @@ class ClaimRow(LedgerBase):
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that holds it.")
     claimed_at: Mapped[Moment] = mapped_column(comment="Since when.")
     lapses_at: Mapped[datetime] = mapped_column(comment="Until when, unless it gives a sign of life.")
+    in_session: Mapped[bool] = mapped_column(
+        server_default=text("false"),
+        comment="Whether one process does the whole run and holds its advisory lock while it lives.",
+    )
 
 
 class VanishedRow(LedgerBase):
     __tablename__ = "vanished"
-    __table_args__ = ({"comment": "Documents that a run's scan did not list: gone, or moved. Dropped when it ends."},)
+    __table_args__ = (
+        {
+            "comment": "Documents that a run's scan did not list: gone, or moved. Dropped when the run succeeds or a "
+            "later one has scanned."
+        },
+    )
 
     run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
     document_id: Mapped[UUID] = mapped_column(

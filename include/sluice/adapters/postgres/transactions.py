@@ -1,0 +1,32 @@
+"""One transaction a method of a port; the writes of a run are fenced here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+from sluice.adapters.postgres import claims
+from sluice.adapters.postgres.failures import translated
+from sluice.model import Run
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Commits at the end, rolls back on any error; errors are ours."""
+    with translated(), engine.begin() as connection:
+        yield connection
+
+
+class Transactions:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def _writing(self, run: Run) -> Iterator[Connection]:
+        """A transaction of a run that holds its source until it is committed. Raises Terminal where another run has
+        taken over."""
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            yield connection
