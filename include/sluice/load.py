@@ -40,6 +40,7 @@ class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
     refused: frozenset[UUID] = frozenset()  # documents that do not fit the tenant's quota: they are as before
+    superseded: frozenset[UUID] = frozenset()  # documents of which a later run knows more, or that were erased
 
 
 def load(
@@ -55,23 +56,32 @@ def load(
     if not documents:
         return Loaded()
     generation = run.source.generation
+    own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
+    superseded = frozenset(each.document.document_id for each in documents) - own.keys()
+    documents = [each for each in documents if each.document.document_id in own]
+    superseded |= ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
+    # Nothing of these is staged, so nobody would take out what is written of them now.
+    documents = [each for each in documents if each.document.document_id not in superseded]
     ids = [each.document.document_id for each in documents]
-    own = ciphers(run.source.spec.tenant, keyring.get(ids))
-    ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
 
-    points = [
-        point(run.source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks
-    ]
-    projections: list[Callable[[], None]] = [lambda: vectors.upsert(generation, points)]
-    if graph is not None:
-        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
-        projections.append(lambda: graph.write(run.source, contributions))
-    _together(projections)
+    if documents:
+        _project(run.source, documents, vectors, graph)
 
     refused = frozenset(ledger.activate(run, ids))
     removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph)
     written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
-    return Loaded(written, removed, refused)
+    return Loaded(written, removed, refused, superseded)
+
+
+def _project(
+    source: Source, documents: Sequence[EmbeddedDocument], vectors: VectorIndex, graph: GraphIndex | None
+) -> None:
+    points = [point(source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks]
+    projections: list[Callable[[], None]] = [lambda: vectors.upsert(source.generation, points)]
+    if graph is not None:
+        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
+        projections.append(lambda: graph.write(source, contributions))
+    _together(projections)
 
 
 def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph: GraphIndex | None) -> int:

@@ -16,7 +16,7 @@ from sluice.errors import SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
-from sluice.flow.keeping import reading, refuse, wanted
+from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     Budget,
@@ -134,7 +134,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                     raws.append(read(item))
                 except Unreadable as error:
                     failures.append(_refused(item, error.code, error.reason))
-            hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
+            hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
             raws = moves.same_content(tools, run, raws, hashes)
             hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
             if run.mode != "full":
@@ -149,9 +149,10 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents, beyond = _within_quota(tools, run, moves.similar_text(tools, run, documents))
         failures += beyond
-        tools.ledger.touch(run, same)
-        refuse(tools, run, failures, held)
-        counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
+        touched = len(same) - len(tools.ledger.touch(run, same))
+        left = refuse(tools, run, failures, held)
+        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
+        counts["superseded"] = len(same) - touched + left
     return documents
 
 
@@ -187,8 +188,8 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
     with recorded(tools, run, batch, "chunk") as counts:
         chunked, failures = sparing(cut, documents, "chunk")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         if chunked:
             shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
             verdict = gates.chunks_gate(chunked, shares, gate_rules(tools, run.source.generation))
@@ -225,8 +226,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         embedded, failures = sparing(embed_part, documents, "embed")
         if counts["remaining"]:
             tools.ledger.stop(run, "budget")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         if embedded:
             generation = run.source.generation
             verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
@@ -247,7 +248,8 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             graph=graph_of(tools, run.source.generation),
         )
         beyond = [each.document.item for each in documents if each.document.document_id in loaded.refused]
-        served = [each.document.item for each in documents if each.document.document_id not in loaded.refused]
+        left = loaded.refused | loaded.superseded
+        served = [each.document.item for each in documents if each.document.document_id not in left]
         refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
@@ -255,6 +257,7 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             "new": new,
             "changed": len(served) - new - moved,
             "quarantined": len(beyond),
+            "superseded": len(loaded.superseded),
             "written": loaded.written,
             "removed": loaded.removed,
         }
@@ -336,13 +339,6 @@ def _beyond_quota(run: Run, item: Item) -> Failure:
 
 def _refused(item: Item, code: str, reason: str) -> Failure:
     return Failure(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
-
-
-def _identity(raw: Raw) -> bytes:
-    """What makes a document the same: its bytes and what its source says of it."""
-    if not raw.metadata and raw.title is None:
-        return raw.content
-    return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
 def _document(raw: Raw, extracted: Extracted, raw_hash: bytes) -> Document:

@@ -96,16 +96,21 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
     def moved(self, run: Run) -> set[UUID]:
         """Documents that this run found under another name, whoever said so."""
 
-    # The four below skip a document that a run of the same source started later has made active, or is about to: what
-    # is newer stays.
+    # The four below skip a document that `superseded` names: what is newer stays. The first three return those that
+    # they skipped.
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
+    def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these of which a run of the same source that was started later knows more: it has completed a scan
+        of the source since this run's own, or has made a version active, or is about to, or has purged the document.
+        A replay scans nothing: what it works on is superseded once its open record is closed or is a later run's."""
+
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
         """Content is what is already active: remember only the new fingerprint (and uri)."""
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
         """Record why; an active version stays served. Replaces an open record of the same document."""
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
         """Write pending versions with their chunks, mentions and relations. An older pending version of the same
         document (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 
@@ -119,8 +124,8 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many
-        this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
-        list of what vanished is then out of date, and nothing is removed."""
+        this call marked. Raises Terminal where a run of the source started later has completed a scan since this run's
+        own: this run's list of what vanished is then out of date, and nothing is removed."""
 
     # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.flow.keeping`.
 

@@ -234,20 +234,23 @@ class MemoryLedger(
         compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
         return Item(document.document_id, entry, not served_before, gone_hash or compared, told)
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
         with self.state.lock:
+            left = self.superseded(run, [item.document_id for item in items])
             for item in items:
                 document = self._own(run, item.document_id)
-                if document and not self._superseded(run, item.document_id):
+                if document and item.document_id not in left:
                     self._drop_pending(run, document.document_id)
                     document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
                     self.state.resolve(document.document_id)
+            return left
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
         with self.state.lock:
+            left = self.superseded(run, [failure.item.document_id for failure in failures])
             for failure in failures:
                 document = self._own(run, failure.item.document_id)
-                if document and not self._superseded(run, failure.item.document_id):
+                if document and failure.item.document_id not in left:
                     self._drop_pending(run, document.document_id)
                     document.fingerprint = None if failure.retry else failure.item.entry.fingerprint
                     self.state.quarantine[document.document_id] = QuarantineRow(
@@ -261,6 +264,7 @@ class MemoryLedger(
                         failure.kept_bytes,
                         now(),
                     )
+            return left
 
     def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
         document = self.state.documents.get(document_id)

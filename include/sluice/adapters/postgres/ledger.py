@@ -145,21 +145,30 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return moving.moved(connection, run)
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
-        if items:
-            with transaction(self._engine) as connection:
-                refusing.touch(connection, run, items)
+    def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+        if not document_ids:
+            return set()
+        with transaction(self._engine) as connection:
+            return switching.superseded_documents(connection, run, document_ids)
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
-        if failures:
-            with transaction(self._engine) as connection:
-                refusing.quarantine(connection, run, failures)
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
+        if not items:
+            return set()
+        with transaction(self._engine) as connection:
+            return refusing.touch(connection, run, items)
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
-        if versions:
-            with transaction(self._engine) as connection:
-                claims.fence(connection, run)
-                staging.stage(connection, run, versions)
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
+        if not failures:
+            return set()
+        with transaction(self._engine) as connection:
+            return refusing.quarantine(connection, run, failures)
+
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+        if not versions:
+            return set()
+        with transaction(self._engine) as connection:
+            claims.fence(connection, run)
+            return staging.stage(connection, run, versions)
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         if not document_ids:
