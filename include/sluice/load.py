@@ -24,6 +24,7 @@ from sluice.model import (
     Generation,
     GraphChunk,
     Point,
+    Removal,
     Run,
     SealedChunk,
     SealedVersion,
@@ -68,7 +69,7 @@ def load(
         _project(run.source, documents, vectors, graph)
 
     refused = frozenset(ledger.activate(run, ids))
-    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph)
+    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph, wait=False)
     written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
     return Loaded(written, removed, refused, superseded)
 
@@ -84,21 +85,35 @@ def _project(
     _together(projections)
 
 
-def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph: GraphIndex | None) -> int:
-    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat."""
+def drain(
+    generation: Generation,
+    *,
+    ledger: Ledger,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+    wait: bool = True,
+) -> int:
+    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat.
+
+    `wait`: also for those that another caller carries out at the moment, so that the outbox is empty afterwards."""
     gone = 0
-    while removals := ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE):
-        by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
-        for removal in removals:
-            chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
-            chunk_ids.extend(removal.chunk_ids)
-        for each, chunk_ids in by_generation.values():
-            vectors.delete(each, chunk_ids)
-            gone += len(chunk_ids)
-        if graph is not None:
-            graph.remove(removals)
-        ledger.removed([removal.outbox_id for removal in removals])
-    return gone
+    while True:
+        with ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
+            if not removals:
+                return gone
+            gone += _remove(removals, vectors, graph)
+
+
+def _remove(removals: Sequence[Removal], vectors: VectorIndex, graph: GraphIndex | None) -> int:
+    by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
+    for removal in removals:
+        chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
+        chunk_ids.extend(removal.chunk_ids)
+    for each, chunk_ids in by_generation.values():
+        vectors.delete(each, chunk_ids)
+    if graph is not None:
+        graph.remove(removals)
+    return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
 def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> SealedVersion:

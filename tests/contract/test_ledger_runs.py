@@ -15,6 +15,7 @@ from ledger_rows import (
     failure,
     loaded,
     opened,
+    outbox,
     reader,
     scanned,
     shown,
@@ -26,7 +27,7 @@ from sluice.model import Counts, Item, Source
 
 
 def queued(room: Room, source: Source) -> set[UUID]:
-    removals = room.ledger.removals(source.generation.collection_id, 100)
+    removals = outbox(room.ledger, source.generation.collection_id, 100)
     return {each for removal in removals for each in removal.chunk_ids}
 
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
+from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
@@ -44,6 +45,7 @@ __all__ = [
     "let_go",
     "load",
     "plan_replay",
+    "prune",
     "purge",
     "reconcile",
     "replay",

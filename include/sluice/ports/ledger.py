@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -34,11 +35,12 @@ from sluice.model import (
     TenantUse,
     Vector,
 )
+from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 
 
-class Ledger(SavedSources, RetentionLedger, Protocol):
+class Ledger(SavedSources, RetentionLedger, PruneLedger, Protocol):
     """The truth. Each method is one transaction, safe to repeat."""
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
@@ -151,10 +153,15 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Another run of the same source is running, and was started less than 6 hours ago: the stores may hold what
         it has written and not yet activated."""
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]: ...
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> AbstractContextManager[list[Removal]]:
+        """The oldest entries of the outbox, to be carried out within the block; where it ends without an error they are
+        struck off. Chunks that a version has again are left out, and the documents are locked as by `locked`.
 
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
+        Entries that another caller is at work on are left to it or, with `wait`, waited for: then nothing is queued
+        any more where none are returned. Raises Transient where that takes too long."""
+
+    def locked(self, document_ids: Sequence[UUID]) -> AbstractContextManager[None]:
+        """Until the block ends no version of these is staged, activated or taken out: who wants to, waits."""
 
     def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
         """By suite and code of the check: where the collection departs from the suites."""
@@ -253,8 +260,9 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those with an open quarantine record, and those that are no documents of this ledger: of what another ledger
-        knows, or a later state of this one, nothing is known here."""
+        """Those with an open quarantine record, those whose source a run holds (it may be about to make one), and those
+        that are no documents of this ledger: of what another ledger knows, or a later state of this one, nothing is
+        known here."""
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

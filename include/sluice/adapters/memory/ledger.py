@@ -26,6 +26,7 @@ from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.pruning import MemoryPruning
 from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.refusals import MemoryRefusals
 from sluice.adapters.memory.retention import MemoryRetention
@@ -62,7 +63,14 @@ __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"
 
 
 class MemoryLedger(
-    MemoryVersions, MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention, MemorySpending
+    MemoryVersions,
+    MemoryGates,
+    MemoryRefusals,
+    MemoryScan,
+    MemorySaved,
+    MemoryRetention,
+    MemorySpending,
+    MemoryPruning,
 ):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 

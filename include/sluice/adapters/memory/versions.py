@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
@@ -108,9 +109,12 @@ class MemoryVersions:
         later, scanned = {each.run_id: each for each in self._later(run)}, self._scanned(run)
         for version in self.state.versions_of(document_id, run.source.generation, "active", "pending"):
             activated = version.activated_at is not None and version.activated_at > scanned
-            if version.run_id in later and (activated or version.state == "pending" and alive(later[version.run_id])):
+            if version.run_id in later and (activated or self._at_hand(version)):
                 return True
         return any(document_id in each.purged and each.started_at > scanned for each in later.values())
+
+    def _at_hand(self, version: VersionRow) -> bool:
+        return version.state == "pending" and alive(self.state.runs[version.run_id])
 
     def _closed(self, run: Run, document_id: UUID) -> bool:
         """What a replay works on was served, removed or refused anew by a later run."""
@@ -171,7 +175,20 @@ class MemoryVersions:
         for generation, chunk_ids in held.values():
             self.state.queue(generation, document_id, tuple(sorted(chunk_ids)), True)
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
+    @contextmanager
+    def locked(self, document_ids: Sequence[UUID]) -> Iterator[None]:
+        with self.state.lock:
+            yield
+
+    @contextmanager
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+        with self.state.lock:
+            found = self._queued(collection_id, limit)
+            yield found
+            for removal in found:
+                self.state.outbox.pop(removal.outbox_id, None)
+
+    def _queued(self, collection_id: UUID, limit: int) -> list[Removal]:
         with self.state.lock:
             rows = [row for row in self.state.outbox.values() if row.generation.collection_id == collection_id]
             rows = sorted(rows, key=lambda row: row.outbox_id)[:limit]
@@ -194,11 +211,6 @@ class MemoryVersions:
             if version.generation.collection_id == collection_id and version.generation.number == number
             for chunk_id in _ids(version.sealed)
         }
-
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        with self.state.lock:
-            for outbox_id in outbox_ids:
-                self.state.outbox.pop(outbox_id, None)
 
 
 def _ids(version: SealedVersion) -> tuple[UUID, ...]:

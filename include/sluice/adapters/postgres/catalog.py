@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, text
 from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
 from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
+from sluice.adapters.postgres.engine import transaction
 from sluice.adapters.postgres.failures import ping
-from sluice.adapters.postgres.ledger import transaction
 from sluice.adapters.postgres.saved import SAVED, saved_of
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
 from sluice.errors import NotFound

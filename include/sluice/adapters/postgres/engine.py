@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, create_engine, make_url
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
 
 from sluice.adapters.postgres import hanging
+from sluice.adapters.postgres.failures import translated
 
 _RECYCLE_S = 1800  # below the idle limits of common proxies and firewalls
 
@@ -50,3 +54,10 @@ def make_engine(
     )
     hanging.watch(engine, call_timeout_s)
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Commits at the end, rolls back on any error; errors are ours."""
+    with translated(), engine.begin() as connection:
+        yield connection

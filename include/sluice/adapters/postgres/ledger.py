@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from sluice.adapters.postgres import (
     claims,
@@ -28,7 +28,9 @@ from sluice.adapters.postgres import (
     staging,
     switching,
 )
+from sluice.adapters.postgres.engine import transaction
 from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.pruning import PostgresPruning
 from sluice.model import (
     Budget,
     Counts,
@@ -64,14 +66,7 @@ from sluice.model import (
 )
 
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commits at the end, rolls back on any error; errors are ours."""
-    with translated(), engine.begin() as connection:
-        yield connection
-
-
-class PostgresLedger:
+class PostgresLedger(PostgresPruning):
     """`sluice.ports.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:
@@ -209,14 +204,19 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return runs.others_running(connection, run)
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
+    @contextmanager
+    def locked(self, document_ids: Sequence[UUID]) -> Iterator[None]:
         with transaction(self._engine) as connection:
-            return removals.removals(connection, collection_id, limit)
+            removals.lock(connection, document_ids)
+            yield
 
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        if outbox_ids:
-            with transaction(self._engine) as connection:
-                removals.removed(connection, outbox_ids)
+    @contextmanager
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+        with transaction(self._engine) as connection:
+            taken = removals.take(connection, collection_id, limit, wait)
+            yield taken
+            if taken:
+                removals.strike(connection, [each.outbox_id for each in taken])
 
     def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
         with transaction(self._engine) as connection:

@@ -58,10 +58,10 @@ DROP_PENDING = text(f"""
           AND a.state = 'active')
     GROUP BY o.collection_id, o.generation, o.document_id
 """)  # noqa: S608
-# Runs of one source are ordered by their start, except that a run which scans again knows what the runs between had seen.
+# Runs of one source are ordered by their start; one that scans again knows what the runs between had seen.
 _SCANNED = "coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), '-infinity')"
 _LATER = "r.source_id = :source_id AND r.started_at > :started_at"
-_SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"  # noqa: S608
+_SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"
 # A later run has listed the source, has made a version of the document active, is about to (while it lives), or has
 # purged it. A replay lists nothing: what it works on is superseded when its record is closed or is a later run's.
 SUPERSEDED = text(f"""
