@@ -174,7 +174,7 @@ class MemoryLedger(
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         with self.state.lock:
             self._fence(run)
-            return moving.adopt_same(self.state, run, hashes)
+            return moving.adopt_same(self.state, run, hashes, self.superseded(run, list(hashes)))
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
         with self.state.lock:
@@ -183,7 +183,7 @@ class MemoryLedger(
     def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         with self.state.lock:
             self._fence(run)
-            return moving.adopt_similar(self.state, run, scores)
+            return moving.adopt_similar(self.state, run, scores, self.superseded(run, list(scores)))
 
     def moved(self, run: Run) -> set[UUID]:
         with self.state.lock:

@@ -19,11 +19,11 @@ class MemoryPruning:
 
     def prunable(self, kind: Prunable, before: datetime) -> int:
         with self.state.lock:
-            return len(self._found(kind, before))
+            return len(self._prunable(kind, before))
 
     def prune(self, kind: Prunable, before: datetime, limit: int) -> int:
         with self.state.lock:
-            found = self._found(kind, before)[:limit]
+            found = self._prunable(kind, before)[:limit]
             for remove in found:
                 remove()
             return len(found)
@@ -51,13 +51,13 @@ class MemoryPruning:
             for document_id in document_ids:
                 self.state.documents[document_id].key_destroyed_at = now()
 
-    def _found(self, kind: Prunable, before: datetime) -> list[Callable[[], Any]]:
+    def _prunable(self, kind: Prunable, before: datetime) -> list[Callable[[], Any]]:
         if kind == "versions":
             old = [each for each in self.state.all_versions() if self._superseded_before(each, before)]
             return [lambda each=each: self._blank(each) for each in old]  # type: ignore[misc]
         if kind == "runs":
             runs = [each for each in self.state.runs.values() if self._is_over(each, before)]
-            return [lambda each=each: self._drop(each) for each in runs]  # type: ignore[misc]
+            return [lambda each=each: self._forget_run(each) for each in runs]  # type: ignore[misc]
         if kind == "reconciliations":
             rows = self.state.reconciliations
             latest = {row[0].collection_id: row for row in rows}
@@ -101,7 +101,7 @@ class MemoryPruning:
             or any(run_id == run.run_id for run_id, _ in self.state.signatures.values())
         )
 
-    def _drop(self, run: RunRow) -> None:
+    def _forget_run(self, run: RunRow) -> None:
         for part in (run.stages, run.gates, run.gate_rows, run.costs, run.vanished):
             part.clear()  # type: ignore[attr-defined]
         if not self._referred(run):
