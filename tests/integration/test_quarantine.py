@@ -34,7 +34,7 @@ from sluice.model import (
     SourceSpec,
 )
 from sluice.ports import Tools
-from sluice.seal import seal
+from sluice.seal import Cipher
 
 MakeTools = Callable[..., Tools]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
@@ -182,7 +182,8 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
     def put_other_bytes() -> None:
         item = Item(letter.document_id, Entry("letter.md", "file:///letter.md", "2", 6), new=True)
         packed = keeping._packed(Raw(item, b"# Else"))
-        place.tools.blobs.write(keeping.path(letter.document_id), seal(key, "quarantine", packed))
+        cipher = Cipher(key, place.spec.tenant, letter.document_id)
+        place.tools.blobs.write(keeping.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
     ledger = cast(Any, Before(place.tools.ledger, "record_gates", put_other_bytes))
     flow.replay(replace(place.tools, ledger=ledger), place.spec)
