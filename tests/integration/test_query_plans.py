@@ -219,10 +219,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "superseded documents": (
         switching.SUPERSEDED,
         "document_ids",
-        {
-            *("uq_versions_document_id_generation_number", "pk_runs", "ix_runs_source", "pk_purged_documents"),
-            "uq_quarantine_open",
-        },
+        {"uq_versions_document_id_generation_number", "pk_runs", "ix_runs_source", "pk_purged_documents"},
     ),
     "superseded text": (pruning.VERSIONS, "", {"ix_versions_superseded", "pk_versions"}),
     "resolved records": (pruning.QUARANTINE, "", {"ix_quarantine_resolved"}),
