@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres.engine import transaction
+from sluice.adapters.postgres.gates import BY_INDEX
 from sluice.model import Prunable
 
 _TIMEOUT = text("SET LOCAL statement_timeout = '10min'")
@@ -159,6 +160,8 @@ class PostgresPruning:
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
+    # The planner expects a match among the first rows, and reads the whole table for each run that has none.
+    connection.execute(BY_INDEX)
     ids = list(connection.execute(TAKE_RUNS, values).scalars())
     if ids:
         for statement in (*_DROP_PARTS, DROP_RUNS):
