@@ -5,7 +5,9 @@ A document is unreadable from the moment it expires (`sluice retention`, docs/re
 of the ledger, Qdrant and Neo4j. `look` lists in its log exactly what would go, a line a document. `choose` ends the run
 there (a dry run, or nothing has expired), goes on to `purge`, or to `approve` where it is more than `approve_above`.
 `purge` removes what was listed, by the way that deletions at a source go, and records each document in the ledger
-(`purged_documents`).
+(`purged_documents`). `prune` counts history that nobody reads any more (superseded text, unused vectors and keys, old
+runs, records, events and mirrors; docs/retention.md) and, in a nightly run that removes, removes it; the log of the
+task says how much of each kind.
 
 | param | unit | meaning |
 |---|---|---|
@@ -29,7 +31,10 @@ nightly run all.
 **Late** after 12 hours, also where it waits for an approval: the deadline's callback tells the log and
 `SLUICE_NOTIFY_URL`; the run goes on.
 
-**When it fails.** *Clear* the task `purge`, or trigger the DAG anew: what is gone is gone and the rest follows.
+`prune` removes in the nightly run alone, because what it removes belongs to no single tenant; by hand:
+`sluice prune --apply`.
+
+**When it fails.** *Clear* the task `purge` or `prune`, or trigger the DAG anew: what is gone is gone, the rest follows.
 """
 
 from __future__ import annotations
@@ -90,6 +95,10 @@ def sluice_retention():
     def purge(found: dict, params=None, dag_run=None) -> dict:
         return retention.purge(params, found, dag_run)
 
+    @task(pool="sluice_load", multiple_outputs=False)
+    def prune(found: dict, dag_run=None) -> dict:
+        return retention.prune(found, dag_run)
+
     approve = ApprovalOperator(
         task_id="approve",
         pool="sluice_default",
@@ -104,6 +113,7 @@ def sluice_retention():
     found = look()
     chosen = choose(found)
     removed = purge(found)
+    prune(found)
     chosen >> [approve, removed]
     approve >> removed
 

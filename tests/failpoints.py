@@ -11,7 +11,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from sluice.ports import (
     GraphIndex,
     Keyring,
     Ledger,
+    PruneLedger,
     RetentionLedger,
     SavedSources,
     Tools,
@@ -55,6 +56,7 @@ _OTHERS = {
     },
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
+    "pruning": {"keyring.destroy", *(f"ledger.{name}" for name in _methods(PruneLedger))},
     "replaying": {"ledger.refused"},
     "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
     "where a budget ends": {"ledger.stop"},
@@ -63,7 +65,7 @@ _OTHERS = {
         *("ledger.chunks_after", "ledger.chunks_of", "ledger.claimed"),
         *("ledger.documents_from", "ledger.last_signs", "ledger.in_quarantine", "blobs.walk", "blobs.modified_at"),
         *("ledger.record_reconciliation", "vectors.points", "vectors.points_of", "graph.chunks", "graph.chunks_of"),
-        *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks"),
+        *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks", "ledger.locked"),
     },
     "where counts differ": {"ledger.others_running"},
     "dropping generations and runs": {"graph.drop", "blobs.list"},
@@ -157,9 +159,20 @@ class _Watched:
 
         def call(*args: Any, **options: Any) -> Any:
             with self._watch.call(f"{self._port}.{name}"):
-                return found(*args, **options)
+                result = found(*args, **options)
+            return self._block(result, name) if isinstance(result, AbstractContextManager) else result
 
         return call
+
+    @contextmanager
+    def _block(self, block: AbstractContextManager[Any], name: str) -> Iterator[Any]:
+        """What is done at its beginning and at its end is the port's, too."""
+        with ExitStack() as stack:
+            with self._watch.call(f"{self._port}.{name} begins"):
+                entered = stack.enter_context(block)
+            yield entered
+            with self._watch.call(f"{self._port}.{name} ends"):
+                stack.close()
 
 
 def listen(watch: Watch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4, uuid5
@@ -22,6 +23,7 @@ from sluice.model import (
     Principal,
     Profile,
     Relation,
+    Removal,
     Run,
     SealedChunk,
     SealedVersion,
@@ -202,6 +204,23 @@ def loaded(room: Room, run: Run, item: Item, *texts: str) -> None:
 
 def failure(item: Item, reason: str = "it is encrypted; remove the password") -> Failure:
     return Failure(item, "extract", "encrypted", reason)
+
+
+class _Left(Exception):
+    pass
+
+
+def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
+    """What the outbox holds, left as it is."""
+    with suppress(_Left), ledger.removals(collection_id, limit) as found:
+        raise _Left
+    return found
+
+
+def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
+    """The same, struck off."""
+    with ledger.removals(collection_id, limit) as found:
+        return found
 
 
 def reader(source: Source, *groups: str) -> Principal:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 import dying
 from agreement import Held, Snapshot, Stores, assert_equal, ids_of
 from dying import Order
+from ledger_rows import outbox
 from sluice import flow
 from sluice.errors import Busy, Transient
 from sluice.model import ALL_GROUPS, Generation, Principal, SearchRequest, SourceSpec
@@ -143,7 +144,7 @@ class Case:
         found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
         assert not any(found.values()), found
         assert report["collections"][0]["surplus"] == 0
-        assert self.tools.ledger.removals(self.generation().collection_id, 10) == []
+        assert outbox(self.tools.ledger, self.generation().collection_id) == []
         with self.stores.engine.connect() as connection:
             source = {"source": self._source_id()}
             assert connection.execute(_LEFT, source).scalar_one() == 0, "pending versions are left"

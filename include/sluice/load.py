@@ -24,6 +24,7 @@ from sluice.model import (
     Generation,
     GraphChunk,
     Point,
+    Removal,
     Run,
     SealedChunk,
     SealedVersion,
@@ -40,6 +41,7 @@ class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
     refused: frozenset[UUID] = frozenset()  # documents that do not fit the tenant's quota: they are as before
+    superseded: frozenset[UUID] = frozenset()  # documents of which a later run knows more, or that were erased
 
 
 def load(
@@ -55,40 +57,63 @@ def load(
     if not documents:
         return Loaded()
     generation = run.source.generation
+    own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
+    superseded = frozenset(each.document.document_id for each in documents) - own.keys()
+    documents = [each for each in documents if each.document.document_id in own]
+    superseded |= ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
+    # Nothing of these is staged, so nobody would take out what is written of them now.
+    documents = [each for each in documents if each.document.document_id not in superseded]
     ids = [each.document.document_id for each in documents]
-    own = ciphers(run.source.spec.tenant, keyring.get(ids))
-    ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
 
-    points = [
-        point(run.source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks
-    ]
-    projections: list[Callable[[], None]] = [lambda: vectors.upsert(generation, points)]
-    if graph is not None:
-        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
-        projections.append(lambda: graph.write(run.source, contributions))
-    _together(projections)
+    if documents:
+        _project(run.source, documents, vectors, graph)
 
     refused = frozenset(ledger.activate(run, ids))
-    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph)
+    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph, wait=False)
     written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
-    return Loaded(written, removed, refused)
+    return Loaded(written, removed, refused, superseded)
 
 
-def drain(generation: Generation, *, ledger: Ledger, vectors: VectorIndex, graph: GraphIndex | None) -> int:
-    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat."""
+def _project(
+    source: Source, documents: Sequence[EmbeddedDocument], vectors: VectorIndex, graph: GraphIndex | None
+) -> None:
+    points = [point(source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks]
+    projections: list[Callable[[], None]] = [lambda: vectors.upsert(source.generation, points)]
+    if graph is not None:
+        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
+        projections.append(lambda: graph.write(source, contributions))
+    _together(projections)
+
+
+def drain(
+    generation: Generation,
+    *,
+    ledger: Ledger,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+    wait: bool = True,
+) -> int:
+    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat.
+
+    `wait`: also for those that another caller carries out at the moment, so that the outbox is empty afterwards."""
     gone = 0
-    while removals := ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE):
-        by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
-        for removal in removals:
-            chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
-            chunk_ids.extend(removal.chunk_ids)
-        for each, chunk_ids in by_generation.values():
-            vectors.delete(each, chunk_ids)
-            gone += len(chunk_ids)
-        if graph is not None:
-            graph.remove(removals)
-        ledger.removed([removal.outbox_id for removal in removals])
-    return gone
+    while True:
+        with ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
+            if not removals:
+                return gone
+            gone += _remove(removals, vectors, graph)
+
+
+def _remove(removals: Sequence[Removal], vectors: VectorIndex, graph: GraphIndex | None) -> int:
+    by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
+    for removal in removals:
+        chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
+        chunk_ids.extend(removal.chunk_ids)
+    for each, chunk_ids in by_generation.values():
+        vectors.delete(each, chunk_ids)
+    if graph is not None:
+        graph.remove(removals)
+    return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
 def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> SealedVersion:

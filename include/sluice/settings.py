@@ -127,6 +127,17 @@ class Settings(BaseSettings):
         False, description="true: the nightly run of sluice_retention removes what expired; else it only lists it."
     )
 
+    versions_keep_days: int = Field(30, ge=1, description="Days that the text of a superseded version is kept.")
+    embeddings_keep_days: int = Field(30, ge=1, description="Days that a cached vector which no chunk uses is kept.")
+    keys_keep_days: int = Field(30, ge=1, description="Days that the key of a deleted document is kept.")
+    runs_keep_days: int = Field(
+        365,
+        ge=1,
+        description="Days that a run is kept with its stages and gate results, longer while it serves.",
+    )
+    quarantine_keep_days: int = Field(90, ge=1, description="Days that a resolved quarantine record is kept.")
+    git_keep_days: int = Field(30, ge=1, description="Days that the mirror of a repository is kept without a fetch.")
+
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")

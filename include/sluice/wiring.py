@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import Budget, GateRule, Principal, Profile, SearchRequest, SourceSpec
+from sluice.model import Budget, GateRule, KeepDays, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import (
     Blobs,
     Connection,
@@ -110,6 +111,16 @@ def build(
         | _optional_pings(settings),
         close=close,
         artefacts_keep_days=settings.artefacts_keep_days,
+        keep_days=KeepDays(
+            versions=settings.versions_keep_days,
+            embeddings=settings.embeddings_keep_days,
+            keys=settings.keys_keep_days,
+            runs=settings.runs_keep_days,
+            quarantine=settings.quarantine_keep_days,
+            mirrors=settings.git_keep_days,
+            lineage=settings.lineage_days,
+        ),
+        git_cache=_git_cache(settings),
         budget=Budget(settings.max_tokens_per_run or None, settings.embedding_price or None),
         marquez_url=settings.marquez_url,
         marquez_web_url=settings.marquez_web_url,
@@ -218,10 +229,14 @@ def _reader(
         rows=partial(PostgresRows, connect_timeout_s=settings.connect_timeout_s, silence_s=settings.call_timeout_s),
         blobs=blobs,
         keyring=keyring,
-        git_cache=settings.home.absolute() / "git",
+        git_cache=_git_cache(settings),
         since=since,
     )
     return reader_for(spec, reach)
+
+
+def _git_cache(settings: Settings) -> Path:
+    return settings.home.absolute() / "git"
 
 
 def environment_connection(conn_id: str) -> Connection:

@@ -15,6 +15,7 @@ from ledger_rows import (
     loaded,
     name,
     opened,
+    outbox,
     reader,
     scanned,
     shown,
@@ -170,9 +171,7 @@ def test_documents_beyond_the_quota_are_refused_and_leave_nothing(room: Room) ->
     (item,) = scanned(room, run, entry("a"), entry("b"), entry("c"))
     assert item.entry.external_id == "c", "it is tried again"
     assert shown(room, source, item, "c 1") == []
-    queued = [
-        each for removal in room.ledger.removals(source.generation.collection_id, 9) for each in removal.chunk_ids
-    ]
+    queued = [each for removal in outbox(room.ledger, source.generation.collection_id, 9) for each in removal.chunk_ids]
     assert len(queued) == 1, "what was written of it goes"
 
 

@@ -204,6 +204,20 @@ def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> No
     assert (item.document_id, item.new, item.active_hash) == (old["a"].document_id, False, None)
 
 
+def test_an_older_run_finds_no_moves_that_a_later_scan_may_have_undone(room: Room) -> None:
+    source = opened(room)
+    first = started(room, source)
+    (item,) = scanned(room, first, entry("old"))
+    loaded(room, first, item, "one")
+    older, newer = started(room, source), started(room, source)
+    (placeholder,) = scanned(room, older, entry("new"))
+    room.ledger.record_scan(newer, [entry("old")])
+    same = {placeholder.document_id: version(first, item, "one").raw_hash}
+    assert room.ledger.adopt_same(older, same) == {}
+    assert room.ledger.adopt_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
+    assert room.catalog.document(reader(source), item.document_id).external_id == "old"
+
+
 def test_likeness_tells_a_move_with_an_edit(room: Room) -> None:
     source = opened(room)
     old = served(room, source, a="one two three", b="four five six")

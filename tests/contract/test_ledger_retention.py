@@ -16,6 +16,7 @@ from ledger_rows import (
     held,
     loaded,
     opened,
+    outbox,
     reader,
     resaved,
     scanned,
@@ -268,7 +269,7 @@ def test_a_purge_takes_out_what_is_listed_and_records_it(room: Room) -> None:
     assert room.ledger.purge(run, ids, as_of) == []
     assert due(room, source) == [] and room.ledger.expired_sources(as_of, source.spec.collection) == []
     assert room.epoch(source.generation.collection_id) == epoch + 1
-    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert set(removal.chunk_ids) == {chunk_id(item.document_id, words) for words in ("one", "two")}
     assert removal.document_gone and removal.document_id == item.document_id
     assert room.ledger.counts(source.generation).documents == 1

@@ -17,6 +17,7 @@ from ledger_rows import (
     held,
     loaded,
     opened,
+    outbox,
     reader,
     scanned,
     shown,
@@ -28,7 +29,7 @@ from sluice.model import Counts, Item, Run, Source
 
 
 def queued(room: Room, source: Source) -> set[UUID]:
-    removals = room.ledger.removals(source.generation.collection_id, 100)
+    removals = outbox(room.ledger, source.generation.collection_id, 100)
     return {each for removal in removals for each in removal.chunk_ids}
 
 
@@ -89,6 +90,85 @@ def test_an_older_run_takes_over_from_a_newer_one_that_died(room: Room) -> None:
     loaded(room, older, item, "old")
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textold"]
     assert queued(room, source) == {chunk_id(item.document_id, "new")}
+
+
+@pytest.mark.parametrize("ended", [None, "succeeded", "failed"])
+def test_an_older_run_changes_nothing_after_a_later_scan_that_found_nothing_to_do(
+    room: Room, ended: str | None
+) -> None:
+    source = opened(room)
+    first = started(room, source)
+    (item,) = scanned(room, first, entry("a"))
+    loaded(room, first, item, "one")
+    older, newer = started(room, source), started(room, source)
+    (edited,) = scanned(room, older, entry("a", "2"))
+    room.ledger.stage(older, [version(older, edited, "two")])
+    assert room.ledger.record_scan(newer, [entry("a")]).items == [], "the edit was undone"
+    if ended is not None:
+        room.ledger.finish_run(newer, ended, {})
+    assert room.ledger.superseded(older, [edited.document_id]) == {edited.document_id}
+    assert room.ledger.touch(older, [edited]) == {edited.document_id}
+    assert room.ledger.quarantine(older, [failure(edited)]) == {edited.document_id}
+    assert room.ledger.activate(older, [edited.document_id]) == []
+    assert room.ledger.stage(older, [version(older, edited, "two")]) == {edited.document_id}
+    room.ledger.activate(older, [edited.document_id])
+    assert shown(room, source, item, "one", "two") == [b"\x01\x00textone"]
+    assert room.ledger.run_counts(newer) == Counts(1, 1, 0)
+    assert room.ledger.record_scan(started(room, source), [entry("a")]).unchanged == 1, "nothing is remembered of it"
+
+
+def test_an_older_run_that_scans_again_knows_what_the_later_one_saw(room: Room) -> None:
+    source = opened(room)
+    older, newer = started(room, source), started(room, source)
+    scanned(room, older, entry("a"))
+    (item,) = scanned(room, newer, entry("a"), entry("b"))[:1]
+    loaded(room, newer, item, "one")
+    edited, *_ = scanned(room, older, entry("a", "2"))
+    assert room.ledger.superseded(older, [item.document_id]) == set()
+    loaded(room, older, edited, "two")
+    assert shown(room, source, item, "one", "two") == [b"\x01\x00texttwo"]
+    (vanished,) = room.ledger.record_scan(older, [entry("a", "2")]).vanished
+    assert room.ledger.remove_documents(older, [vanished]) == 1
+
+
+def test_an_older_run_does_not_bring_back_what_a_later_one_purged(room: Room) -> None:
+    source = opened(room)
+    first = started(room, source)
+    (item,) = scanned(room, first, entry("a"))
+    loaded(room, first, item, "one")
+    older = started(room, source)
+    (edited,) = scanned(room, older, entry("a", "2"))
+    room.ledger.finish_run(older, "failed", {})
+    room.expire(item.document_id)
+    purging = room.ledger.start_run(source, "purge", uuid4(), "tests")
+    assert room.ledger.purge(purging, [item.document_id], room.ledger.clock()) == [item.document_id]
+    assert room.ledger.stage(older, [version(older, edited, "two")]) == {item.document_id}
+    room.ledger.activate(older, [item.document_id])
+    assert room.ledger.run_counts(older) == Counts(0, 0, 0)
+    assert room.ledger.superseded(started(room, source), [item.document_id]) == set()
+
+
+def test_a_replay_ends_where_a_later_run_judged_anew(room: Room) -> None:
+    """What it works on is what quarantine kept when it was started."""
+    source = opened(room)
+    first = started(room, source)
+    items = scanned(room, first, entry("served"), entry("refused"), entry("left"))
+    room.ledger.quarantine(first, [failure(each) for each in items])
+    replay = room.ledger.start_run(source, "replay", uuid4(), "tests")
+    later = started(room, source)
+    served, refused, left = (
+        scanned(room, later, entry("served", "2"), entry("refused", "2"), entry("left"))[:2] + items[2:]
+    )
+    loaded(room, later, served, "new")
+    room.ledger.quarantine(later, [failure(refused)])
+    ids = [each.document_id for each in items]
+    assert room.ledger.superseded(replay, ids) == {served.document_id, refused.document_id}
+    assert room.ledger.stage(replay, [version(replay, each, "old") for each in items]) == set(ids[:2])
+    room.ledger.activate(replay, ids)
+    assert shown(room, source, served, "new", "old") == [b"\x01\x00textnew"]
+    assert shown(room, source, left, "old") == [b"\x01\x00textold"]
+    assert room.ledger.run_counts(later).quarantined == 1
+    assert left.document_id not in room.ledger.superseded(replay, ids), "what it has served itself is its own"
 
 
 def test_an_older_run_removes_nothing_after_a_later_scan(room: Room) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from ledger_rows import (
     Room,
+    carried_out,
     chunk_id,
     entry,
     failure,
@@ -94,7 +95,7 @@ def test_what_is_pending_queued_or_gone(room: Room) -> None:
     now = room.ledger.chunks_of(source.generation, ids)
     assert [each.chunk_id for each in now] == sorted([one, three]) and not any(each.changing for each in now)
     assert room.ledger.claimed(source.generation, ids) == {one, two, three}  # two is queued
-    room.ledger.removed([each.outbox_id for each in room.ledger.removals(source.generation.collection_id, 10)])
+    carried_out(room.ledger, source.generation.collection_id)
     assert room.ledger.claimed(source.generation, ids) == {one, three}
 
     room.ledger.remove_documents(run, [item.document_id])

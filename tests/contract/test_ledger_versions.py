@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,12 +14,14 @@ import pytest
 from ledger_rows import (
     PROFILE,
     Room,
+    carried_out,
     chunk_id,
     entry,
     failure,
     loaded,
     name,
     opened,
+    outbox,
     reader,
     scanned,
     shown,
@@ -25,7 +30,8 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import NotFound, Terminal
-from sluice.model import Counts, GateResult, StageStat
+from sluice.model import Counts, GateResult, Removal, StageStat
+from sluice.ports import Ledger
 
 # --- versions
 
@@ -50,15 +56,14 @@ def test_an_edit_queues_what_it_took_out(room: Room) -> None:
     run = started(room, source)
     (edited,) = scanned(room, run, entry("a", "2"))
     loaded(room, run, edited, "one", "zwei", "three")
-    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.chunk_ids == (chunk_id(item.document_id, "two"),)
     assert (removal.generation, removal.document_id) == (source.generation, item.document_id)
     assert not removal.document_gone
     assert shown(room, source, item, "one", "two", "zwei") == [b"\x01\x00textone", b"\x01\x00textzwei"]
     assert room.catalog.document(reader(source), item.document_id).version == 2
-    room.ledger.removed([removal.outbox_id])
-    room.ledger.removed([removal.outbox_id])
-    assert room.ledger.removals(source.generation.collection_id, 10) == []
+    assert carried_out(room.ledger, source.generation.collection_id) == [removal]
+    assert outbox(room.ledger, source.generation.collection_id, 10) == []
 
 
 def test_repeating_a_batch_changes_nothing(room: Room) -> None:
@@ -76,7 +81,7 @@ def test_repeating_a_batch_changes_nothing(room: Room) -> None:
     assert room.epoch(source.generation.collection_id) == epoch
     assert room.catalog.document(reader(source), item.document_id).version == 1
     assert room.ledger.counts(source.generation) == Counts(1, 2, 0)
-    assert [removal for removal in room.ledger.removals(source.generation.collection_id, 10) if removal.chunk_ids] == []
+    assert [removal for removal in outbox(room.ledger, source.generation.collection_id, 10) if removal.chunk_ids] == []
 
 
 def test_what_a_crash_left_pending_is_dropped_and_queued(room: Room) -> None:
@@ -88,7 +93,7 @@ def test_what_a_crash_left_pending_is_dropped_and_queued(room: Room) -> None:
     room.ledger.stage(crashed, [version(crashed, item, "one", "lost")])
     run = started(room, source)
     room.ledger.stage(run, [version(run, item, "one", "new")])
-    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
     room.ledger.activate(crashed, [item.document_id])
     assert shown(room, source, item, "new") == [], "another run's version is not ours to activate"
@@ -115,7 +120,7 @@ def test_a_leftover_goes_too_when_the_document_needs_no_load(room: Room, ending:
         room.ledger.touch(run, [item])
     else:
         room.ledger.quarantine(run, [failure(item)])
-    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
 
 
@@ -126,7 +131,7 @@ def test_an_undone_edit_takes_its_removal_back(room: Room) -> None:
         (item,) = scanned(room, run, entry("a", fingerprint))
         loaded(room, run, item, words)
     taken_out = [
-        each for removal in room.ledger.removals(source.generation.collection_id, 10) for each in removal.chunk_ids
+        each for removal in outbox(room.ledger, source.generation.collection_id, 10) for each in removal.chunk_ids
     ]
     assert taken_out == [chunk_id(item.document_id, "two")]
 
@@ -167,8 +172,7 @@ def test_nothing_to_do_is_fine(room: Room) -> None:
     room.ledger.activate(run, [uuid4()])
     room.ledger.touch(run, [])
     room.ledger.quarantine(run, [])
-    room.ledger.removed([])
-    room.ledger.removed([2**40])
+    assert carried_out(room.ledger, uuid4()) == []
     room.ledger.record_gates(run, 0, "extract", [])
     assert room.ledger.remove_documents(run, []) == 0
 
@@ -186,11 +190,11 @@ def test_a_removed_document_is_gone_at_once(room: Room) -> None:
     assert room.ledger.remove_documents(run, [a.document_id, a.document_id]) == 1
     assert shown(room, source, a, "one", "two") == []
     assert room.ledger.counts(source.generation) == Counts(1, 1, 0)
-    (removal,) = room.ledger.removals(source.generation.collection_id, 10)
+    (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.document_gone
     assert set(removal.chunk_ids) == {chunk_id(a.document_id, words) for words in ("one", "two", "pending")}
     assert room.ledger.remove_documents(run, [a.document_id]) == 0
-    assert len(room.ledger.removals(source.generation.collection_id, 10)) == 1
+    assert len(outbox(room.ledger, source.generation.collection_id, 10)) == 1
     with pytest.raises(NotFound):
         room.catalog.document(reader(source), a.document_id)
 
@@ -215,7 +219,7 @@ def test_a_document_removed_during_a_run_stays_removed(room: Room) -> None:
     room.ledger.activate(run, [item.document_id])
     assert shown(room, source, item, "one") == []
     queued = [
-        each for removal in room.ledger.removals(source.generation.collection_id, 10) for each in removal.chunk_ids
+        each for removal in outbox(room.ledger, source.generation.collection_id, 10) for each in removal.chunk_ids
     ]
     assert set(queued) == {chunk_id(item.document_id, "one")}
 
@@ -248,15 +252,81 @@ def test_removals_come_in_order_and_in_pieces(room: Room) -> None:
     for item in items:
         loaded(room, run, item, "one")
         room.ledger.remove_documents(run, [item.document_id])
-    first = room.ledger.removals(source.generation.collection_id, 2)
+    first = outbox(room.ledger, source.generation.collection_id, 2)
     assert [removal.document_id for removal in first] == [item.document_id for item in items[:2]]
-    room.ledger.removed([removal.outbox_id for removal in first])
-    rest = room.ledger.removals(source.generation.collection_id, 10)
+    assert carried_out(room.ledger, source.generation.collection_id, 2) == first
+    rest = outbox(room.ledger, source.generation.collection_id, 10)
     assert [removal.document_id for removal in rest] == [item.document_id for item in items[2:]]
-    assert room.ledger.removals(uuid4(), 10) == []
+    assert outbox(room.ledger, uuid4(), 10) == []
 
 
 # --- what happened
+
+
+def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    items = scanned(room, run, entry("a"))
+    loaded(room, run, items[0], "one")
+    room.ledger.remove_documents(run, [items[0].document_id])
+    collection_id, taken, over = source.generation.collection_id, Event(), Event()
+
+    def hold() -> None:
+        with room.ledger.removals(collection_id, 10) as found:
+            assert len(found) == 1
+            taken.set()
+            over.wait(10)
+
+    with ThreadPoolExecutor(3) as pool:
+        holding = pool.submit(hold)
+        assert taken.wait(10)
+        left = pool.submit(carried_out, room.ledger, collection_id)
+        waited = pool.submit(waited_for, room.ledger, collection_id)
+        time.sleep(0.3)
+        assert not waited.done()
+        over.set()
+        holding.result(10)
+        assert left.result(10) == waited.result(10) == []
+
+
+def waited_for(ledger: Ledger, collection_id: UUID) -> list[Removal]:
+    with ledger.removals(collection_id, 10, wait=True) as found:
+        return found
+
+
+def test_what_breaks_off_stays_queued(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    room.ledger.remove_documents(run, [item.document_id])
+    with pytest.raises(ZeroDivisionError), room.ledger.removals(source.generation.collection_id, 10):
+        raise ZeroDivisionError
+    assert len(outbox(room.ledger, source.generation.collection_id)) == 1
+
+
+@pytest.mark.parametrize("block", ["removals", "locked"])
+def test_nothing_is_staged_while_it_is_decided_what_goes(room: Room, block: str) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    loaded(room, run, item, "one")
+    run = started(room, source)
+    (edited,) = scanned(room, run, entry("a", "2"))
+    loaded(room, run, edited, "two")
+    run = started(room, source)
+    (back,) = scanned(room, run, entry("a", "3"))
+    inside: Any = (
+        room.ledger.removals(source.generation.collection_id, 10)
+        if block == "removals"
+        else room.ledger.locked([item.document_id])
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with inside:
+            staged = pool.submit(room.ledger.stage, run, [version(run, back, "one")])
+            time.sleep(0.3)
+            assert not staged.done()
+        assert staged.result(10) == set()
 
 
 def test_a_stage_is_recorded_once_a_batch(room: Room) -> None:

@@ -47,6 +47,7 @@ def test_structure(dag: Any) -> None:
     assert dag.doc_md and "When it fails" in dag.doc_md
     assert dag.params.get_param("dry_run").value is True
     assert dag.get_task("purge").upstream_task_ids == {"look", "choose", "approve"}
+    assert dag.get_task("prune").upstream_task_ids == {"look"}
     assert all(task.retry_policy and task.execution_timeout for task in dag.tasks)
 
 
@@ -55,6 +56,7 @@ def test_a_dry_run_lists_and_removes_nothing(
 ) -> None:
     run = dag.test(run_conf={"collection": name})
     assert (run.state, states(run)["purge"], states(run)["approve"]) == ("success", "skipped", "skipped")
+    assert states(run)["prune"] == "success"
     assert expired() == 3
     captured = capfd.readouterr()
     told = captured.out + captured.err + caplog.text
@@ -126,6 +128,9 @@ def test_a_scheduled_run_goes_by_the_setting(
     found = retention.look({"collection": name, "dry_run": dry_run}, dag_run)
     assert (found["documents"], found["apply"]) == (2, applies)
     assert retention.way(found, 1000) == ("purge" if applies else None)
+    pruned = retention.prune(found, dag_run)
+    assert pruned["apply"] == (applies and kind == "scheduled"), "history belongs to no single tenant"
+    assert set(pruned["kinds"]) >= {"versions", "embeddings", "keys", "runs", "quarantine", "lineage", "mirrors"}
 
 
 def test_nobody_sees_or_removes_what_they_may_not_write(dags: Any, expired: Any, name: str) -> None:

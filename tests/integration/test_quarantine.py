@@ -6,20 +6,35 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from typer.testing import CliRunner
 
 from failing import Crash, Crashing
+from recovery import Before
 from sluice import flow, wiring
 from sluice.cli import app
 from sluice.errors import BadRequest, Busy, NotFound
 from sluice.flow import keeping
-from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, Quota, Refusal, SearchRequest, SourceSpec
+from sluice.model import (
+    ALL_GROUPS,
+    Entry,
+    GateRule,
+    Generation,
+    Item,
+    Principal,
+    Quota,
+    Raw,
+    Refusal,
+    SearchRequest,
+    SourceSpec,
+)
 from sluice.ports import Tools
+from sluice.seal import Cipher
 
 MakeTools = Callable[..., Tools]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
@@ -145,6 +160,38 @@ def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -
     summary = flow.replay(place.tools, place.spec, [letter.document_id, other.document_id])
     assert summary["documents"]["seen"] == 0
     assert "no timetable now" in place.served() and SECRET not in place.served()
+
+
+def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
+    """A gate stands after the bytes were let go of, so they are read again: the source may hold others by then."""
+    edit = partial((place.folder / "letter.md").write_text, "# Letter\n\nThe ferryman has no timetable now.\n")
+    flow.ingest(replace(place.tools, ledger=cast(Any, Before(place.tools.ledger, "record_gates", edit))), place.spec)
+    letter = place.refused()["letter.md"]
+    assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
+    assert "source changed after this was found" in letter.reason
+    assert flow.replay(place.tools, place.spec)["documents"]["seen"] == 0
+    flow.ingest(place.tools, place.spec)
+    assert "no timetable now" in place.served() and place.refused() == {}
+
+
+def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
+    flow.ingest(place.tools, place.spec)
+    letter = place.refused()["letter.md"]
+    key = place.tools.keyring.get([letter.document_id])[letter.document_id]
+
+    def put_other_bytes() -> None:
+        item = Item(letter.document_id, Entry("letter.md", "file:///letter.md", "2", 6), new=True)
+        packed = keeping._packed(Raw(item, b"# Else"))
+        cipher = Cipher(key, place.spec.tenant, letter.document_id)
+        place.tools.blobs.write(keeping.path(letter.document_id), cipher.encrypt("quarantine", packed))
+
+    ledger = cast(Any, Before(place.tools.ledger, "record_gates", put_other_bytes))
+    flow.replay(replace(place.tools, ledger=ledger), place.spec)
+    after = place.refused()["letter.md"]
+    assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
+    place.limit(None)
+    flow.ingest(place.tools, place.spec)
+    assert SECRET in place.served(), "the next run looks again"
 
 
 def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> None:

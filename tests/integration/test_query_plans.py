@@ -23,6 +23,7 @@ from sluice.adapters.postgres import (
     lineage,
     migrate,
     passages,
+    pruning,
     quotas,
     reconciling,
     refusing,
@@ -108,6 +109,8 @@ _COLLECTION = "(SELECT collection_id FROM collections WHERE name = 'c3')"
 _VALUES: dict[str, object] = {
     "tenant": "t3",
     "generation": 1,
+    "replay": False,
+    "before": datetime(2020, 1, 1, tzinfo=UTC),
     "full": False,
     "groups": ["staff"],
     "all_groups": False,
@@ -216,8 +219,20 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "superseded documents": (
         switching.SUPERSEDED,
         "document_ids",
-        {"uq_versions_document_id_generation_number", "pk_runs"},
+        {"uq_versions_document_id_generation_number", "pk_runs", "ix_runs_source", "pk_purged_documents"},
     ),
+    "superseded text": (pruning.VERSIONS, "", {"ix_versions_superseded", "pk_versions"}),
+    "resolved records": (pruning.QUARANTINE, "", {"ix_quarantine_resolved"}),
+    "runs that nothing refers to": (
+        pruning.DROP_RUNS,
+        "document_ids",
+        {
+            *("pk_runs", "ix_versions_run", "ix_quarantine_run", "ix_signatures_run", "pk_moves"),
+            "ix_documents_deleted_by",
+        },
+    ),
+    "keys that open nothing": (pruning.KEYED, "", {"ix_documents_keyed"}),
+    "unused vectors": (pruning.EMBEDDINGS, "", {"pk_unused_embeddings"}),
     "later scans": (switching.LATER_SCAN, "", {"ix_runs_source"}),
     "leftovers": (switching.LEFTOVERS, "", {"ix_runs_source", "ix_versions_pending"}),
     "deleted by a run": (switching.DELETED_BY, "", {"ix_documents_deleted_by"}),
@@ -226,7 +241,9 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "orphans among entities": (entities.ORPHANS, "document_ids", {"pk_entities", "ix_mentions_entity"}),
     "supersede": (switching.SUPERSEDE, "document_ids", {"uq_versions_active"}),
     "drop pending": (switching.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
-    "work of the outbox": (removals.WORK, "", {"ix_outbox_work", "ix_chunks_pages"}),
+    "outbox": (removals.TAKE, "", {"ix_outbox_work"}),
+    "outbox, waited for": (removals.TAKE_ALL, "", {"ix_outbox_work"}),
+    "work of the outbox": (removals.WORK, "outbox_ids", {"pk_outbox", "ix_chunks_pages"}),
     "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
     "chunks of a generation, by page": (
         reconciling.FIRST,
@@ -295,7 +312,6 @@ GUARDS = {
     "pk_quarantine": "identity of a record",
     "pk_claims": "one claim a source; found by it",
     "pk_vanished": "a document vanishes once a run; found by the run",
-    "pk_moves": "a document moves once a run; found by the run",
     "uq_moves_placeholder_id": "a new name is taken over once",
     "pk_reconciliations": "identity of a record",
     "pk_run_costs": "one account a batch of a run; found by the run",
@@ -309,7 +325,7 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
     given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
-    if statement is gates.SIMILAR:
+    if statement in (gates.SIMILAR, pruning.DROP_RUNS):
         before = [str(gates.BY_INDEX)]
     used = used_indexes(engine, str(statement), given, *before)
     assert expected <= used, f"{query} used {sorted(used)}"
@@ -399,6 +415,8 @@ def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, r
         values = {"tenant": source.tenant_id, "source_id": source.source_id, "collection_id": source.collection_id}
         values |= {
             "generation": 1,
+            "replay": False,
+            "before": datetime(2020, 1, 1, tzinfo=UTC),
             "full": False,
             "run_id": connection.execute(text("SELECT run_id FROM runs")).scalar_one(),
         }

@@ -198,7 +198,7 @@ def expire_by_age(tools: Tools, name: str) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("ledger", "purge"), ("vectors", "delete"), ("graph", "remove"), ("ledger", "removed"), ("ledger", "finish_run")],
+    [("ledger", "purge"), ("vectors", "delete"), ("graph", "remove"), ("ledger", "removals"), ("ledger", "finish_run")],
 )
 def test_a_purge_that_broke_off_goes_on(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool

@@ -49,6 +49,20 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     return found
 
 
+def prune(found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Count history that nobody reads any more and, where the nightly run removes, remove it. It belongs to no single
+    tenant, so a run that somebody triggers only counts."""
+    from sluice import flow
+    from sluice.airflow import permission
+    from sluice.airflow.opened import opened
+
+    apply = found["apply"] and permission.triggered_by(dag_run) is None
+    with opened() as (tools, _):
+        report = flow.prune(tools, apply=apply)
+    log.info("sluice: prune %s", json.dumps(report))
+    return report
+
+
 def way(found: Mapping[str, Any], approve_above: int) -> str | None:
     """The task that comes next: None where nothing is to be removed, and a person is asked where it is much."""
     if not found["apply"] or not found["documents"]:

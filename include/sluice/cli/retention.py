@@ -99,6 +99,25 @@ def purge(
     raise typer.Exit(FAILED if report["left"] else OK)
 
 
+def prune(
+    apply: Annotated[bool, typer.Option("--apply", help="Remove what is counted; else it is only counted.")] = False,
+    json_: Json = False,
+) -> None:
+    """Remove history that nobody reads any more: old versions' text, unused vectors and keys, old runs and records."""
+    from sluice import flow
+
+    with tools_of_settings() as tools:
+        report = flow.prune(tools, apply=apply)
+    lines = [
+        f"{kind}: {told['removed'] if apply else told['found']} {'removed' if apply else 'found'}, kept for "
+        f"{told['keep_days']} days"
+        for kind, told in report["kinds"].items()
+    ]
+    found = any(told["found"] for told in report["kinds"].values())
+    advice = ["Nothing was removed. To remove it: sluice prune --apply"] if found and not apply else []
+    tell(report, json_, *lines, *advice)
+
+
 def _tell_listed(
     moment: datetime, found: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:

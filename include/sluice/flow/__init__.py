@@ -18,6 +18,7 @@ from sluice.errors import SluiceError, Transient
 from sluice.flow.deleting import telling_what_is_pending
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
+from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
@@ -47,6 +48,7 @@ __all__ = [
     "let_go",
     "load",
     "plan_replay",
+    "prune",
     "purge",
     "reconcile",
     "replay",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
@@ -18,7 +18,7 @@ class Drift:
 
     missing: list[LedgerChunk]
     stale: list[LedgerChunk]
-    surplus: list[UUID]
+    surplus: Mapping[UUID, UUID | None]  # with the document that the store says it belongs to
     in_flight: list[UUID]
 
     @property
@@ -44,7 +44,7 @@ class Found:
 
     def add(self, drift: Drift) -> None:
         self.note("missing", [each.chunk_id for each in drift.missing])
-        self.note("surplus", drift.surplus)
+        self.note("surplus", list(drift.surplus))
         self.note("stale", [each.chunk_id for each in drift.stale])
 
     def note(

@@ -82,6 +82,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
             "moved": len(tools.ledger.moved(run)),
             "deleted": totals.get("deleted", 0),
             "quarantined": counts.quarantined,
+            "superseded": totals.get("superseded", 0),
         },
         "chunks": {
             "written": totals.get("written", 0),

@@ -3,7 +3,8 @@
     quarantine/<document_id>.sealed    one sealed value: size of the head (4 bytes), head (JSON), the document's bytes
 
 The bytes are written before the record that counts on them, and go after the record is closed: what a crash leaves is
-written over, taken out by the next run of the source, or lies there without a record, for the reconciler.
+written over, taken out by the next run of the source, or lies there without a record, for the reconciler. Only the
+bytes that were judged are kept: what has changed at the source since is left to the next run.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from sluice.errors import NotFound, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
-from sluice.seal import Cipher, ciphers
+from sluice.seal import Cipher, ciphers, content_hash
 
 _PURPOSE = "quarantine"
 _HEAD_BYTES = 4  # big-endian
 _AT_ONCE = 500
+_CHANGED = " The source changed after this was found, so nothing is kept for a replay; the next run looks again."
 
 
 def path(document_id: UUID) -> str:
@@ -43,27 +45,48 @@ def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:
     return tools.ledger.refused(run, [item.document_id for item in items])
 
 
-def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> None:
+def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> int:
     """Into quarantine with their bytes: those of `raws` where extraction failed. A gate stands after the bytes were let
-    go of, so there they are read once more. What a replay refuses stays kept, whatever the reason is now."""
+    go of, so there they are read once more; where they are other bytes by now, none are kept and the next run tries
+    again. What a replay refuses stays kept, whatever the reason is now.
+
+    Returns how many were left out, because a later run knows more of them: their records and bytes are its own."""
     if not failures:
-        return
-    keys = tools.keyring.get([failure.item.document_id for failure in failures])
-    own = ciphers(run.source.spec.tenant, keys)
-    replayed = run.mode == "replay"
-    read = _again(tools, run) if raws is None or replayed else lambda item: raws.get(item.document_id)
+        return 0
+    ids = [failure.item.document_id for failure in failures]
+    superseded = tools.ledger.superseded(run, ids)
+    own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
+    again = _again(tools, run)
     records = []
     for failure in failures:
-        raw, cipher = read(failure.item), own.get(failure.item.document_id)
+        document_id = failure.item.document_id
+        if document_id in superseded:
+            continue
+        cipher = own.get(document_id)
+        if raws is not None and (document_id in raws or run.mode != "replay"):
+            raw = raws.get(document_id)
+        else:
+            raw = again(failure.item)
+        if raw is not None and failure.raw_hash not in (None, _hash(tools, run, raw)):
+            raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
         if raw is not None and cipher is not None:
-            tools.blobs.write(path(failure.item.document_id), cipher.encrypt(_PURPOSE, _packed(raw)))
+            if run.mode != "replay":
+                tools.blobs.write(path(document_id), cipher.encrypt(_PURPOSE, _packed(raw)))
             failure = replace(failure, kept_bytes=len(raw.content))
         records.append(failure)
-    tools.ledger.quarantine(run, records)
+    superseded |= tools.ledger.quarantine(run, records)
     for failure in records:
         # What was kept of an earlier failure is not what this one is about.
-        if failure.kept_bytes is None and not replayed:
+        if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
             tools.blobs.remove(path(failure.item.document_id))
+    return len(superseded)
+
+
+def identity(raw: Raw) -> bytes:
+    """What makes a document the same: its bytes and what its source says of it."""
+    if not raw.metadata and raw.title is None:
+        return raw.content
+    return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
 def let_go(tools: Tools, source_id: UUID) -> int:
@@ -75,6 +98,10 @@ def let_go(tools: Tools, source_id: UUID) -> int:
         tools.ledger.let_go(document_ids)
         gone += len(document_ids)
     return gone
+
+
+def _hash(tools: Tools, run: Run, raw: Raw) -> bytes:
+    return content_hash(tools.keyring.index_key(run.source.spec.tenant), identity(raw))
 
 
 def _again(tools: Tools, run: Run) -> Callable[[Item], Raw | None]:

@@ -31,6 +31,9 @@ class Projection(Protocol):
 
     def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, Any]: ...
 
+    def document_of(self, row: Any) -> UUID | None:
+        """As the row says; None where it says nothing that can be understood."""
+
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, Any]) -> set[UUID]:
         """Of `expected`, all of which are held, those that are held with another content."""
 
@@ -60,6 +63,12 @@ class Points:
     def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, StoredPoint]:
         rows = self._vectors.points_of(self._generation, chunk_ids, vectors=self._deep)
         return {row.chunk_id: row for row in rows}
+
+    def document_of(self, row: StoredPoint) -> UUID | None:
+        try:
+            return UUID(row.payload["document_id"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
 
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, StoredPoint]) -> set[UUID]:
         meant = self._rebuilder.payloads(expected)
@@ -100,6 +109,9 @@ class Contributions:
 
     def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, GraphRow]:
         return {row.chunk_id: row for row in self._graph.chunks_of(self._generation, chunk_ids)}
+
+    def document_of(self, row: GraphRow) -> UUID | None:
+        return row.document_id
 
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, GraphRow]) -> set[UUID]:
         return {each.chunk_id for each in expected if _row_of(each) != held[each.chunk_id]}

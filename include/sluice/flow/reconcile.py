@@ -8,7 +8,7 @@ ids are read once more, because the ledger may have moved on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -167,7 +167,7 @@ def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_i
     return Drift(
         missing=[each for chunk_id, each in steady.items() if chunk_id not in held],
         stale=[steady[chunk_id] for chunk_id in sorted(stale)],
-        surplus=sorted(loose),
+        surplus={each: store.document_of(held[each]) for each in sorted(loose)},
         in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - loose),
     )
 
@@ -177,10 +177,19 @@ def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift,
     touched, later = drift.ids, list[UUID]()
     for _ in range(_ROUNDS):
         store.write([*drift.missing, *drift.stale])
-        store.remove(drift.surplus)
+        _remove(tools, generation, store, drift.surplus)
         drift = _look_again(tools, generation, store, touched)
         later = drift.in_flight
         if not drift.ids:
             break
     found.repaired += len(touched) - len(drift.ids)
     return later
+
+
+def _remove(tools: Tools, generation: Generation, store: Projection, surplus: Mapping[UUID, UUID | None]) -> None:
+    """A run may have taken some of them up since. While their documents are locked none can: what is surplus still
+    has nobody who writes it."""
+    if not surplus:
+        return
+    with tools.ledger.locked(sorted({each for each in surplus.values() if each is not None})):
+        store.remove(list(_look_again(tools, generation, store, list(surplus)).surplus))

@@ -74,6 +74,10 @@ def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[st
     started_s = time.perf_counter()
     with holding(tools, run):
         yield counts
+    if left := counts.get("superseded"):
+        log.warning(
+            "%s: documents left, because a later run knows more of them: run=%s count=%d", stage, run.run_id, left
+        )
     tools.ledger.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
 
 
@@ -85,9 +89,10 @@ def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], Ga
 def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
     """Record what a gate found, quarantine what it kept out → what goes on."""
     tools.ledger.record_gates(run, batch, stage, verdict.results, verdict.rows)
-    refuse(tools, run, verdict.failures)
+    left = refuse(tools, run, verdict.failures)
+    counts["superseded"] = counts.get("superseded", 0) + left
     counts["documents"] = len(verdict.passed)
-    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures)
+    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures) - left
     counts["flagged"] = len({row.document_id for row in verdict.rows})
     counts["gx_import_ms"] = round(verdict.import_seconds * 1000)
     return verdict.passed
@@ -118,8 +123,10 @@ def sparing(
             reason = (
                 f"Stage {stage} broke on it ({type(error).__name__}). The next run tries again; tell us if it stays."
             )
-            item = getattr(each, "document", each).item
-            failures.append(Failure(item, stage, f"{stage}_failed", reason, retry=True))
+            document = getattr(each, "document", each)
+            failures.append(
+                Failure(document.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=document.raw_hash)
+            )
     if not done and len(documents) > 1:
         raise first
     return done, failures

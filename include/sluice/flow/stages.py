@@ -16,7 +16,7 @@ from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.deleting import remove_vanished
-from sluice.flow.keeping import reading, refuse, wanted
+from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     ChunkedDocument,
@@ -142,7 +142,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
                     raws.append(read(item))
                 except Unreadable as error:
                     failures.append(_refused(item, error.code, error.reason))
-            hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
+            hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
             raws = moves.same_content(tools, run, raws, hashes)
             hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
             if run.mode != "full":
@@ -157,10 +157,10 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents, beyond = _within_quota(tools, run, moves.similar_text(tools, run, documents))
         failures += beyond
-        tools.ledger.touch(run, same)
-        refuse(tools, run, failures, held)
-        counts |= {"documents": len(documents), "unchanged": len(same), "quarantined": len(failures)}
-        counts["read"] = len(items)
+        touched = len(same) - len(tools.ledger.touch(run, same))
+        left = refuse(tools, run, failures, held)
+        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
+        counts |= {"superseded": len(same) - touched + left, "read": len(items)}
     remove_vanished(tools, run)
     return documents
 
@@ -197,8 +197,8 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
     with recorded(tools, run, batch, "chunk") as counts:
         chunked, failures = sparing(cut, documents, "chunk")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         if chunked:
             shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
             verdict = gates.chunks_gate(chunked, shares, gate_rules(tools, run.source.generation))
@@ -235,8 +235,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         embedded, failures = sparing(embed_part, documents, "embed")
         if counts["remaining"]:
             tools.ledger.stop(run, "budget")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         if embedded:
             generation = run.source.generation
             verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
@@ -264,7 +264,8 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             graph=graph_of(tools, run.source.generation),
         )
         beyond = [each.document.item for each in documents if each.document.document_id in loaded.refused]
-        served = [each.document.item for each in documents if each.document.document_id not in loaded.refused]
+        left = loaded.refused | loaded.superseded
+        served = [each.document.item for each in documents if each.document.document_id not in left]
         refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
@@ -272,6 +273,7 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             "new": new,
             "changed": len(served) - new - moved,
             "quarantined": len(beyond),
+            "superseded": len(loaded.superseded),
             "written": loaded.written,
             "removed": loaded.removed,
         }
@@ -326,13 +328,6 @@ def _beyond_quota(run: Run, item: Item) -> Failure:
 
 def _refused(item: Item, code: str, reason: str) -> Failure:
     return Failure(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
-
-
-def _identity(raw: Raw) -> bytes:
-    """What makes a document the same: its bytes and what its source says of it."""
-    if not raw.metadata and raw.title is None:
-        return raw.content
-    return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
 def _document(raw: Raw, extracted: Extracted, raw_hash: bytes) -> Document:

@@ -31,7 +31,7 @@ from sluice.model.recorded import (
     Signature,
     StageStat,
 )
-from sluice.model.retained import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+from sluice.model.retained import ExpiredDocument, KeepDays, Prunable, Retention, RetentionScope, RetentionSetting
 from sluice.model.saved import LastRun, SavedSource, Schedule
 from sluice.model.scanned import Entry, Item, ScanResult
 from sluice.model.served import (
@@ -95,6 +95,7 @@ __all__ = [
     "GraphRow",
     "Hydrated",
     "Item",
+    "KeepDays",
     "LastRun",
     "LedgerChunk",
     "Leg",
@@ -105,6 +106,7 @@ __all__ = [
     "Point",
     "Principal",
     "Profile",
+    "Prunable",
     "Quota",
     "Raw",
     "Refusal",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
+
+Prunable = Literal["versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage"]
+"""Kinds of rows that the ledger does not need for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,19 @@ class RetentionScope:
 class RetentionSetting:
     scope: RetentionScope
     retention: Retention
+
+
+@dataclass(frozen=True, slots=True)
+class KeepDays:
+    """Days after which what nobody reads any more is removed, by kind."""
+
+    versions: int = 30  # from when they were superseded
+    embeddings: int = 30  # from when they were found unused
+    keys: int = 30  # from when their document was deleted
+    runs: int = 365  # from their end; reconciliations, too
+    quarantine: int = 90  # from when a record was resolved
+    mirrors: int = 30  # from when a repository was last fetched
+    lineage: int = 90  # from when an event came in
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring, Recognized
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 from sluice.ports.sources import (
@@ -41,6 +42,7 @@ __all__ = [
     "MarkedReader",
     "OpenRows",
     "OpenSource",
+    "PruneLedger",
     "Recognized",
     "RetentionLedger",
     "RowQuery",

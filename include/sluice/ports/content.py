@@ -23,6 +23,10 @@ class Keyring(Protocol):
     def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         """A document without a key (erased) is absent."""
 
+    def destroy(self, document_ids: Sequence[UUID]) -> int:
+        """What was encrypted with these keys cannot be read any more, wherever it lies. Returns how many there were.
+        Another process may know a key for a minute yet."""
+
     def ping(self) -> str:
         """The server's version. Raises Unavailable."""
 

@@ -35,11 +35,12 @@ from sluice.model import (
     TenantUse,
     Vector,
 )
+from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 
 
-class Ledger(SavedSources, RetentionLedger, Protocol):
+class Ledger(SavedSources, RetentionLedger, PruneLedger, Protocol):
     """The truth. Each method is one transaction, safe to repeat.
 
     What a run writes is fenced: once another run has claimed its source it raises Terminal. A run that never claimed
@@ -121,16 +122,21 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Documents that this run's scan missed and that were not found since under another name; by id. Kept where
         the run fails, because it may be resumed, until it succeeds or another scan of the source is recorded."""
 
-    # The four below skip a document that a run of the same source started later has made active, or is about to: what
-    # is newer stays.
+    # The four below skip a document that `superseded` names: what is newer stays. The first three return those that
+    # they skipped.
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
+    def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these of which a run of the same source that was started later knows more: it has completed a scan
+        of the source since this run's own, or has made a version active, or is about to, or has purged the document.
+        A replay scans nothing: what it works on is superseded once its open record is closed or is a later run's."""
+
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
         """Content is what is already active: remember only the new fingerprint (and uri)."""
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
         """Record why; an active version stays served. Replaces an open record of the same document."""
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
         """Write pending versions with their chunks, mentions and relations. An older pending version of the same
         document (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 
@@ -144,8 +150,8 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         """Gone at the source: mark deleted (unreadable at once), queue the removal of all chunks. Returns how many
-        this call marked. Raises Terminal where a run of the source started later has completed a scan: this run's
-        list of what vanished is then out of date, and nothing is removed."""
+        this call marked. Raises Terminal where a run of the source started later has completed a scan since this run's
+        own: this run's list of what vanished is then out of date, and nothing is removed."""
 
     # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.flow.keeping`.
 
@@ -171,13 +177,18 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Another run of the same source is at work, and its lease holds: the stores may hold what it has written and
         not yet activated."""
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]: ...
-
     def queued(self, generation: Generation) -> int:
         """Chunks that the outbox holds for the generation's collection: to be removed from the projections."""
 
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        """The projections have let go: strike off the outbox. (The chunk rows went with the switch.)"""
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> AbstractContextManager[list[Removal]]:
+        """The oldest entries of the outbox, to be carried out within the block; where it ends without an error they are
+        struck off. Chunks that a version has again are left out, and the documents are locked as by `locked`.
+
+        Entries that another caller is at work on are left to it or, with `wait`, waited for: then nothing is queued
+        any more where none are returned. Raises Transient where that takes too long."""
+
+    def locked(self, document_ids: Sequence[UUID]) -> AbstractContextManager[None]:
+        """Until the block ends no version of these is staged, activated or taken out: who wants to, waits."""
 
     def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
         """By suite and code of the check: where the collection departs from the suites."""
@@ -284,8 +295,9 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those with an open quarantine record, and those that are no documents of this ledger: of what another ledger
-        knows, or a later state of this one, nothing is known here."""
+        """Those with an open quarantine record, those whose source a run holds (it may be about to make one), and those
+        that are no documents of this ledger: of what another ledger knows, or a later state of this one, nothing is
+        known here."""
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

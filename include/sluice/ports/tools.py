@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sluice.model import Budget, GateRule, Profile
+from sluice.model import Budget, GateRule, KeepDays, Profile
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
@@ -41,6 +42,8 @@ class Tools:
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
     artefacts_keep_days: int = 7  # after the last sign of life of their run
+    keep_days: KeepDays = field(default_factory=KeepDays)
+    git_cache: Path | None = None  # mirrors of remote repositories
     budget: Budget = field(default_factory=Budget)  # of a run that asks for none
     marquez_url: str | None = None  # where lineage can be looked at, too
     marquez_web_url: str = ""

@@ -180,7 +180,13 @@ def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
 
 def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list[Failure]:
     return [
-        Failure(documents[number].item, stage, check.code, check.reason.format(limit=check.limit))
+        Failure(
+            documents[number].item,
+            stage,
+            check.code,
+            check.reason.format(limit=check.limit),
+            raw_hash=documents[number].raw_hash,
+        )
         for number, check in sorted(judged.failed.items())
     ]
 

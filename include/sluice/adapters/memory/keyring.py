@@ -29,5 +29,9 @@ class MemoryKeyring:
         with self._lock:
             return {each: self._document_keys[each] for each in document_ids if each in self._document_keys}
 
+    def destroy(self, document_ids: Sequence[UUID]) -> int:
+        with self._lock:
+            return sum(1 for each in set(document_ids) if self._document_keys.pop(each, None) is not None)
+
     def ping(self) -> str:
         return "memory"

@@ -27,6 +27,7 @@ from sluice.adapters.memory.catalog import MemoryCatalog
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.pruning import MemoryPruning
 from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.refusals import MemoryRefusals
 from sluice.adapters.memory.retention import MemoryRetention
@@ -63,7 +64,14 @@ __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"
 
 
 class MemoryLedger(
-    MemoryVersions, MemoryGates, MemoryRefusals, MemoryScan, MemorySaved, MemoryRetention, MemorySpending
+    MemoryVersions,
+    MemoryGates,
+    MemoryRefusals,
+    MemoryScan,
+    MemorySaved,
+    MemoryRetention,
+    MemorySpending,
+    MemoryPruning,
 ):
     """`sluice.ports.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
 
@@ -189,7 +197,7 @@ class MemoryLedger(
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         with self.state.lock:
             self._fence(run)
-            return moving.adopt_same(self.state, run, hashes)
+            return moving.adopt_same(self.state, run, hashes, self.superseded(run, list(hashes)))
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
         with self.state.lock:
@@ -198,7 +206,7 @@ class MemoryLedger(
     def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         with self.state.lock:
             self._fence(run)
-            return moving.adopt_similar(self.state, run, scores)
+            return moving.adopt_similar(self.state, run, scores, self.superseded(run, list(scores)))
 
     def moved(self, run: Run) -> set[UUID]:
         with self.state.lock:
@@ -272,22 +280,25 @@ class MemoryLedger(
         compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
         return Item(document.document_id, entry, not served_before, gone_hash or compared, told)
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
         with self.state.lock:
             self._fence(run)
+            left = self.superseded(run, [item.document_id for item in items])
             for item in items:
                 document = self._own(run, item.document_id)
-                if document and not self._superseded(run, item.document_id):
+                if document and item.document_id not in left:
                     self._drop_pending(run, document.document_id)
                     document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
                     self.state.resolve(document.document_id)
+            return left
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
         with self.state.lock:
             self._fence(run)
+            left = self.superseded(run, [failure.item.document_id for failure in failures])
             for failure in failures:
                 document = self._own(run, failure.item.document_id)
-                if document and not self._superseded(run, failure.item.document_id):
+                if document and failure.item.document_id not in left:
                     self._drop_pending(run, document.document_id)
                     document.fingerprint = None if failure.retry else failure.item.entry.fingerprint
                     self.state.quarantine[document.document_id] = QuarantineRow(
@@ -301,6 +312,7 @@ class MemoryLedger(
                         failure.kept_bytes,
                         now(),
                     )
+            return left
 
     def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
         document = self.state.documents.get(document_id)

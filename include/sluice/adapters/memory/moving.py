@@ -24,7 +24,7 @@ def tell(state: MemoryState, run: Run, known: dict[str, DocumentRow], listed: Ma
         state.runs[run.run_id].moves[document.document_id] = MoveRow(document.document_id, None, former, name, "source")
 
 
-def adopt_same(state: MemoryState, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+def adopt_same(state: MemoryState, run: Run, hashes: Mapping[UUID, bytes], superseded: set[UUID]) -> dict[UUID, UUID]:
     def matches(placeholder: DocumentRow) -> list[Match]:
         held = [(document, version.sealed.raw_hash) for document, version in _free(state, run)]
         return [
@@ -33,14 +33,16 @@ def adopt_same(state: MemoryState, run: Run, hashes: Mapping[UUID, bytes]) -> di
             if raw_hash == hashes[placeholder.document_id]
         ]
 
-    return _adopt(state, run, list(hashes), matches, "content")
+    return _adopt(state, run, list(hashes), superseded, matches, "content")
 
 
 def missed(state: MemoryState, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
     return [(document.document_id, version.sealed.sealed_text) for document, version in _free(state, run)][:limit]
 
 
-def adopt_similar(state: MemoryState, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+def adopt_similar(
+    state: MemoryState, run: Run, scores: Mapping[UUID, Mapping[UUID, float]], superseded: set[UUID]
+) -> dict[UUID, UUID]:
     def matches(placeholder: DocumentRow) -> list[Match]:
         likeness = scores[placeholder.document_id]
         return [
@@ -55,15 +57,21 @@ def adopt_similar(state: MemoryState, run: Run, scores: Mapping[UUID, Mapping[UU
             if each.document_id in likeness
         ]
 
-    return _adopt(state, run, list(scores), matches, "similarity")
+    return _adopt(state, run, list(scores), superseded, matches, "similarity")
 
 
 def _adopt(
-    state: MemoryState, run: Run, ids: list[UUID], matches: Callable[[DocumentRow], list[Match]], how: str
+    state: MemoryState,
+    run: Run,
+    ids: list[UUID],
+    superseded: set[UUID],
+    matches: Callable[[DocumentRow], list[Match]],
+    how: str,
 ) -> dict[UUID, UUID]:
     row = state.runs[run.run_id]
     known = {each.placeholder_id: each.document_id for each in row.moves.values() if each.placeholder_id in set(ids)}
-    bare = [state.documents[each] for each in ids if each not in known and _bare(state, run, each)]
+    wanted = [each for each in ids if each not in known and each not in superseded]
+    bare = [state.documents[each] for each in wanted if _bare(state, run, each)]
     pairs = paired(match for placeholder in bare for match in matches(placeholder))
     for placeholder_id, document_id in pairs.items():
         placeholder, document = state.documents.pop(placeholder_id), state.documents[document_id]

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.adapters.ledger_rules import storable_json
-from sluice.adapters.memory.state import MemoryState, RunRow, VersionRow, same
+from sluice.adapters.memory.state import MemoryState, RunRow, VersionRow, now, same
 from sluice.model import Generation, LedgerChunk, SealedChunk, SourceDocument
 
 
@@ -68,7 +68,12 @@ class MemoryScan:
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
         with self.state.lock:
             known = self.state.documents
-            return {each for each in document_ids if each not in known or each in self.state.quarantine}
+            held = {source_id for source_id, claim in self.state.claims.items() if claim.lapses_at > now()}
+            return {
+                each
+                for each in document_ids
+                if each not in known or each in self.state.quarantine or known[each].source.source_id in held
+            }
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]

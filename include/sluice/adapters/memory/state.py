@@ -110,6 +110,7 @@ class DocumentRow:
     expires_at: datetime | None = None
     purged_hash: bytes | None = None
     access_groups: tuple[str, ...] | None = None
+    key_destroyed_at: datetime | None = None
 
 
 @dataclass

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from sluice.adapters.ledger_rules import superseded
-from sluice.adapters.memory.state import DocumentRow, MemoryState, VersionRow, now
+from sluice.adapters.memory.state import DocumentRow, MemoryState, RunRow, VersionRow, now
 from sluice.errors import Terminal
 from sluice.model import Generation, Removal, Run, SealedVersion
 
@@ -18,16 +20,17 @@ class MemoryVersions:
     _own: Callable[[Run, UUID], DocumentRow | None]
     beyond_quota: Callable[[Run, Mapping[UUID, int]], set[UUID]]
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
         if not versions:
-            return
+            return set()
         with self.state.lock:
             self._fence(run)
             for each in versions:
                 if each.document_id not in self.state.documents:
                     raise Terminal(f"There is no document {each.document_id}. Nothing was written.")
+            left = self.superseded(run, [each.document_id for each in versions])
             for each in versions:
-                if self._superseded(run, each.document_id):
+                if each.document_id in left:
                     continue
                 self._drop_pending(run, each.document_id)
                 known = self.state.versions.setdefault(each.document_id, {})
@@ -37,6 +40,7 @@ class MemoryVersions:
                         continue
                     each = replace(each, version_id=uuid5(each.version_id, each.raw_hash.hex()))
                 known[each.version_id] = VersionRow(each, run.source.generation, run.run_id)
+            return left
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         generation, refused = run.source.generation, []
@@ -49,7 +53,7 @@ class MemoryVersions:
                 if pending is None or pending.run_id != run.run_id:
                     continue
                 document = self.state.documents[document_id]
-                if document.deleted_at or self._superseded(run, document_id):
+                if document.deleted_at or self.superseded(run, [document_id]):
                     self._drop(pending)
                     continue
                 if self.beyond_quota(run, {document_id: pending.sealed.size_bytes}):
@@ -85,14 +89,40 @@ class MemoryVersions:
         self._queue_without(pending, _ids(active.sealed) if active else ())
         del self.state.versions[pending.sealed.document_id][pending.sealed.version_id]
 
-    def _superseded(self, run: Run, document_id: UUID) -> bool:
-        """A later run of the same source has made a version active, or (while it lives) is about to."""
+    def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+        with self.state.lock:
+            if run.mode != "replay" and self._scanned_later(run):
+                return set(document_ids)
+            return {each for each in document_ids if self._written_later(run, each) or self._closed(run, each)}
+
+    def _later(self, run: Run) -> Iterator[RunRow]:
+        return (each for each in self.state.runs_of(run.source.source_id) if each.started_at > run.started_at)
+
+    def _scanned(self, run: Run) -> datetime:
+        return self.state.runs[run.run_id].scanned_at or datetime.min.replace(tzinfo=UTC)
+
+    def _scanned_later(self, run: Run) -> bool:
+        return any(each.scanned_at and each.scanned_at > self._scanned(run) for each in self._later(run))
+
+    def _written_later(self, run: Run, document_id: UUID) -> bool:
+        """A later run has made a version active, or (while it lives) is about to, or has purged the document."""
+        later, scanned = {each.run_id: each for each in self._later(run)}, self._scanned(run)
         for version in self.state.versions_of(document_id, run.source.generation, "active", "pending"):
-            by = self.state.runs[version.run_id]
-            later = by.source_id == run.source.source_id and by.started_at > run.started_at
-            if later and (version.state == "active" or self.state.alive(by)):
+            activated = version.activated_at is not None and version.activated_at > scanned
+            if version.run_id in later and (activated or self._at_hand(version)):
                 return True
-        return False
+        return any(document_id in each.purged and each.started_at > scanned for each in later.values())
+
+    def _at_hand(self, version: VersionRow) -> bool:
+        return version.state == "pending" and self.state.alive(self.state.runs[version.run_id])
+
+    def _closed(self, run: Run, document_id: UUID) -> bool:
+        """What a replay works on was served, removed or refused anew by a later run."""
+        active = self.state.active(document_id, run.source.generation)
+        if run.mode != "replay" or (active and active.run_id == run.run_id):
+            return False
+        record = self.state.quarantine.get(document_id)
+        return record is None or self.state.runs[record.run_id].started_at > run.started_at
 
     def _queue_without(self, version: VersionRow, kept: tuple[UUID, ...]) -> None:
         gone = tuple(each for each in _ids(version.sealed) if each not in set(kept))
@@ -104,8 +134,7 @@ class MemoryVersions:
             return 0
         with self.state.lock:
             self._fence(run)
-            runs = self.state.runs_of(run.source.source_id)
-            if any(each.scanned_at and each.started_at > run.started_at for each in runs):
+            if self._scanned_later(run):
                 raise superseded()
             deleted = [each for each in (self._own(run, document_id) for document_id in set(document_ids)) if each]
             for document in deleted:
@@ -149,7 +178,20 @@ class MemoryVersions:
         for generation, chunk_ids in held.values():
             self.state.queue(generation, document_id, tuple(sorted(chunk_ids)), True)
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
+    @contextmanager
+    def locked(self, document_ids: Sequence[UUID]) -> Iterator[None]:
+        with self.state.lock:
+            yield
+
+    @contextmanager
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+        with self.state.lock:
+            found = self._queued(collection_id, limit)
+            yield found
+            for removal in found:
+                self.state.outbox.pop(removal.outbox_id, None)
+
+    def _queued(self, collection_id: UUID, limit: int) -> list[Removal]:
         with self.state.lock:
             rows = [row for row in self.state.outbox.values() if row.generation.collection_id == collection_id]
             rows = sorted(rows, key=lambda row: row.outbox_id)[:limit]
@@ -177,11 +219,6 @@ class MemoryVersions:
         with self.state.lock:
             rows = self.state.outbox.values()
             return sum(len(row.chunk_ids) for row in rows if row.generation.collection_id == generation.collection_id)
-
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        with self.state.lock:
-            for outbox_id in outbox_ids:
-                self.state.outbox.pop(outbox_id, None)
 
 
 def _ids(version: SealedVersion) -> tuple[UUID, ...]:

@@ -29,6 +29,9 @@ _ADD_KEYS = text("""
 """)
 
 
+_DESTROY = text("DELETE FROM document_keys WHERE document_id = ANY(CAST(:ids AS uuid[]))")
+
+
 class PostgresKeyring:
     """`sluice.ports.Keyring`.
 
@@ -79,6 +82,12 @@ class PostgresKeyring:
             found.update(opened)
         return found
 
+    def destroy(self, document_ids: Sequence[UUID]) -> int:
+        with self._transaction() as connection:
+            gone = connection.execute(_DESTROY, {"ids": list(document_ids)}).rowcount
+        self._kept.drop(document_ids)
+        return gone
+
     def ping(self) -> str:
         return ping(self._engine, _NAME)
 
@@ -127,6 +136,11 @@ class _RecentKeys:
                     self._entries.move_to_end(document_id)
                     found[document_id] = entry[0]
         return found
+
+    def drop(self, document_ids: Sequence[UUID]) -> None:
+        with self._lock:
+            for document_id in document_ids:
+                self._entries.pop(document_id, None)
 
     def put(self, keys: dict[UUID, bytes]) -> None:
         now = time.monotonic()

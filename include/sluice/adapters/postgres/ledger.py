@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -29,6 +29,7 @@ from sluice.adapters.postgres import (
     switching,
 )
 from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.pruning import PostgresPruning
 from sluice.adapters.postgres.retention import PostgresRetention
 from sluice.adapters.postgres.transactions import transaction
 from sluice.model import (
@@ -62,7 +63,7 @@ from sluice.model import (
 )
 
 
-class PostgresLedger(PostgresRetention):
+class PostgresLedger(PostgresRetention, PostgresPruning):
     """`sluice.ports.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:
@@ -154,20 +155,29 @@ class PostgresLedger(PostgresRetention):
         with transaction(self._engine) as connection:
             return moving.vanished(connection, run)
 
-    def touch(self, run: Run, items: Sequence[Item]) -> None:
-        if items:
-            with self._writing(run) as connection:
-                refusing.touch(connection, run, items)
+    def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+        if not document_ids:
+            return set()
+        with transaction(self._engine) as connection:
+            return switching.superseded_documents(connection, run, document_ids)
 
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> None:
-        if failures:
-            with self._writing(run) as connection:
-                refusing.quarantine(connection, run, failures)
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
+        if not items:
+            return set()
+        with self._writing(run) as connection:
+            return refusing.touch(connection, run, items)
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> None:
-        if versions:
-            with self._writing(run) as connection:
-                staging.stage(connection, run, versions)
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
+        if not failures:
+            return set()
+        with self._writing(run) as connection:
+            return refusing.quarantine(connection, run, failures)
+
+    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+        if not versions:
+            return set()
+        with self._writing(run) as connection:
+            return staging.stage(connection, run, versions)
 
     def activate(self, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
         if not document_ids:
@@ -206,18 +216,23 @@ class PostgresLedger(PostgresRetention):
         with transaction(self._engine) as connection:
             return runs.others_running(connection, run)
 
-    def removals(self, collection_id: UUID, limit: int) -> list[Removal]:
+    @contextmanager
+    def locked(self, document_ids: Sequence[UUID]) -> Iterator[None]:
         with transaction(self._engine) as connection:
-            return removals.removals(connection, collection_id, limit)
+            removals.lock(connection, document_ids)
+            yield
 
     def queued(self, generation: Generation) -> int:
         with transaction(self._engine) as connection:
             return counting.queued(connection, generation)
 
-    def removed(self, outbox_ids: Sequence[int]) -> None:
-        if outbox_ids:
-            with transaction(self._engine) as connection:
-                removals.removed(connection, outbox_ids)
+    @contextmanager
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+        with transaction(self._engine) as connection:
+            taken = removals.take(connection, collection_id, limit, wait)
+            yield taken
+            if taken:
+                removals.strike(connection, [each.outbox_id for each in taken])
 
     def gate_rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
         with transaction(self._engine) as connection:

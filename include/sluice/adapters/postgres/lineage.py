@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.pruning import LINEAGE
 from sluice.adapters.postgres.transactions import transaction
 
 _ADD = text("""
@@ -32,12 +33,6 @@ OF_RUN = text("SELECT body FROM lineage_events WHERE sluice_run_id = :run_id ORD
 OF_DATASET = text("""
     SELECT body FROM lineage_events WHERE inputs @> CAST(:dataset AS text[]) OR outputs @> CAST(:dataset AS text[])
     ORDER BY event_id
-""")
-# By the key: the oldest come first, so a look at the first rows is enough.
-_PRUNE = text("""
-    DELETE FROM lineage_events WHERE event_id IN (
-        SELECT event_id FROM (SELECT event_id, recorded_at FROM lineage_events ORDER BY event_id LIMIT :limit) oldest
-        WHERE recorded_at < :before)
 """)
 _LOCK = 7304509  # any number that nothing else in this database locks
 
@@ -123,7 +118,7 @@ class PostgresLineage:
     def prune(self, before: datetime, limit: int = 1000) -> int:
         """Rows removed: at most `limit` of the oldest that came in before then, sent or not."""
         with transaction(self._engine) as connection:
-            return connection.execute(_PRUNE, {"before": before, "limit": limit}).rowcount
+            return connection.execute(LINEAGE, {"before": before, "limit": limit}).rowcount
 
     def close(self) -> None:
         self._engine.dispose()

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, TextClause, text
 from sluice.adapters.ledger_rules import paired
 from sluice.adapters.postgres.expiry import keep_retention
 from sluice.adapters.postgres.sources import alone, changed
-from sluice.adapters.postgres.switching import lock_documents
+from sluice.adapters.postgres.switching import lock_documents, superseded_documents
 from sluice.model import Run
 
 _KEEP = text("""
@@ -130,7 +130,8 @@ def _adopt(
         row.placeholder_id: row.document_id
         for row in connection.execute(_KNOWN, {"run_id": run.run_id, "ids": sorted(ids)})
     }
-    wanted = [each for each in ids if each not in known]
+    newer = superseded_documents(connection, run, ids)  # what a later run listed may be under another name again
+    wanted = [each for each in ids if each not in known and each not in newer]
     if not wanted:
         return known
     alone(connection, run.source.source_id)  # two batches of a run must not take the same document

@@ -67,6 +67,8 @@ IN_QUARANTINE = text("""
     SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
     WHERE NOT EXISTS (SELECT FROM documents d WHERE d.document_id = i.document_id OFFSET 0)
        OR EXISTS (SELECT FROM quarantine q WHERE q.document_id = i.document_id AND q.resolved_at IS NULL OFFSET 0)
+       OR EXISTS (SELECT FROM documents d JOIN claims c USING (source_id)
+                  WHERE d.document_id = i.document_id AND c.lapses_at > clock_timestamp() OFFSET 0)
 """)
 _RECORD = text("""
     INSERT INTO reconciliations (collection_id, generation, started_at, repair, found)

@@ -64,7 +64,7 @@ _LET_GO = text("""
 """)
 
 
-def touch(connection: Connection, run: Run, items: Sequence[Item]) -> None:
+def touch(connection: Connection, run: Run, items: Sequence[Item]) -> set[UUID]:
     """Also closes an open quarantine record: the source is back at what is served."""
     listed = {item.document_id: item.entry for item in items}
     by_id = {each: listed[each] for each in current(connection, run, list(listed))}
@@ -78,9 +78,10 @@ def touch(connection: Connection, run: Run, items: Sequence[Item]) -> None:
     connection.execute(_TOUCH, values)
     resolve(connection, list(by_id))
     entities.forget(connection, left)
+    return listed.keys() - by_id.keys()
 
 
-def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) -> None:
+def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) -> set[UUID]:
     """Also drops what an earlier, broken run staged of the same documents."""
     refused = {failure.item.document_id: failure for failure in failures}
     by_id = {each: refused[each] for each in current(connection, run, list(refused))}
@@ -100,6 +101,7 @@ def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) ->
     connection.execute(_QUARANTINE, values)
     connection.execute(_REMEMBER, values)
     entities.forget(connection, left)
+    return refused.keys() - by_id.keys()
 
 
 def refused(connection: Connection, run: Run, document_ids: Sequence[UUID] | None) -> list[Item]:

@@ -1,4 +1,9 @@
-"""The outbox: what vectors and graph have still to let go."""
+"""The outbox: what vectors and graph have still to let go.
+
+What to delete is decided while the documents are locked, and stays so until it is deleted: a version that has the chunk
+again is staged before, and the chunk is left alone, or after, and is written again. Nothing else keeps a slow deletion
+away from a point that has come back.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,15 @@ from sqlalchemy import Connection, text
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, generation_of
 from sluice.model import Removal
 
+# Of a transaction that waits for stores, each of which has a limit of its own for every call.
+_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+_TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
+TAKE = text(f"{_TAKE} FOR UPDATE SKIP LOCKED")
+TAKE_ALL = text(f"{_TAKE} FOR UPDATE")  # what another caller holds is waited for
+# Shared, so that two callers do not wait for each other; who stages, activates or removes a version waits.
+_LOCK = text("""
+    SELECT FROM documents WHERE document_id = ANY(CAST(:ids AS uuid[])) ORDER BY document_id FOR SHARE
+""")
 # A chunk may have come back since it was queued (an edit was undone): it must not be taken out any more.
 # `OFFSET 0` keeps that a look-up by index for each chunk, with or without statistics.
 WORK = text(f"""
@@ -18,7 +32,7 @@ WORK = text(f"""
                  WHERE NOT EXISTS (SELECT FROM chunks k WHERE k.chunk_id = i.chunk_id
                                    AND k.collection_id = o.collection_id AND k.generation = o.generation OFFSET 0)
                  ORDER BY i.place) AS chunk_ids
-    FROM (SELECT * FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit) o
+    FROM (SELECT * FROM outbox WHERE outbox_id = ANY(CAST(:ids AS bigint[])) OFFSET 0) o
     JOIN collections c ON c.collection_id = o.collection_id
     JOIN generations g ON g.collection_id = o.collection_id AND g.generation = o.generation
     ORDER BY o.outbox_id
@@ -26,13 +40,24 @@ WORK = text(f"""
 DONE = text("DELETE FROM outbox WHERE outbox_id = ANY(CAST(:ids AS bigint[]))")
 
 
-def removals(connection: Connection, collection_id: UUID, limit: int) -> list[Removal]:
-    rows = connection.execute(WORK, {"collection_id": collection_id, "limit": limit})
+def lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
+    """Until the transaction ends, which may take as long as the stores do."""
+    connection.execute(_IDLE)
+    connection.execute(_LOCK, {"ids": list(document_ids)})
+
+
+def take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -> list[Removal]:
+    values = {"collection_id": collection_id, "limit": limit}
+    taken = connection.execute(TAKE_ALL if wait else TAKE, values).all()
+    if not taken:
+        return []
+    lock(connection, [row.document_id for row in taken])
+    rows = connection.execute(WORK, {"ids": [row.outbox_id for row in taken]})
     return [
         Removal(row.outbox_id, generation_of(row), row.document_id, tuple(row.chunk_ids), row.document_gone)
         for row in rows
     ]
 
 
-def removed(connection: Connection, outbox_ids: Sequence[int]) -> None:
+def strike(connection: Connection, outbox_ids: Sequence[int]) -> None:
     connection.execute(DONE, {"ids": sorted(outbox_ids)})

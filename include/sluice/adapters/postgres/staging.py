@@ -52,8 +52,10 @@ _SETTLED = text("""
 """)
 
 
-def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -> None:
-    wanted = set(current(connection, run, [version.document_id for version in versions]))
+def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+    """Returns the documents that a later run has superseded."""
+    ids = [version.document_id for version in versions]
+    wanted = set(current(connection, run, ids))
     versions = [version for version in versions if version.document_id in wanted]
     left = drop_pending(connection, run, list(wanted))
     versions = _unsettled(connection, versions)
@@ -64,6 +66,7 @@ def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -
         copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
         copy_rows(cursor, "relations", _RELATIONS, _relation_rows(versions))
     entities.forget(connection, left)
+    return set(ids) - wanted
 
 
 def _unsettled(connection: Connection, versions: Sequence[SealedVersion]) -> list[SealedVersion]:

@@ -58,18 +58,31 @@ DROP_PENDING = text(f"""
           AND a.state = 'active')
     GROUP BY o.collection_id, o.generation, o.document_id
 """)  # noqa: S608
-# A later run of the same source has made a version active, or (while it lives) is about to.
+# Runs of one source are ordered by their start; one that scans again knows what the runs between had seen.
+_SCANNED = "coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), '-infinity')"
+_LATER = "r.source_id = :source_id AND r.started_at > :started_at"
+_SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"
+# A later run has listed the source, has made a version of the document active, is about to (while it lives), or has
+# purged it. A replay lists nothing: what it works on is superseded when its record is closed or is a later run's.
 SUPERSEDED = text(f"""
     SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
-    WHERE EXISTS (SELECT FROM versions v JOIN runs r USING (run_id)
-                  WHERE v.document_id = i.document_id AND v.generation = :generation
-                    AND r.source_id = :source_id AND r.started_at > :started_at
-                    AND (v.state = 'active' OR v.state = 'pending' AND {RUNNING}) OFFSET 0)
+    WHERE (NOT :replay AND EXISTS ({_SCANNED_LATER}))
+       OR EXISTS (SELECT FROM versions v JOIN runs r USING (run_id)
+                  WHERE v.document_id = i.document_id AND v.generation = :generation AND {_LATER}
+                    AND (v.state = 'active' AND v.activated_at > {_SCANNED} OR v.state = 'pending' AND {RUNNING})
+                  OFFSET 0)
+       OR EXISTS (SELECT FROM purged_documents p
+                  WHERE p.run_id = ANY(ARRAY(SELECT r.run_id FROM runs r WHERE {_LATER} AND r.mode = 'purge'
+                                             AND r.started_at > {_SCANNED}))
+                    AND p.document_id = i.document_id OFFSET 0)
+       OR (:replay
+           AND NOT EXISTS (SELECT FROM quarantine q JOIN runs r USING (run_id)
+                           WHERE q.document_id = i.document_id AND q.resolved_at IS NULL
+                             AND r.started_at <= :started_at OFFSET 0)
+           AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = i.document_id AND v.generation = :generation
+                             AND v.state = 'active' AND v.run_id = :run_id OFFSET 0))
 """)  # noqa: S608
-LATER_SCAN = text("""
-    SELECT EXISTS (SELECT FROM runs WHERE source_id = :source_id AND started_at > :started_at
-                   AND scanned_at IS NOT NULL OFFSET 0)
-""")
+LATER_SCAN = text(f"SELECT EXISTS ({_SCANNED_LATER})")
 SUPERSEDE = text(f"""
     UPDATE versions SET state = 'superseded'
     WHERE document_id = {_IDS} AND generation = :generation AND state = 'active' RETURNING version_id
@@ -133,10 +146,14 @@ def lock_documents(connection: Connection, document_ids: Sequence[UUID]) -> None
 
 
 def current(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
-    """Locks the documents; those that a later run of the same source has brought up to date are left out."""
+    """Locks the documents; those of which a later run of the same source knows more are left out."""
     lock_documents(connection, document_ids)
-    newer = set(connection.execute(SUPERSEDED, _values(run, document_ids)).scalars())
+    newer = superseded_documents(connection, run, document_ids)
     return [each for each in document_ids if each not in newer]
+
+
+def superseded_documents(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+    return set(connection.execute(SUPERSEDED, _values(run, document_ids)).scalars())
 
 
 def drop_pending(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
@@ -235,4 +252,5 @@ def _values(run: Run, document_ids: Sequence[UUID]) -> dict[str, Any]:
         "run_id": run.run_id,
         "source_id": run.source.source_id,
         "started_at": run.started_at,
+        "replay": run.mode == "replay",
     }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
+import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -66,6 +68,25 @@ class Mirror:
         with self._folder.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # bounded: whoever holds it is bounded by FETCH_TIMEOUT_S
             yield
+
+
+def unused(cache: Path, before_s: float) -> list[Path]:
+    """Mirrors that were last fetched before then (seconds since the epoch). Each run of its source fetches first."""
+    locks = [each for each in sorted(cache.glob("*.lock")) if each.stat().st_mtime < before_s]
+    return [folder for each in locks if (folder := each.with_suffix(".git")).is_dir()]
+
+
+def remove(folder: Path, before_s: float) -> bool:
+    """Remove a mirror that nobody has fetched since then. False: somebody has, or does so now."""
+    with folder.with_suffix(".lock").open("a") as lock:  # leaves its time as it is
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if os.fstat(lock.fileno()).st_mtime >= before_s:
+            return False
+        shutil.rmtree(folder)
+        return True
 
 
 def fetch(folder: Path, url: str, connection: Connection | None, deadline_s: float) -> None:

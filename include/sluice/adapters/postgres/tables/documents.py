@@ -46,6 +46,11 @@ class DocumentRow(LedgerBase):
             "document_id",
             postgresql_where=text("expires_at IS NOT NULL AND purged_hash IS NULL"),
         ),
+        Index(
+            "ix_documents_keyed",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL AND key_destroyed_at IS NULL"),
+        ),
         Index("ix_documents_deleted_by", "deleted_by", postgresql_where=text("deleted_by IS NOT NULL")),
         {"comment": "One row for every document ever seen. Its id outlives edits and moves."},
     )
@@ -80,6 +85,9 @@ class DocumentRow(LedgerBase):
     access_groups: Mapped[list[str] | None] = mapped_column(
         comment="Who may read it, instead of the source's groups; null: these; empty: everyone in the tenant."
     )
+    key_destroyed_at: Mapped[datetime | None] = mapped_column(
+        comment="When its key was destroyed, after it was gone; null: it was not."
+    )
 
 
 class VersionRow(LedgerBase):
@@ -104,6 +112,12 @@ class VersionRow(LedgerBase):
         ),
         Index("ix_versions_served", "collection_id", "generation", postgresql_where=text("state = 'active'")),
         Index("ix_versions_pending", "run_id", postgresql_where=text("state = 'pending'")),
+        Index("ix_versions_run", "run_id"),
+        Index(
+            "ix_versions_superseded",
+            "activated_at",
+            postgresql_where=text("state = 'superseded' AND sealed_text <> ''"),
+        ),
         {"comment": "One state of a document, made for one generation. At most one is active there."},
     )
 
@@ -217,3 +231,20 @@ class EmbeddingRow(LedgerBase):
     dim: Mapped[int] = mapped_column(comment="Components of the vector.")
     vector: Mapped[bytes] = mapped_column(comment="dim float32, little-endian, L2-normalised.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was computed.")
+
+
+class UnusedEmbeddingRow(LedgerBase):
+    __tablename__ = "unused_embeddings"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["embedder", "text_hash"],
+            ["embeddings.embedder", "embeddings.text_hash"],
+            name="fk_unused_embeddings_embedding",
+            ondelete="CASCADE",
+        ),
+        {"comment": "Cached vectors that no chunk uses; they are removed after a while unless one does again."},
+    )
+
+    embedder: Mapped[str] = mapped_column(primary_key=True, comment="Profile of the embedder.")
+    text_hash: Mapped[bytes] = mapped_column(primary_key=True, comment="Keyed hash of the embedded text.")
+    since: Mapped[Moment] = mapped_column(comment="When it was first found unused.")

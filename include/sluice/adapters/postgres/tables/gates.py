@@ -59,6 +59,7 @@ class SignatureRow(LedgerBase):
     __tablename__ = "signatures"
     __table_args__ = (
         CheckConstraint("octet_length(signature) = 256", name="signature"),
+        Index("ix_signatures_run", "run_id"),
         Index("ix_signatures_bands", "bands", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
         {
             "comment": "What near-duplicates are found by. Keyed with the tenant's index key: no words can be told "

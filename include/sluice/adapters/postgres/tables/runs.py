@@ -104,6 +104,12 @@ class QuarantineRow(LedgerBase):
             "source_id",
             postgresql_where=text("resolved_at IS NOT NULL AND kept_bytes IS NOT NULL"),
         ),
+        Index("ix_quarantine_run", "run_id"),
+        Index(
+            "ix_quarantine_resolved",
+            "resolved_at",
+            postgresql_where=text("resolved_at IS NOT NULL AND kept_bytes IS NULL"),
+        ),
         CheckConstraint("kept_bytes >= 0", name="kept_bytes"),
         {"comment": "Documents that could not be processed, with the reason. At most one open record a document."},
     )

@@ -1,0 +1,167 @@
+"""What the ledger holds beyond its time. Each kind is found and removed by one set of statements, safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.postgres.gates import BY_INDEX
+from sluice.adapters.postgres.transactions import Transactions, transaction
+from sluice.model import Prunable
+
+_TIMEOUT = text("SET LOCAL statement_timeout = '10min'")
+# Superseded since before then: a later version was active by then, or the document was gone.
+_VERSIONS = """
+    SELECT v.version_id FROM versions v JOIN documents d USING (document_id)
+    WHERE v.state = 'superseded' AND v.sealed_text <> '' AND v.activated_at < :before
+      AND (d.deleted_at < :before
+           OR EXISTS (SELECT FROM versions n WHERE n.document_id = v.document_id AND n.generation = v.generation
+                        AND n.number > v.number AND n.activated_at < :before OFFSET 0))
+"""
+_QUARANTINE = "SELECT quarantine_id FROM quarantine WHERE resolved_at < :before AND kept_bytes IS NULL"
+_PARTS = ("run_stages", "gate_results", "gate_rows", "run_costs", "vanished")
+_HAS_PARTS = " OR ".join(f"EXISTS (SELECT FROM {table} t WHERE t.run_id = r.run_id OFFSET 0)" for table in _PARTS)
+# What refers to a run needs its row: who made a version, who refused, moved, removed or purged a document.
+_REFERRED = " OR ".join(
+    f"EXISTS (SELECT FROM {table} t WHERE t.{column} = r.run_id OFFSET 0)"
+    for table, column in (
+        ("versions", "run_id"),
+        ("quarantine", "run_id"),
+        ("moves", "run_id"),
+        ("documents", "deleted_by"),
+        ("purged_documents", "run_id"),
+        ("signatures", "run_id"),
+        ("claims", "run_id"),
+    )
+)
+# A later run has succeeded: it tells the next one where the source stands, and the older ones that they are superseded.
+# A run that made something which is served is kept whole: it is the past of every answer from that.
+_RUNS = f"""
+    SELECT r.run_id FROM runs r
+    WHERE r.state <> 'running' AND r.finished_at < :before
+      AND EXISTS (SELECT FROM runs n WHERE n.source_id = r.source_id AND n.started_at > r.started_at
+                    AND n.state = 'succeeded' AND n.scanned_at IS NOT NULL OFFSET 0)
+      AND NOT EXISTS (SELECT FROM claims t WHERE t.run_id = r.run_id OFFSET 0)
+      AND NOT EXISTS (SELECT FROM versions t WHERE t.run_id = r.run_id AND t.state = 'active' OFFSET 0)
+      AND ({_HAS_PARTS} OR NOT ({_REFERRED}))
+"""  # noqa: S608
+# The latest of each collection says whether the stores agree.
+_RECONCILIATIONS = """
+    SELECT reconciliation_id FROM reconciliations r
+    WHERE r.finished_at < :before
+      AND EXISTS (SELECT FROM reconciliations n WHERE n.collection_id = r.collection_id
+                    AND n.finished_at > r.finished_at)
+"""
+# By the key: the oldest come first, so a look at the first rows is enough.
+LINEAGE = text("""
+    DELETE FROM lineage_events WHERE event_id IN (
+        SELECT event_id FROM (SELECT event_id, recorded_at FROM lineage_events ORDER BY event_id LIMIT :limit) oldest
+        WHERE recorded_at < :before)
+""")
+_USED = """
+    SELECT FROM chunks c JOIN generations g USING (collection_id, generation)
+    WHERE c.text_hash = e.text_hash AND g.embedder = e.embedder
+"""
+_EMBEDDINGS = f"SELECT e.embedder, e.text_hash FROM unused_embeddings e WHERE since < :before AND NOT EXISTS ({_USED})"  # noqa: S608
+_FIND = {
+    "versions": _VERSIONS,
+    "embeddings": _EMBEDDINGS,
+    "runs": _RUNS,
+    "reconciliations": _RECONCILIATIONS,
+    "quarantine": _QUARANTINE,
+    "lineage": "SELECT event_id FROM lineage_events WHERE recorded_at < :before",
+}
+COUNT = {kind: text(f"SELECT count(*) FROM ({found}) f") for kind, found in _FIND.items()}  # noqa: S608
+# Rows that somebody is at work on are left to the next time.
+VERSIONS = text(f"""
+    UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
+    WHERE version_id IN ({_VERSIONS} LIMIT :limit FOR UPDATE OF v SKIP LOCKED)
+""")  # noqa: S608
+QUARANTINE = text(f"""
+    DELETE FROM quarantine WHERE quarantine_id IN ({_QUARANTINE} LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")  # noqa: S608
+_RECONCILED = text(f"DELETE FROM reconciliations WHERE reconciliation_id IN ({_RECONCILIATIONS} LIMIT :limit)")  # noqa: S608
+_MARK = text(f"""
+    INSERT INTO unused_embeddings (embedder, text_hash)
+    SELECT e.embedder, e.text_hash FROM embeddings e WHERE NOT EXISTS ({_USED}) ON CONFLICT DO NOTHING
+""")  # noqa: S608
+_UNMARK = text(f"DELETE FROM unused_embeddings e WHERE EXISTS ({_USED})")  # noqa: S608
+# Marked and used were just told apart; their marks go by cascade.
+EMBEDDINGS = text("""
+    DELETE FROM embeddings WHERE (embedder, text_hash) IN (
+        SELECT embedder, text_hash FROM unused_embeddings WHERE since < :before LIMIT :limit)
+""")
+TAKE_RUNS = text(f"{_RUNS} ORDER BY r.run_id LIMIT :limit FOR UPDATE OF r SKIP LOCKED")
+_DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)  # noqa: S608
+DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")  # noqa: S608
+# Nothing is left that its key could open.
+KEYED = text("""
+    SELECT d.document_id FROM documents d
+    WHERE d.deleted_at < :before AND d.key_destroyed_at IS NULL
+      AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.sealed_text <> '' OFFSET 0)
+      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.kept_bytes IS NOT NULL)
+    ORDER BY d.deleted_at, d.document_id LIMIT :limit
+""")
+_DESTROYED = text("""
+    UPDATE documents SET key_destroyed_at = now()
+    WHERE document_id = ANY(CAST(:ids AS uuid[])) AND key_destroyed_at IS NULL
+""")
+
+
+_PRUNE = {
+    "versions": VERSIONS,
+    "embeddings": EMBEDDINGS,
+    "reconciliations": _RECONCILED,
+    "quarantine": QUARANTINE,
+    "lineage": LINEAGE,
+}
+
+
+class PostgresPruning(Transactions):
+    """`sluice.ports.PruneLedger`."""
+
+    def prunable(self, kind: Prunable, before: datetime) -> int:
+        with self._at_length() as connection:
+            return int(connection.execute(COUNT[kind], {"before": before}).scalar_one())
+
+    def prune(self, kind: Prunable, before: datetime, limit: int) -> int:
+        values = {"before": before, "limit": limit}
+        with self._at_length() as connection:
+            if kind == "runs":
+                return _prune_runs(connection, values)
+            return connection.execute(_PRUNE[kind], values).rowcount
+
+    def mark_unused(self) -> None:
+        with self._at_length() as connection:
+            connection.execute(_UNMARK)
+            connection.execute(_MARK)
+
+    def keyed(self, before: datetime, limit: int) -> list[UUID]:
+        with self._at_length() as connection:
+            return list(connection.execute(KEYED, {"before": before, "limit": limit}).scalars())
+
+    def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
+        if document_ids:
+            with transaction(self._engine) as connection:
+                connection.execute(_DESTROYED, {"ids": list(document_ids)})
+
+    @contextmanager
+    def _at_length(self) -> Iterator[Connection]:
+        """For statements that look at whole tables; the limit of ordinary calls is meant for batches."""
+        with transaction(self._engine) as connection:
+            connection.execute(_TIMEOUT)
+            yield connection
+
+
+def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
+    # The planner expects a match among the first rows, and reads the whole table for each run that has none.
+    connection.execute(BY_INDEX)
+    ids = list(connection.execute(TAKE_RUNS, values).scalars())
+    if ids:
+        for statement in (*_DROP_PARTS, DROP_RUNS):
+            connection.execute(statement, {"ids": ids})
+    return len(ids)

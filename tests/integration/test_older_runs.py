@@ -1,0 +1,106 @@
+"""Clearing an old run's tasks: what a later run has seen stays as that one left it, and the next run converges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from sluice import batches, flow, wiring
+from sluice.batches import BatchRef
+from sluice.model import ALL_GROUPS, GateRule, Principal, SearchRequest, SourceSpec
+from sluice.ports import Tools
+
+MakeTools = Callable[..., Tools]
+WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at {time}.\n"
+
+
+class Monday:
+    """A run of which everything is done but `load`, by tasks as Airflow runs them."""
+
+    def __init__(self, tools: Tools, folder: Path, collection: str) -> None:
+        self.tools, self.folder = tools, folder / "in"
+        self.folder.mkdir()
+        self.spec = SourceSpec(self.folder.as_uri(), collection)
+        self.write(OWLS.format(time="dusk"))
+        flow.ingest(tools, self.spec)
+        self.write(OWLS.format(time="dawn"))
+        self.run_id = uuid4()
+        self.refs = [self._embedded(ref) for ref in self.scan()]
+        self.tools.ledger.finish_run(self.tools.ledger.run(self.run_id), "failed", {"error": "the index is down"})
+
+    def scan(self) -> list[BatchRef]:
+        return batches.plan(self.tools, self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday")
+
+    def _embedded(self, ref: BatchRef) -> BatchRef:
+        for stage in (batches.extract, batches.validate, batches.chunk, batches.embed):
+            ref = stage(self.tools, ref)
+        return ref
+
+    def write(self, text: str) -> None:
+        (self.folder / "owls.md").write_text(text)
+
+    def clear(self) -> dict[str, int]:
+        """`load` and what follows it. Returns the documents of the summary."""
+        for ref in self.refs:
+            batches.load(self.tools, ref)
+        documents: dict[str, int] = batches.finish(self.tools, self.run_id)["documents"]
+        return documents
+
+    def served(self) -> str:
+        asked = SearchRequest("barn owl hunts voles", self.spec.collection, 50)
+        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, WHO).passages)
+
+
+@pytest.fixture
+def monday(make_tools: MakeTools, tmp_path: Path, name: str) -> Monday:
+    return Monday(make_tools([tmp_path]), tmp_path, name)
+
+
+def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
+    monday: Monday, caplog: pytest.LogCaptureFixture
+) -> None:
+    monday.write(OWLS.format(time="dusk"))
+    assert flow.ingest(monday.tools, monday.spec)["documents"]["changed"] == 0
+    assert monday.clear()["superseded"] == 1
+    assert "because a later run knows more of them" in caplog.text
+    assert "at dusk" in monday.served() and "at dawn" not in monday.served()
+    report = flow.reconcile(monday.tools, collection=monday.spec.collection)
+    assert (report["missing"], report["collections"][0]["surplus"]) == (0, 0), "nothing was written beside the ledger"
+
+
+def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monday) -> None:
+    generation = next(each for each in monday.tools.ledger.generations() if each.collection == monday.spec.collection)
+    monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
+    monday.write(OWLS.format(time="noon, " * 30))
+    flow.ingest(monday.tools, monday.spec)
+    (refusal,) = monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9)
+    assert monday.clear()["superseded"] == 1
+    for ref in monday.refs:  # clearing everything but the scan refuses it anew, with other bytes
+        monday._embedded(ref)
+    batches.finish(monday.tools, monday.run_id)
+    assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
+    monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
+    assert flow.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
+    assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
+
+
+def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:
+    (monday.folder / "newts.md").write_text("# Newts\n\nNewts live in ponds.\n")
+    plan = flow.scan(monday.tools, monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
+    monday.tools.ledger.finish_run(plan.run, "failed", {})
+    assert monday.clear()["superseded"] == 1
+    assert "at dusk" in monday.served()
+    flow.ingest(monday.tools, monday.spec)
+    assert "at dawn" in monday.served() and "ponds" in monday.served()
+
+
+def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
+    flow.ingest(monday.tools, monday.spec)
+    monday.write(OWLS.format(time="noon"))
+    monday.refs = [monday._embedded(ref) for ref in monday.scan()]
+    assert monday.clear()["superseded"] == 0
+    assert "at noon" in monday.served()

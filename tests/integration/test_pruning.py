@@ -1,0 +1,115 @@
+"""History beyond its time on real engines: counted first, then removed, kind by kind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from agreement import Stores
+from sluice import flow
+from sluice.cli import app
+from sluice.model import KeepDays, SourceSpec
+from sluice.ports import Tools
+
+MakeTools = Callable[..., Tools]
+OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
+NEWTS = "# Newts\n\nThe great newt sleeps under stones all winter long.\n"
+AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0)
+
+
+@pytest.fixture
+def at_once(make_tools: MakeTools, tmp_path: Path) -> Tools:
+    """Tools that keep nothing; what other tests left is removed."""
+    tools = replace(make_tools([tmp_path], graph="off"), keep_days=AT_ONCE, artefacts_keep_days=0, git_cache=None)
+    flow.prune(tools, apply=True)
+    return tools
+
+
+def removed(tools: Tools) -> dict[str, int]:
+    report = flow.prune(tools, apply=True)
+    return {kind: told["removed"] for kind, told in report["kinds"].items() if told["removed"]}
+
+
+def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Stores, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    spec = SourceSpec(folder.as_uri(), name)
+    (folder / "page.md").write_text(OWLS)
+    (folder / "gone.md").write_text(OWLS.replace("owl", "gull"))
+    flow.ingest(at_once, spec)
+    generation = next(each for each in at_once.ledger.generations() if each.collection == name)
+    ids = sorted({each.document_id for each in at_once.ledger.chunks_after(generation, None, 9)})
+    (folder / "page.md").write_text(NEWTS)
+    (folder / "gone.md").unlink()
+    flow.ingest(at_once, spec)
+
+    counted = flow.prune(at_once)["kinds"]
+    assert (counted["versions"]["found"], counted["versions"]["removed"]) == (2, 0)
+    assert flow.prune(at_once)["kinds"] == counted, "nothing was changed"
+    first = removed(at_once)
+    assert (first["versions"], first["embeddings"], first["keys"]) == (2, 2, 1), first
+    assert removed(at_once) == {}
+    with stores.engine.connect() as connection:
+        (destroyed,) = connection.execute(
+            text("SELECT document_id FROM documents WHERE key_destroyed_at IS NOT NULL AND document_id = ANY(:ids)"),
+            {"ids": ids},
+        ).scalars()
+    assert at_once.keyring.get(ids).keys() == set(ids) - {UUID(str(destroyed))}
+    assert flow.reconcile(at_once, collection=name, deep=True)["embedded"] == 0, "what is served has its vectors"
+    (folder / "page.md").write_text(OWLS)
+    assert flow.ingest(at_once, spec)["embeddings"]["computed"] == 1
+
+
+def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stores, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    spec = SourceSpec(folder.as_uri(), name)
+    patient = replace(at_once, keep_days=KeepDays(embeddings=30))
+    for content in (OWLS, NEWTS):
+        (folder / "page.md").write_text(content)
+        flow.ingest(at_once, spec)
+    assert "embeddings" not in removed(patient), "only noted"
+    (folder / "page.md").write_text(OWLS)
+    assert flow.ingest(at_once, spec)["embeddings"]["computed"] == 0
+    with stores.engine.begin() as connection:
+        connection.execute(text("UPDATE unused_embeddings SET since = now() - interval '31 days'"))
+    assert removed(patient) == {}, "those of the newts are noted anew, those of the owls are used"
+    assert removed(at_once)["embeddings"] == 1
+
+
+def test_repositories_that_nobody_fetches_go(at_once: Tools, tmp_path: Path) -> None:
+    cache = tmp_path / "git"
+    for mirror, age_days in (("old", 40), ("new", 1)):
+        (cache / f"{mirror}.git" / "objects").mkdir(parents=True)
+        (cache / f"{mirror}.lock").touch()
+        fetched_at = at_once.ledger.clock().timestamp() - age_days * 86400
+        os.utime(cache / f"{mirror}.lock", (fetched_at, fetched_at))
+    tools = replace(at_once, git_cache=cache, keep_days=KeepDays())
+    assert flow.prune(tools)["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}
+    assert removed(tools)["mirrors"] == 1
+    assert [each.name for each in cache.glob("*.git")] == ["new.git"]
+
+
+def test_nothing_goes_before_the_artefacts_of_its_run(at_once: Tools) -> None:
+    report = flow.prune(replace(at_once, artefacts_keep_days=7))
+    assert {told["keep_days"] for told in report["kinds"].values()} == {7}
+
+
+def test_the_command_line(stack: Any, at_once: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in stack.environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("SLUICE_VERSIONS_KEEP_DAYS", "31")
+    dry = CliRunner().invoke(app, ["prune"])
+    assert (dry.exit_code, "versions: 0 found, kept for 31 days" in dry.output) == (0, True), dry.output
+    done = CliRunner().invoke(app, ["prune", "--apply", "--json"])
+    told = json.loads(done.stdout)
+    assert (done.exit_code, told["apply"], told["kinds"]["runs"]["keep_days"]) == (0, True, 365)
