@@ -201,6 +201,9 @@ class Ledger(SavedSources, RetentionLedger, Protocol):
         """Counted over the live generations; expired documents count until they are removed. A tenant that is not
         known holds nothing."""
 
+    def quota(self, tenant: str) -> Quota:
+        """Counts nothing."""
+
     def tenants(self) -> list[TenantUse]:
         """By name (operator's view)."""
 

@@ -271,6 +271,10 @@ class PostgresLedger:
         with transaction(self._engine) as connection:
             return quotas.tenant(connection, tenant)
 
+    def quota(self, tenant: str) -> Quota:
+        with transaction(self._engine) as connection:
+            return quotas.quota(connection, tenant)
+
     def tenants(self) -> list[TenantUse]:
         with transaction(self._engine) as connection:
             return quotas.tenants(connection)
