@@ -214,6 +214,66 @@ def test_other_languages_have_terms_too() -> None:
     assert set(question.indices.tolist()) <= set(text.indices.tolist())
 
 
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Donau\u00addampf\u00adschiff", "Donaudampfschiff"),
+        ("Donaudampfschiff", "Donau\u00addampfschiff"),
+        ("over\u200bflowing", "overflowing"),
+        ("\ufeffbegin", "begin"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("co\u2060operate \u202eright", "cooperate"),
+        ("İzmir şehri", "izmir"),
+        ("İzmir şehri", "IZMIR"),
+        ("izmir", "İZMİR"),
+        ("ılık", "ILIK"),
+        ("résumé", "resume"),
+        ("re\u0301sume\u0301", "résumé"),
+        ("resume", "résumé"),
+        ("Łódź smørrebrød", "lodz"),
+        ("Łódź smørrebrød", "smorrebrod"),
+        ("Ἀθῆναι και Αθήνα", "αθηνα"),
+        ("ёлка", "елка"),
+        ("naïvetés", "naivete"),
+    ],
+)
+def test_a_word_is_found_however_it_is_spelled(text: str, query: str) -> None:
+    (vector,), asked = sparse([text], KEY), sparse_query(query, KEY)
+    assert set(vector.indices.tolist()) & set(asked.indices.tolist())
+
+
+def score(text: str, query: str) -> float:
+    """Without IDF."""
+    (vector,), asked = sparse([text], KEY), sparse_query(query, KEY)
+    weights = dict(zip(asked.indices.tolist(), asked.values.tolist(), strict=True))
+    return sum(weights.get(index, 0) * value for index, value in zip(vector.indices, vector.values, strict=True))
+
+
+@pytest.mark.parametrize("plain", ["resume", "cafe", "lodz", "izmir"])
+def test_the_same_spelling_counts_for_more(plain: str) -> None:
+    accented = {"resume": "résumé", "cafe": "café", "lodz": "łódź", "izmir": "İzmir"}[plain]
+    assert score(plain, plain) > score(accented, plain) > 0
+    assert score(accented, accented) > score(plain, accented) > 0
+
+
+@pytest.mark.parametrize(("text", "other"), [("が", "か"), ("हिन्दी", "हन्द"), ("ป่า", "ปา"), ("각", "가")])
+def test_marks_of_other_scripts_are_letters(text: str, other: str) -> None:
+    assert bm25.plain_spelling(text) == text != bm25.plain_spelling(other)
+
+
+def test_points_of_earlier_releases_are_found() -> None:
+    """Their terms are those of the exact spelling, for which the hash has not changed."""
+    for word in ("naïve", "résumé", "i̇zmir", "straße", "owls"):
+        term = seal.token_hash(KEY, bm25._KnownWords(KEY)._stemmer.stem_word(word.casefold()))
+        assert term in sparse_query(word, KEY).indices
+
+
+def test_accents_make_a_text_no_longer() -> None:
+    (accented,), (plain,) = sparse(["été déjà vu"], KEY), sparse(["ete deja vu"], KEY)
+    vu = seal.token_hash(KEY, "vu")
+    assert accented.values[accented.indices == vu] == plain.values[plain.indices == vu]
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_has_a_valid_vector(text: str) -> None:
