@@ -52,7 +52,12 @@ class Cache:
         return {each: self.vectors[embedder, each] for each in hashes if (embedder, each) in self.vectors}
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
-        self.vectors |= {(embedder, each): vector for each, vector in zip(hashes, vectors, strict=True)}
+        for each, vector in zip(hashes, vectors, strict=True):
+            self.vectors.setdefault((embedder, each), vector)
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        for each in hashes:
+            del self.vectors[embedder, each]
 
 
 def chunked(texts: Sequence[str], title: str = "") -> list[ChunkedDocument]:
@@ -175,6 +180,24 @@ def test_a_damaged_vector_in_the_cache_is_computed_again() -> None:
     embedded, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
     assert (counts.computed, counts.cached) == (2, 1)
     assert all(np.linalg.norm(each.chunks[0].dense) == pytest.approx(1) for each in embedded)
+    _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (0, 3), "what took its place is kept"
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, 0.5])
+def test_a_vector_that_no_gate_will_pass_is_never_stored(bad: float) -> None:
+    """It goes on to the gate, which keeps out the document of that text alone."""
+
+    class Confused(CountingEmbedder):
+        def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+            vectors, tokens = super().metered(texts)
+            return np.where([[text == "two"] for text in texts], np.float32(bad), vectors), tokens
+
+    cache, documents = Cache(), chunked(["one", "two", "three"])
+    embedded, counts = embed(documents, embedder=Confused(), cache=cache, index_key=KEY)
+    assert (len(embedded), counts.computed, len(cache.vectors)) == (3, 3, 2)
+    _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (1, 2)
 
 
 def test_weights_are_those_of_bm25() -> None:

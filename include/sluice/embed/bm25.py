@@ -29,7 +29,7 @@ B = 0.75
 AVG_TERMS = 75.0
 
 PLAIN_IN_TEXT = 0.5  # of an occurrence
-PLAIN_IN_QUERY = 0.5  # of a term's weight
+PLAIN_IN_QUERY = 0.25  # of a term's weight
 
 _MAX_TERM_CHARS = 64
 _MAX_KNOWN_WORDS = 200_000

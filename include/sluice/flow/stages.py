@@ -198,7 +198,8 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
 
 def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate.
+    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate: what it
+    refuses leaves the cache, so that the next run computes it anew.
 
     Where the run's budget ends, the run is stopped: documents with all their vectors go on, the others are left to the
     next run, which finds in the cache what was paid for."""
@@ -230,6 +231,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         if embedded:
             generation = run.source.generation
             verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
+            tools.cache.forget(embedder.name, gates.doubted(verdict, embedded))
             embedded = gated(tools, run, batch, "embed", verdict, counts)
     return embedded
 

@@ -267,3 +267,6 @@ class VectorCache(Protocol):
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
         """vectors (n, dim) float32, rows in the order of `hashes`; committed when this returns."""
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        """What a gate refused: computed anew when it is asked for again."""

@@ -289,6 +289,16 @@ VECTORS = (
         0,
     ),
     Check(
+        "shared_vector",
+        _BETWEEN,
+        "shared_share",
+        "block",
+        "More than {limit:.0%} of its batch's texts, or ten of them, have one and the same vector: the embedder does not "
+        "look at them. Check its model or endpoint; the next run computes them anew.",
+        "max_value",
+        0.5,
+    ),
+    Check(
         "same_vector",
         _BETWEEN,
         "same_vector",
