@@ -89,6 +89,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "lte": operator.le,
 }
 
+
 def parse_filters(filters: Mapping[str, Any], declared: Sequence[str]) -> list[Condition]:
     """All must hold. Raises BadRequest on a field that is not declared or a value that cannot be compared."""
     return [_condition(name, value, declared) for name, value in filters.items()]

@@ -63,6 +63,15 @@ def cleaned(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def described(title: str | None, metadata: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Title and metadata, `cleaned`."""
+    found = cleaned(metadata)
+    kept = None if title is None else storable(title)[:MAX_TITLE_CHARS]
+    if kept != title:
+        found[CUT] = [*paths_cut(found), "title"]
+    return kept, found
+
+
 def paths_cut(metadata: Mapping[str, Any]) -> list[str]:
     """The paths that `cleaned` has listed."""
     paths = metadata.get(CUT)
@@ -92,7 +101,9 @@ class _Walk:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return value if value in _INTEGERS else self._beyond(path, "it is an integer beyond 64 bits", _digits(value))
+            return (
+                value if value in _INTEGERS else self._beyond(path, "it is an integer beyond 64 bits", _digits(value))
+            )
         if isinstance(value, float):
             return value if math.isfinite(value) else self._beyond(path, "it is not a finite number")
         if isinstance(value, Mapping | list | tuple | set | frozenset):

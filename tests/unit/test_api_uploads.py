@@ -208,9 +208,7 @@ def test_forms_that_arrive_at_once_are_limited_before_they_are_read(service: Ser
     assert service.send(name="second.md").status_code == 202
 
 
-def test_a_form_that_does_not_arrive_gives_its_place_back(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_form_that_does_not_arrive_gives_its_place_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes_uploads, "FORM_TIMEOUT_S", 0.05)
 
     async def never(request: Any) -> Any:

@@ -19,9 +19,9 @@ from sluice.extract import reader_for
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
 from sluice.extract.record import parse_record
-from sluice.metadata import MAX_BYTES, MAX_DEPTH
 from sluice.extract.roots import canonical
 from sluice.load import filterable
+from sluice.metadata import MAX_BYTES, MAX_DEPTH
 from sluice.model import Entry, Item, SourceSpec
 from sluice.ports import SourceReader
 

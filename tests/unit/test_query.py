@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sluice.adapters.embedders import HashEmbedder
+from sluice.api.schemas import SearchAnswer
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.filters import parse_filters
 from sluice.model import (
@@ -23,7 +24,6 @@ from sluice.model import (
     Vector,
     VectorQuery,
 )
-from sluice.api.schemas import SearchAnswer
 from sluice.query import MAX_CANDIDATES, QueryVectors, SearchPorts, search, search_response
 from sluice.seal import Cipher, new_key
 

@@ -52,7 +52,9 @@ def embed(
     computed = tokens = 0
     for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
         good = unit_length(vectors)
-        cache.store(embedder.name, [text_hash for text_hash, kept in zip(hashes, good, strict=True) if kept], vectors[good])
+        cache.store(
+            embedder.name, [text_hash for text_hash, kept in zip(hashes, good, strict=True) if kept], vectors[good]
+        )
         account.settle(spent)
         known.update(zip(hashes, vectors, strict=True))
         computed, tokens = computed + spent.texts, tokens + spent.tokens
@@ -71,7 +73,9 @@ def embed(
 def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int) -> dict[bytes, Vector]:
     """What is damaged is removed, so that it can be stored anew."""
     found = cache.cached(embedder, hashes)
-    good = {each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()}
+    good = {
+        each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
+    }
     if damaged := [each for each in found if each not in good]:
         cache.forget(embedder, damaged)
     return good

@@ -174,7 +174,7 @@ class UploadReader:
             self._blobs.write(f"{self._folder}/listed", json.dumps(now).encode())
 
     def _listed(self) -> dict[str, str]:
-        """Name of a content → what a scan read of its head, sealed, in base64. Empty where there is none, or damaged."""
+        """Name of a content → what a scan read of its head, sealed, in base64. Empty where it is lost."""
         try:
             listed = json.loads(self._blobs.read(f"{self._folder}/listed"))
             return {name: sealed for name, sealed in listed.items() if isinstance(sealed, str)}

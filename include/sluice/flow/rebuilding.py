@@ -13,11 +13,13 @@ from uuid import UUID
 from sluice import embed as embedding
 from sluice import load as loading
 from sluice.chunk.rebuilt import Contexts
+from sluice.errors import Terminal
 from sluice.model import (
     ALL_GROUPS,
     Chunk,
     ChunkedDocument,
     Document,
+    EmbeddedDocument,
     Entry,
     Generation,
     Item,
@@ -86,7 +88,7 @@ class Rebuilder:
                 account=embedding.Unlimited(),
             )
             computed += cost.computed
-            _check_vectors(embedder.name, embedded)
+            _check_vectors(self._generation.profile.embedder, embedded)
             made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
             readable |= {point.chunk_id for point in made}
             points += made
@@ -158,7 +160,8 @@ def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
         if not all(embedding.unit_length(each.dense[None, :]).all() for each in document.chunks):
             raise Terminal(
                 f"The embedder {embedder} returned a vector that is not finite or not of length 1, for document "
-                f"{document.document.document_id}. It was not written. Check the model's files or endpoint and run this again."
+                f"{document.document.document_id}. It was not written. Check the model's files or endpoint and "
+                "run this again."
             )
 
 

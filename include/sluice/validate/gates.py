@@ -98,8 +98,8 @@ def chunks_gate(
 def vectors_gate(
     documents: Sequence[EmbeddedDocument], dim: int, rules: Rules | None = None
 ) -> Verdict[EmbeddedDocument]:
-    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out, until the next
-    run: vectors are the embedder's doing. Raises as `documents_gate`."""
+    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out, until the
+    next run: vectors are the embedder's doing. Raises as `documents_gate`."""
     columns, places = vector_features(documents, dim)
     verdict = _gate("vectors", "embed", documents, columns, places, rules)
     return replace(verdict, failures=[replace(each, retry=True) for each in verdict.failures])

@@ -125,6 +125,16 @@ DOCUMENTS = (
     ),
     Check("no_title", _NOT_NULL, "title", "flag", "It has no title; citations will show its name."),
     Check(
+        "metadata_cut",
+        _BETWEEN,
+        "metadata_cut",
+        "flag",
+        "Some of its title or metadata was beyond bounds and was cut or left out; `metadata_cut` in its metadata says "
+        "where. Correct it at the source.",
+        "max_value",
+        0,
+    ),
+    Check(
         "some_replacements",
         _BETWEEN,
         "replacement_share",
@@ -293,8 +303,8 @@ VECTORS = (
         _BETWEEN,
         "shared_share",
         "block",
-        "More than {limit:.0%} of its batch's texts, or ten of them, have one and the same vector: the embedder does not "
-        "look at them. Check its model or endpoint; the next run computes them anew.",
+        "More than {limit:.0%} of its batch's texts, or ten of them, have one and the same vector: the embedder does "
+        "not look at them. Check its model or endpoint; the next run computes them anew.",
         "max_value",
         0.5,
     ),
