@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sluice.adapters.embedders import HashEmbedder
+from sluice.adapters.memory.vectors import MemoryVectors
 from sluice.api.schemas import SearchAnswer
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.filters import parse_filters
@@ -17,6 +18,7 @@ from sluice.model import (
     Candidate,
     Generation,
     Hydrated,
+    Point,
     Principal,
     Profile,
     SearchRequest,
@@ -427,3 +429,27 @@ def test_integers_that_floats_confuse_are_compared_exactly(wanted: Any, expected
 
     world._row = numbered  # type: ignore[method-assign]
     assert numbers(ask(world, filters={"year": wanted})) == expected
+
+
+def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
+    """Why they are not shown: with the weight of one's own term, a score gives the count of passages that have it."""
+
+    def answers(others: int) -> tuple[float, list[float], list[dict[str, float]]]:
+        world, vectors = World(3), MemoryVectors()
+        vectors.ensure(GENERATION)
+        for number in range(3 + others):
+            dense = np.eye(4, dtype=np.float32)[number % 4]
+            sparse = SparseVector(np.array([number >= 2, 2], np.uint32), np.ones(2, np.float32))
+            payload = {"tenant": "acme" if number < 3 else "other", "source_id": str(SOURCE), "meta": {}}
+            vectors.upsert(GENERATION, [Point(chunk_id(number), dense, sparse, payload)])
+        asked = VectorQuery(None, SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32)), "acme", (SOURCE,), {}, 5)
+        raw = vectors.search(GENERATION, asked)[0].score
+        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: asked.sparse)
+        outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
+        return raw, [each.score for each in outcome.passages], [dict(each.legs) for each in outcome.passages]
+
+    few, many = answers(1), answers(50)
+    total, having = 3 + 50, 1 + 50
+    assert many[0] == pytest.approx(np.log((total - having + 0.5) / (having + 0.5) + 1))
+    assert few[0] != many[0]
+    assert few[1:] == many[1:]
