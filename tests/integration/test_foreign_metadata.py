@@ -11,12 +11,13 @@ from uuid import UUID
 
 import pytest
 
+from old_cipher import OldCipher
 from sluice import flow
 from sluice.errors import NotFound, Terminal
 from sluice.extract import uploads
 from sluice.model import ALL_GROUPS, Document, Passage, Principal, Raw, SearchRequest, SourceSpec
 from sluice.ports import Tools
-from sluice.seal import keyed_hash, seal, seal_json
+from sluice.seal import keyed_hash
 from sluice.wiring import searcher
 
 MakeTools = Callable[..., Tools]
@@ -43,9 +44,10 @@ def uploaded_by_0_2_0(tools: Tools, name: str, file: str, content: bytes, **desc
     told = json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
     head |= {"fingerprint": keyed_hash(key, "upload", told).hex(), "size_bytes": len(content)}
     head["content"] = f"{folder}/{upload}/content"
-    tools.blobs.write(head["content"], seal(key, "upload", content))
+    cipher = OldCipher(key, name, upload)
+    tools.blobs.write(head["content"], cipher.encrypt("upload", content))
     tools.blobs.write(f"{folder}/begun", b"")
-    tools.blobs.write(f"{folder}/{upload}/head", seal_json(key, "upload head", head))
+    tools.blobs.write(f"{folder}/{upload}/head", cipher.encrypt_json("upload head", head))
 
 
 def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools, name: str) -> None:
