@@ -103,7 +103,7 @@ def test_one_vector_for_all_is_not_kept(tools: Tools, endpoint: Endpoint, spec: 
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (0, 6)
     assert codes(tools, spec) == {"shared_vector"} and served(tools, spec) == 0
     endpoint.confused = lambda text: None
-    mended = flow.replay(tools, spec, ()) if way == "replay" else flow.ingest(tools, spec, way)  # type: ignore[arg-type]
+    mended = flow.replay(tools, spec) if way == "replay" else flow.ingest(tools, spec, way)  # type: ignore[arg-type]
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (6, 0)
     assert mended["embeddings"] == {"computed": 6, "cached": 0} and served(tools, spec) == 6
 
