@@ -1,14 +1,18 @@
 """Metadata filters as searches state them: `field: scalar`, `field: [any of these]`, `field: {gt|gte|lt|lte: bound}`.
 
-Numbers compare by value (3 equals 3.0), strings exactly, dates as moments (no offset: UTC). A metadata list matches
-when one of its elements does.
+Numbers compare by value (3 equals 3.0), strings exactly, dates as moments (no offset: UTC); values of two types never
+match (7 is not "7", true is not 1). A metadata list matches when one of its elements does.
+
+A vector index compares numbers as 64-bit floats, which cannot tell integers beyond 2^53 from their neighbours. There it
+proposes a superset (`inexact`), and the search compares the ledger's metadata (`holds`).
 """
 
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,11 +20,11 @@ from typing import Any
 from sluice.errors import BadRequest
 
 Scalar = str | int | float | bool
-Bound = float | datetime
+Bound = int | float | datetime
 MAX_VALUES = 100
 MAX_CHARS = 500
-_OPERATORS = frozenset({"gt", "gte", "lt", "lte"})
 _INT64 = range(-(2**63), 2**63)
+_EXACT = 2**53  # a float can hold every integer that is smaller
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -45,6 +49,45 @@ class Between:
 
 
 Condition = AnyOf | Between
+
+
+def inexact(condition: Condition) -> bool:
+    """Whether a comparison of 64-bit floats may find too much."""
+    wanted = condition.values if isinstance(condition, AnyOf) else condition.bounds.values()
+    return any(isinstance(value, int | float) and abs(value) >= _EXACT for value in wanted)
+
+
+def holds(condition: Condition, value: Any) -> bool:
+    """Whether a metadata value satisfies the condition, exactly."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if isinstance(condition, AnyOf):
+        return any(_same(each, wanted) for each in values for wanted in condition.values)
+    return any(_within(condition, each) for each in values)
+
+
+def _same(value: Any, wanted: Scalar) -> bool:
+    # In Python True equals 1; in metadata it does not.
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _within(condition: Between, value: Any) -> bool:
+    at: Any = value
+    if condition.of_moments:
+        try:
+            at = moment(value)
+        except (TypeError, ValueError):
+            return False
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return all(_COMPARISONS[name](at, bound) for name, bound in condition.bounds.items())
+
+
+_COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
 
 
 def parse_filters(filters: Mapping[str, Any], declared: Sequence[str]) -> list[Condition]:
@@ -85,9 +128,9 @@ def _scalar(field: str, value: Any) -> Scalar:
 
 
 def _bounds(field: str, bounds: Mapping[str, Any]) -> dict[str, Bound]:
-    if not bounds or not _OPERATORS.issuperset(bounds):
+    if not bounds or not _COMPARISONS.keys() >= bounds.keys():
         raise BadRequest(f"The range on {field} may only have gt, gte, lt and lte, and needs at least one of them.")
-    found = {operator: _bound(field, bound) for operator, bound in bounds.items()}
+    found = {name: _bound(field, bound) for name, bound in bounds.items()}
     if len({isinstance(bound, datetime) for bound in found.values()}) > 1:
         raise _mixed(field)
     return found
@@ -98,7 +141,7 @@ def _bound(field: str, bound: Any) -> Bound:
     if isinstance(value, bool):
         raise _mixed(field)
     if not isinstance(value, str):
-        return float(value)
+        return value
     try:
         return moment(value)
     except ValueError:

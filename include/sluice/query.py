@@ -11,14 +11,15 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, cast
 from uuid import UUID
 
-from sluice.errors import BadRequest, Terminal
-from sluice.filters import parse_filters
+from sluice.errors import BadRequest
+from sluice.filters import Condition, holds, inexact, parse_filters
+from sluice.metadata import readable
 from sluice.model import (
     Candidate,
     Generation,
@@ -43,6 +44,7 @@ MAX_QUERY_CHARS = 2000
 MAX_TOP_K = 100
 REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
+RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -53,7 +55,7 @@ class SearchPorts:
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
-    embed_query: Callable[[str, str], Vector]  # (profile's embedder, question) → (dim,)
+    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, who asks) → (dim,)
     sparse_query: SparseQuery
 
 
@@ -69,17 +71,20 @@ class SearchOutcome:
 
 
 class QueryVectors:
-    """The last `size` questions' dense vectors, so that paging or a repeated question is not embedded again."""
+    """The last `size` questions' dense vectors, so that paging or a repeated question is not embedded again.
+
+    Each caller has entries of their own: how long an answer takes must not tell what somebody else asked.
+    """
 
     def __init__(self, embedder: Callable[[str], Embedder], size: int = 512) -> None:
         self._embedder = embedder
         self._size = size
-        self._kept: OrderedDict[tuple[str, str], Vector] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str, str], Vector] = OrderedDict()
         self._lock = Lock()
 
-    def __call__(self, embedder: str, question: str) -> Vector:
+    def __call__(self, embedder: str, question: str, principal: Principal) -> Vector:
         """(dim,), float32, L2-normalised. Raises Transient."""
-        key = (embedder, question)
+        key = (principal.tenant, principal.name, embedder, question)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -105,16 +110,17 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     started = time.perf_counter()
     question = _checked_question(request)
     generation, sources = ports.catalog.live(request.collection, principal)
-    parse_filters(request.filters, generation.filter_fields)  # refused before any work is done for it
+    conditions = parse_filters(request.filters, generation.filter_fields)  # refused before any work is done for it
     query = _encoded(ports, request, principal, generation, question, sources)
     legs = tuple(leg for leg in request.legs if getattr(query, leg) is not None)
     passages: list[Passage] = []
     complete = True
     # No readable source must mean no result, never "no restriction".
     if sources and legs:
-        passages, complete = _filled(ports, generation, query, principal, request.top_k)
+        exactly = [each for each in conditions if inexact(each)]
+        passages, complete = _filled(ports, generation, query, principal, request.top_k, exactly)
     return SearchOutcome(
-        passages=tuple(passages),
+        passages=tuple(_by_rank(passages, len(legs)) if "sparse" in legs else passages),
         legs=legs,
         degraded=() if complete else ("refill",),
         generation=generation.number,
@@ -187,7 +193,7 @@ def _encoded(
     question: str,
     sources: tuple[UUID, ...],
 ) -> VectorQuery:
-    dense = ports.embed_query(generation.profile.embedder, question) if "dense" in request.legs else None
+    dense = ports.embed_query(generation.profile.embedder, question, principal) if "dense" in request.legs else None
     sparse = None
     if "sparse" in request.legs:
         terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
@@ -204,9 +210,15 @@ def _encoded(
 
 
 def _filled(
-    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, top_k: int
+    ports: SearchPorts,
+    generation: Generation,
+    query: VectorQuery,
+    principal: Principal,
+    top_k: int,
+    exactly: Sequence[Condition],
 ) -> tuple[list[Passage], bool]:
-    """Up to `top_k` passages, and whether the index was asked for all it has (or enough was found).
+    """Up to `top_k` passages, and whether the index was asked for all it has (or enough was found). `exactly`: filters
+    of which the index finds a superset.
 
     Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
     several, a version switched in between would show a document in two versions.
@@ -215,9 +227,9 @@ def _filled(
     while True:
         candidates = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
         first = candidates[: top_k + 10]
-        passages = _readable(ports, generation, principal, first, top_k)
+        passages = _readable(ports, generation, principal, first, top_k, exactly)
         if len(passages) < top_k and len(candidates) > len(first):
-            passages = _readable(ports, generation, principal, candidates, top_k)
+            passages = _readable(ports, generation, principal, candidates, top_k, exactly)
         if len(passages) >= top_k or len(candidates) < limit:
             return passages, True
         if limit >= MAX_CANDIDATES:
@@ -226,7 +238,7 @@ def _filled(
 
 
 def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
-    return VectorQuery(query.dense, query.sparse, query.tenant, query.sources, query.filters, limit, query.explain)
+    return replace(query, limit=limit)
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -239,16 +251,17 @@ def _readable(
     principal: Principal,
     candidates: Sequence[Candidate],
     top_k: int,
+    exactly: Sequence[Condition],
 ) -> list[Passage]:
     by_id = {candidate.chunk_id: candidate for candidate in candidates}
     hydrated = ports.catalog.hydrate(generation, list(by_id), principal)
     keys = ports.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
-    readable = ciphers(principal.tenant, keys)
+    own = ciphers(principal.tenant, keys)
     passages: list[Passage] = []
     for row in hydrated:
-        cipher = readable.get(row.document_id)  # no key: erased since it was hydrated
+        cipher = own.get(row.document_id)  # no key: erased since it was hydrated
         passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
-        if passage:
+        if passage and all(holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in exactly):
             passages.append(passage)
         if len(passages) == top_k:
             break
@@ -260,9 +273,11 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
         title = cipher.decrypt_text("title", row.sealed_title)
         headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
-        metadata = cipher.decrypt_json("metadata", row.sealed_metadata)
-    except Terminal:
-        # One altered row must not take every search down that meets it; the reconciler will find it too.
+        headings = tuple(_encodable(str(heading)) for heading in headings)
+        metadata = readable(cipher.decrypt_json("metadata", row.sealed_metadata))
+    except Exception:
+        # One row, altered or unlike anything foreseen, must not take every search down that meets it; the reconciler
+        # will find it too.
         log.exception("Passage %s of document %s cannot be opened; left out", row.chunk_id, row.document_id)
         return None
     return Passage(
@@ -276,8 +291,8 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         start=row.start,
         end=row.end,
         page=row.page,
-        headings=tuple(_encodable(str(heading)) for heading in headings),
-        metadata=_encodable(metadata),
+        headings=headings,
+        metadata=metadata,
         version=row.version,
         generation=row.generation,
         run_id=row.run_id,
@@ -285,12 +300,26 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
     )
 
 
-def _encodable(value: Any) -> Any:
+def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
+    """Scored by the place in this answer, as if each leg had it there, and `legs["sparse"]` by the place in that leg.
+
+    BM25's own scores, and fused ranks, count what the caller may not read: a term's IDF says how often the whole
+    collection has it, a gap between ranks that another passage lies there.
+    """
+    sparse = sorted((each.legs["sparse"] for each in passages if "sparse" in each.legs), reverse=True)
+    return [
+        replace(
+            passage,
+            score=legs / (RANK_CONSTANT + place),
+            legs={
+                leg: 1 / (RANK_CONSTANT + sparse.index(score)) if leg == "sparse" else score
+                for leg, score in passage.legs.items()
+            },
+        )
+        for place, passage in enumerate(passages)
+    ]
+
+
+def _encodable(text: str) -> str:
     """Lone surrogates (odd file names, broken UTF-16) cannot be sent as UTF-8: U+FFFD stands in, lengths stay."""
-    if isinstance(value, str):
-        return _SURROGATES.sub("\ufffd", value)
-    if isinstance(value, Mapping):
-        return {_encodable(name): _encodable(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_encodable(item) for item in value]
-    return value
+    return _SURROGATES.sub("\ufffd", text)

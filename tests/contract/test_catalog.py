@@ -78,14 +78,19 @@ def test_groups_decide_what_is_read(room: Room, held: tuple[str, ...], allowed: 
     source, _, item = filled(room, "staff", "board")
     who = reader(source, *held)
     assert bool(shown(room, source, item, "one", who=who)) is allowed
-    assert room.catalog.live(source.spec.collection, who) == (
-        source.generation,
-        (source.source_id,) if allowed else (),
-    )
-    assert len(room.catalog.documents(who, source.spec.collection, 10)) == int(allowed)
-    if not allowed:
-        with pytest.raises(NotFound):
-            room.catalog.document(who, item.document_id)
+    if allowed:
+        assert room.catalog.live(source.spec.collection, who) == (source.generation, (source.source_id,))
+        assert len(room.catalog.documents(who, source.spec.collection, 10)) == 1
+        return
+    with pytest.raises(NotFound):
+        room.catalog.document(who, item.document_id)
+    for call in (room.catalog.live, lambda collection, who: room.catalog.documents(who, collection, 10)):
+        said = []
+        for collection in (source.spec.collection, name()):
+            with pytest.raises(NotFound) as refused:
+                call(collection, who)
+            said.append(str(refused.value).replace(collection, "<name>"))
+        assert said[0] == said[1], "whether it exists is not told"
 
 
 def test_a_source_named_with_a_star_is_no_ones_but_the_stars(room: Room) -> None:
@@ -100,7 +105,8 @@ def test_a_documents_own_groups_replace_its_sources(room: Room) -> None:
     assert shown(room, source, item, "one", who=reader(source, "staff")) == []
     assert shown(room, source, item, "one", who=reader(source, "board"))
     assert room.catalog.live(source.spec.collection, reader(source, "board"))[1] == (source.source_id,)
-    assert room.catalog.live(source.spec.collection, reader(source, "guests"))[1] == ()
+    with pytest.raises(NotFound):
+        room.catalog.live(source.spec.collection, reader(source, "guests"))
     room.set_own_groups(item.document_id, [])
     assert shown(room, source, item, "one", who=reader(source))
 

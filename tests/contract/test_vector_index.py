@@ -14,6 +14,7 @@ import pytest
 from sluice.adapters.memory.vectors import MemoryVectors
 from sluice.adapters.qdrant import QdrantIndex
 from sluice.errors import BadRequest, Terminal, Transient, Unavailable
+from sluice.filters import holds, inexact, parse_filters
 from sluice.model import Generation, Point, Profile, SparseVector, VectorQuery
 from sluice.ports import VectorIndex
 
@@ -145,6 +146,28 @@ def test_metadata_filters(index: VectorIndex, generation: Generation) -> None:
     for filters, expected in FILTERS:
         found = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
         assert {position for position, point in enumerate(points) if point.chunk_id in found} == expected, filters
+
+
+def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex, generation: Generation) -> None:
+    """A superset, of which the search keeps what the ledger confirms; smaller numbers are exact."""
+    values = [2**53 - 1, 2**53, 2**53 + 1, 2**53 + 2, 2**63 - 1, -(2**63), 2**60 + 1]
+    points = [_point(seed, meta={"year": value}) for seed, value in enumerate(values)]
+    index.upsert(generation, points)
+    for wanted in (
+        *values,
+        {"gt": 2**53},
+        {"lt": 2**53 + 1},
+        {"gte": 2**60, "lt": 2**63 - 1},
+        {"gt": 5, "lt": 2**53 - 1},
+    ):
+        filters = {"year": wanted}
+        (condition,) = parse_filters(filters, FIELDS)
+        exact = {point.chunk_id for point, value in zip(points, values, strict=True) if holds(condition, value)}
+        found = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
+        assert exact <= found, filters
+        assert inexact(condition) or exact == found, filters
+    stored = {each.chunk_id: each.payload["meta"]["year"] for each in index.points(generation, None, 10)}
+    assert stored == {point.chunk_id: value for point, value in zip(points, values, strict=True)}
 
 
 def test_a_filter_that_cannot_be_is_a_bad_request(index: VectorIndex, generation: Generation) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anyio
 import pytest
-from api_service import TOKENS, World, as_caller, authenticate
+from api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 from fastapi.testclient import TestClient
+from starlette.exceptions import HTTPException
 
 from sluice.adapters.memory.blobs import MemoryBlobs
+from sluice.api import routes_uploads
 from sluice.api.app import create_app
-from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES
+from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Places
+from sluice.api.room import Room
 from sluice.errors import Unavailable
 from sluice.extract import reader_for
-from sluice.model import Entry, Grant, Quota, SourceSpec
+from sluice.model import Entry, Failure, Grant, Quota, SourceSpec
 
 PATH = "/api/v1/documents"
 
@@ -74,8 +80,6 @@ def test_who_may_not_write_keeps_nothing(service: Service) -> None:
     assert service.send(token="nobody").status_code == 401
     assert service.send(headers={"X-Sluice-Tenant": "other"}).status_code == 403
     spec = SourceSpec("uploads://acme/new", "new", "acme", ("secret",))
-    from api_service import FILTER_FIELDS, PROFILE
-
     service.world.ledger.open_source(spec, PROFILE, FILTER_FIELDS)
     assert service.send(token="sam-token").status_code == 403  # holds legal only
     assert service.send().status_code == 202
@@ -159,3 +163,78 @@ def test_without_airflow_there_are_no_uploads() -> None:
     with TestClient(app, base_url="http://sluice.test") as client:
         answer = client.post(PATH, files={"file": ("a", b"x")}, headers=as_caller("ann-token"))
     assert answer.status_code == 501
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ('{"a":' * 260 + "1" + "}" * 260, "deeper than 32 levels"),
+        ('{"a":' + "[" * 20_000 + "]" * 20_000 + "}", "deeper"),
+        ('{"a": {"b": ["x", "\\ud800"]}}', "metadata.a.b[1]"),
+        ('{"a": NaN}', "metadata.a"),
+        ('{"a": 9223372036854775808}', "metadata.a"),
+        ('{"a": 1, "a": 2}', "a: the key is there twice"),
+    ],
+)
+def test_metadata_beyond_bounds_is_told_with_its_path(service: Service, metadata: str, said: str) -> None:
+    answer = service.send(data={"metadata": metadata})
+    assert answer.status_code == 422 and said in answer.json()["detail"]
+    assert service.blobs.objects == {} and service.queued == []
+
+
+def test_forms_that_arrive_at_once_are_limited_before_they_are_read(service: Service) -> None:
+    places = Places(4)
+    with places.one("ann"), places.one("ann"):
+        with pytest.raises(HTTPException, match="429"), places.one("ann"):
+            pass
+        with places.one("ben"), places.one("cid"), pytest.raises(HTTPException, match="503"), places.one("dan"):
+            pass
+    service.client.app.state.backend.forms = Places(1)  # type: ignore[attr-defined]
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(conf: Any, caller: str) -> str:
+        entered.set()
+        go_on.wait(10)
+        return "run"
+
+    service.client.app.state.trigger = wait  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(service.send)
+        assert entered.wait(10)
+        answer = service.send(name="second.md")
+        go_on.set()
+        assert first.result().status_code == 202
+    assert answer.status_code == 503 and answer.headers["Retry-After"]
+    assert service.send(name="second.md").status_code == 202
+
+
+def test_a_form_that_does_not_arrive_gives_its_place_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes_uploads, "FORM_TIMEOUT_S", 0.05)
+
+    async def never(request: Any) -> Any:
+        await anyio.sleep(60)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(routes_uploads, "_form", never)
+        assert service.send().status_code == 408
+    assert service.send().status_code == 202
+
+
+def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Service) -> None:
+    ledger = service.world.ledger
+    counts: list[str] = []
+    count = ledger.tenant
+    ledger.tenant = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
+    assert service.send(name="0.md").status_code == 202 and counts == [], "without a quota nothing is counted"
+    use = count("acme")
+    ledger.set_quota("acme", Quota(use.documents + 3))
+    assert [service.send(name=f"{n}.md").status_code for n in range(1, 4)] == [202, 202, 202]
+    assert counts == ["acme"]
+    assert service.send(name="4.md").status_code == 202, "what was let in and is not served yet is not counted on"
+    source = ledger.open_source(SourceSpec("uploads://acme/new", "new", "acme"), PROFILE, FILTER_FIELDS)
+    run = ledger.start_run(source, "incremental", named("refusing run"))
+    items = ledger.record_scan(run, [Entry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]).items
+    ledger.quarantine(run, [Failure(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
+    assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
+    service.client.app.state.backend.room = Room()  # type: ignore[attr-defined]
+    assert service.send(name="5.md").status_code == 409

@@ -52,7 +52,12 @@ class Cache:
         return {each: self.vectors[embedder, each] for each in hashes if (embedder, each) in self.vectors}
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
-        self.vectors |= {(embedder, each): vector for each, vector in zip(hashes, vectors, strict=True)}
+        for each, vector in zip(hashes, vectors, strict=True):
+            self.vectors.setdefault((embedder, each), vector)
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        for each in hashes:
+            del self.vectors[embedder, each]
 
 
 def chunked(texts: Sequence[str], title: str = "") -> list[ChunkedDocument]:
@@ -175,6 +180,24 @@ def test_a_damaged_vector_in_the_cache_is_computed_again() -> None:
     embedded, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
     assert (counts.computed, counts.cached) == (2, 1)
     assert all(np.linalg.norm(each.chunks[0].dense) == pytest.approx(1) for each in embedded)
+    _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (0, 3), "what took its place is kept"
+
+
+@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf, 0.5])
+def test_a_vector_that_no_gate_will_pass_is_never_stored(bad: float) -> None:
+    """It goes on to the gate, which keeps out the document of that text alone."""
+
+    class Confused(CountingEmbedder):
+        def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
+            vectors, tokens = super().metered(texts)
+            return np.where([[text == "two"] for text in texts], np.float32(bad), vectors), tokens
+
+    cache, documents = Cache(), chunked(["one", "two", "three"])
+    embedded, counts = embed(documents, embedder=Confused(), cache=cache, index_key=KEY)
+    assert (len(embedded), counts.computed, len(cache.vectors)) == (3, 3, 2)
+    _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
+    assert (counts.computed, counts.cached) == (1, 2)
 
 
 def test_weights_are_those_of_bm25() -> None:
@@ -212,6 +235,66 @@ def test_other_languages_have_terms_too() -> None:
     assert bm25.words("水") == ["水"]
     question, text = sparse_query("向量数据库", KEY), sparse(["这是一个向量数据库。"], KEY)[0]
     assert set(question.indices.tolist()) <= set(text.indices.tolist())
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("Donau\u00addampf\u00adschiff", "Donaudampfschiff"),
+        ("Donaudampfschiff", "Donau\u00addampfschiff"),
+        ("over\u200bflowing", "overflowing"),
+        ("\ufeffbegin", "begin"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("co\u2060operate \u202eright", "cooperate"),
+        ("İzmir şehri", "izmir"),
+        ("İzmir şehri", "IZMIR"),
+        ("izmir", "İZMİR"),
+        ("ılık", "ILIK"),
+        ("résumé", "resume"),
+        ("re\u0301sume\u0301", "résumé"),
+        ("resume", "résumé"),
+        ("Łódź smørrebrød", "lodz"),
+        ("Łódź smørrebrød", "smorrebrod"),
+        ("Ἀθῆναι και Αθήνα", "αθηνα"),
+        ("ёлка", "елка"),
+        ("naïvetés", "naivete"),
+    ],
+)
+def test_a_word_is_found_however_it_is_spelled(text: str, query: str) -> None:
+    (vector,), asked = sparse([text], KEY), sparse_query(query, KEY)
+    assert set(vector.indices.tolist()) & set(asked.indices.tolist())
+
+
+def score(text: str, query: str) -> float:
+    """Without IDF."""
+    (vector,), asked = sparse([text], KEY), sparse_query(query, KEY)
+    weights = dict(zip(asked.indices.tolist(), asked.values.tolist(), strict=True))
+    return sum(weights.get(index, 0) * value for index, value in zip(vector.indices, vector.values, strict=True))
+
+
+@pytest.mark.parametrize("plain", ["resume", "cafe", "lodz", "izmir"])
+def test_the_same_spelling_counts_for_more(plain: str) -> None:
+    accented = {"resume": "résumé", "cafe": "café", "lodz": "łódź", "izmir": "İzmir"}[plain]
+    assert score(plain, plain) > score(accented, plain) > 0
+    assert score(accented, accented) > score(plain, accented) > 0
+
+
+@pytest.mark.parametrize(("text", "other"), [("が", "か"), ("हिन्दी", "हन्द"), ("ป่า", "ปา"), ("각", "가")])
+def test_marks_of_other_scripts_are_letters(text: str, other: str) -> None:
+    assert bm25.plain_spelling(text) == text != bm25.plain_spelling(other)
+
+
+def test_points_of_earlier_releases_are_found() -> None:
+    """Their terms are those of the exact spelling, for which the hash has not changed."""
+    for word in ("naïve", "résumé", "i̇zmir", "straße", "owls"):
+        term = seal.token_hash(KEY, bm25._KnownWords(KEY)._stemmer.stem_word(word.casefold()))
+        assert term in sparse_query(word, KEY).indices
+
+
+def test_accents_make_a_text_no_longer() -> None:
+    (accented,), (plain,) = sparse(["été déjà vu"], KEY), sparse(["ete deja vu"], KEY)
+    vu = seal.token_hash(KEY, "vu")
+    assert accented.values[accented.indices == vu] == plain.values[plain.indices == vu]
 
 
 @settings(max_examples=150, deadline=None)

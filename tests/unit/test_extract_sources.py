@@ -18,9 +18,10 @@ from sluice.errors import BadRequest, Terminal, Transient, Unreadable
 from sluice.extract import reader_for
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
-from sluice.extract.record import MAX_DEPTH, MAX_METADATA_BYTES, parse_record
+from sluice.extract.record import parse_record
 from sluice.extract.roots import canonical
 from sluice.load import filterable
+from sluice.metadata import MAX_BYTES, MAX_DEPTH
 from sluice.model import Entry, Item, SourceSpec
 from sluice.ports import SourceReader
 
@@ -367,7 +368,7 @@ def test_what_is_just_within_the_bounds_is_taken() -> None:
         parse_record(nested(MAX_DEPTH + 1))
     numbers = [2**63 - 1, -(2**63), 1.7e308, True, None]
     assert parse_record(json.dumps({"_id": 2**63 - 1, "text": "", "n": numbers}).encode()).metadata == {"n": numbers}
-    fits = "y" * (MAX_METADATA_BYTES - len('{"m": ""}'))
+    fits = "y" * (MAX_BYTES - len('{"m": ""}'))
     assert parse_record(json.dumps({"_id": "a", "text": "", "m": fits}).encode()).metadata == {"m": fits}
     with pytest.raises(ValueError, match="metadata"):
         parse_record(json.dumps({"_id": "a", "text": "", "m": fits + "y"}).encode())

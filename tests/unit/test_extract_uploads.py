@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -104,3 +105,75 @@ def test_names_that_cannot_be(place: Place, name: str) -> None:
     with pytest.raises(BadRequest):
         place.store("a", b"x", metadata={"long": "x" * 70_000})
     assert place.blobs.objects == {}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "path"),
+    [
+        (nested(260), "metadata" + ".a" * 32),
+        ({"a": {"b": [1, "\ud800"]}}, "metadata.a.b[1]"),
+        ({"k\0": 1}, "metadata.k"),
+        ({"a": float("nan")}, "metadata.a"),
+        ({"a": 2**63}, "metadata.a"),
+        ({"a": {"k" * 201: 1}}, "its name is longer"),
+        ({str(n): n for n in range(1001)}, "more than 1,000 keys"),
+    ],
+)
+def test_metadata_beyond_bounds_is_refused_with_its_path(place: Place, metadata: Any, path: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        place.store("a.md", b"x", metadata=metadata)
+    assert path in str(refused.value) and place.blobs.objects == {}
+
+
+class CountedBlobs(MemoryBlobs):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+
+    def read(self, path: str) -> bytes:
+        self.reads.append(path)
+        return super().read(path)
+
+
+def test_a_scan_reads_the_heads_of_what_is_new(place: Place) -> None:
+    place.blobs = blobs = CountedBlobs()
+
+    def reads() -> tuple[int, dict[str, Entry]]:
+        blobs.reads.clear()
+        entries = place.entries()
+        return sum(path.endswith("/head") for path in blobs.reads), entries
+
+    for number in range(20):
+        place.store(f"{number}.md", b"text %d" % number, metadata={"n": number})
+    first = reads()
+    assert first[0] == 20 and reads() == (0, first[1]), "the same entries, from the list of the last scan"
+    place.store("3.md", b"other text")
+    count, entries = reads()
+    assert count == 1 and entries["3.md"] != first[1]["3.md"]
+    uploads.remove(blobs, tenant="t", collection="c", name="4.md")
+    assert "4.md" not in reads()[1]
+    blobs.write("uploads/t/c/listed", b"{not JSON")
+    assert reads()[0] == 19
+    assert not any(b"3.md" in body for body in blobs.objects.values()), "each name under its upload's own key"
+
+
+def test_an_upload_that_lost_its_key_is_not_listed_from_the_list(place: Place) -> None:
+    place.store("a.md", b"x")
+    place.entries()
+    place.keyring = MemoryKeyring()
+    assert place.entries() == {}
+
+
+def test_an_object_that_a_crash_left_does_not_hide_the_head(place: Place) -> None:
+    place.store("a.md", b"x")
+    before = place.entries()
+    folder = f"uploads/t/c/{uploads.upload_id('t', 'c', 'a.md')}"
+    place.blobs.write(f"{folder}/of-a-crash", b"?")
+    assert place.entries() == before == place.entries()

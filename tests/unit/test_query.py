@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from sluice.adapters.embedders import HashEmbedder
+from sluice.adapters.memory.vectors import MemoryVectors
+from sluice.api.schemas import SearchAnswer
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.filters import parse_filters
 from sluice.model import (
     Candidate,
     Generation,
     Hydrated,
+    Point,
     Principal,
     Profile,
     SearchRequest,
@@ -23,7 +26,7 @@ from sluice.model import (
     Vector,
     VectorQuery,
 )
-from sluice.query import MAX_CANDIDATES, QueryVectors, SearchPorts, search
+from sluice.query import MAX_CANDIDATES, QueryVectors, SearchPorts, search, search_response
 from sluice.seal import Cipher, new_key
 
 RUN = uuid5(NAMESPACE_URL, "run")
@@ -126,7 +129,7 @@ class World:
 
     def ports(self) -> SearchPorts:
         fake: Any = self
-        return SearchPorts(fake, fake, fake, lambda embedder, text: np.ones(4, np.float32), terms)
+        return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms)
 
 
 def terms(question: str, index_key: bytes) -> SparseVector:
@@ -342,13 +345,13 @@ class CountingEmbedder(HashEmbedder):
 def test_a_repeated_question_is_embedded_once_and_the_oldest_is_let_go() -> None:
     embedder = CountingEmbedder()
     vectors = QueryVectors(lambda name: embedder, size=2)
-    first = vectors("hash:4", "a")
-    assert vectors("hash:4", "a") is first
-    vectors("hash:4", "b")
-    vectors("hash:4", "a")
-    vectors("hash:4", "c")  # lets b go, which was used longest ago
-    vectors("hash:4", "a")
-    vectors("hash:4", "b")
+    first = vectors("hash:4", "a", READER)
+    assert vectors("hash:4", "a", READER) is first
+    vectors("hash:4", "b", READER)
+    vectors("hash:4", "a", READER)
+    vectors("hash:4", "c", READER)  # lets b go, which was used longest ago
+    vectors("hash:4", "a", READER)
+    vectors("hash:4", "b", READER)
     assert embedder.asked == ["a", "b", "c", "b"]
     assert first.shape == (4,)
 
@@ -356,6 +359,97 @@ def test_a_repeated_question_is_embedded_once_and_the_oldest_is_let_go() -> None
 def test_vectors_of_two_embedders_are_kept_apart() -> None:
     one, other = CountingEmbedder(), CountingEmbedder()
     vectors = QueryVectors(lambda name: one if name == "one" else other)
-    vectors("one", "a")
-    vectors("other", "a")
+    vectors("one", "a", READER)
+    vectors("other", "a", READER)
     assert (one.asked, other.asked) == (["a"], ["a"])
+
+
+def test_a_question_is_remembered_for_who_asked_it() -> None:
+    """A quick answer would tell that somebody else asked the same."""
+    embedder = CountingEmbedder()
+    vectors = QueryVectors(lambda name: embedder)
+    for who in (READER, replace(READER, tenant="other"), replace(READER, name="ben"), READER):
+        vectors("hash:4", "a", who)
+    assert embedder.asked == ["a", "a", "a"]
+
+
+def nested(depth: int) -> Any:
+    value: Any = "innermost"
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("metadata", [nested(260), {"a": [float("nan"), "\ud800", 2**70]}, ["no object"]])
+def test_stored_metadata_of_any_kind_breaks_no_search(metadata: Any) -> None:
+    outcome = ask(World(9, metadata=metadata))
+    assert numbers(outcome) == [0, 1, 2, 3, 4]
+    assert SearchAnswer.model_validate(search_response(outcome)).model_dump_json()
+
+
+def test_a_row_unlike_anything_foreseen_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(9)
+    row = world._row
+    cipher = Cipher(world.keys[document_id(2)], "acme", document_id(2))
+    broken = {2: {"sealed_headings": cipher.encrypt_json("headings", 7, chunk_id(2))}}
+    monkeypatch.setattr(world, "_row", lambda number: replace(row(number), **broken.get(number, {})))
+    assert numbers(ask(world)) == [0, 1, 3, 4, 5]
+
+
+def test_scores_tell_nothing_of_what_may_not_be_read() -> None:
+    """A gap between fused ranks, or BM25's own score, would."""
+    world, all_seen = World(30, hidden={0, 2, 4}), World(30)
+    for legs in (("dense", "sparse"), ("sparse",)):
+        shown, other = ask(world, legs=legs), ask(all_seen, legs=legs)
+        assert [each.score for each in shown.passages] == [each.score for each in other.passages]
+        assert len({each.score for each in shown.passages}) == 5
+    assert ask(world, legs=("dense",)).passages[0].score == pytest.approx(1 - 1 / 31), "depends on nothing else"
+
+
+BIG = 1234567890123456782
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (BIG, [2]),
+        ([BIG, BIG + 1], [2, 3]),
+        ({"gt": BIG}, [3, 4]),
+        ({"gte": BIG, "lt": BIG + 2}, [2, 3]),
+        ({"lte": BIG - 1}, [0, 1]),
+    ],
+)
+def test_integers_that_floats_confuse_are_compared_exactly(wanted: Any, expected: list[int]) -> None:
+    world = World(5)
+    row = world._row
+
+    def numbered(number: int) -> Hydrated:
+        cipher = Cipher(world.keys[document_id(number)], "acme", document_id(number))
+        return replace(row(number), sealed_metadata=cipher.encrypt_json("metadata", {"year": BIG - 2 + number}))
+
+    world._row = numbered  # type: ignore[method-assign]
+    assert numbers(ask(world, filters={"year": wanted})) == expected
+
+
+def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
+    """Why they are not shown: with the weight of one's own term, a score gives the count of passages that have it."""
+
+    def answers(others: int) -> tuple[float, list[float], list[dict[str, float]]]:
+        world, vectors = World(3), MemoryVectors()
+        vectors.ensure(GENERATION)
+        for number in range(3 + others):
+            dense = np.eye(4, dtype=np.float32)[number % 4]
+            sparse = SparseVector(np.array([number >= 2, 2], np.uint32), np.ones(2, np.float32))
+            payload = {"tenant": "acme" if number < 3 else "other", "source_id": str(SOURCE), "meta": {}}
+            vectors.upsert(GENERATION, [Point(chunk_id(number), dense, sparse, payload)])
+        asked = VectorQuery(None, SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32)), "acme", (SOURCE,), {}, 5)
+        raw = vectors.search(GENERATION, asked)[0].score
+        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: asked.sparse)
+        outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
+        return raw, [each.score for each in outcome.passages], [dict(each.legs) for each in outcome.passages]
+
+    few, many = answers(1), answers(50)
+    total, having = 3 + 50, 1 + 50
+    assert many[0] == pytest.approx(np.log((total - having + 0.5) / (having + 0.5) + 1))
+    assert few[0] != many[0]
+    assert few[1:] == many[1:]

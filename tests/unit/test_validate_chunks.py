@@ -22,7 +22,7 @@ from sluice.model import (
     Item,
     SparseVector,
 )
-from sluice.validate import SUITES, chunks_gate, vectors_gate
+from sluice.validate import SUITES, chunks_gate, doubted, vectors_gate
 
 KEY, PROFILE, DIM = bytes(32), "chars:100:20", 8
 TEXT = "# Owls\n\n" + "The barn owl hunts voles above wet meadows at dusk. " * 6
@@ -162,3 +162,41 @@ def test_one_vector_for_different_texts_is_told() -> None:
     strict = {("vectors", "same_vector"): GateRule("block")}
     again = vectors_gate([whole, whole], DIM, strict)
     assert again.failures == [], "the same text may have the same vector"
+
+
+def one_vector(texts: int, sharing: int, words: int = 10**6) -> list[EmbeddedDocument]:
+    """So many documents of one chunk, of which the first few have the same vector; their terms repeat after `words`."""
+    made = [embedded(chunked(f"d{number}", "Text.")) for number in range(texts)]
+    return [
+        replace(
+            each,
+            chunks=tuple(
+                replace(
+                    chunk,
+                    dense=made[0].chunks[0].dense if number < sharing else chunk.dense,
+                    sparse=terms(*[1.0] * (1 + number % words)),
+                )
+                for chunk in each.chunks
+            ),
+        )
+        for number, each in enumerate(made)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("documents", "kept_out"),
+    [
+        (one_vector(3, 3), 3),
+        (one_vector(5, 3), 3),
+        (one_vector(100, 10), 10),
+        (one_vector(2, 2), 0),  # two may be
+        (one_vector(100, 9), 0),
+        (one_vector(30, 30, words=2), 0),  # of the same words: some models read no case, accents or punctuation
+    ],
+)
+def test_one_vector_for_most_texts_blocks(documents: list[EmbeddedDocument], kept_out: int) -> None:
+    verdict = vectors_gate(documents, DIM)
+    assert [failure.code for failure in verdict.failures] == ["shared_vector"] * kept_out
+    assert all(failure.retry for failure in verdict.failures), "not the documents' fault: the next run tries again"
+    hashes = [each.chunks[0].chunk.text_hash for each in documents]
+    assert doubted(verdict, documents) == hashes[:kept_out]

@@ -161,6 +161,11 @@ def not_refused(document_id: UUID) -> NotFound:
     return NotFound(f"There is no document {document_id} in quarantine that you may read.")
 
 
+def no_collection(tenant: str, collection: str) -> NotFound:
+    """The same words whether nobody, another tenant or another group has it."""
+    return NotFound(f"Tenant {tenant!r} has no collection {collection!r} that you may read.")
+
+
 def no_run(run_id: UUID) -> NotFound:
     return NotFound(f"There is no run {run_id} of a source that you may read.")
 

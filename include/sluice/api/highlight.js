@@ -1,6 +1,8 @@
 // The question's words in a passage, as text nodes and <mark>: ingested text never becomes HTML.
 
-const WORD = /[\p{L}\p{N}]+/gu;
+// As the index sees it (embed/bm25.py): what is invisible belongs to the word, and a plain spelling finds accents.
+const WORD = /[\p{L}\p{N}][\p{L}\p{N}\p{M}\u00ad\u200b-\u200d\u2060]*/gu;
+const UNSEEN = /[\u0300-\u036f\u00ad\u200b-\u200d\u2060]/gu;
 const STOP = new Set(("a an and are as at be but by can could did do does for from had has have how i if in into is it its " +
   "me my no not of on or our shall should so than that the their them then there these they this to was we were what " +
   "when where which who whom why will with would you your").split(" "));
@@ -12,8 +14,12 @@ function stem(word) {
   return word.length > 4 ? word.replace(/(ations?|ings?|edly|ed|ies|es|s|ly|y|e)$/u, "") : word;
 }
 
+function plain(word) {
+  return word.toLowerCase().normalize("NFKD").replace(UNSEEN, "").replaceAll("ı", "i");
+}
+
 export function stemsOf(question) {
-  const words = question.toLowerCase().match(WORD) ?? [];
+  const words = (question.match(WORD) ?? []).map(plain);
   const telling = words.filter((word) => !STOP.has(word));
   return new Set((telling.length ? telling : words).map(stem));
 }
@@ -21,7 +27,7 @@ export function stemsOf(question) {
 function matches(text, stems) {
   const found = [];
   for (const match of text.matchAll(WORD)) {
-    const word = match[0].toLowerCase();
+    const word = plain(match[0]);
     if (stems.has(word) || stems.has(stem(word))) found.push([match.index, match.index + match[0].length]);
   }
   return found;
@@ -35,7 +41,7 @@ export function snippet(text, stems) {
   for (const [from] of found) {
     const start = Math.max(0, from - LEAD_CHARS);
     const inside = found.filter(([a, b]) => a >= start && b <= start + SNIPPET_CHARS);
-    const kinds = new Set(inside.map(([a, b]) => stem(text.slice(a, b).toLowerCase()))).size;
+    const kinds = new Set(inside.map(([a, b]) => stem(plain(text.slice(a, b))))).size;
     if (kinds > best.kinds) best = { start, kinds };
   }
   let { start } = best;

@@ -1,8 +1,10 @@
-"""What is refused before any work is done for it: large bodies, NUL characters, too many calls at once."""
+"""What is refused before any work is done for it: large bodies, NUL characters, too many calls or forms at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import anyio.to_thread
@@ -18,6 +20,8 @@ Result = TypeVar("Result")
 MAX_BODY_BYTES = 64 * 1024
 MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # of a form with one document; it is held in memory until it is sealed
 UPLOADS = "/api/v1/documents"
+MAX_FORMS = 8  # in memory at once, of `MAX_UPLOAD_BYTES` each
+FORM_TIMEOUT_S = 120.0  # for a form to arrive
 
 
 def _max_bytes(request: Request) -> int:
@@ -80,3 +84,26 @@ class Lane:
             return await anyio.to_thread.run_sync(call, limiter=self._limiter, abandon_on_cancel=abandon)
         finally:
             self._taken -= 1
+
+
+class Places:
+    """For what takes memory while it arrives: so many at once, and at most half of them for one caller."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, caller: str) -> Iterator[None]:
+        """Raises HTTPException 503 where all are taken, 429 where the caller has taken too many."""
+        wait = {"Retry-After": "5"}
+        if self._taken.total() >= self._places:
+            raise HTTPException(503, "Too many uploads arrive at once; try again shortly.", wait)
+        if self._taken[caller] >= max(1, self._places // 2):
+            raise HTTPException(429, "You send too many uploads at once; send them one after another.", wait)
+        self._taken[caller] += 1
+        try:
+            yield
+        finally:
+            self._taken[caller] -= 1
+            self._taken += Counter()  # forgets who has none

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import anyio
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -16,11 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
-from sluice.api.limits import MAX_UPLOAD_BYTES
+from sluice.api.backend import Backend, backend_of
+from sluice.api.limits import FORM_TIMEOUT_S, MAX_UPLOAD_BYTES
 from sluice.api.problems import documented
 from sluice.errors import Forbidden, Full
 from sluice.extract import uploads
+from sluice.metadata import MAX_DEPTH, checked, unique
 from sluice.model import ALL_GROUPS, Principal
 from sluice.ports import Tools
 
@@ -67,7 +69,7 @@ class _Form:
     "/documents",
     status_code=202,
     response_model=Accepted,
-    responses=documented(409, 413, 415, 422, 501),
+    responses=documented(408, 409, 413, 415, 422, 501),
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}},
     tags=["documents"],
 )
@@ -80,15 +82,21 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
         raise HTTPException(501, "Uploads need Airflow, which this service runs without.")
     if not caller.may_write:
         raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
-    form = await _form(request)
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _keep(backend.tools, trigger, caller, form))
+    with backend.forms.one(caller.name):
+        try:
+            with anyio.fail_after(FORM_TIMEOUT_S):
+                form = await _form(request)
+        except TimeoutError:
+            raise HTTPException(408, f"The form did not arrive within {FORM_TIMEOUT_S:.0f} s.") from None
+        return await backend.calls.run(lambda: _keep(backend, trigger, caller, form))
 
 
-def _keep(tools: Tools, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
+def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
+    tools = backend.tools
     source = uploads.source_uri(caller.tenant, form.collection)
     check_writer(tools, caller, form.collection, source)
-    _check_room(tools, caller.tenant, form)
+    _check_room(backend, caller.tenant, form)
     upload = uploads.store(
         tools.blobs,
         tools.keyring,
@@ -113,14 +121,15 @@ def check_writer(tools: Tools, caller: Principal, collection: str, source: str) 
         raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 
 
-def _check_room(tools: Tools, tenant: str, form: _Form) -> None:
+def _check_room(backend: Backend, tenant: str, form: _Form) -> None:
     """Raises Full before anything is kept. Of a name that was sent before the run decides: it may not grow."""
-    use = tools.ledger.tenant(tenant)
-    place = {"tenant": tenant, "collection": form.collection, "name": form.name}
-    if not use.fits(len(form.content)) and not uploads.known(tools.blobs, tools.keyring, **place):
+    tools, place = backend.tools, {"tenant": tenant, "collection": form.collection, "name": form.name}
+    if not backend.room.fits(tools.ledger, tenant, len(form.content)) and not uploads.known(
+        tools.blobs, tools.keyring, **place
+    ):
         raise Full(
-            f"Tenant {tenant} has no room for it: its quota is reached. Nothing was kept. Remove documents, or ask an "
-            "operator for more (`sluice tenants set`)."
+            f"Tenant {tenant} has no room for it: its quota is reached. Nothing was kept. Remove documents, also those "
+            "in quarantine, or ask an operator for more (`sluice tenants set`)."
         )
 
 
@@ -149,11 +158,16 @@ async def _checked(found: FormData) -> _Form:
     if title is not None and (not isinstance(title, str) or len(title) > 1000):
         raise _invalid("title", "at most 1,000 characters")
     try:
-        metadata = json.loads(str(found.get("metadata") or "{}"))
-    except (ValueError, RecursionError):
-        metadata = None
-    if not isinstance(metadata, dict):
-        raise _invalid("metadata", "send a JSON object")
+        metadata = json.loads(str(found.get("metadata") or "{}"), object_pairs_hook=unique)
+        if not isinstance(metadata, dict):
+            raise ValueError("send a JSON object")
+        metadata = checked(metadata, letters=True)
+    except json.JSONDecodeError as error:
+        raise _invalid("metadata", "send a JSON object") from error
+    except RecursionError as error:
+        raise _invalid("metadata", f"it is nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:
+        raise _invalid("metadata", str(error)) from error
     name = file.filename.replace("\\", "/").rpartition("/")[2]
     return _Form(name, content, collection, title or None, metadata)
 

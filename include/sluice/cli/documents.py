@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,12 +102,21 @@ def search(
     collection: Collection = "docs",
     tenant: Tenant = "default",
     top_k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    filter_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="FIELD=VALUE",
+            help='Declared field and a value, as JSON or text; repeat: all must hold. year={"gte": 2024} is a range.',
+        ),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
 
+    request = SearchRequest(query, collection, top_k, filters=dict(map(_filter, filter_ or ())))
     with tools_of_settings() as tools:
-        outcome = searcher(tools)(SearchRequest(query, collection, top_k), operator(tenant))
+        outcome = searcher(tools)(request, operator(tenant))
     lines = [f"{len(outcome.passages)} passages in {outcome.took_ms:.0f} ms (generation {outcome.generation})"]
     for rank, passage in enumerate(outcome.passages, 1):
         where = " › ".join(passage.headings) or f"characters {passage.start}-{passage.end}"
@@ -117,6 +127,16 @@ def search(
             f"    {' '.join(passage.text.split())[:200]}",
         ]
     tell(search_response(outcome), json_, *lines)
+
+
+def _filter(text: str) -> tuple[str, Any]:
+    field, separator, value = text.partition("=")
+    if not separator:
+        raise typer.BadParameter(f"{text!r} is not FIELD=VALUE.", param_hint="--filter")
+    try:
+        return field, json.loads(value)
+    except (ValueError, RecursionError):
+        return field, value
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from sluice.errors import Terminal
 from sluice.model import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Spent, Vector
 from sluice.ports import Embedder, VectorCache
 
-__all__ = ["BatchAccount", "EmbedCounts", "Unlimited", "embed", "sparse", "sparse_query"]
+__all__ = ["BatchAccount", "EmbedCounts", "Unlimited", "embed", "sparse", "sparse_query", "unit_length"]
 
 _NORM_TOLERANCE = 1e-3
 
@@ -41,19 +41,20 @@ def embed(
 ) -> tuple[list[EmbeddedDocument], EmbedCounts]:
     """Documents with all their vectors, in order. Missing texts are computed in slices, each stored before the next
     one, so that a crash pays for one slice at most. Where the account does not reach, the texts of the first documents
-    are computed, and those that lack a vector are left out. Raises Terminal where the embedder returns what is not
-    unit vectors of `dim` components."""
+    are computed, and those that lack a vector are left out.
+
+    Only unit vectors are stored: others go on to the gate, which keeps their documents out. Raises Terminal where the
+    embedder returns none, or vectors of another shape."""
     chunks = [chunk for document in documents for chunk in document.chunks]
     texts = {chunk.text_hash: chunk.embedded_text for chunk in chunks}
-    known = {
-        text_hash: vector
-        for text_hash, vector in cache.cached(embedder.name, list(texts)).items()
-        if vector.shape == (dim,) and unit_length(vector[None, :]).all()
-    }
+    known = _cached(cache, embedder.name, list(texts), dim)
     missing = [text_hash for text_hash in texts if text_hash not in known]
     computed = tokens = 0
     for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
-        cache.store(embedder.name, hashes, vectors)
+        good = unit_length(vectors)
+        cache.store(
+            embedder.name, [text_hash for text_hash, kept in zip(hashes, good, strict=True) if kept], vectors[good]
+        )
         account.settle(spent)
         known.update(zip(hashes, vectors, strict=True))
         computed, tokens = computed + spent.texts, tokens + spent.tokens
@@ -67,6 +68,17 @@ def embed(
         for document in documents
     ]
     return embedded, EmbedCounts(computed, sum(chunk.text_hash in known for chunk in chunks) - computed, tokens)
+
+
+def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int) -> dict[bytes, Vector]:
+    """What is damaged is removed, so that it can be stored anew."""
+    found = cache.cached(embedder, hashes)
+    good = {
+        each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
+    }
+    if damaged := [each for each in found if each not in good]:
+        cache.forget(embedder, damaged)
+    return good
 
 
 def unit_length(vectors: Vector) -> NDArray[np.bool_]:
@@ -103,8 +115,8 @@ def _computed(
 def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
     if vectors.shape != (texts, dim):
         return f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
-    if not (good := unit_length(vectors)).all():
-        return f"{int((~good).sum())} of {texts} vectors that are not finite or not of length 1"
+    if texts > 1 and not unit_length(vectors).any():  # else it may be the text's fault
+        return f"{texts} vectors that are not finite or not of length 1"
     return None
 
 

@@ -19,9 +19,10 @@ from sluice.extract.embedded import without_data_addresses
 from sluice.extract.isolated import Limits, Worker
 from sluice.extract.ocr import required_folder
 from sluice.extract.reasons import REASONS
-from sluice.extract.record import RECORD_MIME, parse_record, storable
+from sluice.extract.record import RECORD_MIME, parse_record
 from sluice.extract.sniff import DELIMITED, PDF, sniff
 from sluice.extract.text import markdown_title, tidy_title
+from sluice.metadata import storable
 from sluice.model import Raw
 from sluice.ports import Extracted
 

@@ -67,6 +67,10 @@ REASONS: dict[str, str] = {
     ),
     "duplicate_row": "Another row has the same id; one of them is used. Give each row an id of its own.",
     "not_kept": "Quarantine does not have its bytes any more. The next run reads it from its source.",
+    "unforeseen": (
+        "Reading it broke in a way that Sluice does not know; the log has the error. The next run tries again; report "
+        "it if it stays."
+    ),
     # found on extracting
     "empty": "There is no text in it (text inside of pictures is not read). Fill it or remove it.",
     "no_text": (
@@ -104,6 +108,7 @@ REASONS: dict[str, str] = {
 CIRCUMSTANTIAL = frozenset(
     {
         "not_kept",
+        "unforeseen",
         "vanished",
         "permission",
         "archived",

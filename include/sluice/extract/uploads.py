@@ -1,6 +1,7 @@
 """uploads://<tenant>/<collection>: documents that were sent to the API, sealed in object storage.
 
     uploads/<tenant>/<collection>/begun            an empty object: a listing without it is of a store that was lost
+    uploads/<tenant>/<collection>/listed           what the last scan read of the heads, each under its upload's own key
     uploads/<tenant>/<collection>/<upload>/head    sealed JSON: name, title, metadata, fingerprint, size, content
     uploads/<tenant>/<collection>/<upload>/<…>     sealed bytes
 
@@ -10,8 +11,11 @@ replaces what was sent. Without its key (erased) an upload is no more.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
@@ -22,7 +26,8 @@ from sluice.errors import BadRequest, Forbidden, NotFound, Terminal
 from sluice.extract.globs import Globs
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
-from sluice.extract.record import MAX_ID_CHARS, MAX_METADATA_BYTES
+from sluice.extract.record import MAX_ID_CHARS
+from sluice.metadata import checked
 from sluice.model import Entry, Item, Raw, SourceSpec
 from sluice.ports import Blobs, Keyring
 from sluice.seal import Cipher, keyed_hash
@@ -55,9 +60,11 @@ def store(
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
     if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
         raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
-    head: dict[str, Any] = {"name": name, "title": title, "metadata": dict(metadata or {})}
-    if len(_described(head)) > MAX_METADATA_BYTES:
-        raise BadRequest(f"Title and metadata are larger than {MAX_METADATA_BYTES >> 10} KiB. Nothing was kept.")
+    try:
+        checked({"title": title}, letters=True)
+        head: dict[str, Any] = {"name": name, "title": title, "metadata": checked(metadata or {}, letters=True)}
+    except ValueError as error:
+        raise BadRequest(f"{error}. Nothing was kept; correct it and send it again.") from error
     key = keyring.create([document])[document]
     cipher = _cipher(key, f"{folder}/{document}")
     before = _head(blobs, key, f"{folder}/{document}")
@@ -143,16 +150,54 @@ class UploadReader:
                 f"There are no uploads at {self._blobs.uri(self._folder)}. Nothing was deleted. Upload a document "
                 "first, or restore the object storage."
             )
-        heads = sorted(path for path in paths if path.endswith("/head"))
-        rest = iter(heads)
+        contents: dict[str, list[str]] = defaultdict(list)  # by the upload's folder; usually one
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            if folder != self._folder and name != "head":
+                contents[folder].append(name)
+        before, now = self._listed(), dict[str, str]()
+        rest = iter(sorted(path.removesuffix("/head") for path in paths if path.endswith("/head")))
         while some := list(islice(rest, _KEYS_AT_ONCE)):
-            uploads = {UUID(path.split("/")[-2]): path for path in some}
-            keys = self._keyring.get(list(uploads))
-            for document, path in uploads.items():
-                head = _head(self._blobs, keys.get(document), path.removesuffix("/head"))
-                if head is not None and self._globs.admit(head["name"]):
-                    uri = f"{self._uri}#{quote(head['name'])}"
-                    yield Entry(head["name"], uri, head["fingerprint"], head["size_bytes"])
+            keys = self._keyring.get([_upload_of(folder) for folder in some])
+            for folder in some:
+                key = keys.get(_upload_of(folder))
+                # A name of its own for each content that is sent: one that was listed before has the head of then.
+                only = contents[folder][0] if len(contents[folder]) == 1 else ""
+                listed = self._entry(folder, key, before.get(only)) if key else None
+                if listed is None:
+                    continue
+                entry, now[only] = listed
+                if self._globs.admit(entry.external_id):
+                    yield entry
+        now.pop("", None)
+        if now.keys() != before.keys():
+            self._blobs.write(f"{self._folder}/listed", json.dumps(now).encode())
+
+    def _listed(self) -> dict[str, str]:
+        """Name of a content → what a scan read of its head, sealed, in base64. Empty where it is lost."""
+        try:
+            listed = json.loads(self._blobs.read(f"{self._folder}/listed"))
+            return {name: sealed for name, sealed in listed.items() if isinstance(sealed, str)}
+        except (NotFound, ValueError, AttributeError):
+            return {}
+
+    def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[Entry, str] | None:
+        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` does not tell.
+        None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is gone."""
+        try:
+            if listed is not None:
+                return self._told(_cipher(key, folder).decrypt_json("upload listing", base64.b64decode(listed))), listed
+        except (Terminal, binascii.Error):
+            pass
+        head = _head(self._blobs, key, folder)
+        if head is None:
+            return None
+        told = [head["name"], head["fingerprint"], head["size_bytes"]]
+        return self._told(told), base64.b64encode(_cipher(key, folder).encrypt_json("upload listing", told)).decode()
+
+    def _told(self, told: Sequence[Any]) -> Entry:
+        name, fingerprint, size_bytes = told
+        return Entry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 
     def read(self, item: Item) -> Raw:
         """What was sent last. Raises Unreadable (vanished, too_large)."""
@@ -191,6 +236,10 @@ def _cipher(key: bytes, folder: str) -> Cipher:
     """`folder`: uploads/<tenant>/<collection>/<upload>."""
     _, tenant, _, upload = folder.split("/")
     return Cipher(key, tenant, UUID(upload))
+
+
+def _upload_of(folder: str) -> UUID:
+    return UUID(folder.rpartition("/")[2])
 
 
 def _described(head: Mapping[str, Any]) -> bytes:

@@ -10,15 +10,20 @@ bytes that were judged are kept: what has changed at the source since is left to
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
-from sluice.errors import NotFound, Terminal, Unreadable
+from sluice.errors import NotFound, SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
+from sluice.metadata import described
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
 from sluice.seal import Cipher, ciphers, content_hash
+
+log = logging.getLogger(__name__)
 
 _PURPOSE = "quarantine"
 _HEAD_BYTES = 4  # big-endian
@@ -31,11 +36,23 @@ def path(document_id: UUID) -> str:
 
 
 def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
-    """How this run comes to a document's bytes: from its source, or a replay from what is kept. What it returns raises
-    Unreadable."""
-    if run.mode == "replay":
-        return lambda item: _kept(tools, run, item)
-    return tools.reader(run.source.spec).read
+    """How this run comes to a document's bytes: from its source, or a replay from what is kept; title and metadata are
+    within bounds, whoever wrote them. What it returns raises Unreadable, also where reading breaks on something
+    unforeseen: that costs this document only."""
+    read = partial(_kept, tools, run) if run.mode == "replay" else tools.reader(run.source.spec).read
+
+    def bounded(item: Item) -> Raw:
+        try:
+            raw = read(item)
+            title, metadata = described(raw.title, raw.metadata)
+        except SluiceError:
+            raise
+        except Exception as error:
+            log.exception("Document %s of run %s cannot be read", item.document_id, run.run_id)
+            raise unreadable("unforeseen") from error
+        return replace(raw, title=title, metadata=metadata)
+
+    return bounded
 
 
 def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:

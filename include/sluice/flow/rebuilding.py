@@ -13,11 +13,13 @@ from uuid import UUID
 from sluice import embed as embedding
 from sluice import load as loading
 from sluice.chunk.rebuilt import Contexts
+from sluice.errors import Terminal
 from sluice.model import (
     ALL_GROUPS,
     Chunk,
     ChunkedDocument,
     Document,
+    EmbeddedDocument,
     Entry,
     Generation,
     Item,
@@ -86,6 +88,7 @@ class Rebuilder:
                 account=embedding.Unlimited(),
             )
             computed += cost.computed
+            _check_vectors(self._generation.profile.embedder, embedded)
             made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
             readable |= {point.chunk_id for point in made}
             points += made
@@ -149,6 +152,17 @@ class Rebuilder:
         """With as much of its spec as a projection shows."""
         spec = SourceSpec("", self._generation.collection, tenant, access_groups=(ALL_GROUPS,))
         return Source(source_id, spec, self._generation)
+
+
+def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
+    """No gate stands here. Raises Terminal."""
+    for document in embedded:
+        if not all(embedding.unit_length(each.dense[None, :]).all() for each in document.chunks):
+            raise Terminal(
+                f"The embedder {embedder} returned a vector that is not finite or not of length 1, for document "
+                f"{document.document.document_id}. It was not written. Check the model's files or endpoint and "
+                "run this again."
+            )
 
 
 def _item(row: LedgerChunk) -> Item:

@@ -16,6 +16,7 @@ from sluice.ports import GraphIndex, Tools
 from sluice.validate import Verdict, merged
 
 T = TypeVar("T")
+D = TypeVar("D")
 log = logging.getLogger(__name__)
 
 WHOLE_RUN = -1
@@ -99,17 +100,22 @@ def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], c
 
 
 def sparing(
-    verb: Callable[[Sequence[Any]], list[Any]], documents: Sequence[Any], stage: str
+    verb: Callable[[Sequence[Any]], list[Any]], documents: Sequence[Any], stage: str, *, terminal: bool = False
 ) -> tuple[list[Any], list[Failure]]:
     """All at once; where that breaks on something unforeseen, one by one, so that one document costs only itself.
 
-    What breaks every document is not the documents' fault and is raised, as is every error of our own.
+    What breaks every document is not the documents' fault and is raised, as is every error of our own. `terminal`:
+    except Terminal where there are several documents, as a store raises it that refuses the data of one.
     """
+
+    def raised(error: Exception) -> bool:
+        return isinstance(error, SluiceError) and not (terminal and isinstance(error, Terminal) and len(documents) > 1)
+
     try:
         return verb(documents), []
-    except SluiceError:
-        raise
     except Exception as error:
+        if raised(error):
+            raise
         log.exception("Stage %s broke on a batch of %d; it is tried document by document", stage, len(documents))
         first = error
     done: list[Any] = []
@@ -117,16 +123,29 @@ def sparing(
     for each in documents:
         try:
             done += verb([each])
-        except SluiceError:
-            raise
         except Exception as error:
-            reason = (
-                f"Stage {stage} broke on it ({type(error).__name__}). The next run tries again; tell us if it stays."
-            )
-            document = getattr(each, "document", each)
-            failures.append(
-                Failure(document.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=document.raw_hash)
-            )
+            if raised(error):
+                raise
+            failures.append(_broken(each, stage, error))
     if not done and len(documents) > 1:
         raise first
     return done, failures
+
+
+def unbroken(verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str) -> tuple[T, list[Failure]]:
+    """For a verb that looks at documents side by side: those on which it breaks alone are left out. Raises as
+    `sparing`."""
+    try:
+        return verb(documents), []
+    except SluiceError:
+        raise
+    except Exception:
+        log.exception("Stage %s broke on a batch of %d; each document is tried alone", stage, len(documents))
+        rest, failures = sparing(lambda part: [verb(part), *part][1:], documents, stage)
+        return verb(rest), failures
+
+
+def _broken(document: Any, stage: str, error: Exception) -> Failure:
+    reason = f"Stage {stage} broke on it ({type(error).__name__}). The next run tries again; tell us if it stays."
+    judged = getattr(document, "document", document)
+    return Failure(judged.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=judged.raw_hash)

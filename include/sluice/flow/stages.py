@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 from uuid import UUID
 
 from sluice import chunk as chunking
@@ -17,7 +17,8 @@ from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.deleting import remove_vanished
 from sluice.flow.keeping import identity, reading, refuse, wanted
-from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
+from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing, unbroken
+from sluice.metadata import described
 from sluice.model import (
     ChunkedDocument,
     Document,
@@ -172,13 +173,16 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
         if not documents:
             return []
         generation = run.source.generation
-        verdict = gates.documents_gate(
-            documents,
-            gate_rules(tools, generation),
+        judge = partial(
+            gates.documents_gate,
+            rules=gate_rules(tools, generation),
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
             similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
         )
+        verdict, failures = unbroken(judge, documents, "validate")
+        refuse(tools, run, failures)
+        counts["quarantined"] = len(failures)
         tools.ledger.remember_signatures(run, verdict.signatures)
         return gated(tools, run, batch, "validate", verdict, counts)
 
@@ -208,7 +212,8 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
 
 def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate.
+    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate: what it
+    refuses leaves the cache, so that the next run computes it anew.
 
     Where the run's budget ends, the run is stopped: documents with all their vectors go on, the others are left to the
     next run, which finds in the cache what was paid for."""
@@ -240,6 +245,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         if embedded:
             generation = run.source.generation
             verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
+            tools.cache.forget(embedder.name, gates.doubted(verdict, embedded))
             embedded = gated(tools, run, batch, "embed", verdict, counts)
     return embedded
 
@@ -255,27 +261,31 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
     """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
     (others were quicker) is quarantined."""
     with recorded(tools, run, batch, "load") as counts:
-        loaded = loading.load(
-            run,
-            documents,
-            ledger=tools.ledger,
-            keyring=tools.keyring,
-            vectors=tools.vectors,
-            graph=graph_of(tools, run.source.generation),
-        )
-        beyond = [each.document.item for each in documents if each.document.document_id in loaded.refused]
-        left = loaded.refused | loaded.superseded
-        served = [each.document.item for each in documents if each.document.document_id not in left]
+        counts |= {"written": 0, "removed": 0, "superseded": 0}
+        graph = graph_of(tools, run.source.generation)
+        beyond: list[Item] = []
+
+        def load_part(part: Sequence[EmbeddedDocument]) -> list[Item]:
+            loaded = loading.load(
+                run, part, ledger=tools.ledger, keyring=tools.keyring, vectors=tools.vectors, graph=graph
+            )
+            counts["written"] += loaded.written
+            counts["removed"] += loaded.removed
+            counts["superseded"] += len(loaded.superseded)
+            items = [each.document.item for each in part]
+            beyond.extend(item for item in items if item.document_id in loaded.refused)
+            left = loaded.refused | loaded.superseded
+            return [item for item in items if item.document_id not in left]
+
+        served, failures = sparing(load_part, documents, "load", terminal=True)
+        refuse(tools, run, failures)
         refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
             "changed": len(served) - new - moved,
-            "quarantined": len(beyond),
-            "superseded": len(loaded.superseded),
-            "written": loaded.written,
-            "removed": loaded.removed,
+            "quarantined": len(beyond) + len(failures),
         }
 
 
@@ -331,12 +341,12 @@ def _refused(item: Item, code: str, reason: str) -> Failure:
 
 
 def _document(raw: Raw, extracted: Extracted, raw_hash: bytes) -> Document:
-    metadata: Mapping[str, Any] = {**(extracted.metadata or {}), **raw.metadata}
     name = raw.item.entry.external_id.rsplit("/", 1)[-1]
+    title, metadata = described(raw.title or extracted.title or name, {**(extracted.metadata or {}), **raw.metadata})
     return Document(
         item=raw.item,
         mime=extracted.mime,
-        title=raw.title or extracted.title or name,
+        title=title or name,
         text=extracted.text,
         raw_hash=raw_hash,
         metadata=metadata,

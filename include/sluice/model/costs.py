@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice.errors import BadRequest
 
@@ -48,15 +48,22 @@ class Quota:
     max_documents: int | None = None
     max_bytes: int | None = None
 
+    @property
+    def limited(self) -> bool:
+        return self.max_documents is not None or self.max_bytes is not None
+
 
 @dataclass(frozen=True, slots=True)
 class TenantUse:
-    """Documents that are served in all collections of a tenant, their raw bytes, and how many there may be."""
+    """Documents that are served in all collections of a tenant, their raw bytes, and how many there may be; and what
+    quarantine holds of documents that were never served."""
 
     tenant: str
     documents: int
     size_bytes: int
     quota: Quota
+    refused: int = 0  # documents
+    refused_bytes: int = 0
 
     def fits(self, size_bytes: int, served_bytes: int | None = None) -> bool:
         """Whether a document of this size may be served. `served_bytes`: its size now; None: it is new. One that is
@@ -70,4 +77,14 @@ class TenantUse:
     def taking(self, size_bytes: int, served_bytes: int | None = None) -> TenantUse:
         """With that document served."""
         documents = self.documents + (served_bytes is None)
-        return TenantUse(self.tenant, documents, self.size_bytes + size_bytes - (served_bytes or 0), self.quota)
+        return replace(self, documents=documents, size_bytes=self.size_bytes + size_bytes - (served_bytes or 0))
+
+    def with_refused(self) -> TenantUse:
+        """What the tenant's storage holds: one who sends what is refused again and again reaches the quota, too."""
+        return replace(
+            self,
+            documents=self.documents + self.refused,
+            size_bytes=self.size_bytes + self.refused_bytes,
+            refused=0,
+            refused_bytes=0,
+        )

@@ -240,6 +240,9 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, Protocol):
         """Counted over the live generations; expired documents count until they are removed. A tenant that is not
         known holds nothing."""
 
+    def quota(self, tenant: str) -> Quota:
+        """Counts nothing."""
+
     def tenants(self) -> list[TenantUse]:
         """By name (operator's view)."""
 
@@ -312,3 +315,6 @@ class VectorCache(Protocol):
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
         """vectors (n, dim) float32, rows in the order of `hashes`; committed when this returns."""
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        """What a gate refused: computed anew when it is asked for again."""

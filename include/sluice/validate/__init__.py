@@ -5,7 +5,7 @@ up in its results.
 """
 
 from sluice.validate.expectations import ready
-from sluice.validate.gates import Verdict, chunks_gate, documents_gate, vectors_gate
+from sluice.validate.gates import Verdict, chunks_gate, documents_gate, doubted, vectors_gate
 from sluice.validate.suite import SUITES, Check, check_of, merged, parse_actions, ruled, suite_of, with_rules
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "check_of",
     "chunks_gate",
     "documents_gate",
+    "doubted",
     "merged",
     "parse_actions",
     "ready",

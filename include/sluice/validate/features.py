@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sluice.metadata import paths_cut
 from sluice.model import Document
 from sluice.validate.mojibake import mojibake
 
@@ -41,6 +42,7 @@ def _row(document: Document) -> dict[str, Any]:
         "document_id": str(document.document_id),
         "title": 1 if document.title.strip() else None,
         "mime": 1 if document.mime.strip() else None,
+        "metadata_cut": len(paths_cut(document.metadata)),
         "chars": len(text),
         "visible_chars": visible,
         "printable_share": 1 - float(by_kind[_UNPRINTABLE]) / of,

@@ -21,6 +21,7 @@ from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
 _FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
+_OF_VECTORS = frozenset({"wrong_dimension", "wrong_length", "constant_vector", "shared_vector", "same_vector"})
 _FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate", "mojibake"})
 
 
@@ -97,10 +98,25 @@ def chunks_gate(
 def vectors_gate(
     documents: Sequence[EmbeddedDocument], dim: int, rules: Rules | None = None
 ) -> Verdict[EmbeddedDocument]:
-    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out. Raises as
-    `documents_gate`."""
+    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out, until the
+    next run: vectors are the embedder's doing. Raises as `documents_gate`."""
     columns, places = vector_features(documents, dim)
-    return _gate("vectors", "embed", documents, columns, places, rules)
+    verdict = _gate("vectors", "embed", documents, columns, places, rules)
+    return replace(verdict, failures=[replace(each, retry=True) for each in verdict.failures])
+
+
+def doubted(verdict: Verdict[EmbeddedDocument], documents: Sequence[EmbeddedDocument]) -> list[bytes]:
+    """Text hashes of the vectors for which the gate kept documents out."""
+    failed = {failure.item.document_id for failure in verdict.failures}
+    rows = {
+        (row.document_id, row.ordinal) for row in verdict.rows if row.document_id in failed and row.code in _OF_VECTORS
+    }
+    return [
+        each.chunk.text_hash
+        for document in documents
+        for ordinal, each in enumerate(document.chunks)
+        if (document.document.document_id, ordinal) in rows
+    ]
 
 
 # --- details ------------------------------------------------------------------------------------------------

@@ -50,6 +50,12 @@ class Check:
         return self.action == "block"
 
 
+_CUT = "Title or metadata was beyond bounds and was cut; `metadata_cut` in its metadata says where. Correct the source."
+_SHARED = (
+    "More than {limit:.0%} of its batch's texts, or ten of them, have one and the same vector: the embedder does not "
+    "look at them. Check its model or endpoint; the next run computes them anew."
+)
+
 DOCUMENTS = (
     Check(
         "duplicate_id",
@@ -124,6 +130,7 @@ DOCUMENTS = (
         0.9,
     ),
     Check("no_title", _NOT_NULL, "title", "flag", "It has no title; citations will show its name."),
+    Check("metadata_cut", _BETWEEN, "metadata_cut", "flag", _CUT, "max_value", 0),
     Check(
         "some_replacements",
         _BETWEEN,
@@ -298,6 +305,7 @@ VECTORS = (
         "max_value",
         0,
     ),
+    Check("shared_vector", _BETWEEN, "shared_share", "block", _SHARED, "max_value", 0.5),
     Check(
         "same_vector",
         _BETWEEN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from sluice.model import EmbeddedChunk, EmbeddedDocument
 from sluice.validate.chunks import Place
 
+_FEW, _MANY = 3, 10  # different texts with one vector: may be, cannot be
 _NOT_FINITE = 1e9  # stands for a length that is no number
 
 
@@ -26,14 +28,33 @@ def vector_features(documents: Sequence[EmbeddedDocument], dim: int) -> tuple[di
     texts_of: dict[bytes, set[bytes]] = {}
     for embedded in chunks:
         texts_of.setdefault(embedded.dense.tobytes(), set()).add(embedded.chunk.text_hash)
+    shared = _shared(chunks)
     return {
         "wrong_dimension": [int(not fits) for fits in right],
         "length_error": [next(errors) if fits else None for fits in right],
         "spread": [next(spreads) if fits else None for fits in right],
         "wrong_terms": [int(_wrong_terms(embedded)) for embedded in chunks],
         "same_vector": [int(len(texts_of[embedded.dense.tobytes()]) > 1) for embedded in chunks],
+        "shared_share": [shared[embedded.dense.tobytes()] for embedded in chunks],
         "no_terms": [int(_no_terms(embedded)) for embedded in chunks],
     }, places
+
+
+def _shared(chunks: Sequence[EmbeddedChunk]) -> dict[bytes, float]:
+    """Of each vector the share of the batch's texts that have it; 0 below three, and 1 from ten on. Texts of the same
+    words, in whatever order and case, count as one: some models see no difference either."""
+    words_of: dict[bytes, set[bytes]] = defaultdict(set)
+    for embedded in chunks:
+        words_of[embedded.dense.tobytes()].add(_terms(embedded))
+    texts = len({_terms(embedded) for embedded in chunks})
+    return {
+        vector: 0.0 if len(words) < _FEW else 1.0 if len(words) >= _MANY else len(words) / texts
+        for vector, words in words_of.items()
+    }
+
+
+def _terms(embedded: EmbeddedChunk) -> bytes:
+    return embedded.sparse.indices.tobytes() + embedded.sparse.values.tobytes()
 
 
 def _of_dense(vectors: Sequence[Any]) -> tuple[list[float], list[float | None]]:

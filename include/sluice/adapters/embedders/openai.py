@@ -142,15 +142,17 @@ class OpenAiEmbedder:
 
 
 def _vectors(body: Any, texts: int) -> Vector:
-    """(n, dim), float32, L2-normalised, in the order of the request. Raises ValueError and its like."""
+    """(n, dim), float32, in the order of the request, L2-normalised; NaN where the endpoint gave a text no direction,
+    which is for the gate to judge. Raises ValueError and its like."""
     rows = {int(each["index"]): each["embedding"] for each in body["data"]}
     vectors = np.array([rows[position] for position in range(texts)], dtype=np.float64)
     if vectors.ndim != 2 or len(rows) != texts or not vectors.shape[1]:
         raise ValueError("not one vector a text")
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not np.isfinite(norms).all() or not norms.all():
+    directed = np.isfinite(norms) & (norms > 0)
+    if not directed.any():
         raise ValueError("not finite, or without a direction")
-    return np.asarray(vectors / norms, dtype=np.float32)
+    return np.asarray(np.where(directed, vectors / np.where(directed, norms, 1.0), np.nan), dtype=np.float32)
 
 
 def _json(response: httpx.Response) -> Any:

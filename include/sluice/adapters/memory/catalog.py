@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
+from sluice.adapters.ledger_rules import check_tenant, no_collection, no_run, not_refused
 from sluice.adapters.memory import judged, passages
 from sluice.adapters.memory.saved import saved
 from sluice.adapters.memory.state import DocumentRow, MemoryState, SourceRow, VersionRow, now, same
@@ -173,10 +173,9 @@ class MemoryCatalog:
         return "memory"
 
     def _visible(self, collection: str, principal: Principal) -> Generation:
-        for row in self._state.sources.values():
-            if row.spec.collection == collection and row.spec.tenant == principal.tenant:
-                return self._state.collections[collection]
-        raise NotFound(f"The tenant {principal.tenant!r} has no collection {collection!r}.")
+        if any(row.spec.collection == collection for row in self._sources(principal)):
+            return self._state.collections[collection]
+        raise no_collection(principal.tenant, collection)
 
     def _info(self, generation: Generation, principal: Principal) -> CollectionInfo:
         readable = [

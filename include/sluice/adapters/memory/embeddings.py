@@ -23,3 +23,7 @@ class MemoryVectorCache:
             raise ValueError(f"{len(hashes)} hashes do not fit vectors of shape {vectors.shape}")
         for text_hash, vector in zip(hashes, vectors, strict=True):
             self._vectors.setdefault((embedder, text_hash), np.array(vector, np.float32))
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        for text_hash in hashes:
+            self._vectors.pop((embedder, text_hash), None)

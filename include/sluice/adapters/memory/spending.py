@@ -61,9 +61,18 @@ class MemorySpending:
             for document in self.state.documents.values():
                 live = self.state.collections[document.source.spec.collection]
                 version = self.state.active(document.document_id, live)
-                if version and document.source.spec.tenant == tenant and document.deleted_at is None:
+                if document.source.spec.tenant != tenant:
+                    continue
+                if version and document.deleted_at is None:
                     use = use.taking(version.sealed.size_bytes)
+                elif not version and (record := self.state.quarantine.get(document.document_id)):
+                    refused_bytes = use.refused_bytes + (record.kept_bytes or 0)
+                    use = replace(use, refused=use.refused + 1, refused_bytes=refused_bytes)
             return use
+
+    def quota(self, tenant: str) -> Quota:
+        with self.state.lock:
+            return self.state.quotas.get(tenant, Quota())
 
     def tenants(self) -> list[TenantUse]:
         with self.state.lock:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from math import log
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from sluice.errors import Terminal, Transient, Unavailable
-from sluice.filters import AnyOf, Between, Condition, moment, parse_filters
+from sluice.filters import Condition, holds, parse_filters
 from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
 _RRF_K = 60
@@ -142,39 +140,5 @@ def _permitted(point: Point, query: VectorQuery, conditions: Sequence[Condition]
     return (
         point.payload["tenant"] == query.tenant
         and str(point.payload["source_id"]) in {str(each) for each in query.sources}
-        and all(_holds(each, point.payload.get("meta", {}).get(each.field)) for each in conditions)
+        and all(holds(each, point.payload.get("meta", {}).get(each.field)) for each in conditions)
     )
-
-
-def _holds(condition: Condition, value: Any) -> bool:
-    values = value if isinstance(value, (list, tuple)) else [value]
-    if isinstance(condition, AnyOf):
-        return any(_same(each, wanted) for each in values for wanted in condition.values)
-    return any(_within(condition, each) for each in values)
-
-
-def _same(value: Any, wanted: Any) -> bool:
-    # In Python True equals 1; in metadata it does not.
-    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
-
-
-def _within(condition: Between, value: Any) -> bool:
-    at: float | datetime
-    if condition.of_moments:
-        try:
-            at = moment(value)
-        except (TypeError, ValueError):
-            return False
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        at = float(value)
-    else:
-        return False
-    return all(_compare(operator, at, bound) for operator, bound in condition.bounds.items())
-
-
-def _compare(operator: str, at: Any, bound: Any) -> bool:
-    if operator == "gt":
-        return bool(at > bound)
-    if operator == "gte":
-        return bool(at >= bound)
-    return bool(at < bound) if operator == "lt" else bool(at <= bound)

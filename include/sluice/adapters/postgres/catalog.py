@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from sluice.adapters.ledger_rules import check_tenant, no_run, not_refused
+from sluice.adapters.ledger_rules import check_tenant, no_collection, no_run, not_refused
 from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
@@ -48,9 +48,6 @@ _SAVED = text(f"""
     {SAVED} WHERE s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
     AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     ORDER BY c.name COLLATE "C", s.uri COLLATE "C"
-""")
-_HAS = text("""
-    SELECT EXISTS (SELECT FROM sources WHERE tenant_id = :tenant AND collection_id = :collection_id)
 """)
 # Each `OFFSET 0` makes one step a look-up by key for each row: while fresh tables have no statistics, the planner takes
 # them for nearly empty and would go through all active versions for each chunk.
@@ -162,9 +159,7 @@ class PostgresCatalog:
 
     def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
         with transaction(self._engine) as connection:
-            generation = _visible(connection, collection, principal)
-            values = {"collection_id": generation.collection_id, **_who(principal)}
-            return generation, tuple(connection.execute(SOURCES, values).scalars())
+            return _visible(connection, collection, principal)
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
         values = {
@@ -191,7 +186,7 @@ class PostgresCatalog:
     ) -> list[DocumentInfo]:
         """In the order in which they were first seen; `after`: the last id of the page before."""
         with transaction(self._engine) as connection:
-            generation = _visible(connection, collection, principal)
+            generation, _ = _visible(connection, collection, principal)
             values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
             return [DocumentInfo(*row) for row in connection.execute(PAGE, values)]
 
@@ -262,13 +257,15 @@ class PostgresCatalog:
         return ping(self._engine, "PostgreSQL (ledger)")
 
 
-def _visible(connection: Connection, collection: str, principal: Principal) -> Generation:
+def _visible(connection: Connection, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
+    """The live generation and the sources of which something may be read. A collection without any does not exist for
+    the caller: the same words after the same queries, whether nobody, another tenant or another group has it."""
     generation = live_generation(connection, collection)
-    if generation is not None:
-        values = {"tenant": principal.tenant, "collection_id": generation.collection_id}
-        if connection.execute(_HAS, values).scalar():
-            return generation
-    raise NotFound(f"The tenant {principal.tenant!r} has no collection {collection!r}.")
+    values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
+    sources = tuple(connection.execute(SOURCES, values).scalars())
+    if generation is None or not sources:
+        raise no_collection(principal.tenant, collection)
+    return generation, sources
 
 
 def _who(principal: Principal) -> dict[str, Any]:

@@ -296,6 +296,10 @@ class PostgresLedger(PostgresRetention, PostgresPruning):
         with transaction(self._engine) as connection:
             return quotas.tenant(connection, tenant)
 
+    def quota(self, tenant: str) -> Quota:
+        with transaction(self._engine) as connection:
+            return quotas.quota(connection, tenant)
+
     def tenants(self) -> list[TenantUse]:
         with transaction(self._engine) as connection:
             return quotas.tenants(connection)

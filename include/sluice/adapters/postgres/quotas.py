@@ -12,10 +12,12 @@ from sluice.adapters.ledger_rules import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.model import Quota, Run, TenantUse
 
+_QUOTA = text("SELECT max_documents, max_bytes FROM tenants WHERE tenant_id = :tenant")
 _SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes WHERE tenant_id = :tenant")
 # `OFFSET 0`: a look-up by key for each document, whatever the planner believes of fresh tables.
 _USE = """
-    SELECT t.tenant_id, t.max_documents, t.max_bytes, u.documents, u.bytes
+    SELECT t.tenant_id, t.max_documents, t.max_bytes, u.documents, u.bytes, r.documents AS refused,
+           r.bytes AS refused_bytes
     FROM tenants t CROSS JOIN LATERAL (
         SELECT count(*) AS documents, coalesce(sum(v.size_bytes), 0) AS bytes
         FROM (SELECT document_id, collection_id FROM documents
@@ -24,6 +26,12 @@ _USE = """
         CROSS JOIN LATERAL (SELECT size_bytes FROM versions
                             WHERE document_id = d.document_id AND generation = c.live_generation AND state = 'active'
                             OFFSET 0) v) u
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS documents, coalesce(sum(q.kept_bytes), 0) AS bytes
+        FROM (SELECT source_id FROM sources WHERE tenant_id = t.tenant_id OFFSET 0) s
+        CROSS JOIN LATERAL (SELECT document_id, kept_bytes FROM quarantine
+                            WHERE source_id = s.source_id AND resolved_at IS NULL OFFSET 0) q
+        WHERE NOT EXISTS (SELECT FROM versions WHERE document_id = q.document_id AND state = 'active')) r
 """
 USE_OF = text(f"{_USE} WHERE t.tenant_id = :tenant")
 _USE_ALL = text(f"{_USE} ORDER BY t.tenant_id")
@@ -51,6 +59,11 @@ def tenant(connection: Connection, name: str) -> TenantUse:
     return _use(row) if row else TenantUse(name, 0, 0, Quota())
 
 
+def quota(connection: Connection, tenant: str) -> Quota:
+    row = connection.execute(_QUOTA, {"tenant": tenant}).one_or_none()
+    return Quota(row.max_documents, row.max_bytes) if row else Quota()
+
+
 def tenants(connection: Connection) -> list[TenantUse]:
     return [_use(row) for row in connection.execute(_USE_ALL)]
 
@@ -65,4 +78,5 @@ def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock:
 
 
 def _use(row: Row[Any]) -> TenantUse:
-    return TenantUse(row.tenant_id, row.documents, int(row.bytes), Quota(row.max_documents, row.max_bytes))
+    quota = Quota(row.max_documents, row.max_bytes)
+    return TenantUse(row.tenant_id, row.documents, int(row.bytes), quota, row.refused, int(row.refused_bytes))

@@ -19,6 +19,7 @@ _STORE = """
     INSERT INTO embeddings (embedder, text_hash, dim, vector)
     SELECT %s, text_hash, %s, vector FROM arriving ON CONFLICT (embedder, text_hash) DO NOTHING
 """
+_FORGET = "DELETE FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
 _LITTLE = np.dtype("<f4")
 
 
@@ -48,3 +49,9 @@ class PostgresVectorCache:
             cursor.execute(_TABLE)
             copy_rows(cursor, "arriving", _COLUMNS, ordered)
             cursor.execute(_STORE, (embedder, vectors.shape[1]))
+
+    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
+        if not hashes:
+            return
+        with transaction(self._engine) as connection, driver(connection).cursor() as cursor:
+            cursor.execute(_FORGET, (embedder, sorted(set(hashes))))

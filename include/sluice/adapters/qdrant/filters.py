@@ -1,4 +1,7 @@
-"""Who may be found, as Qdrant filters. For speed only: the ledger decides what is shown."""
+"""Who may be found, as Qdrant filters. For speed only: the ledger decides what is shown.
+
+Qdrant compares numbers as 64-bit floats: where these cannot tell integers apart, a filter finds their neighbours, too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from uuid import UUID
 
 from qdrant_client import models
 
-from sluice.filters import AnyOf, Condition, Scalar, parse_filters
+from sluice.filters import AnyOf, Condition, Scalar, inexact, parse_filters
 from sluice.model import Generation, VectorQuery
 
 
@@ -36,7 +39,9 @@ def _metadata(condition: Condition) -> models.Condition:
     if condition.of_moments:
         moments = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, datetime)}
         return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))
-    numbers = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, float)}
+    numbers = {name: float(bound) for name, bound in condition.bounds.items() if not isinstance(bound, datetime)}
+    if inexact(condition):  # beside the bound, what is beyond it may be the same float
+        numbers = {f"{name[:2]}e": bound for name, bound in numbers.items()}
     return models.FieldCondition(key=key, range=models.Range(**numbers))
 
 
