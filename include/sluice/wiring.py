@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sluice import access
 from sluice.errors import BadRequest, Forbidden
 from sluice.model import Budget, GateRule, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import (
@@ -201,11 +202,16 @@ def _reader(
     from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
     from sluice.extract.reach import Reach, Web
+    from sluice.extract.restricted import Restricted
 
+    rules = access.parse_rules(settings.source_rules)
+    rules.check(spec)
     reach = Reach(
         max_bytes=settings.max_document_bytes,
         roots=settings.roots,
-        connections=allowed_connections(connections, spec.tenant),
+        connections=allowed_connections(connections, spec),
+        s3_default_credentials=settings.s3_default_credentials,
+        admits=rules.admitting(spec),
         connect_timeout_s=settings.connect_timeout_s,
         call_timeout_s=settings.call_timeout_s,
         fetch_timeout_s=settings.fetch_timeout_s,
@@ -221,7 +227,8 @@ def _reader(
         git_cache=settings.home.absolute() / "git",
         since=since,
     )
-    return reader_for(spec, reach)
+    reader = reader_for(spec, reach)
+    return reader if reach.admits is None else Restricted(reader, reach.admits)
 
 
 def environment_connection(conn_id: str) -> Connection:
@@ -260,9 +267,9 @@ def _parsed_connection(uri: str) -> Connection:
     )
 
 
-def allowed_connections(connections: Connections, tenant: str) -> Connections:
-    """`connections` as far as a source of this tenant may use them: none of Sluice's own (`sluice_…`), which lead to
-    every tenant's data, and where the extra names `tenants` (with `,` between them), only theirs."""
+def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
+    """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
+    data, and of the others those whose extras `tenants` and `groups` admit it."""
 
     def allowed(conn_id: str) -> Connection:
         if not _CONNECTION_ID.fullmatch(conn_id):
@@ -272,11 +279,7 @@ def allowed_connections(connections: Connections, tenant: str) -> Connections:
                 f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
             )
         found = connections(conn_id)
-        tenants = found.extra.get("tenants")
-        if tenants is not None and tenant not in [each.strip() for each in str(tenants).split(",")]:
-            raise Forbidden(
-                f"Sources of tenant {tenant!r} may not use connection {conn_id!r}. Its extra `tenants` says who may."
-            )
+        access.check_connection(conn_id, found.extra, spec)
         return found
 
     return allowed

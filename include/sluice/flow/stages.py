@@ -12,6 +12,7 @@ from sluice import chunk as chunking
 from sluice import embed as embedding
 from sluice import load as loading
 from sluice import validate as gates
+from sluice.adapters.ledger_rules import effective
 from sluice.errors import SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
@@ -69,7 +70,8 @@ def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
 def save(tools: Tools, spec: SourceSpec) -> Source:
     """Find or make the source, its collection and its tenant. Raises BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
-    tools.reader(spec)  # refuses what is not allowed, before anything is saved
+    saved = tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    tools.reader(effective(spec, saved))  # refuses what is not allowed, before anything is saved
     return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
