@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, event
 
 from sluice.ports import (
     Blobs,
+    DeletionLedger,
     GraphIndex,
     Keyring,
     Ledger,
@@ -55,6 +56,7 @@ _OTHERS = {
     },
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
+    "deletions by hand": {*(f"ledger.{name}" for name in _methods(DeletionLedger)), "vectors.drop"},
     "replaying": {"ledger.refused"},
     "where a budget ends": {"ledger.stop"},
     "searching": {"vectors.search", "graph.related", "graph.relations"},

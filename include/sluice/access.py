@@ -50,6 +50,16 @@ def may_repeat(grant: Grant | None, saved: SourceSpec | None) -> bool:
     return ALL_GROUPS in grant.groups or set(groups) <= grant.groups
 
 
+def readers(grants: Iterable[Grant], spec: SourceSpec) -> list[Grant]:
+    """Grants by which the documents of a source may be read."""
+    groups = set(spec.access_groups or ())
+    return [
+        each
+        for each in grants
+        if each.tenant == spec.tenant and (not groups or ALL_GROUPS in each.groups or groups & each.groups)
+    ]
+
+
 # --- places ------------------------------------------------------------------------------------------------------
 
 
@@ -140,8 +150,8 @@ class SourceRules:
             who = f"groups {', '.join(spec.access_groups)}" if spec.access_groups else "everyone"
             raise Forbidden(
                 f"{spec.uri} may not be given to {who} in tenant {spec.tenant}: SLUICE_SOURCE_RULES keeps it, or a "
-                "part of it, for other tenants or groups. Nothing was read or changed. Ingest it for the groups that may "
-                "read it, or ask an administrator to change the rule."
+                "part of it, for other tenants or groups. Nothing was read or changed. Ingest it for the groups that "
+                "may read it, or ask an administrator to change the rule."
             )
 
     def admitting(self, spec: SourceSpec) -> Callable[[str], bool] | None:

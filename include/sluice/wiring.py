@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -144,6 +145,16 @@ def lineage_key(settings: Settings) -> bytes:
     """What masks names in lineage: derived from the master key, so that it is the same everywhere."""
     master = parse_master_key(_required(settings, "master_key"))
     return hmac.digest(master, b"sluice lineage names", "sha256")
+
+
+def airflow_knows(user: str) -> bool | None:
+    """Whether Airflow's database has this user; None where it cannot be asked (its address is not known here, it is not
+    there yet, or another auth manager keeps the users)."""
+    from sluice.adapters.postgres.airflow import has_user
+
+    names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+    url = next((found for name in names if (found := os.environ.get(name))), "")
+    return has_user(url, user) if url.startswith("postgres") else None
 
 
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:

@@ -36,6 +36,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     with _tools() as (tools, settings):
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
+        permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}
         how |= {"run_id": run_id, "orchestrator": orchestrator(dag_run.run_id, dag_run.dag_id)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice import access
-from sluice.errors import Forbidden
+from sluice.errors import BadRequest, Forbidden
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
 from sluice.ports import Catalog, Ledger
 
@@ -33,6 +33,16 @@ def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, a
     if ALL_GROUPS not in grant.groups:
         _check_groups(ledger, spec, grant)
         _check_place(ledger, spec, grant)
+
+
+def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
+    """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
+    if not approved and (count := ledger.hidden_by(spec)):
+        raise BadRequest(
+            f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
+            "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
+            "changed. If that is meant, trigger the run again with approve_hiding."
+        )
 
 
 def triggered_by(dag_run: Any) -> str | None:

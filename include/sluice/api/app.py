@@ -17,6 +17,7 @@ from sluice import __version__
 from sluice.api import (
     page,
     routes_catalog,
+    routes_deletions,
     routes_gates,
     routes_health,
     routes_lineage,
@@ -73,6 +74,7 @@ def create_app(
     for routes in (
         routes_search,
         routes_catalog,
+        routes_deletions,
         routes_sources,
         routes_uploads,
         routes_quarantine,

@@ -14,13 +14,23 @@ from itertools import islice
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from sluice.flow.deleting import (
+    by_source,
+    collection_sources,
+    delete_collection,
+    delete_documents,
+    listed,
+    remove_source,
+    restore,
+    source_at,
+)
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
-from sluice.flow.stages import Plan, batches, chunk, embed, extract, load, save, scan, validate
+from sluice.flow.stages import Plan, batches, chunk, embed, extract, hidden_by, load, save, scan, validate
 from sluice.model import ChunkedDocument, Item, Mode, SourceSpec
 from sluice.ports import Tools
 
@@ -33,22 +43,31 @@ __all__ = [
     "agree",
     "ahead",
     "batches",
+    "by_source",
     "chunk",
+    "collection_sources",
+    "delete_collection",
+    "delete_documents",
     "digest",
     "embed",
     "expired",
     "extract",
     "finish",
     "gates_page",
+    "hidden_by",
     "ingest",
     "let_go",
+    "listed",
     "load",
     "plan_replay",
     "purge",
     "reconcile",
+    "remove_source",
     "replay",
+    "restore",
     "save",
     "scan",
+    "source_at",
     "summarise",
     "validate",
 ]

@@ -75,6 +75,11 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
     return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
+def hidden_by(tools: Tools, spec: SourceSpec) -> int:
+    """Documents that a run with these groups and this retention would hide at once from somebody who may read them."""
+    return tools.ledger.hidden_by(replace(spec, uri=canonical(spec.uri)))
+
+
 def scan(
     tools: Tools,
     spec: SourceSpec,
@@ -139,9 +144,13 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
             hashes = {raw.item.document_id: content_hash(index_key, _identity(raw)) for raw in raws}
             raws = moves.same_content(tools, run, raws, hashes)
             hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
-            if run.mode != "full":
-                same += [raw.item for raw in raws if raw.item.active_hash == hashes[raw.item.document_id]]
-                raws = [raw for raw in raws if raw.item.active_hash != hashes[raw.item.document_id]]
+            known = {
+                raw.item.document_id
+                for raw in raws
+                if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
+            }
+            same += [raw.item for raw in raws if raw.item.document_id in known]
+            raws = [raw for raw in raws if raw.item.document_id not in known]
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
                 if extracted.failure:
                     failures.append(_refused(raw.item, *extracted.failure))

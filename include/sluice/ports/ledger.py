@@ -34,11 +34,12 @@ from sluice.model import (
     TenantUse,
     Vector,
 )
+from sluice.ports.deletions import DeletionLedger
 from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 
 
-class Ledger(SavedSources, RetentionLedger, Protocol):
+class Ledger(SavedSources, RetentionLedger, DeletionLedger, Protocol):
     """The truth. Each method is one transaction, safe to repeat."""
 
     def open_source(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from sluice.adapters.postgres import (
     claims,
@@ -28,7 +27,9 @@ from sluice.adapters.postgres import (
     staging,
     switching,
 )
+from sluice.adapters.postgres.deletions import PostgresDeletions
 from sluice.adapters.postgres.failures import translated
+from sluice.adapters.postgres.transactions import transaction
 from sluice.model import (
     Budget,
     Counts,
@@ -64,14 +65,7 @@ from sluice.model import (
 )
 
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commits at the end, rolls back on any error; errors are ours."""
-    with translated(), engine.begin() as connection:
-        yield connection
-
-
-class PostgresLedger:
+class PostgresLedger(PostgresDeletions):
     """`sluice.ports.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:

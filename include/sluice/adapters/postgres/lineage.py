@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from sluice.adapters.postgres.failures import translated
-from sluice.adapters.postgres.ledger import transaction
+from sluice.adapters.postgres.transactions import transaction
 
 _ADD = text("""
     INSERT INTO lineage_events (ol_run_id, sluice_run_id, job_namespace, job_name, event_type, event_time, inputs,

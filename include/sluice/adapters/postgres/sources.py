@@ -49,6 +49,9 @@ _CHANGE = text("""
         include_globs = :include_globs, exclude_globs = :exclude_globs
     WHERE source_id = :source_id
 """)
+_BRING_BACK = text(
+    "UPDATE sources SET removed_at = NULL, paused = false WHERE source_id = :source_id AND removed_at IS NOT NULL"
+)
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
 _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
 
@@ -88,6 +91,7 @@ def _save(connection: Connection, spec: SourceSpec, generation: Generation) -> S
         if source_id is not None:
             return Source(source_id, first, generation)
         row = connection.execute(_LOCK, place).one()  # another one was quicker
+    _asked_for(connection, row.source_id)
     saved = spec_of(row)
     wanted = effective(spec, saved)
     if wanted != saved:
@@ -99,6 +103,11 @@ def _save(connection: Connection, spec: SourceSpec, generation: Generation) -> S
             renew_expiry(connection, generation.collection_id, row.source_id)
         changed(connection, generation.collection_id)
     return Source(row.source_id, wanted, generation)
+
+
+def _asked_for(connection: Connection, source_id: UUID) -> None:
+    """A source that was removed by hand is one like the others again."""
+    connection.execute(_BRING_BACK, {"source_id": source_id})
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.adapters.postgres.ledger import transaction
+from sluice.adapters.postgres.transactions import transaction
 from sluice.model import Vector
 
 CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
