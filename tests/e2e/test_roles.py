@@ -41,7 +41,7 @@ def reader(
     tools.ledger.open_source(
         SourceSpec(tmp_path.as_uri(), "roles", "roles", ()), Profile("tokens:256:0", "hash:64", "off", 64), ()
     )
-    tools.catalog.grant(Grant(name, "roles"))
+    tools.catalog.grant(Grant(name, "roles", frozenset(), False))
     with httpx.Client(base_url=airflow_stack.environment["SLUICE_AIRFLOW_URL"], timeout=60.0) as client:
         token = client.post("/auth/token", json={"username": name, "password": PASSWORD}).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

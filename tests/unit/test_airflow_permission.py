@@ -11,7 +11,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 
 from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
 from sluice.airflow import permission
-from sluice.errors import Forbidden
+from sluice.errors import BadRequest, Forbidden
 from sluice.model import Grant, Profile, SourceSpec
 
 NEW = SourceSpec("file:///in", "docs", "acme")
@@ -231,3 +231,18 @@ def test_what_lies_beside_it_is_free(ledger: MemoryLedger, uri: str) -> None:
     ledger.open_source(BOARD, PROFILE, ())
     grant(ledger, "staff")
     check(ledger, SourceSpec(uri, "mine", "acme", ("staff",)))
+
+
+# --- what hides documents -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_hides_documents_needs_an_approval() -> None:
+    from api_service import World
+
+    ledger = World().ledger
+    spec = SourceSpec("file:///acme/docs/None/open", "docs", "acme", ("hr",))
+    with pytest.raises(BadRequest, match=r"1 documents of .* would become unreadable.*approve_hiding"):
+        permission.check_hiding(ledger, spec, approved=False)
+    permission.check_hiding(ledger, spec, approved=True)
+    permission.check_hiding(ledger, replace(spec, access_groups=None), approved=False)
+    permission.check_hiding(ledger, replace(spec, uri="file:///new"), approved=False)
