@@ -16,6 +16,7 @@ from sluice import access, flow
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
+from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import no_collection
 from sluice.errors import Forbidden, NotFound
 from sluice.model import ALL_GROUPS, Deletion, Grant, Principal, Source
@@ -83,7 +84,7 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
 
 
 @router.post("/documents/{document_id}/restore", response_model=Restored, tags=["documents"])
-async def restore_document(document_id: UUID, request: Request, caller: Caller) -> Any:
+async def restore_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Any:
     """Let the next run of its source ingest a deleted document again."""
     backend = backend_of(request)
 

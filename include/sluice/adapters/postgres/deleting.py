@@ -190,8 +190,11 @@ def hidden_by(connection: Connection, spec: SourceSpec) -> int:
         return 0
     wanted = effective(spec, saved)
     shorter = wanted.retention_days if wanted.retention_days != saved.retention_days else None
+    narrowed = narrows(saved.access_groups, wanted.access_groups)
+    if not narrowed and not shorter:  # most runs
+        return 0
     values: dict[str, Any] = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
-    values |= {"narrowed": narrows(saved.access_groups, wanted.access_groups), "days": shorter or 0}
+    values |= {"narrowed": narrowed, "days": shorter or 0}
     return int(connection.execute(_HIDDEN_OF_SOURCE, values).scalar_one())
 
 
