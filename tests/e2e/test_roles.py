@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from demo.server import Server
+from sluice.adapters.postgres.airflow import has_user
 from sluice.model import Grant, Profile, SourceSpec
 
 PASSWORD = "a-long-password-1"
@@ -63,3 +64,10 @@ def test_the_printed_address_leads_to_the_search_page(reader: httpx.Client) -> N
 def test_and_to_nothing_that_was_not_granted(reader: httpx.Client) -> None:
     answer = reader.get("/sluice/api/v1/collections", headers={"X-Sluice-Tenant": "default"})
     assert answer.status_code == 403
+
+
+def test_the_command_line_knows_airflows_users(airflow_stack) -> None:
+    url = airflow_stack.environment["SLUICE_AIRFLOW_DATABASE_URL"]
+    assert has_user(url, airflow_stack.environment["SLUICE_ADMIN_USER"]) is True
+    assert has_user(url, "nobody-at-all") is False
+    assert has_user("postgresql://127.0.0.1:1/nowhere", "admin") is None
