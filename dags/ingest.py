@@ -18,6 +18,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
 | approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
+| approve_hiding | yes/no | groups or a retention that hide served documents at once are refused without it |
 | replay | ids | instead of a scan, work once more on what quarantine keeps of these documents; `[]`: of all. Null: no |
 | batch_size | documents | in one mapped task |
 | max_documents | documents | stop after so many that need work; the next run goes on and removes. Empty: all |
@@ -141,6 +142,13 @@ PARAMS = {
         type="boolean",
         title="Approve that much vanishes",
         description="Without it a source that lists far fewer documents than before (SLUICE_MAX_SHRINK) is refused",
+        section="How",
+    ),
+    "approve_hiding": Param(
+        False,
+        type="boolean",
+        title="Approve that documents become unreadable",
+        description="Without it, groups or a retention that hide served documents at once are refused",
         section="How",
     ),
     "replay": Param(

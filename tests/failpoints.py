@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, event
 
 from sluice.ports import (
     Blobs,
+    DeletionLedger,
     GraphIndex,
     Keyring,
     Ledger,
@@ -57,6 +58,7 @@ _OTHERS = {
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
     "pruning": {"keyring.destroy", *(f"ledger.{name}" for name in _methods(PruneLedger))},
+    "deletions by hand": {*(f"ledger.{name}" for name in _methods(DeletionLedger)), "vectors.drop"},
     "replaying": {"ledger.refused"},
     "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
     "where a budget ends": {"ledger.stop"},

@@ -1,4 +1,4 @@
-"""Prepares Airflow's database in one process: schema, administrator, connections, pools, variables.
+"""Prepares Airflow's database in one process: schema, administrator, roles, connections, pools, variables.
 
 Each `airflow` command spends seconds on imports alone; here its parser is asked several times instead. Run as
 `python -m devstack.airflow_init SETTINGS_FILE` with the stack's environment.
@@ -20,6 +20,7 @@ def main(settings_file: str) -> None:
     settings = airflow_settings.load(Path(settings_file), os.environ)
     _airflow("db", "migrate")
     _administrator(os.environ["SLUICE_ADMIN_USER"], os.environ["SLUICE_ADMIN_PASSWORD"])
+    _readers_find_the_plugin()
     _import("connections", settings.connections, "--overwrite")
     _import("pools", settings.pools)
     _import("variables", settings.variables)
@@ -41,6 +42,12 @@ def _administrator(name: str, password: str) -> None:
     account = (f"--username={name}", f"--password={password}")  # with `=`: either may start with a dash
     _airflow("users", "create", *account, "--role", "Admin", *who)
     _airflow("users", "reset-password", *account)
+
+
+def _readers_find_the_plugin() -> None:
+    """Airflow's pages ask for the list of plugins before they show one: who may not read it gets "not found" for the
+    search page. What the page then shows is decided by Sluice's own grants."""
+    _airflow("roles", "add-perms", *airflow_stamp.PLUGIN_READERS, "--resource", "Plugins", "--action", "can_read")
 
 
 def _import(kind: str, values: Mapping[str, Any], *options: str) -> None:

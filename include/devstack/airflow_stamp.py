@@ -13,16 +13,18 @@ from devstack.config import Config
 from devstack.credentials import Credentials
 
 PREFIX = "prepared by devstack: "
+PLUGIN_READERS = ("Viewer", "User")  # Airflow's roles that are given the list of plugins; Op and Admin have it
 PACKAGES = ("apache-airflow", "apache-airflow-providers-fab")
 
 
 def expected(config: Config, credentials: Credentials, settings_file: Path) -> str:
-    """Changes when Airflow, its settings file, the administrator or any URL changes."""
+    """Changes when Airflow, its settings file, the administrator, what roles are given or any URL changes."""
     facts = [
         [version(package) for package in PACKAGES],
         settings_file.read_text(encoding="utf-8"),
         environment.for_the_app(config, credentials),
         credentials.secrets["AIRFLOW__CORE__FERNET_KEY"],
+        PLUGIN_READERS,
     ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

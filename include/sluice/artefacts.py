@@ -162,13 +162,16 @@ def _item_json(item: Item) -> dict[str, Any]:
         "offset": entry.offset,
         "new": item.new,
         "moved": item.moved,
+        "gone": item.gone,
         "active_hash": item.active_hash,
     }
 
 
 def _item(row: Mapping[str, Any]) -> Item:
     entry = Entry(row["external_id"], row["uri"], row["fingerprint"], row["size_bytes"], row["offset"])
-    return Item(UUID(bytes=row["document_id"]), entry, row["new"], row["active_hash"], row["moved"])
+    return Item(
+        UUID(bytes=row["document_id"]), entry, row["new"], row["active_hash"], row["moved"], row.get("gone", False)
+    )
 
 
 def _document(body: Mapping[str, Any]) -> Document:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +16,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sluice.errors import BadRequest
+
+_NEARLY = 0.87  # likeness of two names from which on one is taken for a misspelling of the other
 
 
 class _FileSecrets(EnvSettingsSource):
@@ -26,6 +30,20 @@ class _FileSecrets(EnvSettingsSource):
             if path:
                 found[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
         return found
+
+
+def _refuse_misspelled(given: Iterable[str], known: Collection[str]) -> None:
+    """Variables of other programs and releases begin with SLUICE_, too; only what is nearly a setting is refused,
+    because the setting that was meant would keep a default that may be wider. Raises BadRequest."""
+    for variable in given:
+        name = variable.lower().removeprefix("sluice_")
+        if name == variable.lower() or name.removesuffix("_file") in known:
+            continue
+        if near := get_close_matches(name.removesuffix("_file"), known, n=1, cutoff=_NEARLY):
+            raise BadRequest(
+                f"There is no setting SLUICE_{name.upper()}; did you mean SLUICE_{near[0].upper()}? Nothing was read. "
+                "Correct the name in the environment or in .env, or unset it."
+            )
 
 
 class Settings(BaseSettings):
@@ -75,6 +93,16 @@ class Settings(BaseSettings):
 
     # sources
     file_roots: str = Field("", description="Folders that file:// and jsonl:// may read, separated by ':'.")
+    source_rules: str = Field(
+        "",
+        description="Who content may be given to, by the beginning of its URI: a JSON object such as "
+        '{"file:///documents/board": {"tenants": ["acme"], "groups": ["board"]}}. Not named: any tenant and group.',
+    )
+    s3_default_credentials: bool = Field(
+        False,
+        description="true: s3:// sources without a connection's login use the machine's own credentials (environment, "
+        "profile, instance role); else they are refused.",
+    )
     batch_size: int = Field(400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
     http_hosts: str = Field(
@@ -153,6 +181,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                _refuse_misspelled(source.env_vars, settings_cls.model_fields)
         return init_settings, env_settings, _FileSecrets(settings_cls), dotenv_settings
 
     @field_validator("database_url", "database_owner_url", "keys_database_url")

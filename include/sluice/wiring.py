@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sluice import access
 from sluice.errors import BadRequest, Forbidden
 from sluice.model import Budget, GateRule, KeepDays, Principal, Profile, SearchRequest, SourceSpec
 from sluice.ports import (
@@ -156,6 +158,16 @@ def lineage_key(settings: Settings) -> bytes:
     return hmac.digest(master, b"sluice lineage names", "sha256")
 
 
+def airflow_knows(user: str) -> bool | None:
+    """Whether Airflow's database has this user; None where it cannot be asked (its address is not known here, it is not
+    there yet, or another auth manager keeps the users)."""
+    from sluice.adapters.postgres.airflow import has_user
+
+    names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+    url = next((found for name in names if (found := os.environ.get(name))), "")
+    return has_user(url, user) if url.startswith("postgres") else None
+
+
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:
     """Keep it for the life of the process: it remembers the vectors of recent questions."""
     from sluice.embed import sparse_query
@@ -212,11 +224,16 @@ def _reader(
     from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
     from sluice.extract.reach import Reach, Web
+    from sluice.extract.restricted import Restricted
 
+    rules = access.parse_rules(settings.source_rules)
+    rules.check(spec)
     reach = Reach(
         max_bytes=settings.max_document_bytes,
         roots=settings.roots,
-        connections=allowed_connections(connections, spec.tenant),
+        connections=allowed_connections(connections, spec),
+        s3_default_credentials=settings.s3_default_credentials,
+        admits=rules.admitting(spec),
         connect_timeout_s=settings.connect_timeout_s,
         call_timeout_s=settings.call_timeout_s,
         fetch_timeout_s=settings.fetch_timeout_s,
@@ -232,7 +249,8 @@ def _reader(
         git_cache=_git_cache(settings),
         since=since,
     )
-    return reader_for(spec, reach)
+    reader = reader_for(spec, reach)
+    return reader if reach.admits is None else Restricted(reader, reach.admits)
 
 
 def _git_cache(settings: Settings) -> Path:
@@ -275,9 +293,9 @@ def _parsed_connection(uri: str) -> Connection:
     )
 
 
-def allowed_connections(connections: Connections, tenant: str) -> Connections:
-    """`connections` as far as a source of this tenant may use them: none of Sluice's own (`sluice_…`), which lead to
-    every tenant's data, and where the extra names `tenants` (with `,` between them), only theirs."""
+def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
+    """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
+    data, and of the others those whose extras `tenants` and `groups` admit it."""
 
     def allowed(conn_id: str) -> Connection:
         if not _CONNECTION_ID.fullmatch(conn_id):
@@ -287,11 +305,7 @@ def allowed_connections(connections: Connections, tenant: str) -> Connections:
                 f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
             )
         found = connections(conn_id)
-        tenants = found.extra.get("tenants")
-        if tenants is not None and tenant not in [each.strip() for each in str(tenants).split(",")]:
-            raise Forbidden(
-                f"Sources of tenant {tenant!r} may not use connection {conn_id!r}. Its extra `tenants` says who may."
-            )
+        access.check_connection(conn_id, found.extra, spec)
         return found
 
     return allowed

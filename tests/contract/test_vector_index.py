@@ -387,3 +387,16 @@ def _ask(
 
 def _ids(index: VectorIndex, generation: Generation, query: VectorQuery) -> set[UUID]:
     return {each.chunk_id for each in index.search(generation, query)}
+
+
+def test_a_dropped_collection_is_gone_and_dropping_it_again_is_a_no_op(
+    index: VectorIndex, open_generation: Open
+) -> None:
+    gone, kept = open_generation(), open_generation()
+    for each in (gone, kept):
+        index.upsert(each, [_point(1)])
+    index.drop(gone)
+    index.drop(gone)
+    assert (index.count(gone), index.count(kept)) == (0, 1)
+    index.ensure(gone)
+    assert index.count(gone) == 0

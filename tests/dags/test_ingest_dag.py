@@ -40,7 +40,7 @@ def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ing
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
         defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default"}
-        defaults |= dict.fromkeys(("replay", "max_tokens", "max_cost"))
+        defaults |= {**dict.fromkeys(("replay", "max_tokens", "max_cost")), "approve_hiding": False}
         return dag.test(run_conf={**defaults, **conf})
 
     return run

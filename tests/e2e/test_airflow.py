@@ -136,7 +136,7 @@ def test_a_user_without_a_grant_gets_none_of_it(
     body = {"query": "owls", "collection": "e2e"}
     refused = anonymous.post("/sluice/api/v1/search", json=body, headers=headers)
     assert refused.status_code == 403 and "sluice grant" in refused.text
-    granted = run_cli(airflow_stack.environment, "grant", "guest", "--tenant", "others")
+    granted = run_cli(airflow_stack.environment, "grant", "guest", "--tenant", "others", "--create-tenant")
     assert granted.returncode == 0, granted.stderr
     hidden = anonymous.post("/sluice/api/v1/search", json=body, headers=headers)
     assert hidden.status_code == 404 and "vole" not in hidden.text

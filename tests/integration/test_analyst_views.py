@@ -6,15 +6,18 @@ from uuid import uuid4
 
 import psycopg
 
-from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned
+from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, spec
 from scratch_databases import libpq
-from sluice.model import Budget, GateResult, GateRow, Spent, StageStat
+from sluice.model import Budget, Deletion, GateResult, GateRow, Grant, Spent, StageStat
 
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
     room = postgres_room(engine)
-    source = opened(room)
+    source = opened(room, spec(access_groups=("hr",)))
+    room.catalog.grant(Grant("ann", source.spec.tenant, frozenset({"*"}), True))
+    room.catalog.grant(Grant("bob", source.spec.tenant, frozenset({"it"}), False))
+    room.ledger.record_deletion(Deletion("document", "x", "ann", source.spec.tenant, source.spec.collection, 1, 2))
     run = room.ledger.start_run(source, "incremental", uuid4(), "tests", Budget(None, 0.02))
     room.ledger.settle(run, 0, Spent(3, 500_000, 1.5))
     good, bad = scanned(room, run, entry("good"), entry("bad"))
@@ -50,5 +53,13 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
         assert read(documents, tenant) == [("bad", None), ("good", 1)]
         refused = "SELECT external_id, code FROM analyst.quarantine WHERE tenant = %s AND resolved_at IS NULL"
         assert read(refused, tenant) == [("bad", "encrypted")]
+        assert read("SELECT principal, may_write FROM analyst.grants WHERE tenant = %s ORDER BY 1", tenant) == [
+            ("ann", True),
+            ("bob", False),
+        ]
+        readers = "SELECT principal FROM analyst.readers WHERE tenant = %s AND source_uri = %s ORDER BY 1"
+        assert read(readers, tenant, source.spec.uri) == [("ann",)]
+        gone = "SELECT kind, name, actor, documents, chunks FROM analyst.deletions WHERE tenant = %s"
+        assert read(gone, tenant) == [("document", "x", "ann", 1, 2)]
         held = "SELECT generation, embedder, documents FROM analyst.collections WHERE collection = %s"
         assert read(held, collection) == [(1, source.generation.profile.embedder, 1)]

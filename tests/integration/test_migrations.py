@@ -27,7 +27,10 @@ from sluice.errors import Terminal, Transient
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 TABLES = {table.name for table in LedgerBase.metadata.sorted_tables}
-VIEWS = {"collections", "documents", "gate_results", "gate_rows", "quarantine", "run_costs", "runs", "stage_costs"}
+VIEWS = {
+    *("collections", "deletions", "documents", "gate_results", "gate_rows", "grants", "quarantine", "readers"),
+    *("run_costs", "runs", "stage_costs"),
+}
 
 
 @pytest.fixture

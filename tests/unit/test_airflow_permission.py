@@ -11,7 +11,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 
 from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
 from sluice.airflow import permission
-from sluice.errors import Forbidden
+from sluice.errors import BadRequest, Forbidden
 from sluice.model import Grant, Profile, SourceSpec
 
 NEW = SourceSpec("file:///in", "docs", "acme")
@@ -194,3 +194,55 @@ def test_nobody_approves_that_much_vanishes(ledger: MemoryLedger, run_type: Any)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
     with pytest.raises(Forbidden, match="for a person who has looked"):
         permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, approve_shrink=True)
+
+
+# --- the same place by another way ----------------------------------------------------------------------------
+
+BOARD = SourceSpec("file:///documents/board", "docs", "acme", ("board",))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///documents",
+        "file:///",
+        "file:///documents/board/2026",
+        "jsonl:///documents/board/minutes.jsonl",
+        "git+file:///documents",
+        "file:///documents/board",  # into another collection
+    ],
+)
+def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(ledger: MemoryLedger, uri: str) -> None:
+    ledger.open_source(BOARD, PROFILE, ())
+    grant(ledger, "staff")
+    asked = SourceSpec(uri, "mine", "acme", ("staff",))
+    with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
+        check(ledger, asked)
+    grant(ledger, "staff", "board")
+    check(ledger, asked)
+    grant(ledger, "*")
+    check(ledger, asked)
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///documents/boards", "file:///other", "https://documents/board", "uploads://acme/docs"]
+)
+def test_what_lies_beside_it_is_free(ledger: MemoryLedger, uri: str) -> None:
+    ledger.open_source(BOARD, PROFILE, ())
+    grant(ledger, "staff")
+    check(ledger, SourceSpec(uri, "mine", "acme", ("staff",)))
+
+
+# --- what hides documents -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_hides_documents_needs_an_approval() -> None:
+    from api_service import World
+
+    ledger = World().ledger
+    spec = SourceSpec("file:///acme/docs/None/open", "docs", "acme", ("hr",))
+    with pytest.raises(BadRequest, match=r"1 documents of .* would become unreadable.*approve_hiding"):
+        permission.check_hiding(ledger, spec, approved=False)
+    permission.check_hiding(ledger, spec, approved=True)
+    permission.check_hiding(ledger, replace(spec, access_groups=None), approved=False)
+    permission.check_hiding(ledger, replace(spec, uri="file:///new"), approved=False)

@@ -31,6 +31,12 @@ def schema(client: TestClient) -> dict[str, Any]:
 def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> None:
     assert {(method, path) for path, methods in schema["paths"].items() for method in methods} == {
         ("post", "/api/v1/search"),
+        ("get", "/api/v1/access"),
+        ("delete", "/api/v1/grants/{principal}"),
+        ("delete", "/api/v1/collections/{collection}"),
+        ("delete", "/api/v1/sources"),
+        ("delete", "/api/v1/documents/{document_id}"),
+        ("post", "/api/v1/documents/{document_id}/restore"),
         ("get", "/api/v1/collections"),
         ("get", "/api/v1/collections/{collection}"),
         ("get", "/api/v1/sources"),

@@ -305,3 +305,36 @@ def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: 
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "innerHTML" not in answer.text
         assert "insertAdjacentHTML" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/collections?colection=docs",
+        "/api/v1/documents?collection=docs&colection=docs",
+        "/api/v1/sources?colection=docs",
+        "/api/v1/quarantine?colection=docs",
+        "/api/v1/health?colection=docs",
+        "/api/v1/openapi.json?colection=docs",
+    ],
+)
+def test_an_unknown_query_parameter_is_refused_by_name(client: TestClient, path: str) -> None:
+    body = refused(client.get(path, headers=as_caller("ann-token")), 422)
+    assert "'colection'" in body["detail"]
+    assert body["errors"][0]["field"] == "colection"
+
+
+def test_the_nearest_query_parameter_is_told(client: TestClient) -> None:
+    body = refused(client.get("/api/v1/sources?colection=docs", headers=as_caller("ann-token")), 422)
+    assert "did you mean 'collection'" in body["detail"]
+
+
+def test_a_misspelled_header_of_ours_is_refused(client: TestClient) -> None:
+    """Without it the caller would read another tenant than meant."""
+    headers = {**as_caller("sam-token"), "X-Sluice-Tennant": "other"}
+    body = refused(client.get("/api/v1/collections", headers=headers), 422)
+    assert "did you mean 'x-sluice-tenant'" in body["detail"]
+
+
+def test_probes_take_any_query(client: TestClient) -> None:
+    assert client.get("/api/v1/health/live?t=1").status_code == 200

@@ -36,3 +36,34 @@ def test_an_endpoint_needs_a_model_and_its_key_is_a_secret() -> None:
         Settings(_env_file=None, embedder="openai:")
     settings = Settings(_env_file=None, embedder="openai:BAAI/bge-m3", openai_api_key="sk-secret")
     assert "sk-secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SLUICE_GATE_ACTION", "SLUICE_GATE_ACTIONS"),
+        ("SLUICE_FILE_ROOT", "SLUICE_FILE_ROOTS"),
+        ("SLUICE_SOURCES_RULES", "SLUICE_SOURCE_RULES"),
+        ("SLUICE_MASTERKEY_FILE", "SLUICE_MASTER_KEY"),
+    ],
+)
+def test_a_misspelled_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, meant: str
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"{name}=x\n")
+    with pytest.raises(BadRequest, match=f"did you mean {meant}"):
+        Settings(_env_file=file)
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(BadRequest, match=f"did you mean {meant}"):
+        Settings(_env_file=None)
+
+
+def test_variables_of_others_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in (Path(__file__).resolve().parents[2] / ".env.example").read_text().splitlines():
+        name = line.lstrip("# ").partition("=")[0]
+        mine = name.lower().removeprefix("sluice_") in Settings.model_fields
+        if name.startswith("SLUICE_") and name.isupper() and not mine:
+            monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("SLUICE_CONNECTION_QDRANT_URL", "x://h")
+    Settings(_env_file=None)

@@ -9,6 +9,7 @@ import pytest
 
 from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, Forbidden
+from sluice.model import SourceSpec
 from sluice.ports import Connection
 from sluice.settings import Settings
 from sluice.wiring import allowed_connections, environment_connection
@@ -60,7 +61,10 @@ def test_under_airflow_its_own_connection_comes_first(monkeypatch: pytest.Monkey
 
 def test_who_may_use_which() -> None:
     held = {"open": Connection(), "ours": Connection(extra={"tenants": "acme, other"})}
-    of_acme, of_default = (allowed_connections(held.__getitem__, tenant) for tenant in ("acme", "default"))
+    of_acme, of_default = (
+        allowed_connections(held.__getitem__, SourceSpec("s3://b/", "docs", tenant, ()))
+        for tenant in ("acme", "default")
+    )
     assert of_acme("ours") is held["ours"] and of_default("open") is held["open"]
     with pytest.raises(Forbidden, match="tenants"):
         of_default("ours")
@@ -70,3 +74,25 @@ def test_who_may_use_which() -> None:
     for odd in ("", "a b", "../x", "a" * 201):
         with pytest.raises(BadRequest, match="not a connection's id"):
             of_acme(odd)
+
+
+@pytest.mark.parametrize(
+    ("groups", "may"),
+    [((), False), (("hr",), True), (("hr", "board"), True), (("hr", "all"), False), (("all",), False)],
+)
+def test_a_connection_may_be_for_groups(groups: tuple[str, ...], may: bool) -> None:
+    """What is read through it is for some of them and for nobody else."""
+    held = {"of_groups": Connection(extra={"groups": "hr, board"})}
+    use = allowed_connections(held.__getitem__, SourceSpec("s3://b/", "docs", "acme", groups))
+    if may:
+        assert use("of_groups") is held["of_groups"]
+    else:
+        with pytest.raises(Forbidden, match="`groups` say who may"):
+            use("of_groups")
+
+
+@pytest.mark.parametrize("name", ["tenant", "Tenants", "group", "access_groups", "accessGroups"])
+def test_an_extra_that_is_nearly_one_of_ours_does_not_open_a_connection(name: str) -> None:
+    held = {"mine": Connection(extra={name: "acme"})}
+    with pytest.raises(BadRequest, match="Rename it"):
+        allowed_connections(held.__getitem__, SourceSpec("s3://b/", "docs", "other", ()))("mine")

@@ -115,6 +115,22 @@ def not_saved(tenant: str, collection: str, uri: str) -> NotFound:
     )
 
 
+def no_document(document_id: UUID) -> NotFound:
+    return NotFound(f"There is no document {document_id} to which this could be done. Nothing was changed.")
+
+
+def not_empty(collection: str) -> Terminal:
+    return Terminal(
+        f"Collection {collection} still holds documents, removals that its stores have not carried out, or a run that "
+        "works on one of its sources. Its documents that went are unreadable. Run the deletion again."
+    )
+
+
+def narrows(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
+    """Whether somebody who may read for the groups `before` may not for those `after`; empty: everyone."""
+    return bool(after) and (not before or not set(before) <= set(after or ()))
+
+
 def superseded() -> Terminal:
     return Terminal("The run is superseded by a later run; trigger anew; nothing was removed.")
 

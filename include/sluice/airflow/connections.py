@@ -4,7 +4,8 @@
 (http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra `scheme`),
 `sluice_redis` (redis, extra `scheme` and `db`; what else is there becomes the query). A connection that does not exist
 leaves the setting as `SLUICE_*` gives it. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an
-administrator can allow a folder without a restart. A source's `connection=<id>` is an Airflow connection of any type,
+administrator can allow a folder without a restart; `sluice_source_rules` adds to `SLUICE_SOURCE_RULES`.
+A source's `connection=<id>` is an Airflow connection of any type,
 else `SLUICE_CONNECTION_<ID>`.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from sluice import ports
+from sluice.access import merged_rules
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def settings_from_airflow() -> Settings:
         found["redis_url"] = _url(scheme, redis, "" if db is None else str(db), options)
     if roots := _variable("sluice_file_roots"):
         found["file_roots"] = ":".join(filter(None, [Settings().file_roots, roots]))
+    if rules := _variable("sluice_source_rules"):
+        found["source_rules"] = merged_rules(Settings().source_rules, rules)
     return Settings(**found)
 
 
@@ -72,7 +76,7 @@ def _dial(found: Connection, **limits: Any) -> Any:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk import Connection
 
-    of_source = {"tenants", "cursor"}  # and saved queries: none of them is the driver's
+    of_source = {"tenants", "groups", "cursor"}  # and saved queries: none of them is the driver's
     extra = {
         name: value
         for name, value in found.extra_dejson.items()

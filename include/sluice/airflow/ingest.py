@@ -37,6 +37,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     with _tools() as (tools, settings):
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, approve_shrink=approved)
+        permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left
         how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}

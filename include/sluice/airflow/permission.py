@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice.errors import Forbidden
+from sluice import access
+from sluice.errors import BadRequest, Forbidden
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
 from sluice.ports import Catalog, Ledger
 
@@ -18,18 +19,30 @@ def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, a
     """Raises Forbidden; nothing is changed then.
 
     A user needs a grant to write to the tenant, with every group that may read the source now and every group that
-    the run gives it, or `*`. Opening a source that is for some groups to everyone in the tenant needs `*`. A run
+    the run gives it, or `*`; the same holds for saved sources of the tenant that overlap it.
+    Opening a source that is for some groups to everyone in the tenant needs `*`. A run
     that nobody triggered may only repeat a saved source, as it is saved, and approves nothing.
     """
     user = triggered_by(dag_run)
     if user is None:
         _check_unattended(ledger, spec, run_kind(dag_run), approve_shrink)
         return
-    grant = _writing(catalog, user, spec.tenant)
+    grant = access.writing(catalog.grants(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if ALL_GROUPS not in grant.groups:
         _check_groups(ledger, spec, grant)
+        _check_place(ledger, spec, grant)
+
+
+def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
+    """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
+    if not approved and (count := ledger.hidden_by(spec)):
+        raise BadRequest(
+            f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
+            "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
+            "changed. If that is meant, trigger the run again with approve_hiding."
+        )
 
 
 def triggered_by(dag_run: Any) -> str | None:
@@ -46,12 +59,7 @@ def triggered_by(dag_run: Any) -> str | None:
 
 def may_repeat(catalog: Catalog, user: str, saved: SourceSpec) -> bool:
     """Whether this user may take a saved source in as it is saved."""
-    grant = _writing(catalog, user, saved.tenant)
-    return grant is not None and (ALL_GROUPS in grant.groups or set(saved.access_groups or ()) <= grant.groups)
-
-
-def _writing(catalog: Catalog, user: str, tenant: str) -> Grant | None:
-    return next((each for each in catalog.grants(user) if each.tenant == tenant and each.may_write), None)
+    return access.may_repeat(access.writing(catalog.grants(user), saved.tenant), saved)
 
 
 def run_kind(dag_run: Any) -> str | None:
@@ -96,6 +104,20 @@ def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
     if now and spec.access_groups == ():
         raise _forbidden(
             grant.principal, spec.tenant, f"may not open {spec.uri}, which is for some groups, to the whole tenant"
+        )
+
+
+def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
+    """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, or by
+    another collection."""
+    if access.place_of(spec.uri) is None:
+        return
+    saved = (each.spec for each in ledger.saved_sources(spec.tenant))
+    if any(not access.may_repeat(grant, each) for each in access.overlapping(saved, spec)):
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -29,8 +30,20 @@ def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, *
         "max_retry_delay": timedelta(minutes=10),
         "retry_policy": RETRIES,
         "execution_timeout": timeout,
+        "pre_execute": refuse_unknown_conf,
         **more,
     }
+
+
+def refuse_unknown_conf(context: Mapping[str, Any]) -> None:
+    """Before every task: a run's conf may hold params of its DAG and nothing else. Airflow takes any key, and a
+    misspelled `access_groups` would leave a source open to its whole tenant. Raises BadRequest."""
+    from sluice.errors import BadRequest
+    from sluice.spelling import unknown_names
+
+    dag, conf = context["dag"], context["dag_run"].conf or {}
+    if unknown := unknown_names(conf, set(dag.params), f"param of {dag.dag_id} called"):
+        raise BadRequest(f"{unknown} Nothing was read or changed. Correct the run's conf and trigger it again.")
 
 
 def late_after(interval: timedelta, name: str) -> list[DeadlineAlert]:

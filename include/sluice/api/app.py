@@ -17,6 +17,7 @@ from sluice import __version__
 from sluice.api import (
     page,
     routes_catalog,
+    routes_deletions,
     routes_gates,
     routes_health,
     routes_lineage,
@@ -31,6 +32,7 @@ from sluice.api.envelope import Envelope
 from sluice.api.limits import RequestLimits
 from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
+from sluice.api.unknown import refuse_unknown
 from sluice.ports import Tools
 
 _DESCRIPTION = (
@@ -68,10 +70,11 @@ def create_app(
     app.state.backend = Backend(tools_factory, make_search)
     app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts)])
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts), Depends(refuse_unknown)])
     for routes in (
         routes_search,
         routes_catalog,
+        routes_deletions,
         routes_sources,
         routes_uploads,
         routes_quarantine,

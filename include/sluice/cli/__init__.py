@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sluice import __version__
-from sluice.cli import access, documents, gates, operating, quarantine, retention, sources, tenants
+from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -36,8 +36,12 @@ for command in (documents.ingest, documents.search, operating.status, operating.
 app.command(name="eval")(documents.evaluate)
 app.command()(operating.migrate)
 app.command()(access.grant)
+app.command()(access.revoke)
 app.command()(retention.purge)
 app.command()(retention.prune)
+app.add_typer(access.app, name="access")
+app.add_typer(collections.app, name="collections")
+app.add_typer(collections.documents, name="documents")
 app.add_typer(gates.app, name="gates")
 app.add_typer(sources.app, name="sources")
 app.add_typer(retention.app, name="retention")

@@ -2,29 +2,159 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
-from sluice.cli.terminal import (
-    Tenant,
-    tools_of_settings,
-)
-from sluice.model import Grant
+from sluice import access
+from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
+from sluice.errors import BadRequest
+from sluice.model import Deletion, Grant, Principal, SavedSource
+from sluice.ports import Tools
+
+app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
 
 
 def grant(
     user: Annotated[str, typer.Argument(help="An Airflow user name.")],
     tenant: Tenant = "default",
     group: Annotated[list[str] | None, typer.Option(help="Access groups held; repeat; '*': all.")] = None,
-    write: Annotated[bool, typer.Option("--write", help="May also trigger ingests.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="May also trigger ingests and delete.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Take the grant back.")] = False,
+    create_tenant: Annotated[bool, typer.Option("--create-tenant", help="The tenant may be a new one.")] = False,
+    unknown_user: Annotated[
+        bool, typer.Option("--unknown-user", help="Airflow's database need not know the user (yet).")
+    ] = False,
+    yes: Yes = False,
+    json_: Json = False,
 ) -> None:
-    """Let an Airflow user read (and write) a tenant's documents."""
+    """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
     with tools_of_settings() as tools:
+        before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
         if remove:
-            had = tools.catalog.revoke(user, tenant)
-            typer.echo(f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}.")
+            _remove(tools, user, tenant, before, json_)
             return
-        tools.catalog.grant(Grant(user, tenant, frozenset(group or ()), write))
-    typer.echo(f"{user} may {'read and write' if write else 'read'} tenant {tenant}.")
+        _check_tenant(tools, tenant, create_tenant)
+        checked = _check_user(user, unknown_user or before is not None)
+        after = Grant(user, tenant, frozenset(group or ()), write)
+        if before is not None and (hidden := _readable(tools, before) - _readable(tools, after)) > 0:
+            confirm(
+                f"{hidden} documents of tenant {tenant} become unreadable for {user} ({_named(before)} before).", yes
+            )
+        tools.catalog.grant(after)
+    told = {**_json(after), "before": None if before is None else _json(before), "user_checked": checked}
+    lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
+    if not checked:
+        lines.append(f"Whether Airflow knows {user} was not checked: its database was not asked, or gave no answer.")
+    tell(told, json_, *lines)
+
+
+def revoke(
+    user: Annotated[str, typer.Argument(help="An Airflow user name.")], tenant: Tenant = "default", json_: Json = False
+) -> None:
+    """Take a grant back: the same as `sluice grant --remove`."""
+    with tools_of_settings() as tools:
+        before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
+        _remove(tools, user, tenant, before, json_)
+
+
+@app.command("list")
+def access_list(
+    tenant: Annotated[str | None, typer.Option(help="Only of this one.")] = None,
+    collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only sources of this one.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this one, by its URI.")] = None,
+    json_: Json = False,
+) -> None:
+    """Who can read this? Grants by user, and for each source its groups and who may read it."""
+    from sluice.extract.roots import canonical
+
+    with tools_of_settings() as tools:
+        grants = tools.catalog.all_grants(tenant)
+        saved = tools.ledger.saved_sources(tenant, collection)
+    if source is not None:
+        saved = [each for each in saved if each.spec.uri == canonical(source)]
+    asked_for_sources = collection is not None or source is not None
+    shown = [] if asked_for_sources else grants
+    lines = [f"{each.principal} may {_named(each)} tenant {each.tenant}" for each in shown]
+    lines += [line for each in saved for line in _source_lines(each, grants)]
+    tell(
+        {"grants": [_json(each) for each in grants], "sources": [source_json(each, grants) for each in saved]},
+        json_,
+        *(lines or ["Nothing is granted and no source is saved there."]),
+    )
+
+
+def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
+    spec = saved.spec
+    return {
+        "uri": spec.uri,
+        "collection": spec.collection,
+        "tenant": spec.tenant,
+        "access_groups": list(spec.access_groups or ()),
+        "readers": [each.principal for each in access.readers(grants, spec)],
+    }
+
+
+# --- details -----------------------------------------------------------------------------------------------------
+
+
+def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, as_json: bool) -> None:
+    hidden = _readable(tools, before) if before else 0
+    had = tools.catalog.revoke(user, tenant)
+    if had:
+        tools.ledger.record_deletion(Deletion("grant", user, operator(tenant).name, tenant))
+    line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
+    more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
+    tell({"removed": had, "before": None if before is None else _json(before), "hidden": hidden}, as_json, line + more)
+
+
+def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
+    """`default` needs no creation. Raises BadRequest."""
+    known = {use.tenant for use in tools.ledger.tenants()} | {"default"}
+    if tenant not in known and not create:
+        raise BadRequest(
+            f"There is no tenant {tenant!r}; there are {', '.join(sorted(known))}. Nothing was granted. Correct the "
+            "name, or add --create-tenant where it is a new one."
+        )
+
+
+def _check_user(user: str, unchecked: bool) -> bool:
+    """Whether Airflow's database was asked, and knows the user. Raises BadRequest where it does not."""
+    from sluice.wiring import airflow_knows
+
+    known = airflow_knows(user)
+    if known is False and not unchecked:
+        raise BadRequest(
+            f"Airflow has no user {user!r}. Nothing was granted. Correct the name, make the user first (Airflow: "
+            "Security, List Users), or add --unknown-user where somebody else keeps the users."
+        )
+    return known is True
+
+
+def _readable(tools: Tools, granted: Grant) -> int:
+    who = Principal(granted.principal, granted.tenant, granted.groups, granted.may_write)
+    return sum(each.documents for each in tools.catalog.collections(who))
+
+
+def _named(granted: Grant) -> str:
+    groups = f" with groups {', '.join(sorted(granted.groups))}" if granted.groups else " without groups"
+    return f"{'read and write' if granted.may_write else 'read'}{groups}"
+
+
+def _json(granted: Grant) -> dict[str, Any]:
+    return {
+        "principal": granted.principal,
+        "tenant": granted.tenant,
+        "groups": sorted(granted.groups),
+        "may_write": granted.may_write,
+    }
+
+
+def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:
+    told = source_json(saved, grants)
+    groups = ", ".join(told["access_groups"]) or "everyone in the tenant"
+    return [
+        f"{told['uri']} (collection {told['collection']}, tenant {told['tenant']})",
+        f"    for {groups}; readable by {', '.join(told['readers']) or 'nobody'}",
+    ]

@@ -15,7 +15,9 @@ from sluice.cli.terminal import (
     Collection,
     Json,
     Tenant,
+    Yes,
     given,
+    hiding,
     operator,
     progress,
     tell,
@@ -50,6 +52,7 @@ def ingest(
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")
     ] = None,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
@@ -58,6 +61,7 @@ def ingest(
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
+        hiding(tools, spec, yes)
         summary = flow.ingest(
             tools,
             spec,

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import FAILED, OK, Json, Tenant, tell, tools_of_settings
+from sluice.cli.terminal import FAILED, OK, Json, Tenant, Yes, confirm, tell, tools_of_settings
 from sluice.errors import BadRequest, Terminal
 from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+from sluice.ports import Tools
 
 app = typer.Typer(
     help="How long documents are served: by document, source or collection; the narrowest that is set decides.",
@@ -45,22 +46,29 @@ def set_(
     until: Annotated[
         str | None, typer.Option(help="2027-01-31: readable through that day (UTC); or a time, 2027-01-31T12:00:00Z.")
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Shorten or lengthen. Documents that are served already follow at once."""
     scope = _scope(collection, source, document, tenant)
     wanted = Retention(days, None if until is None else _moment(until))
     with tools_of_settings() as tools:
+        _ask(tools, scope, wanted, yes)
         renewed = tools.ledger.set_retention(scope, wanted)
     typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The end of {renewed} documents changed.")
 
 
 @app.command("unset")
 def unset(
-    collection: OfCollection = "", source: OfSource = "", document: OfDocument = "", tenant: Tenant = "default"
+    collection: OfCollection = "",
+    source: OfSource = "",
+    document: OfDocument = "",
+    tenant: Tenant = "default",
+    yes: Yes = False,
 ) -> None:
     """Back to what is set for the source, the collection, or for ever."""
     scope = _scope(collection, source, document, tenant)
     with tools_of_settings() as tools:
+        _ask(tools, scope, None, yes)
         renewed = tools.ledger.set_retention(scope, None)
     typer.echo(f"{_named(scope)} has no retention of its own. The end of {renewed} documents changed.")
 
@@ -132,6 +140,11 @@ def _tell_listed(
         f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed.",
         *([f"To take exactly these out: {again}"] if found else []),
     )
+
+
+def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
+    if hidden := tools.ledger.hidden_by_retention(scope, wanted):
+        confirm(f"{hidden} documents that are readable now become unreadable at once: their end would be past.", yes)
 
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:

@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.terminal import Collection, Json, Tenant, given, tell, tools_of_settings
+from sluice.cli.terminal import (
+    FAILED,
+    OK,
+    Apply,
+    Collection,
+    Json,
+    Tenant,
+    Yes,
+    given,
+    hiding,
+    tell,
+    tell_deletion,
+    tools_of_settings,
+)
+from sluice.errors import BadRequest
 from sluice.model import SavedSource, Schedule, SourceSpec
 from sluice.ports import Tools
 from sluice.schedule import check_cron, described, due
@@ -51,6 +65,7 @@ def sources_add(
     ] = None,
     include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; repeat.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
+    yes: Yes = False,
 ) -> None:
     """Save a source before its first ingest, which then happens when it is due."""
     from sluice import flow
@@ -58,6 +73,7 @@ def sources_add(
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
+        hiding(tools, spec, yes)
         saved = flow.save(tools, spec).spec
         wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:
@@ -83,6 +99,39 @@ def sources_pause(uri: Uri, collection: Collection = "docs", tenant: Tenant = "d
 def sources_resume(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
     """Take a paused source in again, by the schedule that it had."""
     _change(uri, collection, tenant, lambda former: replace(former, paused=False))
+
+
+@app.command("remove")
+def sources_remove(
+    uri: Uri,
+    collection: Collection = "docs",
+    tenant: Tenant = "default",
+    with_documents: Annotated[
+        bool | None,
+        typer.Option(
+            "--with-documents/--keep-documents",
+            help="Its documents go, too; or they stay served until they expire, are deleted or it is ingested again.",
+        ),
+    ] = None,
+    apply: Apply = False,
+    json_: Json = False,
+) -> None:
+    """Ingest a source no more. Exit code 1: another run works on it, try again."""
+    from sluice import flow
+
+    if with_documents is None:
+        raise BadRequest(
+            "Say what becomes of its documents: --with-documents removes them from all stores, --keep-documents leaves "
+            "them served. Nothing was changed."
+        )
+    with tools_of_settings() as tools:
+        source = flow.source_at(tools, tenant, collection, uri)
+        found = flow.listed(tools, [(source, None)])
+        if not with_documents:
+            found |= {"kept": found["documents"], "documents": 0, "chunks": 0, "quarantined": 0}
+        report = flow.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
+    tell_deletion(f"source {source.spec.uri}", found, report, json_)
+    raise typer.Exit(FAILED if report and report["left"] else OK)
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
@@ -117,8 +166,9 @@ def _lines(saved: SavedSource) -> list[str]:
     next_due = "not due" if told["next_due"] is None else f"due {told['next_due']:%Y-%m-%d %H:%M} UTC"
     readers = ", ".join(spec.access_groups or ()) or "everyone"
     kept = f"{spec.retention_days} days" if spec.retention_days else "for ever"
+    removed = "; removed, its documents are kept" if saved.removed_at else ""
     return [
-        f"{spec.uri}",
+        f"{spec.uri}{removed}",
         f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {kept}",
         f"    {_when(saved.schedule)}; last run {ran}; "
         + ("due now" if due(saved, datetime.now(UTC)) else next_due)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from sluice.errors import NotFound
-from sluice.model import ALL_GROUPS, Generation, Principal
+from sluice.errors import BadRequest, NotFound
+from sluice.model import ALL_GROUPS, Generation, Principal, SourceSpec
 from sluice.ports import Tools
 from sluice.settings import Settings
 from sluice.wiring import build
@@ -18,6 +19,10 @@ from sluice.wiring import build
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="Whose documents.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before documents become unreadable.")]
+
+Apply = Annotated[bool, typer.Option("--apply", help="Do it; else it is only said what would go.")]
 
 OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
@@ -40,6 +45,45 @@ def generation(tools: Tools, collection: str) -> Generation:
         f"There is no collection {collection!r} yet: an ingest makes it. What is to hold from the "
         "first document on goes into SLUICE_GATE_ACTIONS."
     )
+
+
+def confirm(what: str, yes: bool) -> None:
+    """Ask before something hides documents; `yes`: `--yes` was given. Raises BadRequest where nobody is there to ask,
+    and Abort where the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadRequest(f"{what} Nothing was changed. If that is meant, run it again with --yes.")
+    typer.confirm(f"{what} Go on?", abort=True, err=True)
+
+
+def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
+    """Ask before groups or a retention hide documents that are served. Raises BadRequest, Abort."""
+    from sluice.flow import hidden_by
+
+    if count := hidden_by(tools, spec):
+        confirm(
+            f"{count} documents of {spec.uri} that are readable now become unreadable, for everyone or for some who "
+            "may read them: its groups become fewer, or its retention is shorter than they are old.",
+            yes,
+        )
+
+
+def tell_deletion(what: str, found: dict[str, Any], report: dict[str, Any] | None, as_json: bool) -> None:
+    """What would go, or (with a report) what went."""
+    named = (
+        f"{found['documents']} documents with {found['chunks']} chunks, {found['quarantined']} of them in quarantine"
+    )
+    kept = f"; {found['kept']} documents stay served" if "kept" in found else ""
+    if report is None:
+        tell(
+            {"apply": False, **found},
+            as_json,
+            f"{what}: {named} would go{kept}. Nothing was changed; to do it, run it again with --apply.",
+        )
+        return
+    went = f"{report['documents']} documents went, and {report['chunks']} chunks out of all stores{kept}."
+    tell({"apply": True, **found, **report}, as_json, f"{what}: {went}", *report["left"])
 
 
 def given(values: list[str] | None) -> tuple[str, ...] | None:

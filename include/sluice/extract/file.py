@@ -38,6 +38,7 @@ class FileReader:
         self._prefix = self._root.rstrip(b"/") + b"/"
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
+        self._admits = reach.admits
 
     def scan(self) -> Iterator[Entry]:
         """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
@@ -67,7 +68,7 @@ class FileReader:
         if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
             raise unreadable("outside_root")
         for _ in range(_READ_ATTEMPTS):
-            descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes)
+            descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
             with open(descriptor, "rb", buffering=0) as file:
                 content = _read(file.fileno(), before.st_size)
                 after = os.fstat(descriptor)

@@ -50,4 +50,6 @@ class Reach:
     blobs: Blobs | None = None  # where uploads are, and the keys that seal them
     keyring: Keyring | None = None
     git_cache: Path | None = None  # folder of the copies of git+https:// repositories
+    s3_default_credentials: bool = False  # s3:// without a login may use the machine's own
+    admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
     since: str | None = None  # `MarkedReader.mark` of the last completed scan

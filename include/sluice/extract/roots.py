@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -67,8 +67,11 @@ def check_root(uri: str, roots: Sequence[Path]) -> Path:
     return resolved
 
 
-def open_inside(path: bytes, root: bytes, max_bytes: int | None = None) -> tuple[int, os.stat_result]:
-    """A file descriptor open for reading (the caller closes it), and its status. `root` has no links in it.
+def open_inside(
+    path: bytes, root: bytes, max_bytes: int | None = None, admits: Callable[[str], bool] | None = None
+) -> tuple[int, os.stat_result]:
+    """A file descriptor open for reading (the caller closes it), and its status. `root` has no links in it. `admits`:
+    whether the file that a link leads to may be read, by its URI.
 
     Raises Unreadable (vanished, permission, broken_link, outside_root, not_a_file, too_large) and Unavailable where the
     storage fails or the root itself is gone.
@@ -76,7 +79,8 @@ def open_inside(path: bytes, root: bytes, max_bytes: int | None = None) -> tuple
     handle = _handle(path, root)
     try:
         status = os.fstat(handle)
-        if not inside(os.readlink(f"/proc/self/fd/{handle}".encode()), root):
+        real = os.readlink(f"/proc/self/fd/{handle}".encode())
+        if not inside(real, root) or (admits and not admits(f"file://{quote_from_bytes(real)}")):
             raise unreadable("outside_root")
         if not stat.S_ISREG(status.st_mode):
             raise unreadable("not_a_file")

@@ -6,7 +6,8 @@ slash) and, as in a folder, hidden names, unless an include glob names one.
 
 The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`,
 `region_name`, `aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and
-`anonymous` (true: for public buckets). Without a connection, boto3 looks for a login in its usual places.
+`anonymous` (true: for public buckets). A source without a login is refused, unless `SLUICE_S3_DEFAULT_CREDENTIALS` lets
+boto3 look for one in its usual places: whoever may ingest could then read all that the machine may read.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class S3Reader:
             )
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
         self._connection = reach.connections(conn_id) if conn_id else None
+        _check_login(spec.uri, self._connection, reach)
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._reach = reach
 
@@ -181,6 +183,18 @@ class S3Reader:
         if _of_the_network(error):
             raise Unavailable(self._shown, f"{code}. Nothing was changed", TRY_AGAIN) from error
         raise error
+
+
+def _check_login(uri: str, connection: Connection | None, reach: Reach) -> None:
+    held = connection or Connection()
+    if (held.login and held.password) or _true(held.extra.get("anonymous")) or reach.s3_default_credentials:
+        return
+    raise BadRequest(
+        f"{uri} names no connection with a login, and the machine's own credentials may not be used. Nothing was read. "
+        "Add ?connection=<id>, whose login and password are an access key and its secret (or whose extra says "
+        '"anonymous": true, for a public bucket); or set SLUICE_S3_DEFAULT_CREDENTIALS=true where every writer may '
+        "read what this machine may read."
+    )
 
 
 def make_client(connection: Connection | None, reach: Reach) -> Any:

@@ -90,6 +90,11 @@ def remove(blobs: Blobs, *, tenant: str, collection: str, name: str) -> None:
     blobs.remove(f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}")
 
 
+def remove_all(blobs: Blobs, *, tenant: str, collection: str) -> None:
+    """Every upload of one source. What is not there is no error."""
+    blobs.remove(_checked_folder(tenant, collection))
+
+
 def damage(
     blobs: Blobs, key: bytes | None, *, tenant: str, collection: str, name: str, deep: bool
 ) -> Literal["missing", "stale"] | None:

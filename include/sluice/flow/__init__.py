@@ -15,7 +15,16 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sluice.errors import SluiceError, Transient
-from sluice.flow.deleting import telling_what_is_pending
+from sluice.flow.deleting import (
+    by_source,
+    collection_sources,
+    delete_collection,
+    delete_documents,
+    listed,
+    remove_source,
+    restore,
+    source_at,
+)
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
 from sluice.flow.pruning import prune
@@ -23,7 +32,8 @@ from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
-from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, load, save, scan, validate
+from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, hidden_by, load, save, scan, validate
+from sluice.flow.vanished import telling_what_is_pending
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
 
@@ -36,7 +46,11 @@ __all__ = [
     "agree",
     "ahead",
     "batches",
+    "by_source",
     "chunk",
+    "collection_sources",
+    "delete_collection",
+    "delete_documents",
     "digest",
     "embed",
     "ensure",
@@ -44,16 +58,21 @@ __all__ = [
     "extract",
     "finish",
     "gates_page",
+    "hidden_by",
     "ingest",
     "let_go",
+    "listed",
     "load",
     "plan_replay",
     "prune",
     "purge",
     "reconcile",
+    "remove_source",
     "replay",
+    "restore",
     "save",
     "scan",
+    "source_at",
     "summarise",
     "telling_what_is_pending",
     "validate",

@@ -1,54 +1,189 @@
-"""What is gone at the source leaves the ledger as soon as it is certain that it was not renamed.
+"""Deletions by hand, by the way that deletions at a source go: one ledger transaction, then the outbox.
 
-That waits for no store. From then on it is not served, and the outbox carries the removal on to the stores, now or when
-they are back.
+A deletion is a run (mode `purge`) of each source that it concerns. It holds the source as an ingest does, so that
+neither sees the other half-way; a source that is at work is left, and the report says so. Everything may be repeated
+after a crash: what went is gone, and a repetition carries the outbox out and goes on with the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+from uuid import UUID, uuid4
 
-from sluice.errors import SluiceError, Unavailable
-from sluice.model import Run, StageStat
+from sluice import load as loading
+from sluice.errors import Busy, NotFound
+from sluice.extract import uploads
+from sluice.extract.roots import canonical
+from sluice.flow.keeping import let_go
+from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
+from sluice.model import Counts, Deletion, Generation, Run, SavedSource, Source
 from sluice.ports import Tools
 
-_STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
+BATCH_DOCUMENTS = 500
+Report = dict[str, Any]
+_UPLOADS = "uploads://"
 
 
-def remove_vanished(tools: Tools, run: Run) -> None:
-    """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
-    if _certain(tools.ledger.stages(run)):
-        tools.ledger.remove_documents(run, tools.ledger.vanished(run))
+def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> Report:
+    """What a deletion of these documents (None: all of the source) would take out. Changes nothing."""
+    held = [tools.ledger.held(source, ids) for source, ids in sources]
+    return {
+        "documents": sum(each.documents for each in held),
+        "chunks": sum(each.chunks for each in held),
+        "quarantined": sum(each.quarantined for each in held),
+        "sources": len(sources),
+    }
 
 
-def _certain(stages: Sequence[StageStat]) -> bool:
-    """All work was planned, and nothing of it is new or all of it was read: renames are found while reading."""
-    scan = next((each.counts for each in stages if each.stage == "scan"), None)
-    if scan is None or scan.get("unplanned", 1):
-        return False
-    read = sum(each.counts.get("read", 0) for each in stages if each.stage == "extract")
-    return not scan["appeared"] or read == scan["planned"]
+def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
+    """Raises NotFound where one of them is no document, or gone already."""
+    found = [(tools.ledger.source_of(each), each) for each in dict.fromkeys(document_ids)]
+    found.sort(key=lambda pair: (pair[0].source_id, pair[1]))
+    groups = groupby(found, key=lambda pair: pair[0].source_id)
+    return [(pairs[0][0], [each for _, each in pairs]) for pairs in (list(group) for _, group in groups)]
 
 
-@contextmanager
-def telling_what_is_pending(tools: Tools, run: Run) -> Iterator[None]:
-    """A store that is down is told with what it still holds of documents that are gone."""
+def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> Report:
+    """Unreadable when this returns. While the source lists them, their content is not ingested again until it changes
+    (`restore`); uploads are removed with them. Raises NotFound."""
+    report = _begun()
+    for source, ids in by_source(tools, document_ids):
+
+        def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
+            held = {each: tools.ledger.held(source, [each]).chunks for each in ids}
+            taken = tools.ledger.delete_documents(run, ids, listed=True)
+            for document_id in taken:
+                tools.ledger.record_deletion(
+                    _deletion("document", source, str(document_id), actor, 1, held[document_id])
+                )
+            if source.spec.uri.startswith(_UPLOADS):
+                _remove_uploads(tools, run, taken)
+            return len(taken)
+
+        _carried_out(tools, source, actor, work, report)
+    return report
+
+
+def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: str) -> Report:
+    """The source is not ingested any more, until somebody asks for it. Its documents go with it, or stay as they are
+    until they expire, are deleted, or the source is ingested again."""
+    report = _begun()
+
+    def work(run: Run) -> int:
+        gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
+        if with_documents:
+            _all_documents(tools, run)
+        tools.ledger.remove_source(source)
+        if with_documents and source.spec.uri.startswith(_UPLOADS):
+            uploads.remove_all(tools.blobs, tenant=source.spec.tenant, collection=source.spec.collection)
+        uri = source.spec.uri
+        tools.ledger.record_deletion(_deletion("source", source, uri, actor, gone.documents, gone.chunks))
+        return gone.documents
+
+    _carried_out(tools, source, actor, work, report)
+    return report
+
+
+def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
+    """Of all tenants, or of one. Raises NotFound where there is no such collection."""
+    generation = _generation(tools, collection)
+    saved = tools.ledger.saved_sources(tenant, collection)
+    return [_source(each, generation) for each in saved]
+
+
+def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
+    """The documents of every source in it (or of one tenant's), and, where no other tenant has a source there, the
+    collection itself: backing collection, graph, and all that the ledger knows of it. Raises NotFound."""
+    generation = _generation(tools, collection)
+    report = _begun()
+    chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
+    for source in collection_sources(tools, collection, tenant):
+        chunks += tools.ledger.held(source).chunks
+        told = remove_source(tools, source, with_documents=True, actor=actor)
+        for name in ("documents", "chunks"):
+            report[name] += told[name]
+        report["left"] += told["left"]
+    report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
+    if report["dropped"]:
+        _drain(tools, generation)
+        tools.vectors.drop(generation)  # the stores first: once the ledger has forgotten it, nobody knows what to drop
+        if graph := graph_of(tools, generation):
+            graph.drop(generation)
+        tools.ledger.drop_collection(generation)
+    if not report["left"]:
+        tools.ledger.record_deletion(
+            Deletion("collection", collection, actor, tenant, collection, report["documents"], chunks)
+        )
+    return report
+
+
+def restore(tools: Tools, document_id: UUID) -> Source:
+    """A document that was deleted by hand is ingested again by the next run of its source. Raises NotFound."""
+    return tools.ledger.restore(document_id)
+
+
+def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
+    """Raises NotFound."""
+    return tools.ledger.source_at(tenant, collection, canonical(uri))
+
+
+# --- details -----------------------------------------------------------------------------------------------------
+
+
+def _begun() -> Report:
+    return {"documents": 0, "chunks": 0, "left": []}
+
+
+def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: Report) -> None:
+    """Holding the source; one that is at work is left."""
+    run = tools.ledger.start_run(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
+    told = {"documents": 0, "chunks": 0}
     try:
-        yield
-    except Unavailable as error:
-        if error.dependency in _STORES:
-            with suppress(SluiceError):  # the store is the error to tell, whatever the ledger says
-                error.args = (f"{error}{_pending(tools, run, error.dependency)}",)
-        raise
+        with failing(tools, run):
+            with recorded(tools, run, WHOLE_RUN, "delete") as counts:
+                told["documents"] = work(run)
+                told["chunks"] = _drain(tools, source.generation)
+                let_go(tools, source.source_id)
+                counts |= {"deleted": told["documents"], "removed": told["chunks"]}
+            tools.ledger.finish_run(run, "succeeded", {**told, "actor": actor})
+    except Busy as error:
+        report["left"].append(str(error))
+    for name, count in told.items():
+        report[name] += count
 
 
-def _pending(tools: Tools, run: Run, store: str) -> str:
-    deleted, chunks = tools.ledger.deleted_by(run), tools.ledger.queued(run.source.generation)
-    if not deleted or not chunks:
-        return ""
-    stores = [each for each in _STORES[_STORES.index(store) :] if each == store or tools.graph is not None]
-    return (
-        f" What is gone at the source (documents: {deleted}) was removed from the ledger and is no longer served; "
-        f"{chunks} chunks are still to be removed from {' and '.join(stores)}, which the next run does."
-    )
+def _all_documents(tools: Tools, run: Run) -> None:
+    """With those that were deleted by hand before: they are gone for good now."""
+    after: UUID | None = None
+    while page := tools.ledger.deletable(run.source, after, BATCH_DOCUMENTS):
+        tools.ledger.delete_documents(run, page, listed=False)
+        after = page[-1]
+
+
+def _remove_uploads(tools: Tools, run: Run, document_ids: Sequence[UUID]) -> None:
+    """An upload is its document's source: it goes too, and nothing lists the document any more."""
+    spec = run.source.spec
+    for document in tools.ledger.names_of(document_ids):
+        uploads.remove(tools.blobs, tenant=spec.tenant, collection=spec.collection, name=document)
+    tools.ledger.delete_documents(run, document_ids, listed=False)
+
+
+def _drain(tools: Tools, generation: Generation) -> int:
+    return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
+
+
+def _generation(tools: Tools, collection: str) -> Generation:
+    for each in tools.ledger.generations():
+        if each.collection == collection:
+            return each
+    raise NotFound(f"There is no collection {collection}.")
+
+
+def _source(saved: SavedSource, generation: Generation) -> Source:
+    return Source(saved.source_id, saved.spec, generation)
+
+
+def _deletion(kind: Any, source: Source, name: str, actor: str, documents: int, chunks: int) -> Deletion:
+    return Deletion(kind, name, actor, source.spec.tenant, source.spec.collection, documents, chunks)

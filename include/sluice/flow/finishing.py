@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from sluice import load as loading
 from sluice.errors import Disagreement, Transient
-from sluice.flow.deleting import remove_vanished, telling_what_is_pending
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, graph_of, recorded
 from sluice.flow.stages import ensure
+from sluice.flow.vanished import remove_vanished, telling_what_is_pending
 from sluice.model import Run
 from sluice.ports import Tools
 

@@ -15,9 +15,9 @@ from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
-from sluice.flow.deleting import remove_vanished
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing, unbroken
+from sluice.flow.vanished import remove_vanished
 from sluice.metadata import described
 from sluice.model import (
     ChunkedDocument,
@@ -70,8 +70,14 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
     """Save what is given of a source; make the source, its collection and its tenant where they are new. Raises
     BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
-    tools.reader(spec)  # refuses what is not allowed, before anything is saved
+    saved = tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    tools.reader(spec.over(saved))  # refuses what is not allowed, before anything is saved
     return tools.ledger.save_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+
+
+def hidden_by(tools: Tools, spec: SourceSpec) -> int:
+    """Documents that a run with these groups and this retention would hide at once from somebody who may read them."""
+    return tools.ledger.hidden_by(replace(spec, uri=canonical(spec.uri)))
 
 
 def scan(
@@ -146,9 +152,13 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
             hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
             raws = moves.same_content(tools, run, raws, hashes)
             hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
-            if run.mode != "full":
-                same += [raw.item for raw in raws if raw.item.active_hash == hashes[raw.item.document_id]]
-                raws = [raw for raw in raws if raw.item.active_hash != hashes[raw.item.document_id]]
+            known = {
+                raw.item.document_id
+                for raw in raws
+                if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
+            }
+            same += [raw.item for raw in raws if raw.item.document_id in known]
+            raws = [raw for raw in raws if raw.item.document_id not in known]
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
                 if extracted.failure:
                     failures.append(_refused(raw.item, *extracted.failure))

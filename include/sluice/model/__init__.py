@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sluice.model.asked import Generation, Mode, Profile, Run, RunMode, Source, SourceSpec
 from sluice.model.costs import Budget, Quota, Spent, TenantUse
+from sluice.model.deleted import Deletion, DeletionKind
 from sluice.model.flowing import (
     Chunk,
     ChunkedDocument,
@@ -75,6 +76,8 @@ __all__ = [
     "ChunkedDocument",
     "CollectionInfo",
     "Counts",
+    "Deletion",
+    "DeletionKind",
     "Document",
     "DocumentInfo",
     "EmbeddedChunk",

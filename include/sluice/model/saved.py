@@ -34,3 +34,4 @@ class SavedSource:
     saved_at: datetime
     last: LastRun | None = None  # the one that was started last, by whomever; None: never run
     held_by: str | None = None  # the run that works on it now, as its orchestrator names it; None: nobody
+    removed_at: datetime | None = None  # removed by hand, and its documents kept; None: it was not

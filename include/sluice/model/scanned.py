@@ -28,6 +28,7 @@ class Item:
     new: bool
     active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: work on it anyway
     moved: bool = False  # known under another name before
+    gone: bool = False  # deleted by hand or purged, with `active_hash`: it stays gone while its content is the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, EntityIds, Extracted, Extractor, Keyring, Recognized
+from sluice.ports.deletions import DeletionLedger
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.pruning import PruneLedger
@@ -30,6 +31,7 @@ __all__ = [
     "Catalog",
     "Connection",
     "Connections",
+    "DeletionLedger",
     "Embedder",
     "EntityExtractor",
     "EntityIds",

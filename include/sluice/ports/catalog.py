@@ -69,6 +69,9 @@ class Catalog(Protocol):
 
     def grants(self, principal: str) -> list[Grant]: ...
 
+    def all_grants(self, tenant: str | None = None) -> list[Grant]:
+        """Operator's view: of every caller, in one tenant or in all; by principal and tenant."""
+
     def grant(self, grant: Grant) -> None:
         """Add or replace; creates the tenant where it is missing."""
 

@@ -35,12 +35,13 @@ from sluice.model import (
     TenantUse,
     Vector,
 )
+from sluice.ports.deletions import DeletionLedger
 from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger
 from sluice.ports.saved import SavedSources
 
 
-class Ledger(SavedSources, RetentionLedger, PruneLedger, Protocol):
+class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protocol):
     """The truth. Each method is one transaction, safe to repeat.
 
     What a run writes is fenced: once another run has claimed its source it raises Terminal. A run that never claimed

@@ -185,7 +185,7 @@ DOCUMENTS = (
         "secrets",
         _BETWEEN,
         "secrets",
-        "flag",
+        "mask",
         "It holds what looks like a password, token or private key (where is in the gate's rows). Revoke it, then take "
         "it out of the source.",
         "max_value",

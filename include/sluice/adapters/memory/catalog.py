@@ -79,6 +79,7 @@ class MemoryCatalog:
                 if row.spec.tenant == principal.tenant
                 and collection in (None, row.spec.collection)
                 and _may(principal, row.spec.access_groups)
+                and self._state.is_there(row)
             ]
             return saved(self._state, rows)
 
@@ -158,6 +159,11 @@ class MemoryCatalog:
         with self._state.lock:
             found = [grant for grant in self._state.grants.values() if grant.principal == principal]
             return sorted(found, key=lambda grant: grant.tenant)
+
+    def all_grants(self, tenant: str | None = None) -> list[Grant]:
+        with self._state.lock:
+            found = [each for each in self._state.grants.values() if tenant in (None, each.tenant)]
+            return sorted(found, key=lambda each: (each.principal, each.tenant))
 
     def grant(self, grant: Grant) -> None:
         check_tenant(grant.tenant)

@@ -24,6 +24,7 @@ from sluice.adapters.ledger_rules import (
 )
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.catalog import MemoryCatalog
+from sluice.adapters.memory.deletions import MemoryDeletions
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
@@ -70,6 +71,7 @@ class MemoryLedger(
     MemoryScan,
     MemorySaved,
     MemoryRetention,
+    MemoryDeletions,
     MemorySpending,
     MemoryPruning,
 ):
@@ -92,6 +94,8 @@ class MemoryLedger(
             place = (spec.tenant, spec.collection, spec.uri)
             for row in self.state.sources.values():
                 if (row.spec.tenant, row.spec.collection, row.spec.uri) == place:
+                    if row.removed_at is not None:  # asked for again
+                        row.removed_at, row.schedule = None, replace(row.schedule, paused=False)
                     return Source(row.source_id, row.spec, generation)
             row = SourceRow(uuid4(), generation, spec.over(None), now())
             self.state.sources[row.source_id] = row
@@ -266,8 +270,9 @@ class MemoryLedger(
             document.uri = entry.uri
             self.state.changed(source.generation.collection_id)
         active = self.state.active(document.document_id, run.source.generation)
-        gone_hash = document.purged_hash if document.expires_at and document.expires_at <= now() else None
-        if gone_hash and document.fingerprint == entry.fingerprint:
+        expired = document.expires_at is not None and document.expires_at <= now()
+        gone_hash = document.purged_hash if expired or document.removed_at else None
+        if gone_hash is not None and document.fingerprint == entry.fingerprint:
             return "unchanged"
         if run.mode != "full" and document.fingerprint == entry.fingerprint:
             if document.document_id in self.state.quarantine:
@@ -278,7 +283,14 @@ class MemoryLedger(
         served_before = any(version.number is not None for version in versions.values())
         told = document.document_id in self.state.runs[run.run_id].moves
         compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
-        return Item(document.document_id, entry, not served_before, gone_hash or compared, told)
+        return Item(
+            document.document_id,
+            entry,
+            not served_before,
+            compared if gone_hash is None else gone_hash,
+            told,
+            gone_hash is not None,
+        )
 
     def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
         with self.state.lock:

@@ -22,7 +22,9 @@ class MemorySaved:
             return [
                 each
                 for each in saved(self.state, self.state.sources.values())
-                if tenant in (None, each.spec.tenant) and collection in (None, each.spec.collection)
+                if self.state.is_there(self.state.sources[each.source_id])
+                and tenant in (None, each.spec.tenant)
+                and collection in (None, each.spec.collection)
             ]
 
     def set_schedule(self, tenant: str, collection: str, uri: str, schedule: Schedule) -> None:
@@ -60,6 +62,7 @@ def saved(state: MemoryState, rows: Iterable[SourceRow]) -> list[SavedSource]:
             row.saved_at,
             _last(_took_in(state, row.source_id)),
             _holder(state, row.source_id),
+            row.removed_at,
         )
         for row in rows
     ]

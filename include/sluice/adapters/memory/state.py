@@ -14,6 +14,7 @@ from uuid import UUID
 from sluice.model import (
     Budget,
     Counts,
+    Deletion,
     ExpiredDocument,
     GateResult,
     GateRow,
@@ -40,6 +41,7 @@ class SourceRow:
     saved_at: datetime
     schedule: Schedule = field(default_factory=Schedule)
     until: datetime | None = None  # instead of the spec's retention_days
+    removed_at: datetime | None = None
 
     @property
     def retention(self) -> Retention | None:
@@ -109,6 +111,7 @@ class DocumentRow:
     served_since: datetime | None = None
     expires_at: datetime | None = None
     purged_hash: bytes | None = None
+    removed_at: datetime | None = None
     access_groups: tuple[str, ...] | None = None
     key_destroyed_at: datetime | None = None
 
@@ -169,6 +172,7 @@ class MemoryState:
     signatures: dict[UUID, tuple[UUID, Signature]] = field(default_factory=dict)  # by document: run, signature
     reconciliations: list[tuple[Generation, datetime, bool, Any]] = field(default_factory=list)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
+    deletions: list[Deletion] = field(default_factory=list)
 
     def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:
         for version in list(self.versions.get(document_id, {}).values()):
@@ -209,6 +213,12 @@ class MemoryState:
             for each in self.documents.values()
             if each.source.source_id == source_id and each.deleted_at is None
         }
+
+    def is_there(self, source: SourceRow) -> bool:
+        """One that was removed by hand is, as long as its documents are."""
+        return source.removed_at is None or any(
+            each.removed_at is None for each in self.living(source.source_id).values()
+        )
 
     def runs_of(self, source_id: UUID) -> Iterator[RunRow]:
         for run in self.runs.values():

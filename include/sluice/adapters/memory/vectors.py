@@ -24,6 +24,9 @@ class MemoryVectors:
     def ensure(self, generation: Generation) -> None:
         self._collections.setdefault(generation.physical, {})
 
+    def drop(self, generation: Generation) -> None:
+        self._collections.pop(generation.physical, None)
+
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
         held = self._collections.get(generation.physical)
         if held is None:

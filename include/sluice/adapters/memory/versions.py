@@ -77,6 +77,7 @@ class MemoryVersions:
         document.fingerprint = pending.sealed.fingerprint
         if last is None or last.sealed.raw_hash != pending.sealed.raw_hash:
             document.served_since = pending.activated_at
+        document.removed_at = None
         document.purged_hash, document.expires_at = None, self.state.expiry(document)
         self.state.resolve(document.document_id)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from sluice.adapters.ledger_rules import check_tenant, no_collection, no_run, not_refused
 from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
-from sluice.adapters.postgres.saved import SAVED, saved_of
+from sluice.adapters.postgres.saved import SAVED, THERE, saved_of
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
 from sluice.adapters.postgres.transactions import transaction
 from sluice.errors import NotFound
@@ -45,7 +45,7 @@ SOURCES = text(f"""
     SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
 """)  # noqa: S608
 _SAVED = text(f"""
-    {SAVED} WHERE s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
+    {SAVED} WHERE {THERE} AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
     AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     ORDER BY c.name COLLATE "C", s.uri COLLATE "C"
 """)
@@ -142,6 +142,10 @@ FAILED_ROWS = f"""
     WHERE w.run_id = :run_id AND {_READABLE}
 """
 GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
+_ALL_GRANTS = text("""
+    SELECT principal, tenant_id, access_groups, may_write FROM grants
+    WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant ORDER BY principal COLLATE "C", tenant_id COLLATE "C"
+""")
 _GRANT = text("""
     INSERT INTO grants (principal, tenant_id, access_groups, may_write)
     VALUES (:principal, :tenant, :groups, :may_write)
@@ -234,8 +238,11 @@ class PostgresCatalog:
 
     def grants(self, principal: str) -> list[Grant]:
         with transaction(self._engine) as connection:
-            rows = connection.execute(GRANTS, {"p": principal})
-            return [Grant(row.principal, row.tenant_id, frozenset(row.access_groups), row.may_write) for row in rows]
+            return [_granted(row) for row in connection.execute(GRANTS, {"p": principal})]
+
+    def all_grants(self, tenant: str | None = None) -> list[Grant]:
+        with transaction(self._engine) as connection:
+            return [_granted(row) for row in connection.execute(_ALL_GRANTS, {"tenant": tenant})]
 
     def grant(self, grant: Grant) -> None:
         check_tenant(grant.tenant)
@@ -266,6 +273,10 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> t
     if generation is None or not sources:
         raise no_collection(principal.tenant, collection)
     return generation, sources
+
+
+def _granted(row: Row[Any]) -> Grant:
+    return Grant(row.principal, row.tenant_id, frozenset(row.access_groups), row.may_write)
 
 
 def _who(principal: Principal) -> dict[str, Any]:

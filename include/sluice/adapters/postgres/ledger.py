@@ -28,6 +28,7 @@ from sluice.adapters.postgres import (
     staging,
     switching,
 )
+from sluice.adapters.postgres.deletions import PostgresDeletions
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.pruning import PostgresPruning
 from sluice.adapters.postgres.retention import PostgresRetention
@@ -63,7 +64,7 @@ from sluice.model import (
 )
 
 
-class PostgresLedger(PostgresRetention, PostgresPruning):
+class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
     """`sluice.ports.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:

@@ -90,7 +90,7 @@ _RECORD = text(f"""
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
 """)  # noqa: S608
 # Which run made which version stays known; what it said does not.
-_BLANK = text("""
+BLANK = text("""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE document_id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -155,7 +155,7 @@ def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of:
     values = {"ids": list(document_ids), "source_id": run.source.source_id, "as_of": as_of}
     if taken := sorted(connection.execute(_TAKE, values).scalars()):
         connection.execute(_RECORD, {"run_id": run.run_id, "ids": taken})
-        connection.execute(_BLANK, {"ids": taken})
+        connection.execute(BLANK, {"ids": taken})
         retire(connection, run, taken)
     return taken
 

@@ -16,7 +16,8 @@ _RUN_COLUMNS = "r.run_id, r.state, r.started_at, r.finished_at, r.summary ->> 'e
 _TOOK_IN = "mode IN ('incremental', 'full') AND coalesce(summary ->> 'error', '') NOT LIKE 'Busy:%'"
 # Each `OFFSET 0` makes one step a look-up by key for each source.
 SAVED = f"""
-    SELECT {SPEC_COLUMNS}, c.name AS collection, s.schedule, s.paused, s.created_at, {_RUN_COLUMNS}, h.orchestrator
+    SELECT {SPEC_COLUMNS}, c.name AS collection, s.schedule, s.paused, s.created_at,
+           s.removed_at, {_RUN_COLUMNS}, h.orchestrator
     FROM sources s
     JOIN collections c USING (collection_id)
     LEFT JOIN LATERAL (SELECT * FROM runs WHERE source_id = s.source_id AND {_TOOK_IN}
@@ -26,9 +27,14 @@ SAVED = f"""
                        WHERE k.source_id = s.source_id AND k.lapses_at > clock_timestamp() AND b.state = 'running'
                        OFFSET 0) h ON true
 """  # noqa: S608
+# One that was removed by hand is there as long as its documents are.
+THERE = """
+    (s.removed_at IS NULL OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
+                                     AND d.removed_at IS NULL OFFSET 0))
+"""
 _OF = text(f"""
     {SAVED}
-    WHERE (CAST(:tenant AS text) IS NULL OR s.tenant_id = :tenant)
+    WHERE {THERE} AND (CAST(:tenant AS text) IS NULL OR s.tenant_id = :tenant)
       AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     ORDER BY s.tenant_id COLLATE "C", c.name COLLATE "C", s.uri COLLATE "C"
 """)
@@ -68,6 +74,7 @@ def saved_of(row: Row[Any]) -> SavedSource:
         row.created_at,
         _last(row) if row.run_id else None,
         row.orchestrator,
+        row.removed_at,
     )
 
 

@@ -47,8 +47,9 @@ REGISTER = text(f"""
     SELECT :tenant, :source_id, :collection_id, s.external_id, s.uri FROM scan s
     WHERE NOT EXISTS ({_LISTED}) ORDER BY s.place
 """)  # noqa: S608
-# Purged, and what it lived by has not been lengthened since: it stays gone until its content changes.
-_GONE = "d.purged_hash IS NOT NULL AND d.expires_at <= now()"
+# Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
+# changes.
+_GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
     SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
@@ -87,6 +88,7 @@ _ITEMS = text("""
     SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte,
            coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
            EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
+           c.gone_hash IS NOT NULL AS gone,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
     FROM compared c JOIN scan s USING (place)
@@ -183,4 +185,4 @@ def _compare(
 
 def _item(row: Row[Any]) -> Item:
     entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte)
-    return Item(row.document_id, entry, row.new, row.active_hash, row.told)
+    return Item(row.document_id, entry, row.new, row.active_hash, row.told, row.gone)

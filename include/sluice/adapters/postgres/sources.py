@@ -50,6 +50,9 @@ _CHANGE = text("""
         include_globs = :include_globs, exclude_globs = :exclude_globs
     WHERE source_id = :source_id
 """)
+_BRING_BACK = text(
+    "UPDATE sources SET removed_at = NULL, paused = false WHERE source_id = :source_id AND removed_at IS NOT NULL"
+)
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
 _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
 
@@ -89,6 +92,7 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
         if source_id is not None:
             return Source(source_id, first, generation)
         row = connection.execute(_READ, place).one()  # another one was quicker
+    _asked_for(connection, row.source_id)
     return Source(row.source_id, spec_of(row), generation)
 
 
@@ -116,6 +120,11 @@ def save_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
     if change(connection, spec, source.generation.collection_id):
         changed(connection, source.generation.collection_id)
     return replace(source, spec=spec.over(source.spec))
+
+
+def _asked_for(connection: Connection, source_id: UUID) -> None:
+    """A source that was removed by hand is one like the others again."""
+    connection.execute(_BRING_BACK, {"source_id": source_id})
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:

@@ -106,7 +106,8 @@ _ACTIVATE = text("""
 # does not make it live longer.
 _REMEMBER = text(f"""
     UPDATE documents d
-    SET fingerprint = k.fingerprint, purged_hash = NULL, served_since = k.since, expires_at = {expiry("k.since")}
+    SET fingerprint = k.fingerprint, purged_hash = NULL, removed_at = NULL,
+        served_since = k.since, expires_at = {expiry("k.since")}
     FROM (SELECT v.document_id, v.fingerprint,
                  CASE WHEN v.raw_hash = l.raw_hash THEN o.served_since ELSE now() END AS since
           FROM versions v JOIN documents o USING (document_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import httpx
@@ -109,6 +110,11 @@ class QdrantIndex:
                 return self._client.count(generation.physical, owned_by(tenant, source), exact=True).count
         except CollectionMissing:
             return 0
+
+    def drop(self, generation: Generation) -> None:
+        """The backing collection, with all points and its alias. What is not there is no error."""
+        with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
+            self._client.delete_collection(generation.physical)
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False

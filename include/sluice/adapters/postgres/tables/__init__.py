@@ -1,6 +1,17 @@
 """The typed tables of the ledger and of the key database. Migrations are checked against them for drift."""
 
-from sluice.adapters.postgres.tables import collections, documents, gates, keys, lineage, moving, runs
+from sluice.adapters.postgres.tables import collections, deletions, documents, gates, keys, lineage, moving, runs
 from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
-__all__ = ["KeysBase", "LedgerBase", "collections", "documents", "gates", "keys", "lineage", "moving", "runs"]
+__all__ = [
+    "KeysBase",
+    "LedgerBase",
+    "collections",
+    "deletions",
+    "documents",
+    "gates",
+    "keys",
+    "lineage",
+    "moving",
+    "runs",
+]

@@ -122,6 +122,9 @@ class SourceRow(LedgerBase):
         server_default=text("false"), comment="Whether it is left out of runs that nobody asks for."
     )
     created_at: Mapped[Moment] = mapped_column(comment="When the source was first opened.")
+    removed_at: Mapped[datetime | None] = mapped_column(
+        comment="When it was removed by hand; not ingested unless somebody asks; null: it was not."
+    )
 
 
 class GrantRow(LedgerBase):

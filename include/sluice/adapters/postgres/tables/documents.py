@@ -79,6 +79,9 @@ class DocumentRow(LedgerBase):
     expires_at: Mapped[datetime | None] = mapped_column(
         comment="Unreadable from then on, by the narrowest retention that is set; null: never."
     )
+    removed_at: Mapped[datetime | None] = mapped_column(
+        comment="When it was deleted by hand; its content is not ingested again until it changes; null: it was not."
+    )
     purged_hash: Mapped[bytes | None] = mapped_column(
         comment="Keyed hash of the content that expired and was taken out; null: it was not."
     )

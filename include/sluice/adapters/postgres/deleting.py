@@ -1,0 +1,208 @@
+"""Deletions by hand: documents, sources, collections, and what a change would hide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.ledger_rules import narrows, no_document, not_empty, not_saved
+from sluice.adapters.postgres import retention
+from sluice.adapters.postgres.counting import CHUNKS
+from sluice.adapters.postgres.expiry import keep_retention
+from sluice.adapters.postgres.sources import (
+    GENERATION_COLUMNS,
+    SPEC_COLUMNS,
+    alone,
+    changed,
+    generation_of,
+    saved_source,
+    spec_of,
+)
+from sluice.adapters.postgres.switching import lock_documents, retire
+from sluice.adapters.postgres.tables.base import LedgerBase
+from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
+
+_THERE = "d.deleted_at IS NULL AND d.removed_at IS NULL"
+_SOURCE = f"""
+    SELECT {SPEC_COLUMNS}, {GENERATION_COLUMNS} FROM sources s JOIN collections c USING (collection_id)
+    JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+"""  # noqa: S608
+_SOURCE_OF = text(f"""
+    {_SOURCE} WHERE s.source_id = (SELECT d.source_id FROM documents d WHERE d.document_id = :document_id
+                                AND d.deleted_at IS NULL AND (d.removed_at IS NOT NULL) = :deleted)
+""")  # noqa: S608
+_SOURCE_AT = text(f"{_SOURCE} WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri")
+DELETABLE = text("""
+    SELECT d.document_id FROM documents d WHERE d.source_id = :source_id AND d.deleted_at IS NULL
+    AND d.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+    ORDER BY d.document_id LIMIT :limit
+""")
+_NAMES = text("SELECT external_id FROM documents WHERE document_id = ANY(CAST(:ids AS uuid[]))")
+_CHOSEN = "(CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))"
+_HELD = text(f"""
+    SELECT (SELECT count(*) FROM documents d WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}) AS documents,
+           (SELECT count(*) FROM quarantine q JOIN documents d USING (document_id)
+            WHERE q.source_id = :source_id AND q.resolved_at IS NULL AND {_CHOSEN}) AS quarantined,
+           {CHUNKS}
+    FROM documents d JOIN versions v ON v.document_id = d.document_id AND v.state = 'active'
+    WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}
+""")  # noqa: S608
+# A document that never became active has no hash: nothing is equal to the empty one.
+_TAKE_LISTED = text(f"""
+    UPDATE documents d SET removed_at = now(), purged_hash = coalesce((
+        SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+        ORDER BY v.activated_at DESC, v.number DESC LIMIT 1), d.purged_hash, '')
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND {_THERE} RETURNING d.document_id
+""")  # noqa: S608
+_TAKE = text("""
+    UPDATE documents d SET deleted_at = now(), deleted_by = :run_id
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND d.deleted_at IS NULL
+    RETURNING d.document_id
+""")
+_RESTORE = text("""
+    UPDATE documents d SET removed_at = NULL, fingerprint = NULL,
+        purged_hash = CASE WHEN octet_length(d.purged_hash) > 0 AND d.expires_at <= now() THEN d.purged_hash END
+    WHERE d.document_id = :document_id AND d.removed_at IS NOT NULL AND d.deleted_at IS NULL
+""")
+_REMOVE_SOURCE = text("UPDATE sources SET removed_at = now(), paused = true WHERE source_id = :source_id")
+_RECORD = text("""
+    INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
+    VALUES (:kind, :name, :actor, :tenant, :collection, :documents, :chunks)
+""")
+_DELETIONS = text("""
+    SELECT kind, name, actor, tenant, collection, documents, chunks FROM deletions
+    ORDER BY deleted_at DESC, deletion_id DESC LIMIT :limit
+""")
+_READABLE = """
+    d.deleted_at IS NULL AND d.purged_hash IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
+    AND EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.state = 'active' OFFSET 0)
+"""
+_HIDDEN_OF_SOURCE = text(f"""
+    SELECT count(*) FROM sources s JOIN collections c USING (collection_id)
+    JOIN documents d ON d.tenant_id = s.tenant_id AND d.source_id = s.source_id
+    WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri AND {_READABLE}
+      AND (:narrowed AND d.access_groups IS NULL
+           OR :days > 0 AND num_nonnulls(d.retention_days, d.retain_until) = 0
+              AND d.served_since + make_interval(days => :days) <= now())
+""")  # noqa: S608
+_READABLE_IN = text(f"""
+    SELECT count(*) FROM documents d
+    JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = d.collection_id
+    WHERE {_READABLE} AND (CAST(:document_id AS uuid) IS NULL OR d.document_id = :document_id)
+      AND (:collection = '' OR c.name = :collection) AND (:source = '' OR s.uri = :source AND s.tenant_id = :tenant)
+""")  # noqa: S608
+# By these columns every row of the ledger belongs to a collection, in this order of trust.
+_OF_COLLECTION = {
+    "collection_id": "= :collection_id",
+    "source_id": "IN (SELECT source_id FROM sources WHERE collection_id = :collection_id)",
+    "run_id": "IN (SELECT run_id FROM runs WHERE collection_id = :collection_id)",
+    "document_id": "IN (SELECT document_id FROM documents WHERE collection_id = :collection_id)",
+    "version_id": "IN (SELECT version_id FROM versions WHERE collection_id = :collection_id)",
+}
+_LEFT = text("""
+    SELECT EXISTS (SELECT FROM outbox WHERE collection_id = :collection_id)
+        OR EXISTS (SELECT FROM versions WHERE collection_id = :collection_id AND state <> 'superseded')
+        OR EXISTS (SELECT FROM claims k JOIN sources s USING (source_id)
+                   WHERE s.collection_id = :collection_id AND k.lapses_at > clock_timestamp())
+""")
+
+
+def source_of(connection: Connection, document_id: UUID, deleted: bool = False) -> Source:
+    row = connection.execute(_SOURCE_OF, {"document_id": document_id, "deleted": deleted}).one_or_none()
+    if row is None:
+        raise no_document(document_id)
+    return Source(row.source_id, spec_of(row), generation_of(row))
+
+
+def source_at(connection: Connection, tenant: str, collection: str, uri: str) -> Source:
+    place = {"tenant": tenant, "collection": collection, "uri": uri}
+    row = connection.execute(_SOURCE_AT, place).one_or_none()
+    if row is None:
+        raise not_saved(tenant, collection, uri)
+    return Source(row.source_id, spec_of(row), generation_of(row))
+
+
+def deletable(connection: Connection, source: Source, after: UUID | None, limit: int) -> list[UUID]:
+    values = {"source_id": source.source_id, "after": after, "limit": limit}
+    return list(connection.execute(DELETABLE, values).scalars())
+
+
+def names_of(connection: Connection, document_ids: Sequence[UUID]) -> list[str]:
+    return list(connection.execute(_NAMES, {"ids": list(document_ids)}).scalars())
+
+
+def held(connection: Connection, source: Source, document_ids: Sequence[UUID] | None) -> Counts:
+    ids = None if document_ids is None else list(document_ids)
+    row = connection.execute(_HELD, {"source_id": source.source_id, "ids": ids}).one()
+    return Counts(row.documents, int(row.chunks), row.quarantined)
+
+
+def delete_documents(connection: Connection, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+    alone(connection, run.source.source_id)
+    keep_retention(connection, run.source.generation.collection_id)
+    lock_documents(connection, document_ids)
+    values = {"ids": list(document_ids), "source_id": run.source.source_id, "run_id": run.run_id}
+    taken = sorted(connection.execute(_TAKE_LISTED if listed else _TAKE, values).scalars())
+    if taken:
+        connection.execute(retention.BLANK, {"ids": taken})
+        retire(connection, run, taken)
+    return taken
+
+
+def restore(connection: Connection, document_id: UUID) -> Source:
+    if not connection.execute(_RESTORE, {"document_id": document_id}).rowcount:
+        raise no_document(document_id)
+    return source_of(connection, document_id)
+
+
+def remove_source(connection: Connection, source: Source) -> None:
+    connection.execute(_REMOVE_SOURCE, {"source_id": source.source_id})
+    changed(connection, source.generation.collection_id)
+
+
+def drop_collection(connection: Connection, generation: Generation) -> None:
+    """Tables are found by their columns, so that one that is added later is not forgotten: children before parents."""
+    values = {"collection_id": generation.collection_id}
+    if connection.execute(_LEFT, values).scalar():
+        raise not_empty(generation.collection)
+    for table in reversed(LedgerBase.metadata.sorted_tables):
+        column = next((name for name in _OF_COLLECTION if name in table.columns), None)
+        if column is not None and table.name != "collections":
+            connection.execute(text(f"DELETE FROM {table.name} WHERE {column} {_OF_COLLECTION[column]}"), values)  # noqa: S608
+    connection.execute(text("DELETE FROM collections WHERE collection_id = :collection_id"), values)
+
+
+def record(connection: Connection, deletion: Deletion) -> None:
+    fields = ("kind", "name", "actor", "tenant", "collection", "documents", "chunks")
+    connection.execute(_RECORD, {name: getattr(deletion, name) for name in fields})
+
+
+def deletions(connection: Connection, limit: int) -> list[Deletion]:
+    return [Deletion(**row._mapping) for row in connection.execute(_DELETIONS, {"limit": limit})]
+
+
+def hidden_by(connection: Connection, spec: SourceSpec) -> int:
+    saved = saved_source(connection, spec.tenant, spec.collection, spec.uri)
+    if saved is None:
+        return 0
+    wanted = spec.over(saved)
+    shorter = wanted.retention_days if wanted.retention_days != saved.retention_days else None
+    narrowed = narrows(saved.access_groups, wanted.access_groups)
+    if not narrowed and not shorter:  # most runs
+        return 0
+    values: dict[str, Any] = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
+    values |= {"narrowed": narrowed, "days": shorter or 0}
+    return int(connection.execute(_HIDDEN_OF_SOURCE, values).scalar_one())
+
+
+def hidden_by_retention(connection: Connection, scope: RetentionScope, wanted: Retention | None) -> int:
+    """The change is made and counted; the caller rolls it back."""
+    values = {"document_id": scope.document_id, "collection": scope.collection if scope.document_id is None else ""}
+    values |= {"source": scope.source if scope.document_id is None else "", "tenant": scope.tenant}
+    before: int = connection.execute(_READABLE_IN, values).scalar_one()
+    retention.set_retention(connection, scope, wanted)
+    after: int = connection.execute(_READABLE_IN, values).scalar_one()
+    return max(0, before - after)

@@ -1,0 +1,231 @@
+"""DELETE documents, sources, collections and grants, and GET /access: who can read this?
+
+Each deletion needs a grant to write with every group of what goes. What may be more than one document is only listed
+unless the query says `dry_run=false`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from sluice import access, flow
+from sluice.api.auth import Caller
+from sluice.api.backend import backend_of
+from sluice.api.problems import documented
+from sluice.api.routes_quarantine import ReplayBody
+from sluice.api.routes_search import no_collection
+from sluice.errors import Forbidden, NotFound
+from sluice.model import ALL_GROUPS, Deletion, Grant, Principal, Source
+from sluice.ports import Tools
+
+router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
+
+DryRun = Annotated[bool, Query(description="true: only say what would go.")]
+OfCollection = Annotated[str, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class Deleted(BaseModel):
+    dry_run: bool = Field(description="true: nothing was changed.")
+    documents: int = Field(description="Documents that went, or would go.")
+    chunks: int = Field(description="Chunks that went out of all stores, or would go.")
+    left: list[str] = Field(description="Why some of it is still there: try again later.")
+
+
+class Restored(BaseModel):
+    document_id: UUID
+    source: str = Field(description="Its next run ingests the document again.")
+
+
+class GrantRemoved(BaseModel):
+    principal: str
+    tenant: str
+
+
+class GrantedAccess(BaseModel):
+    principal: str
+    tenant: str
+    groups: list[str]
+    may_write: bool
+
+
+class ReadableSource(BaseModel):
+    uri: str
+    collection: str
+    access_groups: list[str] = Field(description="Empty: everyone in the tenant.")
+    readers: list[str] = Field(description="Users who may read it.")
+
+
+class AccessList(BaseModel):
+    tenant: str
+    grants: list[GrantedAccess]
+    sources: list[ReadableSource]
+
+
+@router.delete("/documents/{document_id}", response_model=Deleted, tags=["documents"])
+async def delete_document(document_id: UUID, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
+    """Take one document out of all stores; it is unreadable when this returns. Its source does not bring it back until
+    its content changes, or by `POST /documents/{document_id}/restore`."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        tools.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
+        [(source, ids)] = flow.by_source(tools, [document_id])
+        _check(caller, source)
+        if dry_run:
+            return _listed(tools, [(source, ids)])
+        return _done(flow.delete_documents(tools, ids, actor=caller.name))
+
+    return await backend.calls.run(work)
+
+
+@router.post("/documents/{document_id}/restore", response_model=Restored, tags=["documents"])
+async def restore_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Any:
+    """Let the next run of its source ingest a deleted document again."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        source = tools.ledger.source_of(document_id, deleted=True)
+        if source.spec.tenant != caller.tenant:
+            raise NotFound(f"There is no document {document_id} that was deleted.")
+        _check(caller, source)
+        return {"document_id": document_id, "source": flow.restore(tools, document_id).spec.uri}
+
+    return await backend.calls.run(work)
+
+
+@router.delete("/sources", response_model=Deleted, tags=["sources"])
+async def delete_source(
+    request: Request,
+    caller: Caller,
+    uri: Annotated[str, Query(min_length=1, max_length=2000, description="As `GET /sources` shows it.")],
+    collection: OfCollection,
+    documents: Annotated[
+        Literal["remove", "keep"], Query(description="keep: they stay served until they expire or are deleted.")
+    ],
+    dry_run: DryRun = True,
+) -> Any:
+    """Ingest a source no more, and take its documents out of all stores or leave them served."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        known = [each.spec for each in tools.catalog.sources(caller, collection)]
+        source = flow.source_at(tools, caller.tenant, collection, uri)
+        if source.spec not in known:
+            raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
+        _check(caller, source)
+        if dry_run:
+            return _listed(tools, [(source, None if documents == "remove" else [])])
+        return _done(flow.remove_source(tools, source, with_documents=documents == "remove", actor=caller.name))
+
+    return await backend.calls.run(work)
+
+
+@router.delete("/collections/{collection}", response_model=Deleted, tags=["collections"])
+async def delete_collection(collection: str, request: Request, caller: Caller, dry_run: DryRun = True) -> Any:
+    """Take out all documents and sources that the tenant has in it, and the collection where no other tenant has any.
+    Needs a grant to write with all groups (`*`)."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        try:
+            tools.catalog.live(collection, caller)
+        except NotFound as error:
+            raise no_collection(collection) from error
+        _check_administrator(caller)
+        if dry_run:
+            sources = flow.collection_sources(tools, collection, caller.tenant)
+            return _listed(tools, [(each, None) for each in sources])
+        return _done(flow.delete_collection(tools, collection, tenant=caller.tenant, actor=caller.name))
+
+    return await backend.calls.run(work)
+
+
+@router.delete("/grants/{principal}", response_model=GrantRemoved, tags=["access"])
+async def delete_grant(principal: str, request: Request, caller: Caller) -> Any:
+    """Take back what a user was granted in the tenant. Needs a grant to write with all groups (`*`)."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        _check_administrator(caller)
+        if not tools.catalog.revoke(principal, caller.tenant):
+            raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
+        tools.ledger.record_deletion(Deletion("grant", principal, caller.name, caller.tenant))
+        return {"principal": principal, "tenant": caller.tenant}
+
+    return await backend.calls.run(work)
+
+
+@router.get("/access", response_model=AccessList, tags=["access"])
+async def show_access(
+    request: Request,
+    caller: Caller,
+    collection: Annotated[str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = None,
+    source: Annotated[str | None, Query(min_length=1, max_length=2000)] = None,
+) -> Any:
+    """Who can read this? Grants in the tenant, and for each source its groups and who may read it. Needs a grant to
+    write with all groups (`*`)."""
+    backend = backend_of(request)
+
+    def work() -> dict[str, Any]:
+        tools = backend.tools
+        _check_administrator(caller)
+        grants = tools.catalog.all_grants(caller.tenant)
+        saved = [each.spec for each in tools.catalog.sources(caller, collection)]
+        return {
+            "tenant": caller.tenant,
+            "grants": [
+                {
+                    **{name: getattr(each, name) for name in ("principal", "tenant", "may_write")},
+                    "groups": sorted(each.groups),
+                }
+                for each in grants
+            ],
+            "sources": [
+                {
+                    "uri": spec.uri,
+                    "collection": spec.collection,
+                    "access_groups": list(spec.access_groups or ()),
+                    "readers": [each.principal for each in access.readers(grants, spec)],
+                }
+                for spec in saved
+                if source in (None, spec.uri)
+            ],
+        }
+
+    return await backend.calls.run(work)
+
+
+def _check(caller: Principal, source: Source) -> None:
+    """Raises Forbidden."""
+    grant = Grant(caller.name, caller.tenant, caller.groups, caller.may_write)
+    if not caller.may_write or source.spec.tenant != caller.tenant or not access.may_repeat(grant, source.spec):
+        raise Forbidden(
+            f"{caller.name} may not delete there: it needs a grant to write to tenant {caller.tenant} with every group "
+            "of the source. Nothing was changed. An operator can allow it with `sluice grant`."
+        )
+
+
+def _check_administrator(caller: Principal) -> None:
+    if not caller.may_write or ALL_GROUPS not in caller.groups:
+        raise Forbidden(
+            f"{caller.name} may not do this: it needs a grant to write to tenant {caller.tenant} with all groups. "
+            "Nothing was changed."
+        )
+
+
+def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> dict[str, Any]:
+    found = flow.listed(tools, sources)
+    return {"dry_run": True, "documents": found["documents"], "chunks": found["chunks"], "left": []}
+
+
+def _done(report: dict[str, Any]) -> dict[str, Any]:
+    return {"dry_run": False, **{name: report[name] for name in ("documents", "chunks", "left")}}

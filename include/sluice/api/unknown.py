@@ -1,0 +1,32 @@
+"""Query parameters and headers of ours that a route does not know are refused: without one, more might be answered."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from sluice.api.auth import PROBES
+from sluice.spelling import unknown_names
+
+HEADERS = frozenset({"x-sluice-tenant", "x-sluice-request"})
+
+
+def refuse_unknown(request: Request) -> None:
+    """Raises RequestValidationError. Probes take any query: what asks them may add its own."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute) or route.path in PROBES:
+        return
+    known = {field.alias for field in get_flat_dependant(route.dependant).query_params}
+    errors = []
+    for where, given, names, what in (
+        ("query", list(request.query_params), known, "query parameter"),
+        ("header", [name for name in request.headers if name.startswith("x-sluice-")], HEADERS, "header"),
+    ):
+        if told := unknown_names(given, names, what):
+            errors.append(
+                {"loc": (where, next(each for each in given if each not in names)), "msg": told, "type": "unknown"}
+            )
+    if errors:
+        raise RequestValidationError(errors)

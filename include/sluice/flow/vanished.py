@@ -1,0 +1,54 @@
+"""What is gone at the source leaves the ledger as soon as it is certain that it was not renamed.
+
+That waits for no store. From then on it is not served, and the outbox carries the removal on to the stores, now or when
+they are back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from sluice.errors import SluiceError, Unavailable
+from sluice.model import Run, StageStat
+from sluice.ports import Tools
+
+_STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
+
+
+def remove_vanished(tools: Tools, run: Run) -> None:
+    """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
+    if _certain(tools.ledger.stages(run)):
+        tools.ledger.remove_documents(run, tools.ledger.vanished(run))
+
+
+def _certain(stages: Sequence[StageStat]) -> bool:
+    """All work was planned, and nothing of it is new or all of it was read: renames are found while reading."""
+    scan = next((each.counts for each in stages if each.stage == "scan"), None)
+    if scan is None or scan.get("unplanned", 1):
+        return False
+    read = sum(each.counts.get("read", 0) for each in stages if each.stage == "extract")
+    return not scan["appeared"] or read == scan["planned"]
+
+
+@contextmanager
+def telling_what_is_pending(tools: Tools, run: Run) -> Iterator[None]:
+    """A store that is down is told with what it still holds of documents that are gone."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.dependency in _STORES:
+            with suppress(SluiceError):  # the store is the error to tell, whatever the ledger says
+                error.args = (f"{error}{_pending(tools, run, error.dependency)}",)
+        raise
+
+
+def _pending(tools: Tools, run: Run, store: str) -> str:
+    deleted, chunks = tools.ledger.deleted_by(run), tools.ledger.queued(run.source.generation)
+    if not deleted or not chunks:
+        return ""
+    stores = [each for each in _STORES[_STORES.index(store) :] if each == store or tools.graph is not None]
+    return (
+        f" What is gone at the source (documents: {deleted}) was removed from the ledger and is no longer served; "
+        f"{chunks} chunks are still to be removed from {' and '.join(stores)}, which the next run does."
+    )

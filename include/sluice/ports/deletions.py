@@ -1,0 +1,59 @@
+"""What the ledger knows of deletions by hand; see `sluice.flow.deleting`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
+
+
+class DeletionLedger(Protocol):
+    """A part of `Ledger`."""
+
+    def source_of(self, document_id: UUID, *, deleted: bool = False) -> Source:
+        """Of a document that is not gone at its source and not deleted by hand, or (`deleted`) is. Raises NotFound."""
+
+    def source_at(self, tenant: str, collection: str, uri: str) -> Source:
+        """Raises NotFound."""
+
+    def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
+        """Documents of the source that are not gone, also such as were deleted by hand while it lists them; by id;
+        `after`: the last one of the page before."""
+
+    def names_of(self, document_ids: Sequence[UUID]) -> list[str]:
+        """Their external ids, in any order."""
+
+    def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
+        """Of these documents of the source (None: all): how many are neither gone nor deleted, chunks of their active
+        versions, open quarantine records."""
+
+    def delete_documents(self, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+        """Unreadable at once; the removal of all chunks is queued and what is encrypted of every version dropped.
+        Returns which went. `listed`: their source lists them still, so they are remembered by the hash of their last
+        content and not ingested again until it changes or `restore` is called; else they are gone for good."""
+
+    def restore(self, document_id: UUID) -> Source:
+        """The next run of its source ingests the document again. Raises NotFound where it was not deleted by hand."""
+
+    def remove_source(self, source: Source) -> None:
+        """From now on it is ingested only where somebody asks for it, which takes this back. Its documents stay."""
+
+    def drop_collection(self, generation: Generation) -> None:
+        """Everything that the ledger knows of the collection goes. To be called when its documents are gone and its
+        outbox is empty. Raises Terminal where that is not so. Safe to repeat."""
+
+    def record_deletion(self, deletion: Deletion) -> None: ...
+
+    def deletions(self, limit: int = 100) -> list[Deletion]:
+        """The newest first."""
+
+    # What a change would hide, before it is made.
+
+    def hidden_by(self, spec: SourceSpec) -> int:
+        """Documents of the saved source that are readable now, and would not be, for everyone or for some who may read
+        them now, once the groups and the retention of `spec` (None: as saved) were saved. 0 for a new source."""
+
+    def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
+        """Documents that are readable now and would not be after `set_retention`. Changes nothing. Raises as that."""

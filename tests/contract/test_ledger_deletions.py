@@ -1,0 +1,249 @@
+"""Deletions by hand, and what a change would hide: the ledger in memory and the one on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
+from sluice.errors import NotFound, Terminal
+from sluice.model import Deletion, Grant, Item, Retention, RetentionScope, Run, Source
+
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def filled(room: Room, *names: str, groups: tuple[str, ...] = ()) -> tuple[Source, list[Item]]:
+    source = opened(room, spec(access_groups=groups))
+    run = started(room, source)
+    items = scanned(room, run, *(entry(name) for name in names or ("a", "b")))
+    for item in items:
+        loaded(room, run, item, "one", "two")
+    room.ledger.finish_run(run, "succeeded", {})
+    return source, items
+
+
+def drained(room: Room, source: Source) -> set[object]:
+    """Chunks that the outbox held; struck off."""
+    removals = room.ledger.removals(source.generation.collection_id, 1000)
+    room.ledger.removed([each.outbox_id for each in removals])
+    return {chunk for each in removals for chunk in each.chunk_ids}
+
+
+def delete(room: Room, source: Source, *items: Item, listed: bool = True) -> Run:
+    run = room.ledger.start_run(source, "purge", started(room, source).run_id, "tests")
+    went = room.ledger.delete_documents(run, [each.document_id for each in items], listed=listed)
+    assert went == sorted(each.document_id for each in items)
+    room.ledger.finish_run(run, "succeeded", {})
+    return run
+
+
+def test_a_deleted_document_is_unreadable_and_its_chunks_are_queued(room: Room) -> None:
+    source, (gone, kept) = filled(room)
+    delete(room, source, gone)
+    assert shown(room, source, gone, "one", "two") == []
+    assert len(shown(room, source, kept, "one", "two")) == 2
+    assert drained(room, source) == {chunk_id(gone.document_id, words) for words in ("one", "two")}
+    with pytest.raises(NotFound):
+        room.catalog.document(reader(source), gone.document_id)
+    with pytest.raises(NotFound):
+        room.ledger.source_of(gone.document_id)
+    assert room.ledger.source_of(gone.document_id, deleted=True) == source
+    assert room.ledger.held(source).documents == 1
+
+
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+def test_it_does_not_come_back_while_its_content_is_the_same(room: Room, mode: str) -> None:
+    source, (gone, _) = filled(room)
+    delete(room, source, gone)
+    run = started(room, source, mode)  # type: ignore[arg-type]
+    assert gone.document_id not in [each.document_id for each in scanned(room, run, entry("a"), entry("b"))]
+    # Touched, and perhaps the same: the bytes decide.
+    run = started(room, source, mode)  # type: ignore[arg-type]
+    again = next(
+        each for each in scanned(room, run, entry("a", "2"), entry("b")) if each.document_id == gone.document_id
+    )
+    assert again.gone and again.active_hash == b"onetwo".ljust(20, b"\0")
+    room.ledger.touch(run, [again])
+    assert shown(room, source, gone, "one", "two") == []
+
+
+def test_other_content_brings_it_back(room: Room) -> None:
+    source, (gone, _) = filled(room)
+    delete(room, source, gone)
+    run = started(room, source)
+    again = next(
+        each for each in scanned(room, run, entry("a", "2"), entry("b")) if each.document_id == gone.document_id
+    )
+    loaded(room, run, again, "three")
+    assert len(shown(room, source, gone, "three")) == 1
+    room.ledger.finish_run(run, "succeeded", {})
+    assert scanned(room, started(room, source), entry("a", "2"), entry("b")) == []
+
+
+def test_who_wants_it_back_restores_it(room: Room) -> None:
+    source, (gone, kept) = filled(room)
+    delete(room, source, gone)
+    with pytest.raises(NotFound):
+        room.ledger.restore(kept.document_id)
+    assert room.ledger.restore(gone.document_id) == source
+    run = started(room, source)
+    (again,) = scanned(room, run, entry("a"), entry("b"))
+    assert again.document_id == gone.document_id and not again.gone
+    loaded(room, run, again, "one", "two")
+    assert len(shown(room, source, gone, "one", "two")) == 2
+
+
+def test_a_document_that_was_never_served_can_be_deleted_too(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (bad,) = scanned(room, run, entry("bad"))
+    room.ledger.quarantine(run, [failure(bad)])
+    room.ledger.finish_run(run, "succeeded", {})
+    delete(room, source, bad)
+    assert room.catalog.refusals(reader(source), limit=10) == []
+    assert scanned(room, started(room, source), entry("bad")) == []
+
+
+def test_a_document_that_is_gone_for_good_is_a_new_one_when_it_is_listed_again(room: Room) -> None:
+    source, (gone, kept) = filled(room)
+    delete(room, source, gone)
+    delete(room, source, gone, kept, listed=False)
+    assert room.ledger.deletable(source, None, 10) == []
+    found = scanned(room, started(room, source), entry("a"), entry("b"))
+    assert not {each.document_id for each in found} & {gone.document_id, kept.document_id}
+
+
+def test_a_run_that_lost_its_source_deletes_nothing(room: Room) -> None:
+    source, (item, _) = filled(room)
+    mine = started(room, source)
+    room.ledger.claim(started(room, source), 60)
+    with pytest.raises(Terminal):
+        room.ledger.delete_documents(mine, [item.document_id], listed=True)
+    assert len(shown(room, source, item, "one", "two")) == 2
+
+
+def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room) -> None:
+    source, items = filled(room)
+    place = (source.spec.tenant, source.spec.collection)
+    room.ledger.remove_source(source)
+    (saved,) = room.ledger.saved_sources(*place)
+    assert saved.removed_at is not None and saved.schedule.paused
+    assert len(shown(room, source, items[0], "one", "two")) == 2
+    delete(room, source, *items, listed=False)
+    assert room.ledger.saved_sources(*place) == [] == room.catalog.sources(reader(source))
+    opened(room, source.spec)
+    (saved,) = room.ledger.saved_sources(*place)
+    assert saved.removed_at is None and not saved.schedule.paused
+
+
+def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> None:
+    source, items = filled(room)
+    with pytest.raises(Terminal, match="still holds"):
+        room.ledger.drop_collection(source.generation)
+    delete(room, source, *items, listed=False)
+    with pytest.raises(Terminal, match="still holds"):
+        room.ledger.drop_collection(source.generation)  # the outbox is not empty
+    drained(room, source)
+    other, _ = filled(room)
+    room.ledger.drop_collection(source.generation)
+    room.ledger.drop_collection(source.generation)
+    names = [each.collection for each in room.ledger.generations()]
+    assert source.spec.collection not in names and other.spec.collection in names
+    again = opened(room, source.spec)
+    assert again.generation.collection_id != source.generation.collection_id
+    assert again.source_id != source.source_id
+
+
+def test_deletions_are_on_record(room: Room) -> None:
+    done = Deletion("source", "file:///x", "ann", "acme", "docs", 3, 7)
+    room.ledger.record_deletion(done)
+    room.ledger.record_deletion(Deletion("grant", "bob", "ann", "acme"))
+    assert room.ledger.deletions(2) == [Deletion("grant", "bob", "ann", "acme"), done]
+
+
+# --- what a change would hide ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hidden"),
+    [
+        ((), None, 0),
+        ((), (), 0),
+        ((), ("hr",), 2),
+        (("hr",), (), 0),
+        (("hr",), ("hr", "it"), 0),
+        (("hr", "it"), ("hr",), 2),
+        (("hr",), ("it",), 2),
+    ],
+)
+def test_fewer_groups_hide_documents(
+    room: Room, before: tuple[str, ...], after: tuple[str, ...] | None, hidden: int
+) -> None:
+    source, _ = filled(room, groups=before)
+    assert room.ledger.hidden_by(replace(source.spec, access_groups=after)) == hidden
+
+
+def test_a_retention_that_is_past_hides_documents(room: Room, make_old: Callable[[Room, Item], None]) -> None:
+    source, (old, _) = filled(room)
+    make_old(room, old)
+    assert room.ledger.hidden_by(replace(source.spec, retention_days=5)) == 1
+    assert room.ledger.hidden_by(replace(source.spec, retention_days=50)) == 0
+    assert room.ledger.hidden_by(replace(source.spec, retention_days=0)) == 0
+    assert room.ledger.hidden_by(spec()) == 0
+
+
+def test_a_date_that_is_past_is_told_before_it_is_set(room: Room) -> None:
+    source, (item, _) = filled(room)
+    of_source = RetentionScope(source.spec.collection, source.spec.tenant, source.spec.uri)
+    before = room.ledger.retentions(source.spec.collection)
+    assert room.ledger.hidden_by_retention(RetentionScope(source.spec.collection), Retention(until=PAST)) == 2
+    assert room.ledger.hidden_by_retention(of_source, Retention(until=PAST)) == 2
+    assert room.ledger.hidden_by_retention(RetentionScope(document_id=item.document_id), Retention(until=PAST)) == 1
+    assert room.ledger.hidden_by_retention(of_source, Retention(days=5)) == 0
+    assert room.ledger.retentions(source.spec.collection) == before
+    assert len(shown(room, source, item, "one", "two")) == 2
+    room.ledger.set_retention(RetentionScope(source.spec.collection), Retention(until=PAST))
+    room.ledger.set_retention(RetentionScope(document_id=item.document_id), Retention(days=0))
+    assert room.ledger.hidden_by_retention(RetentionScope(document_id=item.document_id), None) == 1
+    with pytest.raises(NotFound):
+        room.ledger.hidden_by_retention(RetentionScope("nowhere"), None)
+
+
+@pytest.fixture
+def make_old(request: pytest.FixtureRequest) -> Callable[[Room, Item], None]:
+    """Served for ten days."""
+    from datetime import timedelta
+
+    def made(room: Room, item: Item) -> None:
+        state = getattr(room.ledger, "state", None)
+        if state is not None:
+            state.documents[item.document_id].served_since -= timedelta(days=10)
+            return
+        from sqlalchemy import text
+
+        with room.ledger._engine.begin() as connection:  # type: ignore[attr-defined]
+            old = "UPDATE documents SET served_since = served_since - interval '10 days' WHERE document_id = :id"
+            connection.execute(text(old), {"id": item.document_id})
+
+    return made
+
+
+def test_all_grants_are_listed(room: Room) -> None:
+    tenant = spec().tenant
+    for who in ("b", "a"):
+        room.catalog.grant(Grant(who, tenant, frozenset({"x"}), who == "a"))
+    assert room.catalog.all_grants(tenant) == [Grant(who, tenant, frozenset({"x"}), who == "a") for who in ("a", "b")]
+    assert {each.tenant for each in room.catalog.all_grants()} >= {tenant}
+
+
+def test_a_staged_version_goes_with_its_document(room: Room) -> None:
+    source, (item, _) = filled(room)
+    run = started(room, source)
+    (again,) = scanned(room, run, entry("a", "2"), entry("b"))
+    room.ledger.stage(run, [version(run, again, "three")])
+    room.ledger.finish_run(run, "failed", {})
+    delete(room, source, item)
+    assert chunk_id(item.document_id, "three") in drained(room, source)

@@ -1,0 +1,52 @@
+"""A run's conf holds params of its DAG and nothing else, in every DAG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.airflow.tasks import refuse_unknown_conf
+from sluice.model import Grant
+
+
+def test_every_task_of_every_dag_looks_at_the_conf(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        for task in dag.tasks:
+            hook = task.partial_kwargs.get("pre_execute") if task.is_mapped else task._pre_execute_hook
+            assert hook is refuse_unknown_conf, (dag.dag_id, task.task_id)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "meant"),
+    [
+        ("sluice_ingest", {"acces_groups": ["hr"]}, "access_groups"),
+        ("sluice_ingest_all", {"tenants": "default"}, "tenant"),
+        ("sluice_reconcile", {"repairs": True}, "repair"),
+        ("sluice_retention", {"dryrun": False}, "dry_run"),
+    ],
+)
+def test_a_misspelled_param_fails_the_run_before_anything_is_done(
+    dags: dict[str, Any],
+    runnable: Any,
+    make_tools: Any,
+    roots: Path,
+    name: str,
+    capfd: pytest.CaptureFixture[str],
+    dag_id: str,
+    conf: dict[str, Any],
+    meant: str,
+) -> None:
+    tools = make_tools([roots], graph="off")
+    tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text("# Owls\n\nThe barn owl hunts voles.\n")
+    if dag_id == "sluice_ingest":
+        conf = {"source": folder.as_uri(), "collection": name, **conf}
+    run = runnable(dags[dag_id]).test(run_conf=conf)
+    assert str(run.state) == "failed"
+    assert {str(each.state) for each in run.get_task_instances()} <= {"failed", "upstream_failed", "skipped"}
+    assert f"did you mean '{meant}'" in capfd.readouterr().out
+    assert name not in [each.collection for each in tools.ledger.generations()]

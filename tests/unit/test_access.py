@@ -1,0 +1,187 @@
+"""Which places may be given to which tenants and groups, on real folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice import access
+from sluice.errors import BadRequest, Forbidden, Unreadable
+from sluice.model import Item, SourceSpec
+from sluice.settings import Settings
+from sluice.wiring import _reader, environment_connection
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "documents"
+    for name in ("staff/plan.md", "board/minutes.md", "board/2026/may.md", "boards.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"# {name}\n")
+    return folder
+
+
+def rules_of(documents: Path, **more: Any) -> str:
+    return json.dumps({(documents / "board").as_uri(): {"tenants": ["acme"], "groups": ["board", "audit"]}, **more})
+
+
+def reader(documents: Path, folder: Path, rules: str, *groups: str, tenant: str = "acme", scheme: str = "file") -> Any:
+    settings = Settings(_env_file=None, file_roots=str(documents), source_rules=rules)
+    spec = SourceSpec(f"{scheme}://{folder}", "docs", tenant, groups)
+    return _reader(settings, environment_connection, None, None, spec)  # type: ignore[arg-type]
+
+
+def listed(found: Any) -> list[str]:
+    return [entry.external_id for entry in found.scan()]
+
+
+ALL = ["board/2026/may.md", "board/minutes.md", "boards.md", "staff/plan.md"]
+
+
+def test_without_rules_all_is_as_it_was(documents: Path) -> None:
+    assert listed(reader(documents, documents, "")) == ALL
+
+
+@pytest.mark.parametrize("groups", [("board",), ("audit", "board")])
+def test_a_place_may_be_given_to_its_groups(documents: Path, groups: tuple[str, ...]) -> None:
+    assert listed(reader(documents, documents / "board", rules_of(documents), *groups)) == ["2026/may.md", "minutes.md"]
+    assert listed(reader(documents, documents, rules_of(documents), *groups)) == ALL
+
+
+@pytest.mark.parametrize("groups", [(), ("staff",), ("board", "staff"), ("*",)])
+@pytest.mark.parametrize("below", ["board", "board/2026", "board/minutes.md"])
+def test_and_to_nobody_else(documents: Path, groups: tuple[str, ...], below: str) -> None:
+    with pytest.raises(Forbidden, match="SLUICE_SOURCE_RULES") as caught:
+        reader(documents, documents / below, rules_of(documents), *groups)
+    assert "audit" not in str(caught.value)
+
+
+def test_nor_to_another_tenant(documents: Path) -> None:
+    with pytest.raises(Forbidden, match="tenant other"):
+        reader(documents, documents / "board", rules_of(documents), "board", tenant="other")
+
+
+@pytest.mark.parametrize("groups", [(), ("staff",)])
+def test_a_folder_above_leaves_out_what_is_kept_for_others(documents: Path, groups: tuple[str, ...]) -> None:
+    found = reader(documents, documents, rules_of(documents), *groups)
+    assert listed(found) == ["boards.md", "staff/plan.md"]
+
+
+def test_a_link_leads_nowhere_else(documents: Path) -> None:
+    """Neither one to a folder, nor one to a file that is made after the scan."""
+    (documents / "staff" / "board").symlink_to(documents / "board")
+    (documents / "staff" / "peek.md").symlink_to(documents / "board" / "minutes.md")
+    found = reader(documents, documents, rules_of(documents), "staff")
+    entries = {entry.external_id: entry for entry in found.scan()}
+    assert set(entries) == {"boards.md", "staff/plan.md"}
+    (documents / "staff" / "plan.md").unlink()
+    (documents / "staff" / "plan.md").symlink_to(documents / "board" / "minutes.md")
+    with pytest.raises(Unreadable):
+        found.read(Item(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
+    within = found._reader  # the file reader itself, whose check is on what is open
+    with pytest.raises(Unreadable):
+        within.read(Item(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
+
+
+def test_a_source_by_a_link_is_where_the_link_leads(documents: Path) -> None:
+    (documents / "shortcut").symlink_to(documents / "board")
+    with pytest.raises(Forbidden):
+        reader(documents, documents / "shortcut", rules_of(documents), "staff")
+
+
+def test_a_repository_is_read_whole_or_not_at_all(documents: Path) -> None:
+    with pytest.raises(Forbidden):
+        reader(documents, documents, rules_of(documents), "staff", scheme="git+file")
+
+
+def test_the_longest_beginning_decides(documents: Path) -> None:
+    more = {(documents / "board" / "2026").as_uri(): {}}
+    assert listed(reader(documents, documents, rules_of(documents, **more))) == [
+        "board/2026/may.md",
+        "boards.md",
+        "staff/plan.md",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "uri", "may"),
+    [
+        ("s3://reports/board/", "s3://reports/board/", False),
+        ("s3://reports/board", "s3://reports/board/2026/", False),
+        ("s3://reports", "s3://reports/", False),
+        ("s3://reports/board/", "s3://reports/boards/", True),
+        ("s3://reports/board/", "s3://other/board/", True),
+        ("https://intranet.example/hr", "https://intranet.example:443/hr/pay.html", False),
+        ("https://intranet.example/hr", "https://INTRANET.example/x/../hr/", False),
+        ("https://intranet.example/hr", "https://intranet.example/h%72/", False),
+        ("https://intranet.example/hr", "git+https://intranet.example/hr/repo", False),
+        ("https://intranet.example/hr", "https://intranet.example/", True),
+        ("https://intranet.example/hr", "https://intranet.example:8443/hr", True),
+        ("postgresql://books", "postgresql://books?table=pay", False),
+        ("postgresql://books", "postgresql://books2?table=pay", True),
+        ("file:///", "uploads://acme/docs", True),
+    ],
+)
+def test_places_of_every_kind(rule: str, uri: str, may: bool) -> None:
+    rules = access.parse_rules(json.dumps({rule: {"groups": ["board"]}}))
+    spec = SourceSpec(uri, "docs", "acme", ("staff",))
+    if may:
+        rules.check(spec)
+    else:
+        with pytest.raises(Forbidden):
+            rules.check(spec)
+
+
+def test_pages_that_a_list_names_on_a_closed_path_are_left_out() -> None:
+    rules = access.parse_rules('{"https://intranet.example/hr": {"groups": ["hr"]}}')
+    admits = rules.admitting(SourceSpec("https://elsewhere.example/list", "docs", "acme", ()))
+    assert admits and admits("https://elsewhere.example/a") and not admits("https://intranet.example/hr/pay")
+    assert rules.admitting(SourceSpec("https://elsewhere.example/list", "docs", "acme", ("hr",))) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("file:///x", "not a JSON object"),
+        ("[]", "not a JSON object"),
+        ('{"file:///x": {"tenant": ["a"]}}', "did you mean 'tenants'"),
+        ('{"file:///x": {"groups": "hr"}}', "not a list of names"),
+        ('{"file:///x": ["hr"]}', "needs an object"),
+        ('{"/x": {}}', "not the beginning of a source's URI"),
+    ],
+)
+def test_a_rule_that_is_none_opens_nothing(text: str, told: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=told):
+        reader(tmp_path, tmp_path, text)
+
+
+def test_rules_of_airflow_are_added_and_none_is_replaced() -> None:
+    both = access.merged_rules('{"file:///a": {}}', '{"file:///b": {"groups": ["x"]}}')
+    assert json.loads(both) == {"file:///a": {}, "file:///b": {"groups": ["x"]}}
+    with pytest.raises(BadRequest, match="both name"):
+        access.merged_rules('{"file:///a": {"groups": ["x"]}}', '{"file:///a/": {}}')
+
+
+@pytest.mark.parametrize("connection", [None, "aws://@/?region_name=eu-1", "aws://key@/"])
+def test_a_bucket_without_a_login_is_not_read_with_the_machines_own(
+    monkeypatch: pytest.MonkeyPatch, connection: str | None
+) -> None:
+    uri = "s3://bucket/in/"
+    if connection:
+        monkeypatch.setenv("SLUICE_CONNECTION_BARE", connection)
+        uri += "?connection=bare"
+    spec = SourceSpec(uri, "docs", "acme", ())
+    closed = Settings(_env_file=None)
+    with pytest.raises(BadRequest, match="SLUICE_S3_DEFAULT_CREDENTIALS"):
+        _reader(closed, environment_connection, None, None, spec)  # type: ignore[arg-type]
+    opened = Settings(_env_file=None, s3_default_credentials=True)
+    assert _reader(opened, environment_connection, None, None, spec)  # type: ignore[arg-type]
+
+
+def test_a_public_bucket_needs_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_CONNECTION_PUBLIC", "aws://@/?anonymous=true")
+    spec = SourceSpec("s3://bucket/in/?connection=public", "docs", "acme", ())
+    assert _reader(Settings(_env_file=None), environment_connection, None, None, spec)  # type: ignore[arg-type]

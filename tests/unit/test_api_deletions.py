@@ -1,0 +1,123 @@
+"""DELETE documents, sources, collections and grants, and who can read what, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from api_service import World, as_caller, authenticate
+from fastapi.testclient import TestClient
+
+from sluice.adapters.memory.blobs import MemoryBlobs
+from sluice.api.app import create_app
+from sluice.model import Grant
+
+LEGAL = "file:///acme/docs/legal/legal"
+OPEN = "file:///acme/docs/None/open"
+
+
+class Service:
+    def __init__(self) -> None:
+        self.world = World()
+        for name in ("open", "legal", "hostile", "foreign", "neighbour"):
+            self.world.ledger.finish_run(self.world._run(name), "succeeded", {})
+        self.world.catalog.grant(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
+        app = create_app(self._tools, authenticate, self.world.make_search)
+        self.client = TestClient(app, base_url="http://sluice.test")
+
+    def _tools(self) -> Any:
+        tools = self.world.tools()
+        tools.ledger, tools.blobs, tools.lease_s = self.world.ledger, MemoryBlobs(), 60.0
+        tools.graph = self.world.graph
+        return tools
+
+    def call(self, method: str, path: str, token: str = "ann-token", **query: Any) -> Any:
+        headers = {**as_caller(token), "X-Sluice-Tenant": "acme"}
+        return self.client.request(method, f"/api/v1{path}", params=query, headers=headers)
+
+    def names(self) -> set[str]:
+        found = self.call("GET", "/documents", collection="docs").json()
+        return {each["external_id"] for each in found["documents"]}
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+    with made.client:
+        yield made
+
+
+def test_a_document_is_deleted_and_restored(service: Service) -> None:
+    path = f"/documents/{service.world.ids['open']}"
+    assert service.call("DELETE", path, dry_run="true").json() == {
+        **{"dry_run": True, "documents": 1, "chunks": 1, "left": []}
+    }
+    assert "open.md" in service.names()
+    assert service.call("DELETE", path).json() == {"dry_run": False, "documents": 1, "chunks": 1, "left": []}
+    assert "open.md" not in service.names()
+    assert service.call("DELETE", path).status_code == 404
+    assert [(each.kind, each.actor) for each in service.world.ledger.deletions()] == [("document", "ann")]
+    headers = {**as_caller("ann-token"), "X-Sluice-Tenant": "acme"}
+    restored = service.client.post(f"/api/v1{path}/restore", json={}, headers=headers)
+    assert restored.json() == {"document_id": str(service.world.ids["open"]), "source": OPEN}
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "status"),
+    [
+        ("legal", "bob-token", 404),  # may not read it
+        ("open", "sam-token", 403),  # may only read
+        ("foreign", "ann-token", 404),
+        ("open", "nobody", 401),
+    ],
+)
+def test_who_may_not_write_it_deletes_nothing(service: Service, name: str, token: str, status: int) -> None:
+    assert service.call("DELETE", f"/documents/{service.world.ids[name]}", token).status_code == status
+    assert {"open.md", "legal.md"} <= service.names() and service.world.ledger.deletions() == []
+
+
+def test_a_source_is_only_listed_unless_it_is_meant(service: Service) -> None:
+    query = {"uri": LEGAL, "collection": "docs", "documents": "remove"}
+    assert service.call("DELETE", "/sources", **query).json()["dry_run"] is True
+    assert "legal.md" in service.names()
+    assert service.call("DELETE", "/sources", "bob-token", **query, dry_run="false").status_code == 404
+    assert service.call("DELETE", "/sources", **{**query, "documents": "keep"}, dry_run="false").status_code == 200
+    assert "legal.md" in service.names()
+    assert service.call("DELETE", "/sources", **query, dry_run="false").json()["documents"] == 1
+    assert "legal.md" not in service.names()
+    assert service.call("DELETE", "/sources", uri=LEGAL, collection="docs").status_code == 422  # says not what becomes
+
+
+def test_a_collection_goes_as_far_as_the_tenant_has_it(service: Service) -> None:
+    assert service.call("DELETE", "/collections/docs", "bob-token").status_code == 403
+    assert service.call("DELETE", "/collections/nowhere").status_code == 404
+    assert service.call("DELETE", "/collections/docs").json() == {
+        **{"dry_run": True, "documents": 3, "chunks": 3, "left": []}
+    }
+    assert len(service.names()) == 3
+    assert service.call("DELETE", "/collections/docs", dry_run="false").json()["documents"] == 3
+    assert "docs" in [each.collection for each in service.world.ledger.generations()], "another tenant has some"
+    assert service.world.ledger.counts(service.world.ledger.generations()[0]).documents == 1
+
+
+def test_grants_are_listed_and_taken_back_by_who_holds_all(service: Service) -> None:
+    told = service.call("GET", "/access", source=LEGAL).json()
+    assert {each["principal"] for each in told["grants"]} == {"ann", "bob", "sam"}
+    assert told["sources"] == [
+        {"uri": LEGAL, "collection": "docs", "access_groups": ["legal"], "readers": ["ann", "sam"]}
+    ]
+    for method, path in (("GET", "/access"), ("DELETE", "/grants/sam")):
+        assert service.call(method, path, "bob-token").status_code == 403
+    assert service.call("DELETE", "/grants/sam").json() == {"principal": "sam", "tenant": "acme"}
+    assert service.call("DELETE", "/grants/sam").status_code == 404
+    assert [each.tenant for each in service.world.catalog.grants("sam")] == ["other"]
+
+
+def test_a_page_of_another_site_deletes_nothing(service: Service) -> None:
+    """With a cookie in place of the token: the browser says where the call comes from."""
+    path = f"/api/v1/documents/{service.world.ids['open']}"
+    for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://evil.test"}):
+        answer = service.client.delete(path, headers=headers, cookies={"_token": "ann-token"})
+        assert answer.status_code in (401, 403)
+    assert "open.md" in service.names()

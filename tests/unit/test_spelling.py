@@ -1,0 +1,42 @@
+"""Names that are not known are refused, with the nearest one; a run's conf is one place of that."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sluice.airflow.tasks import defaults, refuse_unknown_conf
+from sluice.errors import BadRequest
+from sluice.spelling import unknown_names
+
+
+def context(conf: dict[str, Any] | None) -> dict[str, Any]:
+    dag = SimpleNamespace(dag_id="sluice_ingest", params={"source": 1, "access_groups": 2})
+    return {"dag": dag, "dag_run": SimpleNamespace(conf=conf)}
+
+
+def test_known_names_are_no_news() -> None:
+    assert unknown_names(["a"], {"a", "b"}, "field") is None
+    assert unknown_names([], set(), "field") is None
+
+
+@pytest.mark.parametrize(("given", "meant"), [("acces_groups", "access_groups"), ("Tenant", "tenant"), ("zzz", None)])
+def test_the_nearest_name_is_told(given: str, meant: str | None) -> None:
+    told = unknown_names([given], {"access_groups", "tenant"}, "field")
+    assert told and repr(given) in told and ("did you mean" in told) == (meant is not None)
+    assert meant is None or f"did you mean {meant!r}" in told
+
+
+@pytest.mark.parametrize("conf", [None, {}, {"source": "file:///x"}, {"source": "x", "access_groups": []}])
+def test_a_conf_of_params_is_taken(conf: dict[str, Any] | None) -> None:
+    refuse_unknown_conf(context(conf))
+
+
+def test_a_misspelled_param_is_refused() -> None:
+    with pytest.raises(BadRequest, match=r"'acces_groups' \(did you mean 'access_groups'\?\).*Nothing was read"):
+        refuse_unknown_conf(context({"source": "x", "acces_groups": ["hr"]}))
+    from datetime import timedelta
+
+    assert defaults(timedelta(1))["pre_execute"] is refuse_unknown_conf
