@@ -16,13 +16,17 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import canonical_git
-from sluice.extract.naming import canonical_s3, canonical_web
+from sluice.extract.naming import canonical_s3, canonical_web, parts_of
 from sluice.extract.reasons import unreadable
 from sluice.extract.rows import canonical_rows
 
 
 def canonical(uri: str) -> str:
     """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are."""
+    try:
+        parts_of(uri.strip())
+    except ValueError:
+        return uri  # refused by whoever is to read it
     scheme, separator, rest = uri.strip().partition("://")
     if scheme.lower() == "s3":
         return canonical_s3(uri.strip())
