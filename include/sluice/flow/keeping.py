@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sluice.errors import NotFound, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
+from sluice.flow.listing import reads
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
 from sluice.seal import Cipher, ciphers
@@ -33,7 +34,7 @@ def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
     Unreadable."""
     if run.mode == "replay":
         return lambda item: _kept(tools, run, item)
-    return tools.reader(run.source.spec).read
+    return reads(tools.reader(run.source.spec))
 
 
 def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:

@@ -17,6 +17,7 @@ from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.keeping import reading, refuse, wanted
+from sluice.flow.listing import listed
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing
 from sluice.model import (
     Budget,
@@ -100,7 +101,7 @@ def scan(
         if graph := graph_of(tools, source.generation):
             graph.ensure()
         reader = tools.reader(source.spec, tools.ledger.last_mark(source))
-        result = tools.ledger.record_scan(run, reader.scan())
+        result = tools.ledger.record_scan(run, listed(tools, source.spec, reader))
         if isinstance(reader, MarkedReader) and (mark := reader.mark()):
             tools.ledger.record_mark(run, mark)
         if mode != "full" and not approve_shrink:
