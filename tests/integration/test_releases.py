@@ -44,7 +44,7 @@ def test_it_holds_nothing_readable(path: Path) -> None:
 def test_no_unkeyed_fingerprint_survives(stack, path: Path) -> None:  # type: ignore[no-untyped-def]
     """Equal ones stay equal, so that nothing is read again; a second time changes nothing."""
     tables = ("documents", "versions", "quarantine")
-    columns = ", ".join(f"ARRAY(SELECT fingerprint FROM {table} ORDER BY fingerprint)" for table in tables)  # noqa: S608
+    columns = ", ".join(f"ARRAY(SELECT fingerprint FROM {table} ORDER BY fingerprint)" for table in tables)
     index_key = new_key()
     with scratch_databases(stack) as scratch:
         with psycopg.connect(libpq(scratch.owner_url)) as connection:

@@ -91,6 +91,19 @@ def open_inside(path: bytes, root: bytes, max_bytes: int | None = None) -> tuple
         os.close(handle)
 
 
+def open_folder_inside(path: bytes, root: bytes) -> int:
+    """The same for a folder, to be listed. Raises Unreadable (…, not_a_file where it is no folder) and Unavailable."""
+    handle = _handle(path, root)
+    try:
+        if not inside(os.readlink(f"/proc/self/fd/{handle}".encode()), root):
+            raise unreadable("outside_root")
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise unreadable("not_a_file")
+        return _open(f"/proc/self/fd/{handle}".encode(), root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.close(handle)
+
+
 def inside(path: bytes, root: bytes) -> bool:
     return path == root or path.startswith(root.rstrip(b"/") + b"/")
 

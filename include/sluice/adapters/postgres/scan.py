@@ -25,7 +25,8 @@ _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary 
 TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
-        size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C", locator text NOT NULL DEFAULT '')
+        size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
+        locator text NOT NULL DEFAULT '')
 """
 _COLUMNS = {
     "place": "int8",

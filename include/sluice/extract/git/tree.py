@@ -25,7 +25,9 @@ Found = tuple[bytes, str, int]  # path, fingerprint, size in bytes
 def files(
     repository: pygit2.Repository, commit: pygit2.Commit, below: bytes, enter: Callable[[bytes], bool]
 ) -> Iterator[Found]:
-    """In the order of the tree, with memory for the open folders alone. `below`: a folder or file, empty for all; `enter`: is a folder wanted?
+    """In the order of the tree, with memory for the open folders alone.
+
+    `below`: a folder or file, empty for all; `enter`: is a folder wanted?
 
     The fingerprint is the blob's id; a symbolic link's starts with `LINK`, a submodule's is `SUBMODULE`: neither is
     followed. Raises BadRequest where `below` is not in the tree, and where the tree has too many or too long paths.
