@@ -53,7 +53,7 @@ TEXTS = ("The lynx crossed the frozen lake before dawn.", "Basil grows beside th
 def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
     """Neither do the artefacts of tasks that run apart; and an unchanged document is not read again."""
     uri, hashes = kind(tmp_path, *TEXTS)
-    tools = make_tools([tmp_path])
+    tools = make_tools([tmp_path], graph="off")
     spec = SourceSpec(uri, name)
     run_id = uuid4()
     for ref in batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator="cli"):
@@ -72,6 +72,6 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
 def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
     uri, _ = kind(tmp_path, *TEXTS)
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        flow.ingest(make_tools([tmp_path], max_source_documents=2), SourceSpec(uri, name))
-    told = flow.ingest(make_tools([tmp_path], max_source_documents=3), SourceSpec(uri, name))
+        flow.ingest(make_tools([tmp_path], graph="off", max_source_documents=2), SourceSpec(uri, name))
+    told = flow.ingest(make_tools([tmp_path], graph="off", max_source_documents=3), SourceSpec(uri, name))
     assert told["documents"]["seen"] == 3
