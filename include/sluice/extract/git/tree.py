@@ -108,7 +108,10 @@ def _entries(repository: pygit2.Repository, tree: pygit2.Tree, known: dict[pygit
         return MAX_VISITED + 1
     if tree.id not in known:
         known[tree.id] = 0
-        inner = [each for each in tree if each.filemode == FileMode.TREE]
-        below = sum(_entries(repository, repository[each.id], known, depth - 1) for each in inner)
-        known[tree.id] = len(tree) + below
+        count = len(tree)
+        for each in tree:
+            inner = repository[each.id] if each.filemode == FileMode.TREE else None
+            if isinstance(inner, pygit2.Tree):
+                count += _entries(repository, inner, known, depth - 1)
+        known[tree.id] = count
     return known[tree.id]
