@@ -176,8 +176,8 @@ class _Confined:
 
 def _write_refs(view: Path, confined: _Confined, git: bytes, common: bytes) -> None:
     """What names commits: small files that are copied, so that nobody can change them any more."""
-    for folder in ("objects/pack", "refs/heads"):
-        (view / folder).mkdir(parents=True)
+    for made in ("objects/pack", "refs/heads"):
+        (view / made).mkdir(parents=True)
     (view / "config").write_text(_CONFIG)
     ids: dict[bytes, bytes] = {}
     for line in (confined.small(common + b"/packed-refs", _MAX_REFS_BYTES) or b"").splitlines():
@@ -196,9 +196,9 @@ def _write_refs(view: Path, confined: _Confined, git: bytes, common: bytes) -> N
     lines = [ids[name] + b" " + name + b"\n" for name in sorted(ids)]
     (view / "packed-refs").write_bytes(b"# pack-refs with: sorted\n" + b"".join(lines))
     for name, folder in ((b"HEAD", git), (b"shallow", common)):
-        content = confined.small(folder + b"/" + name, _MAX_REFS_BYTES)
-        if content is not None:
-            (view / os.fsdecode(name)).write_bytes(content)
+        copied = confined.small(folder + b"/" + name, _MAX_REFS_BYTES)
+        if copied is not None:
+            (view / os.fsdecode(name)).write_bytes(copied)
 
 
 def _loose_refs(confined: _Confined, common: bytes) -> Iterator[bytes]:
