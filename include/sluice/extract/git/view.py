@@ -60,6 +60,7 @@ class View:
         pygit2.settings.owner_validation = False
         self.repository = pygit2.Repository(str(view), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
         self.repository.odb.add_backend(_Loose(confined, stores), 1)
+        weakref.finalize(self, self.repository.free)  # its own descriptors; Python would wait for a collection
 
 
 def _close(view: Path, descriptors: list[int]) -> None:
