@@ -1,6 +1,6 @@
 """What tasks hand to each other: one Parquet file a stage and batch, one row a document, readable parts sealed.
 
-    runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, new, …
+    runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, locator, …
     runs/<run>/<batch>/1-extracted.parquet  document_id, body (sealed JSON: the Document)
     runs/<run>/<batch>/2-validated.parquet  the same, without what the gate refused
     runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions, relations)
@@ -36,17 +36,32 @@ from sluice.seal import Cipher
 
 Ciphers = Mapping[UUID, Cipher]  # by document
 _PURPOSE = "artefact"
+_LOCATOR = "locator"
 
 
 # --- 0: what the scan found ---------------------------------------------------------------------------------
 
 
-def dump_items(items: Iterable[Item]) -> bytes:
-    return _write([_item_json(item) for item in items])
+def dump_items(items: Iterable[Item], ciphers: Ciphers, path: str) -> bytes:
+    """The locator, which may be a hash of the content, is encrypted."""
+    return _write([{**_item_json(item), "locator": _encrypted_locator(item, ciphers, path)} for item in items])
 
 
-def load_items(content: bytes) -> list[Item]:
-    return [_item(row) for row in _rows(content)]
+def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[Item]:
+    """Without those whose key was erased meanwhile."""
+    items = []
+    for row in _rows(content):
+        encrypted, cipher = row.get("locator", b""), ciphers.get(UUID(bytes=row["document_id"]))
+        if not encrypted:
+            items.append(_item({**row, "locator": ""}))
+        elif cipher is not None:
+            items.append(_item({**row, "locator": cipher.decrypt_text(_LOCATOR, encrypted, path)}))
+    return items
+
+
+def _encrypted_locator(item: Item, ciphers: Ciphers, path: str) -> bytes:
+    locator = item.entry.locator
+    return ciphers[item.document_id].encrypt_text(_LOCATOR, locator, path) if locator else b""
 
 
 # --- 1 and 2: documents -------------------------------------------------------------------------------------
@@ -160,6 +175,7 @@ def _item_json(item: Item) -> dict[str, Any]:
         "fingerprint": entry.fingerprint,
         "size_bytes": entry.size_bytes,
         "offset": entry.offset,
+        "locator": entry.locator,
         "new": item.new,
         "moved": item.moved,
         "gone": item.gone,
@@ -168,10 +184,11 @@ def _item_json(item: Item) -> dict[str, Any]:
 
 
 def _item(row: Mapping[str, Any]) -> Item:
-    entry = Entry(row["external_id"], row["uri"], row["fingerprint"], row["size_bytes"], row["offset"])
-    return Item(
-        UUID(bytes=row["document_id"]), entry, row["new"], row["active_hash"], row["moved"], row.get("gone", False)
-    )
+    place = (row["size_bytes"], row["offset"])
+    # A run that an older release began has no locators.
+    entry = Entry(row["external_id"], row["uri"], row["fingerprint"], *place, locator=row.get("locator", ""))
+    document_id, gone = UUID(bytes=row["document_id"]), row.get("gone", False)
+    return Item(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
 
 
 def _document(body: Mapping[str, Any]) -> Document:

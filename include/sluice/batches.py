@@ -74,13 +74,14 @@ def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[B
     run_id, refs = planned.run.run_id, []
     for number, items in enumerate(flow.batches(planned.items, batch_size or tools.batch_size)):
         folder = f"runs/{run_id}/{number:05d}"
-        tools.blobs.write(f"{folder}/{_STAGES[0]}.parquet", artefacts.dump_items(items))
-        refs.append(BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items)))
+        ref = BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items))
+        refs.append(_write(tools, planned.run, ref, 0, items, artefacts.dump_items))
     return refs
 
 
 def extract(tools: Tools, ref: BatchRef) -> BatchRef:
-    run, items = _run(tools, ref), artefacts.load_items(tools.blobs.read(_path(ref, 0)))
+    run = _run(tools, ref)
+    items = _read(tools, run, ref, 0, artefacts.load_items)
     documents = flow.extract(tools, run, ref.batch, items)
     return _write(tools, run, ref, 1, documents, artefacts.dump_documents)
 

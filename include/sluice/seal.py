@@ -27,6 +27,8 @@ _BY_PURPOSE, _BY_PLACE = b"\x01", b"\x02"
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 HASH_BYTES = 20
+_FINGERPRINT = "k1:"
+_HEX = frozenset("0123456789abcdef")
 
 
 def new_key() -> bytes:
@@ -140,6 +142,17 @@ def text_hash(index_key: bytes, text: str) -> bytes:
 
 def content_hash(index_key: bytes, content: bytes) -> bytes:
     return keyed_hash(index_key, "content", content)
+
+
+def keyed_fingerprint(index_key: bytes, fingerprint: str) -> str:
+    """Of what a source says of a document's state: equal ones stay equal, and no content can be guessed from them."""
+    return _FINGERPRINT + keyed_hash(index_key, "fingerprint", fingerprint.encode("utf-8", "surrogatepass")).hex()
+
+
+def plain_fingerprint(fingerprint: str) -> bool:
+    """Whether it is none that `keyed_fingerprint` made."""
+    digest = fingerprint.removeprefix(_FINGERPRINT)
+    return len(digest) != 2 * HASH_BYTES or len(digest) == len(fingerprint) or bool(set(digest) - _HEX)
 
 
 def token_hash(index_key: bytes, token: str) -> int:

@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         "profile, instance role); else they are refused.",
     )
     batch_size: int = Field(400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
+    max_source_documents: int = Field(
+        1_000_000, ge=1, description="Documents that one source may list; one that lists more is refused as a whole."
+    )
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
     http_hosts: str = Field(
         "", description="Hosts, separated by ',', that an https:// source may list documents on besides its own."

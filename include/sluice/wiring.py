@@ -108,6 +108,7 @@ def build(
         batch_size=settings.batch_size,
         lease_s=settings.lease_s,
         max_shrink=settings.max_shrink,
+        max_source_documents=settings.max_source_documents,
         pings={"ledger": catalog.ping, "keys": keyring.ping, "qdrant": vectors.ping}
         | ({"neo4j": graph.ping} if graph else {})
         | _optional_pings(settings),
@@ -128,6 +129,31 @@ def build(
         marquez_web_url=settings.marquez_web_url,
         gate_rules=_gate_rules(settings),
     )
+
+
+def migrate(settings: Settings) -> int | None:
+    """Both databases to this release's schema; then fingerprints of releases up to 0.2.0 are keyed. Returns how many;
+    None where that needs the master key, which is not set. Safe to repeat."""
+    from sluice.adapters.postgres import PostgresKeyring, make_engine
+    from sluice.adapters.postgres import migrate as upgrade
+    from sluice.adapters.postgres.fingerprints import key_fingerprints
+
+    owner_url = settings.database_owner_url.get_secret_value() or settings.database_url.get_secret_value()
+    keys_url = settings.keys_database_url.get_secret_value()
+    upgrade(owner_url, keys_url)
+    if settings.master_key is None or not settings.master_key.get_secret_value():
+        return None
+    engine = make_engine(
+        keys_url,
+        pool_size=1,
+        connect_timeout_s=settings.connect_timeout_s,
+        call_timeout_s=settings.call_timeout_s,
+    )
+    try:
+        keyring = PostgresKeyring(engine, parse_master_key(settings.master_key.get_secret_value()))
+        return key_fingerprints(owner_url, keyring.index_key)
+    finally:
+        engine.dispose()
 
 
 def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:

@@ -9,6 +9,8 @@ import pytest
 
 from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres import migrate
+from sluice.adapters.postgres.fingerprints import key_fingerprints
+from sluice.seal import keyed_fingerprint, new_key
 
 RELEASES = sorted((Path(__file__).parents[1] / "fixtures" / "releases").glob("*.sql"))
 
@@ -36,3 +38,26 @@ def test_it_opens(stack, path: Path) -> None:  # type: ignore[no-untyped-def]
 def test_it_holds_nothing_readable(path: Path) -> None:
     text = path.read_text()
     assert "voles" not in text and "Sourdough" not in text.title()
+
+
+@pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
+def test_no_unkeyed_fingerprint_survives(stack, path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Equal ones stay equal, so that nothing is read again; a second time changes nothing."""
+    tables = ("documents", "versions", "quarantine")
+    columns = ", ".join(f"ARRAY(SELECT fingerprint FROM {table} ORDER BY fingerprint)" for table in tables)
+    index_key = new_key()
+    with scratch_databases(stack) as scratch:
+        with psycopg.connect(libpq(scratch.owner_url)) as connection:
+            connection.execute(path.read_text())
+        with psycopg.connect(libpq(scratch.owner_url)) as connection:  # the dump cleared the search path
+            before = connection.execute(f"SELECT {columns}").fetchone()
+        migrate(scratch.owner_url, scratch.keys_url)
+        rewritten = key_fingerprints(scratch.owner_url, lambda tenant: index_key)
+        again = key_fingerprints(scratch.owner_url, lambda tenant: index_key)
+        with psycopg.connect(libpq(scratch.owner_url)) as connection:
+            after = connection.execute(f"SELECT {columns}").fetchone()
+    assert before is not None and after is not None
+    assert rewritten == sum(each is not None for column in before for each in column) > 3
+    assert again == 0
+    for old, new in zip(before, after, strict=True):
+        assert sorted(filter(None, new)) == sorted(keyed_fingerprint(index_key, each) for each in old if each)

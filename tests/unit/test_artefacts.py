@@ -30,7 +30,7 @@ TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them 
 
 
 def item(new: bool = True) -> Item:
-    entry = Entry("a/b%20c.md", "file:///x/a/b%2520c.md", "12:34", 99, 7)
+    entry = Entry("a/b%20c.md", "file:///x/a/b%2520c.md", "12:34", 99, 7, locator="plain-hash")
     return Item(uuid4(), entry, new, None if new else b"\x01" * 20)
 
 
@@ -51,8 +51,16 @@ def keys(*documents: Document) -> dict[UUID, Cipher]:
 
 def test_items() -> None:
     items = [item(), item(new=False)]
-    assert artefacts.load_items(artefacts.dump_items(items)) == items
-    assert artefacts.load_items(artefacts.dump_items([])) == []
+    secret = ciphers("acme", {each.document_id: new_key() for each in items})
+    content = artefacts.dump_items(items, secret, "a path")
+    assert artefacts.load_items(content, secret, "a path") == items
+    assert b"plain-hash" not in content
+    erased = items[0].document_id
+    known = {each: secret[each] for each in secret if each != erased}
+    assert artefacts.load_items(content, known, "a path") == items[1:]
+    with pytest.raises(Terminal):
+        artefacts.load_items(content, secret, "another path")
+    assert artefacts.load_items(artefacts.dump_items([], {}, ""), {}, "") == []
 
 
 def test_documents() -> None:

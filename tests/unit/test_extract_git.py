@@ -16,6 +16,7 @@ from pygit2.enums import FileMode, ObjectType
 
 from sluice.errors import BadRequest, Forbidden, Unavailable, Unreadable
 from sluice.extract import reader_for
+from sluice.extract.git import tree as tree_module
 from sluice.extract.git.address import parse
 from sluice.extract.git.mirror import Callbacks, check_host, check_public, fetch
 from sluice.extract.git.reader import GitReader
@@ -394,3 +395,52 @@ def _living(archive: Path) -> tuple[list[dict], dict[tuple[int, str], bytes]]:
             elif name.isdigit():
                 contents[int(name), path.removesuffix("//")] = body
     return steps, contents
+
+
+# --- trees without an end -----------------------------------------------------------------------------------
+
+
+def bomb(repository: Repository, levels: int, *, leaf: Files | None = None) -> pygit2.Oid:
+    """A tree in which each folder holds the same folder ten times."""
+    git = repository.git
+    tree = repository._tree(leaf if leaf is not None else {b"f%d" % number: b"x" for number in range(10)})
+    for _ in range(levels):
+        rows = b"".join(b"40000 d%d\0%b" % (number, tree.raw) for number in range(10))
+        tree = git.odb.write(ObjectType.TREE, rows)
+    return tree
+
+
+def point_main_at(repository: Repository, tree: pygit2.Oid) -> None:
+    author = pygit2.Signature("A", "a@example.org", FIRST_DAY + 90 * DAY)
+    name = "refs/heads/main"
+    parents = [repository.git.references[name].target] if name in repository.git.references else []
+    repository.git.create_commit(name, author, author, "x", tree, parents)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("leaf", [None, {}])
+def test_a_tree_bomb_ends_with_an_error(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, leaf: Files | None
+) -> None:
+    monkeypatch.setattr(tree_module, "MAX_VISITED", 20_000)
+    before = repository.commit({b"a.md": TEXT, b"b.md": TEXT + b"2"})
+    point_main_at(repository, bomb(repository, 10, leaf=leaf))
+    for globs in ({}, {"include": ("*.nothing",)}):
+        with pytest.raises(BadRequest, match="path="):
+            list(repository.reader(since=before, **globs).scan())
+    assert len(ids(repository.reader("?path=d0/d0/d0/d0/d0/d0/d0/d0/d0"))) == (100 if leaf is None else 0)
+    # The commit after it, compared with it.
+    after = repository.git.references["refs/heads/main"].target
+    point_main_at(repository, repository._tree({b"c.md": TEXT}))
+    assert ids(repository.reader(since=str(after))) == ["c.md"]
+
+
+@pytest.mark.timeout(60)
+def test_a_tree_that_is_too_deep_ends_with_an_error(repository: Repository) -> None:
+    tree = repository._tree({b"f": b"x"})
+    for _ in range(3000):
+        tree = repository.git.odb.write(ObjectType.TREE, b"40000 d\0" + tree.raw)
+    before = repository.commit({b"a.md": TEXT})
+    point_main_at(repository, tree)
+    with pytest.raises(BadRequest, match="path of more than"):
+        list(repository.reader(since=before).scan())

@@ -96,7 +96,7 @@ def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID
 def check_entry(entry: Entry) -> None:
     """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
     for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
-        if not value or _UNSTORABLE.search(value):
+        if not value or _UNSTORABLE.search(value) or _UNSTORABLE.search(entry.locator):
             raise Terminal(
                 f"The source listed an entry whose {name} is {value!r}: empty, or with NUL or undecodable characters. "
                 "Nothing was changed; the source's reader has to escape such names."

@@ -86,13 +86,18 @@ def doctor(json_: Json = False) -> None:
 
 
 def migrate() -> None:
-    """Bring the ledger's and the keys' databases to this release's schema."""
-    from sluice.adapters.postgres import migrate as upgrade
+    """Bring the ledger's and the keys' databases to this release's schema, and key what older ones left unkeyed."""
+    from sluice.wiring import migrate as upgrade
 
-    settings = Settings()
-    owner_url = settings.database_owner_url.get_secret_value() or settings.database_url.get_secret_value()
-    upgrade(owner_url, settings.keys_database_url.get_secret_value())
+    rewritten = upgrade(Settings())
     typer.echo("The ledger and the keys are at this release's schema.")
+    if rewritten is None:
+        typer.echo(
+            "SLUICE_MASTER_KEY is not set, so fingerprints that a release up to 0.2.0 stored stay as they are. Run it "
+            "again with the key: fingerprints can confirm a guess of what was purged."
+        )
+    elif rewritten:
+        typer.echo(f"{rewritten} fingerprints of an older release were replaced by keyed ones.")
 
 
 # --- details ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
+from sluice.extract.naming import parts_of
 
 if TYPE_CHECKING:
     from sluice.extract.reach import Reach
@@ -67,4 +68,11 @@ def check_scheme(uri: str) -> str:
             f"{shown} is not a source that can be read. Allowed are {ALLOWED}; "
             "a path in the file system starts with three slashes."
         )
+    try:
+        parts_of(uri)
+    except ValueError as error:
+        raise BadRequest(
+            f"The {scheme}:// source cannot be understood: its host, its port or a character in it is not one that a "
+            "URI can have. Write such characters as %XX. Nothing was read."
+        ) from error
     return scheme

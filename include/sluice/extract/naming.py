@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT = "/%:@!$&'()*+,;=~"  # what a path may hold as it is (RFC 3986, 3.3), and escapes that are there already
+
+
+def parts_of(uri: str) -> SplitResult:
+    """Raises ValueError for all that is wrong with it; `urlsplit` alone is silent on some of it until it is used."""
+    parts = urlsplit(uri)
+    if "\0" in uri or (parts.port is not None and not parts.hostname):  # asking for the port checks it
+        raise ValueError("a NUL character, or a port without a host")
+    uri.encode("utf-8")  # no half of a pair of surrogates
+    return parts
 
 
 def canonical_s3(uri: str) -> str:
@@ -23,7 +32,7 @@ def canonical_web(uri: str) -> str:
     """Host in lower case and ASCII, no default port, no fragment. What cannot be understood stays as it is, and is
     refused by the reader."""
     try:
-        parts = urlsplit(uri)
+        parts = parts_of(uri)
         host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         return uri

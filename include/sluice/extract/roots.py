@@ -16,13 +16,17 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import canonical_git
-from sluice.extract.naming import canonical_s3, canonical_web
+from sluice.extract.naming import canonical_s3, canonical_web, parts_of
 from sluice.extract.reasons import unreadable
 from sluice.extract.rows import canonical_rows
 
 
 def canonical(uri: str) -> str:
     """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are."""
+    try:
+        parts_of(uri.strip())
+    except ValueError:
+        return uri  # refused by whoever is to read it
     scheme, separator, rest = uri.strip().partition("://")
     if scheme.lower() == "s3":
         return canonical_s3(uri.strip())
@@ -87,6 +91,19 @@ def open_inside(
         if max_bytes is not None and status.st_size > max_bytes:
             raise unreadable("too_large")
         return _open(f"/proc/self/fd/{handle}".encode(), root, os.O_RDONLY | os.O_CLOEXEC), status
+    finally:
+        os.close(handle)
+
+
+def open_folder_inside(path: bytes, root: bytes) -> int:
+    """The same for a folder, to be listed. Raises Unreadable (…, not_a_file where it is no folder) and Unavailable."""
+    handle = _handle(path, root)
+    try:
+        if not inside(os.readlink(f"/proc/self/fd/{handle}".encode()), root):
+            raise unreadable("outside_root")
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise unreadable("not_a_file")
+        return _open(f"/proc/self/fd/{handle}".encode(), root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
         os.close(handle)
 

@@ -10,9 +10,10 @@ _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _SAMPLE_BYTES = 65_536
 _MOST_CONTROLS = 0.02  # of a sample; real text has none, logs with colours and form feeds are not counted
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
+# What is stripped from a title is stripped in code: quantifiers that overlap take time by the square, or the cube.
+_HEADING = re.compile(r"^#{1,6}[ \t](.+)$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-_FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:[ \t]*[\"']?(.+?)[\"']?[ \t]*\n")
+_FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:(.+)\n")
 _TYPESET = {
     **{
         ord(sign): letters
@@ -69,10 +70,24 @@ def plain_letters(text: str) -> str:
 def markdown_title(text: str) -> str | None:
     """The title in the front matter, else the first heading outside of code."""
     head = text[:_TITLE_SEARCH_CHARS]
-    found = _FRONT_TITLE.match(head) if head.startswith("---\n") else None
+    if head.startswith("---\n") and (found := _FRONT_TITLE.match(head)):
+        return tidy_title(_unquoted(found[1].lstrip(" \t")))
+    found = _HEADING.search(_FENCE.sub("", head) if "```" in head or "~~~" in head else head)
     if found is None:
-        found = _HEADING.search(_FENCE.sub("", head) if "```" in head or "~~~" in head else head)
-    return tidy_title(next(filter(None, found.groups()), None)) if found else None
+        return None
+    return tidy_title(_without_closing(found[1].strip(" \t")) if found[1] else found[2])
+
+
+def _unquoted(title: str) -> str:
+    if len(title) > 1 and title[0] in "\"'":
+        title = title[1:]
+    title = title.rstrip(" \t")
+    return title[:-1] if len(title) > 1 and title[-1] in "\"'" else title
+
+
+def _without_closing(title: str) -> str:
+    """`# Title ##` → `Title`; of a heading of nothing else, one of the signs."""
+    return title.rstrip("#").rstrip(" \t") or title[:1]
 
 
 def tidy_title(title: str | None) -> str | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sluice.errors import NotFound, SluiceError, Terminal, Unreadable
 from sluice.extract.reasons import unreadable
+from sluice.flow.listing import reads
 from sluice.metadata import described
 from sluice.model import Failure, Item, Raw, Run
 from sluice.ports import Tools
@@ -39,7 +40,7 @@ def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
     """How this run comes to a document's bytes: from its source, or a replay from what is kept; title and metadata are
     within bounds, whoever wrote them. What it returns raises Unreadable, also where reading breaks on something
     unforeseen: that costs this document only."""
-    read = partial(_kept, tools, run) if run.mode == "replay" else tools.reader(run.source.spec).read
+    read = partial(_kept, tools, run) if run.mode == "replay" else reads(tools.reader(run.source.spec))
 
     def bounded(item: Item) -> Raw:
         try:

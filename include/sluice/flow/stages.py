@@ -16,6 +16,7 @@ from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.keeping import identity, reading, refuse, wanted
+from sluice.flow.listing import listed
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing, unbroken
 from sluice.flow.vanished import remove_vanished
 from sluice.metadata import described
@@ -111,7 +112,7 @@ def scan(
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
             graph_of(tools, source.generation)  # refuses a graph that is off before anything is written
             reader = tools.reader(spec.over(source.spec), tools.ledger.last_mark(source))
-            result = tools.ledger.record_scan(run, reader.scan(), spec, accept)
+            result = tools.ledger.record_scan(run, listed(tools, source.spec, reader), spec, accept)
             if isinstance(reader, MarkedReader) and (mark := reader.mark()):
                 tools.ledger.record_mark(run, mark)
             items = result.items[:max_documents]

@@ -17,6 +17,9 @@ class Entry:
     # Where the source can hand over a position instead of a name (a line in a JSONL file): bytes from the start.
     offset: int = 0
     former: str | None = None  # external id before, where the source itself says that it was renamed
+    # The fingerprint as the source gave it, where `fingerprint` is its keyed hash: by it the reader finds the document.
+    # It may be a hash of the content, so that it is kept nowhere but sealed under the document's key.
+    locator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

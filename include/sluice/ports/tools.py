@@ -47,6 +47,7 @@ class Tools:
     budget: Budget = field(default_factory=Budget)  # of a run that asks for none
     marquez_url: str | None = None  # where lineage can be looked at, too
     marquez_web_url: str = ""
+    max_source_documents: int = 1_000_000  # that one source may list
     gate_rules: Mapping[tuple[str, str], GateRule] = field(
         default_factory=dict
     )  # of all collections, by suite and code

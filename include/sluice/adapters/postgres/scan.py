@@ -25,7 +25,8 @@ _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary 
 TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
-        size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C")
+        size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
+        locator text NOT NULL DEFAULT '')
 """
 _COLUMNS = {
     "place": "int8",
@@ -35,6 +36,7 @@ _COLUMNS = {
     "size_bytes": "int8",
     "start_byte": "int8",
     "former": "text",
+    "locator": "text",
 }
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
@@ -85,7 +87,7 @@ _MOVED = text("""
     WHERE c.moved AND d.document_id = c.document_id
 """)
 _ITEMS = text("""
-    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte,
+    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte, s.locator,
            coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
            EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
            c.gone_hash IS NOT NULL AS gone,
@@ -116,7 +118,8 @@ def record_scan(
     raw.execute(TABLE)
     try:
         seen = _copy(raw, entries)
-        raw.execute("ANALYZE pg_temp.scan")
+        # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
+        raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
         with raw.transaction():
             return _compare(connection, run, seen, settings, accept)
     finally:
@@ -137,7 +140,8 @@ def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> int:
 def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         check_entry(entry)
-        yield place, entry.external_id, entry.uri, entry.fingerprint, entry.size_bytes, entry.offset, entry.former
+        at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
+        yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
 
 def _compare(
@@ -184,5 +188,5 @@ def _compare(
 
 
 def _item(row: Row[Any]) -> Item:
-    entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte)
+    entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte, locator=row.locator)
     return Item(row.document_id, entry, row.new, row.active_hash, row.told, row.gone)

@@ -24,7 +24,7 @@ from pygit2.enums import CredentialType, FetchPrune
 
 from sluice.errors import TRY_AGAIN, BadRequest, Forbidden, SluiceError, Terminal, Unavailable
 from sluice.extract.git.address import Address
-from sluice.extract.git.repository import opened
+from sluice.extract.git.repository import open_own
 from sluice.extract.reach import Reach
 from sluice.patience import patiently
 from sluice.ports import Connection
@@ -60,7 +60,7 @@ class Mirror:
     def opened(self) -> pygit2.Repository:
         if not self._folder.is_dir():
             self.fetch()
-        return opened(self._folder, [self._folder.resolve()])
+        return open_own(self._folder)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from sluice.extract.git import tree
 from sluice.extract.git.address import parse
 from sluice.extract.git.mirror import Mirror
 from sluice.extract.git.repository import open_folder, resolve, unavailable
+from sluice.extract.git.view import View
 from sluice.extract.globs import Globs
 from sluice.extract.names import printable
 from sluice.extract.reach import Reach
@@ -35,13 +36,15 @@ class GitReader:
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
         self._since = reach.since
+        self._roots = reach.roots
         self._mirror: Mirror | None = None
+        self._view: View | None = None
         self._repository: pygit2.Repository | None = None
-        self._commit: pygit2.Commit | None = None
+        self._commit: pygit2.Oid | None = None
         if self._address.remote is None:
             if self._address.connection:
                 raise BadRequest("git+file:// reads a folder and takes no connection=. Nothing was read.")
-            self._repository = open_folder(self._address, reach.roots)
+            self._open()
         else:
             self._mirror = Mirror(self._address, reach)
 
@@ -52,10 +55,10 @@ class GitReader:
                 if self._mirror is not None:
                     self._mirror.fetch()
                 # Once: a branch that moves meanwhile is for the next scan.
-                self._commit = resolve(self._opened(), self._address)
+                self._commit = resolve(self._opened(), self._address).id
             except (pygit2.GitError, OSError) as error:
                 raise unavailable(error) from error
-        return str(self._commit.id)
+        return str(self._commit)
 
     def scan(self) -> Iterator[Entry]:
         """`former` of an entry is set where git knows a rename since the commit `reach.since`. Raises BadRequest where
@@ -64,8 +67,10 @@ class GitReader:
         assert self._commit is not None
         try:
             repository = self._opened()
-            renamed = tree.renames(repository, self._since, self._commit) if self._since else {}
-            for path, fingerprint, size in tree.files(repository, self._commit, self._address.path, self._enter):
+            commit = repository[self._commit]
+            assert isinstance(commit, pygit2.Commit)
+            renamed = tree.renames(repository, self._since, commit) if self._since else {}
+            for path, fingerprint, size in tree.files(repository, commit, self._address.path, self._enter):
                 if self._admit(path):
                     yield self._entry(path, fingerprint, size, renamed.get(path))
         except (pygit2.GitError, KeyError, OSError) as error:
@@ -88,9 +93,10 @@ class GitReader:
 
     def _blob(self, fingerprint: str) -> bytes:
         oid = pygit2.Oid(hex=fingerprint)
-        if oid not in self._opened().odb and self._mirror is not None:
-            self._mirror.fetch()  # listed on another machine
-            self._repository = None
+        if oid not in self._opened().odb:
+            if self._mirror is not None:
+                self._mirror.fetch()  # listed on another machine
+            self._repository = None  # packed anew since it was opened
         odb = self._opened().odb
         if oid not in odb:
             raise unreadable("vanished")
@@ -102,9 +108,14 @@ class GitReader:
         return bytes(odb.read(oid)[1])
 
     def _opened(self) -> pygit2.Repository:
-        if self._repository is None:
-            assert self._mirror is not None
+        return self._repository or self._open()
+
+    def _open(self) -> pygit2.Repository:
+        if self._mirror is not None:
             self._repository = self._mirror.opened()
+        else:
+            self._view = open_folder(self._address, self._roots)
+            self._repository = self._view.repository
         return self._repository
 
     def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> Entry:

@@ -1,8 +1,7 @@
-"""A repository that is opened for its objects alone: no working tree, no hooks, nothing outside its folder."""
+"""A repository that is opened for its objects alone: no working tree, no hooks; and the commit that a URI names."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,55 +12,25 @@ from pygit2.enums import ObjectType, RepositoryOpenFlag
 
 from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import Address
+from sluice.extract.git.view import View
 from sluice.extract.roots import check_root
 
 _NOTHING = "Nothing was read or deleted."
 
 
-def open_folder(address: Address, roots: Sequence[Path]) -> pygit2.Repository:
-    """The repository of a git+file:// URI. Raises BadRequest where it or its objects lie outside the roots."""
-    folder = check_root(address.repository.removeprefix("git+"), roots)
-    return opened(folder, [Path(os.path.realpath(root)) for root in roots])
+def open_folder(address: Address, roots: Sequence[Path]) -> View:
+    """The repository of a git+file:// URI. Raises BadRequest where it or a part of it lies outside the roots."""
+    return View(check_root(address.repository.removeprefix("git+"), roots), roots)
 
 
-def opened(folder: Path, inside: Sequence[Path]) -> pygit2.Repository:
-    """Raises BadRequest where there is no repository, or where it keeps its objects outside `inside`."""
+def open_own(folder: Path) -> pygit2.Repository:
+    """A copy of a remote repository, which only Sluice writes to. Raises BadRequest where there is none."""
     # Whose the files are is no matter here: only objects are read, and libgit2 runs no hook or filter for that.
     pygit2.settings.owner_validation = False
     try:
-        repository = pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
+        return pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
     except pygit2.GitError as error:
-        raise BadRequest(f"{folder} is not a git repository. {_NOTHING} Name the folder that holds .git.") from error
-    for place in _places(Path(repository.path)):
-        real = Path(os.path.realpath(place))
-        if not any(real.is_relative_to(root) for root in inside):
-            raise BadRequest(
-                f"The repository {folder} keeps its objects outside the folders that may be read. {_NOTHING} "
-                "Name the main repository, or clone it without --shared and --reference."
-            )
-    return repository
-
-
-def _places(git_folder: Path) -> list[Path]:
-    """Where git looks for objects and refs (gitrepository-layout): a worktree's common folder, alternates."""
-    common = git_folder
-    if (link := git_folder / "commondir").is_file():
-        common = git_folder / link.read_text().strip()
-    objects = common / "objects"
-    places = [git_folder, common, objects, objects / "pack", common / "refs", common / "packed-refs"]
-    seen: set[Path] = set()
-    waiting = [objects]
-    while waiting:
-        folder = waiting.pop()
-        if folder in seen:
-            continue
-        seen.add(folder)
-        places.append(folder)
-        alternates = folder / "info" / "alternates"
-        if alternates.is_file():
-            lines = alternates.read_bytes().splitlines()
-            waiting += [folder / os.fsdecode(line) for line in lines if line and not line.startswith(b"#")]
-    return places
+        raise BadRequest(f"{folder} is not a git repository. {_NOTHING} Remove it; it is fetched anew.") from error
 
 
 def resolve(repository: pygit2.Repository, address: Address) -> pygit2.Commit:

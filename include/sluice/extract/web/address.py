@@ -1,6 +1,8 @@
 """Which addresses may be connected to, and the only way to connect: names are resolved once, every answer is checked,
 and the connection is made to a checked address. Between check and use there is no second look-up that a hostile name
 server could answer differently; TLS and the Host header keep the name.
+
+What a site writes as an address (of a redirect, in a list) is understood by `joined`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,8 +15,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urljoin
 
 import httpcore
+
+from sluice.extract.naming import canonical_web, parts_of
+from sluice.extract.reasons import unreadable
 
 Resolve = Callable[[str, int], list[str]]
 """(host, port) → addresses as text. Raises OSError."""
@@ -51,6 +57,16 @@ class ForbiddenAddress(Exception):
 
 class BadCertificate(Exception):
     """A server is not who its name says."""
+
+
+def joined(base: str, target: str) -> str:
+    """The address that `target` is on the page `base`, canonical. Raises Unreadable (bad_url)."""
+    try:
+        found = urljoin(base, target)
+        parts_of(found)
+        return canonical_web(found)
+    except ValueError as error:
+        raise unreadable("bad_url") from error
 
 
 def plain_address(text: str) -> Address:

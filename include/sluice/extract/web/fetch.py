@@ -14,17 +14,16 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpcore
 
 from sluice import __version__
 from sluice.errors import Unavailable, Unreadable
-from sluice.extract.naming import canonical_web
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.unpack import gunzip
-from sluice.extract.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, resolve
+from sluice.extract.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, joined, resolve
 from sluice.extract.web.pace import Pace
 from sluice.extract.web.robots import AGENT, MAX_BYTES, Robots, place
 from sluice.extract.web.scope import Scope
@@ -92,7 +91,7 @@ class Fetcher:
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not target:
                 return answer
-            url = self._scope.upgraded(canonical_web(urljoin(url, target)))
+            url = self._scope.upgraded(joined(url, target))
         raise unreadable("redirects")
 
     def _robots_of(self, url: str) -> Robots:
@@ -108,8 +107,8 @@ class Fetcher:
             target = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not target:
                 return answer.content.decode("utf-8", "replace") if answer.status == 200 else ""
-            url = self._scope.upgraded(canonical_web(urljoin(url, target)))
             try:
+                url = self._scope.upgraded(joined(url, target))
                 self._scope.check(url)
             except Unreadable:
                 break
@@ -173,7 +172,7 @@ class Fetcher:
         parts: list[bytes] = []
         left = max_bytes
         declared = answer.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > max_bytes and not cut:
+        if declared.isdecimal() and int(declared) > max_bytes and not cut:
             raise unreadable("too_large")
         for part in response.iter_stream():
             parts.append(part[:left])
@@ -213,7 +212,7 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _retry_after_s(answer: Answer) -> float:
     value = answer.headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if value.isdecimal():  # "²" is a digit, and no number
         return float(value)
     moment = http_date(value)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-from sluice.extract.naming import canonical_web
+from sluice.errors import Unreadable
+from sluice.extract.web.address import joined
 
 Kind = Literal["sitemap", "index", "feed", "list", "page"]
 
@@ -92,11 +93,14 @@ def _first_line_is_url(content: bytes) -> bool:
     return next((bool(listed.url) for listed in _lines(content)), False)
 
 
-def _url(text: str) -> str:
-    """Canonical, or empty where it is not an absolute one."""
-    if not re.match(r"https?://[^\s/]", text, re.IGNORECASE):
+def _url(text: str, base: str = "") -> str:
+    """Canonical, or empty where it is not an absolute one, nor becomes one on the page `base`."""
+    try:
+        found = joined(base, text)
+    except Unreadable:
         return ""
-    found = canonical_web(text)
+    if not re.match(r"https?://[^\s/]", found, re.IGNORECASE):
+        return ""
     usable = found.isascii() and found.isprintable() and " " not in found and len(found) <= _MAX_URL_CHARS
     return found if usable else ""
 
@@ -129,7 +133,8 @@ def _elements(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
 def _listed(kind: Kind, url: str, element: Any, number: int) -> Listed:
     if kind in _ITEMS:
         return Listed(_url(_text(element, "loc") or ""), number, _text(element, "lastmod"))
-    return Listed(_url(urljoin(url, _link(element) or "")) if _link(element) else "", number)
+    link = _link(element)
+    return Listed(_url(link, url) if link else "", number)
 
 
 def _link(element: Any) -> str | None:

@@ -179,7 +179,7 @@ class WebReader:
         if answer.status != 200:
             return f"status {answer.status}", 0
         declared = answer.headers.get("content-length", "")
-        size = len(answer.content) or (int(declared) if declared.isdigit() else _UNKNOWN_BYTES)
+        size = len(answer.content) or (int(declared) if declared.isdecimal() else _UNKNOWN_BYTES)
         return _validator(answer) or f"hash {blake2b(answer.content, digest_size=16).hexdigest()}", size
 
     def _lose_patience(self, error: Unavailable) -> None:

@@ -1,0 +1,55 @@
+"""Fingerprints that releases up to 0.2.0 stored as their sources gave them are keyed in place.
+
+Safe to repeat and to interrupt: each batch is a transaction of its own, and what is keyed is known by its form. Equal
+fingerprints stay equal, so that nothing is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from sluice.adapters.postgres.failures import translated
+from sluice.seal import keyed_fingerprint, plain_fingerprint
+
+_AT_ONCE = 5000
+# A table's key, and where its rows' tenant is.
+_TABLES = {
+    "documents": ("document_id", ""),
+    "versions": ("version_id", "JOIN documents d USING (document_id)"),
+    "quarantine": ("quarantine_id", ""),
+}
+
+
+def key_fingerprints(owner_url: str, index_key: Callable[[str], bytes]) -> int:
+    """`index_key`: of a tenant. Returns how many rows were rewritten. Raises Unavailable."""
+    with translated(), psycopg.connect(owner_url.replace("+psycopg", "", 1), connect_timeout=10) as connection:
+        return sum(_rewrite(connection, table, *place, index_key) for table, place in _TABLES.items())
+
+
+def _rewrite(
+    connection: psycopg.Connection[Any], table: str, key: str, tenant: str, index_key: Callable[[str], bytes]
+) -> int:
+    """In the order of the keys, so that each row is looked at once."""
+    owner = "d" if tenant else "t"
+    page = f"""
+        SELECT t.{key}, {owner}.tenant_id, t.fingerprint FROM {table} t {tenant}
+        WHERE t.{key} > %s AND t.fingerprint IS NOT NULL ORDER BY t.{key} LIMIT {_AT_ONCE}
+    """  # noqa: S608
+    update = f"""
+        UPDATE {table} t SET fingerprint = n.fingerprint
+        FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS n (id, before, fingerprint)
+        WHERE t.{key} = n.id AND t.fingerprint = n.before
+    """  # noqa: S608
+    rewritten, last = 0, "00000000-0000-0000-0000-000000000000"
+    while rows := connection.execute(page, (last,)).fetchall():
+        last = rows[-1][0]
+        plain = [row for row in rows if plain_fingerprint(row[2])]
+        if plain:
+            ids, tenants, before = zip(*plain, strict=True)
+            after = [keyed_fingerprint(index_key(of), each) for of, each in zip(tenants, before, strict=True)]
+            rewritten += connection.execute(update, (list(ids), list(before), after)).rowcount
+        connection.commit()
+    return rewritten

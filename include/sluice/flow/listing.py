@@ -1,0 +1,49 @@
+"""What a source lists, as the ledger gets it, whatever the kind of the source: bounded, with keyed fingerprints.
+
+A fingerprint may be a plain hash of a document's content. It outlives the document (a purged one stays gone until its
+fingerprint changes), and would confirm a guess of what was erased; so only its keyed hash leaves this module, and what
+the reader itself needs to find the document again travels with the item, never to the ledger's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from sluice.errors import BadRequest
+from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.ports import SourceReader, Tools
+from sluice.seal import keyed_fingerprint
+
+
+def listed(tools: Tools, spec: SourceSpec, reader: SourceReader) -> Iterator[Entry]:
+    """Raises BadRequest where the source lists more than `tools.max_source_documents`, and what the reader raises."""
+    index_key = tools.keyring.index_key(spec.tenant)
+    for number, entry in enumerate(reader.scan()):
+        if number >= tools.max_source_documents:
+            raise BadRequest(
+                f"{spec.uri} lists more than {tools.max_source_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
+                "Nothing was changed. Make several sources of it, leave documents out by globs, or raise the limit."
+            )
+        yield Entry(
+            entry.external_id,
+            entry.uri,
+            keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else "",  # refused by the ledger
+            entry.size_bytes,
+            entry.offset,
+            entry.former,
+            entry.fingerprint,
+        )
+
+
+def reads(reader: SourceReader) -> Callable[[Item], Raw]:
+    """`reader.read` for items whose entries came from `listed`."""
+
+    def read(item: Item) -> Raw:
+        entry = item.entry
+        if not entry.locator:  # of a run that an older release began
+            return reader.read(item)
+        plain = replace(entry, fingerprint=entry.locator, locator="")
+        return replace(reader.read(replace(item, entry=plain)), item=item)
+
+    return read
