@@ -145,14 +145,12 @@ def test_a_formula_stands_once(opened: IsolatedExtractor) -> None:
         *("<style>", "<p hidden>", "<math>x</math", '<img src="data:,x" ', "&#1", "<svg data:", "<a" + " " * 50),
     ],
 )
-def test_a_page_takes_time_in_proportion_to_its_length(page: str) -> None:
-    def seconds(size: int) -> float:
-        before = time.process_time()
-        html_blocks(page * (size // len(page)))
-        html_for_parser("data:" + page * (size // len(page)))
-        return time.process_time() - before
-
-    assert seconds(120_000) < 8 * max(seconds(30_000), 0.02)
+def test_no_page_holds_the_scanner_up(page: str) -> None:
+    """A linear scanner takes a fifth of a second here; one that looks twice at every pair of tags, a minute."""
+    before = time.process_time()
+    html_blocks(page * (120_000 // len(page)))
+    html_for_parser("data:" + page * (120_000 // len(page)))
+    assert time.process_time() - before < 5
 
 
 # --- office -------------------------------------------------------------------------------------------------

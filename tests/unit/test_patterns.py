@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pattern_inputs import Hostile, Use, anchored, compiled, hostile, imported_otherwise, uses
+from sluice.extract import html
 from sluice.extract.globs import Globs
 from sluice.extract.text import markdown_title
 from sluice.validate import secret
@@ -37,6 +38,7 @@ _IN_WORKER = ("sluice/extract/parse.py", "sluice/extract/markup.py")
 # Uses whose pattern is no constant, and patterns as they are made there.
 _MADE = {
     "sluice/chunk/measure.py:_long_words": [re.compile(r"\S{20,}")],
+    "sluice/extract/html.py:_END_OF": [html._END_OF["script"]],
     "sluice/extract/globs.py:_one": [],  # tried on single characters
     "sluice/validate/secret.py:_patterns": [],  # see `_others`
 }

@@ -3,7 +3,7 @@
 A term's place in the vector is a keyed hash of its stem, so that a store that holds the vectors cannot be read.
 
 A word with accents has two terms, as it is spelled and plain, and the plain one counts for less: either spelling finds
-both, the same spelling first (docs/decisions/0034).
+both, the same spelling first (docs/decisions/0039).
 """
 
 from __future__ import annotations
