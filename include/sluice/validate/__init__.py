@@ -6,7 +6,8 @@ up in its results.
 
 from sluice.validate.expectations import ready
 from sluice.validate.gates import Verdict, chunks_gate, documents_gate, doubted, vectors_gate
-from sluice.validate.suite import SUITES, Check, check_of, merged, parse_actions, ruled, suite_of, with_rules
+from sluice.validate.rules import merged, parse_actions, ruled, with_rules
+from sluice.validate.suite import SUITES, Check, check_of, suite_of
 
 __all__ = [
     "SUITES",

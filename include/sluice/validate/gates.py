@@ -15,8 +15,9 @@ from sluice.validate.duplicates import Found
 from sluice.validate.expectations import Outcome, judge, ready
 from sluice.validate.features import features
 from sluice.validate.findings import masked
+from sluice.validate.rules import Rules, with_rules
 from sluice.validate.screens import Screened, screen
-from sluice.validate.suite import Check, Rules, with_rules
+from sluice.validate.suite import Check
 from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
