@@ -27,9 +27,8 @@ def filled(room: Room, *names: str, groups: tuple[str, ...] = ()) -> tuple[Sourc
 
 def drained(room: Room, source: Source) -> set[object]:
     """Chunks that the outbox held; struck off."""
-    removals = room.ledger.removals(source.generation.collection_id, 1000)
-    room.ledger.removed([each.outbox_id for each in removals])
-    return {chunk for each in removals for chunk in each.chunk_ids}
+    with room.ledger.removals(source.generation.collection_id, 1000) as removals:
+        return {chunk for each in removals for chunk in each.chunk_ids}
 
 
 def delete(room: Room, source: Source, *items: Item, listed: bool = True) -> Run:

@@ -64,6 +64,7 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
         "activate": lambda: room.ledger.activate(dead, ids),
         "remove_documents": lambda: room.ledger.remove_documents(dead, ids),
         "drop_leftovers": lambda: room.ledger.drop_leftovers(dead),
+        "delete_documents": lambda: room.ledger.delete_documents(dead, ids, listed=True),
         "purge": lambda: room.ledger.purge(dead, ids, room.ledger.clock()),
         "record_gates": lambda: room.ledger.record_gates(dead, 0, "validate", []),
         "remember_signatures": lambda: room.ledger.remember_signatures(dead, [Signature(item.document_id, (1,), (2,))]),
@@ -88,7 +89,7 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
 # What a run says of itself, and how it comes by its source.
 _OF_ITSELF = {"settle", "record_error", "close_run", "claim"}
 _READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
-_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged"}
+_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged", "superseded"}
 
 
 def _writes_of_a_run() -> set[str]:

@@ -63,6 +63,12 @@ def test_each_bad_document_is_quarantined_for_its_own_reason_and_the_rest_goes_o
     assert "2,000 characters" in next(f.reason for f in verdict.failures if f.code == "too_long")
 
 
+def test_one_stray_byte_does_not_keep_a_short_text_out() -> None:
+    verdict = documents_gate([document("stray", "a short word\ufffd")])
+    assert [row.code for row in verdict.rows] == ["some_replacements"]
+    assert len(verdict.passed) == 1
+
+
 def test_results_tell_each_check_once_and_hold_no_text() -> None:
     verdict = documents_gate([document("a", title=""), BAD["wrong_encoding"], document("b", "1 - + * / = % &")])
     assert [result.observed["code"] for result in verdict.results] == [
@@ -79,7 +85,7 @@ def test_results_tell_each_check_once_and_hold_no_text() -> None:
     assert {row.code: (row.document_id, row.ordinal, row.observed) for row in verdict.rows} == {
         "wrong_encoding": (BAD["wrong_encoding"].document_id, None, pytest.approx(2 / 17)),
         "no_title": (document("a").document_id, None, None),
-        "some_replacements": (BAD["wrong_encoding"].document_id, None, pytest.approx(2 / 17)),
+        "some_replacements": (BAD["wrong_encoding"].document_id, None, 2),
         "few_letters": (document("b").document_id, None, pytest.approx(1 / 8)),
     }
     assert "Stra" not in repr(verdict.results)

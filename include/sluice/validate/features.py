@@ -19,6 +19,7 @@ _RUN = re.compile(r"[!-~]+")
 # Shorter runs are found in good texts (links, identifiers).
 _RUN_FROM_CHARS = 1000
 _REPEATED_FROM_CHARS = 100
+_WRONG_FROM_CHARS = 2  # one stray byte does not put a short text in a wrong encoding
 _SORT_UP_TO_CHARS = 20_000
 
 _SPACE, _LETTER, _OTHER, _UNPRINTABLE, _REPLACEMENT = range(5)
@@ -38,6 +39,7 @@ def _row(document: Document) -> dict[str, Any]:
     visible = int(by_kind.sum() - by_kind[_SPACE])
     most = int(counts[kinds != _SPACE].max(initial=0))
     of = max(visible, 1)
+    lost = int(by_kind[_REPLACEMENT])
     return {
         "document_id": str(document.document_id),
         "title": 1 if document.title.strip() else None,
@@ -46,7 +48,8 @@ def _row(document: Document) -> dict[str, Any]:
         "chars": len(text),
         "visible_chars": visible,
         "printable_share": 1 - float(by_kind[_UNPRINTABLE]) / of,
-        "replacement_share": float(by_kind[_REPLACEMENT]) / of,
+        "replacements": lost,
+        "replacement_share": lost / of if lost >= _WRONG_FROM_CHARS else 0.0,
         "letter_share": float(by_kind[_LETTER]) / of if visible else 1.0,
         "repeated_share": most / of if visible >= _REPEATED_FROM_CHARS else 0.0,
         "mojibake": mojibake(text),

@@ -131,7 +131,7 @@ DOCUMENTS = (
     Check(
         "some_replacements",
         _BETWEEN,
-        "replacement_share",
+        "replacements",
         "flag",
         "Some characters were lost to a wrong encoding: U+FFFD stands in their place. Save it as UTF-8.",
         "max_value",
