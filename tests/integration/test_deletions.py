@@ -87,7 +87,8 @@ def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Pat
         flow.reconcile(tools, collection=name)
     flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
     assert len(documents(tools, name, name)) == 3
-    assert flow.reconcile(tools, collection=name)["ok"]
+    report = flow.reconcile(tools, collection=name)
+    assert report["ok"], report
 
 
 def test_an_upload_goes_with_its_object(make_tools: MakeTools, tmp_path: Path, name: str) -> None:

@@ -101,8 +101,9 @@ def scan(
     Raises Busy where another run works on the source, Terminal where it shrank by more than `tools.max_shrink`.
     """
     spec = replace(spec, uri=canonical(spec.uri))
+    budget = tools.budget.limited(max_tokens, max_cost)  # refuses what cannot be, before anything is saved
     source = _opened(tools, spec)
-    run = tools.ledger.start_run(source, mode, run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
+    run = tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
         if not approve_shrink:
