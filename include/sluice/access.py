@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -90,6 +91,8 @@ def place_of(uri: str) -> Place | None:
     if kind == "web":
         named = os.fsencode(normpath("/" + os.fsdecode(named))).lstrip(b"/")
         host = _host(scheme.lower(), plain)
+    if kind == "postgresql":  # as variables name connections: `my-crm`, `My_CRM` and `my.crm` are one
+        host = "".join(each if each.isalnum() else "_" for each in host.lower())
     return Place(kind, b"/".join([os.fsencode(host), named]).rstrip(b"/"))
 
 
@@ -173,6 +176,15 @@ class SourceRules:
 
         return admits
 
+    def roots(self, spec: SourceSpec, roots: Sequence[Path]) -> Sequence[Path]:
+        """Folders that the source may read. Where rules are about folders, a repository borrows nothing from outside of
+        itself: what lies there may be for others."""
+        place = place_of(spec.uri)
+        if place is None or not _is_whole(spec.uri) or not any(each.place.kind == "file" for each in self.rules):
+            return roots
+        own = Path(os.fsdecode(place.path))
+        return [own] if place.kind == "file" and any(own.is_relative_to(each.resolve()) for each in roots) else roots
+
     def _deciding(self, place: Place) -> Rule | None:
         """The one with the longest beginning."""
         covering = [each for each in self.rules if each.place.holds(place)]
@@ -185,7 +197,18 @@ def _is_whole(uri: str) -> bool:
 
 def parse_rules(text: str) -> SourceRules:
     """Of `SLUICE_SOURCE_RULES`, a JSON object or nothing. Raises BadRequest."""
-    return SourceRules([_rule(uri, given) for uri, given in _object(text).items()])
+    rules: dict[Place, str] = {}
+    made = []
+    for uri, given in _object(text).items():
+        rule = _rule(uri, given)
+        if rule.place in rules:
+            raise BadRequest(
+                f"SLUICE_SOURCE_RULES: {uri} and {rules[rule.place]} are one place. Nothing was read. "
+                "Remove one of them."
+            )
+        rules[rule.place] = uri
+        made.append(rule)
+    return SourceRules(made)
 
 
 def merged_rules(first: str, more: str) -> str:
@@ -194,7 +217,8 @@ def merged_rules(first: str, more: str) -> str:
     known = {place_of(uri) for uri in rules}
     if twice := [uri for uri in added if place_of(uri) in known]:
         raise BadRequest(
-            f"SLUICE_SOURCE_RULES and Airflow's variable sluice_source_rules both name {twice[0]}. Nothing was read."
+            f"SLUICE_SOURCE_RULES and Airflow's variable sluice_source_rules both name {twice[0]}. Nothing was read. "
+            "Remove one of them."
         )
     return json.dumps({**rules, **added})
 
@@ -216,12 +240,27 @@ def _object(text: str) -> Mapping[str, Any]:
 
 def _rule(uri: str, given: Any) -> Rule:
     place = place_of(uri)
+    scheme, _, rest = uri.strip().partition("://")
+    if place is not None and place.kind == "file" and rest.partition("/")[0] not in ("", "localhost"):
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names the host {rest.partition('/')[0]!r}. Nothing was read. "
+            f"A folder has three slashes: {scheme}:///{rest}"
+        )
+    if place is not None and ("?" in uri or "#" in uri):
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} has a query. Nothing was read. A rule is about a whole place: "
+            "leave out what begins with ? or #."
+        )
     if place is None:
         raise BadRequest(
-            f"SLUICE_SOURCE_RULES: {uri[:200]!r} is not the beginning of a source's URI. Nothing was read."
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} is not the beginning of a source's URI. Nothing was read. "
+            "Write it as the source is written, such as file:///documents/board."
         )
     if not isinstance(given, dict):
-        raise BadRequest(f"SLUICE_SOURCE_RULES: {uri} needs an object with tenants, groups or both. Nothing was read.")
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri} needs an object with tenants, groups or both, such as "
+            '{"groups": ["board"]}. Nothing was read.'
+        )
     if told := unknown_names(given, {"tenants", "groups"}, "key"):
         raise BadRequest(f"SLUICE_SOURCE_RULES: {uri}: {told} Nothing was read.")
     return Rule(place, _names(uri, given, "tenants"), _names(uri, given, "groups"))
@@ -232,7 +271,9 @@ def _names(uri: str, given: Mapping[str, Any], key: str) -> frozenset[str] | Non
     if key not in given:
         return None
     if not isinstance(found, list) or not all(isinstance(each, str) and each for each in found):
-        raise BadRequest(f"SLUICE_SOURCE_RULES: {key} of {uri} is not a list of names. Nothing was read.")
+        raise BadRequest(
+            f'SLUICE_SOURCE_RULES: {key} of {uri} is not a list of names, such as ["board"]. Nothing was read.'
+        )
     return frozenset(found)
 
 

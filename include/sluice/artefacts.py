@@ -68,22 +68,30 @@ def _encrypted_locator(item: Item, ciphers: Ciphers, path: str) -> bytes:
 
 
 def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
-    return _write([_sealed_row(document, (), ciphers, path) for document in documents])
+    return _write(
+        [_sealed_row(document, (), ciphers, path) for document in documents if document.document_id in ciphers]
+    )
 
 
 def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document]:
-    return [_document(_body(row, ciphers, path)) for row in _rows(content)]
+    return [_document(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
 
 
 # --- 3: chunks ----------------------------------------------------------------------------------------------
 
 
 def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
-    return _write([_sealed_row(each.document, each.chunks, ciphers, path) for each in documents])
+    return _write(
+        [
+            _sealed_row(each.document, each.chunks, ciphers, path)
+            for each in documents
+            if each.document.document_id in ciphers
+        ]
+    )
 
 
 def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:
-    return [_chunked(_body(row, ciphers, path)) for row in _rows(content)]
+    return [_chunked(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
 
 
 # --- 4: vectors ---------------------------------------------------------------------------------------------
@@ -92,6 +100,8 @@ def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDoc
 def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path: str) -> bytes:
     rows = []
     for each in documents:
+        if each.document.document_id not in ciphers:
+            continue
         row = _sealed_row(each.document, [embedded.chunk for embedded in each.chunks], ciphers, path)
         sparse = [embedded.sparse for embedded in each.chunks]
         row["dense"] = _joined([embedded.dense for embedded in each.chunks], np.float32)
@@ -103,7 +113,7 @@ def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path:
 
 
 def load_embedded(content: bytes, ciphers: Ciphers, path: str) -> list[EmbeddedDocument]:
-    return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _rows(content)]
+    return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _with_keys(content, ciphers)]
 
 
 # --- rows ---------------------------------------------------------------------------------------------------
@@ -136,6 +146,11 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
         for name in table.column_names
     }
     return [{name: column[i] for name, column in columns.items()} for i in range(table.num_rows)]
+
+
+def _with_keys(content: bytes, ciphers: Ciphers) -> list[dict[str, Any]]:
+    """Without documents that were erased since: their keys are gone."""
+    return [row for row in _rows(content) if UUID(bytes=row["document_id"]) in ciphers]
 
 
 def _sealed_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@
         │   ├── NotFound   what was asked for does not exist, or is not the caller's to see
         │   ├── Forbidden  the caller may not do this
         │   └── Full       the tenant may hold no more
+        ├── LostClaim    another run took the source over
         ├── Unreadable   one document cannot be read; it is quarantined and the rest goes on
         └── Disagreement the stores do not agree after a run; nothing was hidden
 
@@ -70,6 +71,10 @@ class Unreadable(Terminal):
         self.code = code
         self.reason = reason
         super().__init__(f"{code}: {reason}")
+
+
+class LostClaim(Terminal):
+    """Another run took the source over."""
 
 
 class Disagreement(Terminal):

@@ -256,7 +256,7 @@ def _reader(
     rules.check(spec)
     reach = Reach(
         max_bytes=settings.max_document_bytes,
-        roots=settings.roots,
+        roots=rules.roots(spec, settings.roots),
         connections=allowed_connections(connections, spec),
         s3_default_credentials=settings.s3_default_credentials,
         admits=rules.admitting(spec),

@@ -124,6 +124,18 @@ def test_a_run_that_lost_its_source_deletes_nothing(room: Room) -> None:
     assert len(shown(room, source, item, "one", "two")) == 2
 
 
+def test_an_older_run_brings_nothing_back_that_was_deleted(room: Room) -> None:
+    source = opened(room)
+    older = started(room, source)
+    (item,) = scanned(room, older, entry("a"))
+    loaded(room, older, item, "one")
+    room.ledger.finish_run(older, "succeeded", {})
+    delete(room, source, item)
+    assert room.ledger.stage(older, [version(older, item, "one")]) == {item.document_id}
+    room.ledger.activate(older, [item.document_id])
+    assert shown(room, source, item, "one") == []
+
+
 def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room) -> None:
     source, items = filled(room)
     place = (source.spec.tenant, source.spec.collection)
@@ -134,6 +146,8 @@ def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room
     delete(room, source, *items, listed=False)
     assert room.ledger.saved_sources(*place) == [] == room.catalog.sources(reader(source))
     opened(room, source.spec)
+    assert room.ledger.saved_sources(*place) == [], "a run that only begins changes nothing"
+    room.ledger.save_source(source.spec, source.generation.profile, ())
     (saved,) = room.ledger.saved_sources(*place)
     assert saved.removed_at is None and not saved.schedule.paused
 

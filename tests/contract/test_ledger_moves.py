@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import Busy, Terminal
-from sluice.model import Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
+from sluice.model import Entry, Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
 from sluice.ports import Ledger
 
 # --- claims
@@ -84,6 +84,25 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     assert "b" not in [each.external_id for each in room.catalog.documents(reader(source), source.spec.collection, 9)]
     loaded(room, heir, item, "two")
     assert len(shown(room, source, item, "two")) == 1
+
+
+def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) -> None:
+    """A run that was suspended while it listed must not delete what was added since."""
+    source = opened(room)
+    suspended = started(room, source)
+
+    def listing() -> Iterator[Entry]:
+        yield entry("a")
+        other = started(room, source)
+        for item in scanned(room, other, entry("a"), entry("b")):
+            loaded(room, other, item, item.entry.external_id)
+        room.ledger.finish_run(other, "succeeded", {})
+
+    with pytest.raises(Terminal, match="took over"):
+        room.ledger.record_scan(suspended, listing())
+    assert room.ledger.vanished(suspended) == []
+    listed = room.catalog.documents(reader(source), source.spec.collection, 9)
+    assert sorted(each.external_id for each in listed) == ["a", "b"]
 
 
 # What a run says of itself, and how it comes by its source.
@@ -320,8 +339,9 @@ def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> No
     old = served(room, source, a="one", b="two")
     run = started(room, source)
     scanned(room, run, entry("b"))
-    room.ledger.remove_documents(run, room.ledger.vanished(run))
     assert room.ledger.vanished(run) == [old["a"].document_id]
+    room.ledger.remove_documents(run, room.ledger.vanished(run))
+    assert room.ledger.vanished(run) == [], "what is removed is not removed again"
     room.ledger.finish_run(run, "succeeded", {})
     assert room.ledger.vanished(run) == []
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from sluice import flow
-from sluice.errors import BadRequest, Busy, NotFound, SluiceError
+from sluice.errors import BadRequest, Busy, NotFound, SluiceError, Terminal
 from sluice.model import ALL_GROUPS, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
 from sluice.wiring import searcher
@@ -299,6 +299,24 @@ def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
     flow.ingest(tools, opened)
     assert tools.ledger.saved_source(*place) == opened
     assert titles(tools, "barn owl voles", name, groups="fish") == ["Owls"]
+
+
+def test_what_cannot_be_read_replaces_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    """A folder that was encrypted by somebody else: as many names as before, and nothing in them."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\nThis is page {number} of the handbook.\n")
+    tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name, name)
+    flow.ingest(tools, spec)
+    for path in list(folder.iterdir()):
+        path.write_bytes(bytes(range(256)) * 4 + path.name.encode())
+        path.rename(path.with_suffix(".locked"))
+    with pytest.raises(Terminal, match=r"30 documents .* vanished, and 30 that appeared cannot be used"):
+        flow.ingest(tools, spec)
+    who = Principal("t", name, frozenset({ALL_GROUPS}))
+    assert len(searcher(tools)(SearchRequest("handbook", name, 50), who).passages) == 30
+    assert flow.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 30
 
 
 def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:

@@ -107,6 +107,26 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"file://documents/board": {"groups": ["board"]}}, "three slashes: file:///documents/board"),
+        ({"postgresql://books?table=pay": {"groups": ["hr"]}}, "leave out what begins with"),
+        ({"s3://reports/board/": {"groups": ["a"]}, "s3://reports/board": {"groups": ["b"]}}, "are one place"),
+    ],
+)
+def test_a_rule_that_would_protect_something_else_is_refused(rules: dict[str, object], told: str) -> None:
+    with pytest.raises(BadRequest, match=told):
+        access.parse_rules(json.dumps(rules))
+
+
+def test_a_repository_borrows_nothing_from_outside_where_rules_are_about_folders(tmp_path: Path) -> None:
+    mine = SourceSpec(f"git+file://{tmp_path}/staff/repo", "docs", "acme", ("staff",))
+    rules = access.parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
+    assert rules.roots(mine, [tmp_path]) == [tmp_path / "staff" / "repo"]
+    assert access.parse_rules("").roots(mine, [tmp_path]) == [tmp_path]
+
+
+@pytest.mark.parametrize(
     ("rule", "uri", "may"),
     [
         ("s3://reports/board/", "s3://reports/board/", False),
@@ -121,6 +141,8 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
         ("https://intranet.example/hr", "https://intranet.example/", True),
         ("https://intranet.example/hr", "https://intranet.example:8443/hr", True),
         ("postgresql://books", "postgresql://books?table=pay", False),
+        ("postgresql://books", "postgresql://Books?table=pay", False),
+        ("postgresql://my-books", "postgresql://MY_BOOKS?table=pay", False),
         ("postgresql://books", "postgresql://books2?table=pay", True),
         ("file:///", "uploads://acme/docs", True),
     ],

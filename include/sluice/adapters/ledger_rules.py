@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sluice.errors import BadRequest, Busy, NotFound, Terminal
+from sluice.errors import BadRequest, Busy, LostClaim, NotFound, Terminal
 from sluice.model import Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
 
 LONGEST_RETENTION_DAYS = 36_500
@@ -142,8 +142,8 @@ def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime
     )
 
 
-def lost_claim(uri: str) -> Terminal:
-    return Terminal(
+def lost_claim(uri: str) -> LostClaim:
+    return LostClaim(
         f"Another run took over {uri}: the lease of this run had lapsed, or its process seemed to have ended. What it "
         "had not made active was left to that run; nothing is lost and nothing needs to be done."
     )

@@ -10,6 +10,7 @@ from fastapi import HTTPException, Request
 from sluice.errors import Unavailable
 
 log = logging.getLogger(__name__)
+_LOOK = "Look at the log of the API server and at Airflow's database, then try again."
 
 
 async def authenticate(request: Request) -> str | None:
@@ -22,5 +23,5 @@ async def authenticate(request: Request) -> str | None:
     except Exception as error:
         # Mostly its database, but each auth manager fails in its own way; none of them may open the door.
         log.exception("Airflow's auth manager failed")
-        raise Unavailable("Airflow's sign-in", "it could not be asked who is calling") from error
+        raise Unavailable("Airflow's sign-in", "it could not be asked who is calling", _LOOK) from error
     return user.get_name() or None

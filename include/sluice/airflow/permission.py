@@ -79,7 +79,8 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
             f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
             "so that what is saved is kept, or trigger the run as a user."
         )
-    if ledger.saved_source(spec.tenant, spec.collection, spec.uri) is None:
+    saved = ledger.saved_sources(spec.tenant, spec.collection)
+    if not any(each.spec.uri == spec.uri and each.removed_at is None for each in saved):
         raise Forbidden(
             f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
             "may not add one. Nothing was changed. Ingest it once as a user who may write there."

@@ -9,6 +9,7 @@ from typing import Any
 from sluice.errors import Unavailable
 
 log = logging.getLogger(__name__)
+_LOOK = "Look at the log of the API server and at Airflow's database, then try again."
 
 
 def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
@@ -26,7 +27,7 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
         )
     except Exception as error:  # its database, or a DAG that is not there yet: nothing that the caller could change
         log.exception("Airflow could not queue a run")
-        raise Unavailable("Airflow", "it could not queue the run") from error
+        raise Unavailable("Airflow", "it could not queue the run", _LOOK) from error
     if run is None:
-        raise Unavailable("Airflow", "it queued no run")
+        raise Unavailable("Airflow", "it queued no run", _LOOK)
     return str(run.run_id)

@@ -73,9 +73,9 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
 
     def work(run: Run) -> int:
         gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
+        tools.ledger.remove_source(source)  # first: should this break off, no schedule ingests what is gone
         if with_documents:
             _all_documents(tools, run)
-        tools.ledger.remove_source(source)
         if with_documents and source.spec.uri.startswith(_UPLOADS):
             uploads.remove_all(tools.blobs, tenant=source.spec.tenant, collection=source.spec.collection)
         uri = source.spec.uri
@@ -141,7 +141,7 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
     run = tools.ledger.start_run(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
     told = {"documents": 0, "chunks": 0}
     try:
-        with failing(tools, run):
+        with tools.ledger.session(run.run_id), failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
                 told["documents"] = work(run)
                 told["chunks"] = _drain(tools, source.generation)

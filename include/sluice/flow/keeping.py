@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from uuid import UUID
 
 from sluice.errors import NotFound, SluiceError, Terminal, Unreadable
@@ -74,7 +74,7 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     ids = [failure.item.document_id for failure in failures]
     superseded = tools.ledger.superseded(run, ids)
     own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
-    again = _again(tools, run)
+    again = cache(lambda: _again(tools, run))  # a reader is made only where something is read again
     records = []
     for failure in failures:
         document_id = failure.item.document_id
@@ -84,7 +84,7 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
         if raws is not None and (document_id in raws or run.mode != "replay"):
             raw = raws.get(document_id)
         else:
-            raw = again(failure.item)
+            raw = again()(failure.item)
         if raw is not None and failure.raw_hash not in (None, _hash(tools, run, raw)):
             raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
         if raw is not None and cipher is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sluice.errors import SluiceError, Terminal
+from sluice.errors import LostClaim, SluiceError, Terminal
 from sluice.flow.keeping import refuse
 from sluice.model import Failure, GateRule, Generation, Run, StageStat
 from sluice.ports import GraphIndex, Tools
@@ -109,7 +109,9 @@ def sparing(
     """
 
     def raised(error: Exception) -> bool:
-        return isinstance(error, SluiceError) and not (terminal and isinstance(error, Terminal) and len(documents) > 1)
+        if not isinstance(error, SluiceError) or isinstance(error, LostClaim):
+            return isinstance(error, LostClaim)
+        return not (terminal and isinstance(error, Terminal) and len(documents) > 1)
 
     try:
         return verb(documents), []

@@ -18,7 +18,7 @@ from sluice.flow import moves
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.listing import listed
 from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing, unbroken
-from sluice.flow.vanished import remove_vanished
+from sluice.flow.vanished import FEW, remove_vanished
 from sluice.metadata import described
 from sluice.model import (
     ChunkedDocument,
@@ -38,7 +38,6 @@ from sluice.model import (
 from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
-_FEW = 20  # documents: fewer may always vanish, unless they are all
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 QUOTA = (
@@ -124,6 +123,8 @@ def scan(
                 "planned": len(items),
                 "unplanned": len(result.items) - len(items),
                 "appeared": sum(item.new for item in items),
+                "known": result.known,
+                "approved": int(approve_shrink),
             }
         remove_vanished(tools, run)
         return Plan(tools.ledger.run(run.run_id), items)
@@ -174,6 +175,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
         left = refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
         counts |= {"superseded": len(same) - touched + left, "read": len(items)}
+        counts["lost"] = sum(failure.item.new for failure in failures)
     remove_vanished(tools, run)
     return documents
 
@@ -322,7 +324,7 @@ def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
             "like this, and so do globs that leave all out, so nothing was removed. If they are meant to go, run once "
             "with --approve-shrink (in Airflow: approve_shrink)."
         )
-    if missing >= _FEW and missing > max_shrink * result.known:
+    if missing >= FEW and missing > max_shrink * result.known:
         raise Terminal(
             f"{uri} lists {missing} documents fewer than the {result.known} that were known, more than the share of "
             f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "

@@ -9,17 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from sluice.errors import SluiceError, Unavailable
+from sluice.errors import SluiceError, Terminal, Unavailable
 from sluice.model import Run, StageStat
 from sluice.ports import Tools
 
+FEW = 20  # documents: fewer may always vanish, unless they are all
 _STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
 
 
 def remove_vanished(tools: Tools, run: Run) -> None:
     """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
-    if _certain(tools.ledger.stages(run)):
-        tools.ledger.remove_documents(run, tools.ledger.vanished(run))
+    if gone := tools.ledger.vanished(run):
+        stages = tools.ledger.stages(run)
+        if _certain(stages) and not _replaced(stages, len(gone), tools.max_shrink):
+            tools.ledger.remove_documents(run, gone)
+
+
+def check_replaced(tools: Tools, run: Run) -> None:
+    """Raises Terminal where much vanished, and what appeared in its place cannot be used."""
+    gone = len(tools.ledger.vanished(run))
+    if gone and (lost := _replaced(tools.ledger.stages(run), gone, tools.max_shrink)):
+        raise Terminal(
+            f"{gone} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they are in "
+            "quarantine). A folder that was encrypted or mounted wrongly looks like this, so none was removed. If they "
+            "are meant to go, run once with --approve-shrink (in Airflow: approve_shrink)."
+        )
+
+
+def _replaced(stages: Sequence[StageStat], gone: int, max_shrink: float) -> int:
+    """How many new documents cannot be used, where that leaves more missing than may vanish unasked; else 0."""
+    scan = next((each.counts for each in stages if each.stage == "scan"), {})
+    lost = sum(each.counts.get("lost", 0) for each in stages if each.stage == "extract")
+    if not _certain(stages):
+        return 0
+    much = gone >= FEW and gone > max_shrink * scan.get("known", 0)
+    return lost if much and not scan.get("approved") else 0
 
 
 def _certain(stages: Sequence[StageStat]) -> bool:

@@ -150,7 +150,7 @@ def _vectors(body: Any, texts: int) -> Vector:
         raise ValueError("not one vector a text")
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     directed = np.isfinite(norms) & (norms > 0)
-    if not directed.any():
+    if texts > 1 and not directed.any():
         raise ValueError("not finite, or without a direction")
     return np.asarray(np.where(directed, vectors / np.where(directed, norms, 1.0), np.nan), dtype=np.float32)
 

@@ -78,6 +78,8 @@ class MemoryDeletions:
         if listed:
             last = self.state.last(document.document_id)
             document.removed_at = now()
+            if record := self.state.quarantine.get(document.document_id):
+                document.fingerprint = record.fingerprint
             document.purged_hash = last.sealed.raw_hash if last else document.purged_hash or b""
         else:
             document.deleted_at, document.deleted_by = now(), run.run_id

@@ -94,8 +94,6 @@ class MemoryLedger(
             place = (spec.tenant, spec.collection, spec.uri)
             for row in self.state.sources.values():
                 if (row.spec.tenant, row.spec.collection, row.spec.uri) == place:
-                    if row.removed_at is not None:  # asked for again
-                        row.removed_at, row.schedule = None, replace(row.schedule, paused=False)
                     return Source(row.source_id, row.spec, generation)
             row = SourceRow(uuid4(), generation, spec.over(None), now())
             self.state.sources[row.source_id] = row
@@ -119,6 +117,8 @@ class MemoryLedger(
         place = (wanted.tenant, wanted.collection, wanted.uri)
         rows = self.state.sources.values()
         row = next(each for each in rows if (each.spec.tenant, each.spec.collection, each.spec.uri) == place)
+        if row.removed_at is not None:  # asked for again
+            row.removed_at, row.schedule = None, replace(row.schedule, paused=False)
         spec = wanted.over(row.spec)
         if row.spec == spec:
             return
@@ -218,7 +218,8 @@ class MemoryLedger(
 
     def vanished(self, run: Run) -> list[UUID]:
         with self.state.lock:
-            return sorted(self.state.runs[run.run_id].vanished)
+            missed = self.state.runs[run.run_id].vanished
+            return sorted(each for each in missed if not self.state.documents[each].deleted_at)
 
     # --- scans
 
@@ -229,6 +230,7 @@ class MemoryLedger(
         settings: SourceSpec | None = None,
         accept: Callable[[ScanResult], object] = lambda result: None,
     ) -> ScanResult:
+        began = now()
         listed: dict[str, Entry] = {}
         twice: str | None = None
         for entry in entries:
@@ -240,6 +242,9 @@ class MemoryLedger(
             raise duplicate(twice)
         with self.state.all_or_nothing():
             self._fence(run)
+            others = (each for each in self.state.runs_of(run.source.source_id) if each.run_id != run.run_id)
+            if any(each.scanned_at and each.scanned_at > began for each in others):
+                raise lost_claim(run.source.spec.uri)
             if settings is not None:
                 self._change(settings)
             source = self.state.sources[run.source.source_id]

@@ -106,12 +106,17 @@ class MemoryVersions:
         return any(each.scanned_at and each.scanned_at > self._scanned(run) for each in self._later(run))
 
     def _written_later(self, run: Run, document_id: UUID) -> bool:
-        """A later run has made a version active, or (while it lives) is about to, or has purged the document."""
+        """A later run has made a version active, or (while it lives) is about to, has purged the document, or
+        somebody has deleted it since."""
         later, scanned = {each.run_id: each for each in self._later(run)}, self._scanned(run)
         for version in self.state.versions_of(document_id, run.source.generation, "active", "pending"):
             activated = version.activated_at is not None and version.activated_at > scanned
             if version.run_id in later and (activated or self._at_hand(version)):
                 return True
+        document = self.state.documents.get(document_id)
+        since = self.state.runs[run.run_id].scanned_at or run.started_at
+        if document and document.removed_at and document.removed_at > since:
+            return True
         return any(document_id in each.purged and each.started_at > scanned for each in later.values())
 
     def _at_hand(self, version: VersionRow) -> bool:

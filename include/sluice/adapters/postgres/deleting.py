@@ -52,7 +52,9 @@ _HELD = text(f"""
 """)  # noqa: S608
 # A document that never became active has no hash: nothing is equal to the empty one.
 _TAKE_LISTED = text(f"""
-    UPDATE documents d SET removed_at = now(), purged_hash = coalesce((
+    UPDATE documents d SET removed_at = now(), fingerprint = coalesce((
+        SELECT q.fingerprint FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
+        d.fingerprint), purged_hash = coalesce((
         SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
         ORDER BY v.activated_at DESC, v.number DESC LIMIT 1), d.purged_hash, '')
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND {_THERE} RETURNING d.document_id

@@ -24,7 +24,10 @@ _KEEP = text("""
 _FORGET = text("DELETE FROM vanished WHERE run_id = :run_id")
 # What an earlier run missed is out of date: it may be back. A cleared task of that run must not go by it.
 _FORGET_ALL = text("DELETE FROM vanished v USING runs r WHERE r.source_id = :source_id AND v.run_id = r.run_id")
-_VANISHED = text("SELECT document_id FROM vanished WHERE run_id = :run_id ORDER BY document_id")
+_VANISHED = text("""
+    SELECT v.document_id FROM vanished v JOIN documents d USING (document_id)
+    WHERE v.run_id = :run_id AND d.deleted_at IS NULL ORDER BY v.document_id
+""")
 _KNOWN = text("""
     SELECT placeholder_id, document_id FROM moves
     WHERE run_id = :run_id AND placeholder_id = ANY(CAST(:ids AS uuid[]))

@@ -7,13 +7,14 @@ transaction open and meets no statement timeout. All that readers can see happen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_entry, duplicate
+from sluice.adapters.ledger_rules import check_entry, duplicate, lost_claim
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, change, changed
@@ -99,6 +100,11 @@ _ITEMS = text("""
     WHERE c.verdict = 'work' ORDER BY c.place
 """)
 # Removals that an earlier run still has in mind are out of date from here on; see switching.remove_documents.
+_NOW = text("SELECT clock_timestamp()")
+# What this run lists is older than what another one has listed meanwhile: this run was suspended, and lost its lease.
+_LISTED_SINCE = text("""
+    SELECT EXISTS (SELECT FROM runs WHERE source_id = :source_id AND run_id <> :run_id AND scanned_at > :began OFFSET 0)
+""")
 _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
@@ -113,6 +119,7 @@ def record_scan(
     accept: Callable[[ScanResult], object],
 ) -> ScanResult:
     """`connection` is in autocommit mode."""
+    began: datetime = connection.execute(_NOW).scalar_one()
     raw = driver(connection)
     raw.execute(_DROP)
     raw.execute(TABLE)
@@ -121,7 +128,7 @@ def record_scan(
         # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
         raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
         with raw.transaction():
-            return _compare(connection, run, seen, settings, accept)
+            return _compare(connection, run, seen, began, settings, accept)
     finally:
         if not raw.closed:
             raw.execute(_DROP)
@@ -148,6 +155,7 @@ def _compare(
     connection: Connection,
     run: Run,
     seen: int,
+    began: datetime,
     settings: SourceSpec | None,
     accept: Callable[[ScanResult], object],
 ) -> ScanResult:
@@ -162,6 +170,8 @@ def _compare(
     }
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     alone(connection, source.source_id)
+    if connection.execute(_LISTED_SINCE, {**values, "began": began}).scalar():
+        raise lost_claim(source.spec.uri)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
     # A retention that grows may bring purged content back: the comparison goes by it.

@@ -92,7 +92,6 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
         if source_id is not None:
             return Source(source_id, first, generation)
         row = connection.execute(_READ, place).one()  # another one was quicker
-    _asked_for(connection, row.source_id)
     return Source(row.source_id, spec_of(row), generation)
 
 
@@ -102,6 +101,8 @@ def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> boo
     check_spec(spec)
     place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
     row = connection.execute(_LOCK, place).one()
+    # A source that was removed by hand is one like the others again.
+    connection.execute(_BRING_BACK, {"source_id": row.source_id})
     saved = spec_of(row)
     wanted = spec.over(saved)
     if wanted == saved:
@@ -120,11 +121,6 @@ def save_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
     if change(connection, spec, source.generation.collection_id):
         changed(connection, source.generation.collection_id)
     return replace(source, spec=spec.over(source.spec))
-
-
-def _asked_for(connection: Connection, source_id: UUID) -> None:
-    """A source that was removed by hand is one like the others again."""
-    connection.execute(_BRING_BACK, {"source_id": source_id})
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:

@@ -63,13 +63,17 @@ _SCANNED = "coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), '-inf
 _LATER = "r.source_id = :source_id AND r.started_at > :started_at"
 _SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"
 # A later run has listed the source, has made a version of the document active, is about to (while it lives), or has
-# purged it. A replay lists nothing: what it works on is superseded when its record is closed or is a later run's.
+# purged it; or somebody has deleted it since. A replay lists nothing: what it works on is superseded when its record is
+# closed or is a later run's.
 SUPERSEDED = text(f"""
     SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
     WHERE (NOT :replay AND EXISTS ({_SCANNED_LATER}))
        OR EXISTS (SELECT FROM versions v JOIN runs r USING (run_id)
                   WHERE v.document_id = i.document_id AND v.generation = :generation AND {_LATER}
                     AND (v.state = 'active' AND v.activated_at > {_SCANNED} OR v.state = 'pending' AND {RUNNING})
+                  OFFSET 0)
+       OR EXISTS (SELECT FROM documents d WHERE d.document_id = i.document_id
+                    AND d.removed_at > coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), :started_at)
                   OFFSET 0)
        OR EXISTS (SELECT FROM purged_documents p
                   WHERE p.run_id = ANY(ARRAY(SELECT r.run_id FROM runs r WHERE {_LATER} AND r.mode = 'purge'
