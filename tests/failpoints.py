@@ -60,6 +60,7 @@ _OTHERS = {
     "pruning": {"keyring.destroy", *(f"ledger.{name}" for name in _methods(PruneLedger))},
     "deletions by hand": {*(f"ledger.{name}" for name in _methods(DeletionLedger)), "vectors.drop"},
     "replaying": {"ledger.refused"},
+    "uploading": {"ledger.quota"},
     "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
     "where a budget ends": {"ledger.stop"},
     "searching": {"vectors.search", "graph.related", "graph.relations"},

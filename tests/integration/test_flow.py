@@ -134,8 +134,9 @@ def test_tenants_and_groups_see_their_own(make_tools: MakeTools, tmp_path: Path,
     assert titles(tools, "owl bread", name, tenant_a, groups="birds") == ["Owls"]
     assert titles(tools, "owl bread", name, tenant_a, groups="fish") == []
     assert set(titles(tools, "owl bread", name, tenant_b)) == {"Bread"}
-    with pytest.raises(NotFound):
-        titles(tools, "owl bread", name, "nobody")
+    for tenant, groups in ((tenant_a, "fish"), ("nobody", ALL_GROUPS)):
+        with pytest.raises(NotFound):
+            searcher(tools)(SearchRequest("owl bread", name, 5), Principal("t", tenant, frozenset({groups})))
 
 
 def test_no_store_holds_a_sentence(make_tools: MakeTools, stack, tmp_path: Path, name: str) -> None:

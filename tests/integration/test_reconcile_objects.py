@@ -152,7 +152,7 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     for run_id in (foreign, recent):
         tools.blobs.write(f"runs/{run_id}/vanished.json", b"[]")
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
-    assert len(tools.blobs.list(f"runs/{ended}")) == 11  # five stages of two batches, and what vanished
+    assert len(tools.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
     kept = flow.reconcile(tools, sweep=True)
     assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1

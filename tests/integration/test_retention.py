@@ -295,7 +295,7 @@ def test_the_command_line(
     told = sluice("retention", "set", *at, "--source", spec.uri, "--tenant", name, "--until", "2027-01-31").output
     assert "unreadable from 2027-02-01T00:00:00Z on. The end of 4 documents changed." in told
     some = next(iter(documents(tools, name).values()))
-    assert "changed" in sluice("retention", "set", "--document", str(some), "--until", "2020-01-01").output
+    assert "changed" in sluice("retention", "set", "--document", str(some), "--until", "2020-01-01", "--yes").output
     shown = json.loads(sluice("retention", "show", *at, "--json").output)["retention"]
     assert [(each["days"], bool(each["until"]), bool(each["document_id"])) for each in shown] == [
         (30, False, False),
