@@ -160,9 +160,9 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
 
     at_once = replace(tools, artefacts_keep_days=0)
     told = flow.reconcile(at_once)
-    assert told["objects"]["surplus"] == 11 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
-    assert len(tools.blobs.list(f"runs/{ended}")) == 11  # a dry run
-    assert flow.reconcile(at_once, sweep=True)["objects"]["repaired"] == 11
+    assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
+    assert len(tools.blobs.list(f"runs/{ended}")) == 10  # a dry run
+    assert flow.reconcile(at_once, sweep=True)["objects"]["repaired"] == 10
     assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(living), str(recent)}
     assert finished(tools, living, refs)["documents"]["new"] == 3
 
