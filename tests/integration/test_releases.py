@@ -57,7 +57,11 @@ def test_no_unkeyed_fingerprint_survives(stack, path: Path) -> None:  # type: ig
         with psycopg.connect(libpq(scratch.owner_url)) as connection:
             after = connection.execute(f"SELECT {columns}").fetchone()
     assert before is not None and after is not None
-    assert rewritten == sum(each is not None for column in before for each in column) > 3
-    assert again == 0
+    stored = sum(each is not None for column in before for each in column)
+    assert stored > 3 and again == 0
+    if path.stem not in ("0.1.0", "0.2.0"):  # written with keyed ones
+        assert (rewritten, after) == (0, before)
+        return
+    assert rewritten == stored
     for old, new in zip(before, after, strict=True):
         assert sorted(filter(None, new)) == sorted(keyed_fingerprint(index_key, each) for each in old if each)
