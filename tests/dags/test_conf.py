@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,6 +16,13 @@ def test_every_task_of_every_dag_looks_at_the_conf(dags: dict[str, Any]) -> None
         for task in dag.tasks:
             hook = task.partial_kwargs.get("pre_execute") if task.is_mapped else task._pre_execute_hook
             assert hook is refuse_unknown_conf, (dag.dag_id, task.task_id)
+
+
+def test_what_airflows_providers_add_is_none_of_ours(dags: dict[str, Any]) -> None:
+    class Triggered:
+        conf: ClassVar = {"source": "file:///in", "openlineage": {"parentRunId": "1"}}
+
+    refuse_unknown_conf({"dag": dags["sluice_ingest"], "dag_run": Triggered})
 
 
 @pytest.mark.parametrize(

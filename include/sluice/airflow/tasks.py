@@ -35,13 +35,17 @@ def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, *
     }
 
 
+# What the OpenLineage provider adds to the conf of a run that another DAG's task triggers: its parent run.
+_OF_PROVIDERS = {"openlineage"}
+
+
 def refuse_unknown_conf(context: Mapping[str, Any]) -> None:
     """Before every task: a run's conf may hold params of its DAG and nothing else. Airflow takes any key, and a
     misspelled `access_groups` would leave a source open to its whole tenant. Raises BadRequest."""
     from sluice.errors import BadRequest
     from sluice.spelling import unknown_names
 
-    dag, conf = context["dag"], context["dag_run"].conf or {}
+    dag, conf = context["dag"], (context["dag_run"].conf or {}).keys() - _OF_PROVIDERS
     if unknown := unknown_names(conf, set(dag.params), f"param of {dag.dag_id} called"):
         raise BadRequest(f"{unknown} Nothing was read or changed. Correct the run's conf and trigger it again.")
 
