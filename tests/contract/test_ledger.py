@@ -260,8 +260,9 @@ def test_a_failing_edit_leaves_the_active_version_served(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    (edited,) = scanned(room, started(room, source), entry("a", "2"))
-    room.ledger.quarantine(run, [failure(edited)])
+    later = started(room, source)
+    (edited,) = scanned(room, later, entry("a", "2"))
+    room.ledger.quarantine(later, [failure(edited)])
     assert len(shown(room, source, item, "one")) == 1
     assert room.ledger.counts(source.generation) == Counts(1, 1, 1)
 
@@ -271,9 +272,10 @@ def test_touching_remembers_the_fingerprint(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    (again,) = scanned(room, started(room, source), entry("a", "2"))
-    room.ledger.touch(run, [again])
-    room.ledger.touch(run, [again])
+    later = started(room, source)
+    (again,) = scanned(room, later, entry("a", "2"))
+    room.ledger.touch(later, [again])
+    room.ledger.touch(later, [again])
     assert room.ledger.record_scan(started(room, source), [entry("a", "2")]).unchanged == 1
 
 
@@ -282,9 +284,10 @@ def test_going_back_to_what_is_served_ends_a_quarantine(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    (broken,) = scanned(room, started(room, source), entry("a", "2"))
-    room.ledger.quarantine(run, [failure(broken)])
-    (back,) = scanned(room, started(room, source), entry("a", "1"))
+    second, third = started(room, source), started(room, source)
+    (broken,) = scanned(room, second, entry("a", "2"))
+    room.ledger.quarantine(second, [failure(broken)])
+    (back,) = scanned(room, third, entry("a", "1"))
     assert back.active_hash == version(run, item, "one").raw_hash
-    room.ledger.touch(run, [back])
+    room.ledger.touch(third, [back])
     assert room.ledger.counts(source.generation) == Counts(1, 1, 0)

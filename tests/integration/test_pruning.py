@@ -21,8 +21,9 @@ from sluice.model import KeepDays, SourceSpec
 from sluice.ports import Tools
 
 MakeTools = Callable[..., Tools]
-OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
-NEWTS = "# Newts\n\nThe great newt sleeps under stones all winter long.\n"
+# Texts of this module alone: what other tests serve is used, and is not pruned.
+OWLS = "# Owls to prune\n\nThe pruned owl counts the days that its feathers are retained.\n"
+NEWTS = "# Newts to prune\n\nThe pruned newt sleeps through every retention.\n"
 AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0)
 
 
