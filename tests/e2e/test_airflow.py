@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
 
+pytestmark = pytest.mark.timeout(900)  # its first test waits for Airflow to start and for a whole ingest
+
 
 @pytest.fixture(scope="module")
 def server(airflow_stack) -> Server:
