@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sluice.errors import BadRequest
+from sluice.metadata import INTEGERS
 
 Scalar = str | int | float | bool
 Bound = int | float | datetime
 MAX_VALUES = 100
 MAX_CHARS = 500
-_INT64 = range(-(2**63), 2**63)
 _EXACT = 2**53  # a float can hold every integer that is smaller
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -117,7 +117,7 @@ def _condition(field: str, wanted: Any, declared: Sequence[str]) -> Condition:
 def _scalar(field: str, value: Any) -> Scalar:
     if isinstance(value, str) and len(value) <= MAX_CHARS and "\x00" not in value and not _SURROGATES.search(value):
         return value
-    if isinstance(value, int) and value in _INT64:
+    if isinstance(value, int) and value in INTEGERS:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value

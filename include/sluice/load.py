@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from sluice.metadata import INTEGERS
 from sluice.model import (
     Chunk,
     EmbeddedChunk,
@@ -188,7 +189,7 @@ def _comparable(value: Any) -> bool:
         return math.isfinite(value)
     if isinstance(value, str):
         return len(value) <= 200
-    return isinstance(value, int) and -(2**63) <= value < 2**63
+    return isinstance(value, int) and value in INTEGERS
 
 
 def graph_chunk(chunk: Chunk) -> GraphChunk:

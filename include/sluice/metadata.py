@@ -24,7 +24,7 @@ CUT = "metadata_cut"
 _READABLE_DEPTH = 100  # below what the JSON of an answer can be
 _MAX_PATHS = 20
 _MAX_PATH_CHARS = 100
-_INTEGERS = range(-(2**63), 2**63)  # what a store can hold
+INTEGERS = range(-(2**63), 2**63)  # what a store can hold
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -101,9 +101,7 @@ class _Walk:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, int):
-            return (
-                value if value in _INTEGERS else self._beyond(path, "it is an integer beyond 64 bits", _digits(value))
-            )
+            return value if value in INTEGERS else self._beyond(path, "it is an integer beyond 64 bits", _digits(value))
         if isinstance(value, float):
             return value if math.isfinite(value) else self._beyond(path, "it is not a finite number")
         if isinstance(value, Mapping | list | tuple | set | frozenset):

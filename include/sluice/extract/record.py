@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.metadata import checked, storable
+from sluice.metadata import INTEGERS, checked, storable
 
 RECORD_MIME = "application/vnd.sluice.record+json"  # what `Raw.mime` says of such a line
 MAX_ID_CHARS = 1000
-_INTEGERS = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def parse_record(line: bytes) -> Record:
     if not isinstance(value, dict):
         raise ValueError("not an object")
     identifier = value.pop("_id", None)
-    if type(identifier) is int and identifier in _INTEGERS:
+    if type(identifier) is int and identifier in INTEGERS:
         identifier = str(identifier)
     if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID_CHARS or not identifier.isprintable():
         raise ValueError("no usable _id")
