@@ -38,6 +38,8 @@ def variables(config: Config, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "sluice",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(LINEAGE),
+        # Seconds until a task's event is given up; Airflow's own value, ten, loses events on a busy machine.
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",
         **{name: credentials.secrets[name] for name in OWN_SECRETS},
         **_metrics(config),
     }
