@@ -1,0 +1,60 @@
+"""Imports of tasks, paid once: the scheduler imports what tasks need before LocalExecutor forks its workers from it.
+
+A task is a fork of a worker and finds the modules in memory. Airflow freezes them (`gc.freeze`) as it forks, so that
+workers share their pages. What starts threads of its own when it is imported is left out: threads do not survive a
+fork. A change to this code or to a library needs a restart of the scheduler.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+from airflow.listeners import hookimpl
+
+log = logging.getLogger(__name__)
+
+MODULES = (
+    "airflow.providers.openlineage.api",
+    "airflow.sdk.execution_time.task_runner",
+    "sluice.adapters.entities",
+    "sluice.adapters.neo4j",
+    "sluice.adapters.postgres",
+    "sluice.adapters.qdrant",
+    "sluice.airflow.facets",
+    "sluice.airflow.ingest",
+    "sluice.airflow.opened",
+    "sluice.airflow.permission",
+    "sluice.batches",
+    "sluice.wiring",
+    "pandas",
+    "great_expectations",
+    "tokenizers",
+    "upath",
+)
+
+
+class Preload:
+    """A listener of Airflow. A module that cannot be imported is left to the task that needs it, which says so."""
+
+    @hookimpl
+    def on_starting(self, component: Any) -> None:
+        from airflow.jobs.job import Job
+
+        if isinstance(component, Job) and sys.argv[1:2] == ["scheduler"]:
+            preload()
+
+
+def preload() -> None:
+    began_s = time.perf_counter()
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
+    for module in MODULES:
+        try:
+            importlib.import_module(module)
+        except Exception:
+            log.warning("sluice: %s could not be imported before it is needed", module, exc_info=True)
+    log.info("sluice: imported what tasks need in %.1f s", time.perf_counter() - began_s)
