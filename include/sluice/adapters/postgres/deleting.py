@@ -53,7 +53,7 @@ KEYED_IN = text("""
     SELECT d.document_id FROM documents d
     WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
       AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id)
-    LIMIT :limit
+    ORDER BY d.deleted_at, d.document_id LIMIT :limit
 """)
 _CHOSEN = "(CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))"
 _HELD = text(f"""
