@@ -72,6 +72,14 @@ def upgrade() -> None:
             comment="When it was removed by hand; not ingested unless somebody asks; null: it was not.",
         ),
     )
+    op.add_column(
+        "quarantine",
+        sa.Column(
+            "raw_hash",
+            sa.LargeBinary(),
+            comment="Keyed hash of the content that was refused; null: it could not be read.",
+        ),
+    )
     op.create_table(
         "deletions",
         sa.Column(
@@ -117,5 +125,6 @@ def downgrade() -> None:
     for name in reversed(VIEWS):
         op.execute(f"DROP VIEW analyst.{name}")
     op.drop_table("deletions")
+    op.drop_column("quarantine", "raw_hash")
     op.drop_column("sources", "removed_at")
     op.drop_column("documents", "removed_at")

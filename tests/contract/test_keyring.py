@@ -138,6 +138,15 @@ def test_an_erased_key_is_absent(keys_engine: Engine) -> None:
     assert PostgresKeyring(keys_engine, MASTER).get([a]) == {}
 
 
+def test_a_key_that_was_erased_elsewhere_is_made_anew(keys_engine: Engine) -> None:
+    here, there = (PostgresKeyring(keys_engine, MASTER) for _ in range(2))
+    document = uuid4()
+    former = here.create([document])
+    there.destroy([document])
+    assert here.create([document]) != former
+    assert here.get([document]) == there.get([document])
+
+
 def test_recent_keys_are_kept_and_bounded(keys_engine: Engine) -> None:
     a, b, c = uuid4(), uuid4(), uuid4()
     ring = PostgresKeyring(keys_engine, MASTER, keep=2)

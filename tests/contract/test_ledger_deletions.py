@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
-from sluice.errors import NotFound, Terminal
-from sluice.model import Deletion, Grant, Item, Retention, RetentionScope, Run, Source
+from sluice.errors import LostClaim, NotFound, Terminal
+from sluice.model import Grant, Item, Retention, RetentionScope, Run, Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -48,8 +48,12 @@ def test_a_deleted_document_is_unreadable_and_its_chunks_are_queued(room: Room) 
     with pytest.raises(NotFound):
         room.catalog.document(reader(source), gone.document_id)
     with pytest.raises(NotFound):
-        room.ledger.source_of(gone.document_id)
-    assert room.ledger.source_of(gone.document_id, deleted=True) == source
+        room.ledger.sources_of([gone.document_id])
+    assert room.ledger.sources_of([gone.document_id], deleted=True) == {gone.document_id: source}
+    assert room.ledger.sources_of([kept.document_id]) == {kept.document_id: source}
+    with pytest.raises(NotFound, match=str(gone.document_id)):
+        room.ledger.sources_of([kept.document_id, gone.document_id])
+    assert room.ledger.names_of(source, [gone.document_id, kept.document_id]) == ["b"]
     assert room.ledger.held(source).documents == 1
 
 
@@ -67,6 +71,33 @@ def test_it_does_not_come_back_while_its_content_is_the_same(room: Room, mode: s
     assert again.gone and again.active_hash == b"onetwo".ljust(20, b"\0")
     room.ledger.touch(run, [again])
     assert shown(room, source, gone, "one", "two") == []
+
+
+def refused_then_deleted(room: Room) -> tuple[Source, Item]:
+    """Served as "one"; then a gate refuses "three", and somebody deletes it."""
+    source, (item, _) = filled(room)
+    run = started(room, source)
+    (bad,) = scanned(room, run, entry("a", "2"), entry("b"))
+    room.ledger.quarantine(run, [replace(failure(bad), raw_hash=version(run, bad, "three").raw_hash)])
+    room.ledger.finish_run(run, "succeeded", {})
+    delete(room, source, item)
+    return source, item
+
+
+def test_content_that_was_refused_stays_out_when_it_is_only_touched(room: Room) -> None:
+    source, _ = refused_then_deleted(room)
+    run = started(room, source)
+    (again,) = scanned(room, run, entry("a", "touched"), entry("b"))
+    assert again.gone and again.active_hash == version(run, again, "three").raw_hash
+
+
+def test_what_expired_stays_gone_when_a_deletion_of_other_content_is_taken_back(room: Room) -> None:
+    source, item = refused_then_deleted(room)
+    room.expire(item.document_id)
+    room.ledger.restore(item.document_id)
+    run = started(room, source)
+    (again,) = scanned(room, run, entry("a", "2"), entry("b"))
+    assert again.active_hash == version(run, again, "one", "two").raw_hash, "the refused content is to be tried again"
 
 
 def test_other_content_brings_it_back(room: Room) -> None:
@@ -119,8 +150,13 @@ def test_a_run_that_lost_its_source_deletes_nothing(room: Room) -> None:
     source, (item, _) = filled(room)
     mine = started(room, source)
     room.ledger.claim(started(room, source), 60)
-    with pytest.raises(Terminal):
+    with pytest.raises(LostClaim):
         room.ledger.delete_documents(mine, [item.document_id], listed=True)
+    with pytest.raises(LostClaim):
+        room.ledger.remove_source(mine)
+    with pytest.raises(LostClaim), room.ledger.fenced(mine):
+        pytest.fail("another run holds the source")
+    assert [each.removed_at for each in room.ledger.saved_sources(source.spec.tenant)] == [None]
     assert len(shown(room, source, item, "one", "two")) == 2
 
 
@@ -139,7 +175,7 @@ def test_an_older_run_brings_nothing_back_that_was_deleted(room: Room) -> None:
 def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room) -> None:
     source, items = filled(room)
     place = (source.spec.tenant, source.spec.collection)
-    room.ledger.remove_source(source)
+    room.ledger.remove_source(started(room, source))
     (saved,) = room.ledger.saved_sources(*place)
     assert saved.removed_at is not None and saved.schedule.paused
     assert len(shown(room, source, items[0], "one", "two")) == 2
@@ -154,13 +190,15 @@ def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room
 
 def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> None:
     source, items = filled(room)
-    with pytest.raises(Terminal, match="still holds"):
-        room.ledger.drop_collection(source.generation)
+    for refuse in (room.ledger.check_empty, room.ledger.drop_collection):
+        with pytest.raises(Terminal, match="still holds"):
+            refuse(source.generation)
     delete(room, source, *items, listed=False)
     with pytest.raises(Terminal, match="still holds"):
         room.ledger.drop_collection(source.generation)  # the outbox is not empty
     drained(room, source)
     other, _ = filled(room)
+    room.ledger.check_empty(source.generation)
     room.ledger.drop_collection(source.generation)
     room.ledger.drop_collection(source.generation)
     names = [each.collection for each in room.ledger.generations()]
@@ -170,11 +208,32 @@ def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> 
     assert again.source_id != source.source_id
 
 
-def test_deletions_are_on_record(room: Room) -> None:
-    done = Deletion("source", "file:///x", "ann", "acme", "docs", 3, 7)
-    room.ledger.record_deletion(done)
-    room.ledger.record_deletion(Deletion("grant", "bob", "ann", "acme"))
-    assert room.ledger.deletions(2) == [Deletion("grant", "bob", "ann", "acme"), done]
+def test_a_collection_with_a_document_that_was_never_served_is_not_empty(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    scanned(room, run, entry("a"))
+    room.ledger.finish_run(run, "succeeded", {})
+    with pytest.raises(Terminal, match="still holds"):
+        room.ledger.drop_collection(source.generation)
+
+
+def test_keys_of_what_is_gone_for_good_are_found_until_they_are_destroyed(room: Room) -> None:
+    source, (a, b) = filled(room)
+    other, _ = filled(room)
+    generation = source.generation
+    delete(room, source, a)
+    assert room.ledger.keyed_in(generation, None, 9) == [], "its source lists it still"
+    delete(room, source, a, b, listed=False)
+    ids = {a.document_id, b.document_id}
+    assert (
+        set(room.ledger.keyed_in(generation, None, 9))
+        == ids
+        == set(room.ledger.keyed_in(generation, source.source_id, 9))
+    )
+    assert room.ledger.keyed_in(generation, other.source_id, 9) == [] == room.ledger.keyed_in(other.generation, None, 9)
+    assert len(room.ledger.keyed_in(generation, None, 1)) == 1
+    room.ledger.key_destroyed([a.document_id])
+    assert room.ledger.keyed_in(generation, None, 9) == [b.document_id]
 
 
 # --- what a change would hide ---------------------------------------------------------------------------------

@@ -65,6 +65,8 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
         "remove_documents": lambda: room.ledger.remove_documents(dead, ids),
         "drop_leftovers": lambda: room.ledger.drop_leftovers(dead),
         "delete_documents": lambda: room.ledger.delete_documents(dead, ids, listed=True),
+        "remove_source": lambda: room.ledger.remove_source(dead),
+        "fenced": lambda: room.ledger.fenced(dead).__enter__(),
         "purge": lambda: room.ledger.purge(dead, ids, room.ledger.clock()),
         "record_gates": lambda: room.ledger.record_gates(dead, 0, "validate", []),
         "remember_signatures": lambda: room.ledger.remember_signatures(dead, [Signature(item.document_id, (1,), (2,))]),

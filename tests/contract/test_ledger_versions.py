@@ -66,6 +66,19 @@ def test_an_edit_queues_what_it_took_out(room: Room) -> None:
     assert outbox(room.ledger, source.generation.collection_id, 10) == []
 
 
+def test_a_document_of_which_nothing_was_served_leaves_the_projections_unless_it_is_staged_again(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    (item,) = scanned(room, run, entry("a"))
+    room.ledger.stage(run, [version(run, item, "one")])
+    room.ledger.quarantine(run, [failure(item)])
+    (removal,) = outbox(room.ledger, source.generation.collection_id)
+    assert removal.document_gone and removal.chunk_ids == (chunk_id(item.document_id, "one"),)
+    room.ledger.stage(run, [version(run, item, "two")])
+    (removal,) = outbox(room.ledger, source.generation.collection_id)
+    assert not removal.document_gone and removal.chunk_ids == (chunk_id(item.document_id, "one"),)
+
+
 def test_repeating_a_batch_changes_nothing(room: Room) -> None:
     source = opened(room)
     run = started(room, source)

@@ -200,6 +200,8 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
     tools.ledger.set_quota(spec.tenant, Quota(12))
+    assert tools.graph is not None
+    lone = tools.graph.orphans(100)  # of other tests
     loads = []
     for collection in (spec.collection, f"{spec.collection}-two"):
         run_id = uuid4()
@@ -224,6 +226,7 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
     assert tools.ledger.tenant(spec.tenant).documents == 12
     for collection in (spec.collection, f"{spec.collection}-two"):
         assert len(stores(tools, collection)) == 1
+    assert tools.graph is not None and tools.graph.orphans(100) == lone, "what was written and refused is gone"
 
 
 def test_the_command_line_tells_costs_and_keeps_quotas(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
+from failing import Crash, Crashing
 from sluice import flow
-from sluice.errors import BadRequest, Forbidden, NotFound
+from sluice.errors import BadRequest, Forbidden, NotFound, Terminal
 from sluice.extract import uploads
-from sluice.model import ALL_GROUPS, Generation, Principal, SourceSpec
+from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, SourceSpec
 from sluice.ports import Tools
 
 MakeTools = Callable[..., Tools]
@@ -67,6 +70,168 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     assert flow.reconcile(tools, collection=name)["ok"]
 
 
+def test_a_new_name_does_not_bring_back_what_was_deleted(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    spec = SourceSpec(place.as_uri(), name, name)
+    flow.ingest(tools, spec)
+    flow.delete_documents(tools, [documents(tools, name, name)["owls.md"]], actor="cli")  # type: ignore[list-item]
+    (place / "owls.md").rename(place / "night birds.md")
+    for mode in ("incremental", "full"):
+        flow.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
+    make_tools: MakeTools, tmp_path: Path, name: str, renamed: bool
+) -> None:
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    spec = SourceSpec(place.as_uri(), name, name)
+    flow.ingest(tools, spec)
+    live = generation(tools, name)
+    tools.ledger.set_gate_rule(live, "documents", "too_long", GateRule("block", 60))
+    (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
+    flow.ingest(tools, spec)
+    found = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
+    (long,) = (each.document_id for each in found if each.external_id == "long.md")
+    flow.delete_documents(tools, [long], actor="cli")
+    tools.ledger.set_gate_rule(live, "documents", "too_long", None)
+    if renamed:
+        (place / "long.md").rename(place / "osprey.md")
+    else:
+        (place / "long.md").touch()
+    for mode in ("incremental", "full"):
+        flow.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        assert set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}, mode
+    flow.restore(tools, long)
+    flow.ingest(tools, spec)
+    assert documents(tools, name, name)["osprey.md" if renamed else "long.md"] == long
+
+
+def keyed(tools: Tools, ids: list[UUID]) -> set[UUID]:
+    return set(tools.keyring.get(ids))
+
+
+def test_keys_go_with_a_source_a_collection_and_a_placeholder(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    created: list[UUID] = []
+
+    class Noting:
+        def __getattr__(self, called: str) -> object:
+            return getattr(tools.keyring, called)
+
+        def create(self, ids: list[UUID]) -> dict[UUID, bytes]:
+            created.extend(ids)
+            return tools.keyring.create(ids)
+
+    noting = replace(tools, keyring=Noting())  # type: ignore[arg-type]
+    spec = SourceSpec(place.as_uri(), name, name)
+    flow.ingest(noting, spec)
+    first = list(created)
+    (place / "owls.md").rename(place / "birds.md")
+    edited = (place / "bread.md").read_text() + "It rises twice.\n"
+    (place / "bread.md").unlink()
+    (place / "loaf.md").write_text(edited)
+    assert flow.ingest(noting, spec)["documents"]["moved"] == 2
+    placeholders = [each for each in created if each not in first]
+    assert len(placeholders) == 2 and keyed(tools, placeholders) == set()
+    assert keyed(tools, first) == set(first)
+
+    (place / "ferry.md").unlink()
+    flow.ingest(noting, spec)
+    assert keyed(tools, first) == set(first), "as history is kept"
+    source = flow.source_at(tools, name, name, spec.uri)
+    flow.remove_source(tools, source, with_documents=True, actor="cli")
+    assert keyed(tools, first) == set()
+
+    flow.ingest(noting, spec)
+    again = [each for each in created if each not in first]
+    (place / "birds.md").unlink()
+    flow.ingest(noting, spec)
+    flow.delete_collection(tools, name, actor="cli")
+    assert keyed(tools, again) == set()
+
+
+def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    live = generation(tools, name)
+
+    class Late:
+        """Its documents are not all gone when the collection is to be dropped."""
+
+        def __getattr__(self, called: str) -> object:
+            return getattr(tools.ledger, called)
+
+        def deletable(self, *of: object) -> list[UUID]:
+            return []
+
+        def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
+            return tools.ledger.saved_sources(tenant, collection) if tenant else []
+
+    with pytest.raises(Terminal, match="still holds"):
+        flow.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
+    assert tools.vectors.count(live) == 3 and set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [("keyring", "destroy"), ("blobs", "remove"), ("ledger", "delete_documents"), ("ledger", "finish_run")],
+)
+def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
+    make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
+) -> None:
+    tools = make_tools([tmp_path], graph="off")
+    for sent in ("a.md", "b.md"):
+        content = f"# {sent}\n\nYes.".encode()
+        upload = uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=sent, content=content)
+    spec = SourceSpec(uploads.source_uri(name, name), name, name)
+    flow.ingest(tools, spec)
+    document = documents(tools, name, name)["b.md"]
+    broken = Crashing(getattr(tools, port), method, after)
+    with pytest.raises(Crash):
+        flow.delete_documents(replace(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
+    if (method, after) in (("delete_documents", True), ("finish_run", False), ("finish_run", True)):
+        with pytest.raises(NotFound):  # the ledger has forgotten it, and nothing is left to do
+            flow.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
+    else:
+        assert flow.delete_documents(tools, [document], actor="cli")["documents"] == 1  # type: ignore[list-item]
+    assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") == [] and tools.keyring.get([upload]) == {}
+    assert flow.ingest(tools, spec)["documents"]["seen"] == 1
+    assert set(documents(tools, name, name)) == {"a.md"}
+    live = generation(tools, name)
+    assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
+
+
+def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+
+    class Counting:
+        def __init__(self) -> None:
+            self.calls: list[str] = []
+
+        def __getattr__(self, called: str) -> object:
+            self.calls.append(called)
+            return getattr(tools.ledger, called)
+
+    costs = []
+    for names in (["owls.md"], ["bread.md", "ferry.md"]):
+        counting = Counting()
+        ids = [documents(tools, name, name)[each] for each in names]
+        flow.delete_documents(replace(tools, ledger=counting), ids, actor="cli")  # type: ignore[arg-type]
+        costs.append(sorted(each for each in counting.calls if each != "claim"))
+    assert costs[0] == costs[1]
+
+
 def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place])
@@ -83,7 +248,7 @@ def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Pat
     assert tools.blobs.list(f"uploads/{name}") == []
     assert not [each for each in tools.blobs.list("quarantine") if str(quarantined.document_id) in each]
     assert tools.vectors.count(live) == 0 and tools.graph.count(live) == 0  # type: ignore[union-attr]
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="sluice collections list"):
         flow.reconcile(tools, collection=name)
     flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
     assert len(documents(tools, name, name)) == 3

@@ -87,6 +87,17 @@ def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stor
     assert removed(at_once)["embeddings"] == 1
 
 
+def test_a_count_notes_since_when_a_vector_is_unused(at_once: Tools, tmp_path: Path, name: str) -> None:
+    """A ledger that only counts at night tells what a removal would take, and its days do not begin with that."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for content in (OWLS, NEWTS):
+        (folder / "page.md").write_text(content)
+        flow.ingest(at_once, SourceSpec(folder.as_uri(), name))
+    counted = flow.prune(at_once)["kinds"]["embeddings"]
+    assert (counted["found"], counted["removed"]) == (1, 0)
+
+
 def test_repositories_that_nobody_fetches_go(at_once: Tools, tmp_path: Path) -> None:
     cache = tmp_path / "git"
     for mirror, age_days in (("old", 40), ("new", 1)):

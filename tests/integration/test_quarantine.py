@@ -12,13 +12,15 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
+from agreement import Stores
 from failing import Crash, Crashing
 from recovery import Before
 from sluice import flow, wiring
 from sluice.cli import app
-from sluice.errors import BadRequest, Busy, NotFound
+from sluice.errors import BadRequest, Busy, LostClaim, NotFound
 from sluice.flow import keeping
 from sluice.model import (
     ALL_GROUPS,
@@ -30,6 +32,7 @@ from sluice.model import (
     Quota,
     Raw,
     Refusal,
+    Run,
     SearchRequest,
     SourceSpec,
 )
@@ -295,6 +298,29 @@ REPLAY = [
     ("ledger", "let_go"),
     ("ledger", "finish_run"),
 ]
+
+
+def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores) -> None:
+    class Losing:
+        """Another run takes the source over when the first document is about to be refused."""
+
+        def __getattr__(self, called: str) -> object:
+            return getattr(place.tools.ledger, called)
+
+        def superseded(self, run: Run, ids: list[UUID]) -> set[UUID]:
+            with stores.engine.begin() as connection:
+                connection.execute(
+                    text("UPDATE claims SET lapses_at = now() - interval '1 s' WHERE source_id = :id"),
+                    {"id": run.source.source_id},
+                )
+            other = place.tools.ledger.start_run(run.source, "incremental", uuid4(), "tests")
+            place.tools.ledger.claim(other, 60)
+            return set()
+
+    before = place.tools.blobs.list("quarantine")
+    with pytest.raises(LostClaim):
+        flow.ingest(replace(place.tools, ledger=Losing()), place.spec)  # type: ignore[arg-type]
+    assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

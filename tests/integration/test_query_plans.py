@@ -18,6 +18,7 @@ from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres import (
     catalog,
     counting,
+    deleting,
     entities,
     gates,
     lineage,
@@ -232,6 +233,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         },
     ),
     "keys that open nothing": (pruning.KEYED, "", {"ix_documents_keyed"}),
+    "keys of what is gone": (deleting.KEYED_IN, "", {"ix_documents_keyed"}),
     "unused vectors": (pruning.EMBEDDINGS, "", {"pk_embeddings"}),
     "later scans": (switching.LATER_SCAN, "", {"ix_runs_source"}),
     "leftovers": (switching.LEFTOVERS, "", {"ix_runs_source", "ix_versions_pending"}),

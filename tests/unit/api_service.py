@@ -189,6 +189,9 @@ class _Keyring:
         erased = {self.world.ids[name] for name in self.world.erased}
         return self.world.keyring.get([each for each in document_ids if each not in erased])
 
+    def destroy(self, document_ids: list[UUID]) -> int:
+        return self.world.keyring.destroy(document_ids)
+
 
 @dataclass
 class _Vectors:

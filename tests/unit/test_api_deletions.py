@@ -57,7 +57,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
     assert service.call("DELETE", path).json() == {"dry_run": False, "documents": 1, "chunks": 1, "left": []}
     assert "open.md" not in service.names()
     assert service.call("DELETE", path).status_code == 404
-    assert [(each.kind, each.actor) for each in service.world.ledger.deletions()] == [("document", "ann")]
+    assert [(each.kind, each.actor) for each in service.world.ledger.state.deletions] == [("document", "ann")]
     headers = {**as_caller("ann-token"), "X-Sluice-Tenant": "acme"}
     restored = service.client.post(f"/api/v1{path}/restore", json={}, headers=headers)
     assert restored.json() == {"document_id": str(service.world.ids["open"]), "source": OPEN}
@@ -74,7 +74,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
 )
 def test_who_may_not_write_it_deletes_nothing(service: Service, name: str, token: str, status: int) -> None:
     assert service.call("DELETE", f"/documents/{service.world.ids[name]}", token).status_code == status
-    assert {"open.md", "legal.md"} <= service.names() and service.world.ledger.deletions() == []
+    assert {"open.md", "legal.md"} <= service.names() and service.world.ledger.state.deletions == []
 
 
 def test_a_source_is_only_listed_unless_it_is_meant(service: Service) -> None:

@@ -96,7 +96,7 @@ def test_a_grant_that_takes_groups_away_asks(world: World, monkeypatch: pytest.M
 def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme")
     assert world.catalog.grants("ann") == []
-    assert [(each.kind, each.name, each.tenant) for each in world.ledger.deletions()] == [("grant", "ann", "acme")]
+    assert [(each.kind, each.name, each.tenant) for each in world.ledger.state.deletions] == [("grant", "ann", "acme")]
     assert "had no grant" in said("grant", "ann", "--tenant", "acme", "--remove")
 
 
@@ -124,7 +124,7 @@ def test_one_document_goes_at_once_and_more_only_when_asked_twice(world: World) 
     assert served(world) == {"legal.md", "hostile.md"}
     sluice("documents", "delete", two, three, "--apply")
     assert served(world) == set()
-    assert {(each.kind, each.documents, each.chunks) for each in world.ledger.deletions()} == {("document", 1, 1)}
+    assert {(each.kind, each.documents, each.chunks) for each in world.ledger.state.deletions} == {("document", 1, 1)}
     with pytest.raises(NotFound):
         said("documents", "delete", one)
     assert "1 documents are ingested again by the next run" in said("documents", "restore", one)

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.adapters.memory.blobs import MemoryBlobs
 from sluice.adapters.memory.keyring import MemoryKeyring
-from sluice.errors import BadRequest, Forbidden, Terminal, Unreadable
+from sluice.errors import BadRequest, Forbidden, Terminal, Transient, Unreadable
 from sluice.extract import reader_for, uploads
 from sluice.model import Entry, Item, SourceSpec
 from sluice.ports import SourceReader
@@ -72,16 +72,53 @@ def test_removed_erased_and_too_large(place: Place) -> None:
     for name in ("a.md", "b.md"):
         place.store(name, b"x" * 1001)
     before = place.entries()
-    uploads.remove(place.blobs, tenant="t", collection="c", name="a.md")
+    uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md"])
     assert list(place.entries()) == ["b.md"]
     for name, code in {"a.md": "vanished", "b.md": "too_large"}.items():
         with pytest.raises(Unreadable, match=code):
             place.reader().read(item(before[name]))
-    uploads.remove(place.blobs, tenant="t", collection="c", name="b.md")
+    uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md", "b.md"])
     assert place.entries() == {}
     place.store("c.md", b"x")
     place.keyring = MemoryKeyring()  # all keys destroyed
     assert place.entries() == {}
+
+
+def test_keys_go_with_their_uploads(place: Place) -> None:
+    names = ["a.md", "b.md", "c.md"]
+    ids = {name: uploads.upload_id("t", "c", name) for name in names}
+    for name in names:
+        place.store(name, b"x")
+    uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md", "never.md"])
+    assert place.keyring.get(list(ids.values())).keys() == {ids["b.md"], ids["c.md"]}
+    place.store("a.md", b"again")
+    assert place.reader().read(item(place.entries()["a.md"])).content == b"again"
+    uploads.remove_all(place.blobs, place.keyring, tenant="t", collection="c")
+    assert place.keyring.get(list(ids.values())) == {} and place.blobs.objects == {}
+    uploads.remove_all(place.blobs, place.keyring, tenant="t", collection="c")
+
+
+def test_what_is_left_of_an_upload_without_its_key_does_not_stop_the_next_one(place: Place) -> None:
+    """As a crash leaves it between the key and the objects."""
+    place.store("a.md", b"one")
+    place.keyring.destroy([uploads.upload_id("t", "c", "a.md")])
+    assert place.entries() == {}
+    place.store("a.md", b"two")
+    assert place.reader().read(item(place.entries()["a.md"])).content == b"two"
+
+
+def test_an_upload_that_is_removed_while_it_is_sent_leaves_nothing(place: Place) -> None:
+    class Removing(MemoryBlobs):
+        def write(self, path: str, content: bytes) -> str:
+            uri = super().write(path, content)
+            if path.endswith("/head"):  # the key is destroyed, the objects are not removed yet
+                place.keyring.destroy([uploads.upload_id("t", "c", "a.md")])
+            return uri
+
+    place.blobs = Removing()
+    with pytest.raises(Transient, match="send it again"):
+        place.store("a.md", b"one")
+    assert list(place.blobs.objects) == ["uploads/t/c/begun"]
 
 
 def test_a_storage_without_uploads_is_not_an_empty_source(place: Place) -> None:
@@ -157,7 +194,7 @@ def test_a_scan_reads_the_heads_of_what_is_new(place: Place) -> None:
     place.store("3.md", b"other text")
     count, entries = reads()
     assert count == 1 and entries["3.md"] != first[1]["3.md"]
-    uploads.remove(blobs, tenant="t", collection="c", name="4.md")
+    uploads.remove(blobs, place.keyring, tenant="t", collection="c", names=["4.md"])
     assert "4.md" not in reads()[1]
     blobs.write("uploads/t/c/listed", b"{not JSON")
     assert reads()[0] == 19

@@ -116,7 +116,10 @@ def not_saved(tenant: str, collection: str, uri: str) -> NotFound:
 
 
 def no_document(document_id: UUID) -> NotFound:
-    return NotFound(f"There is no document {document_id} to which this could be done. Nothing was changed.")
+    return NotFound(
+        f"There is no document {document_id} to which this could be done: it is unknown, or gone already, or (to "
+        "restore it) it was not deleted. Nothing was changed. A search shows ids of documents, as does GET /documents."
+    )
 
 
 def not_empty(collection: str) -> Terminal:

@@ -90,7 +90,7 @@ async def restore_document(document_id: UUID, body: ReplayBody, request: Request
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        source = tools.ledger.source_of(document_id, deleted=True)
+        source = tools.ledger.sources_of([document_id], deleted=True)[document_id]
         if source.spec.tenant != caller.tenant:
             raise NotFound(f"There is no document {document_id} that was deleted.")
         _check(caller, source)

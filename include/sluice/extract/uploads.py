@@ -22,7 +22,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID, uuid4, uuid5
 
-from sluice.errors import BadRequest, Forbidden, NotFound, Terminal
+from sluice.errors import BadRequest, Forbidden, NotFound, Terminal, Transient
 from sluice.extract.globs import Globs
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
@@ -56,7 +56,8 @@ def store(
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> UUID:
-    """Keep one upload, in place of an earlier one of that name; returns its id. Raises BadRequest."""
+    """Keep one upload, in place of an earlier one of that name; returns its id. Raises BadRequest, and Transient where
+    it was removed at the same time."""
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
     if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
         raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
@@ -67,7 +68,10 @@ def store(
         raise BadRequest(f"{error}. Nothing was kept; correct it and send it again.") from error
     key = keyring.create([document])[document]
     cipher = _cipher(key, f"{folder}/{document}")
-    before = _head(blobs, key, f"{folder}/{document}")
+    try:
+        before = _head(blobs, key, f"{folder}/{document}")
+    except Terminal:  # damaged, or what is left of one whose key is destroyed
+        before = None
     # A name of its own: two that send the same document at once must not remove each other's bytes.
     path = f"{folder}/{document}/{uuid4().hex}"
     blobs.write(path, cipher.encrypt("upload", content, path))
@@ -76,6 +80,9 @@ def store(
     blobs.write(f"{folder}/{document}/head", cipher.encrypt_json("upload head", head))
     if before is not None:
         blobs.remove(before["content"])
+    if keyring.create([document])[document] != key:
+        blobs.remove(f"{folder}/{document}")
+        raise Transient(f"{name} was removed while it was sent. Nothing was kept; send it again if it is wanted.")
     return document
 
 
@@ -85,14 +92,21 @@ def known(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, name:
     return _head(blobs, keyring.get([document]).get(document), f"{folder}/{document}") is not None
 
 
-def remove(blobs: Blobs, *, tenant: str, collection: str, name: str) -> None:
-    """The next run of the source finds it gone. What is not there is no error."""
-    blobs.remove(f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}")
+def remove(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, names: Sequence[str]) -> None:
+    """With their keys; the next run of the source finds them gone. Removing what is not there is a no-op."""
+    folder = _checked_folder(tenant, collection)
+    ids = [upload_id(tenant, collection, name) for name in names]
+    keyring.destroy(ids)  # first: whoever sends one at the same time sees that its key has gone
+    for each in ids:
+        blobs.remove(f"{folder}/{each}")
 
 
-def remove_all(blobs: Blobs, *, tenant: str, collection: str) -> None:
-    """Every upload of one source. What is not there is no error."""
-    blobs.remove(_checked_folder(tenant, collection))
+def remove_all(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str) -> None:
+    """Every upload of one source, with their keys. Removing what is not there is a no-op."""
+    folder = _checked_folder(tenant, collection)
+    folders = {path.rpartition("/")[0] for path in blobs.walk(folder)} - {folder}
+    keyring.destroy([_upload_of(each) for each in folders])
+    blobs.remove(folder)
 
 
 def damage(

@@ -1,21 +1,22 @@
 """Deletions by hand, by the way that deletions at a source go: one ledger transaction, then the outbox.
 
 A deletion is a run (mode `purge`) of each source that it concerns. It holds the source as an ingest does, so that
-neither sees the other half-way; a source that is at work is left, and the report says so. Everything may be repeated
-after a crash: what went is gone, and a repetition carries the outbox out and goes on with the rest.
+neither sees the other half-way; a source that is at work is left, and the report says so. After a crash a repetition
+goes on with the rest: what the ledger still lists may have lost its upload or key, never the other way round. What is
+queued is carried out by the next run in the collection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any
 from uuid import UUID, uuid4
 
 from sluice import load as loading
-from sluice.errors import Busy, NotFound
+from sluice.errors import Busy
 from sluice.extract import uploads
 from sluice.extract.roots import canonical
+from sluice.flow.generations import chosen
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.model import Counts, Deletion, Generation, Run, SavedSource, Source
@@ -39,10 +40,11 @@ def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]
 
 def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
     """Raises NotFound where one of them is no document, or gone already."""
-    found = [(tools.ledger.source_of(each), each) for each in dict.fromkeys(document_ids)]
-    found.sort(key=lambda pair: (pair[0].source_id, pair[1]))
-    groups = groupby(found, key=lambda pair: pair[0].source_id)
-    return [(pairs[0][0], [each for _, each in pairs]) for pairs in (list(group) for _, group in groups)]
+    sources = tools.ledger.sources_of(list(dict.fromkeys(document_ids)))
+    by_id: dict[UUID, list[UUID]] = {}
+    for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
+        by_id.setdefault(source.source_id, []).append(document_id)
+    return [(sources[ids[0]], ids) for ids in by_id.values()]
 
 
 def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> Report:
@@ -52,15 +54,14 @@ def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) 
     for source, ids in by_source(tools, document_ids):
 
         def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
-            held = {each: tools.ledger.held(source, [each]).chunks for each in ids}
-            taken = tools.ledger.delete_documents(run, ids, listed=True)
-            for document_id in taken:
-                tools.ledger.record_deletion(
-                    _deletion("document", source, str(document_id), actor, 1, held[document_id])
-                )
-            if source.spec.uri.startswith(_UPLOADS):
-                _remove_uploads(tools, run, taken)
-            return len(taken)
+            listed = not source.spec.uri.startswith(_UPLOADS)
+            taken = 0
+            for start in range(0, len(ids), BATCH_DOCUMENTS):
+                some = ids[start : start + BATCH_DOCUMENTS]
+                if not listed:
+                    _remove_uploads(tools, source, some)
+                taken += len(tools.ledger.delete_documents(run, some, listed=listed, actor=actor))
+            return taken
 
         _carried_out(tools, source, actor, work, report)
     return report
@@ -73,11 +74,12 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
 
     def work(run: Run) -> int:
         gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
-        tools.ledger.remove_source(source)  # first: should this break off, no schedule ingests what is gone
+        tools.ledger.remove_source(run)  # first: should this break off, no schedule ingests what is gone
         if with_documents:
+            if source.spec.uri.startswith(_UPLOADS):
+                place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
+                uploads.remove_all(tools.blobs, tools.keyring, **place)
             _all_documents(tools, run)
-        if with_documents and source.spec.uri.startswith(_UPLOADS):
-            uploads.remove_all(tools.blobs, tenant=source.spec.tenant, collection=source.spec.collection)
         uri = source.spec.uri
         tools.ledger.record_deletion(_deletion("source", source, uri, actor, gone.documents, gone.chunks))
         return gone.documents
@@ -88,7 +90,7 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
 
 def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
     """Of all tenants, or of one. Raises NotFound where there is no such collection."""
-    generation = _generation(tools, collection)
+    [generation] = chosen(tools, collection)
     saved = tools.ledger.saved_sources(tenant, collection)
     return [_source(each, generation) for each in saved]
 
@@ -96,7 +98,7 @@ def collection_sources(tools: Tools, collection: str, tenant: str | None = None)
 def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
     """The documents of every source in it (or of one tenant's), and, where no other tenant has a source there, the
     collection itself: backing collection, graph, and all that the ledger knows of it. Raises NotFound."""
-    generation = _generation(tools, collection)
+    [generation] = chosen(tools, collection)
     report = _begun()
     chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
     for source in collection_sources(tools, collection, tenant):
@@ -108,6 +110,8 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
     report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
     if report["dropped"]:
         _drain(tools, generation)
+        tools.ledger.check_empty(generation)
+        _destroy_keys(tools, generation)  # also of what had gone at its source before
         tools.vectors.drop(generation)  # the stores first: once the ledger has forgotten it, nobody knows what to drop
         if graph := graph_of(tools, generation):
             graph.drop(generation)
@@ -145,7 +149,7 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
                 told["documents"] = work(run)
                 told["chunks"] = _drain(tools, source.generation)
-                let_go(tools, source.source_id)
+                let_go(tools, run)
                 counts |= {"deleted": told["documents"], "removed": told["chunks"]}
             tools.ledger.finish_run(run, "succeeded", {**told, "actor": actor})
     except Busy as error:
@@ -155,30 +159,29 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
 
 
 def _all_documents(tools: Tools, run: Run) -> None:
-    """With those that were deleted by hand before: they are gone for good now."""
+    """With those that were deleted by hand before: they are gone for good now, and so are the keys."""
     after: UUID | None = None
     while page := tools.ledger.deletable(run.source, after, BATCH_DOCUMENTS):
         tools.ledger.delete_documents(run, page, listed=False)
         after = page[-1]
+    _destroy_keys(tools, run.source.generation, run.source.source_id)
 
 
-def _remove_uploads(tools: Tools, run: Run, document_ids: Sequence[UUID]) -> None:
-    """An upload is its document's source: it goes too, and nothing lists the document any more."""
-    spec = run.source.spec
-    for document in tools.ledger.names_of(document_ids):
-        uploads.remove(tools.blobs, tenant=spec.tenant, collection=spec.collection, name=document)
-    tools.ledger.delete_documents(run, document_ids, listed=False)
+def _destroy_keys(tools: Tools, generation: Generation, source_id: UUID | None = None) -> None:
+    while document_ids := tools.ledger.keyed_in(generation, source_id, BATCH_DOCUMENTS):
+        tools.keyring.destroy(document_ids)
+        tools.ledger.key_destroyed(document_ids)  # last: a crash before destroys them once more
+
+
+def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) -> None:
+    """An upload is its document's source. First: what is left after a crash is still a document, and is found again."""
+    names = tools.ledger.names_of(source, document_ids)
+    spec = source.spec
+    uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
 
 
 def _drain(tools: Tools, generation: Generation) -> int:
     return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
-
-
-def _generation(tools: Tools, collection: str) -> Generation:
-    for each in tools.ledger.generations():
-        if each.collection == collection:
-            return each
-    raise NotFound(f"There is no collection {collection}.")
 
 
 def _source(saved: SavedSource, generation: Generation) -> Source:

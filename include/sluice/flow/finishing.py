@@ -30,7 +30,7 @@ def finish(tools: Tools, run: Run) -> dict[str, Any]:
         tools.ledger.drop_leftovers(run)
         counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
-        counts["released"] = let_go(tools, run.source.source_id)
+        counts["released"] = let_go(tools, run)
         ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)

@@ -3,8 +3,9 @@
     quarantine/<document_id>.sealed    one sealed value: size of the head (4 bytes), head (JSON), the document's bytes
 
 The bytes are written before the record that counts on them, and go after the record is closed: what a crash leaves is
-written over, taken out by the next run of the source, or lies there without a record, for the reconciler. Only the
-bytes that were judged are kept: what has changed at the source since is left to the next run.
+written over, taken out by the next run of the source, or lies there without a record, for the reconciler. Objects are
+written and removed while no other run can take the source over: one that has lost it touches nothing. Only the bytes
+that were judged are kept: what has changed at the source since is left to the next run.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     superseded = tools.ledger.superseded(run, ids)
     own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
     again = cache(lambda: _again(tools, run))  # a reader is made only where something is read again
-    records = []
+    records: list[Failure] = []
+    objects: dict[UUID, bytes] = {}
     for failure in failures:
         document_id = failure.item.document_id
         if document_id in superseded:
@@ -85,19 +87,31 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
             raw = raws.get(document_id)
         else:
             raw = again()(failure.item)
-        if raw is not None and failure.raw_hash not in (None, _hash(tools, run, raw)):
-            raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
+        if raw is not None:
+            raw_hash = _hash(tools, run, raw)
+            if failure.raw_hash not in (None, raw_hash):
+                raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
+            else:
+                failure = replace(failure, raw_hash=raw_hash)
         if raw is not None and cipher is not None:
             if run.mode != "replay":
-                tools.blobs.write(path(document_id), cipher.encrypt(_PURPOSE, _packed(raw)))
+                objects[document_id] = cipher.encrypt(_PURPOSE, _packed(raw))
             failure = replace(failure, kept_bytes=len(raw.content))
         records.append(failure)
-    superseded |= tools.ledger.quarantine(run, records)
-    for failure in records:
-        # What was kept of an earlier failure is not what this one is about.
-        if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
-            tools.blobs.remove(path(failure.item.document_id))
-    return len(superseded)
+    return len(superseded | _quarantined(tools, run, records, objects))
+
+
+def _quarantined(tools: Tools, run: Run, records: Sequence[Failure], objects: Mapping[UUID, bytes]) -> set[UUID]:
+    """Returns the documents that a later run has superseded. Raises LostClaim."""
+    with tools.ledger.fenced(run):
+        for document_id, encrypted in objects.items():
+            tools.blobs.write(path(document_id), encrypted)
+        superseded = tools.ledger.quarantine(run, records)
+        for failure in records:
+            # What was kept of an earlier failure is not what this one is about.
+            if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
+                tools.blobs.remove(path(failure.item.document_id))
+    return superseded
 
 
 def identity(raw: Raw) -> bytes:
@@ -107,15 +121,22 @@ def identity(raw: Raw) -> bytes:
     return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
-def let_go(tools: Tools, source_id: UUID) -> int:
-    """Remove what is kept of documents that were served or removed since; returns how many. Safe to repeat."""
+def let_go(tools: Tools, run: Run) -> int:
+    """Remove what is kept of documents of the run's source that were served or removed since; returns how many. Safe
+    to repeat. Raises LostClaim."""
     gone = 0
-    while document_ids := tools.ledger.released(source_id, _AT_ONCE):
+    while removed := _let_go_some(tools, run):
+        gone += removed
+    return gone
+
+
+def _let_go_some(tools: Tools, run: Run) -> int:
+    with tools.ledger.fenced(run):
+        document_ids = tools.ledger.released(run.source.source_id, _AT_ONCE)
         for document_id in document_ids:
             tools.blobs.remove(path(document_id))
         tools.ledger.let_go(document_ids)
-        gone += len(document_ids)
-    return gone
+    return len(document_ids)
 
 
 def _hash(tools: Tools, run: Run, raw: Raw) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sluice import load as loading
-from sluice.errors import Busy, NotFound
+from sluice.errors import Busy
+from sluice.flow.generations import chosen
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.model import ExpiredDocument, Generation, Run, Source, SourceSpec
@@ -32,7 +33,7 @@ def expired(
 ) -> Iterator[ExpiredDocument]:
     """Exactly what a purge as of that moment takes out, source by source; in bounded memory. Changes nothing.
     `may`: sources that whoever asks may write to. Raises NotFound where there is no such collection."""
-    _chosen(tools, collection)
+    chosen(tools, collection)
     for source in tools.ledger.expired_sources(as_of, collection):
         if may(source.spec):
             for page in _pages(tools, source, as_of):
@@ -58,8 +59,7 @@ def purge(
     `listed`: nothing but these, whatever else has expired by now; None: all. `on_batch(gone)` is told after every
     batch, in documents of the source. Raises NotFound where there is no such collection.
     """
-    chosen = _chosen(tools, collection)
-    for generation in chosen:  # what an earlier purge, or an ingest, left queued
+    for generation in chosen(tools, collection):  # what an earlier purge, or an ingest, left queued
         _drain(tools, generation)
     report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
     for source in tools.ledger.expired_sources(as_of, collection):
@@ -112,7 +112,7 @@ def _purged(
 
 def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
     purged = tools.ledger.purge(run, [each.document_id for each in page], as_of)
-    let_go(tools, run.source.source_id)
+    let_go(tools, run)
     return len(purged)
 
 
@@ -126,10 +126,3 @@ def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[Expir
 def _drain(tools: Tools, generation: Generation) -> int:
     graph = graph_of(tools, generation)
     return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
-
-
-def _chosen(tools: Tools, collection: str | None) -> list[Generation]:
-    chosen = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
-    if collection is not None and not chosen:
-        raise NotFound(f"There is no collection {collection}.")
-    return chosen

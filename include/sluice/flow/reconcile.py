@@ -14,9 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from sluice import load as loading
-from sluice.errors import NotFound
 from sluice.flow import objects
 from sluice.flow.drift import Drift, Found
+from sluice.flow.generations import chosen
 from sluice.flow.projections import Contributions, Points, Projection
 from sluice.flow.rebuilding import Rebuilder
 from sluice.flow.recording import graph_of
@@ -43,10 +43,8 @@ def reconcile(
     cache has lost a vector; and reads the uploads. `sweep` takes out objects that nobody needs any more, also where
     nothing else is repaired. Raises NotFound where there is no such collection.
     """
-    chosen = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
-    if collection is not None and not chosen:
-        raise NotFound(f"There is no collection {collection}.")
-    told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in chosen]
+    generations = chosen(tools, collection)
+    told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
     totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
     more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}
     # Last, because chunks that are taken out leave documents and entities behind.

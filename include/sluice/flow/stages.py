@@ -277,7 +277,7 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
     with recorded(tools, run, batch, "load") as counts:
         counts |= {"written": 0, "removed": 0, "superseded": 0}
         graph = graph_of(tools, run.source.generation)
-        beyond: list[Item] = []
+        beyond: list[Document] = []
 
         def load_part(part: Sequence[EmbeddedDocument]) -> list[Item]:
             loaded = loading.load(
@@ -287,13 +287,13 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             counts["removed"] += loaded.removed
             counts["superseded"] += len(loaded.superseded)
             items = [each.document.item for each in part]
-            beyond.extend(item for item in items if item.document_id in loaded.refused)
+            beyond.extend(each.document for each in part if each.document.document_id in loaded.refused)
             left = loaded.refused | loaded.superseded
             return [item for item in items if item.document_id not in left]
 
         served, failures = sparing(load_part, documents, "load", terminal=True)
         refuse(tools, run, failures)
-        refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
+        refuse(tools, run, [_beyond_quota(run, each) for each in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
         counts |= {
@@ -343,11 +343,12 @@ def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tupl
     sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
     beyond = tools.ledger.beyond_quota(run, sizes)
     within = [each for each in documents if each.document_id not in beyond]
-    return within, [_beyond_quota(run, each.item) for each in documents if each.document_id in beyond]
+    return within, [_beyond_quota(run, each) for each in documents if each.document_id in beyond]
 
 
-def _beyond_quota(run: Run, item: Item) -> Failure:
-    return Failure(item, "quota", "quota", QUOTA.format(tenant=run.source.spec.tenant), retry=True)
+def _beyond_quota(run: Run, document: Document) -> Failure:
+    reason = QUOTA.format(tenant=run.source.spec.tenant)
+    return Failure(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
 
 
 def _refused(item: Item, code: str, reason: str) -> Failure:

@@ -44,7 +44,7 @@ class Failure:
     reason: str
     retry: bool = False  # not the document's fault (a time-out, a permission): the next run tries it again
     kept_bytes: int | None = None  # of the document, kept sealed for a replay; None: they could not be had
-    raw_hash: bytes | None = None  # of the content that was judged; None: it is at hand where it is kept
+    raw_hash: bytes | None = None  # keyed hash of the content that was judged; None: it could not be read
 
 
 @dataclass(frozen=True, slots=True)

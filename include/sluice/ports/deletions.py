@@ -12,8 +12,9 @@ from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope
 class DeletionLedger(Protocol):
     """A part of `Ledger`."""
 
-    def source_of(self, document_id: UUID, *, deleted: bool = False) -> Source:
-        """Of a document that is not gone at its source and not deleted by hand, or (`deleted`) is. Raises NotFound."""
+    def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
+        """By document. Raises NotFound where one of them is gone at its source or deleted by hand, or (`deleted`) is
+        not deleted by hand."""
 
     def source_at(self, tenant: str, collection: str, uri: str) -> Source:
         """Raises NotFound."""
@@ -22,32 +23,43 @@ class DeletionLedger(Protocol):
         """Documents of the source that are not gone, also such as were deleted by hand while it lists them; by id;
         `after`: the last one of the page before."""
 
-    def names_of(self, document_ids: Sequence[UUID]) -> list[str]:
-        """Their external ids, in any order."""
+    def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that were purged or deleted by hand, and stay so until their content changes."""
+
+    def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
+        """External ids of those that are documents of the source and neither gone nor deleted, in any order."""
+
+    def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+        """Documents of the collection, or of one source, that are gone for good and whose keys are not destroyed,
+        whatever is left of them. To be reported to `key_destroyed`."""
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         """Of these documents of the source (None: all): how many are neither gone nor deleted, chunks of their active
         versions, open quarantine records."""
 
-    def delete_documents(self, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+    def delete_documents(
+        self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None
+    ) -> list[UUID]:
         """Unreadable at once; the removal of all chunks is queued and what is encrypted of every version dropped.
         Returns which went. `listed`: their source lists them still, so they are remembered by the hash of their last
-        content and not ingested again until it changes or `restore` is called; else they are gone for good."""
+        content, served or refused, and not ingested again until it changes or `restore` is called; else they are gone
+        for good. `actor`: who asked for it; each that went is recorded, as by `record_deletion`."""
 
     def restore(self, document_id: UUID) -> Source:
         """The next run of its source ingests the document again. Raises NotFound where it was not deleted by hand."""
 
-    def remove_source(self, source: Source) -> None:
-        """From now on it is ingested only where somebody asks for it, which takes this back. Its documents stay."""
+    def remove_source(self, run: Run) -> None:
+        """From now on the run's source is ingested only where somebody asks for it, which takes this back. Its
+        documents stay."""
+
+    def check_empty(self, generation: Generation) -> None:
+        """Raises Terminal where the collection holds a document or something queued, or a run works in it."""
 
     def drop_collection(self, generation: Generation) -> None:
-        """Everything that the ledger knows of the collection goes. To be called when its documents are gone and its
-        outbox is empty. Raises Terminal where that is not so. Safe to repeat."""
+        """Everything that the ledger knows of the collection goes. Raises as `check_empty`. Safe to repeat."""
 
-    def record_deletion(self, deletion: Deletion) -> None: ...
-
-    def deletions(self, limit: int = 100) -> list[Deletion]:
-        """The newest first."""
+    def record_deletion(self, deletion: Deletion) -> None:
+        """For the view `analyst.deletions`."""
 
     # What a change would hide, before it is made.
 

@@ -123,6 +123,10 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
         """Documents that this run's scan missed and that were not found since under another name; by id. Kept where
         the run fails, because it may be resumed, until it succeeds or another scan of the source is recorded."""
 
+    def fenced(self, run: Run) -> AbstractContextManager[None]:
+        """Until the block ends no other run can take the source over; nor can this one renew its lease. Raises
+        LostClaim where another one has."""
+
     # The four below skip a document that `superseded` names: what is newer stays. The first three return those that
     # they skipped.
 

@@ -25,7 +25,8 @@ class PruneLedger(Protocol):
         quarantine: resolved records. lineage: events, sent or not."""
 
     def mark_unused(self) -> None:
-        """Note since when cached vectors are used by no chunk, and forget it of those that are used again."""
+        """Note since when cached vectors are used by no chunk, and forget it of those that are used again. Removes
+        nothing."""
 
     def keyed(self, before: datetime, limit: int) -> list[UUID]:
         """Documents that were deleted before then, whose keys are not destroyed and open nothing any more."""

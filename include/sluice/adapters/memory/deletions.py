@@ -30,12 +30,15 @@ class MemoryDeletions:
     _retire: Callable[[UUID], None]
     set_retention: Callable[[RetentionScope, Retention | None], int]
 
-    def source_of(self, document_id: UUID, *, deleted: bool = False) -> Source:
+    def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
         with self.state.lock:
-            document = self.state.documents.get(document_id)
-            if document is None or document.deleted_at or bool(document.removed_at) != deleted:
-                raise no_document(document_id)
-            return _source(document.source)
+            return {each: self._source_of(each, deleted) for each in document_ids}
+
+    def _source_of(self, document_id: UUID, deleted: bool) -> Source:
+        document = self.state.documents.get(document_id)
+        if document is None or document.deleted_at or bool(document.removed_at) != deleted:
+            raise no_document(document_id)
+        return _source(document.source)
 
     def source_at(self, tenant: str, collection: str, uri: str) -> Source:
         with self.state.lock:
@@ -48,9 +51,24 @@ class MemoryDeletions:
             ids = sorted(each.document_id for each in self.state.living(source.source_id).values())
             return [each for each in ids if after is None or each > after][:limit]
 
-    def names_of(self, document_ids: Sequence[UUID]) -> list[str]:
+    def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
         with self.state.lock:
-            return [self.state.documents[each].external_id for each in document_ids]
+            return {each for each in document_ids if self.state.documents[each].gone_hash is not None}
+
+    def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
+        with self.state.lock:
+            return [each.external_id for each in self._there(source, document_ids)]
+
+    def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+        with self.state.lock:
+            return [
+                each.document_id
+                for each in self.state.documents.values()
+                if each.deleted_at is not None
+                and each.key_destroyed_at is None
+                and each.source.generation.collection_id == generation.collection_id
+                and source_id in (None, each.source.source_id)
+            ][:limit]
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         with self.state.lock:
@@ -60,7 +78,9 @@ class MemoryDeletions:
             chunks = sum(len(each.sealed.chunks) for each in active if each.sealed.document_id in ids)
             return Counts(len(found), chunks, len(ids & set(self.state.quarantine)))
 
-    def delete_documents(self, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+    def delete_documents(
+        self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None
+    ) -> list[UUID]:
         with self.state.lock:
             self._fence(run)
             living = self.state.living(run.source.source_id).values()
@@ -69,23 +89,36 @@ class MemoryDeletions:
                 key=lambda each: each.document_id,
             )
             for document in taken:
+                if actor is not None:
+                    self._record(document, actor)
                 self._take(run, document, listed)
             if taken:
                 self.state.changed(run.source.generation.collection_id)
             return [each.document_id for each in taken]
 
+    def _record(self, document: DocumentRow, actor: str) -> None:
+        spec = document.source.spec
+        chunks = self.held(_source(document.source), [document.document_id]).chunks
+        name = str(document.document_id)
+        self.state.deletions.append(Deletion("document", name, actor, spec.tenant, spec.collection, 1, chunks))
+
     def _take(self, run: Run, document: DocumentRow, listed: bool) -> None:
         if listed:
-            last = self.state.last(document.document_id)
+            record = self.state.quarantine.get(document.document_id)
             document.removed_at = now()
-            if record := self.state.quarantine.get(document.document_id):
+            if record:
                 document.fingerprint = record.fingerprint
-            document.purged_hash = last.sealed.raw_hash if last else document.purged_hash or b""
+            refused = record and record.raw_hash
+            document.purged_hash = refused or self._last_hash(document) or document.purged_hash or b""
         else:
             document.deleted_at, document.deleted_by = now(), run.run_id
         self._retire(document.document_id)
         for version in self.state.versions.get(document.document_id, {}).values():
             version.sealed = replace(version.sealed, sealed_title=b"", sealed_text=b"", sealed_metadata=b"")
+
+    def _last_hash(self, document: DocumentRow) -> bytes | None:
+        last = self.state.last(document.document_id)
+        return last.sealed.raw_hash if last else None
 
     def restore(self, document_id: UUID) -> Source:
         with self.state.lock:
@@ -93,28 +126,35 @@ class MemoryDeletions:
             if document is None or document.removed_at is None or document.deleted_at:
                 raise no_document(document_id)
             document.removed_at = document.fingerprint = None
-            if not (document.purged_hash and document.expires_at and document.expires_at <= now()):
-                document.purged_hash = None
+            expired = document.expires_at is not None and document.expires_at <= now()
+            document.purged_hash = self._last_hash(document) if expired else None
             return _source(document.source)
 
-    def remove_source(self, source: Source) -> None:
+    def remove_source(self, run: Run) -> None:
         with self.state.lock:
-            row = self.state.sources[source.source_id]
+            self._fence(run)
+            row = self.state.sources[run.source.source_id]
             row.removed_at, row.schedule = now(), replace(row.schedule, paused=True)
-            self.state.changed(source.generation.collection_id)
+            self.state.changed(run.source.generation.collection_id)
 
-    def drop_collection(self, generation: Generation) -> None:
+    def check_empty(self, generation: Generation) -> None:
         with self.state.lock:
             versions = [each for each in self.state.all_versions() if same(each.generation, generation)]
             queued = [each for each in self.state.outbox.values() if same(each.generation, generation)]
-            sources = {
-                each.source_id
-                for each in self.state.sources.values()
-                if each.generation.collection_id == generation.collection_id
-            }
+            sources = self._sources_in(generation)
+            living = [each for source_id in sources for each in self.state.living(source_id)]
             claimed = [each for each in sources & set(self.state.claims) if self.state.claims[each].lapses_at > now()]
-            if queued or claimed or any(each.state != "superseded" for each in versions):
+            if queued or living or claimed or any(each.state != "superseded" for each in versions):
                 raise not_empty(generation.collection)
+
+    def _sources_in(self, generation: Generation) -> set[UUID]:
+        rows = self.state.sources.values()
+        return {each.source_id for each in rows if each.generation.collection_id == generation.collection_id}
+
+    def drop_collection(self, generation: Generation) -> None:
+        with self.state.lock:
+            self.check_empty(generation)
+            sources = self._sources_in(generation)
             documents = {each.document_id for each in self.state.documents.values() if each.source.source_id in sources}
             runs = {each for each, row in self.state.runs.items() if row.source_id in sources}
             for rows, gone in (
@@ -133,10 +173,6 @@ class MemoryDeletions:
     def record_deletion(self, deletion: Deletion) -> None:
         with self.state.lock:
             self.state.deletions.append(deletion)
-
-    def deletions(self, limit: int = 100) -> list[Deletion]:
-        with self.state.lock:
-            return self.state.deletions[::-1][:limit]
 
     def hidden_by(self, spec: SourceSpec) -> int:
         with self.state.lock:

@@ -194,6 +194,12 @@ class MemoryLedger(
             return None
         return held if self.state.runs[held.run_id].state == "running" else None
 
+    @contextmanager
+    def fenced(self, run: Run) -> Iterator[None]:
+        with self.state.lock:
+            self._fence(run)
+            yield
+
     def _fence(self, run: Run) -> None:
         if self._held_by_other(run):
             raise lost_claim(run.source.spec.uri)
@@ -275,8 +281,7 @@ class MemoryLedger(
             document.uri = entry.uri
             self.state.changed(source.generation.collection_id)
         active = self.state.active(document.document_id, run.source.generation)
-        expired = document.expires_at is not None and document.expires_at <= now()
-        gone_hash = document.purged_hash if expired or document.removed_at else None
+        gone_hash = document.gone_hash
         if gone_hash is not None and document.fingerprint == entry.fingerprint:
             return "unchanged"
         if run.mode != "full" and document.fingerprint == entry.fingerprint:
@@ -328,6 +333,7 @@ class MemoryLedger(
                         failure.item.entry.fingerprint,
                         failure.kept_bytes,
                         now(),
+                        failure.raw_hash,
                     )
             return left
 

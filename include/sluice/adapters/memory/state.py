@@ -115,6 +115,12 @@ class DocumentRow:
     access_groups: tuple[str, ...] | None = None
     key_destroyed_at: datetime | None = None
 
+    @property
+    def gone_hash(self) -> bytes | None:
+        """Of content that was purged or deleted by hand, and stays so until it changes."""
+        expired = self.expires_at is not None and self.expires_at <= now()
+        return self.purged_hash if expired or self.removed_at else None
+
 
 @dataclass
 class VersionRow:
@@ -137,6 +143,7 @@ class QuarantineRow:
     fingerprint: str
     kept_bytes: int | None
     refused_at: datetime
+    raw_hash: bytes | None = None
 
 
 @dataclass

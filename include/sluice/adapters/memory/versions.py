@@ -86,8 +86,10 @@ class MemoryVersions:
             self._drop(version)
 
     def _drop(self, pending: VersionRow) -> None:
-        active = self.state.active(pending.sealed.document_id, pending.generation)
-        self._queue_without(pending, _ids(active.sealed) if active else ())
+        document_id = pending.sealed.document_id
+        active = self.state.active(document_id, pending.generation)
+        served = any(each.state == "active" for each in self.state.versions[document_id].values())
+        self._queue_without(pending, _ids(active.sealed) if active else (), document_gone=not served)
         del self.state.versions[pending.sealed.document_id][pending.sealed.version_id]
 
     def superseded(self, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
@@ -130,10 +132,10 @@ class MemoryVersions:
         record = self.state.quarantine.get(document_id)
         return record is None or self.state.runs[record.run_id].started_at > run.started_at
 
-    def _queue_without(self, version: VersionRow, kept: tuple[UUID, ...]) -> None:
+    def _queue_without(self, version: VersionRow, kept: tuple[UUID, ...], document_gone: bool = False) -> None:
         gone = tuple(each for each in _ids(version.sealed) if each not in set(kept))
         if gone:
-            self.state.queue(version.generation, version.sealed.document_id, gone, False)
+            self.state.queue(version.generation, version.sealed.document_id, gone, document_gone)
 
     def remove_documents(self, run: Run, document_ids: Sequence[UUID]) -> int:
         if not document_ids:
@@ -208,10 +210,13 @@ class MemoryVersions:
                     row.generation,
                     row.document_id,
                     tuple(each for each in row.chunk_ids if each not in held[row.generation.number]),
-                    row.document_gone,
+                    row.document_gone and not self._versions_held(row.document_id),
                 )
                 for row in rows
             ]
+
+    def _versions_held(self, document_id: UUID) -> bool:
+        return any(each.state != "superseded" for each in self.state.versions.get(document_id, {}).values())
 
     def _held(self, collection_id: UUID, number: int) -> set[UUID]:
         return {

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import narrows, no_document, not_empty, not_saved
+from sluice.adapters.ledger_rules import check_retention, narrows, no_document, not_empty, not_saved
 from sluice.adapters.postgres import retention
 from sluice.adapters.postgres.counting import CHUNKS
-from sluice.adapters.postgres.expiry import keep_retention
+from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
+from sluice.adapters.postgres.scan import GONE
 from sluice.adapters.postgres.sources import (
     GENERATION_COLUMNS,
     SPEC_COLUMNS,
@@ -30,9 +31,9 @@ _SOURCE = f"""
     SELECT {SPEC_COLUMNS}, {GENERATION_COLUMNS} FROM sources s JOIN collections c USING (collection_id)
     JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
 """  # noqa: S608
-_SOURCE_OF = text(f"""
-    {_SOURCE} WHERE s.source_id = (SELECT d.source_id FROM documents d WHERE d.document_id = :document_id
-                                AND d.deleted_at IS NULL AND (d.removed_at IS NOT NULL) = :deleted)
+_SOURCES_OF = text(f"""
+    SELECT f.*, d.document_id FROM documents d JOIN ({_SOURCE}) f USING (source_id)
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.deleted_at IS NULL AND (d.removed_at IS NOT NULL) = :deleted
 """)  # noqa: S608
 _SOURCE_AT = text(f"{_SOURCE} WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri")
 DELETABLE = text("""
@@ -40,7 +41,20 @@ DELETABLE = text("""
     AND d.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
     ORDER BY d.document_id LIMIT :limit
 """)
-_NAMES = text("SELECT external_id FROM documents WHERE document_id = ANY(CAST(:ids AS uuid[]))")
+_NAMES = text(f"""
+    SELECT d.external_id FROM documents d WHERE d.source_id = :source_id AND {_THERE}
+    AND d.document_id = ANY(CAST(:ids AS uuid[]))
+""")  # noqa: S608
+_STILL_GONE = text(f"""
+    SELECT d.document_id FROM documents d WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {GONE}
+""")  # noqa: S608
+# Gone for good, by a deletion by hand or at the source.
+KEYED_IN = text("""
+    SELECT d.document_id FROM documents d
+    WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
+      AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id)
+    ORDER BY d.deleted_at, d.document_id LIMIT :limit
+""")
 _CHOSEN = "(CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))"
 _HELD = text(f"""
     SELECT (SELECT count(*) FROM documents d WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}) AS documents,
@@ -50,13 +64,18 @@ _HELD = text(f"""
     FROM documents d JOIN versions v ON v.document_id = d.document_id AND v.state = 'active'
     WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}
 """)  # noqa: S608
-# A document that never became active has no hash: nothing is equal to the empty one.
+_LAST_HASH = """
+    SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+    ORDER BY v.activated_at DESC, v.number DESC LIMIT 1
+"""
+# What the source holds is what was refused last, else what was served last. Of what could never be read there is no
+# hash: nothing is equal to the empty one.
 _TAKE_LISTED = text(f"""
     UPDATE documents d SET removed_at = now(), fingerprint = coalesce((
         SELECT q.fingerprint FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
         d.fingerprint), purged_hash = coalesce((
-        SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
-        ORDER BY v.activated_at DESC, v.number DESC LIMIT 1), d.purged_hash, '')
+        SELECT q.raw_hash FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
+        ({_LAST_HASH}), d.purged_hash, '')
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND {_THERE} RETURNING d.document_id
 """)  # noqa: S608
 _TAKE = text("""
@@ -64,19 +83,24 @@ _TAKE = text("""
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND d.deleted_at IS NULL
     RETURNING d.document_id
 """)
-_RESTORE = text("""
+_RESTORE = text(f"""
     UPDATE documents d SET removed_at = NULL, fingerprint = NULL,
-        purged_hash = CASE WHEN octet_length(d.purged_hash) > 0 AND d.expires_at <= now() THEN d.purged_hash END
+        purged_hash = CASE WHEN d.expires_at <= now() THEN ({_LAST_HASH}) END
     WHERE d.document_id = :document_id AND d.removed_at IS NOT NULL AND d.deleted_at IS NULL
-""")
+""")  # noqa: S608
 _REMOVE_SOURCE = text("UPDATE sources SET removed_at = now(), paused = true WHERE source_id = :source_id")
 _RECORD = text("""
     INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
     VALUES (:kind, :name, :actor, :tenant, :collection, :documents, :chunks)
 """)
-_DELETIONS = text("""
-    SELECT kind, name, actor, tenant, collection, documents, chunks FROM deletions
-    ORDER BY deleted_at DESC, deletion_id DESC LIMIT :limit
+# Before what is active is retired.
+_RECORD_DOCUMENTS = text("""
+    INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
+    SELECT 'document', CAST(d.document_id AS text), CAST(:actor AS text), d.tenant_id, c.name, 1,
+           (SELECT count(*) FROM versions v JOIN chunks k USING (version_id)
+            WHERE v.document_id = d.document_id AND v.state = 'active')
+    FROM documents d JOIN collections c USING (collection_id)
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
 """)
 _READABLE = """
     d.deleted_at IS NULL AND d.purged_hash IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
@@ -90,11 +114,18 @@ _HIDDEN_OF_SOURCE = text(f"""
            OR :days > 0 AND num_nonnulls(d.retention_days, d.retain_until) = 0
               AND d.served_since + make_interval(days => :days) <= now())
 """)  # noqa: S608
-_READABLE_IN = text(f"""
-    SELECT count(*) FROM documents d
-    JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = d.collection_id
-    WHERE {_READABLE} AND (CAST(:document_id AS uuid) IS NULL OR d.document_id = :document_id)
-      AND (:collection = '' OR c.name = :collection) AND (:source = '' OR s.uri = :source AND s.tenant_id = :tenant)
+_COLLECTIONS = "CAST(:source_id AS uuid) IS NULL AND CAST(:document_id AS uuid) IS NULL"
+# With what is wanted in place of what is set, at the level that it is for.
+HIDDEN_BY_RETENTION = text(f"""
+    SELECT count(*)
+    FROM (SELECT document_id, source_id, collection_id, deleted_at, purged_hash, expires_at, served_since,
+                 {instead("document_id = :document_id")}
+          FROM documents WHERE collection_id = :collection_id
+            AND (CAST(:source_id AS uuid) IS NULL OR source_id = :source_id)
+            AND (CAST(:document_id AS uuid) IS NULL OR document_id = :document_id)) d
+    JOIN (SELECT source_id, {instead("source_id = :source_id")} FROM sources) s USING (source_id)
+    JOIN (SELECT collection_id, {instead(_COLLECTIONS)} FROM collections) c USING (collection_id)
+    WHERE {_READABLE} AND {expiry("d.served_since")} <= now()
 """)  # noqa: S608
 # By these columns every row of the ledger belongs to a collection, in this order of trust.
 _OF_COLLECTION = {
@@ -106,17 +137,19 @@ _OF_COLLECTION = {
 }
 _LEFT = text("""
     SELECT EXISTS (SELECT FROM outbox WHERE collection_id = :collection_id)
+        OR EXISTS (SELECT FROM documents WHERE collection_id = :collection_id AND deleted_at IS NULL)
         OR EXISTS (SELECT FROM versions WHERE collection_id = :collection_id AND state <> 'superseded')
         OR EXISTS (SELECT FROM claims k JOIN sources s USING (source_id)
                    WHERE s.collection_id = :collection_id AND k.lapses_at > clock_timestamp())
 """)
 
 
-def source_of(connection: Connection, document_id: UUID, deleted: bool = False) -> Source:
-    row = connection.execute(_SOURCE_OF, {"document_id": document_id, "deleted": deleted}).one_or_none()
-    if row is None:
-        raise no_document(document_id)
-    return Source(row.source_id, spec_of(row), generation_of(row))
+def sources_of(connection: Connection, document_ids: Sequence[UUID], deleted: bool = False) -> dict[UUID, Source]:
+    rows = connection.execute(_SOURCES_OF, {"ids": list(document_ids), "deleted": deleted})
+    found = {row.document_id: Source(row.source_id, spec_of(row), generation_of(row)) for row in rows}
+    if missing := next((each for each in document_ids if each not in found), None):
+        raise no_document(missing)
+    return found
 
 
 def source_at(connection: Connection, tenant: str, collection: str, uri: str) -> Source:
@@ -132,8 +165,17 @@ def deletable(connection: Connection, source: Source, after: UUID | None, limit:
     return list(connection.execute(DELETABLE, values).scalars())
 
 
-def names_of(connection: Connection, document_ids: Sequence[UUID]) -> list[str]:
-    return list(connection.execute(_NAMES, {"ids": list(document_ids)}).scalars())
+def gone(connection: Connection, document_ids: Sequence[UUID]) -> set[UUID]:
+    return set(connection.execute(_STILL_GONE, {"ids": list(document_ids)}).scalars())
+
+
+def names_of(connection: Connection, source: Source, document_ids: Sequence[UUID]) -> list[str]:
+    return list(connection.execute(_NAMES, {"source_id": source.source_id, "ids": list(document_ids)}).scalars())
+
+
+def keyed_in(connection: Connection, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+    values = {"collection_id": generation.collection_id, "source_id": source_id, "limit": limit}
+    return list(connection.execute(KEYED_IN, values).scalars())
 
 
 def held(connection: Connection, source: Source, document_ids: Sequence[UUID] | None) -> Counts:
@@ -142,13 +184,17 @@ def held(connection: Connection, source: Source, document_ids: Sequence[UUID] | 
     return Counts(row.documents, int(row.chunks), row.quarantined)
 
 
-def delete_documents(connection: Connection, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+def delete_documents(
+    connection: Connection, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None
+) -> list[UUID]:
     alone(connection, run.source.source_id)
     keep_retention(connection, run.source.generation.collection_id)
     lock_documents(connection, document_ids)
     values = {"ids": list(document_ids), "source_id": run.source.source_id, "run_id": run.run_id}
     taken = sorted(connection.execute(_TAKE_LISTED if listed else _TAKE, values).scalars())
     if taken:
+        if actor is not None:
+            connection.execute(_RECORD_DOCUMENTS, {"ids": taken, "actor": actor})
         connection.execute(retention.BLANK, {"ids": taken})
         retire(connection, run, taken)
     return taken
@@ -157,7 +203,7 @@ def delete_documents(connection: Connection, run: Run, document_ids: Sequence[UU
 def restore(connection: Connection, document_id: UUID) -> Source:
     if not connection.execute(_RESTORE, {"document_id": document_id}).rowcount:
         raise no_document(document_id)
-    return source_of(connection, document_id)
+    return sources_of(connection, [document_id])[document_id]
 
 
 def remove_source(connection: Connection, source: Source) -> None:
@@ -165,11 +211,15 @@ def remove_source(connection: Connection, source: Source) -> None:
     changed(connection, source.generation.collection_id)
 
 
+def check_empty(connection: Connection, generation: Generation) -> None:
+    if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
+        raise not_empty(generation.collection)
+
+
 def drop_collection(connection: Connection, generation: Generation) -> None:
     """Tables are found by their columns, so that one that is added later is not forgotten: children before parents."""
+    check_empty(connection, generation)
     values = {"collection_id": generation.collection_id}
-    if connection.execute(_LEFT, values).scalar():
-        raise not_empty(generation.collection)
     for table in reversed(LedgerBase.metadata.sorted_tables):
         column = next((name for name in _OF_COLLECTION if name in table.columns), None)
         if column is not None and table.name != "collections":
@@ -180,10 +230,6 @@ def drop_collection(connection: Connection, generation: Generation) -> None:
 def record(connection: Connection, deletion: Deletion) -> None:
     fields = ("kind", "name", "actor", "tenant", "collection", "documents", "chunks")
     connection.execute(_RECORD, {name: getattr(deletion, name) for name in fields})
-
-
-def deletions(connection: Connection, limit: int) -> list[Deletion]:
-    return [Deletion(**row._mapping) for row in connection.execute(_DELETIONS, {"limit": limit})]
 
 
 def hidden_by(connection: Connection, spec: SourceSpec) -> int:
@@ -201,10 +247,9 @@ def hidden_by(connection: Connection, spec: SourceSpec) -> int:
 
 
 def hidden_by_retention(connection: Connection, scope: RetentionScope, wanted: Retention | None) -> int:
-    """The change is made and counted; the caller rolls it back."""
-    values = {"document_id": scope.document_id, "collection": scope.collection if scope.document_id is None else ""}
-    values |= {"source": scope.source if scope.document_id is None else "", "tenant": scope.tenant}
-    before: int = connection.execute(_READABLE_IN, values).scalar_one()
-    retention.set_retention(connection, scope, wanted)
-    after: int = connection.execute(_READABLE_IN, values).scalar_one()
-    return max(0, before - after)
+    if wanted is not None:
+        check_retention(wanted)
+    collection_id, source_id, document_id = retention.place_of(connection, scope)
+    ids = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
+    values = {**ids, "days": wanted and wanted.days, "until": wanted and wanted.until}
+    return int(connection.execute(HIDDEN_BY_RETENTION, values).scalar_one())

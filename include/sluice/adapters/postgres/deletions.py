@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sluice.adapters.postgres import deleting
-from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.transactions import Transactions, transaction
 from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
 
@@ -14,9 +13,9 @@ from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope
 class PostgresDeletions(Transactions):
     """`sluice.ports.DeletionLedger`."""
 
-    def source_of(self, document_id: UUID, *, deleted: bool = False) -> Source:
+    def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
         with transaction(self._engine) as connection:
-            return deleting.source_of(connection, document_id, deleted)
+            return deleting.sources_of(connection, document_ids, deleted)
 
     def source_at(self, tenant: str, collection: str, uri: str) -> Source:
         with transaction(self._engine) as connection:
@@ -26,44 +25,56 @@ class PostgresDeletions(Transactions):
         with transaction(self._engine) as connection:
             return deleting.deletable(connection, source, after, limit)
 
-    def names_of(self, document_ids: Sequence[UUID]) -> list[str]:
+    def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        if not document_ids:
+            return set()
         with transaction(self._engine) as connection:
-            return deleting.names_of(connection, document_ids)
+            return deleting.gone(connection, document_ids)
+
+    def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
+        with transaction(self._engine) as connection:
+            return deleting.names_of(connection, source, document_ids)
+
+    def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+        with self._at_length() as connection:
+            return deleting.keyed_in(connection, generation, source_id, limit)
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         with transaction(self._engine) as connection:
             return deleting.held(connection, source, document_ids)
 
-    def delete_documents(self, run: Run, document_ids: Sequence[UUID], *, listed: bool) -> list[UUID]:
+    def delete_documents(
+        self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None
+    ) -> list[UUID]:
         if not document_ids:
             return []
         with self._writing(run) as connection:
-            return deleting.delete_documents(connection, run, document_ids, listed=listed)
+            return deleting.delete_documents(connection, run, document_ids, listed=listed, actor=actor)
 
     def restore(self, document_id: UUID) -> Source:
         with transaction(self._engine) as connection:
             return deleting.restore(connection, document_id)
 
-    def remove_source(self, source: Source) -> None:
-        with transaction(self._engine) as connection:
-            deleting.remove_source(connection, source)
+    def remove_source(self, run: Run) -> None:
+        with self._writing(run) as connection:
+            deleting.remove_source(connection, run.source)
+
+    def check_empty(self, generation: Generation) -> None:
+        with self._at_length() as connection:
+            deleting.check_empty(connection, generation)
 
     def drop_collection(self, generation: Generation) -> None:
-        with transaction(self._engine) as connection:
+        with self._at_length() as connection:
             deleting.drop_collection(connection, generation)
 
     def record_deletion(self, deletion: Deletion) -> None:
         with transaction(self._engine) as connection:
             deleting.record(connection, deletion)
 
-    def deletions(self, limit: int = 100) -> list[Deletion]:
-        with transaction(self._engine) as connection:
-            return deleting.deletions(connection, limit)
-
     def hidden_by(self, spec: SourceSpec) -> int:
         with transaction(self._engine) as connection:
             return deleting.hidden_by(connection, spec)
 
     def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        with translated(), self._engine.connect() as connection:  # never committed
+        with transaction(self._engine) as connection:
             return deleting.hidden_by_retention(connection, scope, wanted)

@@ -31,6 +31,14 @@ def expiry(since: str) -> str:
     """
 
 
+def instead(where: str) -> str:
+    """SQL for the columns of a retention: `:days` and `:until` in the row where it holds, in others what is set."""
+    return f"""
+        CASE WHEN {where} THEN CAST(:days AS integer) ELSE retention_days END AS retention_days,
+        CASE WHEN {where} THEN CAST(:until AS timestamptz) ELSE retain_until END AS retain_until
+    """
+
+
 # Documents that are unchanged are never activated again, so a new retention must reach them here. Locked in the order
 # of ids, as everywhere.
 _RENEW = text(f"""

@@ -58,7 +58,7 @@ class PostgresKeyring:
         return self._index_keys[tenant]
 
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        found = self.get(document_ids)
+        found = self._read(document_ids)  # what is kept here may have been destroyed elsewhere
         missing = sorted(set(document_ids) - set(found))
         if not missing:
             return found
@@ -69,18 +69,20 @@ class PostgresKeyring:
         ours = {each: key for each, key in made.items() if each in added}
         self._kept.put(ours)
         # What is missing still was added by another process in between.
-        return {**found, **ours, **self.get([each for each in missing if each not in added])}
+        return {**found, **ours, **self._read([each for each in missing if each not in added])}
 
     def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         found = self._kept.get(document_ids)
-        missing = list(set(document_ids) - set(found))
-        if missing:
-            with self._transaction() as connection:
-                rows = connection.execute(_KEYS, {"ids": missing}).all()
-            opened = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
-            self._kept.put(opened)
-            found.update(opened)
-        return found
+        return found | self._read(list(set(document_ids) - set(found)))
+
+    def _read(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
+        if not document_ids:
+            return {}
+        with self._transaction() as connection:
+            rows = connection.execute(_KEYS, {"ids": list(document_ids)}).all()
+        opened = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
+        self._kept.put(opened)
+        return opened
 
     def destroy(self, document_ids: Sequence[UUID]) -> int:
         with self._transaction() as connection:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +12,6 @@ from sluice.adapters.postgres.gates import BY_INDEX
 from sluice.adapters.postgres.transactions import Transactions, transaction
 from sluice.model import Prunable
 
-_TIMEOUT = text("SET LOCAL statement_timeout = '10min'")
 # Superseded since before then: a later version was active by then, or the document was gone.
 _VERSIONS = """
     SELECT v.version_id FROM versions v JOIN documents d USING (document_id)
@@ -148,13 +146,6 @@ class PostgresPruning(Transactions):
         if document_ids:
             with transaction(self._engine) as connection:
                 connection.execute(_DESTROYED, {"ids": list(document_ids)})
-
-    @contextmanager
-    def _at_length(self) -> Iterator[Connection]:
-        """For statements that look at whole tables; the limit of ordinary calls is meant for batches."""
-        with transaction(self._engine) as connection:
-            connection.execute(_TIMEOUT)
-            yield connection
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:

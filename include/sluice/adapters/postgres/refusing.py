@@ -21,19 +21,22 @@ _TOUCH = text("""
       AND (d.fingerprint, d.uri) IS DISTINCT FROM (t.fingerprint, t.uri)
 """)
 _QUARANTINE = text("""
-    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, kept_bytes)
-    SELECT d.document_id, d.source_id, d.tenant_id, :run_id, f.stage, f.code, f.reason, f.fingerprint, f.kept_bytes
+    INSERT INTO quarantine (document_id, source_id, tenant_id, run_id, stage, code, reason, fingerprint, kept_bytes,
+                            raw_hash)
+    SELECT d.document_id, d.source_id, d.tenant_id, :run_id, f.stage, f.code, f.reason, f.fingerprint, f.kept_bytes,
+           f.raw_hash
     FROM unnest(CAST(:ids AS uuid[]), CAST(:stages AS text[]), CAST(:codes AS text[]), CAST(:reasons AS text[]),
-                CAST(:fingerprints AS text[]), CAST(:kept_bytes AS bigint[]))
-         AS f (document_id, stage, code, reason, fingerprint, kept_bytes)
+                CAST(:fingerprints AS text[]), CAST(:kept_bytes AS bigint[]), CAST(:raw_hashes AS bytea[]))
+         AS f (document_id, stage, code, reason, fingerprint, kept_bytes, raw_hash)
     JOIN documents d ON d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
     ON CONFLICT (document_id) WHERE resolved_at IS NULL DO UPDATE
     SET run_id = excluded.run_id, stage = excluded.stage, code = excluded.code, reason = excluded.reason,
-        fingerprint = excluded.fingerprint, created_at = excluded.created_at, kept_bytes = excluded.kept_bytes
+        fingerprint = excluded.fingerprint, created_at = excluded.created_at, kept_bytes = excluded.kept_bytes,
+        raw_hash = excluded.raw_hash
     WHERE (quarantine.run_id, quarantine.stage, quarantine.code, quarantine.reason, quarantine.fingerprint,
-           quarantine.kept_bytes)
+           quarantine.kept_bytes, quarantine.raw_hash)
        IS DISTINCT FROM (excluded.run_id, excluded.stage, excluded.code, excluded.reason, excluded.fingerprint,
-           excluded.kept_bytes)
+           excluded.kept_bytes, excluded.raw_hash)
 """)
 _REMEMBER = text("""
     UPDATE documents d SET fingerprint = f.fingerprint
@@ -94,6 +97,7 @@ def quarantine(connection: Connection, run: Run, failures: Sequence[Failure]) ->
         "reasons": [storable(failure.reason) for failure in by_id.values()],
         "fingerprints": [failure.item.entry.fingerprint for failure in by_id.values()],
         "kept_bytes": [failure.kept_bytes for failure in by_id.values()],
+        "raw_hashes": [failure.raw_hash for failure in by_id.values()],
         # Nothing remembered: the next scan finds it changed, and it is tried again.
         "remembered": [None if failure.retry else failure.item.entry.fingerprint for failure in by_id.values()],
     }

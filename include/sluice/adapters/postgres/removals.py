@@ -13,10 +13,9 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.transactions import IDLE
 from sluice.model import Removal
 
-# Of a transaction that waits for stores, each of which has a limit of its own for every call.
-_IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
 _TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
 TAKE = text(f"{_TAKE} FOR UPDATE SKIP LOCKED")
 TAKE_ALL = text(f"{_TAKE} FOR UPDATE")  # what another caller holds is waited for
@@ -24,10 +23,13 @@ TAKE_ALL = text(f"{_TAKE} FOR UPDATE")  # what another caller holds is waited fo
 _LOCK = text("""
     SELECT FROM documents WHERE document_id = ANY(CAST(:ids AS uuid[])) ORDER BY document_id FOR SHARE
 """)
-# A chunk may have come back since it was queued (an edit was undone): it must not be taken out any more.
+# A chunk may have come back since it was queued (an edit was undone): it must not be taken out any more. Nor must the
+# document, when a run has staged it again and is about to write it.
 # `OFFSET 0` keeps that a look-up by index for each chunk, with or without statistics.
 WORK = text(f"""
-    SELECT o.outbox_id, o.document_id, o.document_gone, {GENERATION_COLUMNS},
+    SELECT o.outbox_id, o.document_id, {GENERATION_COLUMNS},
+           o.document_gone AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = o.document_id
+                                           AND v.state <> 'superseded' OFFSET 0) AS document_gone,
            ARRAY(SELECT i.chunk_id FROM unnest(o.chunk_ids) WITH ORDINALITY AS i (chunk_id, place)
                  WHERE NOT EXISTS (SELECT FROM chunks k WHERE k.chunk_id = i.chunk_id
                                    AND k.collection_id = o.collection_id AND k.generation = o.generation OFFSET 0)
@@ -42,7 +44,7 @@ DONE = text("DELETE FROM outbox WHERE outbox_id = ANY(CAST(:ids AS bigint[]))")
 
 def lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
     """Until the transaction ends, which may take as long as the stores do."""
-    connection.execute(_IDLE)
+    connection.execute(IDLE)
     connection.execute(_LOCK, {"ids": list(document_ids)})
 
 

@@ -28,8 +28,9 @@ _SET = "SET retention_days = :days, retain_until = :until WHERE"
 _COLLECTION = text("SELECT collection_id, NULL, NULL FROM collections WHERE name = :collection")
 _SOURCE = text("""
     SELECT collection_id, s.source_id, NULL FROM sources s JOIN collections c USING (collection_id)
-    WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source FOR NO KEY UPDATE OF s
+    WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source
 """)
+_LOCK_SOURCE = text("SELECT FROM sources WHERE source_id = :source_id FOR NO KEY UPDATE")
 _DOCUMENT = text("SELECT collection_id, NULL, document_id FROM documents WHERE document_id = :document_id")
 _SET_COLLECTION = text(f"UPDATE collections {_SET} collection_id = :collection_id")
 _SET_SOURCE = text(f"UPDATE sources {_SET} source_id = :source_id")
@@ -100,24 +101,27 @@ PURGED = text("SELECT document_id FROM purged_documents WHERE run_id = :run_id O
 def set_retention(connection: Connection, scope: RetentionScope, retention: Retention | None) -> int:
     if retention is not None:
         check_retention(retention)
-    if scope.document_id is not None:
-        find, change = _DOCUMENT, _SET_DOCUMENT
-    elif scope.source:
-        find, change = _SOURCE, _SET_SOURCE
-    else:
-        find, change = _COLLECTION, _SET_COLLECTION
-    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
-    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
-    if found is None:
-        raise no_such(scope)
-    collection_id, source_id, document_id = found
+    collection_id, source_id, document_id = place_of(connection, scope)
+    change = _SET_DOCUMENT if document_id else _SET_SOURCE if source_id else _SET_COLLECTION
+    ids: dict[str, Any] = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
+    if source_id:
+        connection.execute(_LOCK_SOURCE, ids)
     change_retention(connection, collection_id)
     values = {"days": retention and retention.days, "until": retention and retention.until}
-    ids = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
     connection.execute(change, {**values, **ids})
     renewed = renew_expiry(connection, **ids)
     changed(connection, collection_id)
     return renewed
+
+
+def place_of(connection: Connection, scope: RetentionScope) -> tuple[UUID, UUID | None, UUID | None]:
+    """Ids of the collection, and of the source or the document where it is for one. Raises NotFound."""
+    find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
+    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
+    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
+    if found is None:
+        raise no_such(scope)
+    return found[0], found[1], found[2]
 
 
 def retentions(connection: Connection, collection: str | None) -> list[RetentionSetting]:

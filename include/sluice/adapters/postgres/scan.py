@@ -52,12 +52,12 @@ REGISTER = text(f"""
 """)  # noqa: S608
 # Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
 # changes.
-_GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
+GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
     SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
-           CASE WHEN {_GONE} THEN d.purged_hash END AS gone_hash,
-           CASE WHEN {_GONE} AND d.fingerprint = s.fingerprint THEN 'unchanged'
+           CASE WHEN {GONE} THEN d.purged_hash END AS gone_hash,
+           CASE WHEN {GONE} AND d.fingerprint = s.fingerprint THEN 'unchanged'
                 WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
                 WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
                              OFFSET 0) THEN 'quarantined'
@@ -174,7 +174,9 @@ def _compare(
         raise lost_claim(source.spec.uri)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
-    # A retention that grows may bring purged content back: the comparison goes by it.
+    # A retention that grows may bring purged content back: the comparison goes by the ends that it gives. It holds off
+    # activations in the collection until this commits. Changing it after the comparison would not do: that has locked
+    # documents by then, and whoever changes the collection's retention locks them the other way round.
     reset = settings is not None and change(connection, settings, source.generation.collection_id)
     known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
     renamed = connection.execute(TOLD, values).rowcount

@@ -50,7 +50,8 @@ DROP_PENDING = text(f"""
         DELETE FROM versions WHERE version_id = {_IDS} AND state = 'pending'
         RETURNING version_id, document_id, collection_id, generation)
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
-    SELECT o.collection_id, o.generation, o.document_id, array_agg(DISTINCT c.chunk_id), false
+    SELECT o.collection_id, o.generation, o.document_id, array_agg(DISTINCT c.chunk_id),
+           NOT EXISTS (SELECT FROM versions a WHERE a.document_id = o.document_id AND a.state = 'active')
     FROM dropped o JOIN chunks c USING (version_id)
     WHERE NOT EXISTS (
         SELECT FROM chunks k JOIN versions a USING (version_id)

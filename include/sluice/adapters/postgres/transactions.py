@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres import claims
 from sluice.adapters.postgres.failures import translated
 from sluice.model import Run
+
+_AT_LENGTH = text("SET LOCAL statement_timeout = '10min'")
+# Of a transaction that waits for other stores, each of which has a limit of its own for every call.
+IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
 
 
 @contextmanager
@@ -29,4 +33,17 @@ class Transactions:
         taken over."""
         with transaction(self._engine) as connection:
             claims.fence(connection, run)
+            yield connection
+
+    @contextmanager
+    def fenced(self, run: Run) -> Iterator[None]:
+        with self._writing(run) as connection:
+            connection.execute(IDLE)
+            yield
+
+    @contextmanager
+    def _at_length(self) -> Iterator[Connection]:
+        """For statements over whole tables or collections; the limit of ordinary calls is meant for batches."""
+        with transaction(self._engine) as connection:
+            connection.execute(_AT_LENGTH)
             yield connection

@@ -130,6 +130,9 @@ class QuarantineRow(LedgerBase):
     kept_bytes: Mapped[int | None] = mapped_column(
         BigInteger(), comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
     )
+    raw_hash: Mapped[bytes | None] = mapped_column(
+        comment="Keyed hash of the content that was refused; null: it could not be read."
+    )
 
 
 class GateResultRow(LedgerBase):
