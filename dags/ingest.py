@@ -15,7 +15,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | tenant | name | who owns the documents; you need a grant to write there |
 | access_groups | list | who may read them. Null keeps what is saved (new: everyone in the tenant); `[]`: everyone |
 | retention_days | days | unreadable that long after first served; 0: for ever (docs/retention.md). Null: as saved |
-| include, exclude | globs | over external ids; what is left out is removed. Null keeps what is saved; `[]`: none |
+| include, exclude | globs | over external ids (`*.zip!/`: in zips); all else is removed. Null: as saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
 | approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
 | approve_hiding | yes/no | groups or a retention that hide served documents at once are refused without it |
@@ -126,7 +126,7 @@ PARAMS = {
         type=["array", "null"],
         items={"type": "string", "minLength": 1, "maxLength": 1000},
         title="Include (globs)",
-        description="Only these, such as **/*.md. Null keeps what is saved (a new source: all); []: all",
+        description="Only these, such as **/*.md or *.zip!/. Null keeps what is saved (a new source: all); []: all",
         section="Which",
     ),
     "exclude": Param(

@@ -181,6 +181,21 @@ def test_a_scan_tells_what_vanished(room: Room) -> None:
     assert room.ledger.record_scan(started(room, source), []).seen == 0
 
 
+def test_what_a_container_held_is_not_gone_while_it_cannot_be_opened(room: Room) -> None:
+    source = opened(room)
+    run = started(room, source)
+    names = ("x.zip!/a", "x.zip!/b!/c", "x.zip2!/d", "y.zip!/e", "x.zi")
+    items = scanned(room, run, *map(entry, names))
+    for item in items:
+        loaded(room, run, item, item.entry.external_id)
+    others = [item.document_id for item in items[2:]]
+    broken = replace(entry("x.zip"), unopened=True)
+    result = room.ledger.record_scan(started(room, source), [broken])
+    assert sorted(result.vanished) == sorted(others) and result.seen == 1
+    result = room.ledger.record_scan(started(room, source), [entry("x.zip")])
+    assert sorted(result.vanished) == sorted(item.document_id for item in items)
+
+
 def test_an_entry_listed_twice_is_named_and_nothing_is_kept(room: Room) -> None:
     source = opened(room)
     with pytest.raises(Terminal, match="'twice'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -16,6 +17,7 @@ from sluice.extract.reach import Reach
 from sluice.extract.record import RECORD_MIME
 from sluice.model import Entry, Item, SourceSpec
 from sluice.ports import Connection, SourceReader
+from unit.test_extract_documents import zipped
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,64 @@ def test_what_an_object_says_of_itself(server: S3Server, bucket: str) -> None:
     assert raw.content.decode() == text and "last_modified" in raw.metadata
     with pytest.raises(Unreadable, match="too_large"):
         source.read(item(bomb))
+
+
+ZIPS = ("**", "*.zip!/")
+
+
+def test_members_of_a_zip_are_documents(server: S3Server, bucket: str) -> None:
+    """Only the parts of a zip that are needed are fetched, all of one state of the object."""
+    noise = random.Random(1).randbytes(2 << 20)
+    content = zipped({"big.bin": noise, "a.md": b"alpha", "d/b.md": b"beta"})
+    for key, body in (("x.zip", content), ("x.zip!/a.md", b"an object"), ("text.zip", b"a text"), ("y.md", b"y")):
+        server.client.put_object(Bucket=bucket, Key=key, Body=body)
+    source = reader(server, bucket, include=ZIPS)
+    found = {entry.external_id: entry for entry in source.scan()}
+    assert list(found) == ["text.zip", "x.zip!/big.bin", "x.zip!/a.md", "x.zip!/d/b.md", "x.zip%21/a.md", "y.md"]
+    assert found["x.zip!/d/b.md"].uri == f"s3://{bucket}/x.zip#d/b.md"
+    assert {entry.external_id: entry for entry in reader(server, bucket, include=ZIPS).scan()} == found
+    read = {name: source.read(item(entry)).content for name, entry in found.items() if name != "x.zip!/big.bin"}
+    assert list(read.values()) == [b"a text", b"alpha", b"beta", b"an object", b"y"]
+    with pytest.raises(Unreadable, match="too_large"):
+        source.read(item(found["x.zip!/big.bin"]))
+    assert [entry.external_id for entry in reader(server, bucket).scan() if "zip" in entry.external_id] == [
+        "text.zip", "x.zip", "x.zip!/a.md",
+    ]  # fmt: skip
+
+
+def test_a_zip_that_changes_or_is_damaged(server: S3Server, bucket: str) -> None:
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"a.md": b"alpha", "n": b"x" * 5000}))
+    source = reader(server, bucket, include=ZIPS)
+    entry = next(source.scan())
+    source.read(item(entry))
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"b.md": b"beta"}))
+    with pytest.raises(Unreadable, match="vanished"):
+        reader(server, bucket, include=ZIPS).read(item(entry))
+    (after,) = reader(server, bucket, include=ZIPS).scan()
+    assert (after.external_id, after.fingerprint.split("-")[0] == entry.fingerprint.split("-")[0]) == (
+        "x.zip!/b.md",
+        False,
+    )
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"b.md": b"beta"})[:-30])
+    source = reader(server, bucket, include=ZIPS)
+    (broken,) = source.scan()
+    assert (broken.external_id, broken.unopened) == ("x.zip", True)
+    with pytest.raises(Unreadable, match="corrupt"):
+        source.read(item(broken))
+
+
+def test_parts_of_an_object_that_was_replaced_are_not_mixed(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice.extract.ranges._PART_BYTES", 256)
+    content = zipped({"a.md": b"alpha" * 100, "b.bin": random.Random(1).randbytes(3000), "c.md": b"gamma"})
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=content)
+    source = reader(server, bucket, include=ZIPS)
+    first, second, _ = source.scan()
+    assert source.read(item(first)).content == b"alpha" * 100
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=content + b"\0")
+    with pytest.raises(Unreadable, match="changing"):
+        source.read(item(second))
 
 
 def test_an_archived_object_is_refused_until_it_is_restored(server: S3Server, bucket: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import stat
@@ -437,7 +438,15 @@ def test_a_file_that_changed_since_the_scan_is_not_mixed_up(tmp_path: Path) -> N
         list(growing)
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08\x00", "{}\n".encode("utf-16")])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x1f\x8b\x08\x00",
+        gzip.compress(b"PK\x03\x04 and more"),
+        gzip.compress(gzip.compress(b'{"_id": "a", "text": "x"}')),
+        "{}\n".encode("utf-16"),
+    ],
+)
 def test_a_file_that_is_not_lines_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(BadRequest):

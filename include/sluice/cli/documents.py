@@ -37,7 +37,7 @@ def ingest(
     retention_days: Annotated[
         int | None, typer.Option(min=0, help="Unreadable that many days later; 0: for ever. Not given: as saved.")
     ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; repeat.")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; *.zip!/: in zips; repeat.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again; embeddings come from the cache.")

@@ -1,12 +1,16 @@
-"""One document that was compressed as a file (gzip, bzip2, xz, zstd), unpacked with limits. Runs in the worker."""
+"""What was compressed as one file (gzip, bzip2, xz, zstd), unpacked with limits, as a whole or as a stream."""
 
 from __future__ import annotations
 
 import bz2
 import ctypes
+import io
 import lzma
+import weakref
 import zlib
-from typing import Protocol
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, BinaryIO, Protocol, cast
 
 from sluice.extract.reasons import unreadable
 
@@ -17,6 +21,7 @@ _MAX_RATIO = 200  # text reaches about 20, logs about 100
 _RATIO_FROM_BYTES = 20 << 20
 _XZ_MEMORY_BYTES = 256 << 20
 _STEP_BYTES = 1 << 20
+_PACKED_BYTES = 32 << 10  # small: what follows the end of each of many short streams is copied
 
 
 def kind_of(head: bytes) -> str | None:
@@ -39,27 +44,60 @@ def inner_name(name: str) -> str:
 def unpack(content: bytes, mime: str, max_bytes: int) -> bytes:
     """All streams one after another. Raises Unreadable: zip_bomb (more than `max_bytes`, or far more than such a file
     unpacks to), corrupt, unsupported (zstd where the system lacks libzstd)."""
-    limit = min(max_bytes, max(_RATIO_FROM_BYTES, _MAX_RATIO * len(content)))
-    if mime == ZSTD:
-        return _zstd(content, limit)
-    parts: list[bytes] = []
-    left = limit
-    while content:
+    return b"".join(_pieces(io.BytesIO(content), mime, min(max_bytes, most_bytes(len(content)))))
+
+
+def unpacked(file: BinaryIO, mime: str, max_bytes: int) -> BinaryIO:
+    """The same as a stream, in bounded memory; its methods raise what `unpack` raises."""
+    return cast(BinaryIO, io.BufferedReader(_Pieces(_pieces(file, mime, max_bytes)), _STEP_BYTES))
+
+
+def most_bytes(packed_bytes: int) -> int:
+    """What a file of this size unpacks to at most, unless it is a bomb."""
+    return max(_RATIO_FROM_BYTES, _MAX_RATIO * packed_bytes)
+
+
+class _Pieces(io.RawIOBase):
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._pieces, b""))
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+def _pieces(file: BinaryIO, mime: str, max_bytes: int) -> Iterator[bytes]:
+    """Each holds something, so that an empty one means the end."""
+    left = max_bytes
+    packed = file.read(_PACKED_BYTES)
+    while packed:
         stream = _stream(mime)
-        try:
-            while not stream.eof:
-                part = stream.decompress(content, min(left, _STEP_BYTES) + 1)
-                content = _rest(stream) if not stream.eof else b""
-                if not part and not stream.eof and not content:
+        while not stream.eof:
+            try:
+                piece = stream.decompress(packed, min(left, _STEP_BYTES) + 1)
+            except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
+                raise unreadable("corrupt") from error
+            packed = getattr(stream, "unconsumed_tail", b"")  # what the others keep themselves
+            left -= len(piece)
+            if left < 0:
+                raise unreadable("zip_bomb")
+            if piece:
+                yield piece
+            elif not packed and not stream.eof:
+                packed = file.read(_PACKED_BYTES)
+                if not packed:
                     raise unreadable("corrupt")  # cut off
-                left -= len(part)
-                if left < 0:
-                    raise unreadable("zip_bomb")
-                parts.append(part)
-        except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
-            raise unreadable("corrupt") from error
-        content = stream.unused_data.lstrip(b"\0")  # padding is allowed between streams and after the last
-    return b"".join(parts)
+        packed = stream.unused_data
+        # Padding is allowed between streams and after the last.
+        while not (packed := packed.lstrip(b"\0")) and (packed := file.read(_PACKED_BYTES)):
+            pass
 
 
 class _Stream(Protocol):
@@ -71,17 +109,13 @@ class _Stream(Protocol):
 
 
 def _stream(mime: str) -> _Stream:
+    if mime == ZSTD:
+        return _Zstd()
     if mime == BZIP2:
         return bz2.BZ2Decompressor()
     if mime == XZ:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
     return zlib.decompressobj(16 + zlib.MAX_WBITS)
-
-
-def _rest(stream: _Stream) -> bytes:
-    """zlib hands back what it was not let unpack yet; the others keep it."""
-    tail: bytes = getattr(stream, "unconsumed_tail", b"")
-    return tail
 
 
 class _Buffer(ctypes.Structure):
@@ -90,33 +124,38 @@ class _Buffer(ctypes.Structure):
     _fields_ = (("place", ctypes.c_void_p), ("size", ctypes.c_size_t), ("position", ctypes.c_size_t))
 
 
-def _zstd(content: bytes, limit: int) -> bytes:
-    """By the system's library: Python has none before 3.14."""
-    try:
-        library = ctypes.CDLL("libzstd.so.1")
-    except OSError as error:
-        raise unreadable("unsupported") from error
+@lru_cache(maxsize=1)
+def _libzstd() -> ctypes.CDLL:
+    """The system's: Python has none before 3.14. Raises OSError."""
+    library = ctypes.CDLL("libzstd.so.1")
     library.ZSTD_createDStream.restype = ctypes.c_void_p
     library.ZSTD_decompressStream.restype = ctypes.c_size_t
-    stream = ctypes.c_void_p(library.ZSTD_createDStream())
-    source = ctypes.create_string_buffer(content, len(content))
-    target = ctypes.create_string_buffer(_STEP_BYTES)
-    given = _Buffer(ctypes.cast(source, ctypes.c_void_p), len(content), 0)
-    parts: list[bytes] = []
-    left = limit
-    try:
-        while True:
-            made = _Buffer(ctypes.cast(target, ctypes.c_void_p), _STEP_BYTES, 0)
-            status = library.ZSTD_decompressStream(stream, ctypes.byref(made), ctypes.byref(given))
-            if library.ZSTD_isError(ctypes.c_size_t(status)):
-                raise unreadable("corrupt")
-            left -= made.position
-            if left < 0:
-                raise unreadable("zip_bomb")
-            parts.append(target.raw[: made.position])
-            if given.position == given.size and made.position < _STEP_BYTES:
-                if status:
-                    raise unreadable("corrupt")  # cut off
-                return b"".join(parts)
-    finally:
-        library.ZSTD_freeDStream(stream)
+    library.ZSTD_freeDStream.argtypes = [ctypes.c_void_p]
+    return library
+
+
+class _Zstd:
+    """One frame, as zlib's object has it. Raises Unreadable (unsupported) when made."""
+
+    def __init__(self) -> None:
+        try:
+            self._library = _libzstd()
+        except OSError as error:
+            raise unreadable("unsupported") from error
+        self._stream = ctypes.c_void_p(self._library.ZSTD_createDStream())
+        weakref.finalize(self, self._library.ZSTD_freeDStream, self._stream)
+        self._target = ctypes.create_string_buffer(_STEP_BYTES)
+        self.eof = False
+        self.unused_data = self.unconsumed_tail = b""
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        source = ctypes.create_string_buffer(data, len(data))
+        given = _Buffer(ctypes.cast(source, ctypes.c_void_p), len(data), 0)
+        made = _Buffer(ctypes.cast(self._target, ctypes.c_void_p), min(max_length, _STEP_BYTES), 0)
+        status = self._library.ZSTD_decompressStream(self._stream, ctypes.byref(made), ctypes.byref(given))
+        if self._library.ZSTD_isError(ctypes.c_size_t(status)):
+            raise ValueError("not a frame of zstd")
+        self.eof = status == 0
+        rest = data[given.position :]
+        self.unused_data, self.unconsumed_tail = (rest, b"") if self.eof else (b"", rest)
+        return ctypes.string_at(self._target, made.position)

@@ -4,7 +4,8 @@ What is listed: files, links and special files, in the order of their names. Hid
 are left out unless an include glob names one. A link to a file is an entry of its own. A link to a folder inside the
 source is followed, once per target and never into its own parents (those files are listed under their real path
 anyway). Links that lead out of the source, broken links and special files are listed, and refused when read: nothing
-is dropped without a trace. A folder that cannot be listed ends the scan.
+is dropped without a trace. A folder that cannot be listed ends the scan. A zip whose members an include glob names is
+opened (`members.py`); `!/` in other names is then printed as `%21/`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from urllib.parse import quote
 
 from sluice.errors import TRY_AGAIN, Terminal, Unavailable
 from sluice.extract.globs import Globs
+from sluice.extract.members import Archive, NotAnArchive, listed
 from sluice.extract.names import original, printable
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.roots import check_root, inside, open_inside
-from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.model import MEMBER, Entry, Item, Raw, SourceSpec
 
 _READ_ATTEMPTS = 3
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
@@ -39,11 +41,12 @@ class FileReader:
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
         self._admits = reach.admits
+        self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one that was read from
 
     def scan(self) -> Iterator[Entry]:
         """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
         if self._name is not None:
-            yield self._entry(self._name, _status(self._prefix + self._name, follow=True))
+            yield from self._entries(self._name, _status(self._prefix + self._name, follow=True))
             return
         followed: set[_Key] = set()
         open_folders = [(_key(_status(self._root, follow=True)), self._list(self._root))]
@@ -59,14 +62,27 @@ class FileReader:
                     open_folders.append((key, self._list(found.path)))
             else:
                 relative = found.path[len(self._prefix) :]
-                if self._globs.admit(printable(relative)):
-                    yield self._entry(relative, _status(found.path, follow=self._leads_inside(found)))
+                shown = self._printed(relative)
+                if self._globs.admit(shown) or self._globs.opens(shown):
+                    yield from self._entries(relative, _status(found.path, follow=self._leads_inside(found)))
 
     def read(self, item: Item) -> Raw:
         """Raises Unreadable or Unavailable; see `roots.open_inside`."""
-        relative = original(item.entry.external_id)
+        shown, member = item.entry.external_id, ""
+        if self._globs.archives:
+            shown, _, member = shown.partition(MEMBER)
+        relative = original(shown)
         if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
             raise unreadable("outside_root")
+        if self._globs.opens(shown):
+            try:
+                archive = self._opened(relative)
+                if not member:
+                    raise unreadable("changing")  # the scan could not open it
+                return Raw(item, archive.read(member, self._max_bytes))
+            except NotAnArchive:
+                if member:
+                    raise unreadable("vanished") from None
         for _ in range(_READ_ATTEMPTS):
             descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
             with open(descriptor, "rb", buffering=0) as file:
@@ -75,6 +91,28 @@ class FileReader:
             if (before.st_mtime_ns, len(content)) == (after.st_mtime_ns, after.st_size):
                 return Raw(item, content)
         raise unreadable("changing")
+
+    def _entries(self, relative: bytes, status: os.stat_result) -> Iterator[Entry]:
+        entry = self._entry(relative, status)
+        if not self._globs.opens(entry.external_id):
+            yield entry
+            return
+        yield from listed(entry, self._globs, lambda: self._opened(relative))
+        self._archive = None
+
+    def _opened(self, relative: bytes) -> Archive:
+        """Raises Unreadable, NotAnArchive and Unavailable. The last one stays open while the file is the same."""
+        descriptor, status = open_inside(self._prefix + relative, self._root, None, self._admits)
+        if self._archive is not None and self._archive[0] == relative and _same(self._archive[1], status):
+            os.close(descriptor)
+            return self._archive[2]
+        archive = Archive(open(descriptor, "rb"))  # noqa: SIM115 -- it closes it
+        self._archive = (relative, status, archive)
+        return archive
+
+    def _printed(self, relative: bytes) -> str:
+        shown = printable(relative)
+        return shown.replace(MEMBER, "%21/") if self._globs.archives else shown
 
     def _list(self, folder: bytes) -> Iterator[_Found]:
         shown = printable(folder[len(self._prefix) :]) or "itself"
@@ -115,7 +153,7 @@ class FileReader:
         # or a checkout changes it without need, which costs one read: equal content is recognised by its hash. The
         # inode would add nothing to it, and is not stable on network file systems.
         return Entry(
-            external_id=printable(relative),
+            external_id=self._printed(relative),
             uri="file://" + quote(self._prefix + relative),
             fingerprint=f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}",
             size_bytes=status.st_size,
@@ -131,6 +169,10 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
         raise Unavailable(
             "the source", f"it changed or failed while it was listed. {_INCOMPLETE}", TRY_AGAIN
         ) from error
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (*_key(one), one.st_size, one.st_mtime_ns) == (*_key(other), other.st_size, other.st_mtime_ns)
 
 
 def _key(status: os.stat_result) -> _Key:

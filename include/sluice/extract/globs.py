@@ -1,7 +1,8 @@
 """Include and exclude globs over external ids.
 
 `*.md` has no slash and matches the last part of any path; `docs/*.md` matches the whole path, `*` and `?` stopping at a
-slash; `**` crosses slashes. `drafts/` stands for everything below that folder.
+slash; `**` crosses slashes. `drafts/` stands for everything below that folder, `*.zip!/` for all members of such a zip:
+only zips that an include glob names in this way are opened.
 
 Matching follows all ways through the globs at once (Thompson 1968), so that its time grows with the length of the name
 and never with the number of ways: names and globs both come from outside.
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from sluice.errors import BadRequest
+from sluice.model import MEMBER
 
 _PART = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^/\]]{1,100}\]|.", re.DOTALL)  # bounded: a row of brackets
 _FOLDERS, _DEEP, _STAR = "**/", "**", "*"
@@ -27,6 +29,7 @@ class Globs:
         include = tuple(include)
         self._include = _any_of(include)
         self._exclude = _any_of(exclude)
+        self._archives = _any_of(_container(glob) for glob in include if MEMBER in glob)
         # An include glob that names a hidden part asks for hidden files.
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))
 
@@ -34,6 +37,17 @@ class Globs:
         if self._exclude and self._exclude.matches(path):
             return False
         return self._include is None or self._include.matches(path)
+
+    @property
+    def archives(self) -> bool:
+        """Some zips are opened."""
+        return self._archives is not None
+
+    def opens(self, path: str) -> bool:
+        """An include glob names members of the container `path`, and it is not excluded itself."""
+        if self._archives is None or not self._archives.matches(path):
+            return False
+        return self._exclude is None or not self._exclude.matches(path)
 
     def prune(self, folder: str) -> bool:
         """Nothing below `folder` can be listed, so it need not be read."""
@@ -134,6 +148,12 @@ def _bits(state: int) -> Iterator[int]:
 def _any_of(globs: Iterable[str]) -> _Matcher | None:
     wanted = [glob for glob in globs if glob]
     return _Matcher(wanted) if wanted else None
+
+
+def _container(glob: str) -> str:
+    """The part before `!/`, tied to the source's root where the whole glob is."""
+    head = glob.partition(MEMBER)[0]
+    return f"/{head}" if "/" in glob.rstrip("/") and not head.startswith("/") else head
 
 
 def _steps(glob: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import unicodedata
 
 _PLAIN = re.compile(rb"[ !-$&-~]*\Z")  # printable ASCII without %
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_HIDDEN = re.compile(r"(?:^|/)\.(?!\.?(?:/|$))")  # `.` and `..` mean nothing
 _LITERAL = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
 
@@ -20,6 +21,11 @@ def printable(name: bytes) -> str:
         return name.decode("ascii")
     text = _LITERAL.sub("%25", name.decode("utf-8", "surrogateescape"))
     return "".join(char if _shows(char) else _escaped(char) for char in text)
+
+
+def hidden(path: str) -> bool:
+    """A folder or file of it begins with a dot."""
+    return _HIDDEN.search(path) is not None
 
 
 def original(text: str) -> bytes:

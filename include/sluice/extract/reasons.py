@@ -55,12 +55,18 @@ REASONS: dict[str, str] = {
         "string `text`, or its metadata is beyond bounds (64-bit numbers, 32 levels, 64 KiB). Correct the line."
     ),
     "duplicate_id": "An earlier line has the same `_id`; that one is used. Give this line an `_id` of its own.",
-    "link": "This is a symbolic link in the repository; it was not followed. The file it leads to is read itself.",
+    "link": "This is a symbolic link in a repository or zip; it was not followed. The file it leads to is read itself.",
     "submodule": "This is a submodule, another repository. Make that repository a source of its own.",
     "lfs_pointer": (
         "The repository holds a Git LFS pointer only; the content lies on the LFS server, which is not asked. Make a "
         "checkout with LFS and read it with file://."
     ),
+    "member_name": (
+        "Its name in the zip is absolute, leads out of the zip (`..`), or is longer than 1,000 bytes. Pack it under "
+        "another name."
+    ),
+    "duplicate_member": "The zip holds an earlier member of that name, which is used. Give this one another name.",
+    "member_method": "The zip packs it by a method that is not read: only deflate and stored are. Pack it anew.",
     "bad_row": (
         "The row has no id of 1 to 1,000 printable characters, no text, or metadata beyond bounds (64-bit numbers, "
         "32 levels, 64 KiB). Correct the row, or leave it out by a saved query."
@@ -86,7 +92,8 @@ REASONS: dict[str, str] = {
         f"Supported without it: {SUPPORTED}."
     ),
     "archive": (
-        "It is an archive of files (zip, tar, 7z, rar), and those are not opened. Unpack it and put the files here."
+        "It is an archive of files (zip, tar, 7z, rar), and those are not opened. Unpack it and put the files here. A "
+        "zip that lies in a folder or bucket itself is opened where an include glob names its members: *.zip!/"
     ),
     "zip_bomb": (
         "It unpacks to far more than a document holds, so it was not opened. If it is genuine, put it here unpacked, "

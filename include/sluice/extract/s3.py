@@ -2,7 +2,8 @@
 
 A document's external id is its key below the folder, printed as in `names.py`. Its fingerprint is ETag and size, which
 the listing has: an object that did not change is not read. Left out are folder markers (empty, the name ends with a
-slash) and, as in a folder, hidden names, unless an include glob names one.
+slash) and, as in a folder, hidden names, unless an include glob names one. Of a zip whose members an include glob names
+(`members.py`) only the parts that are needed are fetched.
 
 The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`,
 `region_name`, `aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and
@@ -12,7 +13,6 @@ boto3 look for one in its usual places: whoever may ingest could then read all t
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -21,18 +21,19 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.extract.globs import Globs
-from sluice.extract.names import original, printable
+from sluice.extract.members import Archive, NotAnArchive, listed
+from sluice.extract.names import hidden, original, printable
 from sluice.extract.naming import canonical_s3
+from sluice.extract.ranges import Ranges
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
 from sluice.extract.unpack import gunzip
-from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.model import MEMBER, Entry, Item, Raw, SourceSpec
 from sluice.ports import Connection
 
 _ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
 _PART_BYTES = 1 << 20
-_HIDDEN = re.compile(r"(?:^|/)\.(?!\.?(?:/|$))")  # `.` and `..` mean nothing in a key
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
 _BAD_LOGIN = frozenset(
     {
@@ -59,6 +60,7 @@ class S3Reader:
         _check_login(spec.uri, self._connection, reach)
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._reach = reach
+        self._archive: tuple[str, Archive] | None = None  # the last one that was read from
 
     def scan(self) -> Iterator[Entry]:
         """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
@@ -66,16 +68,28 @@ class S3Reader:
             for found in page.get("Contents", ()):
                 name = found["Key"][len(self._prefix) :]
                 if name and not (name.endswith("/") and found["Size"] == 0) and self._admits(name):
-                    yield self._entry(name, found)
+                    yield from self._entries(name, found)
 
     def read(self, item: Item) -> Raw:
         """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
         and BadRequest where the login is not valid any more."""
+        shown, member = item.entry.external_id, ""
+        if self._globs.archives:
+            shown, _, member = shown.partition(MEMBER)
+        key = self._prefix + original(shown).decode("utf-8", "surrogateescape")
+        if self._globs.opens(shown):
+            try:
+                archive = self._opened(key)
+                if not member:
+                    raise unreadable("changing")  # the scan could not open it
+                return Raw(item, archive.read(member, self._reach.max_bytes))
+            except NotAnArchive:
+                if member:
+                    raise unreadable("vanished") from None
         if item.entry.size_bytes > self._reach.max_bytes:
             raise unreadable("too_large")
-        key = self._prefix + original(item.entry.external_id).decode("utf-8", "surrogateescape")
         deadline_s = time.monotonic() + self._reach.fetch_timeout_s
-        found, content = self._get(key, deadline_s)
+        found, content = self._get(key, deadline_s, self._reach.max_bytes)
         if found.get("ContentEncoding", "").lower() == "gzip":
             content = gunzip(content, self._reach.max_bytes)
         mime = found.get("ContentType")
@@ -102,28 +116,69 @@ class S3Reader:
             more = {"ContinuationToken": token}
 
     def _admits(self, name: str) -> bool:
-        if not self._globs.hidden and _HIDDEN.search(name):
+        if not self._globs.hidden and hidden(name):
             return False
-        return self._globs.admit(_printed(name))
+        shown = self._printed(name)
+        return self._globs.admit(shown) or self._globs.opens(shown)
+
+    def _printed(self, name: str) -> str:
+        """`!/` in a key is no zip's, see `file.py`."""
+        shown = printable(name.encode("utf-8", "surrogateescape"))
+        return shown.replace(MEMBER, "%21/") if self._globs.archives else shown
+
+    def _entries(self, name: str, found: Mapping[str, Any]) -> Iterator[Entry]:
+        entry = self._entry(name, found)
+        if not self._globs.opens(entry.external_id):
+            yield entry
+            return
+        yield from listed(entry, self._globs, lambda: self._opened(self._prefix + name, found))
+        self._archive = None
+
+    def _opened(self, key: str, found: Mapping[str, Any] | None = None) -> Archive:
+        """`found`: what the listing says of the object; without it the server is asked. The last one stays open: its
+        parts are of one state of the object. Raises Unreadable, NotAnArchive and Transient."""
+        if found is None and self._archive is not None and self._archive[0] == key:
+            return self._archive[1]
+        told = found or self._head(key)
+        size_bytes, etag = told["Size"] if found else told["ContentLength"], told.get("ETag", "")
+
+        def part(start: int, stop: int) -> bytes:
+            same = {"IfMatch": etag} if etag else {}
+            deadline_s = time.monotonic() + self._reach.fetch_timeout_s
+            content = self._get(key, deadline_s, stop - start, Range=f"bytes={start}-{stop - 1}", **same)[1]
+            if len(content) != stop - start:
+                raise unreadable("changing")
+            return content
+
+        archive = Archive(Ranges(part, size_bytes))
+        self._archive = (key, archive)
+        return archive
+
+    def _head(self, key: str) -> Mapping[str, Any]:
+        try:
+            found: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
+        except Exception as error:
+            self._raise_for_object(error)
+        return found
 
     def _entry(self, name: str, found: Mapping[str, Any]) -> Entry:
         state = found.get("ETag", "").strip('"') or found["LastModified"].isoformat()
         return Entry(
-            external_id=_printed(name),
+            external_id=self._printed(name),
             uri=f"s3://{self._bucket}/{quote(self._prefix + name, errors='surrogateescape')}",
             fingerprint=f"{state}-{found['Size']}",
             size_bytes=found["Size"],
         )
 
-    def _get(self, key: str, deadline_s: float) -> tuple[Mapping[str, Any], bytes]:
+    def _get(self, key: str, deadline_s: float, max_bytes: int, **part: str) -> tuple[Mapping[str, Any], bytes]:
         """What is said of the object, and its bytes. boto3 tries the call again, but not a body that breaks off."""
         for pause_s in (0.2, 1.0, None):
             try:
-                found = self._client.get_object(Bucket=self._bucket, Key=key)
+                found = self._client.get_object(Bucket=self._bucket, Key=key, **part)
             except Exception as error:
                 self._raise_for_object(error)
             try:
-                return found, _body(found["Body"], self._reach.max_bytes, deadline_s)
+                return found, _body(found["Body"], max_bytes, deadline_s)
             except SluiceError:
                 raise
             except Exception as error:
@@ -165,6 +220,8 @@ class S3Reader:
             raise unreadable("archived") from error
         if status == 404:
             raise unreadable("vanished") from error
+        if code == "PreconditionFailed":  # of a part: the object is another by now
+            raise unreadable("changing") from error
         if status in (400, 403, 405, 409, 412) and code not in _BAD_LOGIN:
             raise unreadable("permission") from error
         self._raise_for_all(error)
@@ -254,10 +311,6 @@ def _verify(value: Any) -> bool | str | None:
 
 def _true(value: Any) -> bool:
     return str(value).lower() in ("true", "1", "yes")
-
-
-def _printed(name: str) -> str:
-    return printable(name.encode("utf-8", "surrogateescape"))
 
 
 def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:

@@ -25,15 +25,8 @@ def listed(tools: Tools, spec: SourceSpec, reader: SourceReader) -> Iterator[Ent
                 f"{spec.uri} lists more than {tools.max_source_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
                 "Nothing was changed. Make several sources of it, leave documents out by globs, or raise the limit."
             )
-        yield Entry(
-            entry.external_id,
-            entry.uri,
-            keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else "",  # refused by the ledger
-            entry.size_bytes,
-            entry.offset,
-            entry.former,
-            entry.fingerprint,
-        )
+        keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""  # refused by the ledger
+        yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
 
 
 def reads(reader: SourceReader) -> Callable[[Item], Raw]:

@@ -34,7 +34,7 @@ from sluice.model.recorded import (
 )
 from sluice.model.retained import ExpiredDocument, KeepDays, Prunable, Retention, RetentionScope, RetentionSetting
 from sluice.model.saved import LastRun, SavedSource, Schedule
-from sluice.model.scanned import Entry, Item, ScanResult
+from sluice.model.scanned import MEMBER, Entry, Item, ScanResult
 from sluice.model.served import (
     ALL_GROUPS,
     Candidate,
@@ -69,6 +69,7 @@ from sluice.model.stored import (
 
 __all__ = [
     "ALL_GROUPS",
+    "MEMBER",
     "BatchRef",
     "Budget",
     "Candidate",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+MEMBER = "!/"  # in an external id, between a container and the name of its member
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -20,6 +22,8 @@ class Entry:
     # The fingerprint as the source gave it, where `fingerprint` is its keyed hash: by it the reader finds the document.
     # It may be a hash of the content, so that it is kept nowhere but sealed under the document's key.
     locator: str = ""
+    # A container that could not be opened: what it held (`<external_id>!/…`) is not known to be gone.
+    unopened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

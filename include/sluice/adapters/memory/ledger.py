@@ -46,6 +46,7 @@ from sluice.adapters.memory.state import (
 from sluice.adapters.memory.versions import MemoryVersions
 from sluice.errors import NotFound, Terminal
 from sluice.model import (
+    MEMBER,
     Budget,
     Counts,
     Entry,
@@ -258,7 +259,12 @@ class MemoryLedger(
             before = len(known)
             moving.tell(self.state, run, known, listed)
             verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
-            vanished = sorted(each.document_id for name, each in known.items() if name not in listed)
+            unopened = {name for name, entry in listed.items() if entry.unopened}
+            vanished = sorted(
+                each.document_id
+                for name, each in known.items()
+                if name not in listed and name.partition(MEMBER)[0] not in unopened
+            )
             for each in self.state.runs_of(source.source_id):
                 each.vanished = set(vanished) if each.run_id == run.run_id else set()
             self.state.runs[run.run_id].scanned_at = now()

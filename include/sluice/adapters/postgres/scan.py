@@ -18,7 +18,7 @@ from sluice.adapters.ledger_rules import check_entry, duplicate, lost_claim
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, change, changed
-from sluice.model import Entry, Item, Run, ScanResult, SourceSpec
+from sluice.model import MEMBER, Entry, Item, Run, ScanResult, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
@@ -27,7 +27,7 @@ TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
         size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
-        locator text NOT NULL DEFAULT '')
+        locator text NOT NULL DEFAULT '', unopened bool NOT NULL DEFAULT false)
 """
 _COLUMNS = {
     "place": "int8",
@@ -38,6 +38,7 @@ _COLUMNS = {
     "start_byte": "int8",
     "former": "text",
     "locator": "text",
+    "unopened": "bool",
 }
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
@@ -106,8 +107,12 @@ _LISTED_SINCE = text("""
     SELECT EXISTS (SELECT FROM runs WHERE source_id = :source_id AND run_id <> :run_id AND scanned_at > :began OFFSET 0)
 """)
 _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
+# A container that could not be opened says nothing of the members that it held.
 VANISHED = text(f"""
-    SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
+    SELECT d.document_id FROM documents d
+    WHERE {_OF_SOURCE}
+      AND split_part(d.external_id, '{MEMBER}', 1) NOT IN (SELECT external_id FROM scan WHERE unopened)
+    EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)  # noqa: S608
 
 
@@ -147,7 +152,7 @@ def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> int:
 def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         check_entry(entry)
-        at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
+        at = (entry.size_bytes, entry.offset, entry.former, entry.locator, entry.unopened)
         yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
 
