@@ -9,7 +9,7 @@ from threading import Lock
 from fastapi import Request
 
 from sluice.api.limits import MAX_FORMS, Lane, Places
-from sluice.api.room import Room
+from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Terminal, Unavailable
 from sluice.model import Principal, SearchRequest
 from sluice.ports import Tools
@@ -39,7 +39,7 @@ class Backend:
         self._search: Search | None = None
         self.calls = Lane(threads=16, max_waiting=64)
         self.forms = Places(MAX_FORMS)
-        self.room = Room()
+        self.quotas = QuotaCheck()
         self.probes = Lane(threads=8, max_waiting=64)  # a store that hangs must not take the searches' threads
 
     @property
