@@ -173,7 +173,9 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
-    pool_size: int = Field(5, ge=1, le=100, description="Connections kept to the ledger by one process.")
+    pool_size: int = Field(
+        5, ge=2, le=100, description="Connections kept to the ledger by one process; a scan takes two at once."
+    )
 
     @classmethod
     def settings_customise_sources(
