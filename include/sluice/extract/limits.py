@@ -94,7 +94,8 @@ class _Program(ctypes.Structure):
 
 def close_proc() -> None:
     """From now on other processes of this user cannot read this one's environment and memory through `/proc`. For
-    whoever starts workers: on a kernel without Landlock and user namespaces nothing else keeps them from it."""
+    every process that holds secrets: on a kernel without Landlock and user namespaces nothing else keeps the workers of
+    any process from it. A program that is started is open again."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
