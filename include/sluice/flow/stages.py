@@ -195,8 +195,8 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
             similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
         )
         verdict, failures = unbroken(judge, documents, "validate")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         tools.ledger.remember_signatures(run, verdict.signatures)
         return gated(tools, run, batch, "validate", verdict, counts)
 
@@ -292,14 +292,15 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             return [item for item in items if item.document_id not in left]
 
         served, failures = sparing(load_part, documents, "load", terminal=True)
-        refuse(tools, run, failures)
-        refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
+        left = refuse(tools, run, failures)
+        left += refuse(tools, run, [_beyond_quota(run, item) for item in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
             "changed": len(served) - new - moved,
-            "quarantined": len(beyond) + len(failures),
+            "superseded": counts["superseded"] + left,
+            "quarantined": len(beyond) + len(failures) - left,
         }
 
 
