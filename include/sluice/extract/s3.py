@@ -42,6 +42,11 @@ _BAD_LOGIN = frozenset(
 )  # fmt: skip
 
 
+# As boto3 takes them. An ARN or alias of an access point would be another name of a bucket that rules keep for others.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS keeps for access points
+
+
 class S3Reader:
     """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
 
@@ -53,6 +58,11 @@ class S3Reader:
             raise BadRequest(
                 f"{spec.uri} is not s3://bucket/folder/ or s3://bucket/folder/?connection=<id>. In a folder's name "
                 "write ? as %3F, # as %23 and % as %25. Nothing was read."
+            )
+        if not _BUCKET.fullmatch(parts.netloc) or parts.netloc.lower().endswith(_ALIASES):
+            raise BadRequest(
+                f"{parts.netloc[:200]!r} is not a bucket's own name: letters, digits, '.', '_' and '-'. Nothing was "
+                "read. Name the bucket itself in place of an access point."
             )
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
         self._connection = reach.connections(conn_id) if conn_id else None

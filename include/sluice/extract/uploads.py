@@ -29,11 +29,12 @@ from sluice.extract.reasons import unreadable
 from sluice.extract.record import MAX_ID_CHARS
 from sluice.metadata import checked
 from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.names import check_collection_name
 from sluice.ports import Blobs, Keyring
 from sluice.seal import Cipher, keyed_hash
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
-_PLACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes for a tenant or collection
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes
 _KEYS_AT_ONCE = 500
 
 
@@ -256,9 +257,11 @@ def _mark(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
 
 
 def _checked_folder(tenant: str, collection: str) -> str:
-    if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(collection):
+    """Raises BadRequest."""
+    if not _TENANT.fullmatch(tenant):
         raise BadRequest(
-            "Uploads are for a tenant and a collection with names of lower-case letters, digits, '_' and '-': "
-            "uploads://<tenant>/<collection>."
+            "Uploads are for a tenant with a name of 1 to 63 lower-case letters, digits, '_' and '-': "
+            f"uploads://<tenant>/<collection>, not {tenant[:80]!r}."
         )
+    check_collection_name(collection)
     return f"uploads/{tenant}/{collection}"

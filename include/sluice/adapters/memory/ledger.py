@@ -19,7 +19,6 @@ from sluice.adapters.ledger_rules import (
     duplicate,
     lost_claim,
     names_one_execution,
-    storable,
     storable_json,
 )
 from sluice.adapters.memory import moving
@@ -60,6 +59,7 @@ from sluice.model import (
     SourceSpec,
     StageStat,
 )
+from sluice.names import storable
 
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
@@ -182,6 +182,14 @@ class MemoryLedger(
             own = self.state.runs[run.run_id]
             if own.state != "running":
                 own.state, own.finished_at, own.summary = "running", None, None
+
+    def renew(self, run: Run, lease_s: float) -> bool:
+        with self.state.lock:
+            held = self.state.claims.get(run.source.source_id)
+            if held is None or held.run_id != run.run_id or self.state.runs[run.run_id].state != "running":
+                return False
+            held.lapses_at, held.in_session = now() + timedelta(seconds=lease_s), run.run_id in self.state.sessions
+            return True
 
     def _close_others(self, run: Run) -> None:
         for run_id, row in self.state.runs.items():
