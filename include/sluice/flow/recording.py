@@ -57,15 +57,15 @@ def holding(tools: Tools, run: Run) -> Iterator[None]:
     def renew() -> None:
         while not done.wait(tools.lease_s / 3):
             with suppress(SluiceError):
-                tools.ledger.claim(run, tools.lease_s)
+                tools.ledger.renew(run, tools.lease_s)
 
-    signs = threading.Thread(target=renew, name=f"claim-{run.run_id}", daemon=True)
-    signs.start()
+    renewal = threading.Thread(target=renew, name=f"lease-{run.run_id}", daemon=True)
+    renewal.start()
     try:
         yield
     finally:
         done.set()
-        signs.join()
+        renewal.join()
 
 
 @contextmanager
