@@ -1,4 +1,4 @@
-"""One document that was compressed as a file (gzip, bzip2, xz, zstd), unpacked with limits. Runs in the worker."""
+"""What was compressed (gzip, bzip2, xz, zstd), unpacked with limits: a file by the worker, an answer of a server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sluice.extract.reasons import unreadable
 
 GZIP, BZIP2, XZ, ZSTD = "application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd"
 COMPRESSED = frozenset({GZIP, BZIP2, XZ, ZSTD})
+GZIP_MAGIC = b"\x1f\x8b"
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 _MAX_RATIO = 200  # text reaches about 20, logs about 100
 _RATIO_FROM_BYTES = 20 << 20
@@ -21,7 +22,7 @@ _STEP_BYTES = 1 << 20
 
 def kind_of(head: bytes) -> str | None:
     """The MIME type of what begins so; None where it is not compressed."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(GZIP_MAGIC):
         return GZIP
     if head[:3] == b"BZh" and head[4:8] in (b"1AY&", b"\x17rE8"):  # a block, or the end of nothing
         return BZIP2
@@ -42,6 +43,19 @@ def unpack(content: bytes, mime: str, max_bytes: int) -> bytes:
     limit = min(max_bytes, max(_RATIO_FROM_BYTES, _MAX_RATIO * len(content)))
     if mime == ZSTD:
         return _zstd(content, limit)
+    return _streams(content, mime, limit, "zip_bomb")
+
+
+def gunzip(content: bytes, max_bytes: int) -> bytes:
+    """What a server sends compressed, all members one after another. Raises Unreadable: too_large (more than
+    `max_bytes` unpacked), corrupt."""
+    if not content.startswith(GZIP_MAGIC):
+        raise unreadable("corrupt")
+    return _streams(content, GZIP, max_bytes, "too_large")
+
+
+def _streams(content: bytes, mime: str, limit: int, beyond: str) -> bytes:
+    """Raises Unreadable: `beyond` where more than `limit` bytes come out, corrupt."""
     parts: list[bytes] = []
     left = limit
     while content:
@@ -54,7 +68,7 @@ def unpack(content: bytes, mime: str, max_bytes: int) -> bytes:
                     raise unreadable("corrupt")  # cut off
                 left -= len(part)
                 if left < 0:
-                    raise unreadable("zip_bomb")
+                    raise unreadable(beyond)
                 parts.append(part)
         except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
             raise unreadable("corrupt") from error

@@ -100,13 +100,12 @@ def close_proc() -> None:
 
 
 def load_lazy_modules() -> None:
-    """What the parsers import only when a document needs it: every codec, the parts of `email`, the charset guesser.
+    """What the parsers import only when a document needs it: every codec and the parts of `email`.
     Once root is given up, nothing can be imported where Python lies below a closed home."""
     for package in (encodings, email):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if module.name not in _WINDOWS_ONLY:
                 import_module(module.name)
-    import_module("charset_normalizer")
 
 
 def is_reachable_by_all(folder: Path) -> bool:

@@ -20,13 +20,13 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
+from sluice.extract.compressed import gunzip
 from sluice.extract.globs import Globs
 from sluice.extract.names import original, printable
 from sluice.extract.naming import canonical_s3
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
-from sluice.extract.unpack import gunzip
 from sluice.model import Entry, Item, Raw, SourceSpec
 from sluice.ports import Connection
 
