@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     notify_url: SecretStr = Field(SecretStr(""), description="Webhook told (JSON, POST) when a run fails or is late.")
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
-        7, ge=1, description="Days after which the artefacts of a run that gives no sign of life are removed."
+        7, ge=1, description="Days after which the artefacts of a run that is not active any more are removed."
     )
     master_key: SecretStr | None = Field(None, description="32 bytes in base64 that wrap all document keys.")
 

@@ -27,7 +27,7 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import Busy, Terminal
-from sluice.flow.recording import holding
+from sluice.flow.recording import leased
 from sluice.model import Entry, Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
 from sluice.ports import Ledger, Tools
 
@@ -78,7 +78,7 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     tools = cast("Tools", SimpleNamespace(ledger=room.ledger, lease_s=0.06))
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with holding(tools, run):
+    with leased(tools, run):
         time.sleep(0.15)
         with pytest.raises(Busy):  # it was renewed
             room.ledger.claim(other, 60)

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from sluice.adapters.memory.blobs import MemoryBlobs
 from sluice.api import quota_check, routes_uploads
 from sluice.api.app import create_app
-from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Places
+from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, UploadSlots
 from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Unavailable
 from sluice.extract import reader_for
@@ -185,13 +185,13 @@ def test_metadata_beyond_bounds_is_told_with_its_path(service: Service, metadata
 
 
 def test_forms_that_arrive_at_once_are_limited_before_they_are_read(service: Service) -> None:
-    places = Places(4)
-    with places.one("ann"), places.one("ann"):
-        with pytest.raises(HTTPException, match="429"), places.one("ann"):
+    slots = UploadSlots(4)
+    with slots.slot("ann"), slots.slot("ann"):
+        with pytest.raises(HTTPException, match="429"), slots.slot("ann"):
             pass
-        with places.one("ben"), places.one("cid"), pytest.raises(HTTPException, match="503"), places.one("dan"):
+        with slots.slot("ben"), slots.slot("cid"), pytest.raises(HTTPException, match="503"), slots.slot("dan"):
             pass
-    service.client.app.state.backend.forms = Places(1)  # type: ignore[attr-defined]
+    service.client.app.state.backend.forms = UploadSlots(1)  # type: ignore[attr-defined]
     entered, go_on = threading.Event(), threading.Event()
 
     def wait(conf: Any, caller: str) -> str:

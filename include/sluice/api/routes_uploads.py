@@ -84,7 +84,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
     if not caller.may_write:
         raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
     backend = backend_of(request)
-    with backend.forms.one(caller.name):
+    with backend.forms.slot(caller.name):
         try:
             with anyio.fail_after(FORM_TIMEOUT_S):
                 form = await _form(request)

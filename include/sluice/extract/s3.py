@@ -153,7 +153,7 @@ class S3Reader:
         return f"bucket {self._bucket}"
 
     def _raise_for_listing(self, error: Exception) -> NoReturn:
-        code, status = _told(error)
+        code, status = _error_code(error)
         if status == 404:
             raise BadRequest(
                 f"There is no {self._shown}. {_INCOMPLETE} Correct the source's URI or its connection's endpoint."
@@ -166,7 +166,7 @@ class S3Reader:
         self._raise_for_all(error)
 
     def _raise_for_object(self, error: Exception) -> NoReturn:
-        code, status = _told(error)
+        code, status = _error_code(error)
         if code == "NoSuchBucket":
             raise Unavailable(
                 self._shown, "it is gone", "Correct the source's URI, or make the bucket again."
@@ -182,7 +182,7 @@ class S3Reader:
     def _raise_for_all(self, error: Exception) -> NoReturn:
         from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError
 
-        code, status = _told(error)
+        code, status = _error_code(error)
         if code in _BAD_LOGIN or isinstance(error, NoCredentialsError | PartialCredentialsError):
             raise BadRequest(
                 f"The login for {self._shown} is missing or not valid ({code}). Nothing was changed. Name a connection "
@@ -286,7 +286,7 @@ def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:
     return b"".join(parts)
 
 
-def _told(error: Exception) -> tuple[str, int | None]:
+def _error_code(error: Exception) -> tuple[str, int | None]:
     """(code, HTTP status) as the server said, else the error's name."""
     answer: Any = getattr(error, "response", None)
     if not isinstance(answer, dict):

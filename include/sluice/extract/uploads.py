@@ -188,21 +188,24 @@ class UploadReader:
             return {}
 
     def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[Entry, str] | None:
-        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` does not tell.
-        None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is gone."""
+        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` is of
+        no use. None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is
+        gone."""
+        cipher = _cipher(key, folder)
         try:
             if listed is not None:
-                return self._told(_cipher(key, folder).decrypt_json("upload listing", base64.b64decode(listed))), listed
+                return self._listed_entry(cipher.decrypt_json("upload listing", base64.b64decode(listed))), listed
         except (Terminal, binascii.Error):
             pass
         head = _head(self._blobs, key, folder)
         if head is None:
             return None
-        told = [head["name"], head["fingerprint"], head["size_bytes"]]
-        return self._told(told), base64.b64encode(_cipher(key, folder).encrypt_json("upload listing", told)).decode()
+        fields = [head["name"], head["fingerprint"], head["size_bytes"]]
+        encrypted = cipher.encrypt_json("upload listing", fields)
+        return self._listed_entry(fields), base64.b64encode(encrypted).decode()
 
-    def _told(self, told: Sequence[Any]) -> Entry:
-        name, fingerprint, size_bytes = told
+    def _listed_entry(self, fields: Sequence[Any]) -> Entry:
+        name, fingerprint, size_bytes = fields
         return Entry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 
     def read(self, item: Item) -> Raw:

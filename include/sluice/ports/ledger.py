@@ -299,7 +299,7 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
         all; by id."""
 
     def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-        """When each of these runs last gave a sign of life: it was started, completed its scan, recorded a stage, or
+        """When each of these runs was last active: it was started, completed its scan, recorded a stage, or
         ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
