@@ -10,7 +10,7 @@ collection or a graph that is lost as a whole is built again in the same way.
 
 Object storage is compared, too: uploads that a served document was made from and that are gone are told as missing
 (with `deep` also those that are not what was sent). Objects that nobody needs are surplus and do not fail the task:
-artefacts of runs without a sign of life for `SLUICE_ARTEFACTS_KEEP_DAYS`, or of runs that the ledger does not know;
+artefacts of runs that were not active for `SLUICE_ARTEFACTS_KEEP_DAYS`, or of runs that the ledger does not know;
 bytes of documents that are not in quarantine any more; what a crash left of an upload. They are removed nightly, unless
 `sweep` is off.
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from sluice.errors import BadRequest, Forbidden
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
+from sluice.names import ascii_host, check_uri, uri_parts
 from sluice.spelling import unknown_names
 
 _KINDS = {
@@ -76,9 +77,14 @@ class Place:
             self.path in (b"", other.path) or other.path.startswith(self.path.rstrip(b"/") + b"/")
         )
 
+    def overlaps(self, other: Place) -> bool:
+        return self.holds(other) or other.holds(self)
+
 
 def place_of(uri: str) -> Place | None:
-    """None where the URI names nothing that rules are about, such as uploads."""
+    """None where the URI names nothing that rules are about, such as uploads. Raises BadRequest where it holds what
+    cannot be stored."""
+    check_uri(uri)
     scheme, separator, rest = uri.strip().partition("://")
     kind = _KINDS.get(scheme.lower())
     if not separator or kind is None:
@@ -102,23 +108,13 @@ def _real(path: bytes) -> bytes:
 
 
 def _host(scheme: str, place: str) -> str:
+    """In ASCII, as DNS has it; without the scheme's own port. One that is not understood is refused by its reader."""
     try:
-        parts = urlsplit(f"{scheme}://{place}")
-        host, port = (parts.hostname or "").rstrip("."), parts.port
+        parts = uri_parts(f"{scheme}://{place}")
+        host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         return place.partition("/")[0]
     return host if port in (None, _PORTS.get(scheme.removeprefix("git+"))) else f"{host}:{port}"
-
-
-def overlapping(saved: Iterable[SourceSpec], spec: SourceSpec) -> Iterator[SourceSpec]:
-    """Saved sources whose place lies in that of `spec`, or holds it; without the source itself."""
-    if (place := place_of(spec.uri)) is None:
-        return
-    for each in saved:
-        other = place_of(each.uri)
-        itself = (each.uri, each.collection) == (spec.uri, spec.collection)
-        if other and not itself and (place.holds(other) or other.holds(place)):
-            yield each
 
 
 # --- rules -------------------------------------------------------------------------------------------------------
@@ -246,6 +242,11 @@ def _rule(uri: str, given: Any) -> Rule:
             f"SLUICE_SOURCE_RULES: {uri[:200]!r} names the host {rest.partition('/')[0]!r}. Nothing was read. "
             f"A folder has three slashes: {scheme}:///{rest}"
         )
+    if place is not None and place.kind == "web" and not _is_host(uri):
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names no host, or one that DNS cannot have. Nothing was read. Correct "
+            "it: such a rule would cover nothing."
+        )
     if place is not None and ("?" in uri or "#" in uri):
         raise BadRequest(
             f"SLUICE_SOURCE_RULES: {uri[:200]!r} has a query. Nothing was read. A rule is about a whole place: "
@@ -264,6 +265,13 @@ def _rule(uri: str, given: Any) -> Rule:
     if told := unknown_names(given, {"tenants", "groups"}, "key"):
         raise BadRequest(f"SLUICE_SOURCE_RULES: {uri}: {told} Nothing was read.")
     return Rule(place, _names(uri, given, "tenants"), _names(uri, given, "groups"))
+
+
+def _is_host(uri: str) -> bool:
+    try:
+        return bool(ascii_host(uri_parts(uri.strip()).hostname or "").encode("idna"))  # no empty or long label
+    except ValueError:
+        return False
 
 
 def _names(uri: str, given: Mapping[str, Any], key: str) -> frozenset[str] | None:

@@ -107,7 +107,7 @@ def embed(tools: Tools, ref: BatchRef) -> BatchRef:
 def load(tools: Tools, ref: BatchRef) -> BatchRef:
     run = _run(tools, ref)
     embedded = _read(tools, run, ref, 4, artefacts.load_embedded)
-    with flow.telling_what_is_pending(tools, run):
+    with flow.reporting_pending_removals(tools, run):
         if embedded:
             flow.ensure(tools, run.source.generation)
         flow.load(tools, run, ref.batch, embedded)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,13 +18,13 @@ from typing import Any
 
 from sluice.errors import BadRequest
 from sluice.metadata import INTEGERS
+from sluice.names import is_storable
 
 Scalar = str | int | float | bool
 Bound = int | float | datetime
 MAX_VALUES = 100
 MAX_CHARS = 500
 _EXACT = 2**53  # a float can hold every integer that is smaller
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ def _condition(field: str, wanted: Any, declared: Sequence[str]) -> Condition:
 
 
 def _scalar(field: str, value: Any) -> Scalar:
-    if isinstance(value, str) and len(value) <= MAX_CHARS and "\x00" not in value and not _SURROGATES.search(value):
+    if isinstance(value, str) and len(value) <= MAX_CHARS and is_storable(value):
         return value
     if isinstance(value, int) and value in INTEGERS:
         return value

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
+
+from sluice.names import storable
 
 MAX_DEPTH = 32  # of objects and lists in one another, the metadata's own object included
 MAX_KEYS = 1000  # of all objects together
@@ -20,24 +21,21 @@ MAX_BYTES = 65_536  # as JSON in UTF-8: it is encrypted with every version and s
 MAX_TITLE_CHARS = 1000
 CUT = "metadata_cut"
 """Key of the metadata that lists the paths at which something was cut, replaced or left out."""
+RECOVERED = "words_recovered"
+"""Key of the metadata that says how many words of an HTML or Office file a second reading found."""
+_OWN = (CUT, RECOVERED)  # nobody else may set them
 
 _READABLE_DEPTH = 100  # below what the JSON of an answer can be
 _MAX_PATHS = 20
 _MAX_PATH_CHARS = 100
 INTEGERS = range(-(2**63), 2**63)  # what a store can hold
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def storable(text: str) -> str:
-    """Without what neither Postgres nor UTF-8 can hold: NUL goes, lone surrogates become U+FFFD."""
-    if not _UNSTORABLE.search(text):
-        return text
-    return _UNSTORABLE.sub("\ufffd", text.replace("\0", ""))
 
 
 def checked(metadata: Mapping[str, Any], *, letters: bool = False) -> dict[str, Any]:
     """The metadata, made storable. Raises ValueError with the path of what is beyond bounds; with `letters` also where
     NUL or a lone surrogate would be replaced."""
+    if own := next((key for key in _OWN if key in metadata), None):
+        raise ValueError(f"metadata.{own}: Sluice sets this key itself; give it another name")
     walk = _Walk(MAX_DEPTH, refusing=True, letters=letters)
     found: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
     if _size(found) > MAX_BYTES:
@@ -48,28 +46,36 @@ def checked(metadata: Mapping[str, Any], *, letters: bool = False) -> dict[str, 
 def cleaned(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What of it can be stored; never raises. Where something was changed, `metadata_cut` lists the paths. The largest
     values go first where it is too large as a whole."""
-    walk = _Walk(MAX_DEPTH)
-    found: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
-    if (size := _size(found)) > MAX_BYTES:
-        sizes = {key: _size({key: value}) for key, value in found.items()}
-        for key in sorted(sizes, key=lambda each: -sizes[each]):
-            if size <= MAX_BYTES:
-                break
-            del found[key]
-            size -= sizes[key] - 2
-            walk.cut.append(_shown((key,)))
-    if walk.cut:
-        found[CUT] = list(dict.fromkeys([*paths_cut(found), *walk.cut]))[:_MAX_PATHS]
-    return found
+    return _cleaned(metadata, ())
 
 
 def described(title: str | None, metadata: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Title and metadata, `cleaned`."""
-    found = cleaned(metadata)
     kept = None if title is None else storable(title)[:MAX_TITLE_CHARS]
-    if kept != title:
-        found[CUT] = [*paths_cut(found), "title"]
-    return kept, found
+    return kept, _cleaned(metadata, () if kept == title else ("title",))
+
+
+def _cleaned(metadata: Mapping[str, Any], cut: Sequence[str]) -> dict[str, Any]:
+    walk = _Walk(MAX_DEPTH)
+    found: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
+    before = [each[-_MAX_PATH_CHARS:] for each in paths_cut(found)]
+    found.pop(CUT, None)
+    paths = list(dict.fromkeys([*before, *walk.cut, *cut]))
+    sizes = {key: _size({key: value}) for key, value in found.items()}
+    size = sum(sizes.values())  # as JSON: each pair has two characters around it, or a comma and a space
+    for key in sorted(sizes, key=lambda each: -sizes[each]):
+        if size + _size_of_cut(paths) <= MAX_BYTES:
+            break
+        del found[key]
+        size -= sizes[key]
+        paths = list(dict.fromkeys([*paths, _shown((key,))]))
+    if paths:
+        found[CUT] = paths[:_MAX_PATHS]
+    return found
+
+
+def _size_of_cut(paths: Sequence[str]) -> int:
+    return _size({CUT: paths[:_MAX_PATHS]}) if paths else 0
 
 
 def paths_cut(metadata: Mapping[str, Any]) -> list[str]:

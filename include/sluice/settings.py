@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     notify_url: SecretStr = Field(SecretStr(""), description="Webhook told (JSON, POST) when a run fails or is late.")
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
-        7, ge=1, description="Days after which the artefacts of a run that gives no sign of life are removed."
+        7, ge=1, description="Days after which the artefacts of a run that is not active any more are removed."
     )
     master_key: SecretStr | None = Field(None, description="32 bytes in base64 that wrap all document keys.")
 
@@ -173,7 +173,9 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
-    pool_size: int = Field(5, ge=1, le=100, description="Connections kept to the ledger by one process.")
+    pool_size: int = Field(
+        5, ge=2, le=100, description="Connections kept to the ledger by one process; a scan takes two at once."
+    )
 
     @classmethod
     def settings_customise_sources(

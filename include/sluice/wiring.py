@@ -57,7 +57,9 @@ def build(
         make_engine,
     )
     from sluice.adapters.qdrant import QdrantIndex
+    from sluice.extract.limits import close_proc
 
+    close_proc()  # parsers run as the same user, and what follows is full of secrets
     limits: dict[str, Any] = {
         "connect_timeout_s": settings.connect_timeout_s,
         "call_timeout_s": settings.query_timeout_s if serving else settings.call_timeout_s,

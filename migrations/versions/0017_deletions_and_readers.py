@@ -34,7 +34,10 @@ VIEWS: dict[str, tuple[str, dict[str, tuple[str, str]], str]] = {
             "may_write": ("g.may_write", "Whether the caller may write to the tenant."),
         },
         "sources s JOIN collections c USING (collection_id) JOIN grants g ON g.tenant_id = s.tenant_id "
-        "AND (s.access_groups = '{}' OR g.access_groups && s.access_groups OR '*' = ANY (g.access_groups))",
+        "AND (s.access_groups = '{}' OR g.access_groups && s.access_groups OR '*' = ANY (g.access_groups)) "
+        # One that was removed by hand is there as long as its documents are.
+        "WHERE s.removed_at IS NULL OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id "
+        "AND d.deleted_at IS NULL AND d.removed_at IS NULL)",
     ),
     "deletions": (
         "What was deleted by hand.",

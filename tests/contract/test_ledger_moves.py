@@ -6,6 +6,8 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 from uuid import uuid4
 
 import pytest
@@ -25,8 +27,9 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import Busy, Terminal
+from sluice.flow.recording import leased
 from sluice.model import Entry, Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
-from sluice.ports import Ledger
+from sluice.ports import Ledger, Tools
 
 # --- claims
 
@@ -41,6 +44,47 @@ def test_one_run_at_a_time_works_on_a_source(room: Room) -> None:
         room.ledger.claim(second, 60)
     room.ledger.finish_run(first, "succeeded", {})
     room.ledger.claim(second, 60)
+
+
+def test_a_renewal_prolongs_the_lease_of_its_own_run(room: Room) -> None:
+    source = opened(room)
+    run, other = started(room, source), started(room, source)
+    assert not room.ledger.renew(run, 60)  # nothing is claimed
+    room.ledger.claim(run, 0.2)
+    assert room.ledger.renew(run, 60)
+    time.sleep(0.3)
+    with pytest.raises(Busy):
+        room.ledger.claim(other, 60)
+
+
+def test_a_renewal_neither_opens_a_closed_run_nor_takes_its_source_back(room: Room) -> None:
+    source = opened(room)
+    closed, slow, heir = started(room, source), started(room, source), started(room, source)
+    room.ledger.claim(closed, 60)
+    room.ledger.close_run(closed, {"error": "its task was killed"})
+    assert not room.ledger.renew(closed, 60)
+
+    room.ledger.claim(slow, 0.01)
+    time.sleep(0.05)
+    room.ledger.claim(heir, 0.01)
+    time.sleep(0.05)
+    assert not room.ledger.renew(slow, 60)  # although the heir's lease has lapsed, too
+    room.ledger.finish_run(heir, "failed", {})
+    assert not room.ledger.renew(slow, 60)
+    assert not room.ledger.others_running(heir)
+
+
+def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> None:
+    tools = cast("Tools", SimpleNamespace(ledger=room.ledger, lease_s=0.06))
+    source = opened(room)
+    run, other = started(room, source), started(room, source)
+    with leased(tools, run):
+        time.sleep(0.15)
+        with pytest.raises(Busy):  # it was renewed
+            room.ledger.claim(other, 60)
+        room.ledger.close_run(run, {"error": "given up"})
+        time.sleep(0.1)
+        assert not room.ledger.others_running(other)
 
 
 def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room: Room) -> None:
@@ -108,7 +152,7 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 
 
 # What a run says of itself, and how it comes by its source.
-_OF_ITSELF = {"settle", "record_error", "close_run", "claim"}
+_OF_ITSELF = {"settle", "record_error", "close_run", "claim", "renew"}
 _READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
 _READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged", "superseded"}
 

@@ -35,6 +35,10 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
         def read(statement: str, *values: object) -> list[tuple[object, ...]]:
             return analyst.execute(statement, values).fetchall()
 
+        def change(statement: str, *values: object) -> None:
+            with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_URL"])) as connection:
+                connection.execute(statement, values)
+
         tenant, collection = source.spec.tenant, source.spec.collection
         assert read("SELECT tenant, collection, state, summary FROM analyst.runs WHERE run_id = %s", run.run_id) == [
             (tenant, collection, "succeeded", {"documents": {"seen": 2}, "ratio": "nan"})
@@ -59,6 +63,10 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
         ]
         readers = "SELECT principal FROM analyst.readers WHERE tenant = %s AND source_uri = %s ORDER BY 1"
         assert read(readers, tenant, source.spec.uri) == [("ann",)]
+        change("UPDATE sources SET removed_at = now() WHERE source_id = %s", source.source_id)
+        assert read(readers, tenant, source.spec.uri) == [("ann",)], "its documents are still there"
+        change("UPDATE documents SET removed_at = now() WHERE source_id = %s", source.source_id)
+        assert read(readers, tenant, source.spec.uri) == []
         gone = "SELECT kind, name, actor, documents, chunks FROM analyst.deletions WHERE tenant = %s"
         assert read(gone, tenant) == [("document", "x", "ann", 1, 2)]
         held = "SELECT generation, embedder, documents FROM analyst.collections WHERE collection = %s"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from sluice import batches, flow, wiring
+from sluice import batches, flow, load, validate, wiring
 from sluice.batches import BatchRef
 from sluice.model import ALL_GROUPS, GateRule, Principal, SearchRequest, SourceSpec
 from sluice.ports import Tools
@@ -86,6 +87,32 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
     assert flow.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
+
+
+@pytest.mark.parametrize("stage", ["validate", "load"])
+def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later_one_knows_more(
+    monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    flow.ingest(monday.tools, monday.spec)
+    module, verb = {"validate": (validate, "documents_gate"), "load": (load, "load")}[stage]
+    done = getattr(module, verb)
+
+    def breaks(*args: Any, **named: Any) -> Any:
+        if any(args[-1]):  # the documents
+            raise ValueError("broken")
+        return done(*args, **named)
+
+    monkeypatch.setattr(module, verb, breaks)
+    if stage == "validate":
+        for ref in monday.refs:
+            batches.validate(monday.tools, batches.extract(monday.tools, ref))
+    else:
+        for ref in monday.refs:
+            batches.load(monday.tools, ref)
+    counts = [each.counts for each in monday.tools.ledger.stages(monday.tools.ledger.run(monday.run_id))]
+    (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
+    assert (found["superseded"], found["quarantined"]) == (1, 0)
+    assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == []
 
 
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from sluice import access
+from sluice.adapters.postgres.failures import translated
 from sluice.errors import BadRequest, Forbidden, Unreadable
+from sluice.extract.roots import canonical, check_root
 from sluice.model import Item, SourceSpec
 from sluice.settings import Settings
 from sluice.wiring import _reader, environment_connection
@@ -111,6 +113,14 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
     [
         ({"file://documents/board": {"groups": ["board"]}}, "three slashes: file:///documents/board"),
         ({"postgresql://books?table=pay": {"groups": ["hr"]}}, "leave out what begins with"),
+        ({"https://a..b/": {"groups": ["board"]}}, "names no host"),
+        ({"https://b\u00fccher..example/": {"groups": ["board"]}}, "names no host"),
+        ({"https:///hr": {"groups": ["board"]}}, "names no host"),
+        ({"file:///documents/\udcff": {"groups": ["board"]}}, "%FF"),
+        (
+            {"https://b\u00fccher.example": {"groups": ["a"]}, "https://xn--bcher-kva.example": {"groups": ["b"]}},
+            "are one place",
+        ),
         ({"s3://reports/board/": {"groups": ["a"]}, "s3://reports/board": {"groups": ["b"]}}, "are one place"),
     ],
 )
@@ -140,6 +150,10 @@ def test_a_repository_borrows_nothing_from_outside_where_rules_are_about_folders
         ("https://intranet.example/hr", "git+https://intranet.example/hr/repo", False),
         ("https://intranet.example/hr", "https://intranet.example/", True),
         ("https://intranet.example/hr", "https://intranet.example:8443/hr", True),
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example/hr", False),
+        ("https://xn--bcher-kva.example", "https://B\u00dcCHER.example./hr", False),
+        ("https://b\u00fccher.example", "git+https://xn--bcher-kva.example/hr", False),
+        ("https://b\u00fccher.example", "https://bucher.example/hr", True),
         ("postgresql://books", "postgresql://books?table=pay", False),
         ("postgresql://books", "postgresql://Books?table=pay", False),
         ("postgresql://my-books", "postgresql://MY_BOOKS?table=pay", False),
@@ -201,6 +215,51 @@ def test_a_bucket_without_a_login_is_not_read_with_the_machines_own(
         _reader(closed, environment_connection, None, None, spec)  # type: ignore[arg-type]
     opened = Settings(_env_file=None, s3_default_credentials=True)
     assert _reader(opened, environment_connection, None, None, spec)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bucket",
+    ["arn:aws:s3:eu-west-1:123456789012:accesspoint:reports", "reports-abc-s3alias", "mine--ol-s3", "rep%6Frts", "a b"],
+)
+def test_another_name_of_a_bucket_is_refused(bucket: str) -> None:
+    settings = Settings(_env_file=None, s3_default_credentials=True)
+    spec = SourceSpec(f"s3://{bucket}/in/", "docs", "acme", ())
+    with pytest.raises(BadRequest, match=r"bucket's own name|cannot be understood"):
+        _reader(settings, environment_connection, None, None, spec)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "file:///in/\udcff",
+        "jsonl:///in/\udcff.jsonl",
+        "git+file:///in/\udcff",
+        "git+https://git.example/\udcff",
+        "https://web.example/\udcff",
+        "https://\udcff.example/",
+        "s3://bucket/\udcff/",
+        "s3://\udcff/",
+        "postgresql://books?table=\udcff",
+        "uploads://acme/\udcff",
+        "file:///in/\0",
+    ],
+)
+def test_a_uri_that_is_not_utf_8_is_refused_with_advice(uri: str, tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, file_roots=str(tmp_path), s3_default_credentials=True)
+    spec = SourceSpec(uri, "docs", "acme", ())
+    for refused in (
+        lambda: canonical(uri),
+        lambda: access.place_of(uri),
+        lambda: check_root(uri, [tmp_path]),
+        lambda: _reader(settings, environment_connection, None, None, spec),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(BadRequest, match="%FF"):
+            refused()
+
+
+def test_a_name_that_is_not_utf_8_is_refused_by_the_ledger_with_advice() -> None:
+    with pytest.raises(BadRequest, match="it is not UTF-8"), translated():
+        "tenant \udcff".encode()
 
 
 def test_a_public_bucket_needs_no_login(monkeypatch: pytest.MonkeyPatch) -> None:

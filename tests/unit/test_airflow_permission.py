@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pygit2
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
@@ -246,3 +249,53 @@ def test_a_run_that_hides_documents_needs_an_approval() -> None:
     permission.check_hiding(ledger, spec, approved=True)
     permission.check_hiding(ledger, replace(spec, access_groups=None), approved=False)
     permission.check_hiding(ledger, replace(spec, uri="file:///new"), approved=False)
+
+
+def _gitdir(secret: Path, mine: Path) -> None:
+    mine.mkdir()
+    (mine / ".git").write_text(f"gitdir: {secret}/.git\n")
+
+
+def _link(secret: Path, mine: Path) -> None:
+    mine.mkdir()
+    (mine / ".git").symlink_to(secret / ".git")
+
+
+def _alternates(secret: Path, mine: Path) -> None:
+    pygit2.init_repository(str(mine))
+    (mine / ".git/objects/info").mkdir(exist_ok=True)
+    (mine / ".git/objects/info/alternates").write_text(f"{secret}/.git/objects\n")
+
+
+def _packs(secret: Path, mine: Path) -> None:
+    pygit2.init_repository(str(mine))
+    (mine / ".git/objects/pack").rmdir()
+    (mine / ".git/objects/pack").symlink_to(secret / ".git/objects/pack")
+
+
+@pytest.mark.parametrize("borrow", [_gitdir, _link, _alternates, _packs])
+@pytest.mark.parametrize("scheme", ["file", "git+file"])
+def test_a_repository_is_judged_by_all_folders_that_it_reads(
+    ledger: MemoryLedger, tmp_path: Path, borrow: Callable[[Path, Path], None], scheme: str
+) -> None:
+    secret, mine, free = tmp_path / "secret", tmp_path / "mine", tmp_path / "free"
+    for folder in (secret, free):
+        pygit2.init_repository(str(folder))
+    borrow(secret, mine)
+    ledger.open_source(SourceSpec(f"{scheme}://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    grant(ledger, "staff")
+    check(ledger, SourceSpec(f"git+file://{free}", "docs", "acme", ("staff",)))
+    with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
+        check(ledger, SourceSpec(f"git+file://{mine}?ref=main", "docs", "acme", ("staff",)))
+    grant(ledger, "staff", "board")
+    check(ledger, SourceSpec(f"git+file://{mine}?ref=main", "docs", "acme", ("staff",)))
+
+
+def test_what_a_repository_for_others_borrows_is_for_them_alone(ledger: MemoryLedger, tmp_path: Path) -> None:
+    store, secret = tmp_path / "store", tmp_path / "secret"
+    pygit2.init_repository(str(store))
+    _alternates(store, secret)
+    ledger.open_source(SourceSpec(f"git+file://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    grant(ledger, "staff")
+    with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
+        check(ledger, SourceSpec(f"file://{store}", "docs", "acme", ("staff",)))

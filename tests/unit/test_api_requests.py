@@ -13,7 +13,7 @@ from api_service import HOSTILE, World, as_caller, client_of, named, question
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from sluice.api.limits import Lane
+from sluice.api.limits import BoundedExecutor
 from sluice.errors import Terminal
 
 
@@ -250,11 +250,11 @@ def test_calls_beyond_the_queue_are_turned_away_at_once() -> None:
     release = threading.Event()
 
     async def crowd() -> list[int]:
-        lane, turned_away = Lane(threads=1, max_waiting=1), []
+        executor, turned_away = BoundedExecutor(threads=1, max_waiting=1), []
 
         async def call() -> None:
             try:
-                await lane.run(lambda: release.wait(10))
+                await executor.run(lambda: release.wait(10))
             except HTTPException as error:
                 turned_away.append(error.status_code)
 

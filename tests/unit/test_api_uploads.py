@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -14,10 +15,10 @@ from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
 from sluice.adapters.memory.blobs import MemoryBlobs
-from sluice.api import routes_uploads
+from sluice.api import quota_check, routes_uploads
 from sluice.api.app import create_app
-from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Places
-from sluice.api.room import Room
+from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, UploadSlots
+from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Unavailable
 from sluice.extract import reader_for
 from sluice.model import Entry, Failure, Grant, Quota, SourceSpec
@@ -116,6 +117,7 @@ def test_a_tenant_without_room_is_told_before_anything_is_kept(service: Service)
         {"data": {"metadata": "{"}},
         {"data": {"metadata": '{"a": "' + "x" * 70_000 + '"}'}},
         {"data": {"collection": "../x"}},
+        {"data": {"collection": "a__g1"}},
         {"data": {"title": "x" * 1001}},
         {"name": "folder/"},
         {"data": {"tenant": "other"}},
@@ -183,13 +185,13 @@ def test_metadata_beyond_bounds_is_told_with_its_path(service: Service, metadata
 
 
 def test_forms_that_arrive_at_once_are_limited_before_they_are_read(service: Service) -> None:
-    places = Places(4)
-    with places.one("ann"), places.one("ann"):
-        with pytest.raises(HTTPException, match="429"), places.one("ann"):
+    slots = UploadSlots(4)
+    with slots.slot("ann"), slots.slot("ann"):
+        with pytest.raises(HTTPException, match="429"), slots.slot("ann"):
             pass
-        with places.one("ben"), places.one("cid"), pytest.raises(HTTPException, match="503"), places.one("dan"):
+        with slots.slot("ben"), slots.slot("cid"), pytest.raises(HTTPException, match="503"), slots.slot("dan"):
             pass
-    service.client.app.state.backend.forms = Places(1)  # type: ignore[attr-defined]
+    service.client.app.state.backend.forms = UploadSlots(1)  # type: ignore[attr-defined]
     entered, go_on = threading.Event(), threading.Event()
 
     def wait(conf: Any, caller: str) -> str:
@@ -236,5 +238,24 @@ def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Se
     items = ledger.record_scan(run, [Entry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]).items
     ledger.quarantine(run, [Failure(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
     assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
-    service.client.app.state.backend.room = Room()  # type: ignore[attr-defined]
+    service.client.app.state.backend.quotas = QuotaCheck()  # type: ignore[attr-defined]
     assert service.send(name="5.md").status_code == 409
+
+
+def test_a_tenant_that_is_full_is_not_counted_at_each_refusal(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = service.world.ledger
+    counts: list[str] = []
+    count = ledger.tenant
+    ledger.set_quota("acme", Quota(count("acme").documents))
+    ledger.tenant = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
+    clock = SimpleNamespace(monotonic=lambda: 1000.0)
+    monkeypatch.setattr(quota_check, "time", clock)
+    assert [service.send(name=f"{n}.md").status_code for n in range(5)] == [409] * 5
+    assert counts == ["acme"]
+    clock.monotonic = lambda: 1001.5
+    assert [service.send(name=f"{n}.md").status_code for n in range(5)] == [409] * 5
+    assert counts == ["acme"] * 2
+    ledger.set_quota("acme", Quota(None, 10**9))
+    assert service.send().status_code == 202, "another quota holds at once"

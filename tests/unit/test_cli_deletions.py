@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_service import World
+from api_service import Text, World
 from typer.testing import CliRunner
 
 from sluice import wiring
@@ -93,8 +93,20 @@ def test_a_grant_that_takes_groups_away_asks(world: World, monkeypatch: pytest.M
     assert world.catalog.grants("ann")[0].groups == frozenset()
 
 
+def test_a_grant_that_opens_as_much_as_it_hides_asks(world: World) -> None:
+    world._publish(Text("pay", "acme", "docs", "What everyone is paid.", group="hr"), 0)
+    said("grant", "bob", "--tenant", "acme", "--group", "legal")
+    with pytest.raises(BadRequest, match=r"1 documents of tenant acme become unreadable for bob .*legal"):
+        said("grant", "bob", "--tenant", "acme", "--group", "hr")
+    said("grant", "bob", "--tenant", "acme", "--group", "hr", "--group", "legal")  # hides nothing
+
+
 def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
-    assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme")
+    for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
+        with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
+            said(*command, "--tenant", "acme")
+    assert world.catalog.grants("ann") != [] and world.ledger.deletions() == []
+    assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme", "--yes")
     assert world.catalog.grants("ann") == []
     assert [(each.kind, each.name, each.tenant) for each in world.ledger.state.deletions] == [("grant", "ann", "acme")]
     assert "had no grant" in said("grant", "ann", "--tenant", "acme", "--remove")

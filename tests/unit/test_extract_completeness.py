@@ -6,20 +6,17 @@ import base64
 import io
 import random
 import time
-import zipfile
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from docx import Document as Docx
+from extraction import extractor, one, text, zipped
 
 from sluice.extract.coverage import completed
 from sluice.extract.embedded import without_data_addresses
 from sluice.extract.formats import IsolatedExtractor
 from sluice.extract.html import html_blocks, html_for_parser
 from sluice.extract.rst import rst_for_parser
-from sluice.model import Entry, Item, Raw
-from sluice.ports import Extracted
 
 PICTURE = "data:image/png;base64," + base64.b64encode(random.Random(1).randbytes(3000)).decode()
 SHEET = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
@@ -32,28 +29,8 @@ DRAW = "http://schemas.openxmlformats.org/drawingml/2006/main"
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[IsolatedExtractor]:
-    limits = {"timeout_s": 30.0, "memory_mb": 1024, "max_text_chars": 5_000_000, "max_bytes": 50_000_000}
-    with IsolatedExtractor(workers=1, **limits) as extractor:
-        yield extractor
-
-
-def one(opened: IsolatedExtractor, content: bytes | str, name: str) -> Extracted:
-    given = content.encode() if isinstance(content, str) else content
-    return opened.extract([Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", 1), new=True), given, None)])[0]
-
-
-def text(opened: IsolatedExtractor, content: bytes | str, name: str) -> str:
-    found = one(opened, content, name)
-    assert found.failure is None, found.failure
-    return found.text
-
-
-def zipped(members: dict[str, str | bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
+    with extractor() as made:
+        yield made
 
 
 # --- HTML ---------------------------------------------------------------------------------------------------

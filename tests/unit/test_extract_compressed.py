@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sluice.extract.compressed import inner_name
+from sluice.errors import Unreadable
+from sluice.extract.compressed import gunzip, inner_name
 from sluice.extract.formats import IsolatedExtractor
 from unit.test_extract_documents import code, docx, extractor, one, zipped
 
@@ -70,3 +71,19 @@ def test_the_name_inside() -> None:
         "a",
         "",
     ]
+
+
+def test_what_a_server_sends_compressed_is_limited() -> None:
+    two = gzip.compress(b"one") + b"\0" * 8 + gzip.compress(b"two") + b"\0"
+    assert gunzip(two, 6) == b"onetwo"
+    assert gunzip(gzip.compress(b"x" * 30_000_000), 30_000_000) == b"x" * 30_000_000
+    for content, most, code_ in (
+        (two, 5, "too_large"),
+        (b"", 9, "corrupt"),
+        (b"plain", 9, "corrupt"),
+        (two[:-12], 9, "corrupt"),
+        (two + b"rest", 9, "corrupt"),
+    ):
+        with pytest.raises(Unreadable) as caught:
+            gunzip(content, most)
+        assert caught.value.code == code_

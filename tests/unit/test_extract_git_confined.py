@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ import pytest
 
 from sluice.errors import BadRequest, SluiceError, Unreadable
 from sluice.extract import reader_for
+from sluice.extract.git import repository
 from sluice.extract.git.reader import GitReader
 from sluice.model import Entry, Item, SourceSpec
 
@@ -256,8 +259,39 @@ def test_damaged_objects_end_the_scan_and_bombs_are_not_unpacked(tmp_path: Path)
     ):
         path.chmod(0o600)
         path.write_bytes(content)
-        with pytest.raises(SluiceError, match="damaged"):
+        with pytest.raises(SluiceError, match="damaged") as caught:
             read_all(tmp_path / "repo", tmp_path)
+        assert "git fsck" in str(caught.value) and "make up" not in str(caught.value)
     path.write_bytes(zlib.compress(b"blob 3\0" + b"a" * 50_000_000))
     with pytest.raises(SluiceError, match="damaged"):
         read_all(tmp_path / "repo", tmp_path)
+
+
+def test_blobs_that_vanished_do_not_open_the_repository_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(tmp_path / "repo", a=b"one")
+    pack(tmp_path / "repo")
+    source = reader(tmp_path / "repo", tmp_path)
+    (entry,) = source.scan()
+    made: list[object] = []
+    opened = repository.View
+    monkeypatch.setattr(repository, "View", lambda *args: made.append(args) or opened(*args))
+    for number in range(5):
+        with pytest.raises(Unreadable, match="vanished"):
+            source.read(Item(uuid4(), replace(entry, fingerprint=f"{number:040x}"), new=True))
+    assert made == []
+    commit(tmp_path / "repo", b=b"two")
+    pack(tmp_path / "repo")
+    two = next(iter(reader(tmp_path / "repo", tmp_path).scan()))
+    made.clear()
+    assert source.read(Item(uuid4(), two, new=True)).content == b"two"
+    assert len(made) == 1
+
+
+def test_a_repository_that_borrows_from_many_places_is_refused_with_advice(tmp_path: Path) -> None:
+    folders = [tmp_path / f"repo{number}" for number in range(22)]
+    for folder in folders:
+        commit(folder, a=b"one")
+    for folder, other in pairwise(folders):
+        alternates(other, folder)
+    with pytest.raises(BadRequest, match=r"more than 20 places.*git repack"):
+        read_all(folders[0], tmp_path)

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pkgutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from base64 import b64encode
@@ -282,3 +284,19 @@ def _readable(pid: int, place: int, key: Path | None) -> list[str]:
 
     found = [name for name in ("environ", "maps", "mem") if read(f"/proc/{pid}/{name}", place if name == "mem" else 0)]
     return found + (["key"] if key and read(str(key)) else [])
+
+
+def test_every_process_that_builds_tools_is_closed_to_workers() -> None:
+    """Not only the one that starts them: others of the same user hold the same secrets."""
+    program = (
+        "import ctypes\nfrom sluice.settings import Settings\nfrom sluice.wiring import build\n"
+        "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
+        "before = dumpable()\nbuild(Settings(_env_file=None))\nprint(before, dumpable())"
+    )
+    address = "postgresql+psycopg://sluice:x@127.0.0.1:9/none"
+    environment = {
+        **{"SLUICE_DATABASE_URL": address, "SLUICE_KEYS_DATABASE_URL": address},
+        **{"SLUICE_MASTER_KEY": b64encode(bytes(range(32))).decode(), "PYTHONPATH": os.pathsep.join(sys.path)},
+    }
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", "0"], done.stderr

@@ -7,53 +7,30 @@ import contextlib
 import io
 import random
 import struct
-import zipfile
 from collections.abc import Iterator
 from email.message import EmailMessage
 from itertools import pairwise
-from uuid import uuid4
 
 import pytest
 from docx import Document as Docx
+from extraction import extractor, text, zipped
 
 from sluice.errors import Unreadable
 from sluice.extract.embedded import without_blobs
 from sluice.extract.formats import IsolatedExtractor
 from sluice.extract.msg import msg_parts
-from sluice.model import Entry, Item, Raw
-from sluice.ports import Extracted
 
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[IsolatedExtractor]:
-    limits = {"timeout_s": 30.0, "memory_mb": 1024, "max_text_chars": 5_000_000, "max_bytes": 50_000_000}
-    with IsolatedExtractor(workers=1, **limits) as extractor:
-        yield extractor
-
-
-def one(opened: IsolatedExtractor, content: bytes | str, name: str) -> Extracted:
-    given = content.encode() if isinstance(content, str) else content
-    return opened.extract([Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", 1), new=True), given, None)])[0]
-
-
-def text(opened: IsolatedExtractor, content: bytes | str, name: str) -> str:
-    found = one(opened, content, name)
-    assert found.failure is None, found.failure
-    return found.text
+    with extractor() as made:
+        yield made
 
 
 def docx() -> bytes:
     document, buffer = Docx(), io.BytesIO()
     document.add_paragraph("body words")
     document.save(buffer)
-    return buffer.getvalue()
-
-
-def zipped(members: dict[str, str | bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
     return buffer.getvalue()
 
 

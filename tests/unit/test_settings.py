@@ -67,3 +67,10 @@ def test_variables_of_others_are_none_of_its_business(monkeypatch: pytest.Monkey
             monkeypatch.setenv(name, "x")
     monkeypatch.setenv("SLUICE_CONNECTION_QDRANT_URL", "x://h")
     Settings(_env_file=None)
+
+
+def test_one_connection_is_not_enough() -> None:
+    """A scan takes a second one while it holds the first."""
+    with pytest.raises(ValidationError, match="pool_size"):
+        Settings(_env_file=None, pool_size=1)
+    assert Settings(_env_file=None, pool_size=2).pool_size == 2

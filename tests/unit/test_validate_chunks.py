@@ -22,7 +22,7 @@ from sluice.model import (
     Item,
     SparseVector,
 )
-from sluice.validate import SUITES, chunks_gate, doubted, vectors_gate
+from sluice.validate import SUITES, chunks_gate, suspect_vectors, vectors_gate
 
 KEY, PROFILE, DIM = bytes(32), "chars:100:20", 8
 TEXT = "# Owls\n\n" + "The barn owl hunts voles above wet meadows at dusk. " * 6
@@ -199,4 +199,4 @@ def test_one_vector_for_most_texts_blocks(documents: list[EmbeddedDocument], kep
     assert [failure.code for failure in verdict.failures] == ["shared_vector"] * kept_out
     assert all(failure.retry for failure in verdict.failures), "not the documents' fault: the next run tries again"
     hashes = [each.chunks[0].chunk.text_hash for each in documents]
-    assert doubted(verdict, documents) == hashes[:kept_out]
+    assert suspect_vectors(verdict, documents) == hashes[:kept_out]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,25 +12,24 @@ from uuid import UUID
 
 from sluice.errors import BadRequest, Busy, LostClaim, NotFound, Terminal
 from sluice.model import Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
+from sluice.names import check_collection_name, is_storable, storable
 
 LONGEST_RETENTION_DAYS = 36_500
 GATE_ROWS_KEPT = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"
 TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
-_COLLECTION_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def check_spec(spec: SourceSpec) -> None:
     """Raises BadRequest that names the wrong field and says what is allowed."""
     check_collection_name(spec.collection)
     check_tenant(spec.tenant)
-    if not spec.uri or _UNSTORABLE.search(spec.uri):
+    if not spec.uri or not is_storable(spec.uri):
         raise BadRequest(f"The source uri {spec.uri!r} is empty or holds characters that cannot be stored.")
     if spec.retention_days is not None:
         check_retention(Retention(days=spec.retention_days))
     for group in spec.access_groups or ():
-        if not group or _UNSTORABLE.search(group):
+        if not group or not is_storable(group):
             raise BadRequest(f"The access group {group!r} is empty or holds characters that cannot be stored.")
 
 
@@ -63,16 +61,8 @@ def names_one_execution(orchestrator: str | None) -> bool:
     return orchestrator is not None and ":" in orchestrator
 
 
-def check_collection_name(name: str) -> None:
-    if not _COLLECTION_NAME.fullmatch(name) or "__g" in name:
-        raise BadRequest(
-            f"{name!r} cannot be a collection's name: use 1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or "
-            "digit, without '__g' (which marks generations)."
-        )
-
-
 def check_tenant(tenant: str) -> None:
-    if not 0 < len(tenant) <= 200 or _UNSTORABLE.search(tenant):
+    if not 0 < len(tenant) <= 200 or not is_storable(tenant):
         raise BadRequest(f"{tenant!r} cannot be a tenant's name: use 1 to 200 printable characters.")
 
 
@@ -96,7 +86,7 @@ def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID
 def check_entry(entry: Entry) -> None:
     """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
     for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
-        if not value or _UNSTORABLE.search(value) or _UNSTORABLE.search(entry.locator):
+        if not value or not is_storable(value) or not is_storable(entry.locator):
             raise Terminal(
                 f"The source listed an entry whose {name} is {value!r}: empty, or with NUL or undecodable characters. "
                 "Nothing was changed; the source's reader has to escape such names."
@@ -200,13 +190,8 @@ def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
     return kept
 
 
-def storable(text: str) -> str:
-    """Text of an error message as a database takes it: no NUL, no lone surrogates."""
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
 def storable_json(value: Any) -> Any:
-    """The same for JSON; NaN and infinities become their names, and unknown types their text."""
+    """JSON as a database takes it: NaN and infinities become their names, and unknown types their text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

@@ -6,6 +6,7 @@ from typing import Any
 
 from sluice import access
 from sluice.errors import BadRequest, Forbidden
+from sluice.extract.git.confined import places_read
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
 from sluice.ports import Catalog, Ledger
 
@@ -109,17 +110,26 @@ def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
 
 
 def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
-    """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, or by
-    another collection."""
-    if access.place_of(spec.uri) is None:
-        return
-    saved = (each.spec for each in ledger.saved_sources(spec.tenant))
-    if any(not access.may_repeat(grant, each) for each in access.overlapping(saved, spec)):
-        raise _forbidden(
-            grant.principal,
-            spec.tenant,
-            f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
-        )
+    """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, by
+    another collection, or by a repository that keeps a part of it elsewhere."""
+    places = _places(spec.uri)
+    for saved in ledger.saved_sources(spec.tenant) if places else ():
+        itself = (saved.spec.uri, saved.spec.collection) == (spec.uri, spec.collection)
+        if itself or access.may_repeat(grant, saved.spec):
+            continue
+        others = _places(saved.spec.uri)
+        if any(place.overlaps(other) for place in places for other in others):
+            raise _forbidden(
+                grant.principal,
+                spec.tenant,
+                f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
+            )
+
+
+def _places(uri: str) -> list[access.Place]:
+    """Where its documents come from. A repository reads from several: those of its worktree, alternates and links."""
+    place = access.place_of(uri)
+    return [] if place is None else [place, *(access.Place("file", path) for path in sorted(places_read(uri)))]
 
 
 def _forbidden(user: str, tenant: str, what: str) -> Forbidden:

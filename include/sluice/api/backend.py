@@ -8,8 +8,8 @@ from threading import Lock
 
 from fastapi import Request
 
-from sluice.api.limits import MAX_FORMS, Lane, Places
-from sluice.api.room import Room
+from sluice.api.limits import MAX_FORMS, BoundedExecutor, UploadSlots
+from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Terminal, Unavailable
 from sluice.model import Principal, SearchRequest
 from sluice.ports import Tools
@@ -37,10 +37,11 @@ class Backend:
         self._lock = Lock()
         self._tools: Tools | None = None
         self._search: Search | None = None
-        self.calls = Lane(threads=16, max_waiting=64)
-        self.forms = Places(MAX_FORMS)
-        self.room = Room()
-        self.probes = Lane(threads=8, max_waiting=64)  # a store that hangs must not take the searches' threads
+        self.calls = BoundedExecutor(threads=16, max_waiting=64)
+        self.forms = UploadSlots(MAX_FORMS)
+        self.quotas = QuotaCheck()
+        # A store that hangs must not take the searches' threads.
+        self.probes = BoundedExecutor(threads=8, max_waiting=64)
 
     @property
     def tools(self) -> Tools:

@@ -65,19 +65,19 @@ class RequestLimits:
         await self._app(scope, receive_counted, send)
 
 
-class Lane:
+class BoundedExecutor:
     """Threads for calls that block, apart from the ones that the rest of the server shares."""
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._limiter = CapacityLimiter(threads)
-        self._places = threads + max_waiting
+        self._most = threads + max_waiting
         self._taken = 0  # counted here: a burst arrives before the limiter has seen any of it
 
     async def run(self, call: Callable[[], Result], abandon: bool = False) -> Result:
         """`abandon`: a cancelled caller does not wait for its thread.
 
         Raises HTTPException 503 where too many wait already: a late answer would help nobody."""
-        if self._taken >= self._places:
+        if self._taken >= self._most:
             raise HTTPException(503, "Too many calls are waiting; try again shortly.", {"Retry-After": "1"})
         self._taken += 1
         try:
@@ -86,20 +86,20 @@ class Lane:
             self._taken -= 1
 
 
-class Places:
+class UploadSlots:
     """For what takes memory while it arrives: so many at once, and at most half of them for one caller."""
 
-    def __init__(self, places: int) -> None:
-        self._places = places
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
         self._taken: Counter[str] = Counter()
 
     @contextmanager
-    def one(self, caller: str) -> Iterator[None]:
+    def slot(self, caller: str) -> Iterator[None]:
         """Raises HTTPException 503 where all are taken, 429 where the caller has taken too many."""
         wait = {"Retry-After": "5"}
-        if self._taken.total() >= self._places:
+        if self._taken.total() >= self._slots:
             raise HTTPException(503, "Too many uploads arrive at once; try again shortly.", wait)
-        if self._taken[caller] >= max(1, self._places // 2):
+        if self._taken[caller] >= max(1, self._slots // 2):
             raise HTTPException(429, "You send too many uploads at once; send them one after another.", wait)
         self._taken[caller] += 1
         try:

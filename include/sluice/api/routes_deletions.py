@@ -19,6 +19,7 @@ from sluice.api.problems import documented
 from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import no_collection
 from sluice.errors import Forbidden, NotFound
+from sluice.extract.roots import canonical
 from sluice.model import ALL_GROUPS, Deletion, Grant, Principal, Source
 from sluice.ports import Tools
 
@@ -179,6 +180,7 @@ async def show_access(
         tools = backend.tools
         _check_administrator(caller)
         grants = tools.catalog.all_grants(caller.tenant)
+        wanted = None if source is None else canonical(source)
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
@@ -197,7 +199,7 @@ async def show_access(
                     "readers": [each.principal for each in access.readers(grants, spec)],
                 }
                 for spec in saved
-                if source in (None, spec.uri)
+                if wanted in (None, spec.uri)
             ],
         }
 

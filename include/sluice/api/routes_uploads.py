@@ -84,7 +84,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
     if not caller.may_write:
         raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
     backend = backend_of(request)
-    with backend.forms.one(caller.name):
+    with backend.forms.slot(caller.name):
         try:
             with anyio.fail_after(FORM_TIMEOUT_S):
                 form = await _form(request)
@@ -97,7 +97,7 @@ def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) ->
     tools = backend.tools
     source = uploads.source_uri(caller.tenant, form.collection)
     check_writer(tools, caller, form.collection, source)
-    _check_room(backend, caller.tenant, form)
+    _check_quota(backend, caller.tenant, form)
     upload = uploads.store(
         tools.blobs,
         tools.keyring,
@@ -121,10 +121,10 @@ def check_writer(tools: Tools, caller: Principal, collection: str, source: str) 
         raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 
 
-def _check_room(backend: Backend, tenant: str, form: _Form) -> None:
+def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
     """Raises Full before anything is kept. Of a name that was sent before the run decides: it may not grow."""
     tools, place = backend.tools, {"tenant": tenant, "collection": form.collection, "name": form.name}
-    if not backend.room.fits(tools.ledger, tenant, len(form.content)) and not uploads.known(
+    if not backend.quotas.fits(tools.ledger, tenant, len(form.content)) and not uploads.known(
         tools.blobs, tools.keyring, **place
     ):
         raise Full(

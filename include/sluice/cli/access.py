@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -33,15 +34,13 @@ def grant(
     with tools_of_settings() as tools:
         before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
         if remove:
-            _remove(tools, user, tenant, before, json_)
+            _remove(tools, user, tenant, before, yes, json_)
             return
         _check_tenant(tools, tenant, create_tenant)
         checked = _check_user(user, unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
-        if before is not None and (hidden := _readable(tools, before) - _readable(tools, after)) > 0:
-            confirm(
-                f"{hidden} documents of tenant {tenant} become unreadable for {user} ({_named(before)} before).", yes
-            )
+        if before is not None:
+            _confirm(tools, before, after, yes)
         tools.catalog.grant(after)
     told = {**_json(after), "before": None if before is None else _json(before), "user_checked": checked}
     lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
@@ -51,12 +50,15 @@ def grant(
 
 
 def revoke(
-    user: Annotated[str, typer.Argument(help="An Airflow user name.")], tenant: Tenant = "default", json_: Json = False
+    user: Annotated[str, typer.Argument(help="An Airflow user name.")],
+    tenant: Tenant = "default",
+    yes: Yes = False,
+    json_: Json = False,
 ) -> None:
     """Take a grant back: the same as `sluice grant --remove`."""
     with tools_of_settings() as tools:
         before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
-        _remove(tools, user, tenant, before, json_)
+        _remove(tools, user, tenant, before, yes, json_)
 
 
 @app.command("list")
@@ -99,8 +101,20 @@ def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
 # --- details -----------------------------------------------------------------------------------------------------
 
 
-def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, as_json: bool) -> None:
-    hidden = _readable(tools, before) if before else 0
+def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
+    """Ask where a change of a grant hides documents from its holder; returns how many. Raises BadRequest, Abort."""
+    hidden = _hidden(tools, before, after)
+    if hidden:
+        confirm(
+            f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
+            f"({_named(before)} before).",
+            yes,
+        )
+    return hidden
+
+
+def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
+    hidden = _confirm(tools, before, None, yes) if before else 0
     had = tools.catalog.revoke(user, tenant)
     if had:
         tools.ledger.record_deletion(Deletion("grant", user, operator(tenant).name, tenant))
@@ -130,6 +144,14 @@ def _check_user(user: str, unchecked: bool) -> bool:
             "Security, List Users), or add --unknown-user where somebody else keeps the users."
         )
     return known is True
+
+
+def _hidden(tools: Tools, before: Grant, after: Grant | None) -> int:
+    """Documents that may be read by `before` and not by `after`: what groups of both open less what the later do."""
+    if after is None:
+        return _readable(tools, before)
+    both = replace(before, groups=before.groups | after.groups)
+    return _readable(tools, both) - _readable(tools, after)
 
 
 def _readable(tools: Tools, granted: Grant) -> int:

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sluice.errors import BadRequest
-from sluice.extract.naming import parts_of
+from sluice.names import uri_parts
 
 if TYPE_CHECKING:
     from sluice.extract.reach import Reach
@@ -69,7 +69,7 @@ def check_scheme(uri: str) -> str:
             "a path in the file system starts with three slashes."
         )
     try:
-        parts_of(uri)
+        uri_parts(uri)
     except ValueError as error:
         raise BadRequest(
             f"The {scheme}:// source cannot be understood: its host, its port or a character in it is not one that a "

@@ -19,8 +19,10 @@ def _language(name: str, letters: str, frequent: str, common: str = "") -> Langu
     return Language(name, {**capitals, **weights}, frozenset(frequent.split()))
 
 
+_GERMAN = _language("deu", "äöüßéàê", "der die das und ist nicht ein eine zu den mit von für auf im dem wir sie")
+_POLISH = _language("pol", "ąćęłńóśźż", "w i na się nie z jest że do to jak po od za")
 _WESTERN = (
-    _language("deu", "äöüßéàê", "der die das und ist nicht ein eine zu den mit von für auf im dem wir sie"),
+    _GERMAN,
     _language("fra", "àâæçéèêëîïôœùûüÿ", "le la les de des et est un une que qui dans pour pas sur au du il elle où"),
     _language("spa", "áéíñóúüªº", "el la los las de y que en un una es por con para no se del su"),
     _language("por", "áâãàçéêíóôõúüªº", "o a os as de e que em um uma é não com para se do da no na"),
@@ -36,19 +38,19 @@ _WESTERN = (
     _language("sqi", "çë", "dhe të në një që për me nuk është"),
 )
 _CENTRAL = (
-    _language("pol", "ąćęłńóśźż", "w i na się nie z jest że do to jak po od za"),
+    _POLISH,
     _language("ces", "áčďéěíňóřšťúůýžäöü", "a v je se na že to s z do ne pro jsem by"),
     _language("slk", "áäčďéíĺľňóôŕšťúýž", "a v je sa na že to s z do nie pre som by"),
     _language("hun", "áéíóöőúüű", "a az és egy hogy nem van is meg ez volt de"),
     _language("ron", "ăâîşţșțé", "și şi de la în a pe cu un o nu este care din că"),
     _language("hrv", "čćđšž", "i u je da se na su za od s ne koji"),
-    _language("deu", "äöüßéàê", "der die das und ist nicht ein eine zu den mit von für auf im dem wir sie"),
+    _GERMAN,
 )
 _BALTIC = (
     _language("lit", "ąčęėįšųūž", "ir yra kad su į iš tai kaip bet ne buvo"),
     _language("lav", "āčēģīķļņōŗšūž", "un ir ar no par ka uz kas bet tas nav"),
     _language("est", "äöõüšž", "ja on ei et see oma kui ka oli mis"),
-    _language("pol", "ąćęłńóśźż", "w i na się nie z jest że do to jak po od za"),
+    _POLISH,
 )
 _TURKISH = (_language("tur", "çğıöşüâîûİ", "ve bir bu da de için ile ne çok olan gibi"),)
 _VIETNAMESE = (

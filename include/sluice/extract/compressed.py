@@ -1,4 +1,4 @@
-"""What was compressed as one file (gzip, bzip2, xz, zstd), unpacked with limits, as a whole or as a stream."""
+"""What was compressed (gzip, bzip2, xz, zstd), unpacked with limits: files, as a whole or as a stream, and answers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from sluice.extract.reasons import unreadable
 
 GZIP, BZIP2, XZ, ZSTD = "application/gzip", "application/x-bzip2", "application/x-xz", "application/zstd"
 COMPRESSED = frozenset({GZIP, BZIP2, XZ, ZSTD})
+GZIP_MAGIC = b"\x1f\x8b"
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 _MAX_RATIO = 200  # text reaches about 20, logs about 100
 _RATIO_FROM_BYTES = 20 << 20
@@ -26,7 +27,7 @@ _PACKED_BYTES = 32 << 10  # small: what follows the end of each of many short st
 
 def kind_of(head: bytes) -> str | None:
     """The MIME type of what begins so; None where it is not compressed."""
-    if head.startswith(b"\x1f\x8b"):
+    if head.startswith(GZIP_MAGIC):
         return GZIP
     if head[:3] == b"BZh" and head[4:8] in (b"1AY&", b"\x17rE8"):  # a block, or the end of nothing
         return BZIP2
@@ -45,6 +46,14 @@ def unpack(content: bytes, mime: str, max_bytes: int) -> bytes:
     """All streams one after another. Raises Unreadable: zip_bomb (more than `max_bytes`, or far more than such a file
     unpacks to), corrupt, unsupported (zstd where the system lacks libzstd)."""
     return b"".join(_pieces(io.BytesIO(content), mime, min(max_bytes, most_bytes(len(content)))))
+
+
+def gunzip(content: bytes, max_bytes: int) -> bytes:
+    """What a server sends compressed, all members one after another. Raises Unreadable: too_large (more than
+    `max_bytes` unpacked), corrupt."""
+    if not content.startswith(GZIP_MAGIC):
+        raise unreadable("corrupt")
+    return b"".join(_pieces(io.BytesIO(content), GZIP, max_bytes, "too_large"))
 
 
 def unpacked(file: BinaryIO, mime: str, max_bytes: int) -> BinaryIO:
@@ -73,8 +82,8 @@ class _Pieces(io.RawIOBase):
         return size
 
 
-def _pieces(file: BinaryIO, mime: str, max_bytes: int) -> Iterator[bytes]:
-    """Each holds something, so that an empty one means the end."""
+def _pieces(file: BinaryIO, mime: str, max_bytes: int, beyond: str = "zip_bomb") -> Iterator[bytes]:
+    """Each holds something, so that an empty one means the end. Raises Unreadable: `beyond` after `max_bytes`."""
     left = max_bytes
     packed = file.read(_PACKED_BYTES)
     while packed:
@@ -87,7 +96,7 @@ def _pieces(file: BinaryIO, mime: str, max_bytes: int) -> Iterator[bytes]:
             packed = getattr(stream, "unconsumed_tail", b"")  # what the others keep themselves
             left -= len(piece)
             if left < 0:
-                raise unreadable("zip_bomb")
+                raise unreadable(beyond)
             if piece:
                 yield piece
             elif not packed and not stream.eof:

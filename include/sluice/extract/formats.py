@@ -22,8 +22,8 @@ from sluice.extract.reasons import REASONS
 from sluice.extract.record import RECORD_MIME, parse_record
 from sluice.extract.sniff import DELIMITED, PDF, sniff
 from sluice.extract.text import markdown_title, tidy_title
-from sluice.metadata import storable
 from sluice.model import Raw
+from sluice.names import storable
 from sluice.ports import Extracted
 
 _CHARSET = re.compile(r";\s{0,9}charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9._:-]{2,40})", re.I)

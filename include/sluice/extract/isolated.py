@@ -19,7 +19,6 @@ from typing import Any
 import sluice
 from sluice.errors import Terminal, Unavailable
 from sluice.extract import frames
-from sluice.extract.limits import close_proc
 from sluice.extract.ocr import required_folder
 
 _START_TIMEOUT_S = 60.0  # a busy machine, a cold disk: it loads a library of 80 MB
@@ -117,7 +116,6 @@ class Worker:
         return Answer(header, body, header.get("failure"))
 
     def _start(self) -> subprocess.Popen[bytes]:
-        close_proc()
         environment = _environment(self._limits.ocr_languages)
         self._folder = tempfile.mkdtemp(prefix="extract-")
         self._served = 0

@@ -94,18 +94,18 @@ class _Program(ctypes.Structure):
 
 def close_proc() -> None:
     """From now on other processes of this user cannot read this one's environment and memory through `/proc`. For
-    whoever starts workers: on a kernel without Landlock and user namespaces nothing else keeps them from it."""
+    every process that holds secrets: on a kernel without Landlock and user namespaces nothing else keeps the workers of
+    any process from it. A program that is started is open again."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def load_lazy_modules() -> None:
-    """What the parsers import only when a document needs it: every codec, the parts of `email`, the charset guesser.
+    """What the parsers import only when a document needs it: every codec and the parts of `email`.
     Once root is given up, nothing can be imported where Python lies below a closed home."""
     for package in (encodings, email):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if module.name not in _WINDOWS_ONLY:
                 import_module(module.name)
-    import_module("charset_normalizer")
 
 
 def is_reachable_by_all(folder: Path) -> bool:

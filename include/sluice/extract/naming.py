@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from sluice.names import ascii_host, uri_parts
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT = "/%:@!$&'()*+,;=~"  # what a path may hold as it is (RFC 3986, 3.3), and escapes that are there already
-
-
-def parts_of(uri: str) -> SplitResult:
-    """Raises ValueError for all that is wrong with it; `urlsplit` alone is silent on some of it until it is used."""
-    parts = urlsplit(uri)
-    if "\0" in uri or (parts.port is not None and not parts.hostname):  # asking for the port checks it
-        raise ValueError("a NUL character, or a port without a host")
-    uri.encode("utf-8")  # no half of a pair of surrogates
-    return parts
 
 
 def canonical_s3(uri: str) -> str:
@@ -32,7 +25,7 @@ def canonical_web(uri: str) -> str:
     """Host in lower case and ASCII, no default port, no fragment. What cannot be understood stays as it is, and is
     refused by the reader."""
     try:
-        parts = parts_of(uri)
+        parts = uri_parts(uri)
         host, port = ascii_host(parts.hostname or ""), parts.port
     except ValueError:
         return uri
@@ -44,12 +37,6 @@ def canonical_web(uri: str) -> str:
         place += f":{port}"
     query = f"?{quote(parts.query, safe=_KEPT + '?')}" if parts.query else ""
     return f"{scheme}://{place}{quote(parts.path, safe=_KEPT) or '/'}{query}"
-
-
-def ascii_host(host: str) -> str:
-    """As DNS has it. Raises ValueError."""
-    host = host.lower().rstrip(".")
-    return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
 def dataset_name(uri: str) -> tuple[str, str]:

@@ -34,6 +34,7 @@ from sluice.extract.reasons import unreadable
 from sluice.extract.rst import rst_blocks, rst_for_parser
 from sluice.extract.tables import delimited_text
 from sluice.extract.text import plain_letters
+from sluice.metadata import RECOVERED
 
 _PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 # By default the first and last lines of short pages are taken for running headers and dropped, sentences among them.
@@ -130,7 +131,7 @@ def _with_what_it_lacks(text: str, content: bytes, parsed: Parsed) -> Parsed:
         found = completed(found.text, rst_blocks(content.decode("utf-8", "replace")))
     elif has_office_blocks(parsed.mime):
         found = completed(found.text, office_blocks(content, parsed.mime))
-    metadata = {**parsed.metadata, "words_recovered": found.words} if found.words else parsed.metadata
+    metadata = {**parsed.metadata, RECOVERED: found.words} if found.words else parsed.metadata
     return replace(parsed, text=without_data_addresses(found.text), metadata=metadata)
 
 

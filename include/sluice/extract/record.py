@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.metadata import INTEGERS, checked, storable
+from sluice.metadata import INTEGERS, checked
+from sluice.names import storable
 
 RECORD_MIME = "application/vnd.sluice.record+json"  # what `Raw.mime` says of such a line
 MAX_ID_CHARS = 1000

@@ -16,15 +16,18 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
 from sluice.extract.git.address import canonical_git
-from sluice.extract.naming import canonical_s3, canonical_web, parts_of
+from sluice.extract.naming import canonical_s3, canonical_web
 from sluice.extract.reasons import unreadable
 from sluice.extract.rows import canonical_rows
+from sluice.names import check_uri, uri_parts
 
 
 def canonical(uri: str) -> str:
-    """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are."""
+    """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are. Raises
+    BadRequest where it holds what cannot be stored."""
+    check_uri(uri)
     try:
-        parts_of(uri.strip())
+        uri_parts(uri.strip())
     except ValueError:
         return uri  # refused by whoever is to read it
     scheme, separator, rest = uri.strip().partition("://")
@@ -45,6 +48,7 @@ def canonical(uri: str) -> str:
 
 def check_root(uri: str, roots: Sequence[Path]) -> Path:
     """The path that a file:// or jsonl:// URI names, links resolved. Raises BadRequest, listing what is allowed."""
+    check_uri(uri)
     scheme, _, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     if host not in ("", "localhost") or not slash:

@@ -13,6 +13,7 @@ boto3 look for one in its usual places: whoever may ingest could then read all t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
+from sluice.extract.compressed import gunzip
 from sluice.extract.globs import Globs
 from sluice.extract.members import Archive, NotAnArchive, listed
 from sluice.extract.names import hidden, original, printable
@@ -28,7 +30,6 @@ from sluice.extract.ranges import Ranges
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
-from sluice.extract.unpack import gunzip
 from sluice.model import MEMBER, Entry, Item, Raw, SourceSpec
 from sluice.ports import Connection
 
@@ -43,6 +44,11 @@ _BAD_LOGIN = frozenset(
 )  # fmt: skip
 
 
+# As boto3 takes them. An ARN or alias of an access point would be another name of a bucket that rules keep for others.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS keeps for access points
+
+
 class S3Reader:
     """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
 
@@ -54,6 +60,11 @@ class S3Reader:
             raise BadRequest(
                 f"{spec.uri} is not s3://bucket/folder/ or s3://bucket/folder/?connection=<id>. In a folder's name "
                 "write ? as %3F, # as %23 and % as %25. Nothing was read."
+            )
+        if not _BUCKET.fullmatch(parts.netloc) or parts.netloc.lower().endswith(_ALIASES):
+            raise BadRequest(
+                f"{parts.netloc[:200]!r} is not a bucket's own name: letters, digits, '.', '_' and '-'. Nothing was "
+                "read. Name the bucket itself in place of an access point."
             )
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
         self._connection = reach.connections(conn_id) if conn_id else None
@@ -198,7 +209,7 @@ class S3Reader:
         return f"bucket {self._bucket}"
 
     def _raise_for_listing(self, error: Exception) -> NoReturn:
-        code, status = _told(error)
+        code, status = _error_code(error)
         if status == 404:
             raise BadRequest(
                 f"There is no {self._shown}. {_INCOMPLETE} Correct the source's URI or its connection's endpoint."
@@ -211,7 +222,7 @@ class S3Reader:
         self._raise_for_all(error)
 
     def _raise_for_object(self, error: Exception) -> NoReturn:
-        code, status = _told(error)
+        code, status = _error_code(error)
         if code == "NoSuchBucket":
             raise Unavailable(
                 self._shown, "it is gone", "Correct the source's URI, or make the bucket again."
@@ -229,7 +240,7 @@ class S3Reader:
     def _raise_for_all(self, error: Exception) -> NoReturn:
         from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError
 
-        code, status = _told(error)
+        code, status = _error_code(error)
         if code in _BAD_LOGIN or isinstance(error, NoCredentialsError | PartialCredentialsError):
             raise BadRequest(
                 f"The login for {self._shown} is missing or not valid ({code}). Nothing was changed. Name a connection "
@@ -329,7 +340,7 @@ def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:
     return b"".join(parts)
 
 
-def _told(error: Exception) -> tuple[str, int | None]:
+def _error_code(error: Exception) -> tuple[str, int | None]:
     """(code, HTTP status) as the server said, else the error's name."""
     answer: Any = getattr(error, "response", None)
     if not isinstance(answer, dict):

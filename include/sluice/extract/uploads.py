@@ -29,11 +29,12 @@ from sluice.extract.reasons import unreadable
 from sluice.extract.record import MAX_ID_CHARS
 from sluice.metadata import checked
 from sluice.model import Entry, Item, Raw, SourceSpec
+from sluice.names import check_collection_name
 from sluice.ports import Blobs, Keyring
 from sluice.seal import Cipher, keyed_hash
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
-_PLACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes for a tenant or collection
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes
 _KEYS_AT_ONCE = 500
 
 
@@ -201,21 +202,24 @@ class UploadReader:
             return {}
 
     def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[Entry, str] | None:
-        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` does not tell.
-        None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is gone."""
+        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` is of
+        no use. None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is
+        gone."""
+        cipher = _cipher(key, folder)
         try:
             if listed is not None:
-                return self._told(_cipher(key, folder).decrypt_json("upload listing", base64.b64decode(listed))), listed
+                return self._listed_entry(cipher.decrypt_json("upload listing", base64.b64decode(listed))), listed
         except (Terminal, binascii.Error):
             pass
         head = _head(self._blobs, key, folder)
         if head is None:
             return None
-        told = [head["name"], head["fingerprint"], head["size_bytes"]]
-        return self._told(told), base64.b64encode(_cipher(key, folder).encrypt_json("upload listing", told)).decode()
+        fields = [head["name"], head["fingerprint"], head["size_bytes"]]
+        encrypted = cipher.encrypt_json("upload listing", fields)
+        return self._listed_entry(fields), base64.b64encode(encrypted).decode()
 
-    def _told(self, told: Sequence[Any]) -> Entry:
-        name, fingerprint, size_bytes = told
+    def _listed_entry(self, fields: Sequence[Any]) -> Entry:
+        name, fingerprint, size_bytes = fields
         return Entry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 
     def read(self, item: Item) -> Raw:
@@ -270,9 +274,11 @@ def _mark(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
 
 
 def _checked_folder(tenant: str, collection: str) -> str:
-    if not _PLACE.fullmatch(tenant) or not _PLACE.fullmatch(collection):
+    """Raises BadRequest."""
+    if not _TENANT.fullmatch(tenant):
         raise BadRequest(
-            "Uploads are for a tenant and a collection with names of lower-case letters, digits, '_' and '-': "
-            "uploads://<tenant>/<collection>."
+            "Uploads are for a tenant with a name of 1 to 63 lower-case letters, digits, '_' and '-': "
+            f"uploads://<tenant>/<collection>, not {tenant[:80]!r}."
         )
+    check_collection_name(collection)
     return f"uploads/{tenant}/{collection}"

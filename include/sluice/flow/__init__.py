@@ -33,7 +33,7 @@ from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
 from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, hidden_by, load, save, scan, validate
-from sluice.flow.vanished import telling_what_is_pending
+from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
 
@@ -69,12 +69,12 @@ __all__ = [
     "reconcile",
     "remove_source",
     "replay",
+    "reporting_pending_removals",
     "restore",
     "save",
     "scan",
     "source_at",
     "summarise",
-    "telling_what_is_pending",
     "validate",
 ]
 
@@ -137,7 +137,7 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
 
     planned = enumerate(batches(plan.items, tools.batch_size))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
-    with failing(tools, run), telling_what_is_pending(tools, run), closing(ahead(cut, planned)) as made:
+    with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
         ensured = False
         try:
             for number, size, chunked in made:

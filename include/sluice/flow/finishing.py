@@ -10,7 +10,7 @@ from sluice.errors import Disagreement, Transient
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, graph_of, recorded
 from sluice.flow.stages import ensure
-from sluice.flow.vanished import check_replaced, remove_vanished, telling_what_is_pending
+from sluice.flow.vanished import check_replaced, remove_vanished, reporting_pending_removals
 from sluice.model import Run
 from sluice.ports import Tools
 
@@ -24,7 +24,7 @@ def finish(tools: Tools, run: Run) -> dict[str, Any]:
     """
     generation = run.source.generation
     graph = graph_of(tools, generation)
-    with telling_what_is_pending(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
+    with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
         remove_vanished(tools, run)
         tools.ledger.drop_leftovers(run)

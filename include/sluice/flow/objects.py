@@ -1,7 +1,7 @@
 """Object storage against the ledger: uploads that are lost, and objects that nobody needs any more.
 
     uploads/     a source: what a served document was made from has to be there, and be what was sent
-    runs/        artefacts: nobody needs them when their run has given no sign of life for days
+    runs/        artefacts: nobody needs them when their run has not been active for days
     quarantine/  <document>.sealed: nobody needs it when the document has no open quarantine record
     purges/      what a purge was to remove: nobody needs it after days
 

@@ -1,4 +1,4 @@
-"""What every stage does beside its work: it records itself, spares the innocent and closes the run that failed."""
+"""What every stage does beside its work: it records itself, isolates documents that fail and closes failed runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def failing(tools: Tools, run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def holding(tools: Tools, run: Run) -> Iterator[None]:
+def leased(tools: Tools, run: Run) -> Iterator[None]:
     """The run alone works on its source: its lease is renewed while the body lasts. Raises Busy.
 
     A renewal that fails is not the body's trouble: should another run take over, the ledger refuses to write.
@@ -57,15 +57,15 @@ def holding(tools: Tools, run: Run) -> Iterator[None]:
     def renew() -> None:
         while not done.wait(tools.lease_s / 3):
             with suppress(SluiceError):
-                tools.ledger.claim(run, tools.lease_s)
+                tools.ledger.renew(run, tools.lease_s)
 
-    signs = threading.Thread(target=renew, name=f"claim-{run.run_id}", daemon=True)
-    signs.start()
+    renewal = threading.Thread(target=renew, name=f"lease-{run.run_id}", daemon=True)
+    renewal.start()
     try:
         yield
     finally:
         done.set()
-        signs.join()
+        renewal.join()
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[st
     """What the stage did goes to the ledger at its end; while it works, its run holds the source. Raises Busy."""
     counts: dict[str, int] = {}
     started_s = time.perf_counter()
-    with holding(tools, run):
+    with leased(tools, run):
         yield counts
     if left := counts.get("superseded"):
         log.warning(
@@ -99,7 +99,7 @@ def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], c
     return verdict.passed
 
 
-def sparing(
+def isolate_failures(
     verb: Callable[[Sequence[Any]], list[Any]], documents: Sequence[Any], stage: str, *, terminal: bool = False
 ) -> tuple[list[Any], list[Failure]]:
     """All at once; where that breaks on something unforeseen, one by one, so that one document costs only itself.
@@ -134,16 +134,16 @@ def sparing(
     return done, failures
 
 
-def unbroken(verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str) -> tuple[T, list[Failure]]:
+def leave_out_failing(verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str) -> tuple[T, list[Failure]]:
     """For a verb that looks at documents side by side: those on which it breaks alone are left out. Raises as
-    `sparing`."""
+    `isolate_failures`."""
     try:
         return verb(documents), []
     except SluiceError:
         raise
     except Exception:
         log.exception("Stage %s broke on a batch of %d; each document is tried alone", stage, len(documents))
-        rest, failures = sparing(lambda part: [verb(part), *part][1:], documents, stage)
+        rest, failures = isolate_failures(lambda part: [verb(part), *part][1:], documents, stage)
         return verb(rest), failures
 
 

@@ -17,7 +17,16 @@ from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.listing import listed
-from sluice.flow.recording import WHOLE_RUN, failing, gate_rules, gated, graph_of, recorded, sparing, unbroken
+from sluice.flow.recording import (
+    WHOLE_RUN,
+    failing,
+    gate_rules,
+    gated,
+    graph_of,
+    isolate_failures,
+    leave_out_failing,
+    recorded,
+)
 from sluice.flow.vanished import FEW, remove_vanished
 from sluice.metadata import described
 from sluice.model import (
@@ -194,9 +203,9 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
             collection_id=generation.collection_id,
             similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
         )
-        verdict, failures = unbroken(judge, documents, "validate")
-        refuse(tools, run, failures)
-        counts["quarantined"] = len(failures)
+        verdict, failures = leave_out_failing(judge, documents, "validate")
+        counts["superseded"] = refuse(tools, run, failures)
+        counts["quarantined"] = len(failures) - counts["superseded"]
         tools.ledger.remember_signatures(run, verdict.signatures)
         return gated(tools, run, batch, "validate", verdict, counts)
 
@@ -214,7 +223,7 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
         return chunking.with_mentions(chunked, extractor, lambda kind, name: tools.entity_id(index_key, name))
 
     with recorded(tools, run, batch, "chunk") as counts:
-        chunked, failures = sparing(cut, documents, "chunk")
+        chunked, failures = isolate_failures(cut, documents, "chunk")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
         if chunked:
@@ -251,7 +260,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
             counts["remaining"] += len(part) - len(embedded)
             return embedded
 
-        embedded, failures = sparing(embed_part, documents, "embed")
+        embedded, failures = isolate_failures(embed_part, documents, "embed")
         if counts["remaining"]:
             tools.ledger.stop(run, "budget")
         counts["superseded"] = refuse(tools, run, failures)
@@ -259,7 +268,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
         if embedded:
             generation = run.source.generation
             verdict = gates.vectors_gate(embedded, generation.profile.dim, gate_rules(tools, generation))
-            tools.cache.forget(embedder.name, gates.doubted(verdict, embedded))
+            tools.cache.forget(embedder.name, gates.suspect_vectors(verdict, embedded))
             embedded = gated(tools, run, batch, "embed", verdict, counts)
     return embedded
 
@@ -291,15 +300,16 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             left = loaded.refused | loaded.superseded
             return [item for item in items if item.document_id not in left]
 
-        served, failures = sparing(load_part, documents, "load", terminal=True)
-        refuse(tools, run, failures)
-        refuse(tools, run, [_beyond_quota(run, each) for each in beyond], {})
+        served, failures = isolate_failures(load_part, documents, "load", terminal=True)
+        left = refuse(tools, run, failures)
+        left += refuse(tools, run, [_beyond_quota(run, each) for each in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
             "changed": len(served) - new - moved,
-            "quarantined": len(beyond) + len(failures),
+            "superseded": counts["superseded"] + left,
+            "quarantined": len(beyond) + len(failures) - left,
         }
 
 

@@ -56,7 +56,7 @@ def _certain(stages: Sequence[StageStat]) -> bool:
 
 
 @contextmanager
-def telling_what_is_pending(tools: Tools, run: Run) -> Iterator[None]:
+def reporting_pending_removals(tools: Tools, run: Run) -> Iterator[None]:
     """A store that is down is told with what it still holds of documents that are gone."""
     try:
         yield

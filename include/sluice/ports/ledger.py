@@ -98,11 +98,15 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
         another run takes the source over at once; without a session it waits for the lease."""
 
     def claim(self, run: Run, lease_s: float) -> None:
-        """This run alone works on its source, for `lease_s` seconds from now; to be repeated while it works, and
+        """This run alone works on its source, for `lease_s` seconds from now; to be renewed while it works, and
         given back by `finish_run` or `close_run`. From a run that has ended, whose lease has lapsed or whose session's
         process has ended it is taken over. Whatever other run of the source was never closed is closed as failed then
         (it was killed); one that was only slow is open again with its next claim. Raises Busy, which says who holds
         it."""
+
+    def renew(self, run: Run, lease_s: float) -> bool:
+        """The lease of the claim that the run holds lasts `lease_s` seconds from now. False, and nothing changed, where
+        it holds none, or was closed: a renewal neither takes a source over nor opens a run again."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
@@ -299,7 +303,7 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
         all; by id."""
 
     def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-        """When each of these runs last gave a sign of life: it was started, completed its scan, recorded a stage, or
+        """When each of these runs was last active: it was started, completed its scan, recorded a stage, or
         ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:

@@ -41,7 +41,7 @@ class Tools:
     max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
     close: Callable[[], None]  # gives connections back
-    artefacts_keep_days: int = 7  # after the last sign of life of their run
+    artefacts_keep_days: int = 7  # after their run was last active
     keep_days: KeepDays = field(default_factory=KeepDays)
     git_cache: Path | None = None  # mirrors of remote repositories
     budget: Budget = field(default_factory=Budget)  # of a run that asks for none

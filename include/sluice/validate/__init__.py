@@ -5,7 +5,7 @@ up in its results.
 """
 
 from sluice.validate.expectations import ready
-from sluice.validate.gates import Verdict, chunks_gate, documents_gate, doubted, vectors_gate
+from sluice.validate.gates import Verdict, chunks_gate, documents_gate, suspect_vectors, vectors_gate
 from sluice.validate.rules import merged, parse_actions, ruled, with_rules
 from sluice.validate.suite import SUITES, Check, check_of, suite_of
 
@@ -16,12 +16,12 @@ __all__ = [
     "check_of",
     "chunks_gate",
     "documents_gate",
-    "doubted",
     "merged",
     "parse_actions",
     "ready",
     "ruled",
     "suite_of",
+    "suspect_vectors",
     "vectors_gate",
     "with_rules",
 ]

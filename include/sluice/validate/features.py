@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sluice.metadata import paths_cut
+from sluice.metadata import RECOVERED, paths_cut
 from sluice.model import Document
 from sluice.validate.mojibake import mojibake
 
@@ -60,7 +60,7 @@ def _row(document: Document) -> dict[str, Any]:
 
 def _recovered(document: Document) -> int:
     """Words that the parser had left out (`extract/coverage.py`)."""
-    words = document.metadata.get("words_recovered")
+    words = document.metadata.get(RECOVERED)
     return words if isinstance(words, int) else 0
 
 

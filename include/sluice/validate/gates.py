@@ -106,7 +106,7 @@ def vectors_gate(
     return replace(verdict, failures=[replace(each, retry=True) for each in verdict.failures])
 
 
-def doubted(verdict: Verdict[EmbeddedDocument], documents: Sequence[EmbeddedDocument]) -> list[bytes]:
+def suspect_vectors(verdict: Verdict[EmbeddedDocument], documents: Sequence[EmbeddedDocument]) -> list[bytes]:
     """Text hashes of the vectors for which the gate kept documents out."""
     failed = {failure.item.document_id for failure in verdict.failures}
     rows = {

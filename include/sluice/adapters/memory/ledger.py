@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 from sluice.adapters.ledger_rules import (
     GIVEN_UP,
-    TAKEN_OVER,
-    busy,
-    check_entry,
     check_spec,
     check_state,
-    duplicate,
-    lost_claim,
     names_one_execution,
-    storable,
     storable_json,
 )
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.catalog import MemoryCatalog
+from sluice.adapters.memory.claims import MemoryClaims, give_up
 from sluice.adapters.memory.deletions import MemoryDeletions
 from sluice.adapters.memory.embeddings import MemoryVectorCache
 from sluice.adapters.memory.gates import MemoryGates
 from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.listing import MemoryListing
 from sluice.adapters.memory.pruning import MemoryPruning
 from sluice.adapters.memory.reconciling import MemoryScan
 from sluice.adapters.memory.refusals import MemoryRefusals
@@ -35,10 +29,7 @@ from sluice.adapters.memory.retention import MemoryRetention
 from sluice.adapters.memory.saved import MemorySaved
 from sluice.adapters.memory.spending import MemorySpending
 from sluice.adapters.memory.state import (
-    ClaimRow,
-    DocumentRow,
     MemoryState,
-    QuarantineRow,
     RunRow,
     SourceRow,
     now,
@@ -46,17 +37,12 @@ from sluice.adapters.memory.state import (
 from sluice.adapters.memory.versions import MemoryVersions
 from sluice.errors import NotFound, Terminal
 from sluice.model import (
-    MEMBER,
     Budget,
     Counts,
-    Entry,
-    Failure,
     Generation,
-    Item,
     Profile,
     Run,
     RunMode,
-    ScanResult,
     Source,
     SourceSpec,
     StageStat,
@@ -66,6 +52,8 @@ __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"
 
 
 class MemoryLedger(
+    MemoryClaims,
+    MemoryListing,
     MemoryVersions,
     MemoryGates,
     MemoryRefusals,
@@ -144,7 +132,7 @@ class MemoryLedger(
                 for other in self.state.runs_of(source.source_id):
                     earlier = other.orchestrator == orchestrator and other.started_at < row.started_at
                     if earlier and other.state == "running":
-                        _give_up(other, GIVEN_UP)
+                        give_up(other, GIVEN_UP)
             return self.run(run_id)
 
     def run(self, run_id: UUID) -> Run:
@@ -156,54 +144,7 @@ class MemoryLedger(
             of = Source(source.source_id, source.spec, row.generation)
             return Run(run_id, of, row.mode, row.started_at, row.budget)
 
-    # --- claims and moves
-
-    @contextmanager
-    def session(self, run_id: UUID) -> Iterator[None]:
-        self.state.sessions.add(run_id)
-        try:
-            yield
-        finally:
-            self.state.sessions.discard(run_id)
-
-    def claim(self, run: Run, lease_s: float) -> None:
-        with self.state.lock:
-            former = self.state.claims.get(run.source.source_id)
-            if former and former.in_session and former.run_id not in self.state.sessions:
-                del self.state.claims[run.source.source_id]
-            held = self._held_by_other(run)
-            if held:
-                holder = self.state.runs[held.run_id]
-                raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, held.lapses_at)
-            in_session = run.run_id in self.state.sessions
-            lapses_at = now() + timedelta(seconds=lease_s)
-            self.state.claims[run.source.source_id] = ClaimRow(run.run_id, lapses_at, in_session)
-            if former is None or former.run_id != run.run_id:
-                self._close_others(run)
-            own = self.state.runs[run.run_id]
-            if own.state != "running":
-                own.state, own.finished_at, own.summary = "running", None, None
-
-    def _close_others(self, run: Run) -> None:
-        for run_id, row in self.state.runs.items():
-            if row.source_id == run.source.source_id and run_id != run.run_id and row.state == "running":
-                _give_up(row, TAKEN_OVER)
-
-    def _held_by_other(self, run: Run) -> ClaimRow | None:
-        held = self.state.claims.get(run.source.source_id)
-        if held is None or held.run_id == run.run_id or held.lapses_at <= now():
-            return None
-        return held if self.state.runs[held.run_id].state == "running" else None
-
-    @contextmanager
-    def fenced(self, run: Run) -> Iterator[None]:
-        with self.state.lock:
-            self._fence(run)
-            yield
-
-    def _fence(self, run: Run) -> None:
-        if self._held_by_other(run):
-            raise lost_claim(run.source.spec.uri)
+    # --- moves
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         with self.state.lock:
@@ -228,127 +169,6 @@ class MemoryLedger(
             missed = self.state.runs[run.run_id].vanished
             return sorted(each for each in missed if not self.state.documents[each].deleted_at)
 
-    # --- scans
-
-    def record_scan(
-        self,
-        run: Run,
-        entries: Iterable[Entry],
-        settings: SourceSpec | None = None,
-        accept: Callable[[ScanResult], object] = lambda result: None,
-    ) -> ScanResult:
-        began = now()
-        listed: dict[str, Entry] = {}
-        twice: str | None = None
-        for entry in entries:
-            check_entry(entry)
-            if entry.external_id in listed:
-                twice = twice or entry.external_id
-            listed[entry.external_id] = entry
-        if twice is not None:
-            raise duplicate(twice)
-        with self.state.all_or_nothing():
-            self._fence(run)
-            others = (each for each in self.state.runs_of(run.source.source_id) if each.run_id != run.run_id)
-            if any(each.scanned_at and each.scanned_at > began for each in others):
-                raise lost_claim(run.source.spec.uri)
-            if settings is not None:
-                self._change(settings)
-            source = self.state.sources[run.source.source_id]
-            known = self.state.living(source.source_id)
-            before = len(known)
-            moving.tell(self.state, run, known, listed)
-            verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
-            unopened = {name for name, entry in listed.items() if entry.unopened}
-            vanished = sorted(
-                each.document_id
-                for name, each in known.items()
-                if name not in listed and name.partition(MEMBER)[0] not in unopened
-            )
-            for each in self.state.runs_of(source.source_id):
-                each.vanished = set(vanished) if each.run_id == run.run_id else set()
-            self.state.runs[run.run_id].scanned_at = now()
-            result = ScanResult(
-                seen=len(listed),
-                unchanged=sum(1 for verdict in verdicts if verdict == "unchanged"),
-                quarantined=sum(1 for verdict in verdicts if verdict == "quarantined"),
-                items=[verdict for verdict in verdicts if isinstance(verdict, Item)],
-                vanished=vanished,
-                known=before,
-            )
-            accept(result)
-            return result
-
-    def _compare(self, run: Run, source: SourceRow, entry: Entry, document: DocumentRow | None) -> Item | str:
-        if document is None:
-            document = DocumentRow(uuid4(), source, entry.external_id, entry.uri, now())
-            self.state.documents[document.document_id] = document
-        if document.uri != entry.uri:
-            document.uri = entry.uri
-            self.state.changed(source.generation.collection_id)
-        active = self.state.active(document.document_id, run.source.generation)
-        gone_hash = document.gone_hash
-        if gone_hash is not None and document.fingerprint == entry.fingerprint:
-            return "unchanged"
-        if run.mode != "full" and document.fingerprint == entry.fingerprint:
-            if document.document_id in self.state.quarantine:
-                return "quarantined"
-            if active is not None:
-                return "unchanged"
-        versions = self.state.versions.get(document.document_id, {})
-        served_before = any(version.number is not None for version in versions.values())
-        told = document.document_id in self.state.runs[run.run_id].moves
-        compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
-        return Item(
-            document.document_id,
-            entry,
-            not served_before,
-            compared if gone_hash is None else gone_hash,
-            told,
-            gone_hash is not None,
-        )
-
-    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
-        with self.state.lock:
-            self._fence(run)
-            left = self.superseded(run, [item.document_id for item in items])
-            for item in items:
-                document = self._own(run, item.document_id)
-                if document and item.document_id not in left:
-                    self._drop_pending(run, document.document_id)
-                    document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
-                    self.state.resolve(document.document_id)
-            return left
-
-    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
-        with self.state.lock:
-            self._fence(run)
-            left = self.superseded(run, [failure.item.document_id for failure in failures])
-            for failure in failures:
-                document = self._own(run, failure.item.document_id)
-                if document and failure.item.document_id not in left:
-                    self._drop_pending(run, document.document_id)
-                    document.fingerprint = None if failure.retry else failure.item.entry.fingerprint
-                    self.state.quarantine[document.document_id] = QuarantineRow(
-                        document.document_id,
-                        document.source,
-                        run.run_id,
-                        failure.stage,
-                        failure.code,
-                        storable(failure.reason),
-                        failure.item.entry.fingerprint,
-                        failure.kept_bytes,
-                        now(),
-                        failure.raw_hash,
-                    )
-            return left
-
-    def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
-        document = self.state.documents.get(document_id)
-        if document is None or document.deleted_at or document.source.source_id != run.source.source_id:
-            return None
-        return document
-
     # --- what happened
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
@@ -372,11 +192,6 @@ class MemoryLedger(
                 row.vanished = set()
             row.state, row.finished_at, row.summary = state, now(), storable_json(summary)
             self._release(row)
-
-    def _release(self, row: RunRow) -> None:
-        held = self.state.claims.get(row.source_id)
-        if held and held.run_id == row.run_id:
-            del self.state.claims[row.source_id]
 
     def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
         with self.state.lock:
@@ -410,7 +225,3 @@ class MemoryLedger(
     def generations(self) -> list[Generation]:
         with self.state.lock:
             return [self.state.collections[name] for name in sorted(self.state.collections)]
-
-
-def _give_up(row: RunRow, why: str) -> None:
-    row.state, row.finished_at, row.summary = "failed", now(), {"error": why, **(row.summary or {})}

@@ -27,6 +27,12 @@ _CLAIM = text("""
        OR NOT EXISTS (SELECT FROM runs r WHERE r.run_id = c.run_id AND r.state = 'running')
     RETURNING c.run_id
 """)
+_RENEW = text("""
+    UPDATE claims c SET lapses_at = clock_timestamp() + make_interval(secs => :lease_s), in_session = :in_session
+    WHERE c.source_id = :source_id AND c.run_id = :run_id
+      AND EXISTS (SELECT FROM runs r WHERE r.run_id = c.run_id AND r.state = 'running')
+    RETURNING c.run_id
+""")
 _HOLDER = text("""
     SELECT r.orchestrator, r.started_at, c.lapses_at FROM claims c JOIN runs r USING (run_id)
     WHERE c.source_id = :source_id
@@ -60,6 +66,12 @@ def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
     if former is None or former.run_id != run.run_id:
         connection.execute(_CLOSE_OTHERS, {**values, "summary": json.dumps({"error": TAKEN_OVER})})
     connection.execute(_REOPEN, values)
+
+
+def renew(connection: Connection, run: Run, lease_s: float, in_session: bool) -> bool:
+    """False: the run does not hold the claim, or was closed."""
+    values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
+    return connection.execute(_RENEW, values).scalar_one_or_none() is not None
 
 
 def fence(connection: Connection, run: Run) -> None:

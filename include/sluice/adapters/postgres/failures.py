@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import psycopg
 from sqlalchemy import Engine, exc, text
 
-from sluice.errors import SluiceError, Terminal, Transient, Unavailable
+from sluice.errors import BadRequest, SluiceError, Terminal, Transient, Unavailable
 
 _RETRY = {
     "40001": "the transaction met another one that changed the same rows",
@@ -23,7 +23,7 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 
 @contextmanager
 def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
-    """Raises Unavailable, Transient or Terminal for what SQLAlchemy and psycopg raise; other errors pass."""
+    """Raises Unavailable, Transient, Terminal or BadRequest for what SQLAlchemy and psycopg raise; others pass."""
     try:
         yield
     except exc.TimeoutError as error:
@@ -35,8 +35,9 @@ def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
     except psycopg.Error as error:
         raise _translate(dependency, error, False) from error
     except UnicodeEncodeError as error:
-        raise Terminal(
-            f"{dependency} cannot store text with undecodable characters ({error.reason}). Nothing was written."
+        raise BadRequest(
+            f"{dependency} can neither store nor look up {error.object[:200]!r}: it is not UTF-8. Nothing was written. "
+            "Correct the name; in a URI write such bytes as %XX."
         ) from error
 
 

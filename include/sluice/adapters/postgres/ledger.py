@@ -132,6 +132,11 @@ class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
         with transaction(self._engine) as connection:
             claims.claim(connection, run, lease_s, in_session)
 
+    def renew(self, run: Run, lease_s: float) -> bool:
+        in_session = self._sessions.lives(run.run_id)
+        with transaction(self._engine) as connection:
+            return claims.renew(connection, run, lease_s, in_session)
+
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:
             return {}

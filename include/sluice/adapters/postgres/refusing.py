@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import storable
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.switching import current, drop_pending, resolve
 from sluice.model import Entry, Failure, Item, Run
+from sluice.names import storable
 
 _TOUCH = text("""
     UPDATE documents d SET fingerprint = t.fingerprint, uri = t.uri

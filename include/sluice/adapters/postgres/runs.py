@@ -9,16 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import (
-    GIVEN_UP,
-    check_state,
-    names_one_execution,
-    storable,
-    storable_json,
-)
+from sluice.adapters.ledger_rules import GIVEN_UP, check_state, names_one_execution, storable_json
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, SPEC_COLUMNS, generation_of, spec_of
 from sluice.errors import NotFound, Terminal
 from sluice.model import Budget, GateResult, Run, RunMode, Source, StageStat
+from sluice.names import storable
 
 # Of runs `r`: at work, because its lease holds.
 RUNNING = """

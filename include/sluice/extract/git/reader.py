@@ -38,6 +38,7 @@ class GitReader:
         self._since = reach.since
         self._roots = reach.roots
         self._mirror: Mirror | None = None
+        self._refreshed = False
         self._view: View | None = None
         self._repository: pygit2.Repository | None = None
         self._commit: pygit2.Oid | None = None
@@ -94,9 +95,7 @@ class GitReader:
     def _blob(self, fingerprint: str) -> bytes:
         oid = pygit2.Oid(hex=fingerprint)
         if oid not in self._opened().odb:
-            if self._mirror is not None:
-                self._mirror.fetch()  # listed on another machine
-            self._repository = None  # packed anew since it was opened
+            self._refresh()
         odb = self._opened().odb
         if oid not in odb:
             raise unreadable("vanished")
@@ -106,6 +105,15 @@ class GitReader:
         if kind != ObjectType.BLOB:
             raise unreadable("not_a_file")
         return bytes(odb.read(oid)[1])
+
+    def _refresh(self) -> None:
+        """What one object is missing for, others are, too: a remote is asked once, a folder opened again only where it
+        was packed anew."""
+        if self._mirror is not None and not self._refreshed:
+            self._mirror.fetch()  # listed on another machine
+            self._refreshed, self._repository = True, None
+        elif self._view is not None and not self._view.is_current():
+            self._repository = None
 
     def _opened(self) -> pygit2.Repository:
         return self._repository or self._open()

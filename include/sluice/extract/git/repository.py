@@ -10,9 +10,9 @@ from typing import Any
 import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
-from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
+from sluice.errors import BadRequest, Unavailable
 from sluice.extract.git.address import Address
-from sluice.extract.git.view import View
+from sluice.extract.git.view import REPAIR, View
 from sluice.extract.roots import check_root
 
 _NOTHING = "Nothing was read or deleted."
@@ -64,7 +64,9 @@ def _peeled(found: Any, address: Address) -> pygit2.Commit:
     try:
         commit = found.peel(ObjectType.COMMIT)
     except (pygit2.GitError, pygit2.InvalidSpecError) as error:
-        raise BadRequest(f"ref={address.ref!r} of {address.repository} leads to no commit. {_NOTHING}") from error
+        raise BadRequest(
+            f"ref={address.ref!r} of {address.repository} leads to no commit. {_NOTHING} Name another."
+        ) from error
     assert isinstance(commit, pygit2.Commit)
     return commit
 
@@ -77,13 +79,14 @@ def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Comm
             commit = commit.parents[0]
     except KeyError as error:  # a shallow clone ends here
         raise BadRequest(
-            f"{address.repository} has no history back to {until.date()} (a shallow clone?). {_NOTHING}"
+            f"{address.repository} has no history back to {until.date()} (a shallow clone?). {_NOTHING} "
+            "Run `git fetch --unshallow` in it, or correct date=."
         ) from error
     if commit.commit_time > end:
-        raise BadRequest(f"{address.repository} has no commit at or before {until.date()}. {_NOTHING}")
+        raise BadRequest(f"{address.repository} has no commit at or before {until.date()}. {_NOTHING} Correct date=.")
     return commit
 
 
 def unavailable(error: Exception) -> Unavailable:
     detail = f"{error}. What was listed so far is not a complete scan; nothing was deleted"
-    return Unavailable("the repository", detail, TRY_AGAIN)
+    return Unavailable("the repository", detail, f"Try again. Where it stays: {REPAIR}")

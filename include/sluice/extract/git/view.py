@@ -20,22 +20,23 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import ObjectType, RepositoryOpenFlag
 
-from sluice.errors import BadRequest, Unavailable, Unreadable
-from sluice.extract.roots import open_folder_inside, open_inside
+from sluice.errors import BadRequest, Unavailable
+from sluice.extract.git.confined import NOTHING, Confined
 
-_NOTHING = "Nothing was read or deleted."
-_SMALL_BYTES = 65_536  # HEAD, a ref, alternates
 _MAX_REFS_BYTES = 256 << 20  # packed-refs
 _MAX_OBJECT_BYTES = 1 << 30  # of a loose object, unpacked
 _MAX_HEADER_BYTES = 40
 _MAX_PACKS = 400  # two descriptors each
 _MAX_REFS = 200_000
 _MAX_DEPTH = 20  # folders of refs
-_MAX_ALTERNATES = 20
 _ID = re.compile(rb"[0-9a-f]{40}")
 _REF = re.compile(rb"refs/[^\x00-\x20\x7f]{1,500}")
 _PACK = re.compile(rb"pack-[0-9a-f]{40}\.(?:pack|idx)")
 _KINDS = {b"blob": ObjectType.BLOB, b"tree": ObjectType.TREE, b"commit": ObjectType.COMMIT, b"tag": ObjectType.TAG}
+REPAIR = (
+    "Run `git fsck` in it, and get what is damaged from another clone (`git fetch`) or a backup. A copy in Sluice's "
+    "cache can be removed: it is fetched anew. Then run the ingest again."
+)
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
@@ -49,9 +50,11 @@ class View:
     repository: pygit2.Repository
 
     def __init__(self, folder: Path, roots: Sequence[Path]) -> None:
-        confined = _Confined(folder, [os.fsencode(os.path.realpath(root)) for root in roots])
+        confined = Confined(folder, [os.fsencode(os.path.realpath(root)) for root in roots])
         git, common = confined.folders()
         stores = confined.stores(common + b"/objects")
+        self._confined, self._stores = confined, stores
+        self._packs = self._listed_packs()
         view, descriptors = Path(tempfile.mkdtemp(prefix="sluice-git-")), list[int]()
         weakref.finalize(self, _close, view, descriptors)
         _write_refs(view, confined, git, common)
@@ -62,6 +65,14 @@ class View:
         self.repository.odb.add_backend(_Loose(confined, stores), 1)
         weakref.finalize(self, self.repository.free)  # its own descriptors; Python would wait for a collection
 
+    def is_current(self) -> bool:
+        """Whether the packs are those that were there when this was made. Loose objects are looked up each time."""
+        return self._packs == self._listed_packs()
+
+    def _listed_packs(self) -> set[bytes]:
+        packs = (store + b"/pack" for store in self._stores)
+        return {pack + b"/" + name for pack in packs for name, _ in self._confined.names(pack) if _PACK.fullmatch(name)}
+
 
 def _close(view: Path, descriptors: list[int]) -> None:
     while descriptors:
@@ -69,113 +80,7 @@ def _close(view: Path, descriptors: list[int]) -> None:
     shutil.rmtree(view, ignore_errors=True)
 
 
-class _Confined:
-    """Opens what lies inside the roots, and nothing else."""
-
-    def __init__(self, folder: Path, roots: Sequence[bytes]) -> None:
-        self._folder = os.fsencode(folder)
-        self._roots = roots
-
-    def folders(self) -> tuple[bytes, bytes]:
-        """Of HEAD, and of refs and objects: not the same in a worktree (gitrepository-layout)."""
-        git = self._folder + b"/.git"
-        try:
-            if (link := self.small(git)) is not None:
-                if not link.startswith(b"gitdir: "):
-                    raise self._none()
-                git = os.path.join(self._folder, link[len(b"gitdir: ") :].strip())
-        except IsADirectoryError:
-            pass
-        else:
-            git = git if link is not None else self._folder
-        common = git
-        if (path := self.small(git + b"/commondir")) is not None:
-            common = os.path.join(git, path.strip())
-        if self.small(git + b"/HEAD") is None or not any(True for _ in self.names(common + b"/objects")):
-            raise self._none()
-        return git, common
-
-    def stores(self, objects: bytes) -> list[bytes]:
-        """Folders of objects: the repository's own, and its alternates'."""
-        found, waiting = [], [objects]
-        while waiting:
-            store = os.path.normpath(waiting.pop(0))
-            if store in found:
-                continue
-            found.append(store)
-            if len(found) > _MAX_ALTERNATES:
-                raise BadRequest(f"The repository borrows objects from more than {_MAX_ALTERNATES} places. {_NOTHING}")
-            lines = (self.small(store + b"/info/alternates") or b"").splitlines()
-            waiting += [os.path.join(store, line) for line in lines if line and not line.startswith(b"#")]
-            for _ in self.names(store):  # says at once where it may not be read
-                break
-        return found
-
-    def names(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
-        """(name, is it a folder?). Nothing where there is no such folder."""
-        try:
-            descriptor = self._open(folder, folders=True)
-        except Unreadable as error:
-            if error.code in ("vanished", "broken_link", "not_a_file"):
-                return
-            raise self._refused(error) from error
-        try:
-            with os.scandir(descriptor) as entries:
-                for entry in entries:
-                    yield os.fsencode(entry.name), entry.is_dir()
-        finally:
-            os.close(descriptor)
-
-    def file(self, path: bytes) -> int | None:
-        """An open descriptor, which the caller closes; None where there is no such file."""
-        try:
-            return self._open(path)
-        except Unreadable as error:
-            if error.code in ("vanished", "broken_link"):
-                return None
-            raise self._refused(error) from error
-
-    def small(self, path: bytes, max_bytes: int = _SMALL_BYTES) -> bytes | None:
-        """Raises IsADirectoryError where it is no file."""
-        try:
-            descriptor = self._open(path)
-        except Unreadable as error:
-            if error.code == "not_a_file":
-                raise IsADirectoryError(path) from error
-            if error.code in ("vanished", "broken_link"):
-                return None
-            raise self._refused(error) from error
-        with open(descriptor, "rb") as file:
-            content = file.read(max_bytes + 1)
-        if len(content) > max_bytes:
-            raise BadRequest(f"{os.fsdecode(os.path.basename(path))} of the repository is too large. {_NOTHING}")
-        return content
-
-    def _open(self, path: bytes, *, folders: bool = False) -> int:
-        """Raises Unreadable, and Unavailable where the repository itself is gone."""
-        for root in self._roots:
-            try:
-                return open_folder_inside(path, root) if folders else open_inside(path, root)[0]
-            except Unreadable as error:
-                if error.code != "outside_root":
-                    raise
-                refused = error
-        raise refused
-
-    def _refused(self, error: Unreadable) -> BadRequest:
-        if error.code == "outside_root":
-            return BadRequest(
-                f"The repository {os.fsdecode(self._folder)} keeps a part of it outside the folders that may be read. "
-                f"{_NOTHING} Name the main repository, or clone it without --shared and --reference."
-            )
-        return BadRequest(f"The repository {os.fsdecode(self._folder)} cannot be read ({error.code}). {_NOTHING}")
-
-    def _none(self) -> BadRequest:
-        shown = os.fsdecode(self._folder)
-        return BadRequest(f"{shown} is not a git repository. {_NOTHING} Name the folder that holds .git.")
-
-
-def _write_refs(view: Path, confined: _Confined, git: bytes, common: bytes) -> None:
+def _write_refs(view: Path, confined: Confined, git: bytes, common: bytes) -> None:
     """What names commits: small files that are copied, so that nobody can change them any more."""
     for made in ("objects/pack", "refs/heads"):
         (view / made).mkdir(parents=True)
@@ -202,7 +107,7 @@ def _write_refs(view: Path, confined: _Confined, git: bytes, common: bytes) -> N
             (view / os.fsdecode(name)).write_bytes(copied)
 
 
-def _loose_refs(confined: _Confined, common: bytes) -> Iterator[bytes]:
+def _loose_refs(confined: Confined, common: bytes) -> Iterator[bytes]:
     waiting, seen = [(b"refs", 0)], 0
     while waiting:
         folder, depth = waiting.pop()
@@ -210,20 +115,22 @@ def _loose_refs(confined: _Confined, common: bytes) -> Iterator[bytes]:
             seen += 1
             path = folder + b"/" + name
             if seen > _MAX_REFS or depth > _MAX_DEPTH:
-                raise BadRequest(f"The repository has more than {_MAX_REFS} refs, or too deep ones. {_NOTHING}")
+                raise BadRequest(
+                    f"The repository has more than {_MAX_REFS} refs, or too deep ones. {NOTHING} Remove some."
+                )
             if is_folder:
                 waiting.append((path, depth + 1))
             elif _REF.fullmatch(path) and not name.endswith(b".lock"):
                 yield path
 
 
-def _link_packs(view: Path, confined: _Confined, stores: Sequence[bytes], descriptors: list[int]) -> None:
+def _link_packs(view: Path, confined: Confined, stores: Sequence[bytes], descriptors: list[int]) -> None:
     for store in stores:
         for name, _ in confined.names(store + b"/pack"):
             if not _PACK.fullmatch(name) or (view / "objects/pack" / os.fsdecode(name)).is_symlink():
                 continue
             if len(descriptors) >= 2 * _MAX_PACKS:
-                raise BadRequest(f"The repository has more than {_MAX_PACKS} packs. {_NOTHING} Run `git gc` in it.")
+                raise BadRequest(f"The repository has more than {_MAX_PACKS} packs. {NOTHING} Run `git gc` in it.")
             if (descriptor := confined.file(store + b"/pack/" + name)) is not None:
                 descriptors.append(descriptor)
                 (view / "objects/pack" / os.fsdecode(name)).symlink_to(f"/proc/self/fd/{descriptor}")
@@ -232,7 +139,7 @@ def _link_packs(view: Path, confined: _Confined, stores: Sequence[bytes], descri
 class _Loose(pygit2.OdbBackend):
     """Objects that are files of their own: zlib of `<kind> <size>\\0<content>`."""
 
-    def __init__(self, confined: _Confined, stores: Sequence[bytes]) -> None:
+    def __init__(self, confined: Confined, stores: Sequence[bytes]) -> None:
         super().__init__()
         self._confined = confined
         self._stores = stores
@@ -240,7 +147,7 @@ class _Loose(pygit2.OdbBackend):
     def read_cb(self, oid: pygit2.Oid | str) -> tuple[int, bytes]:
         kind, size, content = self._unpacked(str(oid), _MAX_OBJECT_BYTES)
         if len(content) != size:
-            raise Unavailable("the repository", f"object {oid} is damaged. {_NOTHING}")
+            raise _damaged(oid)
         return kind, content
 
     def read_header_cb(self, oid: pygit2.Oid | str) -> tuple[int, int]:
@@ -286,9 +193,9 @@ class _Loose(pygit2.OdbBackend):
                     rest = unpacker.unconsumed_tail + file.read()
                     content += unpacker.decompress(rest, max(1, size + 1 - len(content)))
             except (zlib.error, ValueError, OSError) as error:
-                raise Unavailable("the repository", f"object {oid} is damaged. {_NOTHING}") from error
+                raise _damaged(oid) from error
         if kind not in _KINDS:
-            raise Unavailable("the repository", f"object {oid} is damaged. {_NOTHING}")
+            raise _damaged(oid)
         return int(_KINDS[kind]), size, content
 
     def _descriptor(self, oid: str, *, keep: bool = False) -> int | None:
@@ -299,6 +206,10 @@ class _Loose(pygit2.OdbBackend):
                     os.close(descriptor)
                 return descriptor
         return None
+
+
+def _damaged(oid: pygit2.Oid | str) -> Unavailable:
+    return Unavailable("the repository", f"its object {oid} is damaged. {NOTHING}", REPAIR)
 
 
 def _place(store: bytes, first: str) -> bytes:

@@ -19,8 +19,9 @@ from urllib.parse import urljoin
 
 import httpcore
 
-from sluice.extract.naming import canonical_web, parts_of
+from sluice.extract.naming import canonical_web
 from sluice.extract.reasons import unreadable
+from sluice.names import uri_parts
 
 Resolve = Callable[[str, int], list[str]]
 """(host, port) → addresses as text. Raises OSError."""
@@ -63,7 +64,7 @@ def joined(base: str, target: str) -> str:
     """The address that `target` is on the page `base`, canonical. Raises Unreadable (bad_url)."""
     try:
         found = urljoin(base, target)
-        parts_of(found)
+        uri_parts(found)
         return canonical_web(found)
     except ValueError as error:
         raise unreadable("bad_url") from error

@@ -20,9 +20,9 @@ import httpcore
 
 from sluice import __version__
 from sluice.errors import Unavailable, Unreadable
+from sluice.extract.compressed import gunzip
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
-from sluice.extract.unpack import gunzip
 from sluice.extract.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, joined, resolve
 from sluice.extract.web.pace import Pace
 from sluice.extract.web.robots import AGENT, MAX_BYTES, Robots, place

@@ -16,12 +16,12 @@ from hashlib import blake2b
 from urllib.parse import unquote, urlsplit
 
 from sluice.errors import TRY_AGAIN, BadRequest, Unavailable, Unreadable
+from sluice.extract.compressed import GZIP_MAGIC, gunzip
 from sluice.extract.globs import Globs
 from sluice.extract.naming import canonical_web
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
-from sluice.extract.unpack import MAGIC, gunzip
 from sluice.extract.web.fetch import Answer, Fetcher, Throttled, http_date
 from sluice.extract.web.listing import BrokenListing, Kind, Listed, entries_of, kind_of, named_like_a_list
 from sluice.extract.web.scope import Scope
@@ -191,7 +191,7 @@ class WebReader:
 
 def _plain(answer: Answer) -> bytes:
     """A list that is a gzip file is unpacked, whatever its server calls it."""
-    if not answer.content.startswith(MAGIC):
+    if not answer.content.startswith(GZIP_MAGIC):
         return answer.content
     try:
         return gunzip(answer.content, MAX_LISTING_BYTES)

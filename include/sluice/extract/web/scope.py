@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from sluice.extract.naming import DEFAULT_PORTS, ascii_host
+from sluice.extract.naming import DEFAULT_PORTS
 from sluice.extract.reasons import unreadable
 from sluice.extract.web.address import may_connect
+from sluice.names import ascii_host
 
 
 class Scope:

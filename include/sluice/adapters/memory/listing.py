@@ -1,0 +1,141 @@
+"""What a scan listed, compared with a ledger in memory; and documents that need no work or cannot be worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID, uuid4
+
+from sluice.adapters.ledger_rules import check_entry, duplicate, lost_claim
+from sluice.adapters.memory import moving
+from sluice.adapters.memory.state import DocumentRow, MemoryState, QuarantineRow, SourceRow, now
+from sluice.model import MEMBER, Entry, Failure, Item, Run, ScanResult, SourceSpec
+from sluice.names import storable
+
+
+class MemoryListing:
+    """The part of `sluice.ports.Ledger` that is about scans of a source."""
+
+    state: MemoryState
+    superseded: Callable[[Run, Sequence[UUID]], set[UUID]]
+    _fence: Callable[[Run], None]
+    _change: Callable[[SourceSpec], None]
+    _drop_pending: Callable[[Run, UUID], None]
+
+    def record_scan(
+        self,
+        run: Run,
+        entries: Iterable[Entry],
+        settings: SourceSpec | None = None,
+        accept: Callable[[ScanResult], object] = lambda result: None,
+    ) -> ScanResult:
+        began = now()
+        listed: dict[str, Entry] = {}
+        twice: str | None = None
+        for entry in entries:
+            check_entry(entry)
+            if entry.external_id in listed:
+                twice = twice or entry.external_id
+            listed[entry.external_id] = entry
+        if twice is not None:
+            raise duplicate(twice)
+        with self.state.all_or_nothing():
+            self._fence(run)
+            others = (each for each in self.state.runs_of(run.source.source_id) if each.run_id != run.run_id)
+            if any(each.scanned_at and each.scanned_at > began for each in others):
+                raise lost_claim(run.source.spec.uri)
+            if settings is not None:
+                self._change(settings)
+            source = self.state.sources[run.source.source_id]
+            known = self.state.living(source.source_id)
+            before = len(known)
+            moving.tell(self.state, run, known, listed)
+            verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
+            unopened = {name for name, entry in listed.items() if entry.unopened}
+            vanished = sorted(
+                each.document_id
+                for name, each in known.items()
+                if name not in listed and name.partition(MEMBER)[0] not in unopened
+            )
+            for each in self.state.runs_of(source.source_id):
+                each.vanished = set(vanished) if each.run_id == run.run_id else set()
+            self.state.runs[run.run_id].scanned_at = now()
+            result = ScanResult(
+                seen=len(listed),
+                unchanged=sum(1 for verdict in verdicts if verdict == "unchanged"),
+                quarantined=sum(1 for verdict in verdicts if verdict == "quarantined"),
+                items=[verdict for verdict in verdicts if isinstance(verdict, Item)],
+                vanished=vanished,
+                known=before,
+            )
+            accept(result)
+            return result
+
+    def _compare(self, run: Run, source: SourceRow, entry: Entry, document: DocumentRow | None) -> Item | str:
+        if document is None:
+            document = DocumentRow(uuid4(), source, entry.external_id, entry.uri, now())
+            self.state.documents[document.document_id] = document
+        if document.uri != entry.uri:
+            document.uri = entry.uri
+            self.state.changed(source.generation.collection_id)
+        active = self.state.active(document.document_id, run.source.generation)
+        gone_hash = document.gone_hash
+        if gone_hash is not None and document.fingerprint == entry.fingerprint:
+            return "unchanged"
+        if run.mode != "full" and document.fingerprint == entry.fingerprint:
+            if document.document_id in self.state.quarantine:
+                return "quarantined"
+            if active is not None:
+                return "unchanged"
+        versions = self.state.versions.get(document.document_id, {})
+        served_before = any(version.number is not None for version in versions.values())
+        told = document.document_id in self.state.runs[run.run_id].moves
+        compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
+        return Item(
+            document.document_id,
+            entry,
+            not served_before,
+            compared if gone_hash is None else gone_hash,
+            told,
+            gone_hash is not None,
+        )
+
+    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
+        with self.state.lock:
+            self._fence(run)
+            left = self.superseded(run, [item.document_id for item in items])
+            for item in items:
+                document = self._own(run, item.document_id)
+                if document and item.document_id not in left:
+                    self._drop_pending(run, document.document_id)
+                    document.fingerprint, document.uri = item.entry.fingerprint, item.entry.uri
+                    self.state.resolve(document.document_id)
+            return left
+
+    def quarantine(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
+        with self.state.lock:
+            self._fence(run)
+            left = self.superseded(run, [failure.item.document_id for failure in failures])
+            for failure in failures:
+                document = self._own(run, failure.item.document_id)
+                if document and failure.item.document_id not in left:
+                    self._drop_pending(run, document.document_id)
+                    document.fingerprint = None if failure.retry else failure.item.entry.fingerprint
+                    self.state.quarantine[document.document_id] = QuarantineRow(
+                        document.document_id,
+                        document.source,
+                        run.run_id,
+                        failure.stage,
+                        failure.code,
+                        storable(failure.reason),
+                        failure.item.entry.fingerprint,
+                        failure.kept_bytes,
+                        now(),
+                        failure.raw_hash,
+                    )
+            return left
+
+    def _own(self, run: Run, document_id: UUID) -> DocumentRow | None:
+        document = self.state.documents.get(document_id)
+        if document is None or document.deleted_at or document.source.source_id != run.source.source_id:
+            return None
+        return document
