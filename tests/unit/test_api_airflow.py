@@ -93,7 +93,25 @@ def _in_a_process(code: str) -> str:
 def test_loading_the_plugin_imports_nothing_of_the_service() -> None:
     """Scheduler, triggerer and every task process load it, too."""
     code = "import sys, sluice_plugin; print(sorted(n for n in sys.modules if n.split('.')[0] == 'sluice'))"
-    assert _in_a_process(code) == "[]"
+    assert _in_a_process(code) == "['sluice', 'sluice.airflow', 'sluice.airflow.preload']"
+
+
+def test_the_scheduler_imports_what_tasks_need_and_starts_no_thread() -> None:
+    """By the hook that Airflow calls before it forks workers; a thread of a library would be missing in them."""
+    code = f"""
+import os, sys, threading
+os.environ["AIRFLOW__CORE__PLUGINS_FOLDER"] = {str(ROOT / "plugins")!r}
+from airflow.jobs.job import Job
+sys.argv = ["airflow", "triggerer"]
+Job()
+assert "great_expectations" not in sys.modules, "the triggerer runs no tasks"
+sys.argv = ["airflow", "scheduler"]
+Job()
+from sluice.airflow.preload import MODULES
+missing = [name for name in (*MODULES, "great_expectations") if name not in sys.modules]
+print(missing, [each.name for each in threading.enumerate()])
+"""
+    assert _in_a_process(code) == "[] ['MainThread']"
 
 
 def test_mounting_the_plugin_builds_no_client_and_reads_no_setting() -> None:

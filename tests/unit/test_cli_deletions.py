@@ -105,7 +105,7 @@ def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
         with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
             said(*command, "--tenant", "acme")
-    assert world.catalog.grants("ann") != [] and world.ledger.deletions() == []
+    assert world.catalog.grants("ann") != [] and world.ledger.state.deletions == []
     assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme", "--yes")
     assert world.catalog.grants("ann") == []
     assert [(each.kind, each.name, each.tenant) for each in world.ledger.state.deletions] == [("grant", "ann", "acme")]

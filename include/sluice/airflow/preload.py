@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import os
 import sys
 import time
 from typing import Any
@@ -32,7 +31,6 @@ MODULES = (
     "sluice.batches",
     "sluice.wiring",
     "pandas",
-    "great_expectations",
     "tokenizers",
     "upath",
 )
@@ -51,10 +49,12 @@ class Preload:
 
 def preload() -> None:
     began_s = time.perf_counter()
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # Great Expectations reads it when it is imported
     for module in MODULES:
         try:
             importlib.import_module(module)
         except Exception:
             log.warning("sluice: %s could not be imported before it is needed", module, exc_info=True)
+    from sluice.validate import expectations
+
+    expectations.imported()
     log.info("sluice: imported what tasks need in %.1f s", time.perf_counter() - began_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -82,8 +83,7 @@ def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: st
     """Great Expectations' results in the order of the checks."""
     if not checks:
         return []
-    import great_expectations as gx
-
+    gx = imported()
     expectations = [
         getattr(gx.expectations, _class_name(check.expectation))(
             column=check.column, meta={"code": check.code}, **({check.bound: check.limit} if check.bound else {})
@@ -120,10 +120,19 @@ def _class_name(expectation: str) -> str:
     return "".join(word.capitalize() for word in expectation.split("_"))
 
 
+def imported() -> Any:
+    """The library itself, told not to call home and not to report each of its functions at its import."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    for name in ("great_expectations._docs_decorators", "great_expectations.expectations.registry"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import great_expectations
+
+    return great_expectations
+
+
 @cache
 def _batch_definition() -> Any:
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read at import; it would call home
-    import great_expectations as gx
+    gx = imported()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
