@@ -82,7 +82,7 @@ def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[B
 def extract(tools: Tools, ref: BatchRef) -> BatchRef:
     run = _run(tools, ref)
     items = _read(tools, run, ref, 0, artefacts.load_items)
-    documents = flow.extract(tools, run, ref.batch, items)
+    documents = flow.extract(tools, run, ref.batch, items, erased=ref.documents - len(items))
     return _write(tools, run, ref, 1, documents, artefacts.dump_documents)
 
 

@@ -174,7 +174,11 @@ class Settings(BaseSettings):
     call_timeout_s: float = Field(30.0, gt=0, description="Seconds that one call to a store may take.")
     query_timeout_s: float = Field(5.0, gt=0, description="Seconds that one store call of a search may take.")
     pool_size: int = Field(
-        5, ge=2, le=100, description="Connections kept to the ledger by one process; a scan takes two at once."
+        5,
+        ge=5,
+        le=100,
+        description="Connections kept to the ledger by one process. Two stages work at once: each may hold two, "
+        "and a lease is renewed beside them.",
     )
 
     @classmethod

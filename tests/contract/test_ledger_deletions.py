@@ -148,14 +148,17 @@ def test_a_document_that_is_gone_for_good_is_a_new_one_when_it_is_listed_again(r
 
 def test_a_run_that_lost_its_source_deletes_nothing(room: Room) -> None:
     source, (item, _) = filled(room)
-    mine = started(room, source)
-    room.ledger.claim(started(room, source), 60)
+    mine, other = started(room, source), started(room, source)
+    room.ledger.claim(other, 60)
     with pytest.raises(LostClaim):
         room.ledger.delete_documents(mine, [item.document_id], listed=True)
     with pytest.raises(LostClaim):
         room.ledger.remove_source(mine)
     with pytest.raises(LostClaim), room.ledger.fenced(mine):
         pytest.fail("another run holds the source")
+    room.ledger.finish_run(other, "succeeded", {})
+    with pytest.raises(LostClaim), room.ledger.fenced(mine):
+        pytest.fail("another run has held the source meanwhile")
     assert [each.removed_at for each in room.ledger.saved_sources(source.spec.tenant)] == [None]
     assert len(shown(room, source, item, "one", "two")) == 2
 

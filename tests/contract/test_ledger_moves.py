@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
 from uuid import uuid4
@@ -26,7 +27,7 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import Busy, Terminal
+from sluice.errors import Busy, LostClaim, Terminal
 from sluice.flow.recording import leased
 from sluice.model import Entry, Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
 from sluice.ports import Ledger, Tools
@@ -78,7 +79,7 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     tools = cast("Tools", SimpleNamespace(ledger=room.ledger, lease_s=0.06))
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with leased(tools, run):
+    with pytest.raises(LostClaim), leased(tools, run):
         time.sleep(0.15)
         with pytest.raises(Busy):  # it was renewed
             room.ledger.claim(other, 60)
@@ -258,6 +259,12 @@ def test_the_same_content_under_another_name_is_the_same_document(room: Room) ->
     room.ledger.finish_run(run, "succeeded", {})
     after = room.ledger.record_scan(started(room, source), [entry("c/x"), entry("fresh"), entry("b")])
     assert (after.unchanged, after.vanished) == (2, [])
+
+    later = room.ledger.clock() + timedelta(seconds=1)
+    assert new.document_id in room.ledger.keyed(later, 100_000), "nobody needs the key of the name's own id any more"
+    assert new.document_id not in room.ledger.keyed(later - timedelta(days=1), 100_000)
+    room.ledger.key_destroyed([new.document_id])
+    assert new.document_id not in room.ledger.keyed(later, 100_000)
 
 
 def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> None:

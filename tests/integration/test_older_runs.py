@@ -131,3 +131,28 @@ def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
     monday.refs = [monday._embedded(ref) for ref in monday.scan()]
     assert monday.clear()["superseded"] == 0
     assert "at noon" in monday.served()
+
+
+def test_a_try_of_extract_after_a_rename_was_found_goes_on_from_there(
+    make_tools: MakeTools, tmp_path: Path, name: str
+) -> None:
+    """A task that is killed after it has found a rename, or is cleared: its items are still readable, and what is gone
+    at the source goes with this run."""
+    tools, folder = make_tools([tmp_path]), tmp_path / "in"
+    folder.mkdir()
+    for each in ("owls", "bread", "ferry"):
+        (folder / f"{each}.md").write_text(f"# {each}\n\nAll that can be said of {each} in one sentence.\n")
+    spec = SourceSpec(folder.as_uri(), name)
+    flow.ingest(tools, spec)
+    (folder / "owls.md").rename(folder / "birds.md")
+    (folder / "ferry.md").unlink()
+    run_id = uuid4()
+    (ref,) = batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
+    batches.extract(tools, ref)
+    done = batches.extract(tools, ref)
+    assert done.documents == 1
+    for stage in (batches.validate, batches.chunk, batches.embed, batches.load):
+        done = stage(tools, done)
+    documents = batches.finish(tools, run_id)["documents"]
+    assert (documents["moved"], documents["deleted"]) == (1, 1)
+    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 2

@@ -69,8 +69,8 @@ def test_variables_of_others_are_none_of_its_business(monkeypatch: pytest.Monkey
     Settings(_env_file=None)
 
 
-def test_one_connection_is_not_enough() -> None:
-    """A scan takes a second one while it holds the first."""
+def test_four_connections_are_not_enough() -> None:
+    """Two stages work at once, each takes a second one while it holds the first, and leases are renewed meanwhile."""
     with pytest.raises(ValidationError, match="pool_size"):
-        Settings(_env_file=None, pool_size=1)
-    assert Settings(_env_file=None, pool_size=2).pool_size == 2
+        Settings(_env_file=None, pool_size=4)
+    assert Settings(_env_file=None, pool_size=5).pool_size == 5

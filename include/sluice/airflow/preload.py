@@ -1,8 +1,9 @@
 """Imports of tasks, paid once: the scheduler imports what tasks need before LocalExecutor forks its workers from it.
 
 A task is a fork of a worker and finds the modules in memory. Airflow freezes them (`gc.freeze`) as it forks, so that
-workers share their pages. What starts threads of its own when it is imported is left out: threads do not survive a
-fork. A change to this code or to a library needs a restart of the scheduler.
+workers share their pages. What starts Python threads when it is imported is left out: they do not survive a fork. (Of
+numpy and pyarrow, OpenBLAS and jemalloc start threads, and make them anew in a fork.) A change to this code or to a
+library needs a restart of the scheduler.
 """
 
 from __future__ import annotations
@@ -48,13 +49,17 @@ class Preload:
 
 
 def preload() -> None:
+    """Import MODULES and Great Expectations; a failure is logged, never raised."""
     began_s = time.perf_counter()
     for module in MODULES:
         try:
             importlib.import_module(module)
         except Exception:
             log.warning("sluice: %s could not be imported before it is needed", module, exc_info=True)
-    from sluice.validate import expectations
+    try:
+        from sluice.validate import expectations
 
-    expectations.imported()
+        expectations.imported()
+    except Exception:
+        log.warning("sluice: Great Expectations could not be imported before it is needed", exc_info=True)
     log.info("sluice: imported what tasks need in %.1f s", time.perf_counter() - began_s)

@@ -104,8 +104,10 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
 def _quarantined(tools: Tools, run: Run, records: Sequence[Failure], objects: Mapping[UUID, bytes]) -> set[UUID]:
     """Returns the documents that a later run has superseded. Raises LostClaim."""
     with tools.ledger.fenced(run):
+        overtaken = tools.ledger.superseded(run, list(objects))  # of another batch's claim this run may have had since
         for document_id, encrypted in objects.items():
-            tools.blobs.write(path(document_id), encrypted)
+            if document_id not in overtaken:
+                tools.blobs.write(path(document_id), encrypted)
         superseded = tools.ledger.quarantine(run, records)
         for failure in records:
             # What was kept of an earlier failure is not what this one is about.

@@ -22,7 +22,7 @@ _MOST_MISSED = 2000  # where more vanished at once, only equal content tells a m
 def same_content(tools: Tools, run: Run, raws: Sequence[Raw], hashes: Mapping[UUID, bytes]) -> list[Raw]:
     """`hashes`: document id → keyed hash of its content. Those that moved come back under their former id."""
     new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
-    became = _adopted(tools, tools.ledger.adopt_same(run, new))
+    became = tools.ledger.adopt_same(run, new)
     gone = tools.ledger.gone(list(became.values()))
     return [replace(raw, item=_same(raw.item, became, gone, hashes)) for raw in raws]
 
@@ -32,19 +32,12 @@ def similar_text(tools: Tools, run: Run, documents: Sequence[Document]) -> list[
     new = [document for document in documents if document.item.new]
     if not new:
         return list(documents)
-    became = _adopted(tools, tools.ledger.adopt_similar(run, {each.document_id: {} for each in new}))
+    became = tools.ledger.adopt_similar(run, {each.document_id: {} for each in new})
     left = [each for each in new if each.document_id not in became]
     missed = tools.ledger.missed(run, _MOST_MISSED + 1) if left else []
     if 0 < len(missed) <= _MOST_MISSED:
-        became |= _adopted(tools, tools.ledger.adopt_similar(run, _scores(tools, run, left, missed)))
+        became |= tools.ledger.adopt_similar(run, _scores(tools, run, left, missed))
     return [replace(each, item=_known(each.item, became)) for each in documents]
-
-
-def _adopted(tools: Tools, became: dict[UUID, UUID]) -> dict[UUID, UUID]:
-    """The placeholders are no documents any more: their keys go. A retry finds them again."""
-    if became:
-        tools.keyring.destroy(list(became))
-    return became
 
 
 def _scores(

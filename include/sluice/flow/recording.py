@@ -47,22 +47,28 @@ def failing(tools: Tools, run: Run) -> Iterator[None]:
 
 @contextmanager
 def leased(tools: Tools, run: Run) -> Iterator[None]:
-    """The run alone works on its source: its lease is renewed while the body lasts. Raises Busy.
+    """The run alone works on its source: its lease is renewed while the body lasts. Raises Busy, and LostClaim where
+    the claim was lost meanwhile.
 
     A renewal that fails is not the body's trouble: should another run take over, the ledger refuses to write.
     """
     tools.ledger.claim(run, tools.lease_s)
-    done = threading.Event()
+    done, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
         while not done.wait(tools.lease_s / 3):
             with suppress(SluiceError):
-                tools.ledger.renew(run, tools.lease_s)
+                if not tools.ledger.renew(run, tools.lease_s):
+                    lost.set()
+                    return
 
     renewal = threading.Thread(target=renew, name=f"lease-{run.run_id}", daemon=True)
     renewal.start()
     try:
         yield
+        if lost.is_set():
+            with tools.ledger.fenced(run):
+                pass
     finally:
         done.set()
         renewal.join()

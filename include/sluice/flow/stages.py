@@ -139,8 +139,9 @@ def scan(
         return Plan(tools.ledger.run(run.run_id), items)
 
 
-def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[Document]:
-    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
+def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: int = 0) -> list[Document]:
+    """Bytes to text. `erased`: documents of the batch whose keys are destroyed since the scan; they are looked at no
+    more. What holds the active content already is only touched; what cannot be read is quarantined.
     So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
     it to the next one."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
@@ -183,7 +184,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item]) -> list[D
         touched = len(same) - len(tools.ledger.touch(run, same))
         left = refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
-        counts |= {"superseded": len(same) - touched + left, "read": len(items)}
+        counts |= {"superseded": len(same) - touched + left, "read": len(items) + erased}
         counts["lost"] = sum(failure.item.new for failure in failures)
     remove_vanished(tools, run)
     return documents

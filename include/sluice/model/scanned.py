@@ -45,4 +45,4 @@ class ScanResult:
     quarantined: int  # unchanged since it was quarantined
     items: list[Item]
     vanished: list[UUID]  # in the ledger, not in this complete scan: gone, or moved
-    known: int = 0  # living documents of the source before this scan
+    known: int = 0  # living documents of the source before this scan, but for members of what could not be opened

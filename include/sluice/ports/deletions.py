@@ -31,7 +31,7 @@ class DeletionLedger(Protocol):
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         """Documents of the collection, or of one source, that are gone for good and whose keys are not destroyed,
-        whatever is left of them. To be reported to `key_destroyed`."""
+        whatever is left of them, and ids that their new names had for a while. To be reported to `key_destroyed`."""
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         """Of these documents of the source (None: all): how many are neither gone nor deleted, chunks of their active

@@ -129,7 +129,7 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
 
     def fenced(self, run: Run) -> AbstractContextManager[None]:
         """Until the block ends no other run can take the source over; nor can this one renew its lease. Raises
-        LostClaim where another one has."""
+        LostClaim where it does not hold its claim any more."""
 
     # The four below skip a document that `superseded` names: what is newer stays. The first three return those that
     # they skipped.

@@ -29,7 +29,8 @@ class PruneLedger(Protocol):
         nothing."""
 
     def keyed(self, before: datetime, limit: int) -> list[UUID]:
-        """Documents that were deleted before then, whose keys are not destroyed and open nothing any more."""
+        """Documents that were deleted before then, whose keys are not destroyed and open nothing any more; and ids that
+        new names had in runs that ended before then, until the names were found to be known documents."""
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
         """Their keys are destroyed: note it."""

@@ -65,7 +65,9 @@ class MemoryClaims:
     @contextmanager
     def fenced(self, run: Run) -> Iterator[None]:
         with self.state.lock:
-            self._fence(run)
+            held = self.state.claims.get(run.source.source_id)
+            if held is None or held.run_id != run.run_id:
+                raise lost_claim(run.source.spec.uri)
             yield
 
     def _fence(self, run: Run) -> None:

@@ -61,14 +61,16 @@ class MemoryDeletions:
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         with self.state.lock:
-            return [
-                each.document_id
+            gone = {
+                each.document_id: each
                 for each in self.state.documents.values()
                 if each.deleted_at is not None
-                and each.key_destroyed_at is None
                 and each.source.generation.collection_id == generation.collection_id
                 and source_id in (None, each.source.source_id)
-            ][:limit]
+            }
+            ids = [document_id for document_id, each in gone.items() if each.key_destroyed_at is None]
+            moves = (move for run in self.state.runs.values() for moved, move in run.moves.items() if moved in gone)
+            return [*ids, *(move.placeholder_id for move in moves if move.placeholder_id)][:limit]
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         with self.state.lock:

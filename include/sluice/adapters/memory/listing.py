@@ -65,7 +65,7 @@ class MemoryListing:
                 quarantined=sum(1 for verdict in verdicts if verdict == "quarantined"),
                 items=[verdict for verdict in verdicts if isinstance(verdict, Item)],
                 vanished=vanished,
-                known=before,
+                known=before - sum(name not in listed for name in known) + len(vanished),
             )
             accept(result)
             return result

@@ -42,14 +42,20 @@ class MemoryPruning:
                 and each.document_id not in self.state.released
                 and not any(v.sealed.sealed_text for v in self.state.versions.get(each.document_id, {}).values())
             ]
-            return [each.document_id for each in sorted(gone, key=lambda each: (each.deleted_at, each.document_id))][
-                :limit
-            ]
+            ids = [each.document_id for each in sorted(gone, key=lambda each: (each.deleted_at, each.document_id))]
+            ended = (each for each in self.state.runs.values() if each.finished_at and each.finished_at < before)
+            names = [move.placeholder_id for run in ended for move in run.moves.values() if move.placeholder_id]
+            return [*ids, *names][:limit]
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
         with self.state.lock:
             for document_id in document_ids:
-                self.state.documents[document_id].key_destroyed_at = now()
+                if document_id in self.state.documents:
+                    self.state.documents[document_id].key_destroyed_at = now()
+            for run in self.state.runs.values():
+                for moved, move in run.moves.items():
+                    if move.placeholder_id in document_ids:
+                        run.moves[moved] = replace(move, placeholder_id=None)
 
     def _prunable(self, kind: Prunable, before: datetime) -> list[Callable[[], Any]]:
         if kind == "versions":

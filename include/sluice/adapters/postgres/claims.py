@@ -42,6 +42,7 @@ _FENCE = text("""
     SELECT c.run_id <> :run_id AND c.lapses_at > clock_timestamp() AND r.state = 'running' AS lost
     FROM claims c JOIN runs r USING (run_id) WHERE c.source_id = :source_id FOR SHARE OF c
 """)
+_HELD = text("SELECT FROM claims WHERE source_id = :source_id AND run_id = :run_id FOR SHARE")
 # Nobody else would close a run that was killed. What its scan missed stays: its tasks may be cleared and go on.
 _CLOSE_OTHERS = text("""
     UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
@@ -76,6 +77,13 @@ def renew(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
 
 def fence(connection: Connection, run: Run) -> None:
     if connection.execute(_FENCE, {"source_id": run.source.source_id, "run_id": run.run_id}).scalar_one_or_none():
+        raise lost_claim(run.source.spec.uri)
+
+
+def hold(connection: Connection, run: Run) -> None:
+    """The run keeps its claim until the transaction ends. Raises LostClaim where it does not hold it: another run may
+    have taken over and ended since."""
+    if connection.execute(_HELD, {"source_id": run.source.source_id, "run_id": run.run_id}).one_or_none() is None:
         raise lost_claim(run.source.spec.uri)
 
 

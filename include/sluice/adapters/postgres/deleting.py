@@ -48,12 +48,17 @@ _NAMES = text(f"""
 _STILL_GONE = text(f"""
     SELECT d.document_id FROM documents d WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {GONE}
 """)  # noqa: S608
-# Gone for good, by a deletion by hand or at the source.
+# Gone for good, by a deletion by hand or at the source; and the names that such documents had for a while.
 KEYED_IN = text("""
-    SELECT d.document_id FROM documents d
-    WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
-      AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id)
-    ORDER BY d.deleted_at, d.document_id LIMIT :limit
+    (SELECT d.document_id FROM documents d
+     WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
+       AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id)
+     ORDER BY d.deleted_at, d.document_id LIMIT :limit)
+    UNION ALL
+    (SELECT m.placeholder_id FROM moves m JOIN documents d USING (document_id)
+     WHERE m.placeholder_id IS NOT NULL AND d.deleted_at IS NOT NULL AND d.collection_id = :collection_id
+       AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id) LIMIT :limit)
+    LIMIT :limit
 """)
 _CHOSEN = "(CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))"
 _HELD = text(f"""

@@ -96,18 +96,24 @@ EMBEDDINGS = text("""
 TAKE_RUNS = text(f"{_RUNS} ORDER BY r.run_id LIMIT :limit FOR UPDATE OF r SKIP LOCKED")
 _DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)  # noqa: S608
 DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")  # noqa: S608
-# Nothing is left that its key could open.
+# Nothing is left that its key could open. A new name that turned out to be a known document was sealed under a key of
+# its own in the artefacts of that run.
 KEYED = text("""
-    SELECT d.document_id FROM documents d
-    WHERE d.deleted_at < :before AND d.key_destroyed_at IS NULL
-      AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.sealed_text <> '' OFFSET 0)
-      AND NOT EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.kept_bytes IS NOT NULL)
-    ORDER BY d.deleted_at, d.document_id LIMIT :limit
+    (SELECT d.document_id FROM documents d
+     WHERE d.deleted_at < :before AND d.key_destroyed_at IS NULL
+       AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.sealed_text <> '' OFFSET 0)
+       AND NOT EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.kept_bytes IS NOT NULL)
+     ORDER BY d.deleted_at, d.document_id LIMIT :limit)
+    UNION ALL
+    (SELECT m.placeholder_id FROM moves m JOIN runs r USING (run_id)
+     WHERE m.placeholder_id IS NOT NULL AND m.moved_at < :before AND r.finished_at < :before LIMIT :limit)
+    LIMIT :limit
 """)
 _DESTROYED = text("""
     UPDATE documents SET key_destroyed_at = now()
     WHERE document_id = ANY(CAST(:ids AS uuid[])) AND key_destroyed_at IS NULL
 """)
+_FORGOTTEN = text("UPDATE moves SET placeholder_id = NULL WHERE placeholder_id = ANY(CAST(:ids AS uuid[]))")
 
 
 _PRUNE = {
@@ -146,6 +152,7 @@ class PostgresPruning(Transactions):
         if document_ids:
             with transaction(self._engine) as connection:
                 connection.execute(_DESTROYED, {"ids": list(document_ids)})
+                connection.execute(_FORGOTTEN, {"ids": list(document_ids)})
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:

@@ -83,6 +83,13 @@ TOLD = text(f"""
     SELECT :run_id, document_id, former, external_id, 'source' FROM told
 """)  # noqa: S608
 KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")  # noqa: S608
+# Not listed and yet not gone: members of what could not be opened.
+_LEFT_ALONE = text(f"""
+    SELECT count(*) FROM documents d
+    WHERE {_OF_SOURCE} AND NOT EXISTS (SELECT FROM compared c WHERE c.document_id = d.document_id)
+      AND d.document_id <> ALL(CAST(:vanished AS uuid[]))
+""")  # noqa: S608
+_UNOPENED = text("SELECT EXISTS (SELECT FROM scan WHERE unopened)")
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
 _MOVED = text("""
     UPDATE documents d SET uri = s.uri FROM compared c JOIN scan s USING (place)
@@ -193,6 +200,8 @@ def _compare(
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [_item(row) for row in connection.execute(_ITEMS, values)]
     vanished = list(connection.execute(VANISHED, values).scalars())
+    if connection.execute(_UNOPENED).scalar():
+        known -= connection.execute(_LEFT_ALONE, {**values, "vanished": vanished}).scalar_one()
     result = ScanResult(seen, unchanged, quarantined, items, vanished, known)
     accept(result)
     # Here and not first: until the end it would keep the run itself from renewing its lease.

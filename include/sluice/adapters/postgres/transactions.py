@@ -37,8 +37,9 @@ class Transactions:
 
     @contextmanager
     def fenced(self, run: Run) -> Iterator[None]:
-        with self._writing(run) as connection:
+        with transaction(self._engine) as connection:
             connection.execute(IDLE)
+            claims.hold(connection, run)
             yield
 
     @contextmanager
