@@ -184,16 +184,16 @@ def test_a_scan_tells_what_vanished(room: Room) -> None:
 def test_what_a_container_held_is_not_gone_while_it_cannot_be_opened(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
-    names = ("x.zip!/a", "x.zip!/b!/c", "x.zip2!/d", "y.zip!/e", "x.zi")
+    names = ("x.zip!/a", "x.zip!/b!/c", "w!/y.zip!/d", "x.zip2!/d", "y.zip!/e", "x.zi", "x.zip!/left out")
     items = scanned(room, run, *map(entry, names))
     for item in items:
         loaded(room, run, item, item.entry.external_id)
-    others = [item.document_id for item in items[2:]]
-    broken = replace(entry("x.zip"), unopened=True)
-    result = room.ledger.record_scan(started(room, source), [broken])
-    assert sorted(result.vanished) == sorted(others) and result.seen == 1
-    assert result.known == len(others), "what it held is no part of what might be missing"
-    result = room.ledger.record_scan(started(room, source), [entry("x.zip")])
+    others = [item.document_id for item in items[3:]]
+    broken = [replace(entry(name), holds=lambda name: name != "x.zip!/left out") for name in ("x.zip", "w!/y.zip")]
+    result = room.ledger.record_scan(started(room, source), broken)
+    assert sorted(result.vanished) == sorted(others) and result.seen == 2
+    assert result.known == len(others), "what they hold is no part of what might be missing"
+    result = room.ledger.record_scan(started(room, source), [entry("x.zip"), entry("w!/y.zip")])
     assert sorted(result.vanished) == sorted(item.document_id for item in items)
 
 

@@ -172,7 +172,7 @@ def used_indexes(engine: Engine, statement: str, values: dict[str, object], *bef
 
 _SCAN_TABLE = (
     "CREATE TEMPORARY TABLE scan ON COMMIT DROP AS SELECT i AS place, 'd' || i AS external_id, 'u' AS uri, "
-    "'f' AS fingerprint, 1::bigint AS size_bytes, 0::bigint AS start_byte, false AS unopened "
+    "'f' AS fingerprint, 1::bigint AS size_bytes, 0::bigint AS start_byte "
     "FROM generate_series(0, 499) i"
 )
 _COMPARED_TABLE = "CREATE TEMPORARY TABLE compared ON COMMIT DROP AS SELECT document_id FROM documents LIMIT 100"

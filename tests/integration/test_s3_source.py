@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,6 +19,7 @@ from sluice.errors import BadRequest, Transient, Unreadable
 from sluice.extract import reader_for
 from sluice.extract.reach import Reach
 from sluice.extract.record import RECORD_MIME
+from sluice.extract.s3 import S3Reader
 from sluice.model import Entry, Item, SourceSpec
 from sluice.ports import Connection, SourceReader
 from unit.test_extract_documents import zipped
@@ -133,23 +138,79 @@ def test_a_zip_that_changes_or_is_damaged(server: S3Server, bucket: str) -> None
     server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"b.md": b"beta"})[:-30])
     source = reader(server, bucket, include=ZIPS)
     (broken,) = source.scan()
-    assert (broken.external_id, broken.unopened) == ("x.zip", True)
+    assert broken.external_id == "x.zip" and broken.holds is not None and broken.holds("x.zip!/b.md")
     with pytest.raises(Unreadable, match="corrupt"):
         source.read(item(broken))
 
 
-def test_parts_of_an_object_that_was_replaced_are_not_mixed(
-    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read of some kilobytes takes several requests."""
     monkeypatch.setattr("sluice.extract.ranges._PART_BYTES", 256)
-    content = zipped({"a.md": b"alpha" * 100, "b.bin": random.Random(1).randbytes(3000), "c.md": b"gamma"})
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_zip_that_is_replaced_while_it_is_read_is_opened_anew(server: S3Server, bucket: str) -> None:
+    """What is read is of one state of the object, and only what is gone is refused."""
+    before, after = (random.Random(seed).randbytes(3000) for seed in (1, 2))
+    content = zipped({"a.md": b"alpha" * 100, "b.bin": before, "c.md": b"gamma" * 100, "d.md": b"delta" * 100})
     server.client.put_object(Bucket=bucket, Key="x.zip", Body=content)
     source = reader(server, bucket, include=ZIPS)
-    first, second, _ = source.scan()
-    assert source.read(item(first)).content == b"alpha" * 100
-    server.client.put_object(Bucket=bucket, Key="x.zip", Body=content + b"\0")
+    a, b, c, d = source.scan()
+    assert source.read(item(a)).content == b"alpha" * 100
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"d.md": b"new" * 100, "b.bin": after}))
+    assert source.read(item(b)).content == after
+    assert source.read(item(d)).content == b"new" * 100
+    with pytest.raises(Unreadable, match="vanished"):
+        source.read(item(c))
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_zip_that_is_always_another_one_is_changing(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = zipped({"a.bin": random.Random(1).randbytes(3000)})
+    server.client.put_object(Bucket=bucket, Key="x.zip", Body=content)
+    source = reader(server, bucket, include=ZIPS)
+    (entry,) = source.scan()
+    fetch = S3Reader._get
+
+    def fetch_and_replace(self: S3Reader, *args: Any, **part: str) -> Any:
+        fetched = fetch(self, *args, **part)
+        server.client.put_object(Bucket=bucket, Key="x.zip", Body=content + uuid4().bytes)
+        return fetched
+
+    monkeypatch.setattr(S3Reader, "_get", fetch_and_replace)
     with pytest.raises(Unreadable, match="changing"):
-        source.read(item(second))
+        source.read(item(entry))
+    monkeypatch.undo()
+    assert len(source.read(item(entry)).content) == 3000
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_all_parts_of_a_zip_share_one_time_limit(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second passes at each look at the clock; each part alone would be quick enough."""
+    noise = {f"{number}.bin": random.Random(number).randbytes(9000) for number in range(2)}
+    many = {f"{number:0200}.md": b"" for number in range(200)}
+    for key, members in (("in/large.zip", noise), ("many/x.zip", many)):
+        server.client.put_object(Bucket=bucket, Key=key, Body=zipped(members))
+    source = reader(server, bucket, "in", include=ZIPS)
+    entries = list(source.scan())
+    clock = itertools.count()
+    monkeypatch.setattr(
+        "sluice.extract.s3.time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda pause_s: None)
+    )
+    monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=4.0))
+    with pytest.raises(Unreadable, match="slow"):
+        source.read(item(entries[0]))
+    monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=1000.0))
+    assert [len(source.read(item(entry)).content) for entry in entries] == [9000, 9000]
+    listing = reader(server, bucket, "many", include=ZIPS)
+    monkeypatch.setattr(listing, "_reach", replace(server.reach(), fetch_timeout_s=3.0))
+    (entry,) = listing.scan()
+    assert entry.external_id == "x.zip" and entry.holds is not None
 
 
 def test_an_archived_object_is_refused_until_it_is_restored(server: S3Server, bucket: str) -> None:

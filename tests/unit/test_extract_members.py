@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.errors import Unreadable
+from sluice.errors import Unavailable, Unreadable
 from sluice.extract.globs import Globs
 from sluice.extract.members import Archive, NotAnArchive
 from sluice.extract.ranges import Ranges
@@ -107,6 +108,29 @@ def test_a_name_with_the_separator_is_no_member(tmp_path: Path) -> None:
     assert ids(reader(tmp_path)) == ["x.zip", "x.zip!/a.md"]
 
 
+def test_a_folder_that_ends_with_an_exclamation_mark_keeps_its_name(tmp_path: Path) -> None:
+    """Globs that named it before zips were opened still do."""
+    for name in ("wow!/a.md", "wow!/b!/c.md", "no/d.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a file in a folder")
+    (tmp_path / "wow").write_bytes(zipped(("a.md", b"a zip without the suffix")))
+    (tmp_path / "wow!" / "y.ZIP").write_bytes(zipped(("e.md", b"a member")))
+    both = ["wow!/a.md", "wow!/b!/c.md"]
+    for include in (("wow!/",), ("w*!/",), ("wow!/", "*.zip!/"), ("wow!/a.md", "wow!/**/c.md")):
+        source = reader(tmp_path, include=include)
+        assert [name for name in texts(source) if not name.endswith("ZIP")] == both
+    assert texts(reader(tmp_path, include=("wow!/*.ZIP!/*.md",))) == {"wow!/y.ZIP!/e.md": b"a member"}
+
+
+def test_hidden_names_and_excluded_folders_are_those_that_are_printed(tmp_path: Path) -> None:
+    """An exclude glob for members leaves the folder of that name alone, and the other way round."""
+    (tmp_path / "x.zip!").mkdir()
+    (tmp_path / "x.zip!" / "a.md").write_text("a file in a folder")
+    content = zipped(("a.md", b"a member"))
+    assert ids(folder(tmp_path, content, exclude=("x.zip!/",))) == ["x.zip%21/a.md"]
+    assert ids(folder(tmp_path, content, exclude=("x.zip%21/",))) == ["x.zip!/a.md"]
+
+
 LINK = entry_of("l.md", create_system=3, external_attr=(stat.S_IFLNK | 0o777) << 16)
 PIPE = entry_of("p.md", create_system=3, external_attr=(stat.S_IFIFO | 0o600) << 16)
 
@@ -170,9 +194,73 @@ def test_what_cannot_be_opened_is_one_document(tmp_path: Path) -> None:
         (many(70_000), "zip_bomb"),
     ):
         source = folder(tmp_path, content)
-        (entry,) = source.scan()
-        assert (entry.external_id, entry.unopened) == ("x.zip", True)
+        assert may_hold(source, "x.zip!/a.md")
         assert refusal(source, "x.zip") == code
+
+
+def may_hold(source: SourceReader, member: str) -> bool:
+    """Whether a member that the ledger knows may still be in `x.zip`, the only entry."""
+    (entry,) = source.scan()
+    assert entry.external_id == "x.zip"
+    return entry.holds is not None and entry.holds(member)
+
+
+def test_what_was_replaced_by_something_else_holds_nothing(tmp_path: Path) -> None:
+    for content in (b"a text", docx(), zipped(("a.md", b"alpha"), ("mimetype", b"application/epub+zip"))):
+        source = folder(tmp_path, content)
+        assert not may_hold(source, "x.zip!/a.md") and texts(source) == {"x.zip": content}
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000), b"PK", b"PK\x03\x04"])
+def test_the_beginning_of_a_copy_may_hold_what_the_zip_held(tmp_path: Path, content: bytes) -> None:
+    whole = zipped(("a.md", b"alpha"))
+    source = folder(tmp_path, whole)
+    (entry,) = source.scan()
+    (tmp_path / "x.zip").write_bytes(content)
+    assert may_hold(source, "x.zip!/a.md")
+    with pytest.raises(Unreadable, match=r"changing|corrupt"):
+        source.read(item(entry))
+
+
+def test_what_globs_leave_out_is_not_held(tmp_path: Path) -> None:
+    broken = zipped(("a.md", b"alpha"))[:-30]
+    source = folder(tmp_path, broken, exclude=("b.md", "x.zip!/c/"))
+    names = ("a.md", "b.md", "c/d.md", ".e.md", "f!/b.md")
+    assert [name for name in names if may_hold(source, f"x.zip!/{name}")] == ["a.md"]
+    assert may_hold(folder(tmp_path, broken, include=("*.zip!/.e.md",)), "x.zip!/.e.md")
+
+
+class Failing(io.BytesIO):
+    """A file whose storage fails at the call of that number."""
+
+    def __init__(self, content: bytes, works: int) -> None:
+        super().__init__(content)
+        self.left = works
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._call()
+        return super().read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._call()
+        return super().seek(offset, whence)
+
+    def _call(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_storage_that_fails_is_no_damage() -> None:
+    content = zipped(("a.md", b"alpha " * 100))
+    works = 0
+    while True:
+        try:
+            assert Archive(Failing(content, works)).read("a.md", 1000) == b"alpha " * 100
+            break
+        except Unavailable:
+            works += 1
+    assert works > 8
 
 
 def overlapping() -> bytes:
@@ -215,6 +303,17 @@ def test_members_are_unchanged_while_the_zip_is(tmp_path: Path) -> None:
     os.utime(tmp_path / "x.zip", ns=(status.st_atime_ns, status.st_mtime_ns))
     after = list(reader(tmp_path, include=ALL).scan())
     assert all(one.fingerprint != other.fingerprint for one, other in zip(before, after, strict=True))
+
+
+def test_a_zip_whose_times_were_set_back_is_opened_anew(tmp_path: Path) -> None:
+    source = folder(tmp_path, zipped(("a.md", b"alpha")))
+    (entry,) = source.scan()
+    assert source.read(item(entry)).content == b"alpha"
+    status = (tmp_path / "x.zip").stat()
+    with open(tmp_path / "x.zip", "r+b") as file:
+        file.write(zipped(("a.md", b"omega")))
+    os.utime(tmp_path / "x.zip", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert source.read(item(entry)).content == b"omega"
 
 
 def test_what_changed_between_scan_and_read_is_read_as_it_is(tmp_path: Path) -> None:
@@ -278,10 +377,29 @@ def test_parts_of_an_object_read_as_a_file(content: bytes, reads: list[tuple[int
             assert place > len(content) or parts.tell() == file.tell()
 
 
+def test_a_part_that_could_not_be_fetched_leaves_no_wrong_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.extract.ranges._PART_BYTES", 2)
+    fails = iter((False, True, False))
+
+    def fetch(start: int, stop: int) -> bytes:
+        if next(fails):
+            raise Unavailable("the server", "it is down")
+        return b"abcdef"[start:stop]
+
+    parts = Ranges(fetch, 6)
+    assert parts.read(2) == b"ab"
+    parts.seek(2)
+    with pytest.raises(Unavailable):
+        parts.read(2)
+    assert parts.read(2) == b"cd"
+
+
 def test_only_named_containers_are_opened() -> None:
     globs = Globs(("**", "a/*.zip!/", "b.zip!/*.md"), ("a/no.zip",))
     assert [name for name in ("a/x.zip", "x.zip", "a/no.zip", "b.zip", "c/b.zip") if globs.opens(name)] == [
         "a/x.zip",
         "b.zip",
     ]
-    assert not Globs(("**",)).archives
+    for include in ((), ("**",), ("wow!/*.md",)):
+        assert Globs(include).printed("x.zip!/a.md") == "x.zip!/a.md" and not Globs(include).opens("x.zip")
+    assert globs.printed("x.zip!/a!/b.md") == "x.zip%21/a!/b.md"

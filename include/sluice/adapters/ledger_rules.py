@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sluice.errors import BadRequest, Busy, LostClaim, NotFound, Terminal
-from sluice.model import Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
+from sluice.model import MEMBER, Entry, GateRow, Quota, Retention, RetentionScope, SourceSpec, TenantUse
 from sluice.names import check_collection_name, is_storable, storable
 
 LONGEST_RETENTION_DAYS = 36_500
@@ -157,6 +157,13 @@ def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UU
             pairs[placeholder_id] = document_id
             taken.add(document_id)
     return pairs
+
+
+def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -> bool:
+    """It may still be in one of `containers`, which could not be opened: external id → `Entry.holds`."""
+    parts = external_id.split(MEMBER)
+    names = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
+    return any(name in containers and containers[name](external_id) for name in names)
 
 
 def duplicate(external_id: str) -> Terminal:

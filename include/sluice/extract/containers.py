@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 from sluice.errors import Unreadable
+from sluice.extract.compressed import most_bytes
 from sluice.extract.reasons import unreadable
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
@@ -38,8 +39,6 @@ _OLE_KINDS = (
     ("Book", "application/vnd.ms-excel"),
 )
 _MAX_MEMBERS = 20_000
-_MAX_RATIO = 200  # Office files reach about 25, spreadsheets of repeated cells about 100
-_RATIO_FROM_BYTES = 20 << 20
 _MAX_DEPTH = 3
 _TEXTS = (".xml", ".xhtml", ".html", ".htm")
 _NESTED = (".zip", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar")
@@ -83,9 +82,7 @@ def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, 
             members = archive.infolist()
             total = sum(member.file_size for member in members)
             packed = sum(member.compress_size for member in members)
-            if total > max_unpacked_bytes or (
-                total > _RATIO_FROM_BYTES and total > _MAX_RATIO * max(packed, len(content))
-            ):
+            if total > min(max_unpacked_bytes, most_bytes(max(packed, len(content)))):
                 raise unreadable("zip_bomb")
             if any(member.flag_bits & 1 for member in members):
                 raise unreadable("encrypted")

@@ -5,7 +5,7 @@ are left out unless an include glob names one. A link to a file is an entry of i
 source is followed, once per target and never into its own parents (those files are listed under their real path
 anyway). Links that lead out of the source, broken links and special files are listed, and refused when read: nothing
 is dropped without a trace. A folder that cannot be listed ends the scan. A zip whose members an include glob names is
-opened (`members.py`); `!/` in other names is then printed as `%21/`.
+opened (`members.py`); `.zip!/` in other names is then printed as `.zip%21/`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from sluice.errors import TRY_AGAIN, Terminal, Unavailable
 from sluice.extract.globs import Globs
-from sluice.extract.members import Archive, NotAnArchive, listed
+from sluice.extract.members import Archive, listed, read_member, storage_failed
 from sluice.extract.names import original, printable
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.roots import check_root, inside, open_inside
-from sluice.model import MEMBER, Entry, Item, Raw, SourceSpec
+from sluice.model import Entry, Item, Raw, SourceSpec
 
 _READ_ATTEMPTS = 3
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
@@ -68,27 +68,17 @@ class FileReader:
 
     def read(self, item: Item) -> Raw:
         """Raises Unreadable or Unavailable; see `roots.open_inside`."""
-        shown, member = item.entry.external_id, ""
-        if self._globs.archives:
-            shown, _, member = shown.partition(MEMBER)
-        relative = original(shown)
-        if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
-            raise unreadable("outside_root")
-        if self._globs.opens(shown):
-            try:
-                archive = self._opened(relative)
-                if not member:
-                    raise unreadable("changing")  # the scan could not open it
-                return Raw(item, archive.read(member, self._max_bytes))
-            except NotAnArchive:
-                if member:
-                    raise unreadable("vanished") from None
+        external_id = item.entry.external_id
+        member = read_member(external_id, self._globs, self._max_bytes, lambda zip_id: self._opened(_relative(zip_id)))
+        if member is not None:
+            return Raw(item, member)
+        relative = _relative(external_id)
         for _ in range(_READ_ATTEMPTS):
             descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
             with open(descriptor, "rb", buffering=0) as file:
                 content = _read(file.fileno(), before.st_size)
                 after = os.fstat(descriptor)
-            if (before.st_mtime_ns, len(content)) == (after.st_mtime_ns, after.st_size):
+            if _same(before, after) and len(content) == after.st_size:
                 return Raw(item, content)
         raise unreadable("changing")
 
@@ -111,8 +101,7 @@ class FileReader:
         return archive
 
     def _printed(self, relative: bytes) -> str:
-        shown = printable(relative)
-        return shown.replace(MEMBER, "%21/") if self._globs.archives else shown
+        return self._globs.printed(printable(relative))
 
     def _list(self, folder: bytes) -> Iterator[_Found]:
         shown = printable(folder[len(self._prefix) :]) or "itself"
@@ -139,7 +128,8 @@ class FileReader:
 
     def _follow(self, found: _Found, parents: list[_Key], followed: set[_Key]) -> _Key | None:
         """The folder's key, or None where there is no need to go in."""
-        if self._globs.prune(printable(found.path[len(self._prefix) :])):
+        below = self._printed(found.path[len(self._prefix) :] + b"/")
+        if self._globs.prune(below.removesuffix("/")):
             return None
         key = _key(_status(found.path, follow=True))
         if found.is_symlink():
@@ -160,6 +150,14 @@ class FileReader:
         )
 
 
+def _relative(external_id: str) -> bytes:
+    """Raises Unreadable (outside_root)."""
+    relative = original(external_id)
+    if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
+        raise unreadable("outside_root")
+    return relative
+
+
 def _status(path: bytes, *, follow: bool) -> os.stat_result:
     try:
         return os.stat(path) if follow else os.lstat(path)
@@ -172,7 +170,12 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (*_key(one), one.st_size, one.st_mtime_ns) == (*_key(other), other.st_size, other.st_mtime_ns)
+    """Also after an edit that set the modification time back; see `_entry`."""
+    return _state(one) == _state(other)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return *_key(status), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _key(status: os.stat_result) -> _Key:
@@ -187,7 +190,7 @@ def _read(descriptor: int, size: int) -> bytes:
         try:
             part = os.read(descriptor, left)
         except OSError as error:
-            raise Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN) from error
+            raise storage_failed(error) from error
         if not part:
             break
         parts.append(part)

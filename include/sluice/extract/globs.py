@@ -2,7 +2,8 @@
 
 `*.md` has no slash and matches the last part of any path; `docs/*.md` matches the whole path, `*` and `?` stopping at a
 slash; `**` crosses slashes. `drafts/` stands for everything below that folder, `*.zip!/` for all members of such a zip:
-only zips that an include glob names in this way are opened.
+only files called `.zip` that an include glob names in this way are opened. The folder `wow!` is no zip: `wow!/a.md`
+means what it says.
 
 Matching follows all ways through the globs at once (Thompson 1968), so that its time grows with the length of the name
 and never with the number of ways: names and globs both come from outside.
@@ -18,6 +19,10 @@ from sluice.errors import BadRequest
 from sluice.model import MEMBER
 
 _PART = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^/\]]{1,100}\]|.", re.DOTALL)  # bounded: a row of brackets
+_ZIP = ".zip"
+_MEMBER = re.compile(rf"(?<=\{_ZIP}){MEMBER}", re.ASCII | re.IGNORECASE)
+_GLOB_OF_MEMBERS = re.compile(rf"(?<=\{_ZIP}){MEMBER}|(?<=[*?\]]){MEMBER}", re.ASCII | re.IGNORECASE)
+_ESCAPED = "%21/"  # for `!/`
 _FOLDERS, _DEEP, _STAR = "**/", "**", "*"
 _MAX_MOVES = 4096  # that one matcher remembers
 
@@ -29,7 +34,7 @@ class Globs:
         include = tuple(include)
         self._include = _any_of(include)
         self._exclude = _any_of(exclude)
-        self._archives = _any_of(_container(glob) for glob in include if MEMBER in glob)
+        self._archives = _any_of(container for glob in include for container in _containers(glob))
         # An include glob that names a hidden part asks for hidden files.
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))
 
@@ -38,20 +43,25 @@ class Globs:
             return False
         return self._include is None or self._include.matches(path)
 
-    @property
-    def archives(self) -> bool:
-        """Some zips are opened."""
-        return self._archives is not None
-
     def opens(self, path: str) -> bool:
-        """An include glob names members of the container `path`, and it is not excluded itself."""
-        if self._archives is None or not self._archives.matches(path):
+        """An include glob names members of the zip `path`, and it is not excluded itself."""
+        if self._archives is None or path[-len(_ZIP) :].lower() != _ZIP or not self._archives.matches(path):
             return False
         return self._exclude is None or not self._exclude.matches(path)
 
     def prune(self, folder: str) -> bool:
         """Nothing below `folder` can be listed, so it need not be read."""
         return self._exclude is not None and (self._exclude.matches(folder) or self._exclude.matches(folder + "/"))
+
+    def printed(self, path: str) -> str:
+        """The external id of the file `path`: where zips are opened, no file or folder is called like a member."""
+        return path if self._archives is None else _MEMBER.sub(_ESCAPED, path)
+
+
+def divided(external_id: str) -> tuple[str, str]:
+    """The zip's external id and the member's name; the whole and nothing where it is no member's."""
+    container, *member = _MEMBER.split(external_id, maxsplit=1)
+    return container, "".join(member)
 
 
 class _State(dict[str, "_State"]):
@@ -150,10 +160,11 @@ def _any_of(globs: Iterable[str]) -> _Matcher | None:
     return _Matcher(wanted) if wanted else None
 
 
-def _container(glob: str) -> str:
-    """The part before `!/`, tied to the source's root where the whole glob is."""
-    head = glob.partition(MEMBER)[0]
-    return f"/{head}" if "/" in glob.rstrip("/") and not head.startswith("/") else head
+def _containers(glob: str) -> Iterator[str]:
+    """The parts before each `!/`, tied to the source's root where the whole glob is."""
+    tied = "/" in glob.rstrip("/") and not glob.startswith("/")
+    for end in _GLOB_OF_MEMBERS.finditer(glob):
+        yield ("/" if tied else "") + glob[: end.start()]
 
 
 def _steps(glob: str) -> Iterator[str]:

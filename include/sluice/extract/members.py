@@ -2,7 +2,7 @@
 
 Only the zip's directory is read to list it. A name in it is never a path, and the directory is judged before a member
 is unpacked. A zip that cannot be opened is listed as one document and refused when read; its members of former scans
-stay (`Entry.unopened`).
+stay as far as the globs still admit them (`Entry.holds`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import IO, Protocol, cast
 from urllib.parse import quote
 
 from sluice.errors import TRY_AGAIN, Unavailable, Unreadable
-from sluice.extract.globs import Globs
+from sluice.extract.compressed import most_bytes
+from sluice.extract.globs import Globs, divided
 from sluice.extract.names import hidden, printable
 from sluice.extract.reasons import unreadable
 from sluice.model import MEMBER, Entry
@@ -35,42 +36,61 @@ _MAX_MEMBERS = 65_535
 _MAX_DIRECTORY_BYTES = 16 << 20
 _MAX_NAME_BYTES = 1000
 _STEP_BYTES = 1 << 20
-_MAX_RATIO = 200  # text reaches about 20, logs about 100
-_RATIO_FROM_BYTES = 20 << 20
 _UTF8, _ENCRYPTED = 0x800, 0x1 | 0x40 | 0x2000  # flags (APPNOTE 4.4.4)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others are unpacked by libraries that know no limit
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
 
 
 class NotAnArchive(Exception):
-    """It is one document (an Office file, a text that is called .zip), not a zip of documents."""
+    """It is one document (an Office file, a text that is called .zip), not a zip of documents.
+
+    unfinished: it may be the beginning of a copy, which will be a zip."""
+
+    def __init__(self, *, unfinished: bool = False) -> None:
+        self.unfinished = unfinished
+        super().__init__()
 
 
 class Seekable(Protocol):
-    """What is needed of a file."""
+    """What is needed of a binary file. All may raise OSError, and SluiceError where the file is a server's."""
 
-    def read(self, size: int = -1, /) -> bytes: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def tell(self) -> int: ...
-    def close(self) -> None: ...
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes from the current place; all that follow where it is negative."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """`offset` in bytes, from the beginning (0), the current place (1) or the end (2); the place from the
+        beginning. Raises OSError (EINVAL) or ValueError before the beginning."""
+
+    def tell(self) -> int:
+        """Bytes from the beginning."""
+
+    def close(self) -> None:
+        """Frees what it holds. May be called again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
+    """A file in a zip, as its directory describes it.
+
+    refused: the code in `reasons.REASONS` why it is never read; None: it may be read."""
+
     info: zipfile.ZipInfo
-    refused: str | None  # code of the reason
+    refused: str | None
 
 
 class Archive:
     """A zip that is open for reading. `members`: by their printed names, folders left out."""
 
     def __init__(self, file: Seekable) -> None:
-        """Raises NotAnArchive, Unreadable (corrupt, zip_bomb) and what `file` raises."""
+        """Closes `file` in the end. Raises NotAnArchive, Unreadable (corrupt, zip_bomb), Unavailable where the storage
+        fails, and what `file` raises but OSError."""
         weakref.finalize(self, file.close)
-        with _judged():
-            if file.read(4) not in _SIGNS:
-                raise NotAnArchive
-            self._zip = zipfile.ZipFile(cast("IO[bytes]", _Bounded(file)))
+        bounded = _Bounded(file)
+        head = bounded.read(len(_SIGNS[0]))
+        if head not in _SIGNS:
+            raise NotAnArchive(unfinished=_SIGNS[0].startswith(head) or not head.strip(b"\0"))
+        with _errors_as_corrupt():
+            self._zip = zipfile.ZipFile(cast("IO[bytes]", bounded))
         infos = self._zip.infolist()
         if any(info.filename in _DOCUMENTS for info in infos):
             raise NotAnArchive
@@ -78,7 +98,8 @@ class Archive:
         self.members = _members(infos)
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Raises Unreadable (vanished, encrypted, link, too_large, corrupt, …) and what the file raises."""
+        """The member of that printed name, unpacked. Raises Unreadable (vanished, encrypted, link, too_large, corrupt,
+        …), Unavailable where the storage fails, and what the file raises but OSError."""
         member = self.members.get(name)
         if member is None:
             raise unreadable("vanished")
@@ -87,9 +108,9 @@ class Archive:
         size = member.info.file_size
         if size > max_bytes:
             raise unreadable("too_large")
-        if _is_bomb(size, member.info.compress_size):
+        if size > most_bytes(member.info.compress_size):
             raise unreadable("zip_bomb")
-        with _judged(), self._zip.open(member.info) as file:
+        with _errors_as_corrupt(), self._zip.open(member.info) as file:
             # No more than `size` is unpacked; at its end the checksum is compared.
             content = b"".join(iter(partial(file.read, _STEP_BYTES), b""))
         if len(content) != size:
@@ -98,7 +119,7 @@ class Archive:
 
     def _check_bounds(self, infos: list[zipfile.ZipInfo]) -> None:
         """Against bombs: the whole ratio, and members that share their bytes (Fifield 2019)."""
-        if _is_bomb(sum(info.file_size for info in infos), sum(info.compress_size for info in infos)):
+        if sum(info.file_size for info in infos) > most_bytes(sum(info.compress_size for info in infos)):
             raise unreadable("zip_bomb")
         end = 0
         for info in sorted(infos, key=lambda info: info.header_offset):
@@ -114,12 +135,13 @@ def listed(entry: Entry, globs: Globs, opened: Callable[[], Archive]) -> Iterato
     no archive or cannot be opened. Raises what is no matter of this zip alone."""
     try:
         members = opened().members
-    except (NotAnArchive, Unreadable):
-        yield replace(entry, unopened=True)
+    except (NotAnArchive, Unreadable) as error:
+        known = isinstance(error, NotAnArchive) and not error.unfinished
+        yield entry if known else replace(entry, holds=partial(_admit, globs))
         return
     for name, member in members.items():
         external_id = f"{entry.external_id}{MEMBER}{name}"
-        if globs.admit(external_id) and (globs.hidden or not hidden(name)):
+        if _admit(globs, external_id):
             info = member.info
             yield Entry(
                 external_id=external_id,
@@ -130,46 +152,77 @@ def listed(entry: Entry, globs: Globs, opened: Callable[[], Archive]) -> Iterato
             )
 
 
+def read_member(external_id: str, globs: Globs, max_bytes: int, opened: Callable[[str], Archive]) -> bytes | None:
+    """The bytes of a member; None where `external_id` is a document by itself. `opened`: the zip of an external id.
+    Raises Unreadable (…, changing where a zip can be opened only since it was listed) and what `opened` raises."""
+    container, member = divided(external_id)
+    if not globs.opens(container):
+        return None
+    try:
+        archive = opened(container)
+        if not member:
+            raise unreadable("changing")
+        return archive.read(member, max_bytes)
+    except NotAnArchive as error:
+        if member:
+            raise unreadable("changing" if error.unfinished else "vanished") from None
+        return None
+
+
+def _admit(globs: Globs, external_id: str) -> bool:
+    """Whether a member is a document of the source."""
+    return globs.admit(external_id) and (globs.hidden or not hidden(divided(external_id)[1]))
+
+
 class _Bounded:
-    """A file as zipfile reads it. The directory is read in one piece: that is where its size and number are known."""
+    """A file as zipfile reads it. The directory is read in one piece: that is where its size and number are known.
+
+    zipfile takes any OSError for damage, so those of the storage are turned to Unavailable before it sees them."""
 
     def __init__(self, file: Seekable) -> None:
         self._file = file
-        self.seek, self.tell, self.close = file.seek, file.tell, file.close
+        self.tell, self.close = file.tell, file.close
 
     def seekable(self) -> bool:
         return True
 
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # a place before the beginning: damage indeed
+                raise
+            raise storage_failed(error) from error
+
     def read(self, size: int = -1) -> bytes:
         if size > _MAX_DIRECTORY_BYTES:
             raise unreadable("zip_bomb")
-        content = self._file.read(size)
+        try:
+            content = self._file.read(size)
+        except OSError as error:
+            raise storage_failed(error) from error
         if content.startswith(_DIRECTORY_ENTRY) and content.count(_DIRECTORY_ENTRY) > _MAX_MEMBERS:
             raise unreadable("zip_bomb")
         return content
 
 
+def storage_failed(error: OSError) -> Unavailable:
+    return Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN)
+
+
 @contextmanager
-def _judged() -> Iterator[None]:
-    """Of the many errors of zipfile and zlib all but those of the storage mean damage."""
+def _errors_as_corrupt() -> Iterator[None]:
+    """All that zipfile and zlib raise means damage; see `_Bounded` for errors of the storage."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # a place before the file's beginning is invalid
-            raise Unavailable("the source's storage", error.strerror or "reading failed", TRY_AGAIN) from error
-        raise unreadable("corrupt") from error
     except (
-        zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError, OverflowError
+        zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, OverflowError
     ) as error:  # fmt: skip
         raise unreadable("corrupt") from error
 
 
-def _is_bomb(unpacked_bytes: int, packed_bytes: int) -> bool:
-    return unpacked_bytes > _RATIO_FROM_BYTES and unpacked_bytes > _MAX_RATIO * packed_bytes
-
-
 def _members(infos: list[zipfile.ZipInfo]) -> dict[str, Member]:
-    found: dict[str, Member] = {}
+    members: dict[str, Member] = {}
     for number, info in enumerate(infos, start=1):
         raw = _raw_name(info)
         if raw.endswith(b"/") and not info.file_size:
@@ -177,12 +230,12 @@ def _members(infos: list[zipfile.ZipInfo]) -> dict[str, Member]:
         name, refused = printable(raw), _refused(info, raw)
         if not name or len(name.encode()) > _MAX_NAME_BYTES:
             name, refused = f"#member-{number}", "member_name"
-        elif name in found:
+        elif name in members:
             name, refused = f"{name}#member-{number}", "duplicate_member"
-        while name in found:  # a member is called like that
+        while name in members:  # a member is called like that
             name += "#"
-        found[name] = Member(info, refused)
-    return found
+        members[name] = Member(info, refused)
+    return members
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:

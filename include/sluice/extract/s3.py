@@ -16,21 +16,21 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
+from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable, Unreadable
 from sluice.extract.compressed import gunzip
 from sluice.extract.globs import Globs
-from sluice.extract.members import Archive, NotAnArchive, listed
+from sluice.extract.members import Archive, listed, read_member
 from sluice.extract.names import hidden, original, printable
 from sluice.extract.naming import canonical_s3
 from sluice.extract.ranges import Ranges
 from sluice.extract.reach import Reach
 from sluice.extract.reasons import unreadable
 from sluice.extract.record import RECORD_MIME
-from sluice.model import MEMBER, Entry, Item, Raw, SourceSpec
+from sluice.model import Entry, Item, Raw, SourceSpec
 from sluice.ports import Connection
 
 _ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
@@ -72,39 +72,30 @@ class S3Reader:
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._reach = reach
         self._archive: tuple[str, Archive] | None = None  # the last one that was read from
+        self._deadline_s = 0.0  # monotonic clock: of the document that is read, or the zip that is listed
 
     def scan(self) -> Iterator[Entry]:
         """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
         for page in self._pages():
-            for found in page.get("Contents", ()):
-                name = found["Key"][len(self._prefix) :]
-                if name and not (name.endswith("/") and found["Size"] == 0) and self._admits(name):
-                    yield from self._entries(name, found)
+            for listing in page.get("Contents", ()):
+                name = listing["Key"][len(self._prefix) :]
+                if name and not (name.endswith("/") and listing["Size"] == 0) and self._admits(name):
+                    yield from self._entries(name, listing)
 
     def read(self, item: Item) -> Raw:
         """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
         and BadRequest where the login is not valid any more."""
-        shown, member = item.entry.external_id, ""
-        if self._globs.archives:
-            shown, _, member = shown.partition(MEMBER)
-        key = self._prefix + original(shown).decode("utf-8", "surrogateescape")
-        if self._globs.opens(shown):
-            try:
-                archive = self._opened(key)
-                if not member:
-                    raise unreadable("changing")  # the scan could not open it
-                return Raw(item, archive.read(member, self._reach.max_bytes))
-            except NotAnArchive:
-                if member:
-                    raise unreadable("vanished") from None
+        self._start_clock()
+        member = self._member(item.entry.external_id)
+        if member is not None:
+            return Raw(item, member)
         if item.entry.size_bytes > self._reach.max_bytes:
             raise unreadable("too_large")
-        deadline_s = time.monotonic() + self._reach.fetch_timeout_s
-        found, content = self._get(key, deadline_s, self._reach.max_bytes)
-        if found.get("ContentEncoding", "").lower() == "gzip":
+        answer, content = self._get(self._key(item.entry.external_id), self._reach.max_bytes)
+        if answer.get("ContentEncoding", "").lower() == "gzip":
             content = gunzip(content, self._reach.max_bytes)
-        mime = found.get("ContentType")
-        modified = {"last_modified": found["LastModified"].isoformat()} if "LastModified" in found else {}
+        mime = answer.get("ContentType")
+        modified = {"last_modified": answer["LastModified"].isoformat()} if "LastModified" in answer else {}
         # What the object says of itself must not pass for what only our own readers say.
         return Raw(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
 
@@ -127,73 +118,91 @@ class S3Reader:
             more = {"ContinuationToken": token}
 
     def _admits(self, name: str) -> bool:
-        if not self._globs.hidden and hidden(name):
+        external_id = self._printed(name)
+        if not self._globs.hidden and hidden(external_id):
             return False
-        shown = self._printed(name)
-        return self._globs.admit(shown) or self._globs.opens(shown)
+        return self._globs.admit(external_id) or self._globs.opens(external_id)
 
     def _printed(self, name: str) -> str:
-        """`!/` in a key is no zip's, see `file.py`."""
-        shown = printable(name.encode("utf-8", "surrogateescape"))
-        return shown.replace(MEMBER, "%21/") if self._globs.archives else shown
+        return self._globs.printed(printable(name.encode("utf-8", "surrogateescape")))
 
-    def _entries(self, name: str, found: Mapping[str, Any]) -> Iterator[Entry]:
-        entry = self._entry(name, found)
+    def _key(self, external_id: str) -> str:
+        return self._prefix + original(external_id).decode("utf-8", "surrogateescape")
+
+    def _start_clock(self) -> None:
+        self._deadline_s = time.monotonic() + self._reach.fetch_timeout_s
+
+    def _entries(self, name: str, listing: Mapping[str, Any]) -> Iterator[Entry]:
+        entry = self._entry(name, listing)
         if not self._globs.opens(entry.external_id):
             yield entry
             return
-        yield from listed(entry, self._globs, lambda: self._opened(self._prefix + name, found))
-        self._archive = None
+        self._start_clock()
+        yield from listed(entry, self._globs, lambda: self._open(entry.external_id, listing["Size"], listing))
 
-    def _opened(self, key: str, found: Mapping[str, Any] | None = None) -> Archive:
-        """`found`: what the listing says of the object; without it the server is asked. The last one stays open: its
-        parts are of one state of the object. Raises Unreadable, NotAnArchive and Transient."""
-        if found is None and self._archive is not None and self._archive[0] == key:
-            return self._archive[1]
-        told = found or self._head(key)
-        size_bytes, etag = told["Size"] if found else told["ContentLength"], told.get("ETag", "")
+    def _member(self, external_id: str) -> bytes | None:
+        """See `read_member`. A zip that was replaced since it was opened is opened once more."""
+        read = partial(read_member, external_id, self._globs, self._reach.max_bytes, self._opened)
+        try:
+            return read()
+        except Unreadable as error:
+            if error.code != "changing":
+                raise
+        self._archive = None
+        return read()
+
+    def _opened(self, external_id: str) -> Archive:
+        """The last one stays open: its parts are of one state of the object. Raises what `_open` raises."""
+        if self._archive is None or self._archive[0] != external_id:
+            answer = self._head(self._key(external_id))
+            self._archive = (external_id, self._open(external_id, answer["ContentLength"], answer))
+        return self._archive[1]
+
+    def _open(self, external_id: str, size_bytes: int, state: Mapping[str, Any]) -> Archive:
+        """`state`: has the object's ETag. Raises Unreadable, NotAnArchive and Transient."""
+        same = {"IfMatch": state["ETag"]} if state.get("ETag") else {}
 
         def part(start: int, stop: int) -> bytes:
-            same = {"IfMatch": etag} if etag else {}
-            deadline_s = time.monotonic() + self._reach.fetch_timeout_s
-            content = self._get(key, deadline_s, stop - start, Range=f"bytes={start}-{stop - 1}", **same)[1]
-            if len(content) != stop - start:
+            size = stop - start
+            content = self._get(self._key(external_id), size, Range=f"bytes={start}-{stop - 1}", **same)[1]
+            if len(content) != size:
                 raise unreadable("changing")
             return content
 
-        archive = Archive(Ranges(part, size_bytes))
-        self._archive = (key, archive)
-        return archive
+        return Archive(Ranges(part, size_bytes))
 
     def _head(self, key: str) -> Mapping[str, Any]:
         try:
-            found: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
+            answer: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
         except Exception as error:
             self._raise_for_object(error)
-        return found
+        return answer
 
-    def _entry(self, name: str, found: Mapping[str, Any]) -> Entry:
-        state = found.get("ETag", "").strip('"') or found["LastModified"].isoformat()
+    def _entry(self, name: str, listing: Mapping[str, Any]) -> Entry:
+        state = listing.get("ETag", "").strip('"') or listing["LastModified"].isoformat()
         return Entry(
             external_id=self._printed(name),
             uri=f"s3://{self._bucket}/{quote(self._prefix + name, errors='surrogateescape')}",
-            fingerprint=f"{state}-{found['Size']}",
-            size_bytes=found["Size"],
+            fingerprint=f"{state}-{listing['Size']}",
+            size_bytes=listing["Size"],
         )
 
-    def _get(self, key: str, deadline_s: float, max_bytes: int, **part: str) -> tuple[Mapping[str, Any], bytes]:
-        """What is said of the object, and its bytes. boto3 tries the call again, but not a body that breaks off."""
+    def _get(self, key: str, max_bytes: int, **part: str) -> tuple[Mapping[str, Any], bytes]:
+        """What is said of the object, and its bytes, before the deadline. boto3 tries the call again, but not a body
+        that breaks off."""
         for pause_s in (0.2, 1.0, None):
+            if time.monotonic() > self._deadline_s:
+                raise unreadable("slow")
             try:
-                found = self._client.get_object(Bucket=self._bucket, Key=key, **part)
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, **part)
             except Exception as error:
                 self._raise_for_object(error)
             try:
-                return found, _body(found["Body"], max_bytes, deadline_s)
+                return answer, _body(answer["Body"], max_bytes, self._deadline_s)
             except SluiceError:
                 raise
             except Exception as error:
-                if pause_s is None or time.monotonic() + pause_s > deadline_s:
+                if pause_s is None or time.monotonic() + pause_s > self._deadline_s:
                     self._raise_for_all(error)
             time.sleep(pause_s)
         raise AssertionError("unreachable")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from uuid import UUID
 
 MEMBER = "!/"  # in an external id, between a container and the name of its member
@@ -22,8 +23,9 @@ class Entry:
     # The fingerprint as the source gave it, where `fingerprint` is its keyed hash: by it the reader finds the document.
     # It may be a hash of the content, so that it is kept nowhere but sealed under the document's key.
     locator: str = ""
-    # A container that could not be opened: what it held (`<external_id>!/…`) is not known to be gone.
-    unopened: bool = False
+    # Of a container that could not be opened: whether it may still hold a member of a former scan, by the member's
+    # external id (`<external_id>!/…`). None: every member is listed.
+    holds: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

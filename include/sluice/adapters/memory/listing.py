@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
-from sluice.adapters.ledger_rules import check_entry, duplicate, lost_claim
+from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.state import DocumentRow, MemoryState, QuarantineRow, SourceRow, now
-from sluice.model import MEMBER, Entry, Failure, Item, Run, ScanResult, SourceSpec
+from sluice.model import Entry, Failure, Item, Run, ScanResult, SourceSpec
 from sluice.names import storable
 
 
@@ -50,11 +50,9 @@ class MemoryListing:
             before = len(known)
             moving.tell(self.state, run, known, listed)
             verdicts = [self._compare(run, source, entry, known.get(entry.external_id)) for entry in listed.values()]
-            unopened = {name for name, entry in listed.items() if entry.unopened}
+            unopened = {name: entry.holds for name, entry in listed.items() if entry.holds}
             vanished = sorted(
-                each.document_id
-                for name, each in known.items()
-                if name not in listed and name.partition(MEMBER)[0] not in unopened
+                each.document_id for name, each in known.items() if name not in listed and not is_held(name, unopened)
             )
             for each in self.state.runs_of(source.source_id):
                 each.vanished = set(vanished) if each.run_id == run.run_id else set()

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_entry, duplicate, lost_claim
+from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, change, changed
-from sluice.model import MEMBER, Entry, Item, Run, ScanResult, SourceSpec
+from sluice.model import Entry, Item, Run, ScanResult, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
@@ -27,7 +28,7 @@ TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
         size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
-        locator text NOT NULL DEFAULT '', unopened bool NOT NULL DEFAULT false)
+        locator text NOT NULL DEFAULT '')
 """
 _COLUMNS = {
     "place": "int8",
@@ -38,7 +39,6 @@ _COLUMNS = {
     "start_byte": "int8",
     "former": "text",
     "locator": "text",
-    "unopened": "bool",
 }
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
@@ -83,13 +83,6 @@ TOLD = text(f"""
     SELECT :run_id, document_id, former, external_id, 'source' FROM told
 """)  # noqa: S608
 KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")  # noqa: S608
-# Not listed and yet not gone: members of what could not be opened.
-_LEFT_ALONE = text(f"""
-    SELECT count(*) FROM documents d
-    WHERE {_OF_SOURCE} AND NOT EXISTS (SELECT FROM compared c WHERE c.document_id = d.document_id)
-      AND d.document_id <> ALL(CAST(:vanished AS uuid[]))
-""")  # noqa: S608
-_UNOPENED = text("SELECT EXISTS (SELECT FROM scan WHERE unopened)")
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
 _MOVED = text("""
     UPDATE documents d SET uri = s.uri FROM compared c JOIN scan s USING (place)
@@ -114,13 +107,12 @@ _LISTED_SINCE = text("""
     SELECT EXISTS (SELECT FROM runs WHERE source_id = :source_id AND run_id <> :run_id AND scanned_at > :began OFFSET 0)
 """)
 _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
-# A container that could not be opened says nothing of the members that it held.
 VANISHED = text(f"""
-    SELECT d.document_id FROM documents d
-    WHERE {_OF_SOURCE}
-      AND split_part(d.external_id, '{MEMBER}', 1) NOT IN (SELECT external_id FROM scan WHERE unopened)
-    EXCEPT SELECT document_id FROM compared ORDER BY 1
+    SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)  # noqa: S608
+_NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
+
+_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `ledger_rules.is_held`
 
 
 def record_scan(
@@ -136,30 +128,32 @@ def record_scan(
     raw.execute(_DROP)
     raw.execute(TABLE)
     try:
-        seen = _copy(raw, entries)
+        seen, unopened = _copy(raw, entries)
         # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
         raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
         with raw.transaction():
-            return _compare(connection, run, seen, began, settings, accept)
+            return _compare(connection, run, seen, unopened, began, settings, accept)
     finally:
         if not raw.closed:
             raw.execute(_DROP)
 
 
-def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> int:
+def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> tuple[int, _Containers]:
     seen = 0
+    unopened: _Containers = {}
     remaining = iter(entries)
     while piece := list(islice(remaining, _PIECE)):
         with raw.cursor() as cursor:
             copy_rows(cursor, "scan", _COLUMNS, _rows(piece, seen))
         seen += len(piece)
-    return seen
+        unopened |= {entry.external_id: entry.holds for entry in piece if entry.holds}
+    return seen, unopened
 
 
 def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         check_entry(entry)
-        at = (entry.size_bytes, entry.offset, entry.former, entry.locator, entry.unopened)
+        at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
         yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
 
@@ -167,6 +161,7 @@ def _compare(
     connection: Connection,
     run: Run,
     seen: int,
+    unopened: _Containers,
     began: datetime,
     settings: SourceSpec | None,
     accept: Callable[[ScanResult], object],
@@ -199,10 +194,8 @@ def _compare(
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [_item(row) for row in connection.execute(_ITEMS, values)]
-    vanished = list(connection.execute(VANISHED, values).scalars())
-    if connection.execute(_UNOPENED).scalar():
-        known -= connection.execute(_LEFT_ALONE, {**values, "vanished": vanished}).scalar_one()
-    result = ScanResult(seen, unchanged, quarantined, items, vanished, known)
+    vanished, held = _missed(connection, values, unopened)
+    result = ScanResult(seen, unchanged, quarantined, items, vanished, known - held)
     accept(result)
     # Here and not first: until the end it would keep the run itself from renewing its lease.
     claims.fence(connection, run)
@@ -211,6 +204,17 @@ def _compare(
         changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
     return result
+
+
+def _missed(connection: Connection, values: dict[str, object], unopened: _Containers) -> tuple[list[UUID], int]:
+    """Documents that are not listed: those that vanished, by id, and how many are held by containers that could not be
+    opened. Only a reader knows what its globs admit, so that is judged here and not in SQL."""
+    missed: list[UUID] = list(connection.execute(VANISHED, values).scalars())
+    if not unopened:
+        return missed, 0
+    named = connection.execute(_NAMED, {"document_ids": missed})
+    held = {row.document_id for row in named if is_held(row.external_id, unopened)}
+    return [document_id for document_id in missed if document_id not in held], len(held)
 
 
 def _item(row: Row[Any]) -> Item:
