@@ -52,6 +52,13 @@ def may_repeat(grant: Grant | None, saved: SourceSpec | None) -> bool:
     return ALL_GROUPS in grant.groups or set(groups) <= grant.groups
 
 
+def is_kept_from(saved: SourceSpec, spec: SourceSpec) -> bool:
+    """Whether what is saved for some groups would be readable for others by the source `spec`, whose groups are not
+    None."""
+    groups = set(spec.access_groups or ())
+    return bool(saved.access_groups) and not (groups and groups <= set(saved.access_groups or ()))
+
+
 def readers(grants: Iterable[Grant], spec: SourceSpec) -> list[Grant]:
     """Grants by which the documents of a source may be read."""
     groups = set(spec.access_groups or ())
@@ -117,6 +124,19 @@ def _host(scheme: str, place: str) -> str:
     return host if port in (None, _PORTS.get(scheme.removeprefix("git+"))) else f"{host}:{port}"
 
 
+def borrowing(spec: SourceSpec, kept: Sequence[Place]) -> Callable[[str], bool]:
+    """Which files a repository may read, by their URIs: those of its own folder, and others that lie in no place that
+    is `kept` for other groups. Its own folder is the one that its URI names, not the one to which a link there leads:
+    such a link may be another by now."""
+    own = Place("file", os.path.normpath(b"/" + unquote_to_bytes(spec.uri.partition("://")[2].partition("?")[0])))
+
+    def admits(uri: str) -> bool:
+        found = place_of(uri)
+        return found is None or own.holds(found) or not any(each.holds(found) for each in kept)
+
+    return admits
+
+
 # --- rules -------------------------------------------------------------------------------------------------------
 
 
@@ -138,11 +158,11 @@ class Rule:
 class SourceRules:
     rules: Sequence[Rule] = ()
 
-    def check(self, spec: SourceSpec) -> None:
-        """Raises Forbidden where the source's own place may not be given to its tenant and groups."""
+    def check(self, spec: SourceSpec) -> Place | None:
+        """The source's own place. Raises Forbidden where it may not be given to its tenant and groups."""
         place = place_of(spec.uri)
         if place is None:
-            return
+            return None
         rule = self._deciding(place)
         below = [each for each in self.rules if place.holds(each.place) and not each.admits(spec)]
         if (rule and not rule.admits(spec)) or (_is_whole(spec.uri) and below):
@@ -152,6 +172,7 @@ class SourceRules:
                 "part of it, for other tenants or groups. Nothing was read or changed. Ingest it for the groups that "
                 "may read it, or ask an administrator to change the rule."
             )
+        return place
 
     def admitting(self, spec: SourceSpec) -> Callable[[str], bool] | None:
         """Which documents of the source, by their URIs, it may hold; None where no rule is about any of them."""
@@ -174,8 +195,9 @@ class SourceRules:
 
     def roots(self, spec: SourceSpec, roots: Sequence[Path]) -> Sequence[Path]:
         """Folders that the source may read. Where rules are about folders, a repository borrows nothing from outside of
-        itself: what lies there may be for others."""
-        place = place_of(spec.uri)
+        itself: what lies there may be for others. Raises Forbidden as `check`: a link on the way to the folder may
+        lead elsewhere by now, so the place that is judged is the one that may be read."""
+        place = self.check(spec)
         if place is None or not _is_whole(spec.uri) or not any(each.place.kind == "file" for each in self.rules):
             return roots
         own = Path(os.fsdecode(place.path))

@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice import access
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import Budget, GateRule, KeepDays, Principal, Profile, SearchRequest, SourceSpec
+from sluice.model import Budget, GateRule, KeepDays, Principal, Profile, SavedSource, SearchRequest, SourceSpec
 from sluice.ports import (
     Blobs,
     Connection,
@@ -91,8 +91,9 @@ def build(
     keyring = PostgresKeyring(keys_engine, parse_master_key(_required(settings, "master_key")))
     blobs = UPathBlobs(root if root is not None else UPath(settings.artefacts))
     embedder = partial(_embedder, endpoint=_endpoint(settings, serving))
+    ledger = PostgresLedger(ledger_engine)
     return Tools(
-        ledger=PostgresLedger(ledger_engine),
+        ledger=ledger,
         cache=PostgresVectorCache(ledger_engine),
         catalog=catalog,
         keyring=keyring,
@@ -100,7 +101,7 @@ def build(
         graph=graph,
         blobs=blobs,
         extractor=lambda: _extractor(settings),
-        reader=partial(_reader, settings, connections or environment_connection, blobs, keyring),
+        reader=partial(_reader, settings, connections or environment_connection, blobs, keyring, ledger.saved_sources),
         embedder=embedder,
         entities=_entities,
         entity_id=entity_id,
@@ -246,6 +247,7 @@ def _reader(
     connections: Connections,
     blobs: Blobs,
     keyring: Keyring,
+    saved_sources: Callable[[str], Sequence[SavedSource]],
     spec: SourceSpec,
     since: str | None = None,
 ) -> SourceReader:
@@ -275,10 +277,29 @@ def _reader(
         blobs=blobs,
         keyring=keyring,
         git_cache=_git_cache(settings),
+        borrows=_borrowing(settings, saved_sources, spec),
         since=since,
     )
     reader = reader_for(spec, reach)
     return reader if reach.admits is None else Restricted(reader, reach.admits)
+
+
+def _borrowing(
+    settings: Settings, saved_sources: Callable[[str], Sequence[SavedSource]], spec: SourceSpec
+) -> Callable[[str], bool] | None:
+    """What a repository may read outside of itself: nothing that the tenant has saved for other groups. This is asked
+    of each file that is opened, in every run: alternates and links may have changed since `plan` was permitted."""
+    from sluice.extract.places import known_places
+
+    if not spec.uri.lower().startswith("git+file:"):
+        return None
+    kept = [
+        place
+        for each in saved_sources(spec.tenant)
+        if (each.spec.uri, each.spec.collection) != (spec.uri, spec.collection) and access.is_kept_from(each.spec, spec)
+        for place in known_places(each.spec.uri, settings.roots)
+    ]
+    return access.borrowing(spec, kept) if kept else None
 
 
 def _git_cache(settings: Settings) -> Path:

@@ -76,6 +76,14 @@ def upgrade() -> None:
         ),
     )
     op.add_column(
+        "collections",
+        sa.Column(
+            "dropping_since",
+            sa.TIMESTAMP(timezone=True),
+            comment="Since when it is being deleted; no run may work in it; null: it is not.",
+        ),
+    )
+    op.add_column(
         "quarantine",
         sa.Column(
             "raw_hash",
@@ -129,5 +137,6 @@ def downgrade() -> None:
         op.execute(f"DROP VIEW analyst.{name}")
     op.drop_table("deletions")
     op.drop_column("quarantine", "raw_hash")
+    op.drop_column("collections", "dropping_since")
     op.drop_column("sources", "removed_at")
     op.drop_column("documents", "removed_at")

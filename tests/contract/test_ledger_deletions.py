@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
 from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
-from sluice.errors import LostClaim, NotFound, Terminal
+from sluice.errors import Busy, LostClaim, NotFound, Terminal
 from sluice.model import Grant, Item, Retention, RetentionScope, Run, Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -193,7 +194,7 @@ def test_a_removed_source_is_paused_and_listed_while_it_has_documents(room: Room
 
 def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> None:
     source, items = filled(room)
-    for refuse in (room.ledger.check_empty, room.ledger.drop_collection):
+    for refuse in (room.ledger.begin_drop, room.ledger.drop_collection):
         with pytest.raises(Terminal, match="still holds"):
             refuse(source.generation)
     delete(room, source, *items, listed=False)
@@ -201,7 +202,6 @@ def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> 
         room.ledger.drop_collection(source.generation)  # the outbox is not empty
     drained(room, source)
     other, _ = filled(room)
-    room.ledger.check_empty(source.generation)
     room.ledger.drop_collection(source.generation)
     room.ledger.drop_collection(source.generation)
     names = [each.collection for each in room.ledger.generations()]
@@ -209,6 +209,41 @@ def test_a_collection_goes_when_it_is_empty_and_its_name_is_free(room: Room) -> 
     again = opened(room, source.spec)
     assert again.generation.collection_id != source.generation.collection_id
     assert again.source_id != source.source_id
+
+
+def test_in_a_collection_that_is_being_dropped_nothing_begins(room: Room) -> None:
+    source, items = filled(room)
+    profile = source.generation.profile
+    slow = started(room, source)
+    (late,) = scanned(room, slow, entry("late"))
+    room.ledger.finish_run(slow, "succeeded", {})
+    delete(room, source, *items, late, listed=False)
+    drained(room, source)
+    with pytest.raises(Terminal, match="source that was saved meanwhile"):
+        room.ledger.begin_drop(source.generation)
+    room.ledger.claim(slow, 60)
+    with pytest.raises(Terminal, match="still holds"):
+        room.ledger.begin_drop(source.generation)
+    room.ledger.finish_run(slow, "succeeded", {})
+    purge = room.ledger.start_run(source, "purge", uuid4(), "tests")
+    room.ledger.remove_source(purge)
+    room.ledger.finish_run(purge, "succeeded", {})
+    waiting = started(room, source)
+    for _ in range(2):  # safe to repeat
+        room.ledger.begin_drop(source.generation)
+        for refused in (
+            lambda: room.ledger.open_source(source.spec, profile, ()),
+            lambda: room.ledger.save_source(replace(source.spec, uri="file:///other"), profile, ()),
+            lambda: room.ledger.claim(waiting, 60),
+            lambda: room.ledger.stage(waiting, [version(waiting, late, "one")]),
+        ):
+            with pytest.raises(Busy, match="is being deleted"):
+                refused()
+    assert source.spec.collection in [each.collection for each in room.ledger.generations()], "a repetition finds it"
+    room.ledger.claim(purge, 60)
+    room.ledger.finish_run(purge, "succeeded", {})
+    room.ledger.drop_collection(source.generation)
+    assert opened(room, source.spec).generation.collection_id != source.generation.collection_id
 
 
 def test_a_collection_with_a_document_that_was_never_served_is_not_empty(room: Room) -> None:

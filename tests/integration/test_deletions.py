@@ -11,7 +11,7 @@ import pytest
 
 from failing import Crash, Crashing
 from sluice import flow
-from sluice.errors import BadRequest, Forbidden, NotFound, Terminal
+from sluice.errors import BadRequest, Busy, Forbidden, NotFound, Terminal
 from sluice.extract import uploads
 from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, SourceSpec
 from sluice.ports import Tools
@@ -177,6 +177,36 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
     with pytest.raises(Terminal, match="still holds"):
         flow.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
     assert tools.vectors.count(live) == 3 and set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}
+
+
+@pytest.mark.parametrize(("port", "method"), [("vectors", "drop"), ("ledger", "drop_collection")])
+def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
+    make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str
+) -> None:
+    """Else its documents would be active in the ledger and absent from the stores. So it stays where the deletion is
+    killed, until it is repeated."""
+    place = folder(tmp_path)
+    tools = make_tools([place], graph="off")
+    spec = SourceSpec(place.as_uri(), name, name)
+    flow.ingest(tools, spec)
+
+    def killed(*of: object) -> None:
+        with pytest.raises(Busy, match="is being deleted"):
+            flow.ingest(tools, spec)
+        raise Crash
+
+    class Killed:
+        def __getattr__(self, called: str) -> object:
+            return killed if called == method else getattr(getattr(tools, port), called)
+
+    with pytest.raises(Crash):
+        flow.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
+    with pytest.raises(Busy, match=f"sluice collections delete {name}"):
+        flow.ingest(tools, spec)
+    assert flow.delete_collection(tools, name, actor="cli")["dropped"]
+    flow.ingest(tools, spec)
+    live = generation(tools, name)
+    assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pygit2
 import pytest
 
 from sluice import access
+from sluice.adapters.memory.ledger import MemoryLedger
 from sluice.adapters.postgres.failures import translated
-from sluice.errors import BadRequest, Forbidden, Unreadable
+from sluice.errors import BadRequest, Forbidden, SluiceError, Unreadable
 from sluice.extract.roots import canonical, check_root
-from sluice.model import Item, SourceSpec
+from sluice.model import Item, Profile, SavedSource, SourceSpec
 from sluice.settings import Settings
 from sluice.wiring import _reader, environment_connection
 
@@ -33,7 +37,11 @@ def rules_of(documents: Path, **more: Any) -> str:
 def reader(documents: Path, folder: Path, rules: str, *groups: str, tenant: str = "acme", scheme: str = "file") -> Any:
     settings = Settings(_env_file=None, file_roots=str(documents), source_rules=rules)
     spec = SourceSpec(f"{scheme}://{folder}", "docs", tenant, groups)
-    return _reader(settings, environment_connection, None, None, spec)  # type: ignore[arg-type]
+    return _reader(settings, environment_connection, None, None, no_sources, spec)  # type: ignore[arg-type]
+
+
+def no_sources(tenant: str) -> list[SavedSource]:
+    return []
 
 
 def listed(found: Any) -> list[str]:
@@ -136,6 +144,96 @@ def test_a_repository_borrows_nothing_from_outside_where_rules_are_about_folders
     assert access.parse_rules("").roots(mine, [tmp_path]) == [tmp_path]
 
 
+def test_the_place_that_a_repository_may_read_is_the_one_that_was_judged(tmp_path: Path) -> None:
+    """A link that its URI names may lead elsewhere from one moment to the next."""
+    (tmp_path / "board").mkdir()
+    (tmp_path / "mine").symlink_to(tmp_path / "board")
+    rules = access.parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
+    with pytest.raises(Forbidden, match="SLUICE_SOURCE_RULES"):
+        rules.roots(SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",)), [tmp_path])
+
+
+def _gitdir(secret: Path, mine: Path) -> None:
+    shutil.rmtree(mine / ".git")
+    (mine / ".git").write_text(f"gitdir: {secret}/.git\n")
+
+
+def _linked_git(secret: Path, mine: Path) -> None:
+    shutil.rmtree(mine / ".git")
+    (mine / ".git").symlink_to(secret / ".git")
+
+
+def _linked_folder(secret: Path, mine: Path) -> None:
+    shutil.rmtree(mine)
+    mine.symlink_to(secret)
+
+
+def _alternates(secret: Path, mine: Path) -> None:
+    (mine / ".git/objects/info").mkdir(exist_ok=True)
+    (mine / ".git/objects/info/alternates").write_text(f"{secret}/.git/objects\n")
+    shutil.copytree(secret / ".git/refs", mine / ".git/refs", dirs_exist_ok=True)
+
+
+def _loose(secret: Path, mine: Path) -> None:
+    shutil.copytree(secret / ".git/refs", mine / ".git/refs", dirs_exist_ok=True)
+    for each in (secret / ".git/objects").glob("??/*"):
+        (mine / ".git/objects" / each.parent.name).mkdir(exist_ok=True)
+        (mine / ".git/objects" / each.parent.name / each.name).symlink_to(each)
+
+
+@pytest.mark.parametrize("borrow", [_gitdir, _linked_git, _linked_folder, _alternates, _loose])
+@pytest.mark.parametrize("scheme", ["file", "git+file"])
+@pytest.mark.parametrize("opened_before", [False, True])
+def test_a_repository_is_judged_by_what_it_opens(
+    tmp_path: Path, borrow: Callable[[Path, Path], None], scheme: str, opened_before: bool
+) -> None:
+    """Whatever it named when its run was permitted, and whoever runs it."""
+    secret, mine = tmp_path / "secret", tmp_path / "mine"
+    for folder, name in ((secret, "secret.md"), (mine, "mine.md")):
+        git = pygit2.init_repository(str(folder), initial_head="main")
+        (folder / name).write_text(f"# {name}")
+        git.index.add(name)
+        who = pygit2.Signature("a", "a@example.org", 1_700_000_000, 0)
+        git.create_commit("HEAD", who, who, "one", git.index.write_tree(), [])
+    theirs = saved_source(f"{scheme}://{secret}", "board")
+
+    def opened(*groups: str) -> Any:
+        settings = Settings(_env_file=None, file_roots=str(tmp_path))
+        spec = SourceSpec(f"git+file://{mine}", "docs", "acme", groups)
+        return _reader(settings, environment_connection, None, None, lambda tenant: [theirs], spec)  # type: ignore[arg-type]
+
+    if opened_before:
+        assert listed(opened("staff")) == ["mine.md"]
+    borrow(secret, mine)
+    for groups in (("staff",), (), ("board", "staff")):
+        with pytest.raises(SluiceError, match=r"saved for other groups|cannot be read \(outside"):
+            listed(opened(*groups))
+    assert listed(opened("board")) == ["secret.md"]
+
+
+def test_what_a_saved_repository_borrows_is_kept_for_its_groups_too(tmp_path: Path) -> None:
+    theirs, store, mine = tmp_path / "theirs", tmp_path / "store", tmp_path / "mine"
+    for folder in (theirs, store, mine):
+        pygit2.init_repository(str(folder))
+    for folder in (theirs, mine):
+        (folder / ".git/objects/info").mkdir(exist_ok=True)
+        (folder / ".git/objects/info/alternates").write_text(f"{store}/.git/objects\n")
+    saved = [saved_source(f"git+file://{theirs}", "board")]
+    settings = Settings(_env_file=None, file_roots=str(tmp_path))
+    spec = SourceSpec(f"git+file://{mine}", "docs", "acme", ("staff",))
+    with pytest.raises(BadRequest, match="saved for other groups"):
+        _reader(settings, environment_connection, None, None, lambda tenant: saved, spec)  # type: ignore[arg-type]
+    saved = [saved_source(f"git+file://{theirs}")]
+    assert _reader(settings, environment_connection, None, None, lambda tenant: saved, spec)  # type: ignore[arg-type]
+
+
+def saved_source(uri: str, *groups: str) -> SavedSource:
+    ledger = MemoryLedger()
+    ledger.open_source(SourceSpec(uri, "theirs", "acme", groups), Profile("tokens:256:0", "hash:64", "off", 64), ())
+    (saved,) = ledger.saved_sources("acme")
+    return saved
+
+
 @pytest.mark.parametrize(
     ("rule", "uri", "may"),
     [
@@ -212,9 +310,9 @@ def test_a_bucket_without_a_login_is_not_read_with_the_machines_own(
     spec = SourceSpec(uri, "docs", "acme", ())
     closed = Settings(_env_file=None)
     with pytest.raises(BadRequest, match="SLUICE_S3_DEFAULT_CREDENTIALS"):
-        _reader(closed, environment_connection, None, None, spec)  # type: ignore[arg-type]
+        _reader(closed, environment_connection, None, None, no_sources, spec)  # type: ignore[arg-type]
     opened = Settings(_env_file=None, s3_default_credentials=True)
-    assert _reader(opened, environment_connection, None, None, spec)  # type: ignore[arg-type]
+    assert _reader(opened, environment_connection, None, None, no_sources, spec)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +323,7 @@ def test_another_name_of_a_bucket_is_refused(bucket: str) -> None:
     settings = Settings(_env_file=None, s3_default_credentials=True)
     spec = SourceSpec(f"s3://{bucket}/in/", "docs", "acme", ())
     with pytest.raises(BadRequest, match=r"bucket's own name|cannot be understood"):
-        _reader(settings, environment_connection, None, None, spec)  # type: ignore[arg-type]
+        _reader(settings, environment_connection, None, None, no_sources, spec)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +349,7 @@ def test_a_uri_that_is_not_utf_8_is_refused_with_advice(uri: str, tmp_path: Path
         lambda: canonical(uri),
         lambda: access.place_of(uri),
         lambda: check_root(uri, [tmp_path]),
-        lambda: _reader(settings, environment_connection, None, None, spec),  # type: ignore[arg-type]
+        lambda: _reader(settings, environment_connection, None, None, no_sources, spec),  # type: ignore[arg-type]
     ):
         with pytest.raises(BadRequest, match="%FF"):
             refused()
@@ -265,4 +363,4 @@ def test_a_name_that_is_not_utf_8_is_refused_by_the_ledger_with_advice() -> None
 def test_a_public_bucket_needs_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_CONNECTION_PUBLIC", "aws://@/?anonymous=true")
     spec = SourceSpec("s3://bucket/in/?connection=public", "docs", "acme", ())
-    assert _reader(Settings(_env_file=None), environment_connection, None, None, spec)  # type: ignore[arg-type]
+    assert _reader(Settings(_env_file=None), environment_connection, None, None, no_sources, spec)  # type: ignore[arg-type]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,9 +35,15 @@ def grant(ledger: MemoryLedger, *groups: str, tenant: str = "acme", may_write: b
     MemoryCatalog(ledger.state).grant(Grant("ann", tenant, frozenset(groups), may_write))
 
 
-def check(ledger: MemoryLedger, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> None:
+def check(
+    ledger: MemoryLedger,
+    spec: SourceSpec,
+    user: str | None = "ann",
+    run_type: Any = DagRunType.MANUAL,
+    roots: Sequence[Path] = (Path("/"),),
+) -> None:
     run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
-    permission.check(MemoryCatalog(ledger.state), ledger, spec, run)
+    permission.check(MemoryCatalog(ledger.state), ledger, spec, run, roots=roots)
 
 
 # --- a run that a user triggered ----------------------------------------------------------------------------
@@ -159,7 +166,7 @@ def test_every_other_run_must_say_who_triggered_it(ledger: MemoryLedger, run_typ
 def test_a_run_that_says_nothing_of_itself_is_refused(ledger: MemoryLedger) -> None:
     save(ledger)
     with pytest.raises(Forbidden, match="does not say who"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, SimpleNamespace())
+        permission.check(MemoryCatalog(ledger.state), ledger, NEW, SimpleNamespace(), roots=())
 
 
 def test_an_empty_user_is_no_user(ledger: MemoryLedger) -> None:
@@ -196,7 +203,7 @@ def test_nobody_approves_that_much_vanishes(ledger: MemoryLedger, run_type: Any)
     save(ledger)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
     with pytest.raises(Forbidden, match="for a person who has looked"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, approve_shrink=True)
+        permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, roots=(), approve_shrink=True)
 
 
 # --- the same place by another way ----------------------------------------------------------------------------
@@ -299,3 +306,55 @@ def test_what_a_repository_for_others_borrows_is_for_them_alone(ledger: MemoryLe
     grant(ledger, "staff")
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
         check(ledger, SourceSpec(f"file://{store}", "docs", "acme", ("staff",)))
+
+
+def _borrow(folder: Path, objects: str) -> None:
+    pygit2.init_repository(str(folder))
+    (folder / ".git/objects/info").mkdir(exist_ok=True)
+    (folder / ".git/objects/info/alternates").write_text(f"{objects}\n")
+
+
+def test_a_repository_that_borrows_from_outside_the_roots_is_refused(ledger: MemoryLedger, tmp_path: Path) -> None:
+    ledger.open_source(BOARD, PROFILE, ())
+    grant(ledger, "staff")
+    _borrow(tmp_path / "mine", "/usr")
+    mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
+    with pytest.raises(BadRequest, match="outside the folders that may be read"):
+        check(ledger, mine, roots=[tmp_path])
+
+
+def test_a_saved_repository_that_borrows_from_outside_the_roots_stops_nobody(
+    ledger: MemoryLedger, tmp_path: Path
+) -> None:
+    _borrow(tmp_path / "theirs", "/usr")
+    theirs = SourceSpec(f"git+file://{tmp_path}/theirs", "docs", "acme", ("board",))
+    ledger.open_source(theirs, PROFILE, ())
+    grant(ledger, "staff")
+    check(ledger, SourceSpec(f"file://{tmp_path}/mine", "docs", "acme", ("staff",)), roots=[tmp_path])
+    with pytest.raises(Forbidden, match="overlaps"):
+        check(ledger, SourceSpec(f"file://{tmp_path}", "docs", "acme", ("staff",)), roots=[tmp_path])
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_what_a_repository_names_is_not_walked(
+    ledger: MemoryLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool
+) -> None:
+    for number in range(200):
+        (tmp_path / "large" / str(number) / "deep").mkdir(parents=True)
+    _borrow(tmp_path / "mine", f"{tmp_path}/large")
+    mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
+    if saved:
+        ledger.open_source(replace(mine, access_groups=("board",)), PROFILE, ())
+        mine = replace(mine, uri=f"file://{tmp_path}/other")
+    ledger.open_source(BOARD, PROFILE, ())
+    grant(ledger, "staff")
+    opened: list[object] = []
+    scandir = os.scandir
+
+    def counting(folder: int) -> object:
+        opened.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    check(ledger, mine, roots=[tmp_path])
+    assert 0 < len(opened) < 10

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -119,6 +120,86 @@ def test_an_upload_that_is_removed_while_it_is_sent_leaves_nothing(place: Place)
     with pytest.raises(Transient, match="send it again"):
         place.store("a.md", b"one")
     assert list(place.blobs.objects) == ["uploads/t/c/begun"]
+
+
+@pytest.mark.parametrize("late", ["content", "begun", "after the head"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_sender_who_was_overtaken_removes_nothing_of_the_next_one(place: Place, late: str, whole: bool) -> None:
+    """The upload is removed and sent again while an older sender is before, or right after, its head."""
+
+    class Overtaken(MemoryBlobs):
+        def write(self, path: str, content: bytes) -> str:
+            uri = super().write(path, content)
+            name = path.rpartition("/")[2]
+            if (name if name in ("begun", "head") else "content") == late.split()[-1] and place.blobs is self:
+                place.blobs = later  # from here on without a stop
+                remove_sent(place, whole)
+                place.store("a.md", b"later")
+            return uri
+
+    later, overtaken = MemoryBlobs(), Overtaken()
+    later.objects, later.times = overtaken.objects, overtaken.times
+    place.blobs = overtaken
+    with pytest.raises(Transient, match="send it again"):
+        uploads.store(overtaken, place.keyring, tenant="t", collection="c", name="a.md", content=b"earlier")
+    assert place.reader().read(item(place.entries()["a.md"])).content == b"later"
+    assert len(place.blobs.objects) == 4  # begun, listed, head, content
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_removal_takes_nothing_that_is_sent_after_its_key_is_destroyed(place: Place, whole: bool) -> None:
+    class Overtaken(MemoryKeyring):
+        def destroy(self, document_ids: Sequence[UUID]) -> int:
+            gone = super().destroy(document_ids)
+            place.store("a.md", b"later")
+            return gone
+
+    place.keyring = Overtaken()
+    place.store("a.md", b"earlier")
+    remove_sent(place, whole)
+    assert place.reader().read(item(place.entries()["a.md"])).content == b"later"
+    assert len(place.blobs.objects) == 4
+
+
+def test_a_head_that_an_older_sender_wrote_last_is_not_left(place: Place) -> None:
+    """The moment that remains: the other's head is overwritten. Nothing is left that no key opens."""
+
+    class Overtaken(MemoryBlobs):
+        def write(self, path: str, content: bytes) -> str:
+            if path.endswith("/head") and place.blobs is self:
+                place.blobs = later
+                remove_sent(place, False)
+                place.store("a.md", b"later")
+            return super().write(path, content)
+
+    later, overtaken = MemoryBlobs(), Overtaken()
+    later.objects, later.times = overtaken.objects, overtaken.times
+    place.blobs = overtaken
+    with pytest.raises(Transient, match="send it again"):
+        uploads.store(overtaken, place.keyring, tenant="t", collection="c", name="a.md", content=b"earlier")
+    assert place.entries() == {}
+    place.store("a.md", b"again")
+    assert place.reader().read(item(place.entries()["a.md"])).content == b"again"
+
+
+def test_what_cannot_be_read_back_is_not_acknowledged(place: Place) -> None:
+    """An older sender's head came in between: under a key that is destroyed."""
+
+    class Overwriting(MemoryBlobs):
+        def write(self, path: str, content: bytes) -> str:
+            return super().write(path, b"of another key" if path.endswith("/head") else content)
+
+    place.blobs = Overwriting()
+    with pytest.raises(Transient, match="send it again"):
+        place.store("a.md", b"one")
+    assert list(place.blobs.objects) == ["uploads/t/c/begun"]
+
+
+def remove_sent(place: Place, whole: bool) -> None:
+    if whole:
+        uploads.remove_all(place.blobs, place.keyring, tenant="t", collection="c")
+    else:
+        uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md"])
 
 
 def test_a_storage_without_uploads_is_not_an_empty_source(place: Place) -> None:

@@ -114,8 +114,16 @@ def no_document(document_id: UUID) -> NotFound:
 
 def not_empty(collection: str) -> Terminal:
     return Terminal(
-        f"Collection {collection} still holds documents, removals that its stores have not carried out, or a run that "
-        "works on one of its sources. Its documents that went are unreadable. Run the deletion again."
+        f"Collection {collection} still holds documents, removals that its stores have not carried out, a source that "
+        "was saved meanwhile, or a run that works on one of its sources. Its documents that went are unreadable. Run "
+        "the deletion again."
+    )
+
+
+def being_dropped(collection: str) -> Busy:
+    return Busy(
+        f"Collection {collection} is being deleted. Nothing was changed. Run this again when that has ended; if it was "
+        f"interrupted, finish it with `sluice collections delete {collection}`."
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sluice import access
 from sluice.errors import BadRequest, Forbidden
-from sluice.extract.git.confined import places_read
+from sluice.extract.places import known_places, places
 from sluice.model import ALL_GROUPS, Grant, SourceSpec
 from sluice.ports import Catalog, Ledger
 
@@ -16,8 +18,16 @@ from sluice.ports import Catalog, Ledger
 _UNATTENDED = {"scheduled", "asset_triggered", "operator_triggered"}
 
 
-def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, approve_shrink: bool = False) -> None:
-    """Raises Forbidden; nothing is changed then.
+def check(
+    catalog: Catalog,
+    ledger: Ledger,
+    spec: SourceSpec,
+    dag_run: Any,
+    *,
+    roots: Sequence[Path],
+    approve_shrink: bool = False,
+) -> None:
+    """Raises Forbidden, and BadRequest where a repository reads outside `roots`; nothing is changed then.
 
     A user needs a grant to write to the tenant, with every group that may read the source now and every group that
     the run gives it, or `*`; the same holds for saved sources of the tenant that overlap it.
@@ -33,7 +43,7 @@ def check(catalog: Catalog, ledger: Ledger, spec: SourceSpec, dag_run: Any, *, a
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if ALL_GROUPS not in grant.groups:
         _check_groups(ledger, spec, grant)
-        _check_place(ledger, spec, grant)
+        _check_place(ledger, spec, grant, roots)
 
 
 def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
@@ -109,27 +119,25 @@ def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
         )
 
 
-def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
+def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> None:
     """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, by
-    another collection, or by a repository that keeps a part of it elsewhere."""
-    places = _places(spec.uri)
-    for saved in ledger.saved_sources(spec.tenant) if places else ():
-        itself = (saved.spec.uri, saved.spec.collection) == (spec.uri, spec.collection)
-        if itself or access.may_repeat(grant, saved.spec):
-            continue
-        others = _places(saved.spec.uri)
-        if any(place.overlaps(other) for place in places for other in others):
-            raise _forbidden(
-                grant.principal,
-                spec.tenant,
-                f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
-            )
-
-
-def _places(uri: str) -> list[access.Place]:
-    """Where its documents come from. A repository reads from several: those of its worktree, alternates and links."""
-    place = access.place_of(uri)
-    return [] if place is None else [place, *(access.Place("file", path) for path in sorted(places_read(uri)))]
+    another collection, or by a repository that keeps a part of it elsewhere (which its reader judges once more, by
+    what it opens)."""
+    if access.place_of(spec.uri) is None:
+        return
+    others = [
+        other
+        for saved in ledger.saved_sources(spec.tenant)
+        if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
+        and not access.may_repeat(grant, saved.spec)
+        for other in known_places(saved.spec.uri, roots)
+    ]
+    if others and any(place.overlaps(other) for place in places(spec.uri, roots) for other in others):
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
+        )
 
 
 def _forbidden(user: str, tenant: str, what: str) -> Forbidden:

@@ -52,4 +52,5 @@ class Reach:
     git_cache: Path | None = None  # folder of the copies of git+https:// repositories
     s3_default_credentials: bool = False  # s3:// without a login may use the machine's own
     admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
+    borrows: Callable[[str], bool] | None = None  # files that a git+file:// repository may read, by URI; None: all
     since: str | None = None  # `MarkedReader.mark` of the last completed scan

@@ -99,11 +99,12 @@ def open_inside(
         os.close(handle)
 
 
-def open_folder_inside(path: bytes, root: bytes) -> int:
+def open_folder_inside(path: bytes, root: bytes, admits: Callable[[str], bool] | None = None) -> int:
     """The same for a folder, to be listed. Raises Unreadable (…, not_a_file where it is no folder) and Unavailable."""
     handle = _handle(path, root)
     try:
-        if not inside(os.readlink(f"/proc/self/fd/{handle}".encode()), root):
+        real = os.readlink(f"/proc/self/fd/{handle}".encode())
+        if not inside(real, root) or (admits and not admits(f"file://{quote_from_bytes(real)}")):
             raise unreadable("outside_root")
         if not stat.S_ISDIR(os.fstat(handle).st_mode):
             raise unreadable("not_a_file")

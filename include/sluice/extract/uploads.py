@@ -16,7 +16,7 @@ import binascii
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal
 from urllib.parse import quote
@@ -58,8 +58,16 @@ def store(
     metadata: Mapping[str, Any] | None = None,
 ) -> UUID:
     """Keep one upload, in place of an earlier one of that name; returns its id. Raises BadRequest, and Transient where
-    it was removed at the same time."""
+    it was removed at the same time.
+
+    A removal destroys the key, and whoever sends the name after that does so under a new one. So the key is compared
+    right before the head is written and once more after it, when the head has to open, too. Object storage has no
+    write under a condition, so this remains: between the comparison and the head of a sender the upload is removed
+    *and* sent again to its end. The head of the other is overwritten then, and its document is gone at the next scan,
+    as after the removal.
+    """
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
+    place = f"{folder}/{document}"
     if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
         raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
     try:
@@ -68,22 +76,25 @@ def store(
     except ValueError as error:
         raise BadRequest(f"{error}. Nothing was kept; correct it and send it again.") from error
     key = keyring.create([document])[document]
-    cipher = _cipher(key, f"{folder}/{document}")
+    cipher = _cipher(key, place)
     try:
-        before = _head(blobs, key, f"{folder}/{document}")
+        before = _head(blobs, key, place)
     except Terminal:  # damaged, or what is left of one whose key is destroyed
         before = None
     # A name of its own: two that send the same document at once must not remove each other's bytes.
-    path = f"{folder}/{document}/{uuid4().hex}"
+    path = f"{place}/{uuid4().hex}"
     blobs.write(path, cipher.encrypt("upload", content, path))
     head |= {"fingerprint": _mark(key, head, content), "size_bytes": len(content), "content": path}
     blobs.write(f"{folder}/begun", b"")
-    blobs.write(f"{folder}/{document}/head", cipher.encrypt_json("upload head", head))
+    written = keyring.create([document])[document] == key
+    if written:
+        blobs.write(f"{place}/head", cipher.encrypt_json("upload head", head))
+    current = keyring.create([document])[document]
+    if not written or current != key or not _opens(blobs, key, place):
+        _remove_outdated(blobs, current, place, [path, f"{place}/head"])
+        raise Transient(f"{name} was removed while it was sent. Nothing was kept; send it again if it is wanted.")
     if before is not None:
         blobs.remove(before["content"])
-    if keyring.create([document])[document] != key:
-        blobs.remove(f"{folder}/{document}")
-        raise Transient(f"{name} was removed while it was sent. Nothing was kept; send it again if it is wanted.")
     return document
 
 
@@ -96,18 +107,25 @@ def known(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, name:
 def remove(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, names: Sequence[str]) -> None:
     """With their keys; the next run of the source finds them gone. Removing what is not there is a no-op."""
     folder = _checked_folder(tenant, collection)
-    ids = [upload_id(tenant, collection, name) for name in names]
-    keyring.destroy(ids)  # first: whoever sends one at the same time sees that its key has gone
-    for each in ids:
-        blobs.remove(f"{folder}/{each}")
+    _remove(blobs, keyring, {f"{folder}/{upload_id(tenant, collection, name)}" for name in names})
 
 
 def remove_all(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str) -> None:
     """Every upload of one source, with their keys. Removing what is not there is a no-op."""
     folder = _checked_folder(tenant, collection)
-    folders = {path.rpartition("/")[0] for path in blobs.walk(folder)} - {folder}
-    keyring.destroy([_upload_of(each) for each in folders])
-    blobs.remove(folder)
+    _remove(blobs, keyring, {path.rpartition("/")[0] for path in blobs.walk(folder)} - {folder})
+    if all(path.rpartition("/")[0] == folder for path in blobs.walk(folder)):  # nobody has sent one meanwhile
+        for name in ("listed", "begun"):
+            blobs.remove(f"{folder}/{name}")
+
+
+def _remove(blobs: Blobs, keyring: Keyring, folders: Collection[str]) -> None:
+    """What is there now, and nothing of who sends a name again while this goes on: that is acknowledged under a new
+    key. Whoever was sending under the old one sees that it has gone and removes the rest."""
+    paths = {folder: list(blobs.walk(folder)) for folder in folders}
+    keyring.destroy([_upload_of(folder) for folder in folders])
+    for folder, those in paths.items():
+        _remove_outdated(blobs, keyring.get([_upload_of(folder)]).get(_upload_of(folder)), folder, those)
 
 
 def damage(
@@ -248,6 +266,23 @@ def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None
     except NotFound:
         return None
     return head
+
+
+def _opens(blobs: Blobs, key: bytes | None, folder: str) -> bool:
+    """Whether there is a head that was written under this key."""
+    try:
+        return _head(blobs, key, folder) is not None
+    except Terminal:
+        return False
+
+
+def _remove_outdated(blobs: Blobs, key: bytes | None, folder: str, paths: Sequence[str]) -> None:
+    """Of one upload: contents have names of their own; the head goes only where it does not open with `key`, which
+    holds now. A head that is written between the look and the removal goes, too; its sender, who reads it back, is
+    told so unless that was within this moment as well."""
+    for path in paths:
+        if path != f"{folder}/head" or not _opens(blobs, key, folder):
+            blobs.remove(path)
 
 
 def _content(blobs: Blobs, key: bytes, folder: str, head: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from sluice import load as loading
 from sluice.errors import Busy
 from sluice.extract import uploads
 from sluice.extract.roots import canonical
-from sluice.flow.generations import chosen
+from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.model import Counts, Deletion, Generation, Run, SavedSource, Source
@@ -54,13 +54,13 @@ def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) 
     for source, ids in by_source(tools, document_ids):
 
         def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
-            listed = not source.spec.uri.startswith(_UPLOADS)
+            stays_listed = not source.spec.uri.startswith(_UPLOADS)
             taken = 0
             for start in range(0, len(ids), BATCH_DOCUMENTS):
                 some = ids[start : start + BATCH_DOCUMENTS]
-                if not listed:
+                if not stays_listed:
                     _remove_uploads(tools, source, some)
-                taken += len(tools.ledger.delete_documents(run, some, listed=listed, actor=actor))
+                taken += len(tools.ledger.delete_documents(run, some, listed=stays_listed, actor=actor))
             return taken
 
         _carried_out(tools, source, actor, work, report)
@@ -90,7 +90,7 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
 
 def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
     """Of all tenants, or of one. Raises NotFound where there is no such collection."""
-    [generation] = chosen(tools, collection)
+    [generation] = live_generations(tools, collection)
     saved = tools.ledger.saved_sources(tenant, collection)
     return [_source(each, generation) for each in saved]
 
@@ -98,19 +98,22 @@ def collection_sources(tools: Tools, collection: str, tenant: str | None = None)
 def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
     """The documents of every source in it (or of one tenant's), and, where no other tenant has a source there, the
     collection itself: backing collection, graph, and all that the ledger knows of it. Raises NotFound."""
-    [generation] = chosen(tools, collection)
+    [generation] = live_generations(tools, collection)
     report = _begun()
     chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
     for source in collection_sources(tools, collection, tenant):
         chunks += tools.ledger.held(source).chunks
-        told = remove_source(tools, source, with_documents=True, actor=actor)
+        removed = remove_source(tools, source, with_documents=True, actor=actor)
         for name in ("documents", "chunks"):
-            report[name] += told[name]
-        report["left"] += told["left"]
+            report[name] += removed[name]
+        report["left"] += removed["left"]
     report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
     if report["dropped"]:
         _drain(tools, generation)
-        tools.ledger.check_empty(generation)
+        # A mark in the ledger, in one transaction with the look: an ingest that begins meanwhile would be active there
+        # and absent from the stores, and repairing that takes longer than refusing it. A repetition finds the mark of a
+        # deletion that was killed and goes on; with the collection the mark goes, too, and its name is free.
+        tools.ledger.begin_drop(generation)
         _destroy_keys(tools, generation)  # also of what had gone at its source before
         tools.vectors.drop(generation)  # the stores first: once the ledger has forgotten it, nobody knows what to drop
         if graph := graph_of(tools, generation):
@@ -143,18 +146,18 @@ def _begun() -> Report:
 def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: Report) -> None:
     """Holding the source; one that is at work is left."""
     run = tools.ledger.start_run(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
-    told = {"documents": 0, "chunks": 0}
+    removed = {"documents": 0, "chunks": 0}
     try:
         with tools.ledger.session(run.run_id), failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
-                told["documents"] = work(run)
-                told["chunks"] = _drain(tools, source.generation)
+                removed["documents"] = work(run)
+                removed["chunks"] = _drain(tools, source.generation)
                 let_go(tools, run)
-                counts |= {"deleted": told["documents"], "removed": told["chunks"]}
-            tools.ledger.finish_run(run, "succeeded", {**told, "actor": actor})
+                counts |= {"deleted": removed["documents"], "removed": removed["chunks"]}
+            tools.ledger.finish_run(run, "succeeded", {**removed, "actor": actor})
     except Busy as error:
         report["left"].append(str(error))
-    for name, count in told.items():
+    for name, count in removed.items():
         report[name] += count
 
 

@@ -7,12 +7,12 @@ from sluice.model import Generation
 from sluice.ports import Tools
 
 
-def chosen(tools: Tools, collection: str | None) -> list[Generation]:
+def live_generations(tools: Tools, collection: str | None) -> list[Generation]:
     """Of all collections, or of one. Raises NotFound where there is no such collection."""
-    found = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
-    if collection is not None and not found:
+    matches = [each for each in tools.ledger.generations() if collection in (None, each.collection)]
+    if collection is not None and not matches:
         raise NotFound(
             f"There is no collection {collection}. Nothing was changed. `sluice collections list` shows those that "
             "there are; correct the name."
         )
-    return found
+    return matches

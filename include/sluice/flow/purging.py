@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from sluice import load as loading
 from sluice.errors import Busy
-from sluice.flow.generations import chosen
+from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.model import ExpiredDocument, Generation, Run, Source, SourceSpec
@@ -33,7 +33,7 @@ def expired(
 ) -> Iterator[ExpiredDocument]:
     """Exactly what a purge as of that moment takes out, source by source; in bounded memory. Changes nothing.
     `may`: sources that whoever asks may write to. Raises NotFound where there is no such collection."""
-    chosen(tools, collection)
+    live_generations(tools, collection)
     for source in tools.ledger.expired_sources(as_of, collection):
         if may(source.spec):
             for page in _pages(tools, source, as_of):
@@ -59,7 +59,7 @@ def purge(
     `listed`: nothing but these, whatever else has expired by now; None: all. `on_batch(gone)` is told after every
     batch, in documents of the source. Raises NotFound where there is no such collection.
     """
-    for generation in chosen(tools, collection):  # what an earlier purge, or an ingest, left queued
+    for generation in live_generations(tools, collection):  # what an earlier purge, or an ingest, left queued
         _drain(tools, generation)
     report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
     for source in tools.ledger.expired_sources(as_of, collection):

@@ -16,7 +16,7 @@ from uuid import UUID
 from sluice import load as loading
 from sluice.flow import objects
 from sluice.flow.drift import Drift, Found
-from sluice.flow.generations import chosen
+from sluice.flow.generations import live_generations
 from sluice.flow.projections import Contributions, Points, Projection
 from sluice.flow.rebuilding import Rebuilder
 from sluice.flow.recording import graph_of
@@ -43,7 +43,7 @@ def reconcile(
     cache has lost a vector; and reads the uploads. `sweep` takes out objects that nobody needs any more, also where
     nothing else is repaired. Raises NotFound where there is no such collection.
     """
-    generations = chosen(tools, collection)
+    generations = live_generations(tools, collection)
     told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
     totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
     more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}

@@ -52,11 +52,15 @@ class DeletionLedger(Protocol):
         """From now on the run's source is ingested only where somebody asks for it, which takes this back. Its
         documents stay."""
 
-    def check_empty(self, generation: Generation) -> None:
-        """Raises Terminal where the collection holds a document or something queued, or a run works in it."""
+    def begin_drop(self, generation: Generation) -> None:
+        """From now on no source is opened in the collection, no run takes one of its sources, and nothing is staged in
+        it: each raises Busy until `drop_collection` is done. Runs of mode purge go on. Safe to repeat. Raises Terminal,
+        and changes nothing, where the collection holds a document, a source that was not removed or something queued,
+        or a run works in it."""
 
     def drop_collection(self, generation: Generation) -> None:
-        """Everything that the ledger knows of the collection goes. Raises as `check_empty`. Safe to repeat."""
+        """Everything that the ledger knows of the collection goes. Raises Terminal where it
+        holds a document or something queued, or a run works in it. Safe to repeat."""
 
     def record_deletion(self, deletion: Deletion) -> None:
         """For the view `analyst.deletions`."""

@@ -27,6 +27,8 @@ class MemoryClaims:
 
     def claim(self, run: Run, lease_s: float) -> None:
         with self.state.lock:
+            if run.mode != "purge":
+                self.state.check_not_dropping(run.source.generation)
             former = self.state.claims.get(run.source.source_id)
             if former and former.in_session and former.run_id not in self.state.sessions:
                 del self.state.claims[run.source.source_id]

@@ -139,7 +139,14 @@ class MemoryDeletions:
             row.removed_at, row.schedule = now(), replace(row.schedule, paused=True)
             self.state.changed(run.source.generation.collection_id)
 
-    def check_empty(self, generation: Generation) -> None:
+    def begin_drop(self, generation: Generation) -> None:
+        with self.state.lock:
+            self._check_empty(generation)
+            if any(self.state.sources[each].removed_at is None for each in self._sources_in(generation)):
+                raise not_empty(generation.collection)
+            self.state.dropping.add(generation.collection_id)
+
+    def _check_empty(self, generation: Generation) -> None:
         with self.state.lock:
             versions = [each for each in self.state.all_versions() if same(each.generation, generation)]
             queued = [each for each in self.state.outbox.values() if same(each.generation, generation)]
@@ -155,7 +162,7 @@ class MemoryDeletions:
 
     def drop_collection(self, generation: Generation) -> None:
         with self.state.lock:
-            self.check_empty(generation)
+            self._check_empty(generation)
             sources = self._sources_in(generation)
             documents = {each.document_id for each in self.state.documents.values() if each.source.source_id in sources}
             runs = {each for each, row in self.state.runs.items() if row.source_id in sources}

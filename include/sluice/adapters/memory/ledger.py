@@ -80,6 +80,7 @@ class MemoryLedger(
                     uuid4(), spec.collection, 1, profile, f"{spec.collection}__g1", filter_fields
                 )
             generation = self.state.collections[spec.collection]
+            self.state.check_not_dropping(generation)
             place = (spec.tenant, spec.collection, spec.uri)
             for row in self.state.sources.values():
                 if (row.spec.tenant, row.spec.collection, row.spec.uri) == place:

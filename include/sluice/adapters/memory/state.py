@@ -11,6 +11,7 @@ from threading import RLock
 from typing import Any
 from uuid import UUID
 
+from sluice.adapters.ledger_rules import being_dropped
 from sluice.model import (
     Budget,
     Counts,
@@ -163,6 +164,7 @@ class MemoryState:
     tenants: set[str] = field(default_factory=set)
     quotas: dict[str, Quota] = field(default_factory=dict)  # by tenant; none: without a limit
     collections: dict[str, Generation] = field(default_factory=dict)  # the live generation by name
+    dropping: set[UUID] = field(default_factory=set)  # collections
     retentions: dict[UUID, Retention] = field(default_factory=dict)  # by collection
     epochs: dict[UUID, int] = field(default_factory=dict)
     sources: dict[UUID, SourceRow] = field(default_factory=dict)
@@ -180,6 +182,11 @@ class MemoryState:
     reconciliations: list[tuple[Generation, datetime, bool, Any]] = field(default_factory=list)
     grants: dict[tuple[str, str], Grant] = field(default_factory=dict)
     deletions: list[Deletion] = field(default_factory=list)
+
+    def check_not_dropping(self, generation: Generation) -> None:
+        """Raises Busy."""
+        if generation.collection_id in self.dropping:
+            raise being_dropped(generation.collection)
 
     def versions_of(self, document_id: UUID, generation: Generation, *states: str) -> Iterator[VersionRow]:
         for version in list(self.versions.get(document_id, {}).values()):

@@ -25,6 +25,7 @@ class MemoryVersions:
             return set()
         with self.state.lock:
             self._fence(run)
+            self.state.check_not_dropping(run.source.generation)
             for each in versions:
                 if each.document_id not in self.state.documents:
                     raise Terminal(f"There is no document {each.document_id}. Nothing was written.")

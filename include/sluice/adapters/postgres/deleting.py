@@ -147,6 +147,12 @@ _LEFT = text("""
         OR EXISTS (SELECT FROM claims k JOIN sources s USING (source_id)
                    WHERE s.collection_id = :collection_id AND k.lapses_at > clock_timestamp())
 """)
+# Waits for every transaction that adds to the collection: a foreign key, or `check_not_dropping`, locks its row.
+_ALONE_IN = text("SELECT FROM collections WHERE collection_id = :collection_id FOR UPDATE")
+_SAVED_IN = text("SELECT EXISTS (SELECT FROM sources WHERE collection_id = :collection_id AND removed_at IS NULL)")
+_BEGIN_DROP = text("""
+    UPDATE collections SET dropping_since = coalesce(dropping_since, now()) WHERE collection_id = :collection_id
+""")
 
 
 def sources_of(connection: Connection, document_ids: Sequence[UUID], deleted: bool = False) -> dict[UUID, Source]:
@@ -216,20 +222,30 @@ def remove_source(connection: Connection, source: Source) -> None:
     changed(connection, source.generation.collection_id)
 
 
-def check_empty(connection: Connection, generation: Generation) -> None:
-    if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
+def begin_drop(connection: Connection, generation: Generation) -> None:
+    values = {"collection_id": generation.collection_id}
+    connection.execute(_ALONE_IN, values)
+    _check_empty(connection, generation)
+    if connection.execute(_SAVED_IN, values).scalar():
         raise not_empty(generation.collection)
+    connection.execute(_BEGIN_DROP, values)
 
 
 def drop_collection(connection: Connection, generation: Generation) -> None:
     """Tables are found by their columns, so that one that is added later is not forgotten: children before parents."""
-    check_empty(connection, generation)
     values = {"collection_id": generation.collection_id}
+    connection.execute(_ALONE_IN, values)
+    _check_empty(connection, generation)
     for table in reversed(LedgerBase.metadata.sorted_tables):
         column = next((name for name in _OF_COLLECTION if name in table.columns), None)
         if column is not None and table.name != "collections":
             connection.execute(text(f"DELETE FROM {table.name} WHERE {column} {_OF_COLLECTION[column]}"), values)  # noqa: S608
     connection.execute(text("DELETE FROM collections WHERE collection_id = :collection_id"), values)
+
+
+def _check_empty(connection: Connection, generation: Generation) -> None:
+    if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
+        raise not_empty(generation.collection)
 
 
 def record(connection: Connection, deletion: Deletion) -> None:

@@ -59,9 +59,9 @@ class PostgresDeletions(Transactions):
         with self._writing(run) as connection:
             deleting.remove_source(connection, run.source)
 
-    def check_empty(self, generation: Generation) -> None:
+    def begin_drop(self, generation: Generation) -> None:
         with self._at_length() as connection:
-            deleting.check_empty(connection, generation)
+            deleting.begin_drop(connection, generation)
 
     def drop_collection(self, generation: Generation) -> None:
         with self._at_length() as connection:

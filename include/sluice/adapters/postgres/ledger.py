@@ -130,6 +130,8 @@ class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
     def claim(self, run: Run, lease_s: float) -> None:
         in_session = self._sessions.lives(run.run_id)
         with transaction(self._engine) as connection:
+            if run.mode != "purge":  # a deletion that was killed is finished by its repetition
+                sources.check_not_dropping(connection, run.source.generation)
             claims.claim(connection, run, lease_s, in_session)
 
     def renew(self, run: Run, lease_s: float) -> bool:

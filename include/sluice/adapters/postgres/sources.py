@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_spec
+from sluice.adapters.ledger_rules import being_dropped, check_spec
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
 from sluice.model import Generation, Profile, Source, SourceSpec
 
@@ -57,6 +57,10 @@ _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || C
 _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
 
 
+# Whoever begins to drop the collection waits until this transaction ends: that locks the row for update.
+_DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
+
+
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
     check_spec(spec)
     add_tenant(connection, spec.tenant)
@@ -74,7 +78,14 @@ def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
             },
         )
     generation = generation_of(connection.execute(_LIVE_OF, {"name": spec.collection}).one())
+    check_not_dropping(connection, generation)
     return _found_or_added(connection, spec, generation)
+
+
+def check_not_dropping(connection: Connection, generation: Generation) -> None:
+    """Until the transaction ends nobody begins to. Raises Busy."""
+    if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
+        raise being_dropped(generation.collection)
 
 
 def saved_source(connection: Connection, tenant: str, collection: str, uri: str) -> SourceSpec | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.sources import check_not_dropping
 from sluice.adapters.postgres.switching import current, drop_pending
 from sluice.model import Run, SealedVersion
 
@@ -54,6 +55,7 @@ _SETTLED = text("""
 
 def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
     """Returns the documents that a later run has superseded."""
+    check_not_dropping(connection, run.source.generation)
     ids = [version.document_id for version in versions]
     wanted = set(current(connection, run, ids))
     versions = [version for version in versions if version.document_id in wanted]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from sluice.errors import BadRequest, Unreadable
+from sluice.extract.reasons import unreadable
 from sluice.extract.roots import open_folder_inside, open_inside
 
 NOTHING = "Nothing was read or deleted."
@@ -15,36 +16,30 @@ _SMALL_BYTES = 65_536  # HEAD, a ref, alternates
 _MAX_ALTERNATES = 20
 
 
-def places_read(uri: str) -> set[bytes]:
-    """Real paths that a git+file:// source reads beside its own folder: of worktrees, alternates and links. Empty where
-    its reader refuses it, or where it is another kind of source."""
+def places_read(uri: str, roots: Sequence[Path]) -> set[bytes]:
+    """Real paths that a git+file:// source reads beside its own folder: of a worktree, of alternates, and where a link
+    leads that stands for a whole part. Empty for another kind of source. Raises BadRequest where its reader would.
+
+    Nothing is walked: what these paths hold may be large, and links below them are judged when they are opened.
+    """
     scheme, _, rest = uri.partition("://")
     if scheme.lower() != "git+file":
         return set()
     folder = Path(os.fsdecode(os.path.realpath(unquote_to_bytes("/" + rest.partition("?")[0].partition("/")[2]))))
-    try:
-        confined = Confined(folder, [b"/"])
-        git, common = confined.folders()
-        stores = confined.stores(common + b"/objects")
-    except BadRequest:
-        return set()
-    found = {os.path.realpath(each) for each in (git, common, *stores)}
-    return found | {os.path.realpath(link) for part in found for link in _links(part)}
-
-
-def _links(folder: bytes) -> Iterator[bytes]:
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            if os.path.islink(path := os.path.join(parent, name)):
-                yield path
+    confined = Confined(folder, roots)
+    git, common = confined.folders()
+    stores = confined.stores(common + b"/objects")
+    parts = [git, git + b"/HEAD", common, common + b"/refs", common + b"/packed-refs", *stores]
+    return {os.path.realpath(each) for each in (*parts, *(store + b"/pack" for store in stores))}
 
 
 class Confined:
-    """Opens what lies inside the roots, and nothing else."""
+    """Opens what lies inside the roots and, by its URI, is admitted; nothing else."""
 
-    def __init__(self, folder: Path, roots: Sequence[bytes]) -> None:
+    def __init__(self, folder: Path, roots: Sequence[Path], admits: Callable[[str], bool] | None = None) -> None:
         self._folder = os.fsencode(folder)
-        self._roots = roots
+        self._roots = [os.fsencode(os.path.realpath(root)) for root in roots]
+        self._admits = admits
 
     def folders(self) -> tuple[bytes, bytes]:
         """Of HEAD, and of refs and objects: not the same in a worktree (gitrepository-layout)."""
@@ -131,18 +126,20 @@ class Confined:
         """Raises Unreadable, and Unavailable where the repository itself is gone."""
         for root in self._roots:
             try:
-                return open_folder_inside(path, root) if folders else open_inside(path, root)[0]
+                if folders:
+                    return open_folder_inside(path, root, self._admits)
+                return open_inside(path, root, admits=self._admits)[0]
             except Unreadable as error:
                 if error.code != "outside_root":
                     raise
-                refused = error
-        raise refused
+        raise unreadable("outside_root")
 
     def _refused(self, error: Unreadable) -> BadRequest:
         if error.code == "outside_root":
             return BadRequest(
-                f"The repository {os.fsdecode(self._folder)} keeps a part of it outside the folders that may be read. "
-                f"{NOTHING} Name the main repository, or clone it without --shared and --reference."
+                f"The repository {os.fsdecode(self._folder)} keeps a part of it outside the folders that may be read, "
+                f"or in one that is saved for other groups. {NOTHING} Name the main repository, or clone it without "
+                "--shared and --reference."
             )
         return BadRequest(
             f"The repository {os.fsdecode(self._folder)} cannot be read ({error.code}). {NOTHING} Give read permission "

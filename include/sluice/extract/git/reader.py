@@ -36,7 +36,7 @@ class GitReader:
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
         self._since = reach.since
-        self._roots = reach.roots
+        self._roots, self._borrows = reach.roots, reach.borrows
         self._mirror: Mirror | None = None
         self._refreshed = False
         self._view: View | None = None
@@ -122,7 +122,7 @@ class GitReader:
         if self._mirror is not None:
             self._repository = self._mirror.opened()
         else:
-            self._view = open_folder(self._address, self._roots)
+            self._view = open_folder(self._address, self._roots, self._borrows)
             self._repository = self._view.repository
         return self._repository
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from sluice.extract.roots import check_root
 _NOTHING = "Nothing was read or deleted."
 
 
-def open_folder(address: Address, roots: Sequence[Path]) -> View:
-    """The repository of a git+file:// URI. Raises BadRequest where it or a part of it lies outside the roots."""
-    return View(check_root(address.repository.removeprefix("git+"), roots), roots)
+def open_folder(address: Address, roots: Sequence[Path], admits: Callable[[str], bool] | None = None) -> View:
+    """The repository of a git+file:// URI. Raises BadRequest where it or a part of it lies outside the roots, or is
+    not admitted."""
+    return View(check_root(address.repository.removeprefix("git+"), roots), roots, admits)
 
 
 def open_own(folder: Path) -> pygit2.Repository:

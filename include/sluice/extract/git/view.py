@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pygit2
@@ -43,14 +43,14 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 class View:
     """Of the repository in `folder`, as it is now. What it holds open ends with this object.
 
-    Raises BadRequest where there is none, or where a part of it lies outside `roots`; Unavailable where the storage
-    fails.
+    Raises BadRequest where there is none, or where a part of it lies outside `roots` or is not admitted (`admits`: by
+    the URI of a file or folder, when it is opened); Unavailable where the storage fails.
     """
 
     repository: pygit2.Repository
 
-    def __init__(self, folder: Path, roots: Sequence[Path]) -> None:
-        confined = Confined(folder, [os.fsencode(os.path.realpath(root)) for root in roots])
+    def __init__(self, folder: Path, roots: Sequence[Path], admits: Callable[[str], bool] | None = None) -> None:
+        confined = Confined(folder, roots, admits)
         git, common = confined.folders()
         stores = confined.stores(common + b"/objects")
         self._confined, self._stores = confined, stores

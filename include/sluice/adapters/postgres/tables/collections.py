@@ -66,6 +66,9 @@ class Collection(LedgerBase):
     retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
     retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     created_at: Mapped[Moment] = mapped_column(comment="When the collection was made.")
+    dropping_since: Mapped[datetime | None] = mapped_column(
+        comment="Since when it is being deleted; no run may work in it; null: it is not."
+    )
 
 
 class GenerationRow(LedgerBase):
