@@ -375,7 +375,7 @@ def test_gates_and_the_end_of_a_run_may_be_recorded_twice(room: Room) -> None:
     assert kept == [
         results[0],
         results[0],
-        replace(results[1], observed={"bad": [1.5, "nan"], "s": "\N{REPLACEMENT CHARACTER}"}),
+        replace(results[1], observed={"bad": [1.5, "nan"], "s": ""}),
         results[2],
     ]
     assert room.ledger.gates(run, 1) == []
