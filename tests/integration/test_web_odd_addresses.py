@@ -114,6 +114,5 @@ def test_joining_raises_of_the_document_alone(where: str) -> None:
 )
 def test_a_source_whose_uri_cannot_be_understood(scheme: str, rest: str) -> None:
     uri = f"{scheme}://{rest}"
-    assert canonical(canonical(uri)) == canonical(uri)
     with pytest.raises(BadRequest):
         reader_for(SourceSpec(canonical(uri), "c"), max_bytes=10)
