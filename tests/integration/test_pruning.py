@@ -91,7 +91,8 @@ def test_a_count_notes_since_when_a_vector_is_unused(at_once: Tools, tmp_path: P
     """A ledger that only counts at night tells what a removal would take, and its days do not begin with that."""
     folder = tmp_path / "in"
     folder.mkdir()
-    for content in (OWLS, NEWTS):
+    flow.prune(at_once, apply=True)  # of tests before
+    for content in (f"{OWLS}Seen by {name}.\n", NEWTS):  # no other test has the first
         (folder / "page.md").write_text(content)
         flow.ingest(at_once, SourceSpec(folder.as_uri(), name))
     counted = flow.prune(at_once)["kinds"]["embeddings"]
