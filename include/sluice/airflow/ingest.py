@@ -36,8 +36,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     spec = _spec(params)
     with _tools() as (tools, settings):
         approved = params["approve_shrink"]
-        how_checked = {"roots": settings.roots, "approve_shrink": approved}
-        permission.check(tools.catalog, tools.ledger, spec, dag_run, **how_checked)
+        permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
         permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from sluice import load as loading
 from sluice.errors import Busy
 from sluice.extract import uploads
 from sluice.extract.roots import canonical
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
-from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
+from sluice.flow.recording import WHOLE_RUN, drained, failing, graph_of, recorded
 from sluice.model import Counts, Deletion, Generation, Run, SavedSource, Source
 from sluice.ports import Tools
 
@@ -109,7 +108,7 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
         report["left"] += removed["left"]
     report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
     if report["dropped"]:
-        _drain(tools, generation)
+        drained(tools, generation)
         # A mark in the ledger, in one transaction with the look: an ingest that begins meanwhile would be active there
         # and absent from the stores, and repairing that takes longer than refusing it. A repetition finds the mark of a
         # deletion that was killed and goes on; with the collection the mark goes, too, and its name is free.
@@ -151,7 +150,7 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
         with tools.ledger.session(run.run_id), failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
                 removed["documents"] = work(run)
-                removed["chunks"] = _drain(tools, source.generation)
+                removed["chunks"] = drained(tools, source.generation)
                 let_go(tools, run)
                 counts |= {"deleted": removed["documents"], "removed": removed["chunks"]}
             tools.ledger.finish_run(run, "succeeded", {**removed, "actor": actor})
@@ -181,10 +180,6 @@ def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) 
     names = tools.ledger.names_of(source, document_ids)
     spec = source.spec
     uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
-
-
-def _drain(tools: Tools, generation: Generation) -> int:
-    return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
 
 
 def _source(saved: SavedSource, generation: Generation) -> Source:

@@ -21,8 +21,8 @@ def prune(
     tools: Tools, *, apply: bool = False, on_batch: Callable[[str, int], object] = lambda kind, removed: None
 ) -> dict[str, Any]:
     """Count what is beyond its time and, with `apply`, remove it. Since when a vector is unused is noted either way, so
-    that its days do not begin with the first removal. Returns by kind the days that it is kept, what was
-    found and what was removed. `on_batch(kind, removed)` is told after every batch."""
+    that its days do not begin with the first removal. Returns by kind the days that it is kept, what was found and what
+    was removed. `on_batch(kind, removed)` is called after every batch."""
     kinds: dict[str, dict[str, int]] = {}
     tools.ledger.mark_unused()
     now = tools.ledger.clock()

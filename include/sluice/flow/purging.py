@@ -13,12 +13,11 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid4
 
-from sluice import load as loading
 from sluice.errors import Busy
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
-from sluice.flow.recording import WHOLE_RUN, failing, graph_of, recorded
-from sluice.model import ExpiredDocument, Generation, Run, Source, SourceSpec
+from sluice.flow.recording import WHOLE_RUN, drained, failing, recorded
+from sluice.model import ExpiredDocument, Run, Source, SourceSpec
 from sluice.ports import Tools
 
 BATCH_DOCUMENTS = 500
@@ -60,7 +59,7 @@ def purge(
     batch, in documents of the source. Raises NotFound where there is no such collection.
     """
     for generation in live_generations(tools, collection):  # what an earlier purge, or an ingest, left queued
-        _drain(tools, generation)
+        drained(tools, generation)
     report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
     for source in tools.ledger.expired_sources(as_of, collection):
         told = _source(tools, source, as_of, orchestrator, listed, on_batch)
@@ -101,7 +100,7 @@ def _purged(
                 for page in _pages(tools, source, as_of):
                     page = [each for each in page if listed is None or each.document_id in listed]
                     told["documents"] += _batch(tools, run, page, as_of)
-                    told["chunks"] += _drain(tools, source.generation)
+                    told["chunks"] += drained(tools, source.generation)
                     on_batch(told["documents"])
                 counts |= {"purged": told["documents"], "removed": told["chunks"]}
             tools.ledger.finish_run(run, "succeeded", told)
@@ -121,8 +120,3 @@ def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[Expir
     while page := tools.ledger.expired(source, as_of, after, BATCH_DOCUMENTS):
         yield page
         after = page[-1]
-
-
-def _drain(tools: Tools, generation: Generation) -> int:
-    graph = graph_of(tools, generation)
-    return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)

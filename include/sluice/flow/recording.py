@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from sluice import load as loading
 from sluice.errors import LostClaim, SluiceError, Terminal
 from sluice.flow.keeping import refuse
 from sluice.model import Failure, GateRule, Generation, Run, StageStat
@@ -32,6 +33,11 @@ def graph_of(tools: Tools, generation: Generation) -> GraphIndex | None:
             "would fall behind. Set SLUICE_GRAPH=on, or ingest into another collection. Nothing was changed."
         )
     return tools.graph
+
+
+def drained(tools: Tools, generation: Generation) -> int:
+    """Chunks that went from the stores: all whose removal is queued for the collection."""
+    return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
 
 
 @contextmanager

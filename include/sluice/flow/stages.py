@@ -140,10 +140,9 @@ def scan(
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: int = 0) -> list[Document]:
-    """Bytes to text. `erased`: documents of the batch whose keys are destroyed since the scan; they are looked at no
-    more. What holds the active content already is only touched; what cannot be read is quarantined.
+    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
     So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
-    it to the next one."""
+    it to the next one. `erased`: how many more documents the batch had at the scan, whose keys are destroyed since."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     documents: list[Document] = []
     same: list[Item] = []

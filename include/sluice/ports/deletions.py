@@ -59,8 +59,8 @@ class DeletionLedger(Protocol):
         or a run works in it."""
 
     def drop_collection(self, generation: Generation) -> None:
-        """Everything that the ledger knows of the collection goes. Raises Terminal where it
-        holds a document or something queued, or a run works in it. Safe to repeat."""
+        """Everything that the ledger knows of the collection goes. Raises Terminal where it holds a document or
+        something queued, or a run works in it. Safe to repeat."""
 
     def record_deletion(self, deletion: Deletion) -> None:
         """For the view `analyst.deletions`."""
