@@ -215,8 +215,8 @@ def _required(settings: Settings, name: str) -> str:
     text = value.get_secret_value() if value is not None else ""
     if not text:
         raise BadRequest(
-            f"SLUICE_{name.upper()} is not set. On one machine `make up` starts the engines, and "
-            '`eval "$(.venv/bin/python -m devstack env --app --export)"` sets all that Sluice needs.'
+            f"SLUICE_{name.upper()} is not set, and no local stack was found. On one machine `make up` starts the "
+            "engines, and `sluice` finds them from their checkout, or where SLUICE_HOME names their data folder."
         )
     return str(text)
 
