@@ -20,7 +20,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
 | approve_hiding | yes/no | groups or a retention that hide served documents at once are refused without it |
 | replay | ids | instead of a scan, work once more on what quarantine keeps of these documents; `[]`: of all. Null: no |
-| batch_size | documents | in one mapped task |
+| batch_size | documents | in one mapped task. Empty: as fits the work (`SLUICE_TASK_SLOTS`, `SLUICE_BATCH_SIZE`) |
 | max_documents | documents | stop after so many that need work; the next run goes on and removes. Empty: all |
 | max_tokens | tokens | that embedding may take. Empty: as `SLUICE_MAX_TOKENS_PER_RUN` says |
 | max_cost | US dollars | that embedding may take, at `SLUICE_EMBEDDING_PRICE`; of both, what is reached first |
@@ -160,12 +160,12 @@ PARAMS = {
         section="How",
     ),
     "batch_size": Param(
-        100,
-        type="integer",
+        None,
+        type=["integer", "null"],
         minimum=1,
         maximum=5000,
         title="Documents a batch",
-        description="In one mapped task",
+        description="In one mapped task. Null: about two batches a task slot, at most SLUICE_BATCH_SIZE",
         section="How",
     ),
     "max_documents": Param(None, type=["integer", "null"], minimum=1, title="At most (documents)", section="How"),

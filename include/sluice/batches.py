@@ -72,7 +72,8 @@ def plan_replay(
 
 def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[BatchRef]:
     run_id, refs = planned.run.run_id, []
-    for number, items in enumerate(flow.batches(planned.items, batch_size or tools.batch_size)):
+    size = batch_size or flow.batch_size(len(planned.items), tools.task_slots, tools.batch_size)
+    for number, items in enumerate(flow.batches(planned.items, size)):
         folder = f"runs/{run_id}/{number:05d}"
         ref = BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items))
         refs.append(_write(tools, planned.run, ref, 0, items, artefacts.dump_items))

@@ -103,7 +103,16 @@ class Settings(BaseSettings):
         description="true: s3:// sources without a connection's login use the machine's own credentials (environment, "
         "profile, instance role); else they are refused.",
     )
-    batch_size: int = Field(400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
+    batch_size: int = Field(
+        400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage), at most."
+    )
+    task_slots: int = Field(
+        2,
+        ge=1,
+        le=1024,
+        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load: a run is cut into about "
+        "two batches a slot.",
+    )
     max_source_documents: int = Field(
         1_000_000, ge=1, description="Documents that one source may list; one that lists more is refused as a whole."
     )

@@ -109,6 +109,7 @@ def build(
         profile=lambda: profile(settings, embedder(settings.embedder)),
         filter_fields=settings.declared_fields,
         batch_size=settings.batch_size,
+        task_slots=settings.task_slots,
         lease_s=settings.lease_s,
         max_shrink=settings.max_shrink,
         max_source_documents=settings.max_source_documents,

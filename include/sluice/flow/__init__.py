@@ -32,7 +32,20 @@ from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
-from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, hidden_by, load, save, scan, validate
+from sluice.flow.stages import (
+    Plan,
+    batch_size,
+    batches,
+    chunk,
+    embed,
+    ensure,
+    extract,
+    hidden_by,
+    load,
+    save,
+    scan,
+    validate,
+)
 from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
@@ -45,6 +58,7 @@ __all__ = [
     "Plan",
     "agree",
     "ahead",
+    "batch_size",
     "batches",
     "by_source",
     "chunk",
@@ -135,7 +149,8 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
         chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if cut_up else []
         return number, len(items), chunked
 
-    planned = enumerate(batches(plan.items, tools.batch_size))
+    size = batch_size(len(plan.items), tools.task_slots, tools.batch_size)
+    planned = enumerate(batches(plan.items, size))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
         ensured = False

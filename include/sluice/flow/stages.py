@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from uuid import UUID
 
 from sluice import chunk as chunking
@@ -48,6 +49,8 @@ from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
+_FEWEST = 50  # documents of a batch
+_MOST_BATCHES = 1_000  # of a run; Airflow maps over 1,024 at most ([core] max_map_length)
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 QUOTA = (
     "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
@@ -59,6 +62,13 @@ QUOTA = (
 class Plan:
     run: Run
     items: list[Item]
+
+
+def batch_size(documents: int, slots: int, most: int) -> int:
+    """Documents in a batch: two batches a task slot, so that none idles long while another ends; not so few that the
+    start of a task costs more than its work, and not more than `most` (unless Airflow could not map that many)."""
+    fitting = min(most, max(_FEWEST, ceil(documents / (2 * slots))))
+    return max(fitting, ceil(documents / _MOST_BATCHES))
 
 
 def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
