@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import OK, QUARANTINED, Json, Tenant, operator, progress, tell, tools_of_settings
+from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
 from sluice.model import Refusal, SourceSpec
 from sluice.ports import Tools
@@ -116,7 +116,7 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
     return [
-        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else progress)
+        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
         for (uri, collection), ids in by_source.items()
     ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -96,8 +98,22 @@ def operator(tenant: str) -> Principal:
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)
 
 
-def progress(done: int, planned: int) -> None:
-    typer.echo(f"{done}/{planned} documents", err=True)
+class Progress:
+    """On stderr: documents done, rate and time left after each batch, and how far its stages are in between."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(logging.Formatter("  %(message)s"))
+        stages = logging.getLogger("sluice.progress")
+        stages.addHandler(shown)
+        stages.setLevel(logging.INFO)
+        stages.propagate = False
+
+    def __call__(self, done: int, planned: int) -> None:
+        took_s = time.monotonic() - self._began_s
+        left = f", {took_s / done * (planned - done):.0f} s left" if 0 < done < planned else ""
+        typer.echo(f"{done}/{planned} documents in {took_s:.0f} s, {done / max(took_s, 0.001):.1f}/s{left}", err=True)
 
 
 def tell(value: Any, as_json: bool, *lines: str) -> None:

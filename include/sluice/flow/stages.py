@@ -18,6 +18,7 @@ from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.listing import listed
+from sluice.flow.progress import progressing
 from sluice.flow.recording import (
     WHOLE_RUN,
     failing,
@@ -163,7 +164,11 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
         return []
     held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
     read = reading(tools, run)
-    with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
+    with (
+        recorded(tools, run, batch, "extract") as counts,
+        progressing("extract", batch, len(items)) as progress,
+        tools.extractor() as extractor,
+    ):
         for part in batches(wanted(tools, run, items), len(items)):
             raws: list[Raw] = []
             for item in part:
@@ -181,7 +186,9 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
             }
             same += [raw.item for raw in raws if raw.item.document_id in known]
             raws = [raw for raw in raws if raw.item.document_id not in known]
+            progress.step(len(part) - len(raws))
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
+                progress.step()
                 if extracted.failure:
                     failures.append(_refused(raw.item, *extracted.failure))
                     held[raw.item.document_id] = raw
@@ -202,7 +209,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
 def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> list[Document]:
     """The gate on documents. What fails a blocking check is quarantined with the reason; what a check masks goes on
     with placeholders, and what it flags with a mark in its metadata."""
-    with recorded(tools, run, batch, "validate") as counts:
+    with recorded(tools, run, batch, "validate") as counts, progressing("validate", batch, len(documents)):
         if not documents:
             return []
         generation = run.source.generation
@@ -232,7 +239,7 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
             return chunked
         return chunking.with_mentions(chunked, extractor, lambda kind, name: tools.entity_id(index_key, name))
 
-    with recorded(tools, run, batch, "chunk") as counts:
+    with recorded(tools, run, batch, "chunk") as counts, progressing("chunk", batch, len(documents)):
         chunked, failures = isolate_failures(cut, documents, "chunk")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
@@ -252,7 +259,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
     next run, which finds in the cache what was paid for."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
-    with recorded(tools, run, batch, "embed") as counts:
+    chunks = sum(len(each.chunks) for each in documents)
+    with recorded(tools, run, batch, "embed") as counts, progressing("embed", batch, chunks, "chunks") as progress:
         counts |= {"computed": 0, "cached": 0, "tokens": 0, "remaining": 0}
 
         def embed_part(part: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
@@ -263,6 +271,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
                 cache=tools.cache,
                 index_key=index_key,
                 account=embedding.BatchAccount(tools.ledger, run, batch),
+                on_texts=progress.step,
             )
             counts["computed"] += cost.computed
             counts["cached"] += cost.cached
@@ -293,7 +302,7 @@ def ensure(tools: Tools, generation: Generation) -> None:
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
     """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
     (others were quicker) is quarantined."""
-    with recorded(tools, run, batch, "load") as counts:
+    with recorded(tools, run, batch, "load") as counts, progressing("load", batch, len(documents)):
         counts |= {"written": 0, "removed": 0, "superseded": 0}
         graph = graph_of(tools, run.source.generation)
         beyond: list[Document] = []
