@@ -40,7 +40,7 @@ def progressing(stage: str, batch: int, total: int, unit: str = "documents") -> 
 
     def tell() -> None:
         while not ended.wait(EVERY_S):
-            log.info("%s", progress)
+            log.info("%s", str(progress))  # now: a handler may write it later
 
     teller = threading.Thread(target=tell, name=f"progress-{stage}-{batch}", daemon=True)
     teller.start()
