@@ -113,7 +113,10 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-    log.info("sluice: run summary %s", json.dumps(summary))
+        refused = flow.refused_by(tools, run)
+    for line in flow.summary_lines(summary, refused):
+        log.info("sluice: %s", line)
+    log.info("sluice: run summary as JSON %s", json.dumps(summary))
     if summary["stopped"]:
         log.warning("sluice: stopped by its %s, %d documents remain", summary["stopped"], summary["remaining"])
     log.info("sluice: gate results at %s", links.address(summary["gates"]))

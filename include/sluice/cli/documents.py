@@ -71,34 +71,10 @@ def ingest(
             max_tokens=max_tokens,
             max_cost=max_cost,
         )
-    documents, chunks = summary["documents"], summary["chunks"]
-    tell(
-        summary,
-        json_,
-        f"{documents['seen']} documents seen: {documents['new']} new, {documents['changed']} changed, "
-        f"{documents['unchanged']} unchanged, {documents['moved']} moved, "
-        f"{documents['deleted']} deleted, {documents['quarantined']} in quarantine",
-        *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
-        f"{chunks['written']} chunks written, {chunks['removed']} removed, {chunks['total']} in {collection}",
-        f"{summary['embeddings']['computed']} embeddings computed, {summary['embeddings']['cached']} from the cache",
-        _cost_line(summary["cost"]),
-        f"{summary['seconds']} s (" + ", ".join(f"{name} {took}" for name, took in summary["stages"].items()) + ")",
-        *_stopped_lines(summary),
-    )
+    tell(summary, json_, *flow.summary_lines(summary))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)
-    raise typer.Exit(QUARANTINED if documents["quarantined"] else OK)
-
-
-def _cost_line(cost: dict[str, Any]) -> str:
-    money = "" if cost["money"] is None else f", {cost['money']:.6f} US dollars"
-    return f"{cost['tokens']} tokens in {cost['texts']} texts, {cost['seconds']} s of embedding{money}"
-
-
-def _stopped_lines(summary: dict[str, Any]) -> list[str]:
-    if not summary["stopped"]:
-        return []
-    return [f"Stopped by the {summary['stopped']}: {summary['remaining']} documents remain. To go on, run it again."]
+    raise typer.Exit(QUARANTINED if summary["documents"]["quarantined"] else OK)
 
 
 def search(

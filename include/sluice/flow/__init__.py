@@ -46,6 +46,7 @@ from sluice.flow.stages import (
     scan,
     validate,
 )
+from sluice.flow.summary import refused_by, summary_lines
 from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
@@ -81,6 +82,7 @@ __all__ = [
     "prune",
     "purge",
     "reconcile",
+    "refused_by",
     "remove_source",
     "replay",
     "reporting_pending_removals",
@@ -89,6 +91,7 @@ __all__ = [
     "scan",
     "source_at",
     "summarise",
+    "summary_lines",
     "validate",
 ]
 
