@@ -35,6 +35,10 @@ _RELATIONS = (
     "WITH head, r, tail, d WHERE d IS NULL OR d.source_id = $source "
     "RETURN r.chunk_id AS chunk_id, [toLower(head.name), r.kind, toLower(tail.name)] AS said"
 )
+_ABOUT = (
+    "MATCH (d:Document {source_id: $source})-[r:ABOUT]->(e:Entity) "
+    "RETURN d.document_id AS document_id, r.chunk_id AS chunk_id, toLower(e.name) AS name"
+)
 
 Place = tuple[str, int]  # external id, ordinal
 
@@ -65,6 +69,7 @@ class Held:
     vectors: dict[Place, tuple[float, ...]] = field(default_factory=dict)
     mentions: dict[Place, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
     relations: dict[Place, set[tuple[str, str, str]]] = field(default_factory=dict)
+    about: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by external id
 
 
 @dataclass
@@ -147,11 +152,19 @@ def _nodes(neo4j: Any, source: Source, places: dict[str, Place], held: Held) -> 
             said.add(tuple(record["said"]))
         else:
             strays.append(f"relation of {record['chunk_id']}")
+    records, _, _ = neo4j.execute_query(_ABOUT, source=str(source.source_id))
+    about: dict[str, list[str]] = {}
+    for record in records:
+        if place := places.get(record["chunk_id"]):
+            about.setdefault(place[0], []).append(record["name"])
+        else:
+            strays.append(f"what {record['document_id']} is about")
+    held.about = {external_id: tuple(sorted(names)) for external_id, names in about.items()}
     return strays
 
 
 def assert_equal(one: Held, other: Held) -> None:
-    for name in ("titles", "texts", "vectors", "mentions", "relations"):
+    for name in ("titles", "texts", "vectors", "mentions", "relations", "about"):
         left, right = getattr(one, name), getattr(other, name)
         differing = _differing(left, right)
         assert not differing, f"{name} differ at {differing[:3]}"

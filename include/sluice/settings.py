@@ -83,8 +83,9 @@ class Settings(BaseSettings):
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
-        "spacy:en_core_web_sm",
-        description="spacy:<pipeline>, or spacy:<pipeline>+relations for relations, too; unused while graph is off.",
+        "phrases",
+        description="phrases (runs of words with a capital), spacy:<pipeline>, or spacy:<pipeline>+relations; unused "
+        "while graph is off.",
     )
     filter_fields: str = Field(
         "mime,language,category,author,published_at,year",

@@ -46,12 +46,13 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One entity in one chunk."""
+    """One entity in one chunk: named by its text, or what its document is about."""
 
     entity_id: UUID  # contains the tenant: nothing is shared between tenants
     kind: str
     name: str
-    count: int
+    count: int  # of times that the text names it; 0 where only a title or heading does
+    about: bool = False  # the document's title, on its first chunk; or a heading that begins in the chunk
 
 
 class Relation(NamedTuple):
