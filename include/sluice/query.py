@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, cast
 from uuid import UUID
 
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, NotFound
 from sluice.filters import Condition, holds, inexact, parse_filters
 from sluice.metadata import readable
 from sluice.model import (
@@ -128,10 +128,21 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     )
 
 
+def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
+    """One passage that is served now; its score is 0. Raises NotFound, Unavailable."""
+    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
+    for row in catalog.hydrate(generation, [chunk_id], principal):
+        keys = keyring.get([row.document_id])
+        cipher = ciphers(principal.tenant, keys).get(row.document_id)
+        if cipher and (found := _opened(row, cipher, Candidate(chunk_id, 0.0))):
+            return found
+    raise NotFound(f"There is no passage {chunk_id} that you may read.")
+
+
 def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
     """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
     return {
-        "results": [_result(passage, explain) for passage in outcome.passages],
+        "results": [search_result(passage, explain) for passage in outcome.passages],
         "legs": list(outcome.legs),
         "degraded": list(outcome.degraded),
         "generation": outcome.generation,
@@ -141,7 +152,8 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
     }
 
 
-def _result(passage: Passage, explain: bool) -> dict[str, Any]:
+def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
+    """One of `results`."""
     result: dict[str, Any] = {
         "chunk_id": passage.chunk_id,
         "document_id": passage.document_id,

@@ -26,5 +26,15 @@ def _serve(path: str, name: str) -> None:
 _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
 _serve("/gates", "gates.html")
-for _name in ("page.css", "page.js", "lineage.js", "gates.js", "steps.js", "results.js", "highlight.js", "client.js"):
+for _name in (
+    "page.css",
+    "page.js",
+    "lineage.js",
+    "picture.js",
+    "gates.js",
+    "steps.js",
+    "results.js",
+    "highlight.js",
+    "client.js",
+):
     _serve(f"/{_name}", _name)

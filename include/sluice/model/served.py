@@ -185,6 +185,8 @@ class PassageLineage:
     computed: int = 0  # vectors that the run had to compute
     cached: int = 0  # and took from the cache
     datasets: tuple[str, ...] = ()  # namespace:name, of the run's lineage events
+    ordinal: int = 0  # of the chunk in its version
+    rows: tuple[GateRow, ...] = ()  # what that run's gates recorded of the document as a whole and of this chunk
 
 
 @dataclass(frozen=True, slots=True)
