@@ -164,6 +164,7 @@ class Shelf:
     collections: list[str] = field(default_factory=lambda: ["handbook", "archive"])
     tenants: list[str] = field(default_factory=lambda: ["default"])
     passages: tuple[Passage, ...] = PASSAGES
+    nothing_relevant: bool = False
     down: bool = False
     signed_in: bool = True
     asked: list[SearchRequest] = field(default_factory=list)
@@ -206,7 +207,7 @@ class Shelf:
         if self.down:
             raise Unavailable("Qdrant", "no answer within 5 s")
         self.asked.append(request)
-        return SearchOutcome(self.passages, request.legs, (), 3, 12.0)
+        return SearchOutcome(self.passages, request.legs, (), 3, 12.0, self.nothing_relevant)
 
 
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
@@ -437,6 +438,18 @@ def test_without_results_it_says_what_to_try(page: Browser, shelf: Shelf, addres
     ask(page)
     assert "No passage was found" in notice(page)
     assert "Choose another collection" in notice(page)
+
+
+def test_where_nothing_is_relevant_it_says_so_and_shows_no_passage(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.nothing_relevant = True
+    page.open(address)
+    ask(page, "zzz qqq xxyzzy")
+    assert "Nothing relevant was found" in notice(page)
+    assert page.js("document.querySelectorAll('article').length") == 0
+    assert page.js("document.getElementById('status').innerText").startswith("No relevant passage by meaning and words")
+    page.js("document.querySelector('#notice button').click()")
+    assert page.js("document.querySelectorAll('article').length") == 3
+    assert page.js("document.activeElement.matches('article')") is True
 
 
 def test_a_lost_store_in_plain_words(page: Browser, shelf: Shelf, address: str) -> None:

@@ -60,18 +60,20 @@ def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> Non
 def test_search_takes_and_gives_what_is_promised(schema: dict[str, Any]) -> None:
     models = schema["components"]["schemas"]
     asked = models["SearchBody"]
-    assert set(asked["properties"]) == {"query", "collection", "top_k", "filters", "legs", "rerank", "explain"}
+    assert set(asked["properties"]) == {
+        "query", "collection", "top_k", "filters", "legs", "rerank", "explain", "min_score",
+    }  # fmt: skip
     assert asked["required"] == ["query", "collection"]
     assert asked["additionalProperties"] is False
     limits = asked["properties"]
     assert (limits["query"]["minLength"], limits["query"]["maxLength"]) == (1, 2000)
     assert (limits["top_k"]["minimum"], limits["top_k"]["maximum"], limits["top_k"]["default"]) == (1, 100, 10)
     assert set(models["SearchAnswer"]["properties"]) == {
-        "results", "legs", "degraded", "generation", "took_ms", "request_id", "cached",
+        "results", "legs", "degraded", "nothing_relevant", "generation", "took_ms", "request_id", "cached",
     }  # fmt: skip
     assert set(models["SearchResult"]["properties"]) == {
         "chunk_id", "document_id", "external_id", "title", "text", "score", "uri", "location", "metadata",
-        "version", "generation", "run_id", "explain",
+        "version", "generation", "run_id", "similarity", "explain",
     }  # fmt: skip
     assert set(models["Location"]["properties"]) == {"start", "end", "page", "headings"}
 
@@ -86,6 +88,7 @@ def test_errors_are_described_as_problems(schema: dict[str, Any]) -> None:
 
 CALLS = [
     ("post", "/api/v1/search", "/api/v1/search", question(explain=True)),
+    ("post", "/api/v1/search", "/api/v1/search", question(min_score=0.5)),
     ("post", "/api/v1/search", "/api/v1/search", question(surprise=1)),
     ("post", "/api/v1/search", "/api/v1/search", question(collection="nowhere")),
     ("get", "/api/v1/collections", "/api/v1/collections", None),

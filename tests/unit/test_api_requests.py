@@ -64,6 +64,7 @@ def test_an_answer_has_the_documented_shape(world: World, client: TestClient) ->
         ],
         "legs": ["dense", "sparse"],
         "degraded": [],
+        "nothing_relevant": False,
         "generation": 1,
         "request_id": "my-id.1",
         "cached": False,
@@ -75,6 +76,17 @@ def test_explain_adds_scores_generation_and_run(client: TestClient) -> None:
     assert (explained["generation"], explained["run_id"]) == (1, str(named("run open")))
     assert explained["legs"]["dense"] == pytest.approx(1.0)
     assert explained["legs"]["sparse"] > 0
+
+
+def test_a_lowest_similarity(client: TestClient) -> None:
+    found = client.post("/api/v1/search", json=question(min_score=0.99)).json()
+    assert [(each["external_id"], each["similarity"]) for each in found["results"]] == [
+        ("open.md", pytest.approx(1.0)),
+        ("legal.md", pytest.approx(0.995, abs=1e-3)),
+    ]
+    nothing = client.post("/api/v1/search", json=question(min_score=1, legs=["dense"], filters={"year": 1})).json()
+    assert (nothing["results"], nothing["nothing_relevant"]) == ([], True)
+    refused(client.post("/api/v1/search", json=question(min_score=0.5, legs=["sparse"])), 422)
 
 
 def test_hostile_text_comes_as_it_is_in_json_that_no_browser_renders(client: TestClient) -> None:
@@ -116,6 +128,10 @@ def test_deleted_erased_and_expired_between_index_and_answer(world: World, clien
         ({"filters": []}, "filters"),
         ({"explain": "yes"}, "explain"),
         ({"surprise": 1}, "surprise"),
+        ({"min_score": 1.01}, "min_score"),
+        ({"min_score": -1}, "min_score"),
+        ({"min_score": True}, "min_score"),
+        ({"min_score": "0.5"}, "min_score"),
     ],
 )
 def test_a_refused_field_is_named(client: TestClient, changes: dict[str, Any], field: str) -> None:
@@ -160,6 +176,7 @@ def test_an_undeclared_filter_names_the_declared_ones(client: TestClient) -> Non
         b'{"query": "a", "collection": "docs", "filters": {"year": 1e999}}',
         b'{"query": "a", "collection": "docs", "filters": {"year": 99999999999999999999}}',
         b'{"query": "a", "collection": "docs", "filters": {"\\ud800": 1}}',
+        b'{"query": "a", "collection": "docs", "min_score": NaN}',
         b'{"\\ud800": 1}',
         b"[" * 60000,
         b'{"query": "a", "collection": "docs", "top_k": ' + b"9" * 5000 + b"}",

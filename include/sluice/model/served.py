@@ -45,6 +45,7 @@ class SearchRequest:
     legs: tuple[Leg, ...] = ("dense", "sparse")
     filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
     explain: bool = False
+    min_score: float | None = None  # lowest cosine similarity of question and passage, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +239,4 @@ class Passage:
     generation: int
     run_id: UUID
     legs: Mapping[str, float] = field(default_factory=dict)
+    similarity: float | None = None  # cosine similarity to the question, where it was asked for
