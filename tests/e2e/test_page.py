@@ -641,3 +641,35 @@ def test_gates_that_cannot_be_shown_in_plain_words(page: Browser, address: str, 
     page.send("Page.navigate", url="about:blank")
     page.send("Page.navigate", url=f"{address}gates{asked}")
     assert answer in page.until(f"document.title === 'Sluice gates' && {NOTICE}")
+
+
+# --- the API's page
+
+
+def test_the_search_page_leads_to_the_api_and_a_route_can_be_tried(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    page.js("[...document.querySelectorAll('header a')].find(link => link.textContent === 'API').click()")
+    page.until("document.title === 'Sluice API' && document.querySelectorAll('details.operation').length > 15")
+    page.js("[...document.querySelectorAll('summary')].find(each => each.innerText.includes('/search')).click()")
+    said = page.until(
+        "document.querySelector('details[open] form') && document.querySelector('details[open]').innerText"
+    )
+    for piece in ("min_score", "number, 0 to 1 or null", "nothing_relevant", "422 Unprocessable", "Try it"):
+        assert piece in said
+    page.js("document.querySelector('details[open] form').requestSubmit()")
+    answer = page.until("document.querySelector('details[open] .answer pre + p + pre') && "
+                        "document.querySelector('details[open] .answer').innerText")  # fmt: skip
+    assert answer.startswith("200") and '"nothing_relevant": false' in answer and HOSTILE.split('"')[0] in answer
+    assert f"curl -sS -X POST '{address}api/v1/search'" in answer
+    assert (shelf.asked[-1].collection, shelf.asked[-1].top_k) == ("demo", 3)
+    assert page.js("document.querySelectorAll('main img, main script').length") == 0
+
+
+def test_what_changes_data_is_not_sent_by_accident(page: Browser, shelf: Shelf, address: str) -> None:
+    page.send("Page.navigate", url=f"{address}api/v1/docs")
+    page.until("document.querySelectorAll('details.operation').length > 15")
+    page.js("[...document.querySelectorAll('summary')].find(each => each.innerText.includes('DELETE')).click()")
+    page.until("document.querySelector('details[open] form')")
+    page.js("document.querySelector('details[open] form [name=collection]').value = 'handbook'")
+    page.js("document.querySelector('details[open] form').requestSubmit()")
+    assert page.js("document.querySelector('details[open] .answer').innerText") == ""

@@ -125,3 +125,19 @@ def test_answers_are_as_described(
     media_type = answer.headers["content-type"]
     described = schema["paths"][path][method]["responses"][str(answer.status_code)]["content"][media_type]["schema"]
     Draft202012Validator({"components": schema["components"], **described}).validate(answer.json())
+
+
+def test_the_example_of_a_search_is_one(client: TestClient, schema: dict[str, Any]) -> None:
+    [example] = schema["components"]["schemas"]["SearchBody"]["examples"]
+    assert client.post("/api/v1/search", json={**example, "collection": "docs"}).status_code == 200
+
+
+def test_every_route_says_what_it_is_for(schema: dict[str, Any]) -> None:
+    """The page of the API shows it."""
+    operations = [(path, each) for path, methods in schema["paths"].items() for each in methods.values()]
+    assert [path for path, each in operations if not each.get("description") or not each.get("tags")] == []
+
+
+def test_the_page_of_the_api_needs_a_login(world: World) -> None:
+    with client_of(world, token=None) as stranger:
+        assert stranger.get("/api/v1/docs").status_code == 401

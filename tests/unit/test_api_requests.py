@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -295,7 +297,9 @@ def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient,
     assert len(answer.headers["x-request-id"]) >= 8
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/api/v1/collections", "/api/v1/nothing", "/api/v1/health/live"])
+@pytest.mark.parametrize(
+    "path", ["/", "/page.js", "/api/v1/docs", "/api/v1/collections", "/api/v1/nothing", "/api/v1/health/live"]
+)
 @pytest.mark.parametrize("token", ["ann-token", "garbage"])
 def test_security_headers_are_on_everything(client: TestClient, path: str, token: str) -> None:
     answer = client.get(path, headers=as_caller(token))
@@ -306,22 +310,30 @@ def test_security_headers_are_on_everything(client: TestClient, path: str, token
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    page = path in ("/", "/page.js") and token == "ann-token"
+    page = path in ("/", "/page.js", "/api/v1/docs") and token == "ann-token"
     assert answer.headers["cache-control"] == ("no-cache" if page else "no-store")
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: TestClient) -> None:
-    html = client.get("/").text
+@pytest.mark.parametrize("page", ["/", "/lineage", "/gates", "/api/v1/docs"])
+def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: TestClient, page: str) -> None:
+    html = client.get(page).text
     assert "http:" not in html
     assert "https:" not in html
     assert "<script>" not in html
     assert "style=" not in html
     assert " on" not in html.replace(" one", "")
-    for script in ("page.js", "results.js", "highlight.js", "client.js"):
+    scripts = {Path(each).name for each in re.findall(r'src="([^"]+)"', html)}
+    assert scripts
+    seen: set[str] = set()
+    while scripts:
+        seen.add(script := scripts.pop())
         answer = client.get(f"/{script}")
+        assert answer.status_code == 200, script
+        scripts |= set(re.findall(r'from "\./([\w.]+)"', answer.text)) - seen
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "innerHTML" not in answer.text
         assert "insertAdjacentHTML" not in answer.text
+        assert ".style" not in answer.text
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def create_app(
     """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
     that takes an upload in, or replays a document; without it there are neither.
 
-    There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
-    /api/v1/openapi.json, guarded like all else.
+    The OpenAPI document is at /api/v1/openapi.json and a page of it at /api/v1/docs, guarded like all else. The usual
+    pages are off: they load scripts from elsewhere.
     """
     app = FastAPI(
         title="Sluice",

@@ -1,4 +1,4 @@
-"""The pages (search, lineage, gates): fixed files of this package, nothing from elsewhere."""
+"""The pages (search, lineage, gates, API): fixed files of this package, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ def _serve(path: str, name: str) -> None:
 _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
 _serve("/gates", "gates.html")
+_serve("/api/v1/docs", "docs.html")
 for _name in (
     "page.css",
     "page.js",
     "lineage.js",
     "picture.js",
     "gates.js",
+    "docs.js",
+    "schema.js",
+    "try.js",
     "steps.js",
     "results.js",
     "highlight.js",

@@ -19,7 +19,13 @@ def _no_graph_leg(value: Any) -> Any:
 
 
 class SearchBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_strip_whitespace=True,
+        json_schema_extra={
+            "examples": [{"query": "How are database migrations applied?", "collection": "demo", "top_k": 3}]
+        },
+    )
 
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS, description="The question, in plain words.")
     collection: str = Field(min_length=1, max_length=200)
