@@ -108,7 +108,8 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 async def _openapi(request: Request) -> JSONResponse:
     schema: dict[str, Any] = dict(request.app.openapi())
     components = dict(schema["components"])
-    models = dict(components["schemas"])
+    unused = ("HTTPValidationError", "ValidationError")  # the framework's; every error of this service is a Problem
+    models = {name: model for name, model in components["schemas"].items() if name not in unused}
     models["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     models |= models["Problem"].pop("$defs", {})
     components |= {"schemas": models, "securitySchemes": _SECURITY}
