@@ -46,8 +46,9 @@ REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
 LEAST_JUDGED = 2  # passages by which relevance is judged: the best of each leg is among the first two
-# Cosine similarities that passages reach for questions of made-up words, rounded up: measured on 506 passages of README
-# files and these docs (best of ten questions: minilm .35, wordllama .39). `hash` compares spellings: it never counts.
+# Cosine similarities that passages reach for questions of made-up words, rounded up: measured on README files and docs
+# (the highest for ten such questions: minilm .35 of 1,018 passages, wordllama .39 of 506). `hash` compares spellings,
+# which says nothing of meaning.
 RELEVANCE_FLOORS = {"minilm": 0.40, "wordllama": 0.45, "hash": 2.0}
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -126,7 +127,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     # No readable source must mean no result, never "no restriction".
     if sources and legs:
         exactly = [each for each in conditions if inexact(each)]
-        wanted = _Wanted(max(request.top_k, LEAST_JUDGED), exactly, request.min_score)
+        wanted = _Wanted(request.top_k, exactly, request.min_score)
         passages, complete = _filled(ports, generation, query, principal, wanted)
     nothing_relevant = not _relevant(ports, generation, query, principal, question, passages)
     passages = passages[: request.top_k]
@@ -256,7 +257,8 @@ class _Wanted:
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> tuple[list[Passage], bool]:
-    """As many passages as are wanted, and whether the index was asked for all it has (or enough was found).
+    """The passages that are wanted, at least `LEAST_JUDGED` where they are at hand, and whether the index was asked for
+    all it has (or enough was found).
 
     Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
     several, a version switched in between would show a document in two versions.
@@ -347,12 +349,13 @@ def _readable(
     own = ciphers(principal.tenant, keys)
     passages: list[Passage] = []
     exactly = wanted.exactly
+    most = max(wanted.count, LEAST_JUDGED)
     for row in hydrated:
         cipher = own.get(row.document_id)  # no key: erased since it was hydrated
         passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
         if passage and all(holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in exactly):
             passages.append(passage)
-        if len(passages) == wanted.count:
+        if len(passages) == most:
             break
     return passages
 

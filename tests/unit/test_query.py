@@ -184,6 +184,12 @@ def test_refill_goes_on_until_enough_are_found() -> None:
     assert outcome.degraded == ()
 
 
+def test_one_passage_is_enough_where_one_was_asked_for() -> None:
+    world = World(200, hidden=set(range(1, 200)))
+    outcome = ask(world, top_k=1)
+    assert (numbers(outcome), outcome.degraded, world.limits) == ([0], (), [13])
+
+
 def test_refill_stops_when_the_index_has_no_more() -> None:
     world = World(60, hidden=set(range(57)))
     outcome = ask(world)
