@@ -579,7 +579,7 @@ def test_the_way_to_the_collection_is_a_picture_that_can_be_read_aloud(page: Bro
         assert page.js("document.querySelector('svg').getAttribute('role')") == "img"
         said = page.js("document.querySelector('svg desc').textContent")
         assert said.startswith(f"Document: {HOSTILE}, file:///docs. Then Version: version 2, 2026-05-04T12:00:00Z, ")
-        assert "Gate results: 1 failed, 1 warning, 1 passed. Then Collection: handbook" in said
+        assert "Gate results of the run: 1 failed, 1 warning, 1 passed. Then Collection: handbook" in said
         inside = "[...document.querySelectorAll('svg text')].every(text => text.getComputedTextLength() <= 296)"
         assert page.js(inside) is True
     finally:

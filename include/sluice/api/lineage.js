@@ -40,14 +40,14 @@ function boxes({ document: found, source, run, gates, generation, embedding }) {
     { kind: "Document", name: found.external_id, lines: [source] },
     { kind: "Version", name: `version ${found.version}`, lines: [now ? moment(now.activated_at).textContent : "", earlier > 0 ? plural(earlier, "earlier version") : "the first version"] },
     { kind: "Run", name: run.state, lines: [`run ${run.run_id.slice(0, 8)}`, moment(run.started_at).textContent] },
-    { kind: "Gate results", name: counted[0] ?? "none recorded", lines: counted.length > 1 ? [counted.slice(1).join(", ")] : [], state },
+    { kind: "Gate results of the run", name: counted[0] ?? "none recorded", lines: counted.length > 1 ? [counted.slice(1).join(", ")] : [], state },
     { kind: "Collection", name: generation.collection, lines: [`generation ${generation.number}`, embedding.embedder] },
   ];
 }
 
 function wayStep(told) {
   const where = element("div", { className: "drawing" });
-  return [step("The way to the collection", where), () => picture(where, "From the document to the collection", boxes(told))];
+  return [step("From the document to the collection", where), () => picture(where, "From the document to the collection", boxes(told))];
 }
 
 function documentStep({ document: found, source }) {
