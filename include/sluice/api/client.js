@@ -54,6 +54,10 @@ export function search(body, tenant, signal) {
   return call("api/v1/search", options, tenant, signal);
 }
 
+export function onePassage(chunk, tenant) {
+  return call(`api/v1/passages/${encodeURIComponent(chunk)}`, {}, tenant);
+}
+
 export function passageLineage(chunk, tenant) {
   return call(`api/v1/passages/${encodeURIComponent(chunk)}/lineage`, {}, tenant);
 }

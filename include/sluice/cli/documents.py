@@ -24,7 +24,7 @@ from sluice.cli.terminal import (
     tools_of_settings,
 )
 from sluice.model import SearchRequest, SourceSpec
-from sluice.query import search_response
+from sluice.query import SearchOutcome, search_response
 from sluice.wiring import searcher
 
 
@@ -90,23 +90,41 @@ def search(
             help='Declared field and a value, as JSON or text; repeat: all must hold. year={"gte": 2024} is a range.',
         ),
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Lowest cosine similarity of question and passage. Not given: any."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
 
-    request = SearchRequest(query, collection, top_k, filters=dict(map(_filter, filter_ or ())))
+    filters = dict(map(_filter, filter_ or ()))
+    request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)
     with tools_of_settings() as tools:
         outcome = searcher(tools)(request, operator(tenant))
-    lines = [f"{len(outcome.passages)} passages in {outcome.took_ms:.0f} ms (generation {outcome.generation})"]
+    tell(search_response(outcome), json_, *_lines(outcome))
+
+
+def _lines(outcome: SearchOutcome) -> list[str]:
+    took = f"{outcome.took_ms:.0f} ms (generation {outcome.generation})"
+    if not outcome.passages:
+        return [f"No passage was found in {took}."]
+    if outcome.nothing_relevant:
+        return [
+            f"Nothing relevant was found in {took}: no passage has a word of the question, and none is near it in "
+            "meaning. Use other words. --json prints the nearest passages all the same."
+        ]
+    lines = [f"{len(outcome.passages)} passages in {took}"]
     for rank, passage in enumerate(outcome.passages, 1):
         where = " › ".join(passage.headings) or f"characters {passage.start}-{passage.end}"
         page = f", page {passage.page}" if passage.page else ""
+        near = "" if passage.similarity is None else f", similarity {passage.similarity:.2f}"
         lines += [
-            f"{rank:>2}. {passage.title}  [{passage.score:.3f}]",
+            f"{rank:>2}. {passage.title}  [{passage.score:.3f}{near}]",
             f"    {passage.uri} ({where}{page}, version {passage.version})",
             f"    {' '.join(passage.text.split())[:200]}",
         ]
-    tell(search_response(outcome), json_, *lines)
+    return lines
 
 
 def _filter(text: str) -> tuple[str, Any]:

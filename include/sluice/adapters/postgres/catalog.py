@@ -103,7 +103,7 @@ _COLLECTIONS = text(f"""
 """)  # noqa: S608
 # Of the generation that is live. `OFFSET 0` as above.
 LINEAGE = text(f"""
-    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
+    SELECT k.chunk_id, k.ordinal, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
            d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical, g.chunker, g.embedder,
            g.entities, g.dim, v.run_id, r.orchestrator, r.state AS run_state, r.started_at, r.finished_at
     FROM (SELECT * FROM chunks WHERE chunk_id = :chunk_id OFFSET 0) k
