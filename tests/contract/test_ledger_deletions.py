@@ -240,6 +240,7 @@ def test_in_a_collection_that_is_being_dropped_nothing_begins(room: Room) -> Non
             with pytest.raises(Busy, match="is being deleted"):
                 refused()
     assert source.spec.collection in [each.collection for each in room.ledger.generations()], "a repetition finds it"
+    assert not room.ledger.record_reconciliation(source.generation, datetime.now(UTC), True, {})
     room.ledger.claim(purge, 60)
     room.ledger.finish_run(purge, "succeeded", {})
     room.ledger.drop_collection(source.generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -182,4 +183,6 @@ def test_asking_for_nothing_and_recording(room: Room) -> None:
     assert room.ledger.chunks_after(generation, None, 10) == room.ledger.chunks_of(generation, []) == []
     assert room.ledger.claimed(generation, []) == room.ledger.in_quarantine([]) == set()
     assert room.ledger.last_signs([]) == {}
-    room.ledger.record_reconciliation(generation, datetime.now(UTC), False, {"missing": 0})
+    assert room.ledger.record_reconciliation(generation, datetime.now(UTC), False, {"missing": 0})
+    gone = replace(generation, collection_id=uuid4())
+    assert not room.ledger.record_reconciliation(gone, datetime.now(UTC), False, {"missing": 0})

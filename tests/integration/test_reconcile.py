@@ -332,6 +332,27 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
     assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(tools, served)}
 
 
+def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
+    tools: Tools, served: Generation, stack: Any, cypher: Callable[..., Any]
+) -> None:
+    class Deleted:
+        """The deletion begins and ends between the first look at the ledger and the repair."""
+
+        def __getattr__(self, method: str) -> Any:
+            return getattr(tools.vectors, method)
+
+        def ensure(self, generation: Generation) -> None:
+            flow.delete_collection(tools, generation.collection, actor="cli")
+            tools.vectors.ensure(generation)
+
+    report = flow.reconcile(replace(tools, vectors=Deleted()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    assert report["collections"] == []
+    assert served.collection not in {each.collection for each in tools.ledger.generations()}
+    url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
+    assert httpx.get(f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30).status_code == 404
+    assert cypher("MATCH (c:Chunk {collection: $c}) RETURN c", c=served.collection) == []
+
+
 def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
     tools: Tools, served: Generation, qdrant: Callable[..., Any]
 ) -> None:

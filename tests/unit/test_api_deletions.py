@@ -111,7 +111,13 @@ def test_grants_are_listed_and_taken_back_by_who_holds_all(service: Service) -> 
     ]
     for method, path in (("GET", "/access"), ("DELETE", "/grants/sam")):
         assert service.call(method, path, "bob-token").status_code == 403
-    assert service.call("DELETE", "/grants/sam").json() == {"principal": "sam", "tenant": "acme"}
+    would = service.call("DELETE", "/grants/sam", dry_run="true").json()
+    assert would["dry_run"] and would == {**service.call("DELETE", "/grants/sam").json(), "dry_run": True}
+    assert {name: would[name] for name in ("principal", "tenant", "may_write")} == {
+        "principal": "sam",
+        "tenant": "acme",
+        "may_write": False,
+    }
     assert service.call("DELETE", "/grants/sam").status_code == 404
     assert [each.tenant for each in service.world.catalog.grants("sam")] == ["other"]
 

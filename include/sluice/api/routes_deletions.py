@@ -20,7 +20,7 @@ from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import no_collection
 from sluice.errors import Forbidden, NotFound
 from sluice.extract.roots import canonical
-from sluice.model import ALL_GROUPS, Deletion, Grant, Principal, Source
+from sluice.model import ALL_GROUPS, Grant, Principal, Source
 from sluice.ports import Tools
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
@@ -41,16 +41,18 @@ class Restored(BaseModel):
     source: str = Field(description="Its next run ingests the document again.")
 
 
-class GrantRemoved(BaseModel):
-    principal: str
-    tenant: str
-
-
 class GrantedAccess(BaseModel):
     principal: str
     tenant: str
     groups: list[str]
     may_write: bool
+
+
+class GrantRemoved(GrantedAccess):
+    """The grant as it was."""
+
+    dry_run: bool = Field(description="true: nothing was changed.")
+    hidden: int = Field(description="Documents that are unreadable for the user now, or would be.")
 
 
 class ReadableSource(BaseModel):
@@ -150,17 +152,20 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
 
 
 @router.delete("/grants/{principal}", response_model=GrantRemoved, tags=["access"])
-async def delete_grant(principal: str, request: Request, caller: Caller) -> Any:
+async def delete_grant(principal: str, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
     """Take back what a user was granted in the tenant. Needs a grant to write with all groups (`*`)."""
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
         tools = backend.tools
         _check_administrator(caller)
-        if not tools.catalog.revoke(principal, caller.tenant):
+        before = next((each for each in tools.catalog.grants(principal) if each.tenant == caller.tenant), None)
+        if before is None:
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
-        tools.ledger.record_deletion(Deletion("grant", principal, caller.name, caller.tenant))
-        return {"principal": principal, "tenant": caller.tenant}
+        hidden = flow.hidden_from(tools, before, None)
+        if not dry_run:
+            flow.revoke(tools, before, caller.name)
+        return {**_granted(before), "dry_run": dry_run, "hidden": hidden}
 
     return await backend.calls.run(work)
 
@@ -184,13 +189,7 @@ async def show_access(
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
-            "grants": [
-                {
-                    **{name: getattr(each, name) for name in ("principal", "tenant", "may_write")},
-                    "groups": sorted(each.groups),
-                }
-                for each in grants
-            ],
+            "grants": [_granted(each) for each in grants],
             "sources": [
                 {
                     "uri": spec.uri,
@@ -204,6 +203,11 @@ async def show_access(
         }
 
     return await backend.calls.run(work)
+
+
+def _granted(grant: Grant) -> dict[str, Any]:
+    told = {name: getattr(grant, name) for name in ("principal", "tenant", "may_write")}
+    return {**told, "groups": sorted(grant.groups)}
 
 
 def _check(caller: Principal, source: Source) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from sluice import access
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Deletion, Grant, Principal, SavedSource
+from sluice.model import Grant, SavedSource
 from sluice.ports import Tools
 
 app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
@@ -103,7 +102,9 @@ def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
 
 def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
     """Ask where a change of a grant hides documents from its holder; returns how many. Raises BadRequest, Abort."""
-    hidden = _hidden(tools, before, after)
+    from sluice import flow
+
+    hidden = flow.hidden_from(tools, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
@@ -114,10 +115,10 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
+    from sluice import flow
+
     hidden = _confirm(tools, before, None, yes) if before else 0
-    had = tools.catalog.revoke(user, tenant)
-    if had:
-        tools.ledger.record_deletion(Deletion("grant", user, operator(tenant).name, tenant))
+    had = before is not None and flow.revoke(tools, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
     tell({"removed": had, "before": None if before is None else _json(before), "hidden": hidden}, as_json, line + more)
@@ -144,19 +145,6 @@ def _check_user(user: str, unchecked: bool) -> bool:
             "Security, List Users), or add --unknown-user where somebody else keeps the users."
         )
     return known is True
-
-
-def _hidden(tools: Tools, before: Grant, after: Grant | None) -> int:
-    """Documents that may be read by `before` and not by `after`: what groups of both open less what the later do."""
-    if after is None:
-        return _readable(tools, before)
-    both = replace(before, groups=before.groups | after.groups)
-    return _readable(tools, both) - _readable(tools, after)
-
-
-def _readable(tools: Tools, granted: Grant) -> int:
-    who = Principal(granted.principal, granted.tenant, granted.groups, granted.may_write)
-    return sum(each.documents for each in tools.catalog.collections(who))
 
 
 def _named(granted: Grant) -> str:

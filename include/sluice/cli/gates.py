@@ -7,15 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sluice.cli.terminal import (
-    Collection,
-    Json,
-    generation,
-    tell,
-    tools_of_settings,
-)
+from sluice.cli.terminal import Collection, Json, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import GateRule
+from sluice.model import GateRule, Generation
+from sluice.ports import Tools
 
 app = typer.Typer(help="What the gates expect of one collection, and what they do about it.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
@@ -34,7 +29,7 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     from sluice import validate
 
     with tools_of_settings() as tools:
-        own = tools.ledger.gate_rules(generation(tools, collection))
+        own = tools.ledger.gate_rules(_generation(tools, collection))
         rules = validate.merged(tools.gate_rules, own)
     checks: list[dict[str, Any]] = []
     lines = []
@@ -67,7 +62,7 @@ def gates_set(
     rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
     validate.ruled(validate.check_of(code), rule)
     with tools_of_settings() as tools:
-        tools.ledger.set_gate_rule(generation(tools, collection), validate.suite_of(code), code, rule)
+        tools.ledger.set_gate_rule(_generation(tools, collection), validate.suite_of(code), code, rule)
     typer.echo(f"Set for {collection}. What it serves already is judged again by an ingest with --full.")
 
 
@@ -77,5 +72,12 @@ def gates_unset(code: Code, collection: Collection = "docs") -> None:
     from sluice import validate
 
     with tools_of_settings() as tools:
-        had = tools.ledger.set_gate_rule(generation(tools, collection), validate.suite_of(code), code, None)
+        had = tools.ledger.set_gate_rule(_generation(tools, collection), validate.suite_of(code), code, None)
     typer.echo(f"{code} is as the suite says again." if had else f"{collection} had nothing of its own for {code}.")
+
+
+def _generation(tools: Tools, collection: str) -> Generation:
+    """Raises NotFound."""
+    from sluice import flow
+
+    return flow.live_generations(tools, collection)[0]

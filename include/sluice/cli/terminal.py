@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from sluice.errors import BadRequest, NotFound
-from sluice.model import ALL_GROUPS, Generation, Principal, SourceSpec
+from sluice.errors import BadRequest
+from sluice.model import ALL_GROUPS, Principal, SourceSpec
 from sluice.ports import Tools
 from sluice.settings import Settings
 from sluice.wiring import build
@@ -36,17 +36,6 @@ def tools_of_settings() -> Iterator[Tools]:
         yield tools
     finally:
         tools.close()
-
-
-def generation(tools: Tools, collection: str) -> Generation:
-    """Raises NotFound."""
-    for generation in tools.ledger.generations():
-        if generation.collection == collection:
-            return generation
-    raise NotFound(
-        f"There is no collection {collection!r} yet: an ingest makes it. What is to hold from the "
-        "first document on goes into SLUICE_GATE_ACTIONS."
-    )
 
 
 def confirm(what: str, yes: bool) -> None:

@@ -20,12 +20,15 @@ from sluice.flow.deleting import (
     collection_sources,
     delete_collection,
     delete_documents,
+    hidden_from,
     listed,
     remove_source,
     restore,
+    revoke,
     source_at,
 )
 from sluice.flow.finishing import agree, finish, gates_page, summarise
+from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
 from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
@@ -74,9 +77,11 @@ __all__ = [
     "finish",
     "gates_page",
     "hidden_by",
+    "hidden_from",
     "ingest",
     "let_go",
     "listed",
+    "live_generations",
     "load",
     "plan_replay",
     "prune",
@@ -87,6 +92,7 @@ __all__ = [
     "replay",
     "reporting_pending_removals",
     "restore",
+    "revoke",
     "save",
     "scan",
     "source_at",

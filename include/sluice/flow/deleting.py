@@ -9,6 +9,7 @@ queued is carried out by the next run in the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from sluice.extract.roots import canonical
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
 from sluice.flow.recording import WHOLE_RUN, drained, failing, graph_of, recorded
-from sluice.model import Counts, Deletion, Generation, Run, SavedSource, Source
+from sluice.model import Counts, Deletion, Generation, Grant, Principal, Run, SavedSource, Source
 from sluice.ports import Tools
 
 BATCH_DOCUMENTS = 500
@@ -125,6 +126,23 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
     return report
 
 
+def hidden_from(tools: Tools, before: Grant, after: Grant | None) -> int:
+    """Documents that may be read by `before` and not by `after` (None: nothing is granted): what groups of both open
+    less what the later do."""
+    if after is None:
+        return _readable(tools, before)
+    both = replace(before, groups=before.groups | after.groups)
+    return _readable(tools, both) - _readable(tools, after)
+
+
+def revoke(tools: Tools, grant: Grant, actor: str) -> bool:
+    """Take a grant back. False where there was none any more."""
+    had = tools.catalog.revoke(grant.principal, grant.tenant)
+    if had:
+        tools.ledger.record_deletion(Deletion("grant", grant.principal, actor, grant.tenant))
+    return had
+
+
 def restore(tools: Tools, document_id: UUID) -> Source:
     """A document that was deleted by hand is ingested again by the next run of its source. Raises NotFound."""
     return tools.ledger.restore(document_id)
@@ -136,6 +154,11 @@ def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
 
 
 # --- details -----------------------------------------------------------------------------------------------------
+
+
+def _readable(tools: Tools, granted: Grant) -> int:
+    who = Principal(granted.principal, granted.tenant, granted.groups, granted.may_write)
+    return sum(each.documents for each in tools.catalog.collections(who))
 
 
 def _begun() -> Report:

@@ -44,7 +44,8 @@ def reconcile(
     nothing else is repaired. Raises NotFound where there is no such collection.
     """
     generations = live_generations(tools, collection)
-    told = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
+    reports = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
+    told = [each for each in reports if each is not None]
     totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
     more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}
     # Last, because chunks that are taken out leave documents and entities behind.
@@ -83,7 +84,10 @@ def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
     return found, dropped
 
 
-def _generation(tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int) -> dict[str, Any]:
+def _generation(
+    tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
+) -> dict[str, Any] | None:
+    """None where the collection is deleted meanwhile."""
     started_at = datetime.now(UTC)
     rebuilder = Rebuilder(tools, generation)
     projections: list[Projection] = [Points(tools, generation, rebuilder, deep=deep)]
@@ -105,8 +109,13 @@ def _generation(tools: Tools, generation: Generation, *, repair: bool, deep: boo
         "embedded": sum(each.embedded for each in projections),
         "stores": {name: each.to_json() for name, each in stores.items()},
     }
-    tools.ledger.record_reconciliation(generation, started_at, repair, report)
-    return report
+    if tools.ledger.record_reconciliation(generation, started_at, repair, report):
+        return report
+    if repair:  # what was made again after the deletion had dropped it
+        tools.vectors.drop(generation)
+        if graph:
+            graph.drop(generation)
+    return None
 
 
 def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> Found:

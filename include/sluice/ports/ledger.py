@@ -313,8 +313,8 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
-    ) -> None:
-        """A comparison that is over."""
+    ) -> bool:
+        """A comparison that is over. False, and nothing is recorded, where the collection is being deleted or gone."""
 
 
 class VectorCache(Protocol):

@@ -77,9 +77,13 @@ class MemoryScan:
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
-    ) -> None:
+    ) -> bool:
         with self.state.lock:
+            known = {each.collection_id for each in self.state.collections.values()} - self.state.dropping
+            if generation.collection_id not in known:
+                return False
             self.state.reconciliations.append((generation, started_at, repair, storable_json(found)))
+            return True
 
     def _served(self, generation: Generation) -> list[LedgerChunk]:
         with self.state.lock:

@@ -393,6 +393,6 @@ class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
 
     def record_reconciliation(
         self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
-    ) -> None:
+    ) -> bool:
         with transaction(self._engine) as connection:
-            reconciling.record(connection, generation, started_at, repair, found)
+            return reconciling.record(connection, generation, started_at, repair, found)

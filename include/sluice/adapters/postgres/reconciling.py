@@ -72,7 +72,9 @@ IN_QUARANTINE = text("""
 """)
 _RECORD = text("""
     INSERT INTO reconciliations (collection_id, generation, started_at, repair, found)
-    VALUES (:collection_id, :generation, :started_at, :repair, CAST(:found AS jsonb))
+    SELECT collection_id, :generation, :started_at, :repair, CAST(:found AS jsonb)
+    FROM (SELECT collection_id FROM collections WHERE collection_id = :collection_id AND dropping_since IS NULL
+          FOR KEY SHARE) c
 """)
 
 
@@ -108,9 +110,10 @@ def in_quarantine(connection: Connection, document_ids: Sequence[UUID]) -> set[U
 
 def record(
     connection: Connection, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
-) -> None:
+) -> bool:
     told = json.dumps(storable_json(found), ensure_ascii=False)
-    connection.execute(_RECORD, {**_of(generation), "started_at": started_at, "repair": repair, "found": told})
+    values = {**_of(generation), "started_at": started_at, "repair": repair, "found": told}
+    return connection.execute(_RECORD, values).rowcount > 0
 
 
 def _of(generation: Generation) -> dict[str, object]:
