@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice import access
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Deletion, Grant, Principal, SavedSource
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Grant, SavedSource
+    from sluice.ports import Tools
 
 app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
 
@@ -31,6 +32,8 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
+    from sluice.model import Grant
+
     with tools_of_settings() as tools:
         before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
         if remove:
@@ -88,6 +91,8 @@ def access_list(
 
 
 def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
+    from sluice import access
+
     spec = saved.spec
     return {
         "uri": spec.uri,
@@ -114,6 +119,8 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
+    from sluice.model import Deletion
+
     hidden = _confirm(tools, before, None, yes) if before else 0
     had = tools.catalog.revoke(user, tenant)
     if had:
@@ -155,6 +162,8 @@ def _hidden(tools: Tools, before: Grant, after: Grant | None) -> int:
 
 
 def _readable(tools: Tools, granted: Grant) -> int:
+    from sluice.model import Principal
+
     who = Principal(granted.principal, granted.tenant, granted.groups, granted.may_write)
     return sum(each.documents for each in tools.catalog.collections(who))
 

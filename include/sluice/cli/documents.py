@@ -23,9 +23,6 @@ from sluice.cli.terminal import (
     tell,
     tools_of_settings,
 )
-from sluice.model import SearchRequest, SourceSpec
-from sluice.query import search_response
-from sluice.wiring import searcher
 
 
 def ingest(
@@ -57,6 +54,7 @@ def ingest(
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
@@ -93,6 +91,9 @@ def search(
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
+    from sluice.model import SearchRequest
+    from sluice.query import search_response
+    from sluice.wiring import searcher
 
     request = SearchRequest(query, collection, top_k, filters=dict(map(_filter, filter_ or ())))
     with tools_of_settings() as tools:
@@ -128,6 +129,8 @@ def evaluate(
 ) -> None:
     """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
     from sluice import metrics
+    from sluice.model import SearchRequest
+    from sluice.wiring import searcher
 
     judged = metrics.read_qrels(qrels)
     texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}

@@ -15,7 +15,6 @@ from sluice.cli.terminal import (
     tools_of_settings,
 )
 from sluice.errors import BadRequest
-from sluice.model import GateRule
 
 app = typer.Typer(help="What the gates expect of one collection, and what they do about it.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
@@ -32,6 +31,7 @@ class Action(StrEnum):
 def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     """Every check with its action and limit, and where the collection departs from the suites."""
     from sluice import validate
+    from sluice.model import GateRule
 
     with tools_of_settings() as tools:
         own = tools.ledger.gate_rules(generation(tools, collection))
@@ -61,6 +61,7 @@ def gates_set(
 ) -> None:
     """Let a collection depart from a check. What is not given is as the suite says."""
     from sluice import validate
+    from sluice.model import GateRule
 
     if action is None and limit is None and option is None:
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")
