@@ -171,3 +171,25 @@ def test_commands_of_the_program_exist(page: Path) -> None:
     for command in _commands(page):
         for word in re.findall(r"(?:^|/)sluice ([a-z]+)", command):
             assert word in known, f"`{command}`"
+
+
+# --- data
+
+
+def test_the_page_on_data_protection_names_every_table() -> None:
+    """Whoever adds a table says what is in it, whether it can be read, for how long, and what removes it."""
+    from sluice.adapters.postgres.tables import KeysBase, LedgerBase
+
+    page = (ROOT / "docs" / "data-protection.md").read_text(encoding="utf-8")
+    tables = {*LedgerBase.metadata.tables, *KeysBase.metadata.tables}
+    rows = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| "))
+    assert {name for name in tables if f"`{name}`" not in rows} == set()
+
+
+def test_the_page_on_data_protection_has_the_days_of_the_settings() -> None:
+    from sluice.settings import Settings
+
+    page = (ROOT / "docs" / "data-protection.md").read_text(encoding="utf-8")
+    days = {name: Settings.model_fields[name].default for name in Settings.model_fields if name.endswith("_days")}
+    assert len(days) >= 7
+    assert {name for name, value in days.items() if not re.search(rf"\b{value} days|\b{value} and", page)} == set()
