@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -36,6 +36,8 @@ _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 if TYPE_CHECKING:
     from sluice.adapters.embedders import Endpoint
     from sluice.adapters.postgres import PostgresLineage
+    from sluice.adapters.qdrant import QdrantIndex
+    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
     from sluice.query import SearchOutcome
 
 
@@ -54,7 +56,6 @@ def build(
         PostgresVectorCache,
         make_engine,
     )
-    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
     from sluice.extract.limits import close_proc
 
     close_proc()  # parsers run as the same user, and what follows is full of secrets
@@ -65,16 +66,7 @@ def build(
     pooled = {**limits, "pool_size": settings.pool_size}
     ledger_engine = make_engine(_required(settings, "database_url"), **pooled)
     keys_engine = make_engine(_required(settings, "keys_database_url"), **pooled)
-    if serving:
-        from sluice.adapters.qdrant import QdrantIndex as index  # now, and not while the first caller waits
-    else:
-        index = QdrantOnDemand
-    vectors = index(
-        settings.qdrant_url,
-        settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
-        grpc_port=settings.qdrant_grpc_port,
-        **limits,
-    )
+    vectors = _vectors(settings, serving, limits)
     graph = None
     if settings.graph == "on":
         from sluice.adapters.neo4j import Neo4jGraph
@@ -212,6 +204,18 @@ def profile(settings: Settings, embedder: Embedder) -> Profile:
     """What a collection that does not exist yet is made with."""
     entities = settings.entities if settings.graph == "on" else "off"
     return Profile(settings.chunker, settings.embedder, entities, embedder.dim)
+
+
+def _vectors(settings: Settings, serving: bool, limits: Mapping[str, Any]) -> QdrantIndex | QdrantOnDemand:
+    """The query service has the client at once, so that its first caller does not wait for the import."""
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if serving:
+        from sluice.adapters.qdrant import QdrantIndex
+
+        return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
+    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+
+    return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
 
 
 def _required(settings: Settings, name: str) -> str:

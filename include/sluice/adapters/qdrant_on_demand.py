@@ -62,8 +62,8 @@ class QdrantOnDemand:
         connect_timeout_s: float = 5.0,
         call_timeout_s: float = 30.0,
     ) -> None:
-        self._server = (url, api_key, grpc_port)
-        self._limits = {"connect_timeout_s": connect_timeout_s, "call_timeout_s": call_timeout_s}
+        self._url, self._api_key, self._grpc_port = url, api_key, grpc_port
+        self._connect_timeout_s, self._call_timeout_s = connect_timeout_s, call_timeout_s
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/",
             headers={"api-key": api_key} if api_key else {},
@@ -123,7 +123,13 @@ class QdrantOnDemand:
             if self._made is None:
                 from sluice.adapters.qdrant import QdrantIndex
 
-                self._made = QdrantIndex(*self._server, **self._limits)
+                self._made = QdrantIndex(
+                    self._url,
+                    self._api_key,
+                    self._grpc_port,
+                    connect_timeout_s=self._connect_timeout_s,
+                    call_timeout_s=self._call_timeout_s,
+                )
             return self._made
 
 
