@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice import access
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Grant, SavedSource
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Grant, SavedSource
+    from sluice.ports import Tools
 
 app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
 
@@ -30,6 +31,8 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
+    from sluice.model import Grant
+
     with tools_of_settings() as tools:
         before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
         if remove:
@@ -87,6 +90,8 @@ def access_list(
 
 
 def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
+    from sluice import access
+
     spec = saved.spec
     return {
         "uri": spec.uri,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +23,9 @@ from sluice.cli.terminal import (
     tell,
     tools_of_settings,
 )
-from sluice.model import SearchRequest, SourceSpec
-from sluice.query import SearchOutcome, search_response
-from sluice.wiring import searcher
+
+if TYPE_CHECKING:
+    from sluice.query import SearchOutcome
 
 
 def ingest(
@@ -57,6 +57,7 @@ def ingest(
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
@@ -97,6 +98,9 @@ def search(
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
+    from sluice.model import SearchRequest
+    from sluice.query import search_response
+    from sluice.wiring import searcher
 
     filters = dict(map(_filter, filter_ or ()))
     request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)
@@ -146,6 +150,8 @@ def evaluate(
 ) -> None:
     """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
     from sluice import metrics
+    from sluice.model import SearchRequest
+    from sluice.wiring import searcher
 
     judged = metrics.read_qrels(qrels)
     texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}

@@ -11,14 +11,14 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 _LEDGER = ("SLUICE_DATABASE_URL", "SLUICE_DATABASE_URL_FILE")
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def use_local_stack(environ: MutableMapping[str, str] = os.environ) -> None:
     """Add the local stack's variables to those that are not set, unless the environment or `.env` names a ledger."""
+    from dotenv import dotenv_values
+
     written = dotenv_values(".env", interpolate=False)
     if any(environ.get(name) or written.get(name) for name in _LEDGER):
         return

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
 from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Refusal, SourceSpec
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Refusal
+    from sluice.ports import Tools
 
 app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
@@ -111,6 +113,7 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
 def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[dict[str, Any]]:
     """One run a source."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:

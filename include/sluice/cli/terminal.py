@@ -1,4 +1,7 @@
-"""What every command shares: its options, the tools it opens, how it tells what it found."""
+"""What every command shares: its options, the tools it opens, how it tells what it found.
+
+The command line's modules import nothing that takes long before a command runs: `sluice --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sluice.errors import BadRequest
-from sluice.model import ALL_GROUPS, Principal, SourceSpec
-from sluice.ports import Tools
-from sluice.settings import Settings
-from sluice.wiring import build
+
+if TYPE_CHECKING:
+    from sluice.model import Principal, SourceSpec
+    from sluice.ports import Tools
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="Whose documents.")]
@@ -31,6 +34,9 @@ OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
 @contextmanager
 def tools_of_settings() -> Iterator[Tools]:
+    from sluice.settings import Settings
+    from sluice.wiring import build
+
     tools = build(Settings())
     try:
         yield tools
@@ -84,6 +90,8 @@ def given(values: list[str] | None) -> tuple[str, ...] | None:
 
 def operator(tenant: str) -> Principal:
     """Who runs the CLI holds the database's password: nothing of one tenant is hidden from them."""
+    from sluice.model import ALL_GROUPS, Principal
+
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)
 
 
