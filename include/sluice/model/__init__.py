@@ -34,7 +34,7 @@ from sluice.model.recorded import (
 )
 from sluice.model.retained import ExpiredDocument, KeepDays, Prunable, Retention, RetentionScope, RetentionSetting
 from sluice.model.saved import LastRun, SavedSource, Schedule
-from sluice.model.scanned import MEMBER, Entry, Item, ScanResult
+from sluice.model.scanned import MEMBER, Entry, Item, ScanPreview, ScanResult
 from sluice.model.served import (
     ALL_GROUPS,
     Candidate,
@@ -123,6 +123,7 @@ __all__ = [
     "RunGates",
     "RunMode",
     "SavedSource",
+    "ScanPreview",
     "ScanResult",
     "Schedule",
     "SealedChunk",

@@ -1,4 +1,5 @@
-"""A complete scan against the ledger: set-based, with memory only for what changed.
+"""A complete scan against the ledger: set-based, with memory only for what changed. A preview is the same comparison
+in a transaction that may only read.
 
 Entries are copied to a temporary table in pieces, each a statement of its own: a slow listing then holds no
 transaction open and meets no statement timeout. All that readers can see happens in one transaction at the end.
@@ -7,6 +8,7 @@ transaction open and meets no statement timeout. All that readers can see happen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -19,7 +21,7 @@ from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_c
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, change, changed
-from sluice.model import Entry, Item, Run, ScanResult, SourceSpec
+from sluice.model import Entry, Item, Run, ScanPreview, ScanResult, Source, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
@@ -54,28 +56,37 @@ REGISTER = text(f"""
 # Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
 # changes.
 GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
+_STAYS_GONE = f"{GONE} AND d.fingerprint = s.fingerprint"
+# Of a document that stays gone neither of these is asked.
+_QUARANTINED = """
+    EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL OFFSET 0)
+"""
+_ACTIVE = """
+    EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
+            AND v.state = 'active' OFFSET 0)
+"""
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
     SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
            CASE WHEN {GONE} THEN d.purged_hash END AS gone_hash,
-           CASE WHEN {GONE} AND d.fingerprint = s.fingerprint THEN 'unchanged'
+           CASE WHEN {_STAYS_GONE} THEN 'unchanged'
                 WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
-                WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
-                             OFFSET 0) THEN 'quarantined'
-                WHEN EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
-                             AND v.state = 'active' OFFSET 0) THEN 'unchanged'
+                WHEN {_QUARANTINED} THEN 'quarantined'
+                WHEN {_ACTIVE} THEN 'unchanged'
                 ELSE 'work' END AS verdict
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)  # noqa: S608
 # What the source says was renamed, unless the former name is still there or the new one is known already.
+_TOLD = f"""
+    SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
+    FROM scan s CROSS JOIN LATERAL (
+        SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
+    WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
+      AND NOT EXISTS ({_LISTED})
+    ORDER BY s.former, s.place
+"""  # noqa: S608
 TOLD = text(f"""
-    WITH told AS (
-        SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
-        FROM scan s CROSS JOIN LATERAL (
-            SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
-        WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
-          AND NOT EXISTS ({_LISTED})
-        ORDER BY s.former, s.place),
+    WITH told AS ({_TOLD}),
     renamed AS (
         UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
         FROM told t WHERE d.document_id = t.document_id)
@@ -110,6 +121,32 @@ _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)  # noqa: S608
+# Of each entry what COMPARE would make of it, but for the mode; and whether it was ever served.
+_PREVIEW = text(f"""
+    WITH told AS MATERIALIZED ({_TOLD}),
+    judged AS (
+        SELECT s.size_bytes,
+               CASE WHEN t.external_id IS NOT NULL THEN 'moved'
+                    WHEN d.verdict IS NULL OR (d.verdict = 'work' AND NOT d.served) THEN 'new'
+                    WHEN d.verdict = 'work' THEN 'changed'
+                    ELSE d.verdict END AS kind
+        FROM scan s LEFT JOIN told t ON t.external_id = s.external_id LEFT JOIN LATERAL (
+            SELECT CASE WHEN {_STAYS_GONE} THEN 'gone'
+                        WHEN d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
+                        WHEN {_QUARANTINED} THEN 'quarantined'
+                        WHEN {_ACTIVE} THEN 'unchanged'
+                        ELSE 'work' END AS verdict,
+                   EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+                           OFFSET 0) AS served
+            FROM ({_LISTED}) d OFFSET 0) d ON true)
+    SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM judged GROUP BY kind
+""")  # noqa: S608
+_MISSING = text(f"""
+    WITH told AS MATERIALIZED ({_TOLD})
+    SELECT d.external_id FROM documents d
+    WHERE {_OF_SOURCE} AND NOT EXISTS (SELECT FROM scan s WHERE s.external_id = d.external_id)
+      AND NOT EXISTS (SELECT FROM told t WHERE t.document_id = d.document_id)
+""")  # noqa: S608
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
 
 _Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `ledger_rules.is_held`
@@ -125,14 +162,45 @@ def record_scan(
     """`connection` is in autocommit mode."""
     began: datetime = connection.execute(_NOW).scalar_one()
     raw = driver(connection)
+    with _listed(raw, entries) as (seen, unopened), raw.transaction():
+        return _compare(connection, run, seen, unopened, began, settings, accept)
+
+
+def preview_scan(connection: Connection, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+    """`connection` is in autocommit mode. Of the ledger it only reads, and takes no lock on a source or document."""
+    raw = driver(connection)
+    values = {
+        "tenant": source.spec.tenant if source else None,
+        "source_id": source.source_id if source else None,
+        "generation": source.generation.number if source else None,
+    }
+    with _listed(raw, entries) as (_, unopened), raw.transaction():
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
+        if twice := connection.execute(_DUPLICATE).scalar():
+            raise duplicate(twice)
+        known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
+        kinds = connection.execute(_PREVIEW, values).all()
+        missing = list(connection.execute(_MISSING, values).scalars())
+    held = sum(is_held(external_id, unopened) for external_id in missing) if unopened else 0
+    return ScanPreview(
+        {row.kind: row.documents for row in kinds},
+        {row.kind: int(row.size_bytes) for row in kinds},
+        len(missing) - held,
+        known - held,
+    )
+
+
+@contextmanager
+def _listed(raw: Driver[Any], entries: Iterable[Entry]) -> Iterator[tuple[int, _Containers]]:
+    """The entries are in the temporary table `scan` while the body lasts → how many, and containers not opened."""
     raw.execute(_DROP)
     raw.execute(TABLE)
     try:
-        seen, unopened = _copy(raw, entries)
+        found = _copy(raw, entries)
         # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
         raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
-        with raw.transaction():
-            return _compare(connection, run, seen, unopened, began, settings, accept)
+        yield found
     finally:
         if not raw.closed:
             raw.execute(_DROP)
