@@ -21,7 +21,7 @@ from sluice.cli import app, documents
 from sluice.errors import BadRequest
 from sluice.extract import reader_for
 from sluice.flow.listing import listed
-from sluice.model import Budget, SourceSpec
+from sluice.model import Budget, SourceSpec, size_in_words
 
 
 @pytest.fixture
@@ -151,4 +151,4 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     ("size_bytes", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1_234_567, "1.2 MB"), (10**16, "10000.0 TB")]
 )
 def test_sizes_in_words(size_bytes: int, words: str) -> None:
-    assert flow.size(size_bytes) == words
+    assert size_in_words(size_bytes) == words

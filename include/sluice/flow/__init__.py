@@ -27,7 +27,7 @@ from sluice.flow.deleting import (
 )
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.keeping import let_go
-from sluice.flow.preview import preview, preview_lines, size
+from sluice.flow.preview import preview, preview_lines
 from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
@@ -92,7 +92,6 @@ __all__ = [
     "restore",
     "save",
     "scan",
-    "size",
     "source_at",
     "summarise",
     "summary_lines",

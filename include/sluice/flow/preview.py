@@ -15,7 +15,7 @@ from sluice.extract.roots import canonical
 from sluice.flow.listing import listed
 from sluice.flow.recording import graph_of
 from sluice.flow.stages import hidden_by, shrink_refusal
-from sluice.model import Mode, ScanPreview, Source, SourceSpec
+from sluice.model import Mode, ScanPreview, Source, SourceSpec, size_in_words
 from sluice.names import check_collection_name
 from sluice.ports import Tools
 from sluice.seal import new_key
@@ -94,20 +94,10 @@ def preview_lines(report: dict[str, Any]) -> list[str]:
         + ", ".join(f"{documents[kind]} {kind}" for kind in kinds)
         + f", {documents['quarantined']} in quarantine and unchanged; {documents['deleted']} would vanish",
         *_renames(documents),
-        f"To be read: {estimate['documents']} documents, {size(estimate['bytes'])}",
+        f"To be read: {estimate['documents']} documents, {size_in_words(estimate['bytes'])}",
         _cost_line(estimate),
         *_consequences(report),
     ]
-
-
-def size(size_bytes: int) -> str:
-    """In words: `1.2 MB`."""
-    value, unit = float(size_bytes), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{size_bytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 # --- details ------------------------------------------------------------------------------------------------

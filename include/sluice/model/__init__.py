@@ -54,6 +54,7 @@ from sluice.model.served import (
     VectorQuery,
     VersionStep,
 )
+from sluice.model.sizes import size_in_words
 from sluice.model.stored import (
     GraphChunk,
     GraphOrphans,
@@ -141,4 +142,5 @@ __all__ = [
     "Vector",
     "VectorQuery",
     "VersionStep",
+    "size_in_words",
 ]
