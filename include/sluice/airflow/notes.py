@@ -75,7 +75,7 @@ def _told(dag_run: Any) -> str | None:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    lines = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=KEY)
+    lines: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=KEY)
     with create_session(scoped=False) as session:  # the scheduler's own must not be committed here
         by_task = {row.task_id: row.value for row in session.scalars(lines) if isinstance(row.value, str)}
     return by_task.get("finish") or by_task.get("plan")
