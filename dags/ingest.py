@@ -84,7 +84,7 @@ from airflow.sdk import Param, TriggerRule, dag, task, task_group, teardown
 from sluice.airflow import ingest, links
 from sluice.airflow.assets import COLLECTIONS, DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after, switch
 
 # The first argument of a batch's tasks: a BatchRef as JSON. One of a run that an older release began has no title.
 BATCH = "{{ task.op_args[0].get('title', '') }}"
@@ -118,9 +118,8 @@ PARAMS = {
         description_md="What the documents become part of, and what is "
         f"[searched]({links.address('/sluice/')}); made on first use. a-z, 0-9, _ and -",
     ),
-    "dry_run": Param(
+    "dry_run": switch(
         False,
-        type="boolean",
         title="Dry run",
         description_md="Only say what would be done and about what it would cost, in the log of the task *plan*. "
         "Nothing is written",
@@ -152,9 +151,8 @@ PARAMS = {
         f"after; 0: never. Empty keeps {SAVED}; for a new source: as its collection says",
         section=ACCESS,
     ),
-    "approve_hiding": Param(
+    "approve_hiding": switch(
         False,
-        type="boolean",
         title="Allow hiding documents",
         description_md="Without it the run is refused where new groups or a shorter retention make documents "
         "unreadable at once that are served now",
@@ -203,9 +201,8 @@ PARAMS = {
         description_md="That embedding may take; needs `SLUICE_EMBEDDING_PRICE`. Empty: no such limit",
         section=LIMITS,
     ),
-    "approve_shrink": Param(
+    "approve_shrink": switch(
         False,
-        type="boolean",
         title="Allow many deletions",
         description_md="Without it the run is refused where the source lists far fewer documents than before "
         "(`SLUICE_MAX_SHRINK`)",

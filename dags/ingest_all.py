@@ -51,12 +51,11 @@ from sluice.airflow import ingest_all, links
 from sluice.airflow.assets import CHANGED
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after, switch
 
 PARAMS = {
-    "all": Param(
+    "all": switch(
         False,
-        type="boolean",
         title="All sources",
         description_md=f"[Saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused, due or not",
     ),

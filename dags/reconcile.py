@@ -44,7 +44,7 @@ from airflow.sdk import Param, dag, task
 from sluice.airflow import reconcile
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after, switch
 
 PARAMS = {
     "collection": Param(
@@ -54,21 +54,18 @@ PARAMS = {
         title="Collection",
         description_md="Only this one. Empty: all",
     ),
-    "repair": Param(
+    "repair": switch(
         False,
-        type="boolean",
         title="Repair",
         description_md="Write what is missing or stale from the ledger, and remove what nobody claims. Off: a dry run",
     ),
-    "deep": Param(
+    "deep": switch(
         False,
-        type="boolean",
         title="Compare contents",
         description_md="Vectors and the bytes of uploads, too; not only ids and payloads",
     ),
-    "sweep": Param(
+    "sweep": switch(
         True,
-        type="boolean",
         title="Remove orphaned objects",
         description_md="Objects in storage that nobody needs, also without *Repair*",
     ),

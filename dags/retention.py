@@ -48,7 +48,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 from sluice.airflow import links, retention
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, late_after, switch
 
 PARAMS = {
     "collection": Param(
@@ -58,9 +58,8 @@ PARAMS = {
         title="Collection",
         description_md="Only this one. Empty: all",
     ),
-    "dry_run": Param(
+    "dry_run": switch(
         True,
-        type="boolean",
         title="Dry run",
         description_md="List what has expired, in the log of the task *look*. Off: remove it",
     ),

@@ -98,6 +98,22 @@ def test_a_run_without_a_source_is_refused(dags: dict[str, Any]) -> None:
         fresh.resolve()
 
 
+def test_a_switch_is_yes_or_no(dags: dict[str, Any]) -> None:
+    switches = [
+        param
+        for dag in dags.values()
+        for param in params(dag).values()
+        if param.schema.get("allOf") == [{"type": "boolean"}]
+    ]
+    assert len(switches) == 8
+    for param in switches:
+        fresh = type(param)(param.value, schema=param.schema)
+        assert fresh.resolve(True) is True
+        for wrong in (None, "yes", 1):
+            with pytest.raises(ParamValidationError):
+                fresh.resolve(wrong)
+
+
 def test_tasks_of_a_batch_are_named_by_what_it_holds(dags: dict[str, Any]) -> None:
     dag = dags["ingest"]
     stages = [task for task in dag.tasks if task.task_id.startswith("batch.")]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
@@ -39,6 +39,11 @@ def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, *
 
 # What the OpenLineage provider adds to the conf of a run that another DAG's task triggers: its parent run.
 _OF_PROVIDERS = {"openlineage"}
+
+
+def switch(default: bool, **schema: Any) -> Param:
+    """A yes or no of a form. Airflow marks each field whose schema has a `type` as one to be filled in."""
+    return Param(default, allOf=[{"type": "boolean"}], **schema)
 
 
 def begin(context: Mapping[str, Any]) -> None:
