@@ -53,11 +53,12 @@ source now and every group that the run gives it, or `*`. Opening a source that 
 needs `*`. A run that no user triggered may only repeat a saved source as it is saved.
 
 **When it fails.** Transient errors (a store is down) are retried with growing delays; others fail at once and say what
-to do. *Clear* the failed task with its downstream tasks: it reads its input from object storage and goes on; nothing is
-embedded twice. A batch that fails does not stop the others: they are loaded, then the DAG run fails, and `close` frees
-the source at once. Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason
-(counted in the summary; which and why: `sluice quarantine list`, `GET /sluice/api/v1/quarantine`) and do not stop the
-run. What the gates found is on the page that `finish` logs, also behind its link *Gate results*.
+to do, in one line of the task's log (`[logging] logging_level = DEBUG` adds the traceback). *Clear* the failed task
+with its downstream tasks: it reads its input from object storage and goes on; nothing is embedded twice. A batch that
+fails does not stop the others: they are loaded, then the DAG run fails, and `close` frees the source at once.
+Triggering the DAG anew is just as safe. Documents that cannot be used are quarantined with a reason (counted in the
+summary; which and why: `sluice quarantine list`, `GET /sluice/api/v1/quarantine`) and do not stop the run. What the
+gates found is on the page that `finish` logs, also behind its link *Gate results*.
 
 **When a store is down** what is gone at the source is removed from the ledger all the same, as soon as all new
 documents are read (one of them may be a renamed one), and is no longer served. The stores follow with the next run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -60,8 +61,14 @@ def test_the_log_of_a_task(tmp_path: Path) -> None:
 def test_other_events_are_left_alone() -> None:
     for event in ({"event": "x"}, {"event": "x", "exc_info": True}, {"event": "x", "exc_info": ValueError("y")}):
         assert one_line(None, "error", dict(event)) == event
-    given: dict[str, Any] = {"event": "x", "exc_info": errors.Busy("at work"), "more": 1}
-    assert one_line(None, "error", given) == {"event": "sluice: at work (Busy)", "more": 1}
+    given: dict[str, Any] = {"event": "error calling listener", "exc_info": errors.Busy("at work"), "more": 1}
+    assert one_line(None, "error", given) == {"event": "sluice: at work (Busy, error calling listener)", "more": 1}
+
+
+def test_whoever_debugs_sees_the_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    event = {"event": "x", "exc_info": errors.Busy("at work")}
+    with caplog.at_level(logging.DEBUG):
+        assert one_line(None, "error", dict(event)) == event
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 Airflow logs the exception of a task with its traceback, twenty frames of which none says more than the message does.
 The processor below stands first in structlog's chain of the task's process, from the time that the task begins. The
-exception itself is what it was: the retry policy, callbacks and listeners see it.
+exception itself is what it was: the retry policy, callbacks and listeners see it. Where Airflow logs at DEBUG, the
+traceback stays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-log = logging.getLogger(__name__)
+_TASK_FAILED = "Task failed with exception"  # as Airflow has it; the message says more
 
 
 def shorten_own_errors() -> None:
@@ -31,7 +32,8 @@ def one_line(logger: object, method: str, event: MutableMapping[str, Any]) -> Mu
 
     given = event.get("exc_info")
     error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
-    if isinstance(error, SluiceError):
+    if isinstance(error, SluiceError) and not logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
         del event["exc_info"]
-        event["event"] = f"sluice: {error} ({type(error).__name__})"
+        during = "" if event.get("event") == _TASK_FAILED else f", {event.get('event')}"
+        event["event"] = f"sluice: {error} ({type(error).__name__}{during})"
     return event
