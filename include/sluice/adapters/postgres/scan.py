@@ -7,6 +7,7 @@ transaction open and meets no statement timeout. All that readers can see happen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -78,7 +79,7 @@ COMPARE = text(f"""
 """)  # noqa: S608
 # What the source says was renamed, unless the former name is still there or the new one is known already.
 _TOLD = f"""
-    SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
+    SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
     FROM scan s CROSS JOIN LATERAL (
         SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
     WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
@@ -121,16 +122,14 @@ _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)  # noqa: S608
-# Of each entry what COMPARE would make of it, but for the mode; and whether it was ever served.
-_PREVIEW = text(f"""
-    WITH told AS MATERIALIZED ({_TOLD}),
-    judged AS (
+# Of each entry what COMPARE would make of it, but for the mode; what is told as renamed is new here.
+PREVIEW = text(f"""
+    SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM (
         SELECT s.size_bytes,
-               CASE WHEN t.external_id IS NOT NULL THEN 'moved'
-                    WHEN d.verdict IS NULL OR (d.verdict = 'work' AND NOT d.served) THEN 'new'
+               CASE WHEN d.verdict IS NULL OR (d.verdict = 'work' AND NOT d.served) THEN 'new'
                     WHEN d.verdict = 'work' THEN 'changed'
                     ELSE d.verdict END AS kind
-        FROM scan s LEFT JOIN told t ON t.external_id = s.external_id LEFT JOIN LATERAL (
+        FROM scan s LEFT JOIN LATERAL (
             SELECT CASE WHEN {_STAYS_GONE} THEN 'gone'
                         WHEN d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
                         WHEN {_QUARANTINED} THEN 'quarantined'
@@ -138,14 +137,13 @@ _PREVIEW = text(f"""
                         ELSE 'work' END AS verdict,
                    EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
                            OFFSET 0) AS served
-            FROM ({_LISTED}) d OFFSET 0) d ON true)
-    SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM judged GROUP BY kind
+            FROM ({_LISTED}) d OFFSET 0) d ON true) judged
+    GROUP BY kind
 """)  # noqa: S608
-_MISSING = text(f"""
-    WITH told AS MATERIALIZED ({_TOLD})
-    SELECT d.external_id FROM documents d
-    WHERE {_OF_SOURCE} AND NOT EXISTS (SELECT FROM scan s WHERE s.external_id = d.external_id)
-      AND NOT EXISTS (SELECT FROM told t WHERE t.document_id = d.document_id)
+RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_TOLD}) told")  # noqa: S608
+MISSING = text(f"""
+    SELECT d.external_id FROM documents d WHERE {_OF_SOURCE}
+    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_TOLD}) told
 """)  # noqa: S608
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
 
@@ -180,12 +178,18 @@ def preview_scan(connection: Connection, source: Source | None, entries: Iterabl
         if twice := connection.execute(_DUPLICATE).scalar():
             raise duplicate(twice)
         known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
-        kinds = connection.execute(_PREVIEW, values).all()
-        missing = list(connection.execute(_MISSING, values).scalars())
+        kinds = connection.execute(PREVIEW, values).all()
+        renamed = connection.execute(RENAMED, values).one()
+        missing = list(connection.execute(MISSING, values).scalars())
+    documents, size_bytes = Counter[str](), Counter[str]()
+    for row in kinds:
+        documents[row.kind], size_bytes[row.kind] = row.documents, int(row.size_bytes)
+    documents += Counter(moved=renamed.documents)
+    size_bytes += Counter(moved=int(renamed.size_bytes))
     held = sum(is_held(external_id, unopened) for external_id in missing) if unopened else 0
     return ScanPreview(
-        {row.kind: row.documents for row in kinds},
-        {row.kind: int(row.size_bytes) for row in kinds},
+        dict(documents - Counter(new=renamed.documents)),
+        dict(size_bytes - Counter(new=int(renamed.size_bytes))),
         len(missing) - held,
         known - held,
     )
