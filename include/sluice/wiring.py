@@ -258,6 +258,8 @@ def _reader(
     saved_sources: Callable[[str], Sequence[SavedSource]],
     spec: SourceSpec,
     since: str | None = None,
+    *,
+    dry: bool = False,
 ) -> SourceReader:
     from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
@@ -287,6 +289,7 @@ def _reader(
         git_cache=_git_cache(settings),
         borrows=_borrowing(settings, saved_sources, spec),
         since=since,
+        dry=dry,
     )
     reader = reader_for(spec, reach)
     return reader if reach.admits is None else Restricted(reader, reach.admits)

@@ -407,7 +407,7 @@ def fresh(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
         made.dispose()
 
 
-@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED"])
+@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED", "PREVIEW", "RENAMED", "MISSING"])
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, renamed: bool) -> None:
     """Where the planner takes a table for empty, a join may compare every document with every other."""

@@ -25,6 +25,7 @@ from sluice.cli.terminal import (
 )
 
 if TYPE_CHECKING:
+    from sluice.model import Mode
     from sluice.query import SearchOutcome
 
 
@@ -52,6 +53,9 @@ def ingest(
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done and what it would cost; write nothing.")
+    ] = False,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
@@ -61,17 +65,15 @@ def ingest(
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
+    mode: Mode = "full" if full else "incremental"
     with tools_of_settings() as tools:
+        how: dict[str, Any] = {"approve_shrink": approve_shrink, "max_tokens": max_tokens, "max_cost": max_cost}
+        if dry_run:
+            report = flow.preview(tools, spec, mode, **how)
+            tell(report, json_, *flow.preview_lines(report))
+            return
         hiding(tools, spec, yes)
-        summary = flow.ingest(
-            tools,
-            spec,
-            "full" if full else "incremental",
-            on_batch=None if json_ else Progress(),
-            approve_shrink=approve_shrink,
-            max_tokens=max_tokens,
-            max_cost=max_cost,
-        )
+        summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
     tell(summary, json_, *flow.summary_lines(summary))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)

@@ -30,6 +30,7 @@ from sluice.flow.deleting import (
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
+from sluice.flow.preview import preview, preview_lines
 from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
@@ -84,6 +85,8 @@ __all__ = [
     "live_generations",
     "load",
     "plan_replay",
+    "preview",
+    "preview_lines",
     "prune",
     "purge",
     "reconcile",

@@ -125,8 +125,9 @@ def scan(
     run = tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
-        if not approve_shrink:
-            _check_shrink(spec.uri, result, tools.max_shrink)
+        refusal = shrink_refusal(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
+        if refusal and not approve_shrink:
+            raise Terminal(refusal)
 
     with failing(tools, run):
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
@@ -343,22 +344,23 @@ def _opened(tools: Tools, spec: SourceSpec) -> Source:
     return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
-def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
-    """Raises Terminal where much is missing. What only moved is not missing: as much appeared."""
-    appeared = result.seen - (result.known - len(result.vanished))
-    missing = len(result.vanished) - appeared
-    if not result.seen and result.vanished:
-        raise Terminal(
-            f"{uri} is empty now, and {len(result.vanished)} documents of it are served. An unmounted folder looks "
+def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
+    """Why a scan is refused of which so much is missing; None: it is not. What only moved is not missing: as much
+    appeared."""
+    missing = vanished - (seen - (known - vanished))
+    if not seen and vanished:
+        return (
+            f"{uri} is empty now, and {vanished} documents of it are served. An unmounted folder looks "
             "like this, and so do globs that leave all out, so nothing was removed. If they are meant to go, run once "
             "with --approve-shrink (in Airflow: approve_shrink)."
         )
-    if missing >= FEW and missing > max_shrink * result.known:
-        raise Terminal(
-            f"{uri} lists {missing} documents fewer than the {result.known} that were known, more than the share of "
+    if missing >= FEW and missing > max_shrink * known:
+        return (
+            f"{uri} lists {missing} documents fewer than the {known} that were known, more than the share of "
             f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "
             "go, run once with --approve-shrink (in Airflow: approve_shrink)."
         )
+    return None
 
 
 def profile_of(tools: Tools, collection: str) -> Profile:
