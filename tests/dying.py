@@ -24,7 +24,7 @@ from failpoints import Point, Watch, listen
 from sluice import batches, flow
 from sluice.errors import SluiceError
 from sluice.model import SourceSpec, Vector
-from sluice.ports import Embedder, SourceReader, Tools
+from sluice.ports import Embedder, SourceReader, Tools, VectorCache
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -80,8 +80,33 @@ class Marked:
         return "state"
 
 
+class Kept:
+    """A cache that notes beside the bills what it has stored."""
+
+    def __init__(self, cache: VectorCache, folder: Path) -> None:
+        self._cache, self._file = cache, folder / "paid.jsonl"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
+        self._cache.store(embedder, hashes, vectors)
+        with self._file.open("a") as file:
+            file.write("[]\n")
+
+
 def bills(folder: Path) -> list[Counter[str]]:
     """Texts, by their hash, of each call of the embedder by any process."""
+    return [bill for bill in _lines(folder) if bill]
+
+
+def unkept(folder: Path) -> Counter[str]:
+    """The last bill, where its process died before the vectors were stored: whichever of its threads met the death,
+    another may have had them in hand."""
+    return next(iter(_lines(folder)[-1:]), Counter())
+
+
+def _lines(folder: Path) -> list[Counter[str]]:
     file = folder / "paid.jsonl"
     return [Counter(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
@@ -92,6 +117,7 @@ def tools_of(order: Order) -> Tools:
     return replace(
         tools,
         embedder=lambda profile: embedder,
+        cache=Kept(tools.cache, order.folder),
         entities=lambda name: Capitals(),
         reader=lambda spec, since=None: Marked(tools.reader(spec, since)),
     )

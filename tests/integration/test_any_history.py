@@ -68,9 +68,10 @@ class History(RuleBasedStateMachine):
     @rule(at=st.integers(0, 1 << 16))
     def crash(self, at: int) -> None:
         point = self.points[at % len(self.points)]
+        paid = len(dying.bills(self.order.folder))
         ended = dying.run(replace(self.order, die_at=point), approved)
-        if ended.exit_code == -signal.SIGKILL and point.unkept:
-            self.lost += dying.bills(self.order.folder)[-1]
+        if ended.exit_code == -signal.SIGKILL and len(dying.bills(self.order.folder)) > paid:
+            self.lost += dying.unkept(self.order.folder)
 
     @precondition(lambda self: self.files())
     @rule()
