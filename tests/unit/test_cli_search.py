@@ -26,7 +26,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         yield made.tools()
 
     monkeypatch.setattr(documents, "tools_of_settings", tools)
-    monkeypatch.setattr(documents, "searcher", made.make_search)
+    monkeypatch.setattr("sluice.wiring.searcher", made.make_search)
     return made
 
 
@@ -56,7 +56,7 @@ def test_it_says_that_nothing_relevant_was_found(world: World, monkeypatch: pyte
         )
         return lambda request, principal: search(fakes, request, principal)
 
-    monkeypatch.setattr(documents, "searcher", of_words)
+    monkeypatch.setattr("sluice.wiring.searcher", of_words)
     assert said("zzz qqq xxyzzy").startswith("Nothing relevant was found in ")
     told = json.loads(said("zzz qqq xxyzzy", "--json"))
     assert told["nothing_relevant"] is True and len(told["results"]) == 3
