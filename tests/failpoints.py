@@ -71,6 +71,7 @@ _OTHERS = {
         *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks", "ledger.locked"),
     },
     "where counts differ": {"ledger.others_running"},
+    "a thread by the clock": {"ledger.renew"},
     "dropping generations and runs": {"graph.drop", "blobs.list"},
     "no call of a store": {"blobs.uri"},
     "health": {f"{port}.ping" for port in ("keyring", "vectors", "graph")},
@@ -141,7 +142,7 @@ class Watch:
             self._pass(f"{outer} commit", after=False)
 
     def _pass(self, place: str, *, after: bool) -> None:
-        if threading.current_thread().name.startswith("claim-"):  # signs of life come when time says so
+        if threading.current_thread().name.startswith("lease-"):  # signs of life come when time says so
             return
         with self._lock:
             self._counts[place, after] += 1

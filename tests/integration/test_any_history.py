@@ -20,8 +20,10 @@ from sluice import flow
 from sluice.ports import Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
+_KINDS = ["small", "large", "early", "late", "wild", "tame", "plain", "rare", "young", "old", "northern", "southern"]
+# No sentence twice: texts that differ by repetitions alone have one vector, and the gate keeps them out.
 PARAGRAPHS = [
-    f"{word} is written of here, says the {word.upper()} in VIENNA. " * 12
+    "".join(f"{word} of the {kind} kind is written of here, says the {word.upper()} in VIENNA. " for kind in _KINDS)
     for word in ("Herons", "Trains", "Bread", "Rivers", "Clocks", "Wool")
 ]
 texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
