@@ -217,6 +217,22 @@ def test_unknown_addresses_and_methods(client: TestClient) -> None:
     refused(client.get("/api/v1/documents"), 422)
 
 
+@pytest.mark.parametrize(
+    ("body", "field", "told"),
+    [
+        ({"topk": 3}, "topk", "did you mean 'top_k'?"),
+        ({"filter": {}}, "filter", "did you mean 'filters'?"),
+        ({"zzz": 1}, "zzz", "Known: "),
+    ],
+)
+def test_an_unknown_field_of_a_body_is_refused_with_the_nearest(
+    client: TestClient, body: dict[str, Any], field: str, told: str
+) -> None:
+    answer = client.post("/api/v1/search", json={**question(), **body}, headers=as_caller("ann-token"))
+    (error,) = refused(answer, 422)["errors"]
+    assert error["field"].startswith(field) and told in error["message"]
+
+
 @pytest.mark.parametrize("store", ["ledger", "keys", "qdrant"])
 def test_a_lost_store_is_503_without_internals(store: str) -> None:
     with client_of(World(down={store})) as client:

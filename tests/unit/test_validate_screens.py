@@ -123,6 +123,48 @@ def test_passwords_that_are_written_out() -> None:
     assert [text[span.start : span.end] for span in secrets(text)] == ["k9$Lw2!pQz", "s3cr3tW0rd"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "aws_secret_access_key = {}",
+        "AWS_SECRET_ACCESS_KEY={}",
+        "the secret access key is {} for the bucket",
+        "secretAccessKey: `{}`",
+    ],
+)
+def test_the_secret_half_of_a_key_is_found_without_quotes(line: str) -> None:
+    secret = "9f" + "Qz7LmXw2Kd+Rv5Tn8Bc/Hj3Gy6PsEa1UoIrNt4"  # made up
+    (found,) = secrets(f"[default]\n{line.format(secret)}\nregion = eu\n")
+    assert (f"[default]\n{line.format(secret)}"[found.start : found.end]) == secret
+
+
+@pytest.mark.parametrize(
+    "text", ["password: hunter2-Xk29", "DB_PASSWORD=Tr0ub4dor&3\n", "api_key = 8f14e45fceea167a.", "pwd: `a1B2c3D4e5`"]
+)
+def test_passwords_are_found_without_quotes(text: str) -> None:
+    (found,) = secrets(text)
+    assert found.kind == "PASSWORD" and any(map(str.isdigit, text[found.start : found.end]))
+    assert text[found.end :].strip(" .`\n") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: the one that you chose",
+        "password=os.environ.get('PASSWORD_1')",
+        "token = settings.token2_name",
+        "token: tokenize(text1, 200)",
+        "api_key: $API_KEY_1 or ${API_KEY_2}",
+        "secret: projects/one1/secrets/two2",
+        "max_token=12345678",
+        "the password reset of 2024-05-01",
+        "access_key=<your-key-123456>",
+    ],
+)
+def test_what_stands_for_a_password_is_none(text: str) -> None:
+    assert secrets(text) == ()
+
+
 def test_words_and_hashes_are_no_secrets() -> None:
     text = f"The token bucket has a key: 'tokens'. {'0123456789abcdef' * 4} https://user:password@host/ {UUID(int=5)}"
     assert secrets(text) == ()

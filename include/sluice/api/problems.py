@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from sluice.errors import BadRequest, Forbidden, Full, NotFound, Transient, Unavailable
+from sluice.spelling import unknown_names
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _invalid(request: Request, errors: Sequence[Mapping[str, Any]]) -> JSONResponse:
-    fields = [{"field": _field(error), "message": _message(error)} for error in errors[:MAX_FIELD_ERRORS]]
+    fields = [{"field": _field(error), "message": _message(request, error)} for error in errors[:MAX_FIELD_ERRORS]]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in fields)
     return problem(request, 422, detail, errors=fields)
 
@@ -90,10 +91,10 @@ def _field(error: Mapping[str, Any]) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(request: Request, error: Mapping[str, Any]) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return "unknown field"
+            return f"unknown field. {unknown_names(error['loc'][-1:], _known(request, error['loc'][1:-1]), 'field')}"
         case "missing":
             return "is required"
         case "json_invalid":
@@ -103,6 +104,16 @@ def _message(error: Mapping[str, Any]) -> str:
         case _:
             text = str(error["msg"])
             return text[:1].lower() + text[1:]
+
+
+def _known(request: Request, path: Sequence[Any]) -> set[str]:
+    """Names of the fields of the body, or of what stands at `path` in it."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = field.field_info.annotation if field else None
+    for name in path:
+        known = getattr(model, "model_fields", {})
+        model = known[name].annotation if name in known else None
+    return set(getattr(model, "model_fields", {}))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -37,6 +37,12 @@ _PLUGINS = {
     "twilio.TwilioKeyDetector": ("TWILIO_KEY", ()),
 }
 _MORE = (
+    (
+        "AWS_KEY",
+        "secret",
+        r"(?i:secret[ _-]?(?:access[ _-]?)?key)[\"'`]?[ \t]{0,3}(?:[:=]|is)?[ \t]{0,3}[\"'`]?"
+        r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+    ),
     ("GITHUB_TOKEN", "github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{60,}"),
     ("GOOGLE_KEY", "aiza", r"\bAIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
     ("ANTHROPIC_KEY", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{24,}"),
@@ -61,8 +67,15 @@ _LONGEST_CHARS = 1000
 _ASSIGNED = re.compile(
     r"""(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key)["']?\s{0,3}[:=]\s{0,3}(["'])((?!\$)[^\s"'<>{}]{8,200})\1"""
 )
-_RANDOM_BITS = 3.0  # entropy a character from which on a quoted value is no word
-_ASSIGNED_WORDS = ("passw", "secret", "token", "key")
+# The same without quotes, as in .env, INI and YAML files and in prose: a whole word that has no mark of code in it.
+_WRITTEN = re.compile(
+    r"""(?i:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key)["'`]?[ \t]{0,3}[:=][ \t]{0,3}"""
+    r"""(?!["'$])`?([^\s"'`<>{}()\[\],;|\\]{8,200})(?=[\s,;`]|$)"""
+)
+_MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")  # settings.key1
+_RANDOM_BITS = 3.0  # entropy a character from which on a value is no word
+_PATH_BITS = 4.0  # and no path
+_ASSIGNED_WORDS = ("passw", "pwd", "passphrase", "secret", "token", "key")
 _EXAMPLES = frozenset(
     ["password", "passwd", "pass", "secret", "token", "changeme", "example", "hidden", "xxxx", "user"]
 )
@@ -93,6 +106,17 @@ def _matched(text: str, patterns: Sequence[Pattern], assigned: bool) -> Iterator
         for match in _ASSIGNED.finditer(text):
             if any(char.isdigit() for char in match[2]) and _entropy(match[2]) >= _RANDOM_BITS:
                 yield Span(*match.span(2), "PASSWORD")
+        for match in _WRITTEN.finditer(text):
+            value = match[1].rstrip(".:")
+            if _random(value):
+                yield Span(match.start(1), match.start(1) + len(value), "PASSWORD")
+
+
+def _random(value: str) -> bool:
+    """Letters and digits mixed as no word, path or name in code has them."""
+    if not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)) or _MEMBER.fullmatch(value):
+        return False
+    return _entropy(value) >= (_PATH_BITS if "/" in value else _RANDOM_BITS)
 
 
 def _blocks(text: str) -> Iterator[Span]:
