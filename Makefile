@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PYTHONPATH=include $(BIN)/python
 SOURCE ?=
+TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -48,7 +49,7 @@ test: install ## lint, types, layers and every test on real engines
 	@$(BIN)/ruff check -q include dags plugins migrations tests bench
 	@$(BIN)/mypy
 	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(TWICE)
 
 drill: install ## the slow drills
 	@$(RUN) -m pytest -m drill

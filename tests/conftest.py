@@ -1,4 +1,4 @@
-"""One stack of real engines for the whole session.
+"""One stack of real engines for the whole session: for each process of tests, where there are several (`-n 2`).
 
 Unit tests start nothing. The first test that asks for `stack` starts Postgres, Valkey, Qdrant and Neo4j on free ports
 in a folder of its own; `airflow_stack` adds Airflow's processes. Lineage goes to the Marquez of `SLUICE_MARQUEZ_URL` or
@@ -43,6 +43,14 @@ if not EXTERNAL:
 os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, a file's stay together, and so do all that run Airflow."""
+    for item in items:
+        folder = item.path.parent.name
+        group = "airflow" if folder in ("dags", "e2e") else f"{folder}/{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @dataclass(frozen=True)
 class EngineStack:
     """Addresses and logins of running, migrated engines, as SLUICE_* variables."""
@@ -80,6 +88,7 @@ def _content(path: Path) -> bytes:
         return b""
 
 
+@pytest.hookimpl(trylast=True)  # a run that was interrupted stops its engines only now, by what is written there
 def pytest_sessionfinish() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 

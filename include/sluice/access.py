@@ -39,6 +39,21 @@ _PORTS = {"http": 80, "https": 443}
 # --- grants ------------------------------------------------------------------------------------------------------
 
 
+def held(grants: Iterable[Grant], tenant: str) -> Grant | None:
+    """The grant for this tenant, if there is one."""
+    return next((each for each in grants if each.tenant == tenant), None)
+
+
+def grant_json(grant: Grant) -> dict[str, Any]:
+    """As the command line and the routes show it."""
+    return {
+        "principal": grant.principal,
+        "tenant": grant.tenant,
+        "groups": sorted(grant.groups),
+        "may_write": grant.may_write,
+    }
+
+
 def writing(grants: Iterable[Grant], tenant: str) -> Grant | None:
     """The grant to write to this tenant, if there is one."""
     return next((each for each in grants if each.tenant == tenant and each.may_write), None)

@@ -1,22 +1,27 @@
-"""A Qdrant that is not there, or does not answer, costs a bounded time and says so."""
+"""A Qdrant that is not there, or does not answer, costs a bounded time and says so; a connection that it has closed
+costs nothing."""
 
 from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import BinaryIO
 
+import numpy as np
 import pytest
 
 from sluice.adapters.qdrant import QdrantIndex
 from sluice.adapters.qdrant_on_demand import QdrantOnDemand
 from sluice.errors import Terminal, Unavailable
-from sluice.model import Generation, Profile
+from sluice.model import Generation, Point, Profile, SparseVector
 
 GENERATION = Generation(uuid.uuid4(), "c", 1, Profile("tokens:256:0", "hash:8", "off", 8), "c__g1")
 
@@ -117,3 +122,73 @@ def test_what_goes_wrong_over_http_is_told_as_ever(
     with pytest.raises(error, match=message):
         index.count(GENERATION)
     index.close()
+
+
+@contextmanager
+def _closing_server(answers: int) -> Iterator[tuple[int, list[int]]]:
+    """Its port, and how many requests came on each connection. The first connection is closed, without an answer, when
+    its second request has come; after `answers` answers every one is."""
+    seen: list[int] = []
+
+    def serve(server: socket.socket) -> None:
+        left = answers
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            seen.append(0)
+            with connection, connection.makefile("rb") as lines:
+                while _request(lines):
+                    seen[-1] += 1
+                    if not left or (len(seen) == 1 and seen[0] == 2):
+                        break
+                    left -= 1
+                    body = b'{"result": {"count": 7}, "status": "ok", "time": 0.0}'
+                    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                    connection.sendall(head % len(body) + body)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        yield server.getsockname()[1], seen
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def _request(lines: BinaryIO) -> bool:
+    """One was read, with its body."""
+    length = 0
+    if not lines.readline():
+        return False
+    while (line := lines.readline().strip().lower()) != b"":
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    lines.read(length)
+    return True
+
+
+@pytest.mark.parametrize("kind", [QdrantIndex, QdrantOnDemand])
+@pytest.mark.parametrize("call", ["count", "upsert"])
+def test_a_connection_that_the_server_closed_is_opened_again(
+    call: str, kind: type[QdrantIndex | QdrantOnDemand]
+) -> None:
+    point = Point(uuid.uuid4(), np.ones(8, np.float32), SparseVector(np.array([1]), np.array([1.0])), {})
+    with _closing_server(answers=2) as (port, requests):
+        index = kind(f"http://127.0.0.1:{port}", "key")
+        for _ in range(2):
+            if call == "count":
+                assert index.count(GENERATION) == 7
+            else:
+                index.upsert(GENERATION, [point])
+        index.close()
+    assert requests == [2, 1]
+
+
+def test_a_server_that_closes_every_connection_is_not_available() -> None:
+    with _closing_server(answers=0) as (port, requests):
+        index = QdrantIndex(f"http://127.0.0.1:{port}", "key")
+        with pytest.raises(Unavailable, match="qdrant is not available"):
+            index.count(GENERATION)
+        index.close()
+    assert requests == [1, 1]

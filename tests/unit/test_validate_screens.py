@@ -123,6 +123,13 @@ def test_passwords_that_are_written_out() -> None:
     assert [text[span.start : span.end] for span in secrets(text)] == ["k9$Lw2!pQz", "s3cr3tW0rd"]
 
 
+@pytest.mark.parametrize("name", ["pwd", "passphrase"])
+@pytest.mark.parametrize("quote", ['"', "'", ""])
+def test_every_name_of_a_password_counts_with_and_without_quotes(name: str, quote: str) -> None:
+    text = f"{name}: {quote}hunter2-Xk29{quote}"
+    assert [text[span.start : span.end] for span in secrets(text)] == ["hunter2-Xk29"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from sluice.adapters.importing import without
+from sluice.adapters.qdrant_transport import Transport
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model import Candidate, Generation, Point, StoredPoint, VectorQuery
 
@@ -67,7 +68,8 @@ class QdrantOnDemand:
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/",
             headers={"api-key": api_key} if api_key else {},
-            timeout=httpx.Timeout(call_timeout_s, connect=connect_timeout_s),
+            timeout=call_timeout_s,
+            transport=Transport(connect_timeout_s),
         )
         self._making = Lock()
         self._made: QdrantIndex | None = None

@@ -94,7 +94,8 @@ def _field(error: Mapping[str, Any]) -> str:
 def _message(request: Request, error: Mapping[str, Any]) -> str:
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown field. {unknown_names(error['loc'][-1:], _known(request, error['loc'][1:-1]), 'field')}"
+            known = _known(request, error["loc"][1:-1])
+            return f"unknown field. {unknown_names(error['loc'][-1:], known, 'field')}" if known else "unknown field"
         case "missing":
             return "is required"
         case "json_invalid":
@@ -107,7 +108,7 @@ def _message(request: Request, error: Mapping[str, Any]) -> str:
 
 
 def _known(request: Request, path: Sequence[Any]) -> set[str]:
-    """Names of the fields of the body, or of what stands at `path` in it."""
+    """Names of the fields of the body, or of what stands at `path` in it; empty where they cannot be told."""
     field = getattr(request.scope.get("route"), "body_field", None)
     model = field.field_info.annotation if field else None
     for name in path:

@@ -159,13 +159,11 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
     def work() -> dict[str, Any]:
         tools = backend.tools
         _check_administrator(caller)
-        before = next((each for each in tools.catalog.grants(principal) if each.tenant == caller.tenant), None)
-        if before is None:
+        before = access.held(tools.catalog.grants(principal), caller.tenant)
+        hidden = flow.hidden_from(tools, before, None) if before else 0
+        if before is None or not (dry_run or flow.revoke(tools, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
-        hidden = flow.hidden_from(tools, before, None)
-        if not dry_run:
-            flow.revoke(tools, before, caller.name)
-        return {**_granted(before), "dry_run": dry_run, "hidden": hidden}
+        return {**access.grant_json(before), "dry_run": dry_run, "hidden": hidden}
 
     return await backend.calls.run(work)
 
@@ -189,7 +187,7 @@ async def show_access(
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
-            "grants": [_granted(each) for each in grants],
+            "grants": [access.grant_json(each) for each in grants],
             "sources": [
                 {
                     "uri": spec.uri,
@@ -203,11 +201,6 @@ async def show_access(
         }
 
     return await backend.calls.run(work)
-
-
-def _granted(grant: Grant) -> dict[str, Any]:
-    told = {name: getattr(grant, name) for name in ("principal", "tenant", "may_write")}
-    return {**told, "groups": sorted(grant.groups)}
 
 
 def _check(caller: Principal, source: Source) -> None:

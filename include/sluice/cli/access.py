@@ -31,10 +31,11 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
+    from sluice import access
     from sluice.model import Grant
 
     with tools_of_settings() as tools:
-        before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
+        before = access.held(tools.catalog.grants(user), tenant)
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
@@ -44,7 +45,11 @@ def grant(
         if before is not None:
             _confirm(tools, before, after, yes)
         tools.catalog.grant(after)
-    told = {**_json(after), "before": None if before is None else _json(before), "user_checked": checked}
+    told = {
+        **access.grant_json(after),
+        "before": None if before is None else access.grant_json(before),
+        "user_checked": checked,
+    }
     lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
     if not checked:
         lines.append(f"Whether Airflow knows {user} was not checked: its database was not asked, or gave no answer.")
@@ -58,8 +63,10 @@ def revoke(
     json_: Json = False,
 ) -> None:
     """Take a grant back: the same as `sluice grant --remove`."""
+    from sluice import access
+
     with tools_of_settings() as tools:
-        before = next((each for each in tools.catalog.grants(user) if each.tenant == tenant), None)
+        before = access.held(tools.catalog.grants(user), tenant)
         _remove(tools, user, tenant, before, yes, json_)
 
 
@@ -71,6 +78,7 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
+    from sluice import access
     from sluice.extract.roots import canonical
 
     with tools_of_settings() as tools:
@@ -83,7 +91,10 @@ def access_list(
     lines = [f"{each.principal} may {_named(each)} tenant {each.tenant}" for each in shown]
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(
-        {"grants": [_json(each) for each in grants], "sources": [source_json(each, grants) for each in saved]},
+        {
+            "grants": [access.grant_json(each) for each in grants],
+            "sources": [source_json(each, grants) for each in saved],
+        },
         json_,
         *(lines or ["Nothing is granted and no source is saved there."]),
     )
@@ -120,13 +131,17 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
-    from sluice import flow
+    from sluice import access, flow
 
     hidden = _confirm(tools, before, None, yes) if before else 0
     had = before is not None and flow.revoke(tools, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
-    tell({"removed": had, "before": None if before is None else _json(before), "hidden": hidden}, as_json, line + more)
+    tell(
+        {"removed": had, "before": None if before is None else access.grant_json(before), "hidden": hidden},
+        as_json,
+        line + more,
+    )
 
 
 def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
@@ -155,15 +170,6 @@ def _check_user(user: str, unchecked: bool) -> bool:
 def _named(granted: Grant) -> str:
     groups = f" with groups {', '.join(sorted(granted.groups))}" if granted.groups else " without groups"
     return f"{'read and write' if granted.may_write else 'read'}{groups}"
-
-
-def _json(granted: Grant) -> dict[str, Any]:
-    return {
-        "principal": granted.principal,
-        "tenant": granted.tenant,
-        "groups": sorted(granted.groups),
-        "may_write": granted.may_write,
-    }
 
 
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:

@@ -18,7 +18,7 @@ from sluice.extract import uploads
 from sluice.extract.roots import canonical
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
-from sluice.flow.recording import WHOLE_RUN, drained, failing, graph_of, recorded
+from sluice.flow.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
 from sluice.model import Counts, Deletion, Generation, Grant, Principal, Run, SavedSource, Source
 from sluice.ports import Tools
 
@@ -115,9 +115,7 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
         # deletion that was killed and goes on; with the collection the mark goes, too, and its name is free.
         tools.ledger.begin_drop(generation)
         _destroy_keys(tools, generation)  # also of what had gone at its source before
-        tools.vectors.drop(generation)  # the stores first: once the ledger has forgotten it, nobody knows what to drop
-        if graph := graph_of(tools, generation):
-            graph.drop(generation)
+        drop_stores(tools, generation)  # first: once the ledger has forgotten it, nobody knows what to drop
         tools.ledger.drop_collection(generation)
     if not report["left"]:
         tools.ledger.record_deletion(

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sluice import load as loading
 from sluice.flow import objects
 from sluice.flow.drift import Drift, Found
 from sluice.flow.generations import live_generations
 from sluice.flow.projections import Contributions, Points, Projection
 from sluice.flow.rebuilding import Rebuilder
-from sluice.flow.recording import graph_of
+from sluice.flow.recording import drained, drop_stores, graph_of
 from sluice.model import Generation
 from sluice.ports import GraphIndex, Tools
 
@@ -94,7 +93,7 @@ def _generation(
     if graph := graph_of(tools, generation):
         projections.append(Contributions(graph, generation, rebuilder))
     if repair:  # what is queued would only be counted as in flight
-        loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
+        drained(tools, generation)
     stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
     found = list(stores.values())
     unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
@@ -112,9 +111,7 @@ def _generation(
     if tools.ledger.record_reconciliation(generation, started_at, repair, report):
         return report
     if repair:  # what was made again after the deletion had dropped it
-        tools.vectors.drop(generation)
-        if graph:
-            graph.drop(generation)
+        drop_stores(tools, generation)
     return None
 
 

@@ -40,6 +40,13 @@ def drained(tools: Tools, generation: Generation) -> int:
     return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
 
 
+def drop_stores(tools: Tools, generation: Generation) -> None:
+    """The generation goes from vectors and graph. Safe to repeat."""
+    tools.vectors.drop(generation)
+    if graph := graph_of(tools, generation):
+        graph.drop(generation)
+
+
 @contextmanager
 def failing(tools: Tools, run: Run) -> Iterator[None]:
     """The ledger's run is closed as failed, whatever went wrong; what is served is as before."""

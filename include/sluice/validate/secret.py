@@ -64,13 +64,11 @@ _BLOCKS = (
 _BLOCK_CHARS = 20_000
 _WINDOW_CHARS = 4000
 _LONGEST_CHARS = 1000
-_ASSIGNED = re.compile(
-    r"""(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key)["']?\s{0,3}[:=]\s{0,3}(["'])((?!\$)[^\s"'<>{}]{8,200})\1"""
-)
+_NAMED = r"(?i:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key)"
+_ASSIGNED = re.compile(_NAMED + r"""["']?\s{0,3}[:=]\s{0,3}(["'])((?!\$)[^\s"'<>{}]{8,200})\1""")
 # The same without quotes, as in .env, INI and YAML files and in prose: a whole word that has no mark of code in it.
 _WRITTEN = re.compile(
-    r"""(?i:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key)["'`]?[ \t]{0,3}[:=][ \t]{0,3}"""
-    r"""(?!["'$])`?([^\s"'`<>{}()\[\],;|\\]{8,200})(?=[\s,;`]|$)"""
+    _NAMED + r"""["'`]?[ \t]{0,3}[:=][ \t]{0,3}(?!["'$])`?([^\s"'`<>{}()\[\],;|\\]{8,200})(?=[\s,;`]|$)"""
 )
 _MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")  # settings.key1
 _RANDOM_BITS = 3.0  # entropy a character from which on a value is no word

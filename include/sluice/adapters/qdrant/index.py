@@ -15,6 +15,7 @@ from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.adapters.qdrant.filters import owned_by, scope
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, ensure_collection
 from sluice.adapters.qdrant.upload import over_grpc, over_rest, upload
+from sluice.adapters.qdrant_transport import Transport
 from sluice.errors import Unavailable
 from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
@@ -49,12 +50,13 @@ class QdrantIndex:
                 grpc_options=_GRPC_OPTIONS,
                 timeout=call_timeout_s,  # type: ignore[arg-type]  # fractions are rounded up
                 check_compatibility=False,
-                transport=_QuickConnect(connect_timeout_s),
+                transport=Transport(connect_timeout_s),
             )
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/",
             headers={"content-type": "application/json"} | ({"api-key": api_key} if api_key else {}),
-            timeout=httpx.Timeout(call_timeout_s, connect=connect_timeout_s),
+            timeout=call_timeout_s,
+            transport=Transport(connect_timeout_s),
         )
         self._send = over_grpc(self._client, call_timeout_s) if grpc_port else over_rest(self._http)
 
@@ -159,18 +161,6 @@ class QdrantIndex:
     def close(self) -> None:
         self._client.close()
         self._http.close()
-
-
-class _QuickConnect(httpx.HTTPTransport):
-    """Qdrant's client knows one timeout; opening a connection gets its own, shorter one."""
-
-    def __init__(self, connect_timeout_s: float) -> None:
-        super().__init__()
-        self._connect_timeout_s = connect_timeout_s
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "connect": self._connect_timeout_s}
-        return super().handle_request(request)
 
 
 Query = list[float] | models.SparseVector

@@ -1,0 +1,28 @@
+"""HTTP connections to Qdrant that outlive one call. Outside of the package `qdrant`, which imports the client."""
+
+from __future__ import annotations
+
+from sluice.adapters.importing import without
+
+with without("httpx._main"):  # its command line, which draws with rich: two thirds of the time
+    import httpx
+
+# Qdrant closes a connection that was idle for 5 s; a request that is sent at this moment is lost.
+_IDLE_S = 2.0
+_LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class Transport(httpx.HTTPTransport):
+    """Opening a connection has its own, shorter timeout, which Qdrant's client does not know. A request whose
+    connection the server closed before it answered is sent once more: each call of the adapter may be repeated."""
+
+    def __init__(self, connect_timeout_s: float) -> None:
+        super().__init__(limits=httpx.Limits(keepalive_expiry=_IDLE_S))
+        self._connect_timeout_s = connect_timeout_s
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "connect": self._connect_timeout_s}
+        try:
+            return super().handle_request(request)
+        except _LOST:
+            return super().handle_request(request)
