@@ -43,6 +43,7 @@ if not EXTERNAL:
 os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes share the tests, a file's stay together, and so do all that run Airflow."""
     for item in items:
