@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PYTHONPATH=include $(BIN)/python
 SOURCE ?=
-TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
+TWICE := -n 2 --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
