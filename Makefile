@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PYTHONPATH=include $(BIN)/python
 SOURCE ?=
-TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
+# Two processes share the tests, each with a stack of its own; engines that are given serve one process.
+PROCESSES := $(if $(filter external,$(SLUICE_TEST_STACK)),0,2)
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -49,7 +50,7 @@ test: install ## lint, types, layers and every test on real engines
 	@$(BIN)/ruff check -q include dags plugins migrations tests bench
 	@$(BIN)/mypy
 	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
-	@$(RUN) -m pytest $(TWICE)
+	@$(RUN) -m pytest -n $(PROCESSES) --no-loadscope-reorder
 
 drill: install ## the slow drills
 	@$(RUN) -m pytest -m drill

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,13 @@ EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
 
 # Someone's own choice, and an awkward one: all tests that sign in to Airflow use it.
 CHOSEN_PASSWORD = '-it\'s 100% "mine" & {{ ok }} $HOME/ü #1'
-HOME = Path(tempfile.mkdtemp(prefix="sluice-test-"))
+# A folder a process of tests, below one that the first of them makes and removes.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if _WORKER is None:
+    os.environ["_SLUICE_TEST_HOMES"] = tempfile.mkdtemp(prefix="sluice-test-")
+HOMES = Path(os.environ["_SLUICE_TEST_HOMES"])
+HOME = HOMES / (_WORKER or "main")
+HOME.mkdir()
 # Settings of the person who runs the tests must not leak in; where the real servers lie, may.
 _MARQUEZ = ("SLUICE_MARQUEZ_URL", "SLUICE_MARQUEZ_JAR")
 _GIVEN = ("SLUICE_TEST_DATA", "SLUICE_QDRANT_BIN", *_MARQUEZ, "SLUICE_MARQUEZ_WEB", "SLUICE_CACHE")
@@ -43,12 +50,17 @@ if not EXTERNAL:
 os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where several processes share the tests, a file's stay together, and so do all that run Airflow."""
-    for item in items:
-        folder = item.path.parent.name
-        group = "airflow" if folder in ("dags", "e2e") else f"{folder}/{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "airflow" if path.startswith(("tests/dags/", "tests/e2e/")) else path
+
+    return ByFile(config, log)
 
 
 @dataclass(frozen=True)
@@ -88,9 +100,14 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-@pytest.hookimpl(trylast=True)  # a run that was interrupted stops its engines only now, by what is written there
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    shutil.rmtree(HOME, ignore_errors=True)
+    """What a run that was interrupted left running is stopped by what is written in the folders."""
+    if _WORKER is None:
+        for home in HOMES.iterdir():
+            if (home / "run").is_dir():
+                Stack(Config.from_env(ROOT, {**os.environ, "SLUICE_HOME": str(home)})).clean()
+        shutil.rmtree(HOMES, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +128,8 @@ def lineage_receiver() -> Iterator[dict[str, str]]:
         yield {}
         return
     (port,) = ports.free(1)
-    process = subprocess.Popen([sys.executable, str(ROOT / "tests" / "lineage_receiver.py"), str(port)])
+    command = [sys.executable, str(ROOT / "tests" / "lineage_receiver.py"), str(port)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)  # it ends when this process does
     try:
         yield {"SLUICE_MARQUEZ_URL": f"http://127.0.0.1:{port}"}
     finally:

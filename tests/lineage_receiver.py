@@ -21,7 +21,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -199,4 +199,5 @@ def _node(kind: str, name: Name) -> str:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1])).serve_forever()
+    Thread(target=serve(int(sys.argv[1])).serve_forever, daemon=True).start()
+    sys.stdin.read()  # until whoever started this is gone

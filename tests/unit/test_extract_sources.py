@@ -446,6 +446,7 @@ def test_a_file_that_changed_since_the_scan_is_not_mixed_up(tmp_path: Path) -> N
         gzip.compress(gzip.compress(b'{"_id": "a", "text": "x"}')),
         "{}\n".encode("utf-16"),
     ],
+    ids=["gzip's first bytes", "a compressed zip", "compressed twice", "UTF-16"],
 )
 def test_a_file_that_is_not_lines_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.jsonl").write_bytes(content)
