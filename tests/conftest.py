@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from devstack import Config, Stack, dotenv, ports
+from sluice.model import Schedule
 from sluice.ports import Tools
 from sluice.settings import Settings
 
@@ -154,10 +155,14 @@ def _running(running: Stack) -> Iterator[EngineStack]:
 
 @pytest.fixture(scope="session")
 def airflow_stack(stack: EngineStack) -> EngineStack:
-    """`stack` with Airflow's processes on top."""
+    """`stack` with Airflow's processes on top. What other tests have saved is paused: it would all be run at 01:00."""
     if stack.devstack is None:
         pytest.skip("Airflow's tests need a stack of their own: unset SLUICE_TEST_STACK")
     environment = stack.environment
+    with _tools_of(stack) as make:
+        ledger = make([]).ledger
+        for each in ledger.saved_sources():
+            ledger.set_schedule(each.spec.tenant, each.spec.collection, each.spec.uri, Schedule(paused=True))
     subprocess.run(
         [sys.executable, "-m", "sluice.cli", "grant", environment["SLUICE_ADMIN_USER"], "--write", "--group", "*"],
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},
