@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Any, cast
 from uuid import UUID
@@ -33,6 +34,7 @@ from sluice.model import (
     VectorQuery,
 )
 from sluice.ports import Catalog, Embedder, Keyring, Tools, VectorIndex
+from sluice.relevance import LEAST_JUDGED, is_relevant, similarities
 from sluice.seal import Cipher, ciphers
 
 log = logging.getLogger(__name__)
@@ -45,11 +47,6 @@ MAX_TOP_K = 100
 REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
-LEAST_JUDGED = 2  # passages by which relevance is judged: the best of each leg is among the first two
-# Cosine similarities that passages reach for questions of made-up words, rounded up: measured on README files and docs
-# (the highest for ten such questions: minilm .35 of 1,018 passages, wordllama .39 of 506). `hash` compares spellings,
-# which says nothing of meaning.
-RELEVANCE_FLOORS = {"minilm": 0.40, "wordllama": 0.45, "hash": 2.0}
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -129,10 +126,11 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         exactly = [each for each in conditions if inexact(each)]
         wanted = _Wanted(request.top_k, exactly, request.min_score)
         passages, complete = _filled(ports, generation, query, principal, wanted)
-    nothing_relevant = not _relevant(ports, generation, query, principal, question, passages)
+    terms = partial(_terms, ports, principal)
+    relevant = is_relevant(passages, question, terms, ports.vectors, generation, query.dense)
     passages = passages[: request.top_k]
     if query.dense is not None and (request.explain or request.min_score is not None):
-        near = _similarities(ports, generation, query.dense, [each.chunk_id for each in passages])
+        near = similarities(ports.vectors, generation, query.dense, [each.chunk_id for each in passages])
         passages = [replace(each, similarity=near.get(each.chunk_id)) for each in passages]
     return SearchOutcome(
         passages=tuple(_by_rank(passages, len(legs)) if "sparse" in legs else passages),
@@ -140,7 +138,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         degraded=() if complete else ("refill",),
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
-        nothing_relevant=nothing_relevant,
+        nothing_relevant=not relevant,
     )
 
 
@@ -270,7 +268,7 @@ def _filled(
         candidates, complete = found, len(found) < limit
         if wanted.min_score is not None and query.dense is not None:
             new = [each.chunk_id for each in found if each.chunk_id not in near]
-            near |= _similarities(ports, generation, query.dense, new)
+            near |= similarities(ports.vectors, generation, query.dense, new)
             candidates = [each for each in found if near.get(each.chunk_id, -1.0) >= wanted.min_score]
             complete = complete or len(candidates) < _nearest_among(found, query)
         first = candidates[: wanted.count + 10]
@@ -293,39 +291,8 @@ def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
     return len(found) if query.sparse is None else 1 / found[-1].score - RANK_CONSTANT
 
 
-def _similarities(
-    ports: SearchPorts, generation: Generation, question: Vector, chunk_ids: Sequence[UUID]
-) -> dict[UUID, float]:
-    """Cosine similarity of the question to each passage; both are of length 1."""
-    if not chunk_ids:
-        return {}
-    points = ports.vectors.points_of(generation, chunk_ids, vectors=True)
-    return {each.chunk_id: float(each.dense @ question) for each in points if each.dense is not None}
-
-
-def _relevant(
-    ports: SearchPorts,
-    generation: Generation,
-    query: VectorQuery,
-    principal: Principal,
-    question: str,
-    passages: Sequence[Passage],
-) -> bool:
-    """Whether a passage has a word of the question, or is nearer in meaning than any is to made-up words.
-
-    Judged by passages that the caller may read. An embedder that was not measured counts as near.
-    """
-    floor = RELEVANCE_FLOORS.get(generation.profile.embedder.partition(":")[0])
-    if not passages or floor is None or query.dense is None:
-        return bool(passages)
-    index_key = ports.keyring.index_key(principal.tenant)
-    asked = set(ports.sparse_query(question, index_key).indices.tolist())
-    for each in passages:
-        text = "\n".join((each.title, *each.headings, each.text))
-        if not asked.isdisjoint(ports.sparse_query(text, index_key).indices.tolist()):
-            return True
-    near = _similarities(ports, generation, query.dense, [each.chunk_id for each in passages])
-    return max(near.values(), default=-1.0) >= floor
+def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
+    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
 
 
 def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:

@@ -13,7 +13,8 @@ from sluice.api.limits import FORM_TIMEOUT_S, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import BadRequest
 from sluice.filters import MAX_VALUES, parse_filters
-from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K, RELEVANCE_FLOORS
+from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K
+from sluice.relevance import RELEVANCE_FLOORS
 from sluice.settings import Settings
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
