@@ -71,8 +71,8 @@ class EngineStack:
     environment: dict[str, str]
     devstack: Stack | None
 
-    def files_with(self, sentence: str) -> list[Path]:
-        """Files of any engine or of Airflow that hold it in clear: tables, write-ahead logs, artefacts, task logs."""
+    def files_with(self, *sentences: str) -> list[Path]:
+        """Files of any engine or of Airflow that hold one in clear: tables, write-ahead logs, artefacts, task logs."""
         if self.devstack is None:
             pytest.skip("the scan needs the engines' own files: unset SLUICE_TEST_STACK")
         files = [
@@ -82,7 +82,8 @@ class EngineStack:
             if path.is_file() and not path.is_symlink()
         ]
         assert any("pg_wal" in str(path) for path in files), "the database's files are not where they are looked for"
-        return [path for path in files if sentence.encode() in _content(path)]
+        looked_for = [each.encode() for each in sentences]
+        return [path for path in files if any(map(_content(path).__contains__, looked_for))]
 
     def settings(self, **changes: object) -> Settings:
         known = {

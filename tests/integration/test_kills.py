@@ -71,9 +71,10 @@ def test_every_call_of_the_load_path_is_among_the_points(deaths: list[Death]) ->
 @pytest.mark.parametrize(
     "share",
     [TODAY, *(pytest.param(share, marks=pytest.mark.drill) for share in range(SHARES))],
-    ids=[f"today-{TODAY}", *map(str, range(SHARES))],
+    ids=["today", *map(str, range(SHARES))],
 )
 def test_a_rerun_converges(cases: Cases, deaths: list[Death], share: int) -> None:
+    print(f"share {share}")
     for number, death in enumerate(deaths):
         if number % SHARES == share:
             _die_and_recover(cases, death, LATER if number // SHARES % 2 else AFTER)
