@@ -52,7 +52,7 @@ def grant(
     }
     lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
     if not checked:
-        lines.append(f"Whether Airflow knows {user} was not checked: its database was not asked, or gave no answer.")
+        lines.append(f"Airflow was not asked whether it knows {user}: its database was not named, or gave no answer.")
     tell(told, json_, *lines)
 
 

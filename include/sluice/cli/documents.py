@@ -84,7 +84,7 @@ def search(
     query: Annotated[str, typer.Argument(help="1-2,000 characters.")],
     collection: Collection = "docs",
     tenant: Tenant = "default",
-    top_k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, max=100, help="Passages at most.")] = 10,
     filter_: Annotated[
         list[str] | None,
         typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -27,11 +28,12 @@ _PAGE = 500
 def quarantine_list(
     collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
 ) -> None:
-    """Every document in quarantine, with the reason's code."""
+    """Every document in quarantine, with the reason; `show` has all of it."""
     with tools_of_settings() as tools:
         found = _all(tools, tenant, collection, code)
     lines = [
-        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}" for each in found
+        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
+        for each in found
     ]
     tell({"quarantine": [_told(each) for each in found]}, json_, *lines, f"{len(found)} in quarantine")
 
@@ -126,6 +128,10 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
 
 def _told(refusal: Refusal) -> dict[str, Any]:
     return {name: value for name, value in asdict(replace(refusal, rows=())).items() if name != "rows"}
+
+
+def _brief(refusal: Refusal) -> str:
+    return shorten(refusal.reason, 100, placeholder=" …")
 
 
 def _size(refusal: Refusal) -> str:
