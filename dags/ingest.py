@@ -85,7 +85,7 @@ from airflow.sdk import Param, TriggerRule, dag, task, task_group, teardown
 from sluice.airflow import ingest, links
 from sluice.airflow.assets import COLLECTIONS, DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after, switch
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 # The first argument of a batch's tasks: a BatchRef as JSON. One of a run that an older release began has no title.
 BATCH = "{{ task.op_args[0].get('title', '') }}"
@@ -248,7 +248,7 @@ PARAMS = {
     catchup=False,
     tags=["sluice", "ingest"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=4,
     default_args=defaults(timedelta(hours=2), on_failure_callback=ingest.failed),
     on_failure_callback=[RunFailed()],

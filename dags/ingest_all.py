@@ -51,7 +51,7 @@ from sluice.airflow import ingest_all, links
 from sluice.airflow.assets import CHANGED
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after, switch
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 PARAMS = {
     "all": switch(
@@ -80,7 +80,7 @@ PARAMS = {
     catchup=False,
     tags=["sluice", "ingest"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=8,
     default_args=defaults(timedelta(minutes=15)),
     on_failure_callback=[RunFailed()],

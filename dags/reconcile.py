@@ -44,7 +44,7 @@ from airflow.sdk import Param, dag, task
 from sluice.airflow import reconcile
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after, switch
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 PARAMS = {
     "collection": Param(
@@ -88,7 +88,7 @@ PARAMS = {
     catchup=False,
     tags=["sluice", "maintenance"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=1,
     default_args=defaults(timedelta(hours=6), first_delay_s=30),
     on_failure_callback=[RunFailed()],

@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         "profile, instance role); else they are refused.",
     )
     batch_size: int = Field(
-        400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage), at most."
+        5000, ge=1, le=5000, description="Documents in a batch (one mapped task per stage), at most."
     )
     task_slots: int = Field(
         2,

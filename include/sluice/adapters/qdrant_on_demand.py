@@ -69,7 +69,7 @@ class QdrantOnDemand:
             base_url=url.rstrip("/") + "/",
             headers={"api-key": api_key} if api_key else {},
             timeout=call_timeout_s,
-            transport=Transport(connect_timeout_s),
+            transport=Transport(url, connect_timeout_s),
         )
         self._making = Lock()
         self._made: QdrantIndex | None = None

@@ -57,6 +57,9 @@ from sluice.ports import Tools
 
 T = TypeVar("T")
 U = TypeVar("U")
+# Documents of a batch in one process: the next is cut while one is loaded, and the first of many small ones is soon
+# there. In Airflow batches are larger: each starts five tasks.
+_OVERLAPPING = 400
 
 __all__ = [
     "WHOLE_RUN",
@@ -161,7 +164,7 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
         chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if cut_up else []
         return number, len(items), chunked
 
-    size = batch_size(len(plan.items), tools.task_slots, tools.batch_size)
+    size = min(_OVERLAPPING, batch_size(len(plan.items), tools.task_slots, tools.batch_size))
     planned = enumerate(batches(plan.items, size))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:

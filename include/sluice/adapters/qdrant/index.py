@@ -50,13 +50,13 @@ class QdrantIndex:
                 grpc_options=_GRPC_OPTIONS,
                 timeout=call_timeout_s,  # type: ignore[arg-type]  # fractions are rounded up
                 check_compatibility=False,
-                transport=Transport(connect_timeout_s),
+                transport=Transport(url, connect_timeout_s),
             )
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/",
             headers={"content-type": "application/json"} | ({"api-key": api_key} if api_key else {}),
             timeout=call_timeout_s,
-            transport=Transport(connect_timeout_s),
+            transport=Transport(url, connect_timeout_s),
         )
         self._send = over_grpc(self._client, call_timeout_s) if grpc_port else over_rest(self._http)
 
