@@ -215,7 +215,7 @@ PARAMS = {
         minimum=1,
         maximum=5000,
         title="Documents a batch",
-        description_md="In one mapped task. Empty: about two batches a task slot, at most `SLUICE_BATCH_SIZE`",
+        description_md="In one mapped task. Empty: as fits the work; at most `SLUICE_BATCH_SIZE`",
         section=LIMITS,
     ),
     "mode": Param(

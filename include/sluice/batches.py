@@ -73,8 +73,8 @@ def plan_replay(
 
 def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[BatchRef]:
     run_id, refs = planned.run.run_id, []
-    size = batch_size or flow.batch_size(len(planned.items), tools.task_slots, tools.batch_size)
-    for number, items in enumerate(flow.batches(planned.items, size)):
+    most, slots = (batch_size, None) if batch_size else (tools.batch_size, tools.task_slots)
+    for number, items in enumerate(flow.batches(planned.items, most, slots)):
         folder = f"runs/{run_id}/{number:05d}"
         size_bytes = sum(item.entry.size_bytes for item in items)
         ref = BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items), size_bytes)

@@ -111,8 +111,8 @@ class Settings(BaseSettings):
         2,
         ge=1,
         le=1024,
-        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load: a run is cut into about "
-        "two batches a slot.",
+        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load: a run is cut into "
+        "at most two batches a slot, unless documents or bytes make more.",
     )
     max_source_documents: int = Field(
         1_000_000, ge=1, description="Documents that one source may list; one that lists more is refused as a whole."

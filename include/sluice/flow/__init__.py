@@ -38,7 +38,6 @@ from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
 from sluice.flow.stages import (
     Plan,
-    batch_size,
     batches,
     chunk,
     embed,
@@ -66,7 +65,6 @@ __all__ = [
     "Plan",
     "agree",
     "ahead",
-    "batch_size",
     "batches",
     "by_source",
     "chunk",
@@ -164,8 +162,7 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
         chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if cut_up else []
         return number, len(items), chunked
 
-    size = min(_OVERLAPPING, batch_size(len(plan.items), tools.task_slots, tools.batch_size))
-    planned = enumerate(batches(plan.items, size))
+    planned = enumerate(batches(plan.items, min(_OVERLAPPING, tools.batch_size)))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
         ensured = False

@@ -50,7 +50,8 @@ from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
-_FEWEST = 50  # documents of a batch
+_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (measured, bench/airflow.py)
+_UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
 _MOST_BATCHES = 1_000  # of a run; Airflow maps over 1,024 at most ([core] max_map_length)
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 QUOTA = (
@@ -65,25 +66,30 @@ class Plan:
     items: list[Item]
 
 
-def batch_size(documents: int, slots: int, most: int) -> int:
-    """Documents in a batch: two batches a task slot, so that none idles long while another ends; not so few that the
-    start of a task costs more than its work, and not more than `most` (unless Airflow could not map that many)."""
-    fitting = min(most, max(_FEWEST, ceil(documents / (2 * slots))))
-    return max(fitting, ceil(documents / _MOST_BATCHES))
+def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
+    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own).
 
-
-def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
-    """At most `batch_size` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own)."""
+    `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
+    while another ends; fewer where the start of a task would cost more than its work."""
+    most = max(most, ceil(len(items) / _MOST_BATCHES))
+    total = sum(map(_work, items))
+    share = total / max(1, min(2 * slots, round(total / _LEAST_WORK))) if slots else total
     batch: list[Item] = []
-    size_bytes = 0
+    size_bytes, work = 0, 0.0
     for item in items:
-        if batch and (len(batch) >= batch_size or size_bytes + item.entry.size_bytes > _SLICE_BYTES):
+        full = len(batch) >= most or size_bytes + item.entry.size_bytes > _SLICE_BYTES or work >= share
+        if batch and full:
             yield batch
-            batch, size_bytes = [], 0
+            batch, size_bytes, work = [], 0, 0.0
         batch.append(item)
         size_bytes += item.entry.size_bytes
+        work += _work(item)
     if batch:
         yield batch
+
+
+def _work(item: Item) -> float:
+    return 1 + item.entry.size_bytes / _UNIT_BYTES
 
 
 def save(tools: Tools, spec: SourceSpec) -> Source:
