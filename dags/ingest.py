@@ -182,7 +182,8 @@ PARAMS = {
         type=["integer", "null"],
         minimum=1,
         title="At most (documents)",
-        description_md="That need work; the next run goes on, and only then removes what is gone. Empty: all",
+        description_md="Stop after this many new or changed documents. The next run continues, and only then removes "
+        "what is gone. Empty: no limit",
         section=LIMITS,
     ),
     "max_tokens": Param(
@@ -190,8 +191,7 @@ PARAMS = {
         type=["integer", "null"],
         minimum=0,
         title="At most (tokens)",
-        description_md="That embedding may take; the run then stops cleanly. Empty: as `SLUICE_MAX_TOKENS_PER_RUN` "
-        "says",
+        description_md="Stop when embedding has used this many tokens. Empty: as `SLUICE_MAX_TOKENS_PER_RUN` says",
         section=LIMITS,
     ),
     "max_cost": Param(
@@ -199,7 +199,7 @@ PARAMS = {
         type=["number", "null"],
         minimum=0,
         title="At most (US dollars)",
-        description_md="That embedding may take; needs `SLUICE_EMBEDDING_PRICE`. Empty: no such limit",
+        description_md="Stop when embedding has cost this much. Needs `SLUICE_EMBEDDING_PRICE`. Empty: no limit",
         section=LIMITS,
     ),
     "approve_shrink": switch(

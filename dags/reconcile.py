@@ -75,7 +75,7 @@ PARAMS = {
         minimum=1,
         maximum=10_000,
         title="Chunks at a time",
-        description_md="That are compared; bounds the memory",
+        description_md="Chunks compared at a time. More need more memory",
     ),
 }
 

@@ -29,7 +29,9 @@ def items(documents: int, size_bytes: int) -> list[Item]:
         (40, REPORT, 2, 5_000, [10] * 4),
         (100, REPORT, 1, 5_000, [50, 50]),
         (130, REPORT, 1, 5_000, [64, 64, 2]),  # 64 MB at a time
-        (2_000, ABSTRACT, 2, 1, [2] * 1_000),  # Airflow maps over a thousand and some
+        (2_000, ABSTRACT, 2, 1, [5] * 400),  # Airflow maps over a thousand and some
+        (3_000, 60 * REPORT, 2, 5_000, [7] * 428 + [4]),  # the same, by bytes
+        (400_000, ABSTRACT, 1_024, 5_000, [2_000] * 200),  # and by slots
         (0, ABSTRACT, 2, 5_000, []),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from devstack import credentials, environment
 from devstack.config import Config
 from sluice.cli import local
+from sluice.errors import BadRequest
 
 ODD = 'a "quoted" $HOME \\n # word '  # nothing in it may be interpreted
 
@@ -21,11 +22,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = Config.from_env(tmp_path, {"SLUICE_ADMIN_PASSWORD": "x", "SLUICE_NOTIFY_URL": ODD, "PATH": "/bin"})
     environment.write_for_the_command_line(config, credentials.load_or_make(config))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(local, "_CHECKOUT", tmp_path / "no-checkout")
+    monkeypatch.setattr(local, "_CHECKOUT", tmp_path)
     return config.home
 
 
-def test_what_devstack_writes_is_found_in_the_working_folder(home: Path) -> None:
+def test_what_devstack_writes_is_found_in_the_checkout(home: Path) -> None:
     environ: dict[str, str] = {"SLUICE_QDRANT_URL": "http://127.0.0.1:1"}
     local.use_local_stack(environ)
     assert environ["SLUICE_DATABASE_URL"].startswith("postgresql+psycopg://sluice_app:")
@@ -36,7 +37,7 @@ def test_what_devstack_writes_is_found_in_the_working_folder(home: Path) -> None
     assert stat.S_IMODE((home / "app.json").stat().st_mode) == 0o600
 
 
-def test_the_home_that_is_named_goes_before_the_working_folder(home: Path, tmp_path: Path) -> None:
+def test_the_home_that_is_named_goes_before_the_checkout(home: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / "app.json").write_text(json.dumps({"SLUICE_DATABASE_URL": "postgresql://other"}))
@@ -48,14 +49,40 @@ def test_the_home_that_is_named_goes_before_the_working_folder(home: Path, tmp_p
     assert "SLUICE_DATABASE_URL" not in nowhere, "no other stack stands in for the one that is named"
 
 
-def test_the_checkout_is_the_last_place(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_working_folder_is_not_trusted(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's folder may hold an app.json that leads to their stores."""
+    monkeypatch.setattr(local, "_CHECKOUT", tmp_path / "no-checkout")
+    environ: dict[str, str] = {}
+    local.use_local_stack(environ)
+    assert environ == {}
+
+
+@pytest.mark.parametrize("given", ["state", "./state/../state"])
+def test_the_home_may_be_in_the_checkouts_env_file(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setattr(local, "_CHECKOUT", tmp_path)
+    home.rename(tmp_path / "state")
+    (tmp_path / ".env").write_text(f"SLUICE_HOME={given}\n")
     environ: dict[str, str] = {}
     local.use_local_stack(environ)
-    assert environ["SLUICE_HOME"] == str(home)
+    assert environ["SLUICE_DATABASE_URL"].startswith("postgresql")
+
+
+@pytest.mark.parametrize("content", ["{", "\xff"])
+def test_a_damaged_description_of_the_stack_is_one_clear_line(home: Path, content: str) -> None:
+    (home / "app.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(BadRequest, match="make up"):
+        local.use_local_stack({})
+
+
+def test_nothing_but_settings_of_sluice_is_taken_over(home: Path) -> None:
+    (home / "app.json").write_text(json.dumps({"SLUICE_DATABASE_URL": "postgresql://x", "HTTPS_PROXY": "http://y"}))
+    environ: dict[str, str] = {}
+    local.use_local_stack(environ)
+    assert environ == {"SLUICE_DATABASE_URL": "postgresql://x"}
 
 
 @pytest.mark.parametrize("name", ["SLUICE_DATABASE_URL", "SLUICE_DATABASE_URL_FILE"])

@@ -1,6 +1,6 @@
 // Calls to the API below this page, and what their failures mean in plain words.
 
-const TIMEOUT_MS = 30000;
+export const TIMEOUT_MS = 30000;
 
 export class Failure extends Error {
   constructor(title, detail, requestId) {
@@ -43,6 +43,10 @@ async function call(path, options, tenant, signal) {
   }
   if (!response.ok) throw await problem(response);
   return response.json();
+}
+
+export function description() {
+  return call("openapi.json", {}, null);
 }
 
 export function collections(tenant) {

@@ -1,5 +1,6 @@
 // The API's routes with parameters, bodies, answers and a form to try each, all from openapi.json. Text only.
 
+import { description } from "./client.js";
 import { schemaTools } from "./schema.js";
 import { element } from "./results.js";
 import { $, complain, table } from "./steps.js";
@@ -93,9 +94,7 @@ function groups(document_, tools) {
 
 async function show() {
   try {
-    const response = await fetch("openapi.json", { credentials: "same-origin" });
-    if (!response.ok) return complain(response.status === 401 ? "You are signed out" : "The description cannot be read", "Sign in to Airflow again, then reload this page.");
-    const described = await response.json();
+    const described = await description();
     $("intro").append(element("p", {}, prose(described.info.description)));
     $("operations").append(...groups(described, schemaTools(described)));
     $("status").textContent = `Version ${described.info.version}, below ${location.origin}${described.servers[0].url}`;
@@ -104,7 +103,7 @@ async function show() {
     named?.scrollIntoView();
   } catch (error) {
     console.error(error);
-    complain("The description cannot be read", "Check the network and that Airflow's API server runs, then reload this page.");
+    complain(error.title ?? "The description cannot be read", error.message);
   }
 }
 

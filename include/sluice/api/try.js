@@ -1,5 +1,6 @@
 // A form that calls one route with the reader's own session, and the same call for a terminal.
 
+import { TIMEOUT_MS } from "./client.js";
 import { element } from "./results.js";
 
 const MAX_SHOWN_CHARS = 20000;
@@ -77,10 +78,11 @@ export function tryForm(path, method, operation, tools) {
     result.replaceChildren(element("p", { textContent: "Sending …" }), command);
     const started = performance.now();
     try {
-      const response = await fetch(wanted.address, { method: method.toUpperCase(), headers: wanted.headers, body: sent, credentials: "same-origin" });
+      const response = await fetch(wanted.address, { method: method.toUpperCase(), headers: wanted.headers, body: sent, credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT_MS) });
       result.replaceChildren(...(await answer(response, performance.now() - started)), element("p", { textContent: "The same in a terminal:" }), command);
-    } catch {
-      result.replaceChildren(element("p", { textContent: "The server cannot be reached." }), command);
+    } catch (error) {
+      const why = error.name === "TimeoutError" ? "No answer within 30 s." : "The server cannot be reached.";
+      result.replaceChildren(element("p", { textContent: why }), command);
     }
   });
   return [title, form, result];

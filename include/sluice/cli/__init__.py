@@ -52,8 +52,8 @@ app.add_typer(tenants.app, name="tenants")
 
 def main() -> None:
     """Errors become one clear line and the right exit code."""
-    use_local_stack()
     try:
+        use_local_stack()
         app()
     except BadRequest as error:
         typer.echo(f"sluice: {error}", err=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
+from typing import TypeVar
 from uuid import UUID
 
 from sluice import chunk as chunking
@@ -49,10 +50,13 @@ from sluice.model import (
 from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
+T = TypeVar("T")
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 _LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (measured, bench/airflow.py)
 _UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
-_MOST_BATCHES = 1_000  # of a run; Airflow maps over 1,024 at most ([core] max_map_length)
+_MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
+_LOADED_AT_ONCE = 500  # documents that one transaction activates
+_CUT_AT_ONCE = 200
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 QUOTA = (
     "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
@@ -67,17 +71,19 @@ class Plan:
 
 
 def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
-    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own).
+    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
+    where Airflow could not map over so many.
 
     `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
     while another ends; fewer where the start of a task would cost more than its work."""
     most = max(most, ceil(len(items) / _MOST_BATCHES))
+    most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
     total = sum(map(_work, items))
-    share = total / max(1, min(2 * slots, round(total / _LEAST_WORK))) if slots else total
+    share = total / max(1, min(2 * slots, _MOST_BATCHES // 2, round(total / _LEAST_WORK))) if slots else total
     batch: list[Item] = []
     size_bytes, work = 0, 0.0
     for item in items:
-        full = len(batch) >= most or size_bytes + item.entry.size_bytes > _SLICE_BYTES or work >= share
+        full = len(batch) >= most or size_bytes + item.entry.size_bytes > most_bytes or work >= share
         if batch and full:
             yield batch
             batch, size_bytes, work = [], 0, 0.0
@@ -86,6 +92,10 @@ def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Itera
         work += _work(item)
     if batch:
         yield batch
+
+
+def _parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (documents[at : at + most] for at in range(0, len(documents), most))
 
 
 def _work(item: Item) -> float:
@@ -241,12 +251,18 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
     extractor = tools.entities(profile.entities)
 
     def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
-        chunked = chunking.chunk(part, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
-        if extractor is None:
-            return chunked
-        return chunking.with_mentions(chunked, extractor, lambda kind, name: tools.entity_id(index_key, name))
+        made = []
+        for some in _parts(part, _CUT_AT_ONCE):
+            chunked = chunking.chunk(some, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
+            if extractor is not None:
+                chunked = chunking.with_mentions(
+                    chunked, extractor, lambda kind, name: tools.entity_id(index_key, name)
+                )
+            made += chunked
+            progress.step(len(some))
+        return made
 
-    with recorded(tools, run, batch, "chunk") as counts, progressing("chunk", batch, len(documents)):
+    with recorded(tools, run, batch, "chunk") as counts, progressing("chunk", batch, len(documents)) as progress:
         chunked, failures = isolate_failures(cut, documents, "chunk")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
@@ -309,7 +325,7 @@ def ensure(tools: Tools, generation: Generation) -> None:
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
     """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
     (others were quicker) is quarantined."""
-    with recorded(tools, run, batch, "load") as counts, progressing("load", batch, len(documents)):
+    with recorded(tools, run, batch, "load") as counts, progressing("load", batch, len(documents)) as progress:
         counts |= {"written": 0, "removed": 0, "superseded": 0}
         graph = graph_of(tools, run.source.generation)
         beyond: list[Document] = []
@@ -326,7 +342,12 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             left = loaded.refused | loaded.superseded
             return [item for item in items if item.document_id not in left]
 
-        served, failures = isolate_failures(load_part, documents, "load", terminal=True)
+        served, failures = [], []
+        for some in _parts(documents, _LOADED_AT_ONCE):
+            done, failed = isolate_failures(load_part, some, "load", terminal=True)
+            served += done
+            failures += failed
+            progress.step(len(some))
         left = refuse(tools, run, failures)
         left += refuse(tools, run, [_beyond_quota(run, each) for each in beyond], {})
         new = sum(item.new for item in served)

@@ -14,13 +14,16 @@ _NAMED = 20  # documents in quarantine
 def summary_lines(summary: dict[str, Any], refused: Iterable[Refusal] = ()) -> list[str]:
     """`refused`: documents in quarantine that are named; `summary` says how many there are."""
     documents, chunks, vectors = summary["documents"], summary["chunks"], summary["embeddings"]
+    named = list(refused)
+    more = 0 < len(named) < sum(summary["quarantine"].values())
     kinds = ("new", "changed", "unchanged", "moved", "deleted")
     return [
         f"{documents['seen']} documents seen: "
         + ", ".join(f"{documents[kind]} {kind}" for kind in kinds)
         + f", {documents['quarantined']} in quarantine",
         *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
-        *(f"    {each.code}: {each.external_id}" for each in refused),
+        *(f"    {each.code}: {each.external_id}" for each in named),
+        *([f"    and more: sluice quarantine list --collection {summary['collection']}"] if more else []),
         f"{chunks['written']} chunks written, {chunks['removed']} removed, "
         f"{chunks['total']} in {summary['collection']}",
         f"{vectors['computed']} embeddings computed, {vectors['cached']} from the cache",
@@ -34,8 +37,7 @@ def refused_by(tools: Tools, run: Run) -> list[Refusal]:
     """The first documents of the run's source that are in quarantine because of this run."""
     spec = run.source.spec
     everyone = Principal("operator", spec.tenant, frozenset({ALL_GROUPS}))
-    found = tools.catalog.refusals(everyone, spec.collection, limit=500)
-    return [each for each in found if each.run_id == run.run_id][:_NAMED]
+    return tools.catalog.refusals(everyone, spec.collection, run_id=run.run_id, limit=_NAMED)
 
 
 def _cost_line(cost: dict[str, Any]) -> str:
