@@ -14,14 +14,14 @@ what became of each and fails where one failed, naming it and why. A source that
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
-**What is left out**, and said so in the logs of `plan` and `report`: paused sources; sources that another run holds
+**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources that another run holds
 (they stay due, so a later tick takes them in); sources whose run of an earlier tick still waits to begin (`ingest` is
 skipped); what exceeds 1,000 sources (the next tick goes on).
 
 **Events.** An event of the asset `sluice_source_changed` with the extra
 `{"tenant": …, "collection": …, "source": <uri>}` has the saved source taken in; several that come together are one run.
 An event that names no saved source fails alone. A source that another run holds is tried again with growing delays and
-then left out, said so: trigger it again. See docs/sources.md.
+then skipped; the log of `report` says so. Trigger it again. See docs/sources.md.
 
 **Who may run it.** Triggered by a user, it takes in what that user may write (`sluice grant`), in their name. A tick or
 an event has nobody's name and may only repeat what is saved.

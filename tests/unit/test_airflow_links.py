@@ -70,7 +70,7 @@ def test_what_came_of_the_run_is_the_second_line() -> None:
 
 
 def test_a_listener_notes_runs_of_an_ingest_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notes, "_told", lambda run: "3 documents seen")
+    monkeypatch.setattr(notes, "_planned", lambda run: "3 documents seen")
     listener = notes.RunNotes()
     run = SimpleNamespace(dag_id="sluice_ingest", run_id="1", conf={"source": "file:///in"}, note=None)
     listener.on_dag_run_running(run, "started")

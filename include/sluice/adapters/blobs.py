@@ -81,7 +81,7 @@ class UPathBlobs:
             raise Transient(f"Could not read {self.uri(path)}: {error}. Try again.") from error
 
     def remove(self, prefix: str) -> None:
-        """An object, or a folder with all that is in it. What is not there is no error."""
+        """An object, or a folder with all that is in it. Deleting what is missing does nothing."""
         try:
             if self._local is None:
                 _remove_objects(self._at(prefix))

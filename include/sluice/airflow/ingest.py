@@ -58,9 +58,9 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
             [(lineage.source(run), None)],
             [(lineage.table(settings, "documents"), "documents", planned)],
         )
-    told = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
-    log.info("sluice: %s", told)
-    ti.xcom_push(key=notes.KEY, value=told)
+    work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
+    log.info("sluice: %s", work)
+    ti.xcom_push(key=notes.KEY, value=work)
     return [ref.to_json() for ref in refs]
 
 

@@ -56,21 +56,21 @@ def opening(conf: Mapping[str, Any] | None) -> str:
     return f"{place}: {source}" + (f" ({', '.join(unusual)})" if unusual else "")
 
 
-def completed(note: str | None, conf: Mapping[str, Any] | None, told: str) -> str | None:
+def completed(note: str | None, conf: Mapping[str, Any] | None, planned: str) -> str | None:
     """The note with what came of the run as its second line. What somebody added below stays, and so does a note that
     is not ours."""
     lines = (note or "").split("\n")
     if lines[0] != opening(conf):
         return note
-    return "\n".join([lines[0], told, *lines[2:]])[:_LONGEST]
+    return "\n".join([lines[0], planned, *lines[2:]])[:_LONGEST]
 
 
 def _complete(dag_run: Any) -> None:
-    if dag_run.dag_id == DAG_ID and (told := _told(dag_run)):
-        dag_run.note = completed(dag_run.note, dag_run.conf, told)
+    if dag_run.dag_id == DAG_ID and (planned := _planned(dag_run)):
+        dag_run.note = completed(dag_run.note, dag_run.conf, planned)
 
 
-def _told(dag_run: Any) -> str | None:
+def _planned(dag_run: Any) -> str | None:
     """Of the task that came farthest."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session

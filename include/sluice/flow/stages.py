@@ -52,7 +52,7 @@ from sluice.seal import content_hash
 
 T = TypeVar("T")
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
-_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (measured, bench/airflow.py)
+_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
 _UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
 _MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
 _LOADED_AT_ONCE = 500  # documents that one transaction activates

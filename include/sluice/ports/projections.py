@@ -36,7 +36,7 @@ class VectorIndex(Protocol):
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. What is not there is no error."""
+        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False

@@ -98,7 +98,7 @@ class Neo4jGraph(GraphScan):
 
     def remove(self, removals: Sequence[Removal]) -> None:
         """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that have no
-        use any more. What is not there is no error."""
+        use any more. Deleting what is missing does nothing."""
         by_generation: dict[int, list[str]] = {}
         for removal in removals:
             ids = by_generation.setdefault(removal.generation.number, [])
@@ -109,7 +109,7 @@ class Neo4jGraph(GraphScan):
         self._remove_documents(gone)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With what they say, and entities that have no use any more. What is not there is no error."""
+        """With what they say, and entities that have no use any more. Deleting what is missing does nothing."""
         self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
 
     def _remove_chunks(self, generation: int, ids: list[str]) -> None:

@@ -69,7 +69,7 @@ class QdrantIndex:
         upload(self._send, generation.physical, points)
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """What is not there is no error."""
+        """Deleting what is missing does nothing."""
         try:
             for start in range(0, len(chunk_ids), _DELETE_BATCH):
                 ids: list[models.ExtendedPointId] = [str(each) for each in chunk_ids[start : start + _DELETE_BATCH]]
@@ -114,7 +114,7 @@ class QdrantIndex:
             return 0
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. What is not there is no error."""
+        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
         with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
             self._client.delete_collection(generation.physical)
 
