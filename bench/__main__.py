@@ -11,15 +11,19 @@ import platform
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench import formats, ingest, pii, queries, relations, report, retrieval, scaling
+from bench import airflow, formats, ingest, pii, queries, relations, report, retrieval, scaling
 from demo.__main__ import ROOT, up
+from demo.server import Server
 from devstack import Config, Stack, ports
 
 RESULTS = ROOT / "bench" / "results"
-SECTIONS = ("pii", "relations", "formats", "ingest", "scaling", "retrieval", "queries")
+MACHINE = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+SECTIONS = ("pii", "relations", "formats", "ingest", "scaling", "retrieval", "queries", "airflow")
 
 
 def main(wanted: list[str]) -> int:
@@ -34,32 +38,42 @@ def main(wanted: list[str]) -> int:
     if "formats" in wanted and (Path(folder) / "formats").is_dir():
         with tempfile.TemporaryDirectory(prefix="sluice-bench-") as scratch:
             _keep("formats", formats.measure(Path(folder), Path(scratch)))
-    if set(wanted) - {"pii", "relations", "formats"}:
-        _on_a_stack(wanted, Path(folder))
+    if set(wanted) - {"pii", "relations", "formats", "airflow"}:
+        with _stack() as (stack, server, work):
+            _on_a_stack(wanted, Path(folder), stack.environment(), server, work)
+    if "airflow" in wanted:
+        with _stack(airflow.PLAIN) as (stack, server, work):
+            _keep("airflow", airflow.measure(server, stack.environment(), Path(folder), work))
+            _keep("machine", MACHINE)
     print(report.write(RESULTS))
     return 0
 
 
-def _on_a_stack(wanted: list[str], data: Path) -> None:
+@contextmanager
+def _stack(settings: Mapping[str, str] | None = None) -> Iterator[tuple[Stack, Server, Path]]:
+    """A stack of its own with these settings, and a folder that its sources may be in."""
     work = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
-    environ = {**os.environ, "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
+    environ = {**os.environ, **(settings or {}), "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
+    environ["SLUICE_FILE_ROOTS"] = str(work)
     environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
     stack = Stack(Config.from_env(ROOT, environ))
     try:
-        server = up(stack)
-        environment = stack.environment()
-        if "ingest" in wanted:
-            _keep("ingest", ingest.measure(environment, data, work))
-        if "scaling" in wanted:
-            _keep("scaling", scaling.measure(environment, data, work))
-        if "retrieval" in wanted:
-            _keep("retrieval", retrieval.measure(server, environment, data, work))
-        if "queries" in wanted:
-            _keep("queries", queries.measure(server, data))
-        _keep("machine", {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()})
+        yield stack, up(stack), work
     finally:
         stack.clean()  # as root, Postgres keeps its data elsewhere: this finds it
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _on_a_stack(wanted: list[str], data: Path, environment: dict[str, str], server: Server, work: Path) -> None:
+    if "ingest" in wanted:
+        _keep("ingest", ingest.measure(environment, data, work))
+    if "scaling" in wanted:
+        _keep("scaling", scaling.measure(environment, data, work))
+    if "retrieval" in wanted:
+        _keep("retrieval", retrieval.measure(server, environment, data, work))
+    if "queries" in wanted:
+        _keep("queries", queries.measure(server, data))
+    _keep("machine", MACHINE)
 
 
 def _keep(section: str, figures: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sluice.adapters.relations import RULES, Named, Rules, connections
-from sluice.adapters.relations import typed as by_rules
+from sluice.adapters.entities.relations import RULES, Named, Rules, connections
+from sluice.adapters.entities.relations import typed as by_rules
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.relation_rules import SHAPES, Triple, links, typed
-from sluice.adapters.relations import COARSE, Named
+from sluice.adapters.entities.relations import COARSE, Named
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -11,6 +11,7 @@ def write(folder: Path) -> str:
     parts = ["# Measurements", "", "Made by `make bench`. Machines differ and are noisy: compare within one run."]
     tables = {
         "ingest": _ingest,
+        "airflow": _airflow,
         "scaling": _scaling,
         "retrieval": _retrieval,
         "queries": _flat,
@@ -74,6 +75,37 @@ def _scaling(figures: dict[str, Any]) -> list[str]:
             told = f"{figure['ratio']} ({figure['ratios']}), {figure['texts']} texts, bare {figure['bare_s']} s"
         lines.append(f"| {name} | {told} |")
     return [*lines, "", _WHERE_IT_GROWS]
+
+
+def _airflow(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        "| work | command line, s | nothing to do, s | DAG, s | DAG / command line | tasks | of their time, starts |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    told = []
+    for name, figure in figures.items():
+        if "dag" in figure:
+            dag, warm = figure["dag"], figure["command, nothing to do, s"]
+            lines.append(
+                f"| {name} | {_list(figure['command_s'])} | {_list(warm)} | {_list(figure['dag_s'])} "
+                f"| {figure['ratio']} | {dag['tasks']} | {dag['share of starts, imports and lineage']} |"
+            )
+            told += [f"- {name}, seconds by task: " + _pairs(dag["by task, s"])]
+            told += [f"- {name}, seconds by stage: " + _pairs(dag["by stage, s"])]
+        elif "ratio" in figure:
+            told.append(f"- {name}: {figure['ratio']} ({_list(figure['full_s'])} / {_list(figure['vectors-only_s'])})")
+        else:
+            for phase, each in figure.items():
+                told.append(f"- {name}, {phase}: {each['ratio']} ({_list(each['ours'])} / {_list(each['peer'])})")
+    return [*lines, "", *told]
+
+
+def _list(times: list[float]) -> str:
+    return ", ".join(f"{each:.1f}" for each in times)
+
+
+def _pairs(times: dict[str, float]) -> str:
+    return ", ".join(f"{name} {took}" for name, took in times.items())
 
 
 def _retrieval(figures: dict[str, Any]) -> list[str]:

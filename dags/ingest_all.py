@@ -14,14 +14,14 @@ what became of each and fails where one failed, naming it and why. A source that
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
-**What is left out**, and said so in the logs of `plan` and `report`: paused sources; sources that another run holds
+**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources that another run holds
 (they stay due, so a later tick takes them in); sources whose run of an earlier tick still waits to begin (`ingest` is
 skipped); what exceeds 1,000 sources (the next tick goes on).
 
 **Events.** An event of the asset `sluice_source_changed` with the extra
 `{"tenant": …, "collection": …, "source": <uri>}` has the saved source taken in; several that come together are one run.
 An event that names no saved source fails alone. A source that another run holds is tried again with growing delays and
-then left out, said so: trigger it again. See docs/sources.md.
+then skipped; the log of `report` says so. Trigger it again. See docs/sources.md.
 
 **Who may run it.** Triggered by a user, it takes in what that user may write (`sluice grant`), in their name. A tick or
 an event has nobody's name and may only repeat what is saved.
@@ -39,7 +39,6 @@ from datetime import timedelta
 
 import pendulum
 from airflow.sdk import (
-    Asset,
     AssetOrTimeSchedule,
     CronTriggerTimetable,
     Param,
@@ -48,28 +47,40 @@ from airflow.sdk import (
     task,
 )
 
-from sluice.airflow import ingest_all
+from sluice.airflow import ingest_all, links
+from sluice.airflow.assets import CHANGED
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
-
-CHANGED = Asset(name="sluice_source_changed", uri="sluice://sources/changed")
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 PARAMS = {
-    "all": Param(False, type="boolean", title="All", description="Due or not, whatever is not paused"),
-    "collection": Param(None, type=["string", "null"], pattern=NAME, title="Collection", description="Empty: all"),
-    "tenant": Param(None, type=["string", "null"], pattern=NAME, title="Tenant", description="Empty: all"),
+    "all": switch(
+        False,
+        title="All sources",
+        description_md=f"[Saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused, due or not",
+    ),
+    "collection": Param(
+        None,
+        type=["string", "null"],
+        pattern=NAME,
+        title="Collection",
+        description_md="Only of this one. Empty: of all",
+    ),
+    "tenant": Param(
+        None, type=["string", "null"], pattern=NAME, title="Tenant", description_md="Only of this one. Empty: of all"
+    ),
 }
 
 
 @dag(
     dag_id="sluice_ingest_all",
+    description="Every saved source, when it is due: nightly or by its own schedule",
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("*/15 * * * *", timezone="UTC"), assets=[CHANGED]),
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    tags=["sluice"],
+    tags=["sluice", "ingest"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=8,
     default_args=defaults(timedelta(minutes=15)),
     on_failure_callback=[RunFailed()],
@@ -78,17 +89,21 @@ PARAMS = {
 def sluice_ingest_all():
     @task(pool="sluice_default", inlets=[CHANGED])
     def plan(params=None, dag_run=None, ti=None, triggering_asset_events=None, inlet_events=None) -> list[dict]:
+        """Chooses the sources that are due, or that asset events name; each becomes a run of `sluice_ingest`."""
         events = ingest_all.events(dag_run, triggering_asset_events.get(CHANGED, []), inlet_events[CHANGED])
         return ingest_all.plan(params, dag_run, ti, events)
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
     def report(elements: list[dict] | None, dag_run=None, ti=None) -> dict:
+        """Says what became of each source, and fails where one failed."""
         return ingest_all.report(elements, dag_run, ti)
 
     planned = plan()
+    planned.operator.operator_extra_links = (links.SavedSources(),)
     # Its run retries what a retry can help; once that has failed, so has this.
     taken_in = IngestSaved.partial(
         task_id="ingest",
+        doc_md="Waits for the run of `sluice_ingest` of one source, in the triggerer.",
         pool="sluice_default",
         retries=0,
         poke_interval=10,

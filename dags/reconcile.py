@@ -42,8 +42,9 @@ import pendulum
 from airflow.sdk import Param, dag, task
 
 from sluice.airflow import reconcile
+from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 PARAMS = {
     "collection": Param(
@@ -51,31 +52,52 @@ PARAMS = {
         type=["string", "null"],
         pattern=NAME,
         title="Collection",
-        description="Only this one. Empty: all",
+        description_md="Only this one. Empty: all",
     ),
-    "repair": Param(False, type="boolean", title="Repair", description="Make right what is found. Off: a dry run"),
-    "deep": Param(False, type="boolean", title="Deep", description="Compare vectors and uploads' bytes, too"),
-    "sweep": Param(True, type="boolean", title="Sweep", description="Remove objects that nobody needs"),
-    "page_chunks": Param(1000, type="integer", minimum=1, maximum=10_000, title="Chunks at a time"),
+    "repair": switch(
+        False,
+        title="Repair",
+        description_md="Write what is missing or stale from the ledger, and remove what nobody claims. Off: a dry run",
+    ),
+    "deep": switch(
+        False,
+        title="Compare contents",
+        description_md="Vectors and the bytes of uploads, too; not only ids and payloads",
+    ),
+    "sweep": switch(
+        True,
+        title="Remove orphaned objects",
+        description_md="Objects in storage that nobody needs, also without *Repair*",
+    ),
+    "page_chunks": Param(
+        1000,
+        type="integer",
+        minimum=1,
+        maximum=10_000,
+        title="Chunks at a time",
+        description_md="Chunks compared at a time. More need more memory",
+    ),
 }
 
 
 @dag(
     dag_id="sluice_reconcile",
+    description="Compare Qdrant, Neo4j and object storage with the ledger; repair where asked",
     schedule="30 3 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    tags=["sluice"],
+    tags=["sluice", "maintenance"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=1,
     default_args=defaults(timedelta(hours=6), first_delay_s=30),
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(hours=4), "compared within four hours"),
 )
 def sluice_reconcile():
-    @task(pool="sluice_default", multiple_outputs=False)
+    @task(pool="sluice_default", multiple_outputs=False, inlets=[DOCUMENTS])
     def compare(params=None) -> dict:
+        """Compares each store with the ledger, chunk by chunk, and fails where something differs still."""
         return reconcile.compare(params)
 
     compare()

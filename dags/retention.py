@@ -45,9 +45,10 @@ import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, TriggerRule, dag, task
 
-from sluice.airflow import retention
+from sluice.airflow import links, retention
+from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, late_after
+from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
 
 PARAMS = {
     "collection": Param(
@@ -55,53 +56,64 @@ PARAMS = {
         type=["string", "null"],
         pattern=NAME,
         title="Collection",
-        description="Only this one. Empty: all",
+        description_md="Only this one. Empty: all",
     ),
-    "dry_run": Param(True, type="boolean", title="Dry run", description="List only. Off: remove what has expired"),
+    "dry_run": switch(
+        True,
+        title="Dry run",
+        description_md="List what has expired, in the log of the task *look*. Off: remove it",
+    ),
     "approve_above": Param(
         1000,
         type="integer",
         minimum=0,
         title="Ask above (documents)",
-        description="Where more would go, a person is asked first. 0: always",
+        description_md="Where more would go, a person is asked first, under "
+        f"[Required Actions]({links.address('/required_actions')}). 0: always",
     ),
 }
 
 
 @dag(
     dag_id="sluice_retention",
+    description="Remove documents that have expired, and history that nobody reads any more",
     schedule="30 2 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
-    tags=["sluice"],
+    tags=["sluice", "maintenance"],
     doc_md=__doc__,
-    params=PARAMS,
+    params=form(PARAMS),
     max_active_runs=1,
     default_args=defaults(timedelta(hours=6), retries=5, first_delay_s=30),
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(hours=12), "purged or approved within twelve hours"),
 )
 def sluice_retention():
-    @task(pool="sluice_default", multiple_outputs=False)
+    @task(pool="sluice_default", multiple_outputs=False, inlets=[DOCUMENTS])
     def look(params=None, dag_run=None) -> dict:
+        """Lists in its log what has expired, a line a document."""
         return retention.look(params, dag_run)
 
     @task.branch(pool="sluice_default")
     def choose(found: dict, params=None):
+        """Ends the run (a dry run, or nothing has expired), goes on to `purge`, or has a person asked before."""
         return retention.way(found, params["approve_above"])
 
     # Not ALL_DONE: a rejection has to skip it, and a failure before it has to fail the run.
     @task(pool="sluice_load", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def purge(found: dict, params=None, dag_run=None) -> dict:
+        """Removes what `look` has listed from all stores, and records each document."""
         return retention.purge(params, found, dag_run)
 
     @task(pool="sluice_load", multiple_outputs=False)
     def prune(found: dict, dag_run=None) -> dict:
+        """Counts history that nobody reads any more; the nightly run that removes also removes it."""
         return retention.prune(found, dag_run)
 
     approve = ApprovalOperator(
         task_id="approve",
         pool="sluice_default",
+        doc_md="Asks a person, for three days. No answer is a rejection.",
         subject="Remove documents that have expired?",
         body="{{ ti.xcom_pull(task_ids='look')['documents'] }} documents with "
         "{{ ti.xcom_pull(task_ids='look')['chunks'] }} chunks have expired. They cannot be read any more; approved, "

@@ -5,12 +5,13 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from sluice.airflow.notes import RunNotes
 from sluice.airflow.preload import Preload
 
 
 class SluicePlugin(AirflowPlugin):
     name = "sluice"
-    listeners: ClassVar[list[Any]] = [Preload()]
+    listeners: ClassVar[list[Any]] = [Preload(), RunNotes()]
     external_views: ClassVar[list[dict[str, Any]]] = [
         {"name": "Sluice", "href": "/sluice/", "destination": "nav", "url_route": "sluice-search"}
     ]

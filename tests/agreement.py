@@ -13,6 +13,7 @@ import numpy as np
 from qdrant_client import QdrantClient
 from sqlalchemy import Engine, text
 
+from sluice.adapters.entities.naming import normalise
 from sluice.model import Source, SourceSpec
 from sluice.ports import Recognized, Tools
 from sluice.seal import ciphers
@@ -27,13 +28,17 @@ _SERVED = text("""
 _MENTIONS = (
     "MATCH (d:Document {source_id: $source})-[:HAS_CHUNK]->(c:Chunk) OPTIONAL MATCH (c)-[m:MENTIONS]->(e:Entity) "
     "RETURN c.chunk_id AS chunk_id, d.document_id AS document_id, c.ordinal AS ordinal, "
-    "collect([toLower(e.name), e.kind, m.count]) AS mentions"
+    "collect([e.name, m.name, m.kind, m.count]) AS mentions"
 )
 _RELATIONS = (
     "MATCH (head:Entity {tenant: $tenant})-[r:RELATES]->(tail) "
     "OPTIONAL MATCH (d)-[:HAS_CHUNK]->(:Chunk {chunk_id: r.chunk_id, generation: r.generation}) "
     "WITH head, r, tail, d WHERE d IS NULL OR d.source_id = $source "
-    "RETURN r.chunk_id AS chunk_id, [toLower(head.name), r.kind, toLower(tail.name)] AS said"
+    "RETURN r.chunk_id AS chunk_id, head.name AS head, r.kind AS kind, tail.name AS tail"
+)
+_ABOUT = (
+    "MATCH (d:Document {source_id: $source})-[r:ABOUT]->(e:Entity) "
+    "RETURN d.document_id AS document_id, r.chunk_id AS chunk_id, e.name AS entity, r.name AS name"
 )
 
 Place = tuple[str, int]  # external id, ordinal
@@ -63,8 +68,10 @@ class Held:
     titles: dict[str, str] = field(default_factory=dict)
     texts: dict[Place, tuple[str, tuple[str, ...], int | None]] = field(default_factory=dict)
     vectors: dict[Place, tuple[float, ...]] = field(default_factory=dict)
-    mentions: dict[Place, tuple[tuple[str, str, int], ...]] = field(default_factory=dict)
+    # An entity is named as its spellings normalise: which of them it shows depends on what came first.
+    mentions: dict[Place, tuple[tuple[str, str, str, int], ...]] = field(default_factory=dict)  # entity, own name, kind
     relations: dict[Place, set[tuple[str, str, str]]] = field(default_factory=dict)
+    about: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # external id: entity, own name
 
 
 @dataclass
@@ -136,22 +143,32 @@ def _nodes(neo4j: Any, source: Source, places: dict[str, Place], held: Held) -> 
     for record in records:
         if place := places.get(record["chunk_id"]):
             assert record["ordinal"] == place[1]
-            held.mentions[place] = tuple(sorted(tuple(each) for each in record["mentions"] if each[0]))
+            mentions = [(normalise(each[0]), *each[1:]) for each in record["mentions"] if each[0]]
+            held.mentions[place] = tuple(sorted(mentions))
         else:
             strays.append(f"node {record['chunk_id']}")
     records, _, _ = neo4j.execute_query(_RELATIONS, tenant=source.spec.tenant, source=str(source.source_id))
     for record in records:
         if place := places.get(record["chunk_id"]):
             said = held.relations.setdefault(place, set())
-            assert tuple(record["said"]) not in said, "a relationship twice"
-            said.add(tuple(record["said"]))
+            relation = (normalise(record["head"]), record["kind"], normalise(record["tail"]))
+            assert relation not in said, "a relationship twice"
+            said.add(relation)
         else:
             strays.append(f"relation of {record['chunk_id']}")
+    records, _, _ = neo4j.execute_query(_ABOUT, source=str(source.source_id))
+    about: dict[str, list[tuple[str, str]]] = {}
+    for record in records:
+        if place := places.get(record["chunk_id"]):
+            about.setdefault(place[0], []).append((normalise(record["entity"]), record["name"]))
+        else:
+            strays.append(f"what {record['document_id']} is about")
+    held.about = {external_id: tuple(sorted(names)) for external_id, names in about.items()}
     return strays
 
 
 def assert_equal(one: Held, other: Held) -> None:
-    for name in ("titles", "texts", "vectors", "mentions", "relations"):
+    for name in ("titles", "texts", "vectors", "mentions", "relations", "about"):
         left, right = getattr(one, name), getattr(other, name)
         differing = _differing(left, right)
         assert not differing, f"{name} differ at {differing[:3]}"

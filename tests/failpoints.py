@@ -59,6 +59,7 @@ _OTHERS = {
     "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
     "pruning": {"keyring.destroy", *(f"ledger.{name}" for name in _methods(PruneLedger))},
     "deletions by hand": {*(f"ledger.{name}" for name in _methods(DeletionLedger)), "vectors.drop"},
+    "dry runs": {"ledger.preview_scan", "keyring.known_index_key"},
     "replaying": {"ledger.refused"},
     "uploading": {"ledger.quota"},
     "where a task or a store fails": {"ledger.record_error", "ledger.queued"},

@@ -67,7 +67,7 @@ def memory_room() -> Room:
             for each in ledger.state.all_versions()
             if ledger.state.documents[each.sealed.document_id].source.spec.tenant == tenant
             for chunk in each.sealed.chunks
-            for entity_id, _, _ in chunk.mentions
+            for entity_id, *_ in chunk.mentions
         }
 
     def backdate(run_id: UUID, hours: int) -> None:
@@ -162,7 +162,7 @@ def version(
     run: Run,
     item: Item,
     *texts: str,
-    mentions: Sequence[tuple[UUID, str, int]] = (),
+    mentions: Sequence[tuple[UUID, str, int] | tuple[UUID, str, int, bool]] = (),
     relations: Sequence[Relation] = (),
 ) -> SealedVersion:
     """A version with one chunk a text. What is sealed is not text: the ledger must not look at it."""
@@ -177,7 +177,7 @@ def version(
             sealed_text=b"\x01\x00text" + words.encode(),
             sealed_headings=b"\x01\xffheadings",
             sealed_names=b"\x01names",
-            mentions=tuple(mentions),
+            mentions=tuple((each[0], each[1], each[2], len(each) > 3 and each[3]) for each in mentions),
             relations=tuple(relations),
         )
         for ordinal, words in enumerate(texts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import textwrap
@@ -23,6 +24,7 @@ QUESTIONS = (
     "retry a failed call with exponential backoff",
 )
 RUN_TIMEOUT_S = 1_800.0
+_CLI = shlex.quote(str(Path(sys.executable).with_name("sluice")))  # with its folder: it works from anywhere
 
 
 def main() -> int:
@@ -81,17 +83,22 @@ def demonstrate(server: Server, source: str | None, collection: str) -> None:
     summary = server.result("sluice_ingest", run_id, "finish")
     documents, chunks, embeddings = (summary[name] for name in ("documents", "chunks", "embeddings"))
     told = ("seen", "new", "changed", "unchanged", "moved", "deleted", "quarantined")
+    if not any(documents[name] for name in ("new", "changed", "moved", "deleted")):
+        _tell("nothing changed since the last run")
     _tell("documents: " + ", ".join(f"{documents[name]} {name}" for name in told))
     _tell(f"chunks: {chunks['written']} written, {chunks['removed']} removed, {chunks['total']} in all stores")
     _tell(f"embeddings: {embeddings['computed']} computed, {embeddings['cached']} from the cache")
     _tell("seconds: " + ", ".join(f"{stage} {took:.1f}" for stage, took in summary["stages"].items()))
     for code, count in summary["quarantine"].items():
-        _tell(
-            f"quarantined, {code}: {count} (reasons: GET {server.url}/sluice/api/v1/documents?collection={collection})"
-        )
-    for question in QUESTIONS if ours else server.titles(collection, len(QUESTIONS)):
+        _tell(f"quarantined, {code}: {count} (which and why: {_CLI} quarantine list --collection {collection})")
+    questions = QUESTIONS if ours else server.titles(collection, len(QUESTIONS))
+    for question in questions:
         show(question, server.search(question, collection, top_k=3))
-    print(f"\n  Search on: {server.url}/plugin/sluice-search, collection {collection}")
+    _say("Go on")
+    _tell(f"{server.url}/plugin/sluice-search  (collection {collection})")
+    if questions:
+        _tell(f"{_CLI} search {shlex.quote(questions[0])} --collection {collection}")
+    _tell(f"{_CLI} status")
 
 
 def check(source: str) -> None:

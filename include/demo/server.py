@@ -54,7 +54,7 @@ class Server:
         path, told, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
         while True:
             state = self._call("watch the run", "GET", path)["state"]
-            tasks = self._call("watch the run", "GET", f"{path}/taskInstances?limit=500")["task_instances"]
+            tasks = self.tasks(dag_id, run_id)
             line = self._line(state, tasks)
             if line != told:
                 tell(line)
@@ -69,6 +69,12 @@ class Server:
             raise StepFailed(
                 f"The run failed in {', '.join(broken)}; the log says why: {self.url}/dags/{dag_id}/runs/{run_id}"
             )
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The first 500 task instances of a run."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500"
+        found: list[dict[str, Any]] = self._call("watch the run", "GET", path)["task_instances"]
+        return found
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"

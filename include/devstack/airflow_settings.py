@@ -26,6 +26,14 @@ CONNECTION_KEYS = {
     "conn_uri": "uri",
     "conn_extra": "extra",
 }
+# Shown in Airflow's list of connections. The Astro CLI's form has no key for it.
+DESCRIPTIONS = {
+    "sluice_ledger": "Ledger: sources, documents, versions, runs (the application's role)",
+    "sluice_keys": "Wrapped keys of documents and tenants, apart from the data",
+    "sluice_qdrant": "Vector index; the password is the API key",
+    "sluice_neo4j": "Knowledge graph",
+    "sluice_redis": "Redis or Valkey; today only asked for its state",
+}
 POOL_KEYS = {"pool_name", "pool_slot", "pool_description"}
 VARIABLE_KEYS = {"variable_name", "variable_value"}
 
@@ -116,6 +124,8 @@ def _connection(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
         )
     if not fields.get("conn_type"):
         raise DevstackError(f"{path}: {entry['conn_id']} needs a conn_type.")
+    if description := DESCRIPTIONS.get(entry["conn_id"]):
+        fields["description"] = description
     if "port" in fields:
         fields["port"] = int(fields["port"])
     extra = fields.get("extra")

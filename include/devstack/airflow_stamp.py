@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from devstack import environment
+from devstack import airflow_settings, environment
 from devstack.config import Config
 from devstack.credentials import Credentials
 
@@ -18,10 +18,12 @@ PACKAGES = ("apache-airflow", "apache-airflow-providers-fab")
 
 
 def expected(config: Config, credentials: Credentials, settings_file: Path) -> str:
-    """Changes when Airflow, its settings file, the administrator, what roles are given or any URL changes."""
+    """Changes when Airflow, its settings file, the connections' descriptions, the administrator, what roles are given
+    or any URL changes."""
     facts = [
         [version(package) for package in PACKAGES],
         settings_file.read_text(encoding="utf-8"),
+        airflow_settings.DESCRIPTIONS,
         environment.for_the_app(config, credentials),
         credentials.secrets["AIRFLOW__CORE__FERNET_KEY"],
         PLUGIN_READERS,

@@ -1,9 +1,10 @@
 """The variables that make the application use this stack."""
 
+import json
 import os
 from collections.abc import Mapping
 
-from devstack import airflow_environment
+from devstack import airflow_environment, dotenv
 from devstack.config import Config
 from devstack.credentials import Credentials
 from devstack.processes import MARKER
@@ -49,6 +50,13 @@ def effective(config: Config, credentials: Credentials) -> dict[str, str]:
     ours = {*credentials.secrets, *credentials.urls}
     given = {name: value for name, value in config.settings.items() if name.startswith("SLUICE_")}
     return {**{name: value for name, value in given.items() if name not in ours}, **told}
+
+
+def write_for_the_command_line(config: Config, credentials: Credentials) -> None:
+    """`app.json` in the home, 0600: with it `sluice` finds this stack from any shell."""
+    told = effective(config, credentials)
+    values = {name: value for name, value in told.items() if name.startswith("SLUICE_") and name not in NOT_FOR_THE_APP}
+    dotenv.write_private_text(config.home / "app.json", json.dumps(values, indent=2) + "\n")
 
 
 def inherited(config: Config, environ: Mapping[str, str]) -> dict[str, str]:

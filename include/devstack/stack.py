@@ -29,6 +29,7 @@ class Stack:
         """
         with self._lock():
             secrets = credentials.load_or_make(self.config)
+            environment.write_for_the_command_line(self.config, secrets)
             wanted = []
             for part in catalogue.select(catalogue.parts(self.config, secrets), names):
                 if part.left_out:

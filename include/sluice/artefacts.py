@@ -228,7 +228,7 @@ def _chunk_json(chunk: Chunk) -> dict[str, Any]:
         "page": chunk.page,
         "headings": chunk.headings,
         "text_hash": chunk.text_hash.hex(),
-        "mentions": [(str(each.entity_id), each.kind, each.name, each.count) for each in chunk.mentions],
+        "mentions": [(str(each.entity_id), each.kind, each.name, each.count, each.about) for each in chunk.mentions],
         "relations": [(str(each.head_id), each.kind, str(each.tail_id)) for each in chunk.relations],
     }
 
@@ -250,8 +250,8 @@ def _chunk(row: Mapping[str, Any], document: Document) -> Chunk:
         page=row["page"],
         headings=tuple(row["headings"]),
         text_hash=bytes.fromhex(row["text_hash"]),
-        mentions=tuple(Mention(UUID(each[0]), each[1], each[2], each[3]) for each in row["mentions"]),
-        # A run that an older release began has chunks without them.
+        # A run that an older release began has mentions that do not say `about`, and chunks without relations.
+        mentions=tuple(Mention(UUID(each[0]), *each[1:]) for each in row["mentions"]),
         relations=tuple(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.get("relations", ())),
     )
 

@@ -6,6 +6,7 @@ A task that is retried finds its input where it was and overwrites its own outpu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -72,9 +73,11 @@ def plan_replay(
 
 def _planned(tools: Tools, planned: flow.Plan, batch_size: int | None) -> list[BatchRef]:
     run_id, refs = planned.run.run_id, []
-    for number, items in enumerate(flow.batches(planned.items, batch_size or tools.batch_size)):
+    most, slots = (batch_size, None) if batch_size else (tools.batch_size, tools.task_slots)
+    for number, items in enumerate(flow.batches(planned.items, most, slots)):
         folder = f"runs/{run_id}/{number:05d}"
-        ref = BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items))
+        size_bytes = sum(item.entry.size_bytes for item in items)
+        ref = BatchRef(str(run_id), number, tools.blobs.uri(folder), len(items), size_bytes)
         refs.append(_write(tools, planned.run, ref, 0, items, artefacts.dump_items))
     return refs
 
@@ -111,7 +114,7 @@ def load(tools: Tools, ref: BatchRef) -> BatchRef:
         if embedded:
             flow.ensure(tools, run.source.generation)
         flow.load(tools, run, ref.batch, embedded)
-    return BatchRef(ref.run_id, ref.batch, ref.uri, len(embedded))
+    return replace(ref, documents=len(embedded))
 
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
@@ -159,4 +162,4 @@ def _write(
     path = _path(ref, stage)
     keys = tools.keyring.get([getattr(row, "document", row).document_id for row in rows])
     tools.blobs.write(path, dump_rows(rows, ciphers(run.source.spec.tenant, keys), path))
-    return BatchRef(ref.run_id, ref.batch, ref.uri, len(rows))
+    return replace(ref, documents=len(rows))

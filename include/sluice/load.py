@@ -145,7 +145,7 @@ def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> SealedChunk:
         sealed_text=cipher.encrypt_text("chunk", chunk.text, chunk.chunk_id),
         sealed_headings=cipher.encrypt_json("headings", chunk.headings, chunk.chunk_id),
         sealed_names=cipher.encrypt_json("names", names, chunk.chunk_id),
-        mentions=tuple((each.entity_id, each.kind, each.count) for each in chunk.mentions),
+        mentions=tuple((each.entity_id, each.kind, each.count, each.about) for each in chunk.mentions),
         relations=chunk.relations,
     )
 

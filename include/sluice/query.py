@@ -13,11 +13,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Any, cast
 from uuid import UUID
 
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, NotFound
 from sluice.filters import Condition, holds, inexact, parse_filters
 from sluice.metadata import readable
 from sluice.model import (
@@ -33,6 +34,7 @@ from sluice.model import (
     VectorQuery,
 )
 from sluice.ports import Catalog, Embedder, Keyring, Tools, VectorIndex
+from sluice.relevance import LEAST_JUDGED, is_relevant, similarities
 from sluice.seal import Cipher, ciphers
 
 log = logging.getLogger(__name__)
@@ -61,13 +63,17 @@ class SearchPorts:
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """`legs` are those that served; `degraded` names what was cut short (`refill`: more may exist)."""
+    """`legs` are those that served; `degraded` names what was cut short (`refill`: more may exist).
+
+    `nothing_relevant`: no passage was found, or none of them has a word of the question or is near it in meaning.
+    """
 
     passages: tuple[Passage, ...]
     legs: tuple[Leg, ...]
     degraded: tuple[str, ...]
     generation: int
     took_ms: float
+    nothing_relevant: bool = False
 
 
 class QueryVectors:
@@ -118,22 +124,42 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
     # No readable source must mean no result, never "no restriction".
     if sources and legs:
         exactly = [each for each in conditions if inexact(each)]
-        passages, complete = _filled(ports, generation, query, principal, request.top_k, exactly)
+        wanted = _Wanted(request.top_k, exactly, request.min_score)
+        passages, complete = _filled(ports, generation, query, principal, wanted)
+    terms = partial(_terms, ports, principal)
+    relevant = is_relevant(passages, question, terms, ports.vectors, generation, query.dense)
+    passages = passages[: request.top_k]
+    if query.dense is not None and (request.explain or request.min_score is not None):
+        near = similarities(ports.vectors, generation, query.dense, [each.chunk_id for each in passages])
+        passages = [replace(each, similarity=near.get(each.chunk_id)) for each in passages]
     return SearchOutcome(
         passages=tuple(_by_rank(passages, len(legs)) if "sparse" in legs else passages),
         legs=legs,
         degraded=() if complete else ("refill",),
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
+        nothing_relevant=not relevant,
     )
+
+
+def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
+    """One passage that is served now; its score is 0. Raises NotFound, Unavailable."""
+    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
+    for row in catalog.hydrate(generation, [chunk_id], principal):
+        keys = keyring.get([row.document_id])
+        cipher = ciphers(principal.tenant, keys).get(row.document_id)
+        if cipher and (found := _opened(row, cipher, Candidate(chunk_id, 0.0))):
+            return found
+    raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
 def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
     """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
     return {
-        "results": [_result(passage, explain) for passage in outcome.passages],
+        "results": [search_result(passage, explain) for passage in outcome.passages],
         "legs": list(outcome.legs),
         "degraded": list(outcome.degraded),
+        "nothing_relevant": outcome.nothing_relevant,
         "generation": outcome.generation,
         "took_ms": outcome.took_ms,
         "request_id": request_id,
@@ -141,7 +167,8 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
     }
 
 
-def _result(passage: Passage, explain: bool) -> dict[str, Any]:
+def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
+    """One of `results`."""
     result: dict[str, Any] = {
         "chunk_id": passage.chunk_id,
         "document_id": passage.document_id,
@@ -161,6 +188,8 @@ def _result(passage: Passage, explain: bool) -> dict[str, Any]:
         "generation": passage.generation,
         "run_id": passage.run_id,
     }
+    if passage.similarity is not None:
+        result["similarity"] = passage.similarity
     if explain:
         result["explain"] = {
             "legs": dict(passage.legs),
@@ -182,6 +211,11 @@ def _checked_question(request: SearchRequest) -> str:
         raise BadRequest(f"top_k is {request.top_k}; 1 to {MAX_TOP_K} are allowed.")
     if not request.legs:
         raise BadRequest("No leg was chosen; name dense, sparse or both.")
+    if request.min_score is not None:
+        if not 0 <= request.min_score <= 1:
+            raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
+        if "dense" not in request.legs:
+            raise BadRequest("min_score compares meanings; add the leg dense, or leave min_score out.")
     return question
 
 
@@ -209,32 +243,56 @@ def _encoded(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How many passages; filters of which the index finds a superset; the lowest similarity."""
+
+    count: int
+    exactly: Sequence[Condition]
+    min_score: float | None
+
+
 def _filled(
-    ports: SearchPorts,
-    generation: Generation,
-    query: VectorQuery,
-    principal: Principal,
-    top_k: int,
-    exactly: Sequence[Condition],
+    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> tuple[list[Passage], bool]:
-    """Up to `top_k` passages, and whether the index was asked for all it has (or enough was found). `exactly`: filters
-    of which the index finds a superset.
+    """The passages that are wanted, at least `LEAST_JUDGED` where they are at hand, and whether the index was asked for
+    all it has (or enough was found).
 
     Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
     several, a version switched in between would show a document in two versions.
     """
     limit = query.limit
+    near: dict[UUID, float] = {}
     while True:
-        candidates = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
-        first = candidates[: top_k + 10]
-        passages = _readable(ports, generation, principal, first, top_k, exactly)
-        if len(passages) < top_k and len(candidates) > len(first):
-            passages = _readable(ports, generation, principal, candidates, top_k, exactly)
-        if len(passages) >= top_k or len(candidates) < limit:
+        found = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
+        candidates, complete = found, len(found) < limit
+        if wanted.min_score is not None and query.dense is not None:
+            new = [each.chunk_id for each in found if each.chunk_id not in near]
+            near |= similarities(ports.vectors, generation, query.dense, new)
+            candidates = [each for each in found if near.get(each.chunk_id, -1.0) >= wanted.min_score]
+            complete = complete or len(candidates) < _nearest_among(found, query)
+        first = candidates[: wanted.count + 10]
+        passages = _readable(ports, generation, principal, first, wanted)
+        if len(passages) < wanted.count and len(candidates) > len(first):
+            passages = _readable(ports, generation, principal, candidates, wanted)
+        if len(passages) >= wanted.count or complete:
             return passages, True
         if limit >= MAX_CANDIDATES:
             return passages, False
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
+
+
+def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
+    """How many of the passages nearest to the question are certainly among these.
+
+    Place r (from 0) of the dense leg alone gives a fused score of 1 / (60 + r), so what is not found has a place from
+    1 / (lowest score) - 60 on.
+    """
+    return len(found) if query.sparse is None else 1 / found[-1].score - RANK_CONSTANT
+
+
+def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
+    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
 
 
 def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
@@ -250,20 +308,21 @@ def _readable(
     generation: Generation,
     principal: Principal,
     candidates: Sequence[Candidate],
-    top_k: int,
-    exactly: Sequence[Condition],
+    wanted: _Wanted,
 ) -> list[Passage]:
     by_id = {candidate.chunk_id: candidate for candidate in candidates}
     hydrated = ports.catalog.hydrate(generation, list(by_id), principal)
     keys = ports.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
     own = ciphers(principal.tenant, keys)
     passages: list[Passage] = []
+    exactly = wanted.exactly
+    most = max(wanted.count, LEAST_JUDGED)
     for row in hydrated:
         cipher = own.get(row.document_id)  # no key: erased since it was hydrated
         passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
         if passage and all(holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in exactly):
             passages.append(passage)
-        if len(passages) == top_k:
+        if len(passages) == most:
             break
     return passages
 

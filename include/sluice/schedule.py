@@ -6,8 +6,6 @@ import re
 from datetime import datetime
 from typing import Any
 
-from croniter import croniter
-
 from sluice.errors import BadRequest
 from sluice.model import SavedSource
 
@@ -18,6 +16,8 @@ _FIELD = re.compile(r"(?:[0-9*/,-]|[A-Za-z]{3})+")  # no names of schedules, no 
 
 def check_cron(cron: str) -> str:
     """The schedule with single spaces. Raises BadRequest that says what is allowed."""
+    from croniter import croniter
+
     fields = cron.split()
     try:
         if len(fields) != 5 or not all(_FIELD.fullmatch(field) for field in fields):
@@ -33,6 +33,8 @@ def check_cron(cron: str) -> str:
 
 def next_due(saved: SavedSource) -> datetime | None:
     """The first time after the start of its last run (or after it was saved), perhaps past; None: it is paused."""
+    from croniter import croniter
+
     if saved.schedule.paused:
         return None
     due: datetime = croniter(_cron(saved), _since(saved)).get_next(datetime)
@@ -44,6 +46,8 @@ def due(saved: SavedSource, now: datetime) -> datetime | None:
 
     The latest, not the first: a source whose runs break before the ledger hears of them gets a new chance each time.
     """
+    from croniter import croniter
+
     first = next_due(saved)
     if first is None or first > now:
         return None

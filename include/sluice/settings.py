@@ -83,8 +83,9 @@ class Settings(BaseSettings):
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
-        "spacy:en_core_web_sm",
-        description="spacy:<pipeline>, or spacy:<pipeline>+relations for relations, too; unused while graph is off.",
+        "phrases",
+        description="phrases (runs of words with a capital), spacy:<pipeline>, or spacy:<pipeline>+relations; unused "
+        "while graph is off.",
     )
     filter_fields: str = Field(
         "mime,language,category,author,published_at,year",
@@ -103,7 +104,16 @@ class Settings(BaseSettings):
         description="true: s3:// sources without a connection's login use the machine's own credentials (environment, "
         "profile, instance role); else they are refused.",
     )
-    batch_size: int = Field(400, ge=1, le=5000, description="Documents in a batch (one mapped task per stage).")
+    batch_size: int = Field(
+        5000, ge=1, le=5000, description="Documents in a batch (one mapped task per stage), at most."
+    )
+    task_slots: int = Field(
+        2,
+        ge=1,
+        le=1024,
+        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load: a run is cut into "
+        "at most two batches a slot, unless documents or bytes make more.",
+    )
     max_source_documents: int = Field(
         1_000_000, ge=1, description="Documents that one source may list; one that lists more is refused as a whole."
     )

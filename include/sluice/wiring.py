@@ -6,7 +6,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -28,7 +28,6 @@ from sluice.ports import (
     SourceReader,
     Tools,
 )
-from sluice.query import SearchOutcome, search, search_ports
 from sluice.seal import parse_master_key
 from sluice.settings import Settings, connection_uri
 
@@ -37,6 +36,9 @@ _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 if TYPE_CHECKING:
     from sluice.adapters.embedders import Endpoint
     from sluice.adapters.postgres import PostgresLineage
+    from sluice.adapters.qdrant import QdrantIndex
+    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+    from sluice.query import SearchOutcome
 
 
 def build(
@@ -45,8 +47,6 @@ def build(
     """`root`: a path-like of the artefacts' folder (Airflow passes its ObjectStoragePath); default: by settings.
     `serving`: for the query service, whose callers wait: store calls end after `query_timeout_s`.
     `connections`: of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
-    from upath import UPath
-
     from sluice.adapters.blobs import UPathBlobs
     from sluice.adapters.entities import entity_id
     from sluice.adapters.postgres import (
@@ -56,7 +56,6 @@ def build(
         PostgresVectorCache,
         make_engine,
     )
-    from sluice.adapters.qdrant import QdrantIndex
     from sluice.extract.limits import close_proc
 
     close_proc()  # parsers run as the same user, and what follows is full of secrets
@@ -67,12 +66,7 @@ def build(
     pooled = {**limits, "pool_size": settings.pool_size}
     ledger_engine = make_engine(_required(settings, "database_url"), **pooled)
     keys_engine = make_engine(_required(settings, "keys_database_url"), **pooled)
-    vectors = QdrantIndex(
-        settings.qdrant_url,
-        settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
-        grpc_port=settings.qdrant_grpc_port,
-        **limits,
-    )
+    vectors = _vectors(settings, serving, limits)
     graph = None
     if settings.graph == "on":
         from sluice.adapters.neo4j import Neo4jGraph
@@ -89,8 +83,8 @@ def build(
 
     catalog = PostgresCatalog(ledger_engine)
     keyring = PostgresKeyring(keys_engine, parse_master_key(_required(settings, "master_key")))
-    blobs = UPathBlobs(root if root is not None else UPath(settings.artefacts))
-    embedder = partial(_embedder, endpoint=_endpoint(settings, serving))
+    blobs = UPathBlobs(root if root is not None else settings.artefacts)
+    embedder = partial(_embedder, settings=settings, serving=serving)
     ledger = PostgresLedger(ledger_engine)
     return Tools(
         ledger=ledger,
@@ -109,6 +103,7 @@ def build(
         profile=lambda: profile(settings, embedder(settings.embedder)),
         filter_fields=settings.declared_fields,
         batch_size=settings.batch_size,
+        task_slots=settings.task_slots,
         lease_s=settings.lease_s,
         max_shrink=settings.max_shrink,
         max_source_documents=settings.max_source_documents,
@@ -200,6 +195,7 @@ def airflow_knows(user: str) -> bool | None:
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:
     """Keep it for the life of the process: it remembers the vectors of recent questions."""
     from sluice.embed import sparse_query
+    from sluice.query import search, search_ports
 
     return partial(search, search_ports(tools, sparse_query))
 
@@ -210,13 +206,25 @@ def profile(settings: Settings, embedder: Embedder) -> Profile:
     return Profile(settings.chunker, settings.embedder, entities, embedder.dim)
 
 
+def _vectors(settings: Settings, serving: bool, limits: Mapping[str, Any]) -> QdrantIndex | QdrantOnDemand:
+    """The query service has the client at once, so that its first caller does not wait for the import."""
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if serving:
+        from sluice.adapters.qdrant import QdrantIndex
+
+        return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
+    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+
+    return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
+
+
 def _required(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     text = value.get_secret_value() if value is not None else ""
     if not text:
         raise BadRequest(
-            f"SLUICE_{name.upper()} is not set. On one machine `make up` starts the engines, and "
-            '`eval "$(.venv/bin/python -m devstack env --app --export)"` sets all that Sluice needs.'
+            f"SLUICE_{name.upper()} is not set, and no local stack was found. On one machine `make up` starts the "
+            "engines, and `sluice` finds them from their checkout, or where SLUICE_HOME names their data folder."
         )
     return str(text)
 
@@ -250,6 +258,8 @@ def _reader(
     saved_sources: Callable[[str], Sequence[SavedSource]],
     spec: SourceSpec,
     since: str | None = None,
+    *,
+    dry: bool = False,
 ) -> SourceReader:
     from sluice.adapters.rows import PostgresRows
     from sluice.extract import reader_for
@@ -279,6 +289,7 @@ def _reader(
         git_cache=_git_cache(settings),
         borrows=_borrowing(settings, saved_sources, spec),
         since=since,
+        dry=dry,
     )
     reader = reader_for(spec, reach)
     return reader if reach.admits is None else Restricted(reader, reach.admits)
@@ -360,10 +371,10 @@ def allowed_connections(connections: Connections, spec: SourceSpec) -> Connectio
     return allowed
 
 
-def _embedder(name: str, endpoint: Endpoint) -> Embedder:
+def _embedder(name: str, settings: Settings, serving: bool) -> Embedder:
     from sluice.adapters.embedders import make_embedder
 
-    return make_embedder(name, endpoint)
+    return make_embedder(name, _endpoint(settings, serving))
 
 
 def _endpoint(settings: Settings, serving: bool) -> Endpoint:

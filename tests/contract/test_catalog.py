@@ -27,7 +27,7 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest, NotFound, Unavailable
-from sluice.model import GateResult, Grant, Item, Principal, Run, Source, StageStat
+from sluice.model import GateResult, GateRow, Grant, Item, Principal, Run, Source, StageStat
 
 
 def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, Item]:
@@ -304,7 +304,11 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     loaded(room, second, changed, "one", "three")
     met = GateResult("texts", "not_empty", "text", True, True, 3, 0, {"code": "no_text"})
     room.ledger.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
-    room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)])
+    of_document = GateRow(item.document_id, None, "texts", "no_title", "not_null")
+    of_chunks = [GateRow(item.document_id, ordinal, "texts", "no_terms", "between", 1.0) for ordinal in (0, 1)]
+    of_another = GateRow(uuid4(), None, "texts", "no_title", "not_null")
+    rows = [of_document, *of_chunks, of_another]
+    room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)], rows)
     room.ledger.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
     room.ledger.record_stage(second, StageStat(1, "embed", 1.0, {"computed": 2, "cached": 3}))
     told = room.catalog.lineage(reader(source), chunk_id(item.document_id, "one"))
@@ -319,6 +323,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     assert {each.code for each in told.gates} == {"no_text"}
     assert gates == [("not_empty", False, True, 6, 2), ("not_empty", True, False, 3, 0)]
     assert (told.computed, told.cached) == (6, 4)
+    assert (told.ordinal, told.rows) == (0, (of_document, of_chunks[0]))
 
 
 def test_the_past_of_what_may_not_be_read_is_not_there(room: Room) -> None:

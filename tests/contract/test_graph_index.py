@@ -114,6 +114,28 @@ def test_a_relation_is_there_while_a_chunk_says_so(graph: GraphIndex, driver: Dr
     assert _entities(graph, driver, source) == set()
 
 
+def test_what_a_document_is_about_is_there_while_its_chunk_says_so(
+    graph: GraphIndex, driver: Driver | None, source: Source
+) -> None:
+    document = uuid.uuid4()
+    first = replace(_chunk(0, document), mentions=(_about("ada"), _about("london")))
+    second = replace(_chunk(1, document), mentions=(_about("paris"), *_chunk(0, ada=1).mentions))
+    other = _chunk(0, ada=1)
+    for _ in range(2):
+        graph.write(source, [first, second, other])
+        assert _abouts(graph, source) == {(document, "ada"), (document, "london"), (document, "paris")}
+    assert _mentions(graph, driver, source)[first.chunk_id] == {}
+    graph.write(source, [replace(first, mentions=(_about("ada"),))])  # the title is another one
+    assert _abouts(graph, source) == {(document, "ada"), (document, "paris")}
+    assert _entities(graph, driver, source) == {"ada", "paris"}  # nothing is about london any more
+    graph.remove_chunks(source.generation, [other.chunk_id, second.chunk_id])
+    assert _abouts(graph, source) == {(document, "ada")}
+    assert _entities(graph, driver, source) == {"ada"}  # nothing mentions it, and a document is about it
+    graph.remove([_removal(source, [first], gone=True)])
+    assert _entities(graph, driver, source) == set()
+    assert _documents(graph, driver, source) == {other.document_id}  # an orphan: its chunk alone was removed
+
+
 def test_removal_takes_chunks_and_what_only_they_mention(
     graph: GraphIndex, driver: Driver | None, source: Source
 ) -> None:
@@ -168,7 +190,8 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
 
     def chunk(ordinal: int, own: list[str]) -> GraphChunk:
         said = () if len(set(own)) < 3 else (Relation(_entity(own[0]), "located_in", _entity(own[1])),)
-        return replace(_chunk(ordinal, **dict.fromkeys(own, 1)), relations=said)
+        made = _chunk(ordinal, **dict.fromkeys(own, 1))
+        return replace(made, mentions=(*made.mentions, _about(f"title {ordinal % 20}")), relations=said)
 
     def chunks(worker: int) -> list[GraphChunk]:
         return [chunk(i, [names[(worker * 7 + i * step) % 30] for step in (1, 2, 5)]) for i in range(60)]
@@ -184,9 +207,12 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    expected = {c.chunk_id: {m.name: m.count for m in c.mentions} for batch in kept for c in batch}
+    expected = {c.chunk_id: {m.name: m.count for m in c.mentions if m.count} for batch in kept for c in batch}
     assert _mentions(graph, driver, source) == expected
-    assert _entities(graph, driver, source) == {name for names in expected.values() for name in names}
+    assert _entities(graph, driver, source) == {m.name for batch in kept for c in batch for m in c.mentions}
+    assert _abouts(graph, source) == {
+        (c.document_id, m.name) for batch in kept for c in batch for m in c.mentions if m.about
+    }
     said = Counter(relation for batch in kept for each in batch for relation in each.relations)
     found = graph.relations(source.generation, source.spec.tenant, [_entity(name) for name in names], 1000)
     assert dict(found) == dict(said) and said
@@ -217,6 +243,7 @@ def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
         "documents": [],
         "entities": [],
         "relations": [],
+        "about": [],
         "tenant": "",
         "collection": "",
         "generation": 1,
@@ -226,7 +253,9 @@ def test_lookups_use_an_index(graph: GraphIndex, driver: Driver | None) -> None:
         "WRITE_NEW",
         "WRITE_KNOWN",
         "WRITE_RELATIONS",
+        "WRITE_ABOUT",
         "FORGET_RELATIONS",
+        "FORGET_ABOUT",
         "REMOVE_CHUNKS",
         "REMOVE_DOCUMENTS",
         "REMOVE_ENTITIES",
@@ -290,6 +319,18 @@ def _entity(name: str) -> UUID:
     return uuid.uuid5(uuid.NAMESPACE_OID, name)
 
 
+def _about(name: str) -> Mention:
+    return Mention(_entity(name), "PHRASE", name, 0, about=True)
+
+
+def _abouts(graph: GraphIndex, source: Source) -> set[tuple[UUID | None, str]]:
+    """(document, name of what it is about), each once."""
+    names = {_entity(name): name for name in ("ada", "london", "paris", *(f"title {n}" for n in range(20)))}
+    found = [each for row in graph.chunks(source.generation, None, 1000) for each in row.about]
+    assert len(set(found)) == len(found)
+    return {(document, names[entity]) for document, entity in found if entity}
+
+
 def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relation, int]]:
     return graph.relations(source.generation, source.spec.tenant, [_entity(name)], 10)
 
@@ -303,7 +344,7 @@ def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[
     tenant, number = source.spec.tenant, source.generation.number
     if isinstance(graph, MemoryGraph):
         return {
-            chunk_id: {mention.name: mention.count for mention in node.mentions}
+            chunk_id: {mention.name: mention.count for mention in node.mentions if mention.count}
             for (chunk_id, generation), node in graph.chunks_by_key.items()
             if node.tenant == tenant and generation == number
         }

@@ -61,6 +61,7 @@ def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, sour
     said = (Relation(ADA, "citizen_of", LONDON), Relation(LONDON, "located_in", ADA))
     chunks = [_chunk(ordinal, {ADA: 2, LONDON: 1} if ordinal % 2 else {}) for ordinal in range(7)]
     chunks[3] = replace(chunks[3], relations=said)
+    chunks[4] = replace(chunks[4], mentions=(_about(ADA), _about(LONDON, count=2)))
     graph.write(source, chunks)
     graph.write(replace(source, generation=replace(source.generation, number=2)), [_chunk(0, {ADA: 1})])
     seen: list[GraphRow] = []
@@ -75,8 +76,9 @@ def test_pages_tell_every_chunk_once_in_the_order_of_ids(graph: GraphIndex, sour
             chunk.document_id,
             source.spec.tenant,
             chunk.ordinal,
-            tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions)),
+            tuple(sorted((mention.entity_id, mention.count) for mention in chunk.mentions if mention.count)),
             tuple(sorted(chunk.relations)),
+            tuple(sorted((chunk.document_id, mention.entity_id) for mention in chunk.mentions if mention.about)),
         )
         for chunk in sorted(chunks, key=lambda chunk: chunk.chunk_id.bytes)
     ]
@@ -143,6 +145,8 @@ def test_related_counts_the_chunks_of_this_generation_and_tenant(graph: GraphInd
     graph.remove([Removal(1, source.generation, mostly.document_id, (mostly.chunk_id,), True)])
     graph.write(source, [replace(far, mentions=both.mentions)])
     assert related(ADA) == sorted([(LONDON, 2), (PARIS, 2)])
+    graph.write(source, [replace(far, mentions=(_about(ADA), *_chunk(0, {LONDON: 1}).mentions))])
+    assert related(ADA) == sorted([(LONDON, 1), (PARIS, 1)])  # a title is no mention
 
 
 def test_relations_are_those_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
@@ -186,10 +190,11 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
     if driver is None:
         pytest.skip("nobody reaches into memory")
     said = (Relation(ADA, "citizen_of", LONDON),)
-    chunks = [replace(_chunk(ordinal, {ADA: 2, LONDON: 1}), relations=said) for ordinal in range(9)]
+    chunks = [replace(_chunk(ordinal, {ADA: 2, LONDON: 1}), relations=said) for ordinal in range(12)]
+    chunks = [replace(each, mentions=(*each.mentions, _about(PARIS))) for each in chunks]
     chunks.sort(key=lambda chunk: chunk.chunk_id)
     graph.write(source, chunks)
-    right = graph.chunks(source.generation, None, 10)
+    right = graph.chunks(source.generation, None, 20)
     ids = [str(chunk.chunk_id) for chunk in chunks]
     alter: list[LiteralString] = [
         "MATCH (c:Chunk {chunk_id: $ids[0]}) SET c.ordinal = 99, c.tenant = 'x'",
@@ -203,20 +208,26 @@ def test_what_was_altered_by_hand_is_told_and_mended_by_a_write(
         "MATCH ()-[r:RELATES {chunk_id: $ids[7]}]->() SET r.kind = 'located_in'",
         "MATCH (a)-[r:RELATES {chunk_id: $ids[8]}]->(b) "
         "CREATE (b)-[:RELATES {kind: r.kind, chunk_id: $ids[8], generation: 1}]->(a)",
+        "MATCH ()-[r:ABOUT {chunk_id: $ids[9]}]->() DELETE r",
+        "MATCH (d)-[r:ABOUT {chunk_id: $ids[10]}]->(e) CREATE (d)-[:ABOUT {chunk_id: $ids[10], generation: 1}]->(e)",
+        "MATCH (:Chunk {chunk_id: $ids[11]})-[:MENTIONS]->(e {entity_id: $ada}) "
+        "CREATE (:NoDocument)-[:ABOUT {chunk_id: $ids[11], generation: 1}]->(e)",
     ]
     for statement in alter:
-        driver.execute_query(statement, ids=ids)
-    wrong = graph.chunks(source.generation, None, 10)
-    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 9
+        driver.execute_query(statement, ids=ids, ada=str(ADA))
+    wrong = graph.chunks(source.generation, None, 20)
+    assert [row == before for row, before in zip(wrong, right, strict=True)] == [False] * 12
     assert (wrong[0].ordinal, wrong[0].tenant, wrong[1].document_id, wrong[2].document_id) == (99, "x", None, None)
     assert [count for _, count in wrong[3].mentions] == [7, 7]
     assert len(wrong[4].mentions) == 4
     assert wrong[5].document_id is None
     assert (wrong[6].relations, wrong[7].relations) == ((), ((ADA, "located_in", LONDON),))
     assert wrong[8].relations == tuple(sorted([(ADA, "citizen_of", LONDON), (LONDON, "citizen_of", ADA)]))
+    assert (wrong[9].about, wrong[10].about) == ((), ((chunks[10].document_id, PARIS),) * 2)
+    assert set(wrong[11].about) == {(chunks[11].document_id, PARIS), (None, ADA)}
     graph.write(source, chunks)
     driver.execute_query("MATCH (n:NoDocument) DELETE n")  # fails while anything hangs on it
-    assert graph.chunks(source.generation, None, 10) == right
+    assert graph.chunks(source.generation, None, 20) == right
 
 
 def test_orphans_made_by_hand_are_found_and_only_they_go(
@@ -235,15 +246,15 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
     )
     between: LiteralString = (
         "MATCH (d:Document)-[:HAS_CHUNK]->(:Chunk {collection: $collection})-[:MENTIONS]->(e:Entity) "
-        "CREATE (d)-[:MENTIONS]->(e), (e)-[:RELATES {kind: 'citizen_of'}]->(e), (d)-[:RELATES]->(e)"
+        "CREATE (d)-[:MENTIONS]->(e), (e)-[:RELATES {kind: 'citizen_of'}]->(e), (d)-[:RELATES]->(e), (d)-[:ABOUT]->(e)"
     )
     driver.execute_query(between, collection=source.generation.collection)
     found = graph.orphans(100)
-    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 4)
+    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 5)
     assert len(graph.orphans(1).entities) == 1
     assert len(graph.chunks(source.generation, None, 10)) == 1
     graph.write(source, [_chunk(1, {PARIS: 1})])  # a mention came between looking and dropping
-    assert graph.drop_orphans(found) == 9  # a relationship went with its nodes
+    assert graph.drop_orphans(found) == 10  # a relationship went with its nodes
     assert graph.drop_orphans(found) == 0
     assert not graph.orphans(100)
     rows = graph.chunks(source.generation, None, 10)
@@ -262,6 +273,10 @@ def test_pages_relations_and_drops_use_an_index(driver: Driver | None, graph: Gr
     assert not [plan for plan in plans if re.search("(Nodes?|Label|Index|Relationships?|Type)Scan", plan)]
     assert "'Sort@neo4j'" not in plans[0]
     assert "'Top@neo4j'" not in plans[0]
+
+
+def _about(entity_id: UUID, count: int = 0) -> Mention:
+    return Mention(entity_id, "PHRASE", "Title", count, about=True)
 
 
 def _chunk(ordinal: int, mentions: dict[UUID, int], name: str = "name") -> GraphChunk:

@@ -41,6 +41,13 @@ def test_a_tenants_index_key_is_made_once(keyring: Keyring) -> None:
     assert keyring.index_key(name()) != key
 
 
+def test_to_ask_for_a_tenants_index_key_makes_none(keyring: Keyring) -> None:
+    tenant = name()
+    assert keyring.known_index_key(tenant) is None
+    assert keyring.known_index_key(tenant) is None
+    assert keyring.index_key(tenant) == keyring.known_index_key(tenant)
+
+
 def test_a_documents_key_is_made_once(keyring: Keyring) -> None:
     a, b, c = uuid4(), uuid4(), uuid4()
     made = keyring.create([a, b, a])

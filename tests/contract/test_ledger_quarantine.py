@@ -113,6 +113,7 @@ def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> 
     assert sorted(listed(here)) == ["a", "b", "c"]
     assert sorted(listed(here, "encrypted")) == ["a", "c"]
     assert listed("nowhere") == []
+    assert sorted(listed(run_id=run.run_id)) == ["a", "b", "c"]
     by_id = sorted([(each.document_id, each.entry.external_id) for each in (a, b, c, e)])
     assert listed(limit=2) == [name for _, name in by_id[:2]]
     assert listed(after=by_id[1][0]) == [name for _, name in by_id[2:]]

@@ -53,7 +53,7 @@ def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     person, place = uuid4(), uuid4()
-    mentions = [(person, "PERSON", 2), (place, "GPE", 1)]
+    mentions = [(person, "PERSON", 2, True), (place, "GPE", 1, False), (uuid4(), "PHRASE", 0, True)]
     said = [Relation(person, "citizen_of", place), Relation(place, "located_in", person)]
     staged = version(run, item, "one", "two", mentions=mentions, relations=said)
     room.ledger.stage(run, [staged])

@@ -18,7 +18,7 @@ def test_it_ticks_and_follows_the_asset(dag: Any) -> None:
     back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert back.task_ids == dag.task_ids and set(dag.task_ids) == {"plan", "ingest", "report"}
     assert "sluice_source_changed" in str(dag.timetable.asset_condition)
-    assert dag.on_failure_callback and dag.deadline and dag.tags == {"sluice"} and not dag.catchup
+    assert dag.on_failure_callback and dag.deadline and dag.tags == {"sluice", "ingest"} and not dag.catchup
 
 
 def test_a_source_waits_without_a_slot_and_is_never_a_template(dag: Any) -> None:

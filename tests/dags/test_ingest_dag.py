@@ -40,7 +40,7 @@ def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ing
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
         defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default"}
-        defaults |= {**dict.fromkeys(("replay", "max_tokens", "max_cost")), "approve_hiding": False}
+        defaults |= {**dict.fromkeys(("replay", "max_tokens", "max_cost")), "approve_hiding": False, "dry_run": False}
         return dag.test(run_conf={**defaults, **conf})
 
     return run
@@ -70,7 +70,7 @@ def test_structure(dag: Any) -> None:
 
     back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert back.task_ids == dag.task_ids
-    assert dag.tags == {"sluice"}
+    assert dag.tags == {"sluice", "ingest"}
     assert dag.doc_md and "When it fails" in dag.doc_md
     assert {task.pool for task in dag.tasks} == {"sluice_default", "sluice_extract", "sluice_embed", "sluice_load"}
     assert all(task.retry_policy and task.execution_timeout for task in dag.tasks)
@@ -110,6 +110,9 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
     assert {each.state for each in done.values()} == {"success"}
     told = summary(first)["documents"]
     assert (told["seen"], told["new"], told["changed"], told["quarantined"]) == (3, 2, 0, 1)
+    assert {done["extract", index].rendered_map_index.split(",")[0] for index in range(3)} == {
+        f"batch {index}: 1 document" for index in range(3)
+    }
 
     (folder / "bread.md").write_text(BREAD.replace("Rye", "Spelt"))
     second = ingest(folder, name, batch_size=1)
@@ -131,11 +134,14 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
         refs = [ref for value in carried for ref in (value if isinstance(value, list) else [value])]
         batches = [ref for ref in refs if isinstance(ref, dict) and "batch" in ref]
         assert len(batches) >= len(STAGES) + 1
-        assert all(set(ref) == {"run_id", "batch", "uri", "documents"} for ref in batches)
+        assert all(set(ref) == {"run_id", "batch", "uri", "documents", "size_bytes", "title"} for ref in batches)
         others = [ref for ref in refs if ref not in batches]
-        page = [each for each in others if isinstance(each, str) and each.endswith(summary(run)["gates"])]
-        assert len(page) == 1, "the link to the gate results"
-        assert len(others) == 3 and summary(run) in others and summary(run)["run_id"] in others
+        pages = [each for each in others if isinstance(each, str) and each.startswith("http")]
+        assert len(pages) == 8, "four links each of plan and finish"
+        assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2
+        told = [each for each in others if each not in pages]
+        assert len(told) == 4 and summary(run) in told and summary(run)["run_id"] in told
+        assert sum(isinstance(each, str) and " documents " in each for each in told) == 2, "lines for the run's note"
 
     (folder / "bread.md").unlink()
     third = ingest(folder, name)
@@ -146,6 +152,21 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path
         "chunks": summary(third)["chunks"]["removed"],
         f"{name}__g1": summary(third)["chunks"]["removed"],
     }
+
+
+def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_tools: Any, roots: Path, name: str) -> None:
+    folder = roots / name
+    folder.mkdir()
+    (folder / "owls.md").write_text(OWLS)
+    run = ingest(folder, name, dry_run=True)
+    states = {key: each.state for key, each in tasks(run).items()}
+    assert run.state == "success"
+    assert [states[name, -1] for name in ("plan", "finish", "close")] == ["success", "skipped", "success"]
+    assert {state for (stage, _), state in states.items() if stage in STAGES} == {"skipped"}
+    found = tasks(run)["plan", -1].xcom_pull(task_ids="plan", key="dry_run")
+    assert (found["documents"]["new"], found["saved"]) == (1, False)
+    assert name not in [each.collection for each in make_tools([roots], graph="off").ledger.generations()]
+    assert summary(ingest(folder, name))["documents"]["new"] == 1
 
 
 def test_a_budget_ends_a_run_that_succeeds(ingest: Ingest, roots: Path, name: str) -> None:
@@ -317,8 +338,9 @@ def test_a_replay_takes_kept_bytes_and_the_callers_rights(
     assert ingest(folder, name, replay=[], tenant="others").state == "failed"
 
 
-def test_the_link_to_the_gate_results_reaches_the_ui(dag: Any) -> None:
+def test_the_links_of_a_run_reach_the_ui(dag: Any) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 
     back = DagSerialization.from_dict(DagSerialization.to_dict(dag))
-    assert back.get_task("finish").extra_links == ["Gate results"]
+    for task in ("plan", "finish"):
+        assert set(back.get_task(task).extra_links) == {"Gate results", "Quarantine", "Search", "Source"}

@@ -230,9 +230,22 @@ def test_a_run_in_airflow_leads_to_its_gate_results(server: Server, ingested: tu
     assert {gate["suite"] for gate in told["gates"]} == {"documents", "chunks", "vectors"}
     dag_run = told["run"]["airflow_path"].rsplit("/", 1)[-1]
     task = f"/api/v2/dags/sluice_ingest/dagRuns/{dag_run}/taskInstances/finish"
-    (link,) = server._http.get(f"{task}/links").json()["extra_links"].values()
-    assert link.endswith(summary["gates"])
+    links = server._http.get(f"{task}/links").json()["extra_links"]
+    assert set(links) == {"Gate results", "Quarantine", "Search", "Source"}
+    assert links["Gate results"].endswith(summary["gates"])
+    for name in ("Quarantine", "Source"):
+        assert server._http.get(links[name]).status_code == 200, links[name]
     assert "<title>Sluice gates</title>" in server._http.get(summary["gates"]).text
+
+
+def test_a_run_is_recognised(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
+    told = server._http.get(f"/sluice/api/v1/runs/{ingested[1]['run_id']}/gates").json()
+    run = f"/api/v2/dags/sluice_ingest/dagRuns/{told['run']['airflow_path'].rsplit('/', 1)[-1]}"
+    place, counts = server._http.get(run).json()["note"].split("\n")
+    assert place == f"e2e: {ingested[0].as_uri()}" and " documents seen: " in counts
+    batches = server._http.get(f"{run}/taskInstances").json()["task_instances"]
+    names = {each["rendered_map_index"] for each in batches if each["task_id"] == "batch.extract"}
+    assert names and all(name.startswith("batch ") and "document" in name for name in names)
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ from sluice.model import (
     FailedRow,
     GateRow,
     GateTotal,
+    Generation,
     Grant,
+    Hydrated,
     Passage,
     PassageLineage,
     Principal,
@@ -40,6 +42,7 @@ from sluice.model import (
     VersionStep,
 )
 from sluice.query import SearchOutcome
+from sluice.seal import Cipher, new_key
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LONG = "The pump room is dry. " * 40 + "Pumps are inspected monthly. " + "Nothing else matters here. " * 40
@@ -102,11 +105,29 @@ PAST = PassageLineage(
     history=tuple(
         VersionStep(number, 3, state, PASSAGES[1].run_id, WHEN) for number, state in ((1, "superseded"), (2, "active"))
     ),
-    gates=(GateTotal("validate", "texts", "not_empty", "text", True, False, 1200, 7),),
+    gates=(
+        GateTotal("validate", "documents", "unique", "document_id", True, True, 1200, 0, "duplicate_id"),
+        GateTotal("validate", "texts", "not_empty", "text", True, False, 1200, 7),
+        GateTotal("embed", "vectors", "between", "no_terms", False, False, 1200, 1, "no_terms"),
+    ),
     computed=5,
     cached=1234,
     datasets=("file:/docs", "qdrant://db:6333:handbook__g3"),
+    rows=(GateRow(PASSAGES[1].document_id, 0, "vectors", "no_terms", "between", 1.0),),
 )
+KEY = new_key()
+
+
+def hydrated() -> Hydrated:
+    """`PASSAGES[1]` as the ledger has it."""
+    of, cipher = PASSAGES[1], Cipher(KEY, "default", PASSAGES[1].document_id)
+    return Hydrated(
+        of.chunk_id, of.document_id, of.external_id, of.uri, of.version, of.generation, of.run_id, of.start, of.end,
+        of.page, "text/plain", cipher.encrypt_text("chunk", of.text, of.chunk_id),
+        cipher.encrypt_json("headings", list(of.headings), of.chunk_id), cipher.encrypt_text("title", of.title),
+        cipher.encrypt_json("metadata", {"gate_flags": ["personal_data", "no_terms"]}),
+    )  # fmt: skip
+
 
 FAILED = tuple(
     FailedRow(
@@ -143,6 +164,7 @@ class Shelf:
     collections: list[str] = field(default_factory=lambda: ["handbook", "archive"])
     tenants: list[str] = field(default_factory=lambda: ["default"])
     passages: tuple[Passage, ...] = PASSAGES
+    nothing_relevant: bool = False
     down: bool = False
     signed_in: bool = True
     asked: list[SearchRequest] = field(default_factory=list)
@@ -154,11 +176,18 @@ class Shelf:
         catalog = SimpleNamespace(
             grants=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants],
             lineage=self.lineage,
+            live=lambda collection, principal: (Generation(PAST.run_id, collection, 3, PROFILE, "handbook__g3"), ()),
+            hydrate=lambda generation, chunk_ids, principal: [hydrated()],
             run_gates=self.run_gates,
             collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],
         )
+        keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
         return SimpleNamespace(
-            catalog=catalog, close=lambda: None, marquez_url=None, marquez_web_url="http://marquez.test"
+            catalog=catalog,
+            keyring=keyring,
+            close=lambda: None,
+            marquez_url=None,
+            marquez_web_url="http://marquez.test",
         )
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
@@ -178,7 +207,7 @@ class Shelf:
         if self.down:
             raise Unavailable("Qdrant", "no answer within 5 s")
         self.asked.append(request)
-        return SearchOutcome(self.passages, request.legs, (), 3, 12.0)
+        return SearchOutcome(self.passages, request.legs, (), 3, 12.0, self.nothing_relevant)
 
 
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "ArrowDown": (40, ""), "ArrowUp": (38, "")}
@@ -411,6 +440,18 @@ def test_without_results_it_says_what_to_try(page: Browser, shelf: Shelf, addres
     assert "Choose another collection" in notice(page)
 
 
+def test_where_nothing_is_relevant_it_says_so_and_shows_no_passage(page: Browser, shelf: Shelf, address: str) -> None:
+    shelf.nothing_relevant = True
+    page.open(address)
+    ask(page, "zzz qqq xxyzzy")
+    assert "Nothing relevant was found" in notice(page)
+    assert page.js("document.querySelectorAll('article').length") == 0
+    assert page.js("document.getElementById('status').innerText").startswith("No relevant passage by meaning and words")
+    page.js("document.querySelector('#notice button').click()")
+    assert page.js("document.querySelectorAll('article').length") == 3
+    assert page.js("document.activeElement.matches('article')") is True
+
+
 def test_a_lost_store_in_plain_words(page: Browser, shelf: Shelf, address: str) -> None:
     shelf.down = True
     page.open(address)
@@ -486,12 +527,14 @@ def test_a_result_leads_to_its_past(page: Browser, address: str) -> None:
     page.open(address)
     ask(page)
     page.js("document.querySelectorAll('#results a')[1].click()")
-    said = page.until("document.querySelectorAll('#steps > li').length === 6 && document.body.innerText")
+    said = page.until("document.querySelectorAll('#steps > li').length === 7 && document.body.innerText")
     for piece in (
         "file:///docs",
         "superseded",
         "active",
-        "not empty",
+        "2026-05-04T12:00:00Z",
+        "unique document ids: ✓ passed",
+        "not empty: ✕ failed",
         "7 of 1,200",
         "1,234 from the cache",
         "handbook__g3",
@@ -506,6 +549,41 @@ def test_a_result_leads_to_its_past(page: Browser, address: str) -> None:
     ]
     assert page.js("document.querySelectorAll('#steps img, #steps script').length") == 0
     assert HOSTILE in said and page.js("document.title") == "Sluice lineage"
+
+
+def test_a_past_begins_with_the_passage_and_its_warnings(page: Browser, address: str) -> None:
+    page.send("Page.navigate", url=f"{address}lineage?chunk={PASSAGES[1].chunk_id}")
+    page.until("document.querySelectorAll('#steps > li').length === 7")
+    first = page.js("document.querySelector('#steps > li').innerText")
+    assert first.startswith(HOSTILE) and f"{HOSTILE} pumps" in first
+    assert page.js("[...document.querySelectorAll('.flags li')].map(flag => flag.innerText)") == [
+        "chunks have search terms: ▲ warning, no search term (this passage)",
+        "no personal data: ▲ warning (the whole document)",
+    ]
+    order = "[...document.querySelectorAll('#steps > li:nth-child(5) tbody tr')].map(row => row.cells[0].innerText)"
+    assert page.js(order) == [
+        "not empty: ✕ failed",
+        "chunks have search terms: ▲ warning",
+        "unique document ids: ✓ passed",
+    ]
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_way_to_the_collection_is_a_picture_that_can_be_read_aloud(page: Browser, address: str, width: int) -> None:
+    page.send("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    try:
+        page.send("Page.navigate", url=f"{address}lineage?chunk={PASSAGES[1].chunk_id}")
+        page.until("document.querySelectorAll('#steps svg .box').length === 5")
+        assert page.js("document.documentElement.scrollWidth") <= width
+        assert page.js("document.querySelector('svg').classList.contains('tall')") is (width == 400)
+        assert page.js("document.querySelector('svg').getAttribute('role')") == "img"
+        said = page.js("document.querySelector('svg desc').textContent")
+        assert said.startswith(f"Document: {HOSTILE}, file:///docs. Then Version: version 2, 2026-05-04T12:00:00Z, ")
+        assert "Gate results of the run: 1 failed, 1 warning, 1 passed. Then Collection: handbook" in said
+        inside = "[...document.querySelectorAll('svg text')].every(text => text.getComputedTextLength() <= 296)"
+        assert page.js(inside) is True
+    finally:
+        page.send("Emulation.clearDeviceMetricsOverride")
 
 
 @pytest.mark.parametrize(
@@ -523,27 +601,30 @@ def test_a_past_that_cannot_be_shown_in_plain_words(page: Browser, address: str,
 
 def test_a_past_leads_to_the_gates_of_its_run(page: Browser, address: str) -> None:
     page.send("Page.navigate", url=f"{address}lineage?chunk={PASSAGES[1].chunk_id}")
-    page.until("document.querySelectorAll('#steps > li').length === 6")
+    page.until("document.querySelectorAll('#steps > li').length === 7")
     page.js("[...document.querySelectorAll('#steps a')].find(link => link.textContent.startsWith('All')).click()")
     said = page.until("document.title === 'Sluice gates' && document.querySelector('tbody') && document.body.innerText")
     for piece in (
         "replay",
-        "Checks: 2 of 3 failed",
-        "failed, rows kept out",
-        "failed, a warning",
+        "Checks: 1 failed, 1 warning, 1 passed",
+        "keeps rows out",
         "7 of 1,200",
-        "Rows that failed: 3",
+        "Rows that failed a check: 3",
     ):
         assert piece in said
     order = page.js(
-        "[...document.querySelectorAll('#steps > li:nth-child(2) tbody tr')].map(row => row.cells[2].innerText)"
+        "[...document.querySelectorAll('#steps > li:nth-child(2) tbody tr')].map(row => row.cells[0].innerText)"
     )
-    assert order == ["too long", "personal data", "not empty"], "what failed comes first"
+    assert order == [
+        "text within the length limit: ✕ failed",
+        "personal data: ▲ warning",
+        "not empty: ✓ passed",
+    ], "failures and warnings come first"
     rows = "[...document.querySelectorAll('#steps > li:nth-child(3) tbody tr')].map(row => row.innerText)"
     assert len(page.js(rows)) == 2
     page.js("document.querySelector('button.more').click()")
     page.until("!document.querySelector('button.more')")
-    assert page.js(rows)[2].split("\t") == ["letters/002.md", "2", "personal data", '{"kinds":{"EMAIL":2}}']
+    assert page.js(rows)[2].split("\t") == ["letters/002.md", "2", "no personal data", "2 email"]
     assert HOSTILE in page.js(rows)[1] and HOSTILE in said
     assert page.js("document.querySelectorAll('#steps img, #steps script').length") == 0
     assert page.js("document.title") == "Sluice gates"
@@ -560,3 +641,35 @@ def test_gates_that_cannot_be_shown_in_plain_words(page: Browser, address: str, 
     page.send("Page.navigate", url="about:blank")
     page.send("Page.navigate", url=f"{address}gates{asked}")
     assert answer in page.until(f"document.title === 'Sluice gates' && {NOTICE}")
+
+
+# --- the API's page
+
+
+def test_the_search_page_leads_to_the_api_and_a_route_can_be_tried(page: Browser, shelf: Shelf, address: str) -> None:
+    page.open(address)
+    page.js("[...document.querySelectorAll('header a')].find(link => link.textContent === 'API').click()")
+    page.until("document.title === 'Sluice API' && document.querySelectorAll('details.operation').length > 15")
+    page.js("[...document.querySelectorAll('summary')].find(each => each.innerText.includes('/search')).click()")
+    said = page.until(
+        "document.querySelector('details[open] form') && document.querySelector('details[open]').innerText"
+    )
+    for piece in ("min_score", "number, 0 to 1 or null", "nothing_relevant", "422 Unprocessable", "Try it"):
+        assert piece in said
+    page.js("document.querySelector('details[open] form').requestSubmit()")
+    answer = page.until("document.querySelector('details[open] .answer pre + p + pre') && "
+                        "document.querySelector('details[open] .answer').innerText")  # fmt: skip
+    assert answer.startswith("200") and '"nothing_relevant": false' in answer and HOSTILE.split('"')[0] in answer
+    assert f"curl -sS -X POST '{address}api/v1/search'" in answer
+    assert (shelf.asked[-1].collection, shelf.asked[-1].top_k) == ("demo", 3)
+    assert page.js("document.querySelectorAll('main img, main script').length") == 0
+
+
+def test_what_changes_data_is_not_sent_by_accident(page: Browser, shelf: Shelf, address: str) -> None:
+    page.send("Page.navigate", url=f"{address}api/v1/docs")
+    page.until("document.querySelectorAll('details.operation').length > 15")
+    page.js("[...document.querySelectorAll('summary')].find(each => each.innerText.includes('DELETE')).click()")
+    page.until("document.querySelector('details[open] form')")
+    page.js("document.querySelector('details[open] form [name=collection]').value = 'handbook'")
+    page.js("document.querySelector('details[open] form').requestSubmit()")
+    assert page.js("document.querySelector('details[open] .answer').innerText") == ""

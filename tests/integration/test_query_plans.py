@@ -79,7 +79,7 @@ _ROWS = f"""
     UPDATE documents SET served_since = now(), expires_at = now() - interval '1 day' WHERE external_id ~ '00$';
     INSERT INTO purged_documents SELECT md5('r0')::uuid, document_id, now(), 1 FROM documents;
     INSERT INTO entities SELECT md5('e' || i)::uuid, 't0', 'ORG' FROM generate_series(0, 999) i;
-    INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1 FROM chunks;
+    INSERT INTO mentions SELECT version_id, ordinal, md5('e' || (random() * 999)::int)::uuid, 1, false FROM chunks;
     INSERT INTO relations SELECT version_id, ordinal, entity_id, 'located_in', md5('e')::uuid FROM mentions;
     INSERT INTO embeddings SELECT 'e' || i % 3, decode(md5(i::text), 'hex') || '\\x00000000', 2, '\\x0000000000000000'
         FROM generate_series(0, 29999) i;
@@ -407,7 +407,7 @@ def fresh(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
         made.dispose()
 
 
-@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED"])
+@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED", "PREVIEW", "RENAMED", "MISSING"])
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, renamed: bool) -> None:
     """Where the planner takes a table for empty, a join may compare every document with every other."""

@@ -65,7 +65,14 @@ class Text:
 
 TEXTS = (
     Text("open", "acme", "docs", "Pumps are inspected every month.", metadata={"language": "en", "odd": float("nan")}),
-    Text("legal", "acme", "docs", "The contract with the pump maker ends in May.", group="legal"),
+    Text(
+        "legal",
+        "acme",
+        "docs",
+        "The contract with the pump maker ends in May.",
+        group="legal",
+        metadata={"gate_flags": ["personal_data"]},
+    ),
     Text("hostile", "acme", "docs", HOSTILE),
     Text("foreign", "other", "secret", "Pumps of another tenant, kept apart."),
     Text("neighbour", "other", "docs", "Pumps of another tenant, in a collection of the same name."),

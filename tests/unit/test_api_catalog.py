@@ -11,7 +11,7 @@ from api_service import PROFILE, World, as_caller, client_of, named
 from fastapi.testclient import TestClient
 
 from sluice.api import routes_health
-from sluice.model import Schedule, SourceSpec
+from sluice.model import GateResult, GateRow, Schedule, SourceSpec
 
 
 @pytest.fixture
@@ -141,10 +141,51 @@ def test_the_past_of_a_passage(world: World, client: TestClient) -> None:
     assert "Pumps" not in str(body)
 
 
+def test_the_past_of_a_passage_begins_with_its_own_flags(world: World, client: TestClient) -> None:
+    run, document_id = world.ledger.run(named("run open")), world.ids["open"]
+    results = [
+        GateResult("documents", "unique", "document_id", True, True, 3, 0, {"code": "duplicate_id"}),
+        GateResult("vectors", "between", "no_terms", False, False, 3, 2, {"code": "no_terms"}),
+    ]
+    alike = {"similarity": 0.95, "document_id": str(named("other"))}
+    rows = [
+        GateRow(document_id, None, "documents", "near_duplicate", "between", alike),
+        GateRow(document_id, 0, "vectors", "no_terms", "between", 1.0),
+        GateRow(document_id, 1, "vectors", "no_terms", "between", 1.0),  # of another passage
+        GateRow(world.ids["hostile"], None, "documents", "no_title", "not_null"),
+    ]
+    world.ledger.record_gates(run, 0, "validate", results, rows)
+    body = client.get(f"/api/v1/passages/{named('chunk open')}/lineage").json()
+    assert [(each["label"], each["observed_in_words"], each["ordinal"]) for each in body["flags"]] == [
+        ("no near-duplicates", f"95% the same as document {named('other')}", None),
+        ("chunks have search terms", "no search term", 0),
+    ]
+    assert [(each["label"], each["result"]) for each in body["gates"]] == [
+        ("unique document ids", "passed"),
+        ("chunks have search terms", "warning"),
+    ]
+
+
+def test_a_passage_with_what_its_document_was_flagged_for(client: TestClient) -> None:
+    body = client.get(f"/api/v1/passages/{named('chunk open')}").json()
+    assert (body["text"], body["title"]) == ("Pumps are inspected every month.", "Title of open")
+    assert (body["location"]["headings"], body["flags"]) == (["Upkeep"], [])
+    flagged = client.get(f"/api/v1/passages/{named('chunk legal')}").json()
+    assert flagged["flags"] == [{"code": "personal_data", "label": "no personal data"}]
+
+
+def test_a_passage_without_its_key_is_not_there(world: World, client: TestClient) -> None:
+    world.erased.add("open")
+    assert client.get(f"/api/v1/passages/{named('chunk open')}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["", "/lineage"])
 @pytest.mark.parametrize(("token", "chunk"), [("bob-token", "legal"), ("bob-token", "foreign"), ("ann-token", "x")])
-def test_no_past_of_what_the_caller_may_not_read(client: TestClient, token: str, chunk: str) -> None:
-    path = f"/api/v1/passages/{named(f'chunk {chunk}')}/lineage"
-    assert client.get(path, headers=as_caller(token)).status_code == 404
+def test_nothing_of_a_passage_that_the_caller_may_not_read(
+    client: TestClient, token: str, chunk: str, path: str
+) -> None:
+    address = f"/api/v1/passages/{named(f'chunk {chunk}')}{path}"
+    assert client.get(address, headers=as_caller(token)).status_code == 404
 
 
 # --- saved sources

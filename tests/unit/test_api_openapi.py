@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,7 @@ def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> Non
         ("get", "/api/v1/documents"),
         ("post", "/api/v1/documents"),
         ("get", "/api/v1/documents/{document_id}"),
+        ("get", "/api/v1/passages/{chunk_id}"),
         ("get", "/api/v1/passages/{chunk_id}/lineage"),
         ("get", "/api/v1/quarantine"),
         ("get", "/api/v1/quarantine/{document_id}"),
@@ -59,23 +61,26 @@ def test_every_route_of_this_release_is_described(schema: dict[str, Any]) -> Non
 def test_search_takes_and_gives_what_is_promised(schema: dict[str, Any]) -> None:
     models = schema["components"]["schemas"]
     asked = models["SearchBody"]
-    assert set(asked["properties"]) == {"query", "collection", "top_k", "filters", "legs", "rerank", "explain"}
+    assert set(asked["properties"]) == {
+        "query", "collection", "top_k", "filters", "legs", "rerank", "explain", "min_score",
+    }  # fmt: skip
     assert asked["required"] == ["query", "collection"]
     assert asked["additionalProperties"] is False
     limits = asked["properties"]
     assert (limits["query"]["minLength"], limits["query"]["maxLength"]) == (1, 2000)
     assert (limits["top_k"]["minimum"], limits["top_k"]["maximum"], limits["top_k"]["default"]) == (1, 100, 10)
     assert set(models["SearchAnswer"]["properties"]) == {
-        "results", "legs", "degraded", "generation", "took_ms", "request_id", "cached",
+        "results", "legs", "degraded", "nothing_relevant", "generation", "took_ms", "request_id", "cached",
     }  # fmt: skip
     assert set(models["SearchResult"]["properties"]) == {
         "chunk_id", "document_id", "external_id", "title", "text", "score", "uri", "location", "metadata",
-        "version", "generation", "run_id", "explain",
+        "version", "generation", "run_id", "similarity", "explain",
     }  # fmt: skip
     assert set(models["Location"]["properties"]) == {"start", "end", "page", "headings"}
 
 
 def test_errors_are_described_as_problems(schema: dict[str, Any]) -> None:
+    assert "ValidationError" not in json.dumps(schema), "no route answers with the framework's own errors"
     responses = schema["paths"]["/api/v1/search"]["post"]["responses"]
     for status in ("401", "403", "404", "413", "422", "503"):
         assert list(responses[status]["content"]) == ["application/problem+json"]
@@ -85,6 +90,7 @@ def test_errors_are_described_as_problems(schema: dict[str, Any]) -> None:
 
 CALLS = [
     ("post", "/api/v1/search", "/api/v1/search", question(explain=True)),
+    ("post", "/api/v1/search", "/api/v1/search", question(min_score=0.5)),
     ("post", "/api/v1/search", "/api/v1/search", question(surprise=1)),
     ("post", "/api/v1/search", "/api/v1/search", question(collection="nowhere")),
     ("get", "/api/v1/collections", "/api/v1/collections", None),
@@ -94,6 +100,9 @@ CALLS = [
     ("get", "/api/v1/documents", "/api/v1/documents?collection=docs&limit=1", None),
     ("get", "/api/v1/documents/{document_id}", "/api/v1/documents/{open}", None),
     ("get", "/api/v1/documents/{document_id}", f"/api/v1/documents/{named('missing')}", None),
+    ("get", "/api/v1/passages/{chunk_id}", f"/api/v1/passages/{named('chunk open')}", None),
+    ("get", "/api/v1/passages/{chunk_id}", f"/api/v1/passages/{named('missing')}", None),
+    ("get", "/api/v1/passages/{chunk_id}/lineage", f"/api/v1/passages/{named('chunk open')}/lineage", None),
     ("get", "/api/v1/quarantine", "/api/v1/quarantine", None),
     ("get", "/api/v1/quarantine/{document_id}", "/api/v1/quarantine/{open}", None),
     ("post", "/api/v1/quarantine/{document_id}/replay", "/api/v1/quarantine/{open}/replay", {}),
@@ -118,3 +127,19 @@ def test_answers_are_as_described(
     media_type = answer.headers["content-type"]
     described = schema["paths"][path][method]["responses"][str(answer.status_code)]["content"][media_type]["schema"]
     Draft202012Validator({"components": schema["components"], **described}).validate(answer.json())
+
+
+def test_the_example_of_a_search_is_one(client: TestClient, schema: dict[str, Any]) -> None:
+    [example] = schema["components"]["schemas"]["SearchBody"]["examples"]
+    assert client.post("/api/v1/search", json={**example, "collection": "docs"}).status_code == 200
+
+
+def test_every_route_says_what_it_is_for(schema: dict[str, Any]) -> None:
+    """The page of the API shows it."""
+    operations = [(path, each) for path, methods in schema["paths"].items() for each in methods.values()]
+    assert [path for path, each in operations if not each.get("description") or not each.get("tags")] == []
+
+
+def test_the_page_of_the_api_needs_a_login(world: World) -> None:
+    with client_of(world, token=None) as stranger:
+        assert stranger.get("/api/v1/docs").status_code == 401

@@ -97,6 +97,8 @@ def test_one_is_shown_with_what_its_gate_found(service: Service) -> None:
             "expectation": "between",
             "ordinal": 2,
             "observed": {HOSTILE: [1, None]},
+            "label": "chunks are not blank",
+            "observed_in_words": f"{HOSTILE}: [1, None]",
         }
     ]
     assert service.get(f"{PATH}/{service.world.ids['legal']}", "bob-token").status_code == 404
@@ -160,7 +162,9 @@ def test_the_gates_of_a_run(service: Service) -> None:
     assert [(each["expectation"], each["blocking"], each["unexpected"]) for each in told["gates"]] == [
         ("between", True, 1)
     ]
+    assert [(each["label"], each["result"]) for each in told["gates"]] == [("between", "failed")]
     assert [(each["external_id"], each["ordinal"]) for each in told["rows"]] == [("legal.md", 2)]
+    assert [(each["code"], each["label"]) for each in told["rows"]] == [("blank_chunk", "chunks are not blank")]
     assert told["rows_total"] == 1
     past = service.get(f"/api/v1/runs/{named('run legal')}/gates", offset=1).json()
     assert (past["rows"], past["rows_total"]) == ([], 1)

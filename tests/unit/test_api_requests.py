@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -64,6 +66,7 @@ def test_an_answer_has_the_documented_shape(world: World, client: TestClient) ->
         ],
         "legs": ["dense", "sparse"],
         "degraded": [],
+        "nothing_relevant": False,
         "generation": 1,
         "request_id": "my-id.1",
         "cached": False,
@@ -75,6 +78,17 @@ def test_explain_adds_scores_generation_and_run(client: TestClient) -> None:
     assert (explained["generation"], explained["run_id"]) == (1, str(named("run open")))
     assert explained["legs"]["dense"] == pytest.approx(1.0)
     assert explained["legs"]["sparse"] > 0
+
+
+def test_a_lowest_similarity(client: TestClient) -> None:
+    found = client.post("/api/v1/search", json=question(min_score=0.99)).json()
+    assert [(each["external_id"], each["similarity"]) for each in found["results"]] == [
+        ("open.md", pytest.approx(1.0)),
+        ("legal.md", pytest.approx(0.995, abs=1e-3)),
+    ]
+    nothing = client.post("/api/v1/search", json=question(min_score=1, legs=["dense"], filters={"year": 1})).json()
+    assert (nothing["results"], nothing["nothing_relevant"]) == ([], True)
+    refused(client.post("/api/v1/search", json=question(min_score=0.5, legs=["sparse"])), 422)
 
 
 def test_hostile_text_comes_as_it_is_in_json_that_no_browser_renders(client: TestClient) -> None:
@@ -116,6 +130,10 @@ def test_deleted_erased_and_expired_between_index_and_answer(world: World, clien
         ({"filters": []}, "filters"),
         ({"explain": "yes"}, "explain"),
         ({"surprise": 1}, "surprise"),
+        ({"min_score": 1.01}, "min_score"),
+        ({"min_score": -1}, "min_score"),
+        ({"min_score": True}, "min_score"),
+        ({"min_score": "0.5"}, "min_score"),
     ],
 )
 def test_a_refused_field_is_named(client: TestClient, changes: dict[str, Any], field: str) -> None:
@@ -160,6 +178,7 @@ def test_an_undeclared_filter_names_the_declared_ones(client: TestClient) -> Non
         b'{"query": "a", "collection": "docs", "filters": {"year": 1e999}}',
         b'{"query": "a", "collection": "docs", "filters": {"year": 99999999999999999999}}',
         b'{"query": "a", "collection": "docs", "filters": {"\\ud800": 1}}',
+        b'{"query": "a", "collection": "docs", "min_score": NaN}',
         b'{"\\ud800": 1}',
         b"[" * 60000,
         b'{"query": "a", "collection": "docs", "top_k": ' + b"9" * 5000 + b"}",
@@ -294,7 +313,9 @@ def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient,
     assert len(answer.headers["x-request-id"]) >= 8
 
 
-@pytest.mark.parametrize("path", ["/", "/page.js", "/api/v1/collections", "/api/v1/nothing", "/api/v1/health/live"])
+@pytest.mark.parametrize(
+    "path", ["/", "/page.js", "/api/v1/docs", "/api/v1/collections", "/api/v1/nothing", "/api/v1/health/live"]
+)
 @pytest.mark.parametrize("token", ["ann-token", "garbage"])
 def test_security_headers_are_on_everything(client: TestClient, path: str, token: str) -> None:
     answer = client.get(path, headers=as_caller(token))
@@ -305,22 +326,30 @@ def test_security_headers_are_on_everything(client: TestClient, path: str, token
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    page = path in ("/", "/page.js") and token == "ann-token"
+    page = path in ("/", "/page.js", "/api/v1/docs") and token == "ann-token"
     assert answer.headers["cache-control"] == ("no-cache" if page else "no-store")
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: TestClient) -> None:
-    html = client.get("/").text
+@pytest.mark.parametrize("page", ["/", "/lineage", "/gates", "/api/v1/docs"])
+def test_the_page_loads_nothing_from_elsewhere_and_holds_no_inline_code(client: TestClient, page: str) -> None:
+    html = client.get(page).text
     assert "http:" not in html
     assert "https:" not in html
     assert "<script>" not in html
     assert "style=" not in html
     assert " on" not in html.replace(" one", "")
-    for script in ("page.js", "results.js", "highlight.js", "client.js"):
+    scripts = {Path(each).name for each in re.findall(r'src="([^"]+)"', html)}
+    assert scripts
+    seen: set[str] = set()
+    while scripts:
+        seen.add(script := scripts.pop())
         answer = client.get(f"/{script}")
+        assert answer.status_code == 200, script
+        scripts |= set(re.findall(r'from "\./([\w.]+)"', answer.text)) - seen
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "innerHTML" not in answer.text
         assert "insertAdjacentHTML" not in answer.text
+        assert ".style" not in answer.text
 
 
 @pytest.mark.parametrize(

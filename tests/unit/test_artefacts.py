@@ -39,7 +39,7 @@ def document(text: str = TEXT) -> Document:
 
 
 def chunk(of: Document, ordinal: int, start: int, end: int) -> Chunk:
-    mentions = (Mention(uuid4(), "ORG", "Quokka Rail", 2), Mention(uuid4(), "GPE", "Perth", 1))
+    mentions = (Mention(uuid4(), "ORG", "Quokka Rail", 2), Mention(uuid4(), "GPE", "Perth", 0, about=True))
     said = (Relation(mentions[0].entity_id, "located_in", mentions[1].entity_id),)
     text, headings, text_hash = of.text[start:end], ("H",), b"\x03" * 20
     return Chunk(uuid4(), of.document_id, ordinal, text, "Quokkas", start, end, 1, headings, text_hash, mentions, said)

@@ -244,8 +244,9 @@ def test_mentions_are_merged_by_entity() -> None:
         CapitalWords(),  # type: ignore[arg-type]
         lambda kind, name: uuid5(UUID(int=2), f"{kind}|{name.casefold()}"),
     )
-    assert [(m.name, m.count, m.kind) for m in first.chunks[0].mentions] == [("Ada", 2, "NAME"), ("Bob", 1, "NAME")]
-    ada, bob = (mention.entity_id for mention in first.chunks[0].mentions)
+    told = [(m.name, m.count, m.kind) for m in first.chunks[0].mentions if m.count]
+    assert told == [("Ada", 2, "NAME"), ("Bob", 1, "NAME")]
+    ada, bob = (mention.entity_id for mention in first.chunks[0].mentions if mention.count)
     assert first.chunks[0].relations == (Relation(bob, "met", ada),)  # nothing is said of one entity alone
     assert empty.chunks == () and last.chunks[0].relations == ()
     assert last.chunks[0].mentions[0].entity_id == first.chunks[0].mentions[1].entity_id
@@ -260,4 +261,4 @@ def test_spellings_of_one_entity_are_one_mention() -> None:
 
     made = chunk([document("Acme")], profile="chars:100:0", index_key=KEY)
     ((mention,),) = [c.mentions for c in with_mentions(made, Two(), lambda kind, name: UUID(int=5))[0].chunks]  # type: ignore[arg-type]
-    assert (mention.name, mention.count) == ("Acme", 4)
+    assert (mention.name, mention.count, mention.about) == ("Acme", 4, False)

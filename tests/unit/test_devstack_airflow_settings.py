@@ -59,6 +59,7 @@ def test_every_connection_is_filled_from_the_variables(values: dict[str, str]) -
         "sluice_redis",
     }
     assert loaded.skipped == ()
+    assert all(each["description"] for each in loaded.connections.values())
     assert "${" not in json.dumps(loaded.connections)
     ledger = loaded.connections["sluice_ledger"]
     assert (ledger["conn_type"], ledger["login"], ledger["schema"]) == ("postgres", "sluice_app", "sluice")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -161,13 +163,93 @@ def test_variables_exist(page: Path) -> None:
     assert unknown == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_id)
-def test_commands_of_the_program_exist(page: Path) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=_id)
+def test_commands_of_the_program_exist_with_their_options(page: Path) -> None:
     from typer.main import get_command
 
     from sluice.cli import app
 
-    known = {*getattr(get_command(app), "commands")}  # noqa: B009 - typed as a single command
+    program = get_command(app)
     for command in _commands(page):
-        for word in re.findall(r"(?:^|/)sluice ([a-z]+)", command):
-            assert word in known, f"`{command}`"
+        for words in re.findall(r"(?:^|/| )sluice ((?:[a-z]+ ?)(?:[^`|;&#]*))", command):
+            found: Any = program
+            said = words.split()
+            while said and hasattr(found, "commands"):
+                if not re.fullmatch(r"[a-z]+", said[0]):
+                    break  # a placeholder, or the rest is left out
+                found = found.commands.get(said.pop(0))
+                assert found is not None, f"`{command}`: there is no such command"
+            known = {name for each in found.params for name in (*each.opts, *each.secondary_opts)}
+            asked = {word.split("=")[0] for word in said if re.fullmatch(r"--[a-z][a-z-]*(?:=.*)?", word)}
+            assert asked - {"--help"} <= known, f"`{command}`: it takes {sorted(known)}"
+
+
+def _routes(page: Path) -> Iterator[tuple[str | None, str]]:
+    """(method, where it is told; path below the address of the page) of routes that are named; `…` ends a path."""
+    for code in _commands(page):
+        for method, path in re.findall(r"(?:\b(GET|POST|PUT|PATCH|DELETE) |\$SLUICE_AIRFLOW_URL)(/[^\s`'\",|]*)", code):
+            path = re.split(r"[?…]", path)[0].rstrip("/.")
+            if path.startswith("/sluice/api/") or not path.startswith(("/sluice", "/api/", "/auth/")):
+                yield method or None, path.removeprefix("/sluice").removeprefix("/api/v1")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_id)
+def test_routes_exist(page: Path) -> None:
+    from unit.api_service import World, client_of
+
+    told = list(_routes(page))
+    if not told:
+        return
+    with client_of(World()) as client:
+        paths = client.get("/api/v1/openapi.json").json()["paths"]
+    known = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path.removeprefix("/api/v1")))
+        for path, methods in paths.items()
+        for method in methods
+    }
+    for method, path in told:
+        shape = re.sub(r"{\w+}", "{}", path)
+        assert (method, shape) in known if method else shape in {each for _, each in known}, f"{method} {path}"
+
+
+def test_the_route_finder_finds_routes(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "`GET /sluice/api/v1/access`, `DELETE /sources?uri=…`, `POST /search`; `GET /api/v1/lineage` is Marquez's"
+    )
+    assert list(_routes(page)) == [("GET", "/access"), ("DELETE", "/sources"), ("POST", "/search")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=_id)
+def test_names_of_dags_connections_roles_and_facets_exist(page: Path) -> None:
+    """`sluice_…` in backticks or a block is a name that the code, or Airflow's settings file, has."""
+    named = {name for code in _commands(page) for name in re.findall(r"(?<![\w/.-])sluice_[a-z_]+(?![\w(.*])", code)}
+    assert {name for name in named if name not in _code()} == set()
+
+
+@cache
+def _code() -> str:
+    places = [path for folder in ("include", "dags", "plugins") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return "\n".join(path.read_text(encoding="utf-8") for path in (*places, ROOT / "airflow_settings.yaml"))
+
+
+# --- data
+
+
+def test_the_page_on_data_protection_names_every_table() -> None:
+    """Whoever adds a table says what is in it, whether it can be read, for how long, and what removes it."""
+    from sluice.adapters.postgres.tables import KeysBase, LedgerBase
+
+    page = (ROOT / "docs" / "data-protection.md").read_text(encoding="utf-8")
+    tables = {*LedgerBase.metadata.tables, *KeysBase.metadata.tables}
+    rows = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| "))
+    assert {name for name in tables if f"`{name}`" not in rows} == set()
+
+
+def test_the_page_on_data_protection_has_the_days_of_the_settings() -> None:
+    from sluice.settings import Settings
+
+    page = (ROOT / "docs" / "data-protection.md").read_text(encoding="utf-8")
+    days = {name: Settings.model_fields[name].default for name in Settings.model_fields if name.endswith("_days")}
+    assert len(days) >= 7
+    assert {name for name, value in days.items() if not re.search(rf"\b{value} days|\b{value} and", page)} == set()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.adapters.entities import KINDS, entity_id, make_entities, normalise
+from sluice.adapters.entities import entity_id, make_entities, normalise
+from sluice.adapters.entities.spacy import KINDS
 from sluice.errors import BadRequest
 from sluice.ports import EntityExtractor
 

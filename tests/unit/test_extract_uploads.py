@@ -50,6 +50,16 @@ def test_what_was_sent_is_listed_and_read(place: Place) -> None:
     assert list(place.entries(include=("*.txt",))) == ["c.txt"]
 
 
+def test_a_dry_scan_lists_the_same_and_leaves_nothing_behind(place: Place) -> None:
+    place.store("a.md", b"one")
+    before = dict(place.blobs.objects)
+    spec = SourceSpec("uploads://t/c", "c", "t")
+    dry = reader_for(spec, max_bytes=1000, blobs=place.blobs, keyring=place.keyring, dry=True)
+    listed = list(dry.scan())
+    assert place.blobs.objects == before
+    assert listed == list(place.entries().values()) and place.blobs.objects != before
+
+
 def test_nothing_readable_lies_in_the_storage(place: Place) -> None:
     place.store("secret-name.md", b"a secret sentence", title="secret title", metadata={"secret": "yes"})
     for path, body in place.blobs.objects.items():

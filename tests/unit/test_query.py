@@ -12,6 +12,7 @@ import pytest
 from sluice.adapters.embedders import HashEmbedder
 from sluice.adapters.memory.vectors import MemoryVectors
 from sluice.api.schemas import SearchAnswer
+from sluice.embed import sparse_query
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.filters import parse_filters
 from sluice.model import (
@@ -23,6 +24,7 @@ from sluice.model import (
     Profile,
     SearchRequest,
     SparseVector,
+    StoredPoint,
     Vector,
     VectorQuery,
 )
@@ -63,6 +65,8 @@ class World:
     text: str = "passage"
     metadata: dict[str, Any] = field(default_factory=dict)
     down: str = ""
+    near: dict[int, float] = field(default_factory=dict)
+    fetched: int = 0
     limits: list[int] = field(default_factory=list)
     hydrations: list[int] = field(default_factory=list)
     queries: list[VectorQuery] = field(default_factory=list)
@@ -127,6 +131,13 @@ class World:
         numbers = range(min(self.size, query.limit))
         return [Candidate(chunk_id(n), self.scores.get(n, 1 - n / (self.size + 1)), {"dense": 0.5}) for n in numbers]
 
+    def points_of(self, generation: Generation, chunk_ids: list[UUID], *, vectors: bool = False) -> list[StoredPoint]:
+        assert vectors
+        self.fetched += len(chunk_ids)
+        numbers = [self.numbers[each] for each in chunk_ids]
+        # The question is (1, 1, 1, 1).
+        return [StoredPoint(chunk_id(n), {}, np.full(4, self.near.get(n, 0.9) / 4, np.float32), None) for n in numbers]
+
     def ports(self) -> SearchPorts:
         fake: Any = self
         return SearchPorts(fake, fake, fake, lambda embedder, text, who: np.ones(4, np.float32), terms)
@@ -171,6 +182,12 @@ def test_refill_goes_on_until_enough_are_found() -> None:
     assert numbers(outcome) == [200, 201, 202, 203, 204]
     assert world.limits == [25, 100, 400]
     assert outcome.degraded == ()
+
+
+def test_one_passage_is_enough_where_one_was_asked_for() -> None:
+    world = World(200, hidden=set(range(1, 200)))
+    outcome = ask(world, top_k=1)
+    assert (numbers(outcome), outcome.degraded, world.limits) == ([0], (), [13])
 
 
 def test_refill_stops_when_the_index_has_no_more() -> None:
@@ -453,3 +470,92 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
     assert many[0] == pytest.approx(np.log((total - having + 0.5) / (having + 0.5) + 1))
     assert few[0] != many[0]
     assert few[1:] == many[1:]
+
+
+# --- what is near enough
+
+
+def test_passages_below_the_lowest_similarity_are_left_out_and_replaced() -> None:
+    world = World(30, near={0: 0.1, 2: 0.39, 3: 0.4})
+    outcome = ask(world, min_score=0.4)
+    assert numbers(outcome) == [1, 3, 4, 5, 6]
+    assert [round(passage.similarity, 3) for passage in outcome.passages] == [0.9, 0.4, 0.9, 0.9, 0.9]
+    assert search_response(outcome)["results"][1]["similarity"] == pytest.approx(0.4)
+
+
+def test_without_a_lowest_similarity_no_vector_is_fetched() -> None:
+    world = World(30)
+    outcome = ask(world)
+    assert world.fetched == 0
+    assert "similarity" not in search_response(outcome)["results"][0]
+
+
+def test_a_search_for_what_is_near_goes_on_until_the_index_has_no_more() -> None:
+    world = World(300, near=dict.fromkeys(range(290), 0.1))
+    assert numbers(ask(world, min_score=0.5, top_k=20)) == list(range(290, 300))
+    assert world.limits == [70, 280, 1120]
+    assert world.fetched == 300 + 10, "each candidate once, then those of the answer"
+
+
+@pytest.mark.parametrize("legs", [("dense",), ("dense", "sparse")])
+def test_a_search_ends_where_no_other_passage_can_be_near(legs: Any) -> None:
+    """The 25th score of the fused list says that what is not found has no place among the first 24 of the dense leg."""
+    world = World(500, near=dict.fromkeys(range(3, 500), 0.2), scores={n: 1 / (60 + n) for n in range(500)})
+    outcome = ask(world, min_score=0.5, legs=legs)
+    assert (numbers(outcome), outcome.degraded, world.limits) == ([0, 1, 2], (), [25])
+
+
+def test_passages_that_many_legs_rank_high_do_not_end_it_too_soon() -> None:
+    """With scores of two legs each, a passage that the dense leg alone has first may still be missing."""
+    scores = {n: 2 / (60 + n) for n in range(60)} | {60: 1 / 60}
+    world = World(61, near=dict.fromkeys(range(60), 0.2), scores=scores)
+    assert numbers(ask(world, min_score=0.5)) == [60]
+
+
+@pytest.mark.parametrize("changes", [{"min_score": -0.1}, {"min_score": 1.1}, {"min_score": 0.5, "legs": ("sparse",)}])
+def test_a_lowest_similarity_that_cannot_be(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="min_score"):
+        ask(World(3), **changes)
+
+
+# --- whether anything is relevant
+
+
+def judged(embedder: str, near: float, question: str, text: str = "pumps are inspected", **changes: Any) -> Any:
+    """What a search says where every passage is that near."""
+    world = World(9, near=dict.fromkeys(range(9), near), text=text)
+    ports = replace(world.ports(), sparse_query=sparse_query)
+    generation = replace(GENERATION, profile=replace(GENERATION.profile, embedder=embedder))
+    world.live = lambda collection, principal: (generation, world.sources)  # type: ignore[method-assign]
+    world.hydrate = lambda of, ids, who: [world._row(world.numbers[each]) for each in ids]  # type: ignore[method-assign]
+    return search(ports, replace(SearchRequest(question, "docs", 5), **changes), READER)
+
+
+@pytest.mark.parametrize(
+    ("embedder", "near", "question", "nothing"),
+    [
+        ("minilm", 0.39, "zzz qqq xxyzzy", True),
+        ("minilm", 0.41, "zzz qqq xxyzzy", False),
+        ("minilm", 0.10, "zzz inspection", False),  # by its stem
+        ("minilm", 0.10, "zzz below", False),  # in a heading
+        ("minilm", 0.10, "what is it", True),  # stop words only
+        ("hash:256", 0.70, "zzz qqq xxyzzy", True),
+        ("hash:256", 0.10, "pump", False),
+        ("openai:text-embedding-3-small", 0.10, "zzz qqq xxyzzy", False),  # not measured
+    ],
+)
+def test_nothing_relevant(embedder: str, near: float, question: str, nothing: bool) -> None:
+    outcome = judged(embedder, near, question)
+    assert outcome.nothing_relevant is nothing
+    assert len(outcome.passages) == 5, "the nearest passages are there all the same"
+    assert judged(embedder, near, question, top_k=1).nothing_relevant is nothing
+
+
+def test_nothing_is_relevant_where_nothing_is_found() -> None:
+    assert ask(World(30, sources=())).nothing_relevant is True
+    assert ask(World(30, near=dict.fromkeys(range(30), 0.1)), min_score=0.5).nothing_relevant is True
+    assert ask(World(30)).nothing_relevant is False
+
+
+def test_words_alone_are_relevant() -> None:
+    assert judged("minilm", 0.1, "pump", legs=("sparse",)).nothing_relevant is False

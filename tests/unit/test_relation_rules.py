@@ -7,7 +7,7 @@ import spacy
 from bench.relation_rules import links, typed
 from bench.relations import PIPELINE
 
-from sluice.adapters.relations import Named
+from sluice.adapters.entities.relations import Named
 
 
 @pytest.fixture(scope="module")

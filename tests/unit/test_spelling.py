@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice.airflow.tasks import defaults, refuse_unknown_conf
+from sluice.airflow.tasks import begin, defaults, refuse_unknown_conf
 from sluice.errors import BadRequest
 from sluice.spelling import unknown_names
 
@@ -39,4 +39,6 @@ def test_a_misspelled_param_is_refused() -> None:
         refuse_unknown_conf(context({"source": "x", "acces_groups": ["hr"]}))
     from datetime import timedelta
 
-    assert defaults(timedelta(1))["pre_execute"] is refuse_unknown_conf
+    assert defaults(timedelta(1))["pre_execute"] is begin
+    with pytest.raises(BadRequest, match="acces_groups"):
+        begin(context({"source": "x", "acces_groups": ["hr"]}))

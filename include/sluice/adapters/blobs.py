@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, TypeVar
 
@@ -38,11 +39,22 @@ class PathLike(Protocol):
 
 class UPathBlobs:
     """Objects below `root`, which need not exist yet. An object store puts an object whole or not at all; on a local
-    disk the same is had by a rename."""
+    disk the same is had by a rename. A root that is named by its URI is opened when it is first used."""
 
-    def __init__(self, root: PathLike | Path) -> None:
-        self._root = root
-        self._local = _local(root)
+    def __init__(self, root: PathLike | Path | str) -> None:
+        self._given = root
+
+    @cached_property
+    def _root(self) -> PathLike | Path:
+        if not isinstance(self._given, str):
+            return self._given
+        from upath import UPath
+
+        return UPath(self._given)
+
+    @cached_property
+    def _local(self) -> Path | None:
+        return _local(self._root)
 
     def write(self, path: str, content: bytes) -> str:
         """All or nothing; returns the full uri. Raises BadRequest on a path that leaves the root."""
@@ -69,7 +81,7 @@ class UPathBlobs:
             raise Transient(f"Could not read {self.uri(path)}: {error}. Try again.") from error
 
     def remove(self, prefix: str) -> None:
-        """An object, or a folder with all that is in it. What is not there is no error."""
+        """An object, or a folder with all that is in it. Deleting what is missing does nothing."""
         try:
             if self._local is None:
                 _remove_objects(self._at(prefix))

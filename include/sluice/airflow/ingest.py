@@ -20,6 +20,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
+PREVIEW_KEY = "dry_run"  # XCom of `plan`: what a dry run found
 # Artefact → suite of the gate that judged its rows. The task that reads it tells, because OpenLineage knows assertions
 # of inputs only.
 _JUDGED_BY = {"1-extracted": "documents", "3-chunked": "chunks", "4-embedded": "vectors"}
@@ -29,14 +30,17 @@ Json = dict[str, Any]
 
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
-    XCom, for `finish` and `close`."""
+    XCom, for `finish` and `close`. A dry run has no such id and no batch: its findings go to the log and to XCom."""
     from sluice import batches
-    from sluice.airflow import lineage, permission
+    from sluice.airflow import lineage, notes, permission
+    from sluice.model import size_in_words
 
     spec = _spec(params)
     with _tools() as (tools, settings):
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
+        if params["dry_run"]:
+            return _previewed(tools, spec, params, ti)
         permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left
@@ -48,13 +52,15 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
             few = params["max_documents"]
             refs = batches.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
         run = tools.ledger.run(run_id)
-        planned = sum(ref.documents for ref in refs)
+        planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
         lineage.emit(
             run,
             [(lineage.source(run), None)],
             [(lineage.table(settings, "documents"), "documents", planned)],
         )
-    log.info("sluice: %d documents need work, in %d batches", planned, len(refs))
+    work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
+    log.info("sluice: %s", work)
+    ti.xcom_push(key=notes.KEY, value=work)
     return [ref.to_json() for ref in refs]
 
 
@@ -93,14 +99,18 @@ def load(ref: Json) -> Json:
     return _step(ref, batches.load, "4-embedded", "stores")
 
 
-def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
-    """Close the run: deletions, agreement of the stores, summary in this log and in the ledger, the asset's event."""
+def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
+    """Close the run: deletions, agreement of the stores, summary in this log and in the ledger, the events of the
+    collection's asset and of `everything`, which stands for all of them. Skipped in a dry run."""
     from airflow.sdk import Asset
+    from airflow.sdk.exceptions import AirflowSkipException
 
     from sluice import batches, flow
-    from sluice.airflow import lineage, links
+    from sluice.airflow import lineage, links, notes
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    if run_id is None:
+        raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
     with _tools() as (tools, settings):
         summary = batches.finish(tools, UUID(run_id))
         run = tools.ledger.run(UUID(run_id))
@@ -113,7 +123,12 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-    log.info("sluice: run summary %s", json.dumps(summary))
+        refused = flow.refused_by(tools, run)
+    lines = flow.summary_lines(summary, refused)
+    for line in lines:
+        log.info("sluice: %s", line)
+    ti.xcom_push(key=notes.KEY, value=lines[0])
+    log.info("sluice: run summary as JSON %s", json.dumps(summary))
     if summary["stopped"]:
         log.warning("sluice: stopped by its %s, %d documents remain", summary["stopped"], summary["remaining"])
     log.info("sluice: gate results at %s", links.address(summary["gates"]))
@@ -121,6 +136,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any) -> Json:
     asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
     extra = {name: summary[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
+    outlet_events[everything].extra = {"collection": summary["collection"], **extra}
     return summary
 
 
@@ -148,8 +164,30 @@ def close(ti: Any) -> None:
 # --- details ------------------------------------------------------------------------------------------------
 
 
+def _previewed(tools: Tools, spec: SourceSpec, params: Mapping[str, Any], ti: Any) -> list[Json]:
+    """No batch: the tasks that follow are skipped. `max_documents` and `batch_size` have no say in it."""
+    from sluice import flow
+    from sluice.airflow import notes
+    from sluice.errors import BadRequest
+
+    if params["replay"] is not None:
+        raise BadRequest(
+            "A dry run scans a source, and a replay does not. Nothing was changed. Leave out dry_run or replay; "
+            "`sluice quarantine list` shows what a replay would work on."
+        )
+    how = {name: params[name] for name in ("approve_shrink", "max_tokens", "max_cost")}
+    report = flow.preview(tools, spec, params["mode"], **how)
+    lines = flow.preview_lines(report)
+    for line in lines:
+        log.info("sluice: %s", line)
+    log.info("sluice: dry run as JSON %s", json.dumps(report))
+    ti.xcom_push(key=PREVIEW_KEY, value=report)
+    ti.xcom_push(key=notes.KEY, value=lines[1])
+    return []
+
+
 def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
-    """None where the task plan did not come as far as a run in the ledger."""
+    """None where the task plan did not come as far as a run in the ledger, and in a dry run."""
     from sluice.errors import NotFound
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
@@ -241,4 +279,7 @@ def _spec(params: Mapping[str, Any]) -> SourceSpec:
 
 
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(values)
+    """Without the blank lines of a form's field. Only blank lines are as an empty field: what is saved stays."""
+    if not values:
+        return None if values is None else ()
+    return tuple(each for each in values if each.strip()) or None

@@ -54,8 +54,8 @@ def create_app(
     """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
     that takes an upload in, or replays a document; without it there are neither.
 
-    There is no HTML documentation page (the usual ones load scripts from elsewhere); the OpenAPI document is at
-    /api/v1/openapi.json, guarded like all else.
+    The OpenAPI document is at /api/v1/openapi.json and a page of it at /api/v1/docs, guarded like all else. The usual
+    pages are off: they load scripts from elsewhere.
     """
     app = FastAPI(
         title="Sluice",
@@ -108,7 +108,8 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 async def _openapi(request: Request) -> JSONResponse:
     schema: dict[str, Any] = dict(request.app.openapi())
     components = dict(schema["components"])
-    models = dict(components["schemas"])
+    unused = ("HTTPValidationError", "ValidationError")  # the framework's; every error of this service is a Problem
+    models = {name: model for name, model in components["schemas"].items() if name not in unused}
     models["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     models |= models["Problem"].pop("$defs", {})
     components |= {"schemas": models, "securitySchemes": _SECURITY}

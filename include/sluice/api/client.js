@@ -1,6 +1,6 @@
 // Calls to the API below this page, and what their failures mean in plain words.
 
-const TIMEOUT_MS = 30000;
+export const TIMEOUT_MS = 30000;
 
 export class Failure extends Error {
   constructor(title, detail, requestId) {
@@ -45,6 +45,10 @@ async function call(path, options, tenant, signal) {
   return response.json();
 }
 
+export function description() {
+  return call("openapi.json", {}, null);
+}
+
 export function collections(tenant) {
   return call("api/v1/collections", {}, tenant);
 }
@@ -52,6 +56,10 @@ export function collections(tenant) {
 export function search(body, tenant, signal) {
   const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return call("api/v1/search", options, tenant, signal);
+}
+
+export function onePassage(chunk, tenant) {
+  return call(`api/v1/passages/${encodeURIComponent(chunk)}`, {}, tenant);
 }
 
 export function passageLineage(chunk, tenant) {

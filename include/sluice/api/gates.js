@@ -2,7 +2,7 @@
 
 import { runGates } from "./client.js";
 import { element } from "./results.js";
-import { $, check, complain, facts, link, moment, step, table } from "./steps.js";
+import { $, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 
@@ -14,33 +14,20 @@ function runStep({ run, collection, source }) {
   ]));
 }
 
-function verdict(gate) {
-  if (gate.success) return "met";
-  return element("b", { textContent: gate.blocking ? "failed, rows kept out" : "failed, a warning", className: gate.blocking ? "bad" : "" });
-}
-
 function checksStep({ gates }) {
-  const failed = gates.filter((gate) => !gate.success);
-  const rows = [...failed, ...gates.filter((gate) => gate.success)].map((gate) => [
-    gate.stage, gate.suite, check(gate), gate.column ?? "–", gate.blocking ? "blocking" : "warning", verdict(gate),
-    `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
-  ]);
-  const heads = ["after", "suite", "check", "column", "kind", "result", "rows that failed"];
-  return step(`Checks: ${failed.length} of ${gates.length} failed`, rows.length ? table(heads, rows) : "None recorded.");
-}
-
-function observed(value) {
-  return value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+  const rows = byResult(gates).map((gate) => [check(gate), gate.stage, gate.blocking ? "keeps rows out" : "warns", failedRows(gate)]);
+  const heads = ["check", "after", "when it fails", "rows that failed"];
+  return step(`Checks: ${countedResults(gates).join(", ") || "none recorded"}`, ...(rows.length ? [table(heads, rows)] : []));
 }
 
 function rowCells(row) {
-  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, check(row), observed(row.observed)];
+  return [row.external_id, row.ordinal === null ? "–" : `${row.ordinal}`, check(row), row.observed_in_words];
 }
 
 function rowsStep({ rows, rows_total: total }) {
-  if (!total) return step("Rows that failed", "None, or none that you may read.");
+  if (!total) return step("Rows that failed a check", "None, or none that you may read.");
   const shown = table(["document", "chunk", "check", "observed"], rows.map(rowCells));
-  const made = step(`Rows that failed: ${total.toLocaleString()}`, shown);
+  const made = step(`Rows that failed a check: ${total.toLocaleString("en")}`, shown);
   if (rows.length < total) made.firstElementChild.append(moreButton(made, rows.length, total));
   return made;
 }

@@ -1,15 +1,59 @@
-// The past of one passage, from the source to the stores, as `GET passages/{chunk}/lineage` tells it. Text only.
+// One passage with its flags, and its way from the document to the collection, as `GET passages/{chunk}` and its
+// `/lineage` tell it. Text only.
 
-import { gatesPage, passageLineage } from "./client.js";
+import { gatesPage, onePassage, passageLineage } from "./client.js";
+import { picture } from "./picture.js";
 import { element } from "./results.js";
-import { $, check, complain, facts, link, moment, step, table } from "./steps.js";
+import { $, badge, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
+const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
-function documentStep({ document: found }) {
+function flagItem({ label, observed_in_words: observed, ordinal }) {
+  const of = ordinal === undefined || ordinal === null ? "the whole document" : "this passage";
+  return element("li", {}, `${label}: `, badge("warning"), `${observed ? `, ${observed}` : ""} (${of})`);
+}
+
+function passageStep(told, passage) {
+  const recorded = new Set(told.flags.map((flag) => flag.code));
+  const flags = [...told.flags, ...(passage?.flags ?? []).filter((flag) => !recorded.has(flag.code))];
+  const shown = flags.length
+    ? element("ul", { className: "flags", ariaLabel: "Warnings for this passage" }, ...flags.map(flagItem))
+    : element("p", { className: "path" }, badge("passed"), " No warning was recorded for this passage or its document.");
+  const made = step(passage ? passage.title || passage.external_id : "Passage");
+  if (passage?.location.headings.length) made.firstElementChild.append(element("p", { className: "path", textContent: passage.location.headings.join(" › ") }));
+  made.firstElementChild.append(shown, element("p", { className: "text passage", textContent: passage?.text ?? "Its text cannot be shown now." }));
+  if (passage) {
+    const { page, start, end } = passage.location;
+    const where = [["characters", `${start.toLocaleString("en")}–${end.toLocaleString("en")}`], ["id", told.chunk_id]];
+    made.firstElementChild.append(facts(page === null ? where : [["page", String(page)], ...where]));
+  }
+  return made;
+}
+
+function boxes({ document: found, source, run, gates, generation, embedding }) {
+  const now = found.history.findLast((each) => each.state === "active");
+  const earlier = found.history.length - 1;
+  const counted = countedResults(gates);
+  const state = byResult(gates)[0]?.result;
+  return [
+    { kind: "Document", name: found.external_id, lines: [source] },
+    { kind: "Version", name: `version ${found.version}`, lines: [now ? moment(now.activated_at).textContent : "", earlier > 0 ? plural(earlier, "earlier version") : "the first version"] },
+    { kind: "Run", name: run.state, lines: [`run ${run.run_id.slice(0, 8)}`, moment(run.started_at).textContent] },
+    { kind: "Gate results of the run", name: counted[0] ?? "none recorded", lines: counted.length > 1 ? [counted.slice(1).join(", ")] : [], state },
+    { kind: "Collection", name: generation.collection, lines: [`generation ${generation.number}`, embedding.embedder] },
+  ];
+}
+
+function wayStep(told) {
+  const where = element("div", { className: "drawing" });
+  return [step("From the document to the collection", where), () => picture(where, "From the document to the collection", boxes(told))];
+}
+
+function documentStep({ document: found, source }) {
   const history = found.history.map((each) => [`${each.number}`, `${each.generation}`, each.state, moment(each.activated_at), each.run_id.slice(0, 8)]);
-  const known = [["name", found.external_id], ["address", found.uri], ["first seen", moment(found.first_seen_at)], ["expires", moment(found.expires_at)]];
-  return step("Document", facts(known), table(["version", "generation", "state", "since", "run"], history));
+  const known = [["name", found.external_id], ["address", found.uri], ["source", source], ["first seen", moment(found.first_seen_at)], ["expires", found.expires_at === null ? "never" : moment(found.expires_at)]];
+  return step("Document and versions", facts(known), table(["version", "generation", "state", "since", "run"], history));
 }
 
 function runStep({ run }) {
@@ -18,19 +62,17 @@ function runStep({ run }) {
 }
 
 function gatesStep({ gates, run }) {
-  const rows = gates.map((gate) => [
-    gate.stage, check(gate), gate.column ?? "–", gate.success ? "met" : gate.blocking ? "failed, rows kept out" : "failed, a warning",
-    `${gate.unexpected.toLocaleString()} of ${gate.evaluated.toLocaleString()}`,
-  ]);
-  const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All that they found in this run" });
-  return step("Gates of that run", rows.length ? table(["after", "check", "column", "result", "rows that failed"], rows) : "None recorded. ", more);
+  const rows = byResult(gates).map((gate) => [check(gate), gate.stage, gate.blocking ? "keeps rows out" : "warns", failedRows(gate)]);
+  const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All gate results of this run" });
+  const shown = rows.length ? table(["check", "after", "when it fails", "rows that failed"], rows) : "None recorded.";
+  return step("Gate results of that run, all its documents", shown, element("p", { className: "path" }, more));
 }
 
 function generationStep({ generation, embedding }) {
-  return step("Generation and embedding", facts([
+  return step("Collection and embedding", facts([
     ["collection", generation.collection], ["generation", `${generation.number}`], ["in Qdrant", generation.physical], ["chunker", generation.chunker],
     ["entities", generation.entities], ["embedder", `${embedding.embedder}, ${embedding.dim} dimensions`],
-    ["vectors of the run", `${embedding.computed.toLocaleString()} computed, ${embedding.cached.toLocaleString()} from the cache`],
+    ["vectors of the run", `${embedding.computed.toLocaleString("en")} computed, ${embedding.cached.toLocaleString("en")} from the cache`],
   ]));
 }
 
@@ -43,9 +85,11 @@ async function show() {
   const chunk = asked.get("chunk");
   if (!chunk) return complain("No passage was named", "Come here from a search result, or add ?chunk= and a passage's id to the address.");
   try {
-    const told = await passageLineage(chunk, asked.get("tenant"));
-    const source = step("Source", facts([["address", told.source]]));
-    $("steps").replaceChildren(source, documentStep(told), runStep(told), gatesStep(told), generationStep(told), datasetsStep(told));
+    const tenant = asked.get("tenant");
+    const [told, passage] = await Promise.all([passageLineage(chunk, tenant), onePassage(chunk, tenant).catch(() => null)]);
+    const [way, draw] = wayStep(told);
+    $("steps").replaceChildren(passageStep(told, passage), way, documentStep(told), runStep(told), gatesStep(told), generationStep(told), datasetsStep(told));
+    draw();
     $("status").textContent = `Passage ${told.chunk_id}, version ${told.document.version}`;
   } catch (failure) {
     complain(failure.title ?? "Something went wrong", failure.message);

@@ -53,6 +53,16 @@ function showNoResults(answer) {
   show("No passage was found", [element("ul", {}, ...tips.map((tip) => element("li", { textContent: tip })))]);
 }
 
+function showNothingRelevant(reveal) {
+  const more = element("button", { type: "button", className: "more", textContent: "Show the nearest passages all the same" });
+  more.addEventListener("click", () => {
+    notice.hidden = true;
+    reveal();
+    results.querySelector("article")?.focus();
+  });
+  show("Nothing relevant was found", [plain("No passage has a word of your question, and none is near it in meaning. Check the spelling, use other words, or choose another collection."), more]);
+}
+
 async function loadCollections() {
   say("Loading collections …");
   const found = await collections(tenant.value);
@@ -75,11 +85,15 @@ function restore() {
 
 function answered(answer, question) {
   const stems = stemsOf(question);
-  results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
+  const reveal = () => results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
+  const hidden = answer.nothing_relevant && answer.results.length;
+  if (!hidden) reveal();
   const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
   const cut = answer.degraded.length ? ` Cut short (${answer.degraded.join(", ")}): there may be more.` : "";
-  say(`${plural(answer.results.length, "passage")}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
-  if (!answer.results.length) showNoResults(answer);
+  const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
+  say(`${count}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
+  if (hidden) showNothingRelevant(reveal);
+  else if (!answer.results.length) showNoResults(answer);
 }
 
 async function ask(event) {

@@ -1,4 +1,4 @@
-"""The pages (search, lineage, gates): fixed files of this package, nothing from elsewhere."""
+"""The pages (search, lineage, gates, API): fixed files of this package, nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -26,5 +26,19 @@ def _serve(path: str, name: str) -> None:
 _serve("/", "page.html")
 _serve("/lineage", "lineage.html")
 _serve("/gates", "gates.html")
-for _name in ("page.css", "page.js", "lineage.js", "gates.js", "steps.js", "results.js", "highlight.js", "client.js"):
+_serve("/api/v1/docs", "docs.html")
+for _name in (
+    "page.css",
+    "page.js",
+    "lineage.js",
+    "picture.js",
+    "gates.js",
+    "docs.js",
+    "schema.js",
+    "try.js",
+    "steps.js",
+    "results.js",
+    "highlight.js",
+    "client.js",
+):
     _serve(f"/{_name}", _name)

@@ -21,7 +21,7 @@ from sluice.seal import Cipher, ciphers
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
 
-@router.get("/collections", response_model=CollectionList, tags=["collections"])
+@router.get("/collections", response_model=CollectionList, responses=documented(422), tags=["collections"])
 async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
     backend = backend_of(request)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.api.routes_lineage import LineageGate, LineageRun, airflow_path
-from sluice.api.routes_quarantine import FailedCheck
+from sluice.api.routes_lineage import LineageGate, LineageRun, airflow_path, gate
+from sluice.api.routes_quarantine import FailedCheck, failed_check
 from sluice.model import RunGates
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
@@ -61,7 +61,7 @@ def _answer(found: RunGates) -> dict[str, Any]:
         },
         "collection": found.collection,
         "source": found.source_uri,
-        "gates": facts["gates"],
-        "rows": [{"external_id": each["external_id"], **each["row"]} for each in facts["rows"]],
+        "gates": [gate(each) for each in found.gates],
+        "rows": [{"external_id": each.external_id, **failed_check(each.row)} for each in found.rows],
         "rows_total": found.rows_total,
     }

@@ -40,7 +40,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     return {"status": "ready" if state.ready else "not ready"}
 
 
-@router.get("/health", response_model=Health, responses=documented(401))
+@router.get("/health", response_model=Health, responses=documented(401, 422))
 async def health(request: Request) -> dict[str, Any]:
     """Every dependency: state, version, latency."""
     dependencies = await _dependencies(backend_of(request))

@@ -1,4 +1,4 @@
-"""GET /passages/{chunk_id}/lineage: where a passage comes from, drawn from the ledger alone."""
+"""GET /passages/{chunk_id}: one passage with its flags; /lineage: where it comes from, drawn from the ledger alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from sluice import validate
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.model import PassageLineage
+from sluice.api.routes_quarantine import FailedCheck, failed_check
+from sluice.api.schemas import Location
+from sluice.model import GateTotal, PassageLineage
 from sluice.ports import Tools
+from sluice.query import passage, search_result
+from sluice.validate import Result
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -60,6 +65,8 @@ class LineageGate(BaseModel):
     evaluated: int
     unexpected: int
     code: str | None = Field(description="The check's name, as `sluice gates` lists it.")
+    label: str = Field(description="What the check asserts, in words.", examples=["unique document ids"])
+    result: Result = Field(description="failed: rows were kept out; warning: rows were recorded and went on.")
 
 
 class LineageGeneration(BaseModel):
@@ -83,6 +90,26 @@ class LineageDataset(BaseModel):
     marquez_url: str | None = Field(description="Its lineage in Marquez; null where none is set.")
 
 
+class Flag(BaseModel):
+    code: str
+    label: str = Field(description="What the check asserts, in words.")
+
+
+class PassageAnswer(BaseModel):
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    text: str = Field(description="Plain text; show it as text, never as HTML.")
+    uri: str
+    location: Location
+    metadata: dict[str, Any]
+    version: int
+    generation: int
+    run_id: UUID
+    flags: list[Flag] = Field(description="Checks for which its document was flagged, as the metadata names them.")
+
+
 class PassageLineageAnswer(BaseModel):
     chunk_id: UUID
     source: str
@@ -91,7 +118,26 @@ class PassageLineageAnswer(BaseModel):
     gates: list[LineageGate]
     generation: LineageGeneration
     embedding: LineageEmbedding
+    flags: list[FailedCheck] = Field(
+        description="What the gates recorded of this passage and of its document as a whole: all warnings, since what "
+        "fails is not served."
+    )
     datasets: list[LineageDataset] = Field(description="What the run read and wrote, as its lineage events say.")
+
+
+@router.get("/passages/{chunk_id}", response_model=PassageAnswer, responses=documented(404, 422), tags=["lineage"])
+async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+    """One passage that is served now, and what its document was flagged for."""
+    backend = backend_of(request)
+
+    def find() -> dict[str, Any]:
+        tools = backend.tools
+        found = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
+        codes = found["metadata"].get(validate.FLAGS)
+        flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
+        return {**found, "flags": [{"code": code, "label": validate.label(code)} for code in flags]}
+
+    return await backend.calls.run(find)
 
 
 @router.get(
@@ -117,7 +163,8 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
             "airflow_path": airflow_path(found.orchestrator),
             **{name: facts[name] for name in ("run_id", "started_at", "finished_at", "orchestrator")},
         },
-        "gates": facts["gates"],
+        "gates": [gate(each) for each in found.gates],
+        "flags": [failed_check(row) for row in found.rows],
         "generation": {
             "collection": found.collection,
             "number": found.generation,
@@ -133,6 +180,14 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
         },
         "datasets": [_dataset(tools, each) for each in found.datasets],
     }
+
+
+def gate(total: GateTotal) -> dict[str, Any]:
+    words = {
+        "label": validate.label(total.code, total.expectation),
+        "result": validate.result(total.success, total.blocking),
+    }
+    return {**asdict(total), **words}
 
 
 def airflow_path(orchestrator: str | None) -> str | None:

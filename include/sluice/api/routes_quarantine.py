@@ -11,13 +11,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from sluice import validate
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_search import no_collection
 from sluice.api.routes_uploads import Trigger, check_writer
 from sluice.errors import BadRequest, NotFound
-from sluice.model import Principal, Refusal
+from sluice.model import GateRow, Principal, Refusal
 from sluice.ports import Tools
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["quarantine"])
@@ -43,6 +44,8 @@ class FailedCheck(BaseModel):
     expectation: str
     ordinal: int | None = Field(description="The chunk, from 0; null: the document as a whole.")
     observed: Any = Field(description="What was found: numbers, kinds and places, never text.")
+    label: str = Field(description="What the check asserts, in words.", examples=["embeddings of length 1"])
+    observed_in_words: str = Field(description="`observed` as a person would say it.", examples=["2 email, 1 phone"])
 
 
 class RefusedInFull(Refused):
@@ -96,7 +99,19 @@ async def list_quarantine(
 async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """Why one document is in quarantine, and what its gate found."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: asdict(backend.tools.catalog.refusal(caller, document_id)))
+    return await backend.calls.run(lambda: _in_full(backend.tools.catalog.refusal(caller, document_id)))
+
+
+def _in_full(refusal: Refusal) -> dict[str, Any]:
+    return {**asdict(refusal), "rows": [failed_check(row) for row in refusal.rows]}
+
+
+def failed_check(row: GateRow) -> dict[str, Any]:
+    words = {
+        "label": validate.label(row.code, row.expectation),
+        "observed_in_words": validate.observed_in_words(row.code, row.observed),
+    }
+    return {**asdict(row), **words}
 
 
 @router.post(

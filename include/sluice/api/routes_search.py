@@ -24,7 +24,7 @@ router = APIRouter(tags=["search"])
     responses=documented(401, 403, 404, 413, 415, 422, 429, 503),
 )
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
-    """The best passages for a question, each with where it comes from."""
+    """The best passages for a question, each with its citation. `nothing_relevant` says where none of them fits."""
     backend = backend_of(request)
     wanted = SearchRequest(
         query=body.query,
@@ -33,6 +33,7 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
         legs=tuple(dict.fromkeys(body.legs)),
         filters=body.filters,
         explain=body.explain,
+        min_score=body.min_score,
     )
     try:
         outcome = await backend.calls.run(lambda: backend.search(wanted, caller))

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
 from sluice.model import Leg
 from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K
@@ -19,7 +19,13 @@ def _no_graph_leg(value: Any) -> Any:
 
 
 class SearchBody(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        str_strip_whitespace=True,
+        json_schema_extra={
+            "examples": [{"query": "How are database migrations applied?", "collection": "demo", "top_k": 3}]
+        },
+    )
 
     query: str = Field(min_length=1, max_length=MAX_QUERY_CHARS, description="The question, in plain words.")
     collection: str = Field(min_length=1, max_length=200)
@@ -34,7 +40,16 @@ class SearchBody(BaseModel):
         ["dense", "sparse"], min_length=1, max_length=10, description="dense: by meaning; sparse: by words (BM25)."
     )
     rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
-    explain: StrictBool = Field(False, description="Add each result's score per leg, generation and run.")
+    explain: StrictBool = Field(False, description="Add each result's score per leg, generation, run and similarity.")
+    min_score: StrictFloat | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Leave out passages whose cosine similarity to the question is lower (`similarity` in the results; "
+        "needs the leg dense). Not compared with `score`, which tells the rank only. The scale is the embedder's: with "
+        "minilm, questions of made-up words reach 0.35.",
+        examples=[0.4],
+    )
 
     @field_validator("query", "collection")
     @classmethod
@@ -70,13 +85,20 @@ class SearchResult(BaseModel):
     external_id: str
     title: str
     text: str = Field(description="Plain text; show it as text, never as HTML.")
-    score: float
+    score: float = Field(
+        description="For comparing within this answer: it tells the rank alone where the leg sparse served, and is the "
+        "cosine similarity elsewhere."
+    )
     uri: str
     location: Location
     metadata: dict[str, Any]
     version: int
     generation: int
     run_id: UUID
+    similarity: float | None = Field(
+        None,
+        description="Cosine similarity to the question, -1 to 1; with `min_score` or `explain`, and the leg dense.",
+    )
     explain: Explanation | None = None
 
 
@@ -84,6 +106,11 @@ class SearchAnswer(BaseModel):
     results: list[SearchResult]
     legs: list[Leg] = Field(description="The legs that served this answer.")
     degraded: list[str] = Field(description="What was cut short; `refill`: more may exist than was looked through.")
+    nothing_relevant: bool = Field(
+        description="No passage was found, or none of those found has a word of the question (BM25 terms) and all are "
+        "less similar to it than the floor of the embedder: minilm 0.40, wordllama 0.45; with hash words alone count. "
+        "The results are then the nearest passages all the same; do not take them for an answer."
+    )
     generation: int
     took_ms: float
     request_id: str

@@ -1,11 +1,18 @@
-// What the pages that tell a past are made of: cards of facts and tables, and a notice. Text only.
+// What the pages of lineage and gates are made of: cards of facts and tables, results of checks, a notice. Text only.
 
 import { element } from "./results.js";
 
 export const $ = (id) => document.getElementById(id);
 
+const RESULTS = ["failed", "warning", "passed"];
+const SIGNS = { failed: "✕", warning: "▲", passed: "✓" };
+
+// ISO 8601 in UTC; the reader's own time is shown on hovering.
 export function moment(value) {
-  return value === null ? "–" : new Date(value).toLocaleString();
+  if (value === null) return "–";
+  const at = new Date(value);
+  const iso = at.toISOString().replace(/\.\d+Z$/u, "Z");
+  return element("time", { dateTime: iso, title: at.toLocaleString(undefined, { timeZoneName: "short" }), textContent: iso });
 }
 
 // Only web addresses become links, and they leave the frame that Airflow shows this page in.
@@ -14,9 +21,30 @@ export function link(text, address) {
   return element("a", { href: address, textContent: text, target: "_top", rel: "noreferrer" });
 }
 
-// By the name that `sluice gates` uses; Great Expectations' own is shown on hovering.
-export function check({ code, expectation }) {
-  return element("span", { title: expectation, textContent: (code ?? expectation).replaceAll("_", " ") });
+export function badge(result) {
+  const sign = element("span", { ariaHidden: "true", textContent: `${SIGNS[result]} ` });
+  return element("b", { className: `result ${result}` }, sign, result);
+}
+
+// "unique document ids: passed"; its code and Great Expectations' name are shown on hovering.
+export function check({ label, code, expectation, result }) {
+  const asserted = element("span", { title: [code, expectation].filter(Boolean).join(", ") }, label);
+  if (result) asserted.append(": ", badge(result));
+  return asserted;
+}
+
+// Failures and warnings first.
+export function byResult(gates) {
+  return RESULTS.flatMap((result) => gates.filter((gate) => gate.result === result));
+}
+
+export function countedResults(gates) {
+  const counts = RESULTS.map((result) => [gates.filter((gate) => gate.result === result).length, result]);
+  return counts.filter(([count]) => count).map(([count, result]) => `${count} ${count > 1 && result === "warning" ? "warnings" : result}`);
+}
+
+export function failedRows({ unexpected, evaluated }) {
+  return `${unexpected ? unexpected.toLocaleString("en") : "none"} of ${evaluated.toLocaleString("en")}`;
 }
 
 export function facts(pairs) {

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from sluice.chunk.about import about
 from sluice.chunk.cutter import Cutter, parse_profile
 from sluice.chunk.measure import encodable
 from sluice.model import Chunk, ChunkedDocument, Document, Mention, Relation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chunk", "size_shares", "with_mentions"]
 
+_ABOUT = "PHRASE"  # kind of what only a title or heading names
 _BATCH_CHARS = 1_000_000
 _BATCH_CHUNKS = 1_000
 
@@ -55,8 +57,8 @@ def size_shares(
 def with_mentions(
     chunked: Sequence[ChunkedDocument], extractor: EntityExtractor, entity_id: EntityIds
 ) -> list[ChunkedDocument]:
-    """The same documents, each chunk with the entities in its text and what it says of two of them; all chunks in one
-    call of the extractor.
+    """The same documents, each chunk with the entities in its text, what it says of two of them, and what its document
+    is about; all chunks in one call of the extractor.
 
     Spellings that get the same id from `entity_id` are one mention, under the name seen most often.
     """
@@ -64,19 +66,25 @@ def with_mentions(
     return [
         ChunkedDocument(
             document.document,
-            tuple(_with_mentions(chunk, next(found), entity_id) for chunk in document.chunks),
+            tuple(
+                _with_mentions(chunk, next(found), names, entity_id)
+                for chunk, names in zip(document.chunks, about(document), strict=True)
+            ),
         )
         for document in chunked
     ]
 
 
-def _with_mentions(chunk: Chunk, found: Recognized, entity_id: EntityIds) -> Chunk:
+def _with_mentions(chunk: Chunk, found: Recognized, names: Sequence[str], entity_id: EntityIds) -> Chunk:
     merged: dict[UUID, Mention] = {}
     ids: dict[str, UUID] = {}
     for kind, name, count in sorted(found.entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
         key = ids[name] = entity_id(kind, name)
         known = merged.get(key)
         merged[key] = replace(known, count=known.count + count) if known else Mention(key, kind, name, count)
+    for name in names:
+        key = entity_id(_ABOUT, name)
+        merged[key] = replace(merged.get(key, Mention(key, _ABOUT, name, 0)), about=True)
     relations = {Relation(ids[head], kind, ids[tail]) for head, kind, tail in found.relations}
     between = sorted(each for each in relations if each.head_id != each.tail_id)
     return replace(chunk, mentions=tuple(merged.values()), relations=tuple(between))

@@ -13,7 +13,7 @@ from uuid import uuid5
 
 from sluice import seal
 from sluice.chunk.context import ContextSizes, fitting, lines
-from sluice.chunk.headings import Heading, Outline, outline
+from sluice.chunk.headings import Heading, Outline, headings_of
 from sluice.chunk.measure import CHARS_PER_TOKEN_LIMIT, Characters, Measure, Tokens, Wordpieces, tokenize
 from sluice.chunk.split import Piece, split
 from sluice.errors import BadRequest
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _PROFILE = re.compile(r"(tokens|chars):(\d{1,6}):(\d{1,6})")
 _SMALLEST = {"tokens": 32, "chars": 100}
 _MAJOR_LEVEL = 2
-# In these a line that begins with # is a comment, or there are no lines to speak of.
-_NO_HEADINGS = re.compile(r"text/(?:x-(?!.*markdown)|csv|tab-)|application/(?:json|x-ndjson|xml|yaml|x-yaml|toml)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class Cutter:
 
     def _chunks(self, document: Document, tokens: Tokens | None) -> Iterator[Chunk]:
         text = document.text
-        marks = Outline() if _NO_HEADINGS.match(document.mime) else outline(text)
+        marks = headings_of(document)
         seen: Counter[bytes] = Counter()
         ordinal = 0
         for cut in self._pieces(document, tokens, marks):

@@ -6,12 +6,15 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from sluice.model import Document
+
 _MARK = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})(?P<info>[^\r\n]*)"
     r"|(?P<hashes>\#{1,6})(?:[ \t]+(?P<atx>[^\r\n]*))?"
     r"|(?P<rule>={3,}|-{3,})[ \t]*)\r?$",
     re.MULTILINE,
 )
+_NO_HEADINGS = re.compile(r"text/(?:x-(?!.*markdown)|csv|tab-)|application/(?:json|x-ndjson|xml|yaml|x-yaml|toml)")
 _NOT_A_TITLE = re.compile(r" {0,3}(?:[-*+>|#]|\d+[.)])[ \t]?|\t| {4,}")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*\)")
 _MAX_HEADING_CHARS = 200
@@ -40,6 +43,11 @@ class Outline:
 
 def _start(heading: Heading) -> int:
     return heading.start
+
+
+def headings_of(document: Document) -> Outline:
+    """Empty where a line that begins with # is a comment, or there are no lines to speak of."""
+    return Outline() if _NO_HEADINGS.match(document.mime) else outline(document.text)
 
 
 def outline(text: str) -> Outline:

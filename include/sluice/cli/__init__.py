@@ -10,6 +10,7 @@ import typer
 
 from sluice import __version__
 from sluice.cli import access, collections, documents, gates, operating, quarantine, retention, sources, tenants
+from sluice.cli.local import use_local_stack
 from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
@@ -52,6 +53,7 @@ app.add_typer(tenants.app, name="tenants")
 def main() -> None:
     """Errors become one clear line and the right exit code."""
     try:
+        use_local_stack()
         app()
     except BadRequest as error:
         typer.echo(f"sluice: {error}", err=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice import access
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Grant, SavedSource
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Grant, SavedSource
+    from sluice.ports import Tools
 
 app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
 
@@ -30,6 +31,9 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
+    from sluice import access
+    from sluice.model import Grant
+
     with tools_of_settings() as tools:
         before = access.held(tools.catalog.grants(user), tenant)
         if remove:
@@ -48,7 +52,7 @@ def grant(
     }
     lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
     if not checked:
-        lines.append(f"Whether Airflow knows {user} was not checked: its database was not asked, or gave no answer.")
+        lines.append(f"Airflow was not asked whether it knows {user}: its database was not named, or gave no answer.")
     tell(told, json_, *lines)
 
 
@@ -59,6 +63,8 @@ def revoke(
     json_: Json = False,
 ) -> None:
     """Take a grant back: the same as `sluice grant --remove`."""
+    from sluice import access
+
     with tools_of_settings() as tools:
         before = access.held(tools.catalog.grants(user), tenant)
         _remove(tools, user, tenant, before, yes, json_)
@@ -72,6 +78,7 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
+    from sluice import access
     from sluice.extract.roots import canonical
 
     with tools_of_settings() as tools:
@@ -94,6 +101,8 @@ def access_list(
 
 
 def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
+    from sluice import access
+
     spec = saved.spec
     return {
         "uri": spec.uri,
@@ -122,7 +131,7 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
-    from sluice import flow
+    from sluice import access, flow
 
     hidden = _confirm(tools, before, None, yes) if before else 0
     had = before is not None and flow.revoke(tools, before, operator(tenant).name)

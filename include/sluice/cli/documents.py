@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,18 +14,19 @@ from sluice.cli.terminal import (
     STOPPED,
     Collection,
     Json,
+    Progress,
     Tenant,
     Yes,
     given,
     hiding,
     operator,
-    progress,
     tell,
     tools_of_settings,
 )
-from sluice.model import SearchRequest, SourceSpec
-from sluice.query import search_response
-from sluice.wiring import searcher
+
+if TYPE_CHECKING:
+    from sluice.model import Mode
+    from sluice.query import SearchOutcome
 
 
 def ingest(
@@ -52,60 +53,38 @@ def ingest(
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done and what it would cost; write nothing.")
+    ] = False,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
+    mode: Mode = "full" if full else "incremental"
     with tools_of_settings() as tools:
+        how: dict[str, Any] = {"approve_shrink": approve_shrink, "max_tokens": max_tokens, "max_cost": max_cost}
+        if dry_run:
+            report = flow.preview(tools, spec, mode, **how)
+            tell(report, json_, *flow.preview_lines(report))
+            return
         hiding(tools, spec, yes)
-        summary = flow.ingest(
-            tools,
-            spec,
-            "full" if full else "incremental",
-            on_batch=None if json_ else progress,
-            approve_shrink=approve_shrink,
-            max_tokens=max_tokens,
-            max_cost=max_cost,
-        )
-    documents, chunks = summary["documents"], summary["chunks"]
-    tell(
-        summary,
-        json_,
-        f"{documents['seen']} documents seen: {documents['new']} new, {documents['changed']} changed, "
-        f"{documents['unchanged']} unchanged, {documents['moved']} moved, "
-        f"{documents['deleted']} deleted, {documents['quarantined']} in quarantine",
-        *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
-        f"{chunks['written']} chunks written, {chunks['removed']} removed, {chunks['total']} in {collection}",
-        f"{summary['embeddings']['computed']} embeddings computed, {summary['embeddings']['cached']} from the cache",
-        _cost_line(summary["cost"]),
-        f"{summary['seconds']} s (" + ", ".join(f"{name} {took}" for name, took in summary["stages"].items()) + ")",
-        *_stopped_lines(summary),
-    )
+        summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
+    tell(summary, json_, *flow.summary_lines(summary))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)
-    raise typer.Exit(QUARANTINED if documents["quarantined"] else OK)
-
-
-def _cost_line(cost: dict[str, Any]) -> str:
-    money = "" if cost["money"] is None else f", {cost['money']:.6f} US dollars"
-    return f"{cost['tokens']} tokens in {cost['texts']} texts, {cost['seconds']} s of embedding{money}"
-
-
-def _stopped_lines(summary: dict[str, Any]) -> list[str]:
-    if not summary["stopped"]:
-        return []
-    return [f"Stopped by the {summary['stopped']}: {summary['remaining']} documents remain. To go on, run it again."]
+    raise typer.Exit(QUARANTINED if summary["documents"]["quarantined"] else OK)
 
 
 def search(
     query: Annotated[str, typer.Argument(help="1-2,000 characters.")],
     collection: Collection = "docs",
     tenant: Tenant = "default",
-    top_k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, max=100, help="Passages at most.")] = 10,
     filter_: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,23 +93,44 @@ def search(
             help='Declared field and a value, as JSON or text; repeat: all must hold. year={"gte": 2024} is a range.',
         ),
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Lowest cosine similarity of question and passage. Not given: any."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
+    from sluice.model import SearchRequest
+    from sluice.query import search_response
+    from sluice.wiring import searcher
 
-    request = SearchRequest(query, collection, top_k, filters=dict(map(_filter, filter_ or ())))
+    filters = dict(map(_filter, filter_ or ()))
+    request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)
     with tools_of_settings() as tools:
         outcome = searcher(tools)(request, operator(tenant))
-    lines = [f"{len(outcome.passages)} passages in {outcome.took_ms:.0f} ms (generation {outcome.generation})"]
+    tell(search_response(outcome), json_, *_lines(outcome))
+
+
+def _lines(outcome: SearchOutcome) -> list[str]:
+    took = f"{outcome.took_ms:.0f} ms (generation {outcome.generation})"
+    if not outcome.passages:
+        return [f"No passage was found in {took}."]
+    if outcome.nothing_relevant:
+        return [
+            f"Nothing relevant was found in {took}: no passage has a word of the question, and none is near it in "
+            "meaning. Use other words. --json prints the nearest passages all the same."
+        ]
+    lines = [f"{len(outcome.passages)} passages in {took}"]
     for rank, passage in enumerate(outcome.passages, 1):
         where = " › ".join(passage.headings) or f"characters {passage.start}-{passage.end}"
         page = f", page {passage.page}" if passage.page else ""
+        near = "" if passage.similarity is None else f", similarity {passage.similarity:.2f}"
         lines += [
-            f"{rank:>2}. {passage.title}  [{passage.score:.3f}]",
+            f"{rank:>2}. {passage.title}  [{passage.score:.3f}{near}]",
             f"    {passage.uri} ({where}{page}, version {passage.version})",
             f"    {' '.join(passage.text.split())[:200]}",
         ]
-    tell(search_response(outcome), json_, *lines)
+    return lines
 
 
 def _filter(text: str) -> tuple[str, Any]:
@@ -152,6 +152,8 @@ def evaluate(
 ) -> None:
     """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
     from sluice import metrics
+    from sluice.model import SearchRequest
+    from sluice.wiring import searcher
 
     judged = metrics.read_qrels(qrels)
     texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sluice.cli.terminal import Collection, Json, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import GateRule, Generation
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Generation
+    from sluice.ports import Tools
 
 app = typer.Typer(help="What the gates expect of one collection, and what they do about it.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
@@ -27,6 +29,7 @@ class Action(StrEnum):
 def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     """Every check with its action and limit, and where the collection departs from the suites."""
     from sluice import validate
+    from sluice.model import GateRule
 
     with tools_of_settings() as tools:
         own = tools.ledger.gate_rules(_generation(tools, collection))
@@ -56,6 +59,7 @@ def gates_set(
 ) -> None:
     """Let a collection depart from a check. What is not given is as the suite says."""
     from sluice import validate
+    from sluice.model import GateRule
 
     if action is None and limit is None and option is None:
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import OK, QUARANTINED, Json, Tenant, operator, progress, tell, tools_of_settings
+from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operator, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Refusal, SourceSpec
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import Refusal
+    from sluice.ports import Tools
 
 app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
@@ -25,11 +28,12 @@ _PAGE = 500
 def quarantine_list(
     collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
 ) -> None:
-    """Every document in quarantine, with the reason's code."""
+    """Every document in quarantine, with the reason; `show` has all of it."""
     with tools_of_settings() as tools:
         found = _all(tools, tenant, collection, code)
     lines = [
-        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}" for each in found
+        f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
+        for each in found
     ]
     tell({"quarantine": [_told(each) for each in found]}, json_, *lines, f"{len(found)} in quarantine")
 
@@ -111,18 +115,23 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
 def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[dict[str, Any]]:
     """One run a source."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
     return [
-        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else progress)
+        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
         for (uri, collection), ids in by_source.items()
     ]
 
 
 def _told(refusal: Refusal) -> dict[str, Any]:
     return {name: value for name, value in asdict(replace(refusal, rows=())).items() if name != "rows"}
+
+
+def _brief(refusal: Refusal) -> str:
+    return shorten(refusal.reason, 100, placeholder=" …")
 
 
 def _size(refusal: Refusal) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
 from sluice.cli.terminal import FAILED, OK, Json, Tenant, Yes, confirm, tell, tools_of_settings
 from sluice.errors import BadRequest, Terminal
-from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
-from sluice.ports import Tools
+
+if TYPE_CHECKING:
+    from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+    from sluice.ports import Tools
 
 app = typer.Typer(
     help="How long documents are served: by document, source or collection; the narrowest that is set decides.",
@@ -49,6 +51,8 @@ def set_(
     yes: Yes = False,
 ) -> None:
     """Shorten or lengthen. Documents that are served already follow at once."""
+    from sluice.model import Retention, RetentionSetting
+
     scope = _scope(collection, source, document, tenant)
     wanted = Retention(days, None if until is None else _moment(until))
     with tools_of_settings() as tools:
@@ -149,6 +153,7 @@ def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: boo
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
     from sluice.extract.roots import canonical
+    from sluice.model import RetentionScope
 
     if document:
         if collection or source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,10 @@ from sluice.cli.terminal import (
     tools_of_settings,
 )
 from sluice.errors import BadRequest
-from sluice.model import SavedSource, Schedule, SourceSpec
-from sluice.ports import Tools
-from sluice.schedule import check_cron, described, due
+
+if TYPE_CHECKING:
+    from sluice.model import SavedSource, Schedule
+    from sluice.ports import Tools
 
 app = typer.Typer(
     help="Saved sources: sluice_ingest_all takes each in when it is due, every night or by a schedule of its own.",
@@ -44,6 +45,8 @@ def sources_list(
     json_: Json = False,
 ) -> None:
     """Every saved source with its schedule, its last run and when it is due."""
+    from sluice.schedule import described
+
     with tools_of_settings() as tools:
         found = tools.ledger.saved_sources(tenant, collection)
     told = [{**described(each), "held_by": each.held_by} for each in found]
@@ -69,6 +72,7 @@ def sources_add(
 ) -> None:
     """Save a source before its first ingest, which then happens when it is due."""
     from sluice import flow
+    from sluice.model import SourceSpec
 
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
@@ -145,12 +149,16 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
 
 
 def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
+    from sluice.model import Schedule
+
     saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
     return saved.get(uri, Schedule())
 
 
 def _cron(schedule: str) -> str | None:
     """Refused before anything is opened."""
+    from sluice.schedule import check_cron
+
     return None if schedule.strip() == _NIGHTLY else check_cron(schedule)
 
 
@@ -160,6 +168,8 @@ def _when(schedule: Schedule) -> str:
 
 
 def _lines(saved: SavedSource) -> list[str]:
+    from sluice.schedule import described, due
+
     spec, last = saved.spec, saved.last
     ran = f"{last.state}, started {last.started_at:%Y-%m-%d %H:%M} UTC" if last else "never"
     told = described(saved)

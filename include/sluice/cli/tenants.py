@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sluice.cli.terminal import Json, tell, tools_of_settings
 from sluice.errors import BadRequest
-from sluice.model import Quota, TenantUse
+
+if TYPE_CHECKING:
+    from sluice.model import TenantUse
 
 app = typer.Typer(help="What tenants hold, and how much they may.", no_args_is_help=True)
 
@@ -32,6 +34,8 @@ def set_(
     json_: Json = False,
 ) -> None:
     """Limit what a tenant may hold in all its collections. What is served already stays."""
+    from sluice.model import Quota
+
     if max_documents is None and max_bytes is None:
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
     with tools_of_settings() as tools:

@@ -1,20 +1,25 @@
-"""What every command shares: its options, the tools it opens, how it tells what it found."""
+"""What every command shares: its options, the tools it opens, how it tells what it found.
+
+The command line's modules import nothing that takes long before a command runs: `sluice --help` answers at once.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sluice.errors import BadRequest
-from sluice.model import ALL_GROUPS, Principal, SourceSpec
-from sluice.ports import Tools
-from sluice.settings import Settings
-from sluice.wiring import build
+
+if TYPE_CHECKING:
+    from sluice.model import Principal, SourceSpec
+    from sluice.ports import Tools
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="Whose documents.")]
@@ -29,6 +34,9 @@ OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
 @contextmanager
 def tools_of_settings() -> Iterator[Tools]:
+    from sluice.settings import Settings
+    from sluice.wiring import build
+
     tools = build(Settings())
     try:
         yield tools
@@ -82,11 +90,27 @@ def given(values: list[str] | None) -> tuple[str, ...] | None:
 
 def operator(tenant: str) -> Principal:
     """Who runs the CLI holds the database's password: nothing of one tenant is hidden from them."""
+    from sluice.model import ALL_GROUPS, Principal
+
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)
 
 
-def progress(done: int, planned: int) -> None:
-    typer.echo(f"{done}/{planned} documents", err=True)
+class Progress:
+    """On stderr: documents done, rate and time left after each batch, and how far its stages are in between."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(logging.Formatter("  %(message)s"))
+        stages = logging.getLogger("sluice.progress")
+        stages.addHandler(shown)
+        stages.setLevel(logging.INFO)
+        stages.propagate = False
+
+    def __call__(self, done: int, planned: int) -> None:
+        took_s = time.monotonic() - self._began_s
+        left = f", {took_s / done * (planned - done):.0f} s left" if 0 < done < planned else ""
+        typer.echo(f"{done}/{planned} documents in {took_s:.0f} s, {done / max(took_s, 0.001):.1f}/s{left}", err=True)
 
 
 def tell(value: Any, as_json: bool, *lines: str) -> None:

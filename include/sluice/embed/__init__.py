@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +38,13 @@ def embed(
     cache: VectorCache,
     index_key: bytes,
     account: Account,
+    on_texts: Callable[[int], object] = lambda count: None,
 ) -> tuple[list[EmbeddedDocument], EmbedCounts]:
     """Documents with all their vectors, in order. Missing texts are computed in slices, each stored before the next
     one, so that a crash pays for one slice at most. Where the account does not reach, the texts of the first documents
     are computed, and those that lack a vector are left out.
+
+    `on_texts(count)` is told of chunks whose vectors are known or were computed.
 
     Only unit vectors are stored: others go on to the gate, which keeps their documents out. Raises Terminal where the
     embedder returns none, or vectors of another shape."""
@@ -50,6 +53,7 @@ def embed(
     known = _cached(cache, embedder.name, list(texts), dim)
     missing = [text_hash for text_hash in texts if text_hash not in known]
     computed = tokens = 0
+    on_texts(len(chunks) - len(missing))
     for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
         good = unit_length(vectors)
         cache.store(
@@ -58,6 +62,7 @@ def embed(
         account.settle(spent)
         known.update(zip(hashes, vectors, strict=True))
         computed, tokens = computed + spent.texts, tokens + spent.tokens
+        on_texts(spent.texts)
     documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
     terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
     embedded = [

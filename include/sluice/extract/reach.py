@@ -54,3 +54,4 @@ class Reach:
     admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
     borrows: Callable[[str], bool] | None = None  # files that a git+file:// repository may read, by URI; None: all
     since: str | None = None  # `MarkedReader.mark` of the last completed scan
+    dry: bool = False  # a scan writes nothing into a store, not even what makes the next one quicker

@@ -179,6 +179,7 @@ class UploadReader:
         self._uri = source_uri(tenant, collection)
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
+        self._dry = reach.dry
 
     def scan(self) -> Iterator[Entry]:
         """Reads no contents. Raises Terminal where nothing was ever uploaded, or the storage is another one."""
@@ -208,7 +209,7 @@ class UploadReader:
                 if self._globs.admit(entry.external_id):
                     yield entry
         now.pop("", None)
-        if now.keys() != before.keys():
+        if now.keys() != before.keys() and not self._dry:
             self._blobs.write(f"{self._folder}/listed", json.dumps(now).encode())
 
     def _listed(self) -> dict[str, str]:

@@ -30,18 +30,35 @@ from sluice.flow.deleting import (
 from sluice.flow.finishing import agree, finish, gates_page, summarise
 from sluice.flow.generations import live_generations
 from sluice.flow.keeping import let_go
+from sluice.flow.preview import preview, preview_lines
 from sluice.flow.pruning import prune
 from sluice.flow.purging import digest, expired, purge
 from sluice.flow.reconcile import reconcile
 from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
-from sluice.flow.stages import Plan, batches, chunk, embed, ensure, extract, hidden_by, load, save, scan, validate
+from sluice.flow.stages import (
+    Plan,
+    batches,
+    chunk,
+    embed,
+    ensure,
+    extract,
+    hidden_by,
+    load,
+    save,
+    scan,
+    validate,
+)
+from sluice.flow.summary import refused_by, summary_lines
 from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
 
 T = TypeVar("T")
 U = TypeVar("U")
+# Documents of a batch in one process: the next is cut while one is loaded, and the first of many small ones is soon
+# there. In Airflow batches are larger: each starts five tasks.
+_OVERLAPPING = 400
 
 __all__ = [
     "WHOLE_RUN",
@@ -69,9 +86,12 @@ __all__ = [
     "live_generations",
     "load",
     "plan_replay",
+    "preview",
+    "preview_lines",
     "prune",
     "purge",
     "reconcile",
+    "refused_by",
     "remove_source",
     "replay",
     "reporting_pending_removals",
@@ -81,6 +101,7 @@ __all__ = [
     "scan",
     "source_at",
     "summarise",
+    "summary_lines",
     "validate",
 ]
 
@@ -141,7 +162,7 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
         chunked = chunk(tools, run, number, validate(tools, run, number, documents)) if cut_up else []
         return number, len(items), chunked
 
-    planned = enumerate(batches(plan.items, tools.batch_size))
+    planned = enumerate(batches(plan.items, min(_OVERLAPPING, tools.batch_size)))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
         ensured = False

@@ -16,9 +16,10 @@ from sluice.ports import SourceReader, Tools
 from sluice.seal import keyed_fingerprint
 
 
-def listed(tools: Tools, spec: SourceSpec, reader: SourceReader) -> Iterator[Entry]:
-    """Raises BadRequest where the source lists more than `tools.max_source_documents`, and what the reader raises."""
-    index_key = tools.keyring.index_key(spec.tenant)
+def listed(tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None) -> Iterator[Entry]:
+    """`index_key`: instead of the tenant's. Raises BadRequest where the source lists more than
+    `tools.max_source_documents`, and what the reader raises."""
+    index_key = index_key or tools.keyring.index_key(spec.tenant)
     for number, entry in enumerate(reader.scan()):
         if number >= tools.max_source_documents:
             raise BadRequest(

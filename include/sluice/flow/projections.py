@@ -92,7 +92,7 @@ class Points:
 
 
 class Contributions:
-    """Chunks of the graph with their documents, mentions and relations."""
+    """Chunks of the graph with their documents, mentions and relations, and what their documents are about."""
 
     name = "neo4j"
 
@@ -134,8 +134,9 @@ class Contributions:
 
 
 def _row_of(chunk: LedgerChunk) -> GraphRow:
-    mentions = tuple(sorted((entity_id, count) for entity_id, _, count in chunk.mentions))
-    return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions, chunk.relations)
+    mentions = tuple(sorted((entity_id, count) for entity_id, _, count, _ in chunk.mentions if count))
+    about = tuple(sorted((chunk.document_id, entity_id) for entity_id, _, _, about in chunk.mentions if about))
+    return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions, chunk.relations, about)
 
 
 def _same_vectors(meant: Point, held: StoredPoint) -> bool:

@@ -136,7 +136,8 @@ class Rebuilder:
             if row.document_id in ciphers:
                 names = ciphers[row.document_id].decrypt_json("names", row.sealed_names, row.chunk_id)
                 found[row.chunk_id] = tuple(
-                    Mention(entity_id, kind, names[str(entity_id)], count) for entity_id, kind, count in row.mentions
+                    Mention(entity_id, kind, names[str(entity_id)], count, about)
+                    for entity_id, kind, count, about in row.mentions
                 )
         return found
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
+from typing import TypeVar
 from uuid import UUID
 
 from sluice import chunk as chunking
@@ -17,6 +19,7 @@ from sluice.extract.roots import canonical
 from sluice.flow import moves
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.listing import listed
+from sluice.flow.progress import progressing
 from sluice.flow.recording import (
     WHOLE_RUN,
     failing,
@@ -47,7 +50,13 @@ from sluice.model import (
 from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
+T = TypeVar("T")
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
+_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
+_UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
+_MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
+_LOADED_AT_ONCE = 500  # documents that one transaction activates
+_CUT_AT_ONCE = 200
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 QUOTA = (
     "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
@@ -61,18 +70,36 @@ class Plan:
     items: list[Item]
 
 
-def batches(items: Sequence[Item], batch_size: int) -> Iterator[list[Item]]:
-    """At most `batch_size` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own)."""
+def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
+    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
+    where Airflow could not map over so many.
+
+    `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
+    while another ends; fewer where the start of a task would cost more than its work."""
+    most = max(most, ceil(len(items) / _MOST_BATCHES))
+    most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
+    total = sum(map(_work, items))
+    share = total / max(1, min(2 * slots, _MOST_BATCHES // 2, round(total / _LEAST_WORK))) if slots else total
     batch: list[Item] = []
-    size_bytes = 0
+    size_bytes, work = 0, 0.0
     for item in items:
-        if batch and (len(batch) >= batch_size or size_bytes + item.entry.size_bytes > _SLICE_BYTES):
+        full = len(batch) >= most or size_bytes + item.entry.size_bytes > most_bytes or work >= share
+        if batch and full:
             yield batch
-            batch, size_bytes = [], 0
+            batch, size_bytes, work = [], 0, 0.0
         batch.append(item)
         size_bytes += item.entry.size_bytes
+        work += _work(item)
     if batch:
         yield batch
+
+
+def _parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (documents[at : at + most] for at in range(0, len(documents), most))
+
+
+def _work(item: Item) -> float:
+    return 1 + item.entry.size_bytes / _UNIT_BYTES
 
 
 def save(tools: Tools, spec: SourceSpec) -> Source:
@@ -114,8 +141,9 @@ def scan(
     run = tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
-        if not approve_shrink:
-            _check_shrink(spec.uri, result, tools.max_shrink)
+        refusal = shrink_refusal(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
+        if refusal and not approve_shrink:
+            raise Terminal(refusal)
 
     with failing(tools, run):
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
@@ -153,7 +181,11 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
         return []
     held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
     read = reading(tools, run)
-    with recorded(tools, run, batch, "extract") as counts, tools.extractor() as extractor:
+    with (
+        recorded(tools, run, batch, "extract") as counts,
+        progressing("extract", batch, len(items)) as progress,
+        tools.extractor() as extractor,
+    ):
         for part in batches(wanted(tools, run, items), len(items)):
             raws: list[Raw] = []
             for item in part:
@@ -171,7 +203,9 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
             }
             same += [raw.item for raw in raws if raw.item.document_id in known]
             raws = [raw for raw in raws if raw.item.document_id not in known]
+            progress.step(len(part) - len(raws))
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
+                progress.step()
                 if extracted.failure:
                     failures.append(_refused(raw.item, *extracted.failure))
                     held[raw.item.document_id] = raw
@@ -192,7 +226,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
 def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> list[Document]:
     """The gate on documents. What fails a blocking check is quarantined with the reason; what a check masks goes on
     with placeholders, and what it flags with a mark in its metadata."""
-    with recorded(tools, run, batch, "validate") as counts:
+    with recorded(tools, run, batch, "validate") as counts, progressing("validate", batch, len(documents)):
         if not documents:
             return []
         generation = run.source.generation
@@ -217,12 +251,18 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
     extractor = tools.entities(profile.entities)
 
     def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
-        chunked = chunking.chunk(part, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
-        if extractor is None:
-            return chunked
-        return chunking.with_mentions(chunked, extractor, lambda kind, name: tools.entity_id(index_key, name))
+        made = []
+        for some in _parts(part, _CUT_AT_ONCE):
+            chunked = chunking.chunk(some, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
+            if extractor is not None:
+                chunked = chunking.with_mentions(
+                    chunked, extractor, lambda kind, name: tools.entity_id(index_key, name)
+                )
+            made += chunked
+            progress.step(len(some))
+        return made
 
-    with recorded(tools, run, batch, "chunk") as counts:
+    with recorded(tools, run, batch, "chunk") as counts, progressing("chunk", batch, len(documents)) as progress:
         chunked, failures = isolate_failures(cut, documents, "chunk")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
@@ -242,7 +282,8 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
     next run, which finds in the cache what was paid for."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
-    with recorded(tools, run, batch, "embed") as counts:
+    chunks = sum(len(each.chunks) for each in documents)
+    with recorded(tools, run, batch, "embed") as counts, progressing("embed", batch, chunks, "chunks") as progress:
         counts |= {"computed": 0, "cached": 0, "tokens": 0, "remaining": 0}
 
         def embed_part(part: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
@@ -253,6 +294,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
                 cache=tools.cache,
                 index_key=index_key,
                 account=embedding.BatchAccount(tools.ledger, run, batch),
+                on_texts=progress.step,
             )
             counts["computed"] += cost.computed
             counts["cached"] += cost.cached
@@ -283,7 +325,7 @@ def ensure(tools: Tools, generation: Generation) -> None:
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
     """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
     (others were quicker) is quarantined."""
-    with recorded(tools, run, batch, "load") as counts:
+    with recorded(tools, run, batch, "load") as counts, progressing("load", batch, len(documents)) as progress:
         counts |= {"written": 0, "removed": 0, "superseded": 0}
         graph = graph_of(tools, run.source.generation)
         beyond: list[Document] = []
@@ -300,7 +342,12 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             left = loaded.refused | loaded.superseded
             return [item for item in items if item.document_id not in left]
 
-        served, failures = isolate_failures(load_part, documents, "load", terminal=True)
+        served, failures = [], []
+        for some in _parts(documents, _LOADED_AT_ONCE):
+            done, failed = isolate_failures(load_part, some, "load", terminal=True)
+            served += done
+            failures += failed
+            progress.step(len(some))
         left = refuse(tools, run, failures)
         left += refuse(tools, run, [_beyond_quota(run, each) for each in beyond], {})
         new = sum(item.new for item in served)
@@ -324,22 +371,23 @@ def _opened(tools: Tools, spec: SourceSpec) -> Source:
     return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
-def _check_shrink(uri: str, result: ScanResult, max_shrink: float) -> None:
-    """Raises Terminal where much is missing. What only moved is not missing: as much appeared."""
-    appeared = result.seen - (result.known - len(result.vanished))
-    missing = len(result.vanished) - appeared
-    if not result.seen and result.vanished:
-        raise Terminal(
-            f"{uri} is empty now, and {len(result.vanished)} documents of it are served. An unmounted folder looks "
+def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
+    """Why a scan is refused of which so much is missing; None: it is not. What only moved is not missing: as much
+    appeared."""
+    missing = vanished - (seen - (known - vanished))
+    if not seen and vanished:
+        return (
+            f"{uri} is empty now, and {vanished} documents of it are served. An unmounted folder looks "
             "like this, and so do globs that leave all out, so nothing was removed. If they are meant to go, run once "
             "with --approve-shrink (in Airflow: approve_shrink)."
         )
-    if missing >= FEW and missing > max_shrink * result.known:
-        raise Terminal(
-            f"{uri} lists {missing} documents fewer than the {result.known} that were known, more than the share of "
+    if missing >= FEW and missing > max_shrink * known:
+        return (
+            f"{uri} lists {missing} documents fewer than the {known} that were known, more than the share of "
             f"{max_shrink:.0%} (SLUICE_MAX_SHRINK) that may vanish unasked. Nothing was changed. If they are meant to "
             "go, run once with --approve-shrink (in Airflow: approve_shrink)."
         )
+    return None
 
 
 def profile_of(tools: Tools, collection: str) -> Profile:

@@ -34,7 +34,7 @@ from sluice.model.recorded import (
 )
 from sluice.model.retained import ExpiredDocument, KeepDays, Prunable, Retention, RetentionScope, RetentionSetting
 from sluice.model.saved import LastRun, SavedSource, Schedule
-from sluice.model.scanned import MEMBER, Entry, Item, ScanResult
+from sluice.model.scanned import MEMBER, Entry, Item, ScanPreview, ScanResult
 from sluice.model.served import (
     ALL_GROUPS,
     Candidate,
@@ -54,6 +54,7 @@ from sluice.model.served import (
     VectorQuery,
     VersionStep,
 )
+from sluice.model.sizes import size_in_words
 from sluice.model.stored import (
     GraphChunk,
     GraphOrphans,
@@ -123,6 +124,7 @@ __all__ = [
     "RunGates",
     "RunMode",
     "SavedSource",
+    "ScanPreview",
     "ScanResult",
     "Schedule",
     "SealedChunk",
@@ -140,4 +142,5 @@ __all__ = [
     "Vector",
     "VectorQuery",
     "VersionStep",
+    "size_in_words",
 ]

@@ -50,7 +50,7 @@ class Profile:
 
     chunker: str  # tokens:<max>:<overlap> or chars:<max>:<overlap>
     embedder: str  # minilm, hash:<dim>, openai:<model>
-    entities: str  # spacy:<pipeline> or off
+    entities: str  # phrases, spacy:<pipeline> or off
     dim: int  # components of a dense vector
 
 

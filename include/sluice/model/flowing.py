@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sluice.model.scanned import Item
 
-Vector = NDArray[np.float32]
+if TYPE_CHECKING:  # the commands that touch no vector start without numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+Vector: TypeAlias = "NDArray[np.float32]"
 """Shape (n,) or (k, n), float32, L2-normalised."""
 
 
@@ -46,12 +47,13 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One entity in one chunk."""
+    """One entity in one chunk: named by its text, or what its document is about."""
 
     entity_id: UUID  # contains the tenant: nothing is shared between tenants
     kind: str
     name: str
-    count: int
+    count: int  # of times that the text names it; 0 where only a title or heading does
+    about: bool = False  # the document's title, on its first chunk; or a heading that begins in the chunk
 
 
 class Relation(NamedTuple):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sluice.model.scanned import Item
+from sluice.model.sizes import size_in_words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GateAction = Literal["off", "flag", "mask", "block"]
 """What a gate does with a row that fails a check: nothing (not even looking), report it, also replace what was found
@@ -99,10 +101,20 @@ class BatchRef:
     batch: int
     uri: str  # folder of the batch's artefacts
     documents: int
+    size_bytes: int = 0  # of the documents as their source lists them, before any of them left the batch
+
+    @property
+    def title(self) -> str:
+        """The name of its tasks in Airflow's UI."""
+        documents = "1 document" if self.documents == 1 else f"{self.documents} documents"
+        return f"batch {self.batch}: {documents}, {size_in_words(self.size_bytes)}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"run_id": self.run_id, "batch": self.batch, "uri": self.uri, "documents": self.documents}
+        names = ("run_id", "batch", "uri", "documents", "size_bytes", "title")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> BatchRef:
-        return cls(str(value["run_id"]), int(value["batch"]), str(value["uri"]), int(value["documents"]))
+        """Also of a run that a release without sizes began."""
+        named = (str(value["run_id"]), int(value["batch"]), str(value["uri"]))
+        return cls(*named, int(value["documents"]), int(value.get("size_bytes", 0)))

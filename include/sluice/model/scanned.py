@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -48,3 +48,19 @@ class ScanResult:
     items: list[Item]
     vanished: list[UUID]  # in the ledger, not in this complete scan: gone, or moved
     known: int = 0  # living documents of the source before this scan, but for members of what could not be opened
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPreview:
+    """What a run would find of a complete scan, by kind of document: `new` (never served), `changed`, `moved` (its
+    source says that it was renamed), `unchanged`, `quarantined` (unchanged since), `gone` (purged or deleted by hand,
+    and to stay so). Kinds without a document are absent."""
+
+    documents: Mapping[str, int]
+    size_bytes: Mapping[str, int]  # of these, as the source lists them
+    vanished: int
+    known: int  # as in ScanResult
+
+    @property
+    def seen(self) -> int:
+        return sum(self.documents.values())

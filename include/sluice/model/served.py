@@ -45,6 +45,7 @@ class SearchRequest:
     legs: tuple[Leg, ...] = ("dense", "sparse")
     filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
     explain: bool = False
+    min_score: float | None = None  # lowest cosine similarity of question and passage, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ class PassageLineage:
     computed: int = 0  # vectors that the run had to compute
     cached: int = 0  # and took from the cache
     datasets: tuple[str, ...] = ()  # namespace:name, of the run's lineage events
+    ordinal: int = 0  # of the chunk in its version
+    rows: tuple[GateRow, ...] = ()  # what that run's gates recorded of the document as a whole and of this chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +239,4 @@ class Passage:
     generation: int
     run_id: UUID
     legs: Mapping[str, float] = field(default_factory=dict)
+    similarity: float | None = None  # cosine similarity to the question, where it was asked for

@@ -24,7 +24,7 @@ class SealedChunk:
     sealed_text: bytes  # purpose "chunk", part: chunk_id
     sealed_headings: bytes  # purpose "headings", part: chunk_id, JSON list
     sealed_names: bytes  # purpose "names", part: chunk_id, JSON {entity_id: name}
-    mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count
+    mentions: tuple[tuple[UUID, str, int, bool], ...]  # entity_id, kind, count, about
     relations: tuple[Relation, ...] = ()
 
 
@@ -81,7 +81,7 @@ class LedgerChunk:
     sealed_text: bytes
     sealed_headings: bytes
     sealed_names: bytes
-    mentions: tuple[tuple[UUID, str, int], ...]  # entity_id, kind, count; in the order of ids
+    mentions: tuple[tuple[UUID, str, int, bool], ...]  # entity_id, kind, count, about; in the order of ids
     changing: bool  # a living run has staged another version of the document: its projections are in flux
     relations: tuple[Relation, ...] = ()  # in order
 
@@ -115,6 +115,8 @@ class GraphRow:
     ordinal: int | None
     mentions: tuple[tuple[UUID | None, int], ...]  # entity_id (None: none of ours), count; in the order of ids
     relations: tuple[tuple[UUID | None, str, UUID | None], ...] = ()  # as Relation, in order; None: none of ours
+    # What its document is about, as (document, entity), by this chunk; in order; None: none of ours.
+    about: tuple[tuple[UUID | None, UUID | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +124,9 @@ class GraphOrphans:
     """What nothing supports, by the store's own name for it: what was made by hand may have no id of ours."""
 
     documents: tuple[str, ...] = ()  # without a chunk
-    entities: tuple[str, ...] = ()  # that no chunk mentions
+    entities: tuple[str, ...] = ()  # that no chunk mentions and no document is about
     chunks: tuple[str, ...] = ()  # of no collection or generation, or with an id that none of ours has
-    edges: tuple[str, ...] = ()  # between the wrong kinds of node; RELATES that names no chunk
+    edges: tuple[str, ...] = ()  # between the wrong kinds of node; RELATES and ABOUT that name no chunk
 
     def __len__(self) -> int:
         return len(self.documents) + len(self.entities) + len(self.chunks) + len(self.edges)

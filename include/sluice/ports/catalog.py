@@ -53,6 +53,7 @@ class Catalog(Protocol):
         collection: str | None = None,
         code: str | None = None,
         *,
+        run_id: UUID | None = None,
         limit: int,
         after: UUID | None = None,
     ) -> list[Refusal]:

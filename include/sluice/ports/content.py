@@ -17,6 +17,9 @@ class Keyring(Protocol):
     def index_key(self, tenant: str) -> bytes:
         """32 bytes; made on first use."""
 
+    def known_index_key(self, tenant: str) -> bytes | None:
+        """The same where it was made; None where it was not: it is not made now."""
+
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         """Existing keys are kept."""
 

@@ -24,6 +24,7 @@ from sluice.model import (
     Removal,
     Run,
     RunMode,
+    ScanPreview,
     ScanResult,
     SealedVersion,
     Signature,
@@ -86,6 +87,11 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
 
         `settings`: groups, globs and retention that replace what is saved of the source (None keeps it), in the same
         transaction. `accept(result)` is called before it is committed: where it raises, nothing at all is changed."""
+
+    def preview_scan(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+        """What `record_scan` would find of a complete scan. Changes nothing and waits for nobody. None: a source that
+        is not saved. A rename that only the content tells, and what a new retention would bring back, are not seen.
+        Raises Terminal as `record_scan`."""
 
     def record_mark(self, run: Run, mark: str) -> None:
         """What names the state that the run's scan listed; see `MarkedReader`."""

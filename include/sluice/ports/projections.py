@@ -36,7 +36,7 @@ class VectorIndex(Protocol):
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. What is not there is no error."""
+        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
@@ -57,14 +57,14 @@ class GraphIndex(Protocol):
         """Constraints and indexes exist when this returns."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's document, ordinal, MENTIONS and RELATES become exactly
-        the given ones. An entity shows a name and kind that a mention of it carries now."""
+        """MERGE documents, chunks and entities; a chunk's document, ordinal, MENTIONS, RELATES and ABOUT become exactly
+        the given ones. An entity shows a name and kind that one of its uses carries now."""
 
     def remove(self, removals: Sequence[Removal]) -> None:
-        """Chunks, documents that are gone, and entities that nothing mentions any more."""
+        """Chunks, documents that are gone, and entities that have no use any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With their mentions and relations, and entities that nothing mentions any more. What is not there is no
+        """With what they say, and entities that have no use any more: no MENTIONS, no ABOUT. What is not there is no
         error."""
 
     def drop(self, generation: Generation) -> None:

@@ -82,6 +82,7 @@ class MarkedReader(SourceReader, Protocol):
 
 
 class OpenSource(Protocol):
-    """The reader of a source; `since`: the mark of its last run, where it has one. Raises BadRequest."""
+    """The reader of a source; `since`: the mark of its last run, where it has one. `dry`: its scan leaves nothing
+    behind in a store. Raises BadRequest."""
 
-    def __call__(self, spec: SourceSpec, since: str | None = None) -> SourceReader: ...
+    def __call__(self, spec: SourceSpec, since: str | None = None, *, dry: bool = False) -> SourceReader: ...

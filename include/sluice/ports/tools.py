@@ -36,7 +36,8 @@ class Tools:
     tokenizer: Callable[[], Any]  # tokenizers.Tokenizer, cached per process
     profile: Callable[[], Profile]  # for a collection that does not exist yet; may ask an endpoint
     filter_fields: tuple[str, ...]
-    batch_size: int
+    batch_size: int  # documents, at most
+    task_slots: int  # tasks of one stage that run at a time
     lease_s: float  # of a run whose heartbeat stops: then another run may take its source over
     max_shrink: float  # share of a source's documents that may be missing without somebody's approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on

@@ -5,20 +5,26 @@ up in its results.
 """
 
 from sluice.validate.expectations import ready
-from sluice.validate.gates import Verdict, chunks_gate, documents_gate, suspect_vectors, vectors_gate
+from sluice.validate.gates import FLAGS, Verdict, chunks_gate, documents_gate, suspect_vectors, vectors_gate
+from sluice.validate.labels import Result, label, observed_in_words, result
 from sluice.validate.rules import merged, parse_actions, ruled, with_rules
 from sluice.validate.suite import SUITES, Check, check_of, suite_of
 
 __all__ = [
+    "FLAGS",
     "SUITES",
     "Check",
+    "Result",
     "Verdict",
     "check_of",
     "chunks_gate",
     "documents_gate",
+    "label",
     "merged",
+    "observed_in_words",
     "parse_actions",
     "ready",
+    "result",
     "ruled",
     "suite_of",
     "suspect_vectors",

@@ -21,7 +21,7 @@ from sluice.validate.suite import Check
 from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
-_FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
+FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
 _OF_VECTORS = frozenset({"wrong_dimension", "wrong_length", "constant_vector", "shared_vector", "same_vector"})
 _FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate", "mojibake"})
 
@@ -213,4 +213,4 @@ def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Scr
     if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
         document = masked(document, found)
     flags = [check.code for check in flagged if check.code in _FLAGGING]
-    return replace(document, metadata={**document.metadata, _FLAGS: flags}) if flags else document
+    return replace(document, metadata={**document.metadata, FLAGS: flags}) if flags else document

@@ -120,6 +120,7 @@ class MemoryCatalog:
         collection: str | None = None,
         code: str | None = None,
         *,
+        run_id: UUID | None = None,
         limit: int,
         after: UUID | None = None,
     ) -> list[Refusal]:
@@ -130,6 +131,7 @@ class MemoryCatalog:
                 if _readable(principal, self._state.documents[document_id])
                 and collection in (None, record.source.spec.collection)
                 and code in (None, record.code)
+                and run_id in (None, record.run_id)
                 and (after is None or document_id > after)
             ]
             return found[:limit]

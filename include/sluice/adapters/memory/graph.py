@@ -102,7 +102,7 @@ class MemoryGraph:
     ) -> list[tuple[UUID, int]]:
         weights: Counter[UUID] = Counter()
         for node in self._of(generation).values():
-            mentioned = {mention.entity_id for mention in node.mentions}
+            mentioned = {mention.entity_id for mention in node.mentions if mention.count}
             if node.tenant == tenant and not mentioned.isdisjoint(entity_ids):
                 weights.update(mentioned.difference(entity_ids))
         return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
@@ -142,7 +142,7 @@ class MemoryGraph:
         for node in self.chunks_by_key.values():
             for mention in node.mentions:
                 if mention.entity_id in touched:
-                    used[mention.entity_id][mention.kind, mention.name] += mention.count
+                    used[mention.entity_id][mention.kind, mention.name] += mention.count + mention.about
         for entity_id, names in used.items():
             if not names:
                 self.entities.pop(entity_id, None)
@@ -151,5 +151,7 @@ class MemoryGraph:
 
 
 def _row(id: UUID, node: ChunkNode) -> GraphRow:
-    mentions = sorted((mention.entity_id, mention.count) for mention in node.mentions)
-    return GraphRow(id, node.document_id, node.tenant, node.ordinal, tuple(mentions), tuple(sorted(node.relations)))
+    mentions = sorted((mention.entity_id, mention.count) for mention in node.mentions if mention.count)
+    about = sorted((node.document_id, mention.entity_id) for mention in node.mentions if mention.about)
+    relations = tuple(sorted(node.relations))
+    return GraphRow(id, node.document_id, node.tenant, node.ordinal, tuple(mentions), relations, tuple(about))

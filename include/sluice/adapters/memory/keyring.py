@@ -21,6 +21,10 @@ class MemoryKeyring:
         with self._lock:
             return self._index_keys.setdefault(tenant, new_key())
 
+    def known_index_key(self, tenant: str) -> bytes | None:
+        with self._lock:
+            return self._index_keys.get(tenant)
+
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         with self._lock:
             return {each: self._document_keys.setdefault(each, new_key()) for each in document_ids}

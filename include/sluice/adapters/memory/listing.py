@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
 from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.memory import moving
 from sluice.adapters.memory.state import DocumentRow, MemoryState, QuarantineRow, SourceRow, now
-from sluice.model import Entry, Failure, Item, Run, ScanResult, SourceSpec
+from sluice.model import Entry, Failure, Item, Run, ScanPreview, ScanResult, Source, SourceSpec
 from sluice.names import storable
 
 
@@ -29,15 +30,7 @@ class MemoryListing:
         accept: Callable[[ScanResult], object] = lambda result: None,
     ) -> ScanResult:
         began = now()
-        listed: dict[str, Entry] = {}
-        twice: str | None = None
-        for entry in entries:
-            check_entry(entry)
-            if entry.external_id in listed:
-                twice = twice or entry.external_id
-            listed[entry.external_id] = entry
-        if twice is not None:
-            raise duplicate(twice)
+        listed = _by_name(entries)
         with self.state.all_or_nothing():
             self._fence(run)
             others = (each for each in self.state.runs_of(run.source.source_id) if each.run_id != run.run_id)
@@ -68,6 +61,38 @@ class MemoryListing:
             accept(result)
             return result
 
+    def preview_scan(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+        listed = _by_name(entries)
+        with self.state.lock:
+            known = self.state.living(source.source_id) if source else {}
+            told = moving.told(known, listed)
+            kinds = [
+                "moved" if name in told else self._kind(source, known.get(name), entry)
+                for name, entry in listed.items()
+            ]
+        documents, size_bytes = Counter(kinds), Counter[str]()
+        for kind, entry in zip(kinds, listed.values(), strict=True):
+            size_bytes[kind] += entry.size_bytes
+        unopened = {name: entry.holds for name, entry in listed.items() if entry.holds}
+        missing = [name for name in known if name not in listed and name not in told.values()]
+        held = sum(is_held(name, unopened) for name in missing)
+        return ScanPreview(dict(documents), dict(size_bytes), len(missing) - held, len(known) - held)
+
+    def _kind(self, source: Source | None, document: DocumentRow | None, entry: Entry) -> str:
+        if source is None or document is None:
+            return "new"
+        if document.fingerprint == entry.fingerprint:
+            if document.gone_hash is not None:
+                return "gone"
+            if document.document_id in self.state.quarantine:
+                return "quarantined"
+            if self.state.active(document.document_id, source.generation) is not None:
+                return "unchanged"
+        return "changed" if self._served_before(document) else "new"
+
+    def _served_before(self, document: DocumentRow) -> bool:
+        return any(each.number is not None for each in self.state.versions.get(document.document_id, {}).values())
+
     def _compare(self, run: Run, source: SourceRow, entry: Entry, document: DocumentRow | None) -> Item | str:
         if document is None:
             document = DocumentRow(uuid4(), source, entry.external_id, entry.uri, now())
@@ -84,8 +109,7 @@ class MemoryListing:
                 return "quarantined"
             if active is not None:
                 return "unchanged"
-        versions = self.state.versions.get(document.document_id, {})
-        served_before = any(version.number is not None for version in versions.values())
+        served_before = self._served_before(document)
         told = document.document_id in self.state.runs[run.run_id].moves
         compared = active.sealed.raw_hash if active and document.fingerprint is not None else None
         return Item(
@@ -137,3 +161,16 @@ class MemoryListing:
         if document is None or document.deleted_at or document.source.source_id != run.source.source_id:
             return None
         return document
+
+
+def _by_name(entries: Iterable[Entry]) -> dict[str, Entry]:
+    listed: dict[str, Entry] = {}
+    twice: str | None = None
+    for entry in entries:
+        check_entry(entry)
+        if entry.external_id in listed:
+            twice = twice or entry.external_id
+        listed[entry.external_id] = entry
+    if twice is not None:
+        raise duplicate(twice)
+    return listed

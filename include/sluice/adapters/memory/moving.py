@@ -14,14 +14,20 @@ Match = tuple[float, str, str, UUID, UUID]
 
 def tell(state: MemoryState, run: Run, known: dict[str, DocumentRow], listed: Mapping[str, Entry]) -> None:
     """What the source says was renamed. `known` (by name) is brought up to date."""
-    for name, entry in listed.items():
-        former = entry.former
-        if former is None or former in listed or name in known or former not in known:
-            continue
+    for name, former in told(known, listed).items():
         document = known.pop(former)
         known[name] = document
-        _rename(state, run, document, name, entry.uri)
+        _rename(state, run, document, name, listed[name].uri)
         state.runs[run.run_id].moves[document.document_id] = MoveRow(document.document_id, None, former, name, "source")
+
+
+def told(known: Mapping[str, DocumentRow], listed: Mapping[str, Entry]) -> dict[str, str]:
+    """New name → the name before, one to one; the first that names it counts."""
+    first: dict[str, str] = {}
+    for name, entry in listed.items():
+        if entry.former is not None and name not in known:
+            first.setdefault(entry.former, name)
+    return {name: former for former, name in first.items() if former in known and former not in listed}
 
 
 def adopt_same(state: MemoryState, run: Run, hashes: Mapping[UUID, bytes], superseded: set[UUID]) -> dict[UUID, UUID]:

@@ -12,6 +12,7 @@ Key = tuple[str, str, str, str | None, bool, str | None]  # stage, suite, expect
 
 def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chunk_id: UUID) -> PassageLineage:
     run, made = state.runs[version.run_id], version.generation
+    [ordinal] = [chunk.ordinal for chunk in version.sealed.chunks if chunk.chunk_id == chunk_id]
     embedded = [stat.counts for (_, stage), stat in run.stages.items() if stage == "embed"]
     return PassageLineage(
         chunk_id=chunk_id,
@@ -33,6 +34,13 @@ def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chun
         finished_at=run.finished_at,
         history=_history(state, document),
         gates=gate_totals(run),
+        ordinal=ordinal,
+        rows=tuple(
+            row
+            for _, rows in sorted(run.gate_rows.items())
+            for row in rows
+            if row.document_id == document.document_id and row.ordinal in (None, ordinal)
+        ),
         computed=sum(counts.get("computed", 0) for counts in embedded),
         cached=sum(counts.get("cached", 0) for counts in embedded),
     )

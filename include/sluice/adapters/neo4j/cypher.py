@@ -16,6 +16,8 @@ SCHEMA: dict[str, LiteralString] = {
     "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
     # For a chunk's own relations: no relationship can hang on the chunk as well as on two entities.
     "relates_chunk": "CREATE INDEX relates_chunk IF NOT EXISTS FOR ()-[r:RELATES]-() ON (r.chunk_id, r.generation)",
+    # For what a document is about by one of its chunks: it may have thousands of headings.
+    "about_chunk": "CREATE INDEX about_chunk IF NOT EXISTS FOR ()-[r:ABOUT]-() ON (r.chunk_id, r.generation)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
 # One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
@@ -65,7 +67,21 @@ MATCH (head:Entity {entity_id: row[1]})
 MATCH (tail:Entity {entity_id: row[3]})
 CREATE (head)-[:RELATES {kind: row[2], chunk_id: row[0], generation: $generation}]->(tail)
 """
+# $about: [chunk_id, document_id, entity_id, name, kind]. After FORGET_ABOUT, and a write that merged both ends.
+WRITE_ABOUT: LiteralString = """
+UNWIND $about AS row
+MATCH (d:Document {document_id: row[1]})
+MATCH (e:Entity {entity_id: row[2]})
+CREATE (d)-[:ABOUT {name: row[3], kind: row[4], chunk_id: row[0], generation: $generation}]->(e)
+"""
 # By the chunk's id, not by its node: that may have been removed by hand.
+FORGET_ABOUT: LiteralString = """
+UNWIND $ids AS id
+MATCH ()-[r:ABOUT {chunk_id: id, generation: $generation}]->(e)
+WITH r, e.entity_id AS entity
+DELETE r
+RETURN DISTINCT entity
+"""
 FORGET_RELATIONS: LiteralString = """
 UNWIND $ids AS id
 MATCH ()-[r:RELATES {chunk_id: id, generation: $generation}]->()
@@ -101,13 +117,13 @@ UNWIND $ids AS id
 MATCH (d:Document {document_id: id})
 SET d.source_id = d.source_id
 WITH d WHERE NOT (d)-[:HAS_CHUNK]->()
-DELETE d
+DETACH DELETE d
 """
 REMOVE_ENTITIES: LiteralString = """
 UNWIND $ids AS id
 MATCH (e:Entity {entity_id: id})
 SET e.name = e.name
-WITH e WHERE NOT (e)<-[:MENTIONS]-()
+WITH e WHERE NOT (e)<-[:MENTIONS|ABOUT]-()
 DETACH DELETE e
 """
 # After REMOVE_ENTITIES, in its transaction: that holds the locks. Mentions written by an older release carry no name,
@@ -116,10 +132,10 @@ RENAME_ENTITIES: LiteralString = """
 UNWIND $ids AS id
 MATCH (e:Entity {entity_id: id})
 WHERE NOT EXISTS {
-  MATCH (e)<-[m:MENTIONS]-() WHERE coalesce(m.name, e.name) = e.name AND coalesce(m.kind, e.kind) = e.kind }
+  MATCH (e)<-[m:MENTIONS|ABOUT]-() WHERE coalesce(m.name, e.name) = e.name AND coalesce(m.kind, e.kind) = e.kind }
 CALL (e) {
-  MATCH (e)<-[m:MENTIONS]-() WHERE m.name IS NOT NULL
-  RETURN m.name AS name, m.kind AS kind, sum(m.count) AS times ORDER BY times DESC, name, kind LIMIT 1
+  MATCH (e)<-[m:MENTIONS|ABOUT]-() WHERE m.name IS NOT NULL
+  RETURN m.name AS name, m.kind AS kind, sum(coalesce(m.count, 1)) AS times ORDER BY times DESC, name, kind LIMIT 1
 }
 SET e.name = name, e.kind = kind
 """
@@ -131,7 +147,11 @@ RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
   COLLECT {
     MATCH (h)-[r:RELATES {chunk_id: c.chunk_id, generation: c.generation}]->(t)
     RETURN [CASE WHEN h:Entity THEN h.entity_id END, r.kind, CASE WHEN t:Entity THEN t.entity_id END]
-  } AS relations
+  } AS relations,
+  COLLECT {
+    MATCH (d)-[r:ABOUT {chunk_id: c.chunk_id, generation: c.generation}]->(e)
+    RETURN [CASE WHEN d:Document THEN d.document_id END, CASE WHEN e:Entity THEN e.entity_id END]
+  } AS about
 """
 _ID: LiteralString = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
 # A node with an id that is no UUID is not one of a page, or a page full of them would look like the end: it is found
@@ -166,12 +186,15 @@ RETURN startNode(r).entity_id AS head, r.kind AS kind, endNode(r).entity_id AS t
 ORDER BY weight DESC, head, kind, tail LIMIT $limit
 """
 _LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
-_LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk)"
+_LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk) AND NOT (n)<-[:ABOUT]-(:Document)"
 _STRAY_CHUNK: LiteralString = (
     f"n.collection IS NULL OR n.generation IS NULL OR NOT coalesce(toStringOrNull(n.chunk_id), '') =~ {_ID}"
 )
 _LONE_RELATION: LiteralString = (
     "NOT a:Entity OR NOT b:Entity OR NOT EXISTS { (:Chunk {chunk_id: r.chunk_id, generation: r.generation}) }"
+)
+_LONE_ABOUT: LiteralString = (
+    "NOT a:Document OR NOT b:Entity OR NOT EXISTS { (:Chunk {chunk_id: r.chunk_id, generation: r.generation}) }"
 )
 LONE: dict[str, LiteralString] = {
     "chunks": f"MATCH (n:Chunk) WHERE {_STRAY_CHUNK} RETURN elementId(n) AS id LIMIT $limit",
@@ -184,6 +207,8 @@ CALL () {{
   MATCH (a)-[r:MENTIONS]->(b) WHERE NOT a:Chunk OR NOT b:Entity RETURN r
   UNION ALL
   MATCH (a)-[r:RELATES]->(b) WHERE {_LONE_RELATION} RETURN r
+  UNION ALL
+  MATCH (a)-[r:ABOUT]->(b) WHERE {_LONE_ABOUT} RETURN r
 }}
 RETURN elementId(r) AS id LIMIT $limit""",
 }
@@ -206,6 +231,7 @@ UNWIND $ids AS id
 MATCH (a)-[r]->(b) WHERE elementId(r) = id
   AND (type(r) = 'HAS_CHUNK' AND (NOT a:Document OR NOT b:Chunk) OR
        type(r) = 'MENTIONS' AND (NOT a:Chunk OR NOT b:Entity) OR
-       type(r) = 'RELATES' AND ({_LONE_RELATION}))
+       type(r) = 'RELATES' AND ({_LONE_RELATION}) OR
+       type(r) = 'ABOUT' AND ({_LONE_ABOUT}))
 DELETE r RETURN count(*)""",
 }

@@ -1,5 +1,6 @@
-"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`, and what a chunk
-says of two entities, `(:Entity)-[:RELATES {kind, chunk_id, generation}]->(:Entity)`.
+"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`; what a chunk says
+of two entities, `(:Entity)-[:RELATES {kind, chunk_id, generation}]->(:Entity)`; and what a document is about by the
+title or headings in one of its chunks, `(:Document)-[:ABOUT {chunk_id, generation}]->(:Entity)`.
 
 Every node is found by its id, so writing the same again changes nothing. A batch is one transaction; rows are sorted by
 id so that two writers lock in one order, and the driver repeats what still deadlocks.
@@ -15,6 +16,7 @@ from neo4j import Driver, GraphDatabase, ManagedTransaction, NotificationMinimum
 from neo4j.exceptions import ConstraintError
 
 from sluice.adapters.neo4j.cypher import (
+    FORGET_ABOUT,
     FORGET_RELATIONS,
     KNOWN,
     ONLINE,
@@ -23,6 +25,7 @@ from sluice.adapters.neo4j.cypher import (
     REMOVE_ENTITIES,
     RENAME_ENTITIES,
     SCHEMA,
+    WRITE_ABOUT,
     WRITE_KNOWN,
     WRITE_NEW,
     WRITE_RELATIONS,
@@ -76,8 +79,8 @@ class Neo4jGraph(GraphScan):
                 session.run(wait, seconds=int(self._call_timeout_s)).consume()
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's MENTIONS and RELATES become exactly the given ones. What a
-        failed call wrote before it failed stays, and is written over by the next one."""
+        """MERGE documents, chunks and entities; a chunk's MENTIONS, RELATES and ABOUT become exactly the given ones.
+        What a failed call wrote before it failed stays, and is written over by the next one."""
         scope = {
             "tenant": source.spec.tenant,
             "collection": source.generation.collection,
@@ -94,8 +97,8 @@ class Neo4jGraph(GraphScan):
                         session.execute_write(self._transaction(_write), scope, batch)
 
     def remove(self, removals: Sequence[Removal]) -> None:
-        """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that nothing
-        mentions. What is not there is no error."""
+        """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that have no
+        use any more. Deleting what is missing does nothing."""
         by_generation: dict[int, list[str]] = {}
         for removal in removals:
             ids = by_generation.setdefault(removal.generation.number, [])
@@ -106,8 +109,7 @@ class Neo4jGraph(GraphScan):
         self._remove_documents(gone)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With their mentions and relations, and entities that nothing mentions any more. What is not there is no
-        error."""
+        """With what they say, and entities that have no use any more. Deleting what is missing does nothing."""
         self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
 
     def _remove_chunks(self, generation: int, ids: list[str]) -> None:
@@ -167,14 +169,21 @@ def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphC
     ordered = sorted(batch, key=lambda chunk: chunk.chunk_id)
     ids = [str(chunk.chunk_id) for chunk in ordered]
     left = {record["id"]: record["entities"] for record in tx.run(KNOWN, scope, ids=ids)}
-    tx.run(FORGET_RELATIONS, scope, ids=ids).consume()
+    touched = {entity for entities in left.values() for entity in entities} | _forget(tx, scope, ids)
     new = [chunk for chunk, id in zip(ordered, ids, strict=True) if id not in left]
     if new:
         tx.run(WRITE_NEW, scope, **_parameters(new)).consume()
     if left:
         known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
         tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
-        _settle(tx, {entity for entities in left.values() for entity in entities})
+    if about := [
+        [str(chunk.chunk_id), str(chunk.document_id), str(each.entity_id), each.name, each.kind]
+        for chunk in ordered
+        for each in chunk.mentions
+        if each.about
+    ]:
+        tx.run(WRITE_ABOUT, scope, about=about).consume()
+    _settle(tx, touched)
     if relations := [
         [str(chunk.chunk_id), str(each.head_id), each.kind, str(each.tail_id)]
         for chunk in ordered
@@ -196,7 +205,7 @@ def _parameters(chunks: Sequence[GraphChunk]) -> dict[str, Any]:
             str(chunk.chunk_id),
             document_at[str(chunk.document_id)],
             chunk.ordinal,
-            [[entity_at[str(m.entity_id)], m.count, name_at[m.name, m.kind]] for m in chunk.mentions],
+            [[entity_at[str(m.entity_id)], m.count, name_at[m.name, m.kind]] for m in chunk.mentions if m.count],
         ]
         for chunk in chunks
     ]
@@ -214,13 +223,20 @@ def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> No
         for record in tx.run(REMOVE_CHUNKS, ids=chunk_ids, generation=generation)
         for entity in record["entities"]
     }
-    tx.run(FORGET_RELATIONS, ids=chunk_ids, generation=generation).consume()
-    _settle(tx, touched)
+    _settle(tx, touched | _forget(tx, {"generation": generation}, chunk_ids))
+
+
+def _forget(tx: ManagedTransaction, scope: dict[str, Any], ids: list[str]) -> set[str | None]:
+    """Take out what these chunks say, RELATES and ABOUT; returns the entities that lost an ABOUT."""
+    tx.run(FORGET_RELATIONS, scope, ids=ids).consume()
+    return {record["entity"] for record in tx.run(FORGET_ABOUT, scope, ids=ids)}
 
 
 def _settle(tx: ManagedTransaction, touched: set[str | None]) -> None:
-    """Entities that lost a mention: gone where it was the last, else under a name that a mention carries."""
+    """Entities that lost a use: gone where it was the last, else under a name that one of their uses carries."""
     ids = sorted(id for id in touched if id)
+    if not ids:
+        return
     tx.run(REMOVE_ENTITIES, ids=ids).consume()
     tx.run(RENAME_ENTITIES, ids=ids).consume()
 

@@ -96,6 +96,7 @@ def _row(found: dict[str, Any]) -> GraphRow:
     documents = found["documents"]
     mentions = [(_id(entity_id), count if isinstance(count, int) else 0) for entity_id, count in found["mentions"]]
     relations = [(_id(head), str(kind), _id(tail)) for head, kind, tail in found["relations"]]
+    about = [(_id(document), _id(entity)) for document, entity in found["about"]]
     return GraphRow(
         UUID(found["chunk_id"]),
         _id(documents[0]) if len(documents) == 1 else None,
@@ -103,6 +104,7 @@ def _row(found: dict[str, Any]) -> GraphRow:
         found["ordinal"],
         tuple(sorted(mentions, key=lambda each: (str(each[0]), each[1]))),
         tuple(sorted(relations, key=lambda each: tuple(map(str, each)))),
+        tuple(sorted(about, key=lambda each: tuple(map(str, each)))),
     )
 
 

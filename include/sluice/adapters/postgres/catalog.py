@@ -103,7 +103,7 @@ _COLLECTIONS = text(f"""
 """)  # noqa: S608
 # Of the generation that is live. `OFFSET 0` as above.
 LINEAGE = text(f"""
-    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
+    SELECT k.chunk_id, k.ordinal, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
            d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical, g.chunker, g.embedder,
            g.entities, g.dim, v.run_id, r.orchestrator, r.state AS run_state, r.started_at, r.finished_at
     FROM (SELECT * FROM chunks WHERE chunk_id = :chunk_id OFFSET 0) k
@@ -127,6 +127,7 @@ _REFUSAL = f"""
 REFUSALS = text(f"""
     {_REFUSAL} AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     AND (CAST(:code AS text) IS NULL OR q.code = :code)
+    AND (CAST(:run_id AS uuid) IS NULL OR q.run_id = :run_id)
     AND q.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
     ORDER BY q.document_id LIMIT :limit
 """)
@@ -214,10 +215,18 @@ class PostgresCatalog:
         collection: str | None = None,
         code: str | None = None,
         *,
+        run_id: UUID | None = None,
         limit: int,
         after: UUID | None = None,
     ) -> list[Refusal]:
-        values = {"collection": collection, "code": code, "limit": limit, "after": after, **_who(principal)}
+        values = {
+            "collection": collection,
+            "code": code,
+            "run_id": run_id,
+            "limit": limit,
+            "after": after,
+            **_who(principal),
+        }
         with transaction(self._engine) as connection:
             return [Refusal(*row) for row in connection.execute(REFUSALS, values)]
 

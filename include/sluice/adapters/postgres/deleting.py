@@ -23,7 +23,6 @@ from sluice.adapters.postgres.sources import (
     spec_of,
 )
 from sluice.adapters.postgres.switching import lock_documents, retire
-from sluice.adapters.postgres.tables.base import LedgerBase
 from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
 
 _THERE = "d.deleted_at IS NULL AND d.removed_at IS NULL"
@@ -233,6 +232,8 @@ def begin_drop(connection: Connection, generation: Generation) -> None:
 
 def drop_collection(connection: Connection, generation: Generation) -> None:
     """Tables are found by their columns, so that one that is added later is not forgotten: children before parents."""
+    from sluice.adapters.postgres.tables import LedgerBase  # SQLAlchemy's mapper, which nothing else here needs
+
     values = {"collection_id": generation.collection_id}
     connection.execute(_ALONE_IN, values)
     _check_empty(connection, generation)

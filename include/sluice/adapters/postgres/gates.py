@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
@@ -113,6 +112,8 @@ def read_rows(connection: Connection, run: Run, batch: int) -> list[GateRow]:
 
 
 def similar(connection: Connection, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
+    import numpy as np
+
     connection.execute(BY_INDEX)
     values = {"bands": list(bands), "run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
     return [

@@ -57,6 +57,15 @@ class PostgresKeyring:
             self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
         return self._index_keys[tenant]
 
+    def known_index_key(self, tenant: str) -> bytes | None:
+        if tenant not in self._index_keys:
+            with self._transaction() as connection:
+                wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
+            if wrapped is None:
+                return None
+            self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
+        return self._index_keys[tenant]
+
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         found = self._read(document_ids)  # what is kept here may have been destroyed elsewhere
         missing = sorted(set(document_ids) - set(found))

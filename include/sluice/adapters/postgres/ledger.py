@@ -51,6 +51,7 @@ from sluice.model import (
     Run,
     RunMode,
     SavedSource,
+    ScanPreview,
     ScanResult,
     Schedule,
     SealedVersion,
@@ -115,6 +116,11 @@ class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
         with translated(), self._engine.connect() as connection:
             connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             return scan.record_scan(connection, run, entries, settings, accept)
+
+    def preview_scan(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+        with translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            return scan.preview_scan(connection, source, entries)
 
     def record_mark(self, run: Run, mark: str) -> None:
         with self._writing(run) as connection:

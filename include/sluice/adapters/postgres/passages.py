@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.model import GateTotal, PassageLineage, Profile, VersionStep
+from sluice.model import GateRow, GateTotal, PassageLineage, Profile, VersionStep
 
 HISTORY = text("""
     SELECT number, generation, state, run_id, activated_at FROM versions
@@ -18,6 +18,11 @@ GATES = text("""
            sum(unexpected)::bigint, observed->>'code'
     FROM gate_results WHERE run_id = :run_id
     GROUP BY stage, suite, expectation, column_name, blocking, observed->>'code' ORDER BY stage, suite, min(position)
+""")
+ROWS = text("""
+    SELECT document_id, ordinal, suite, code, expectation, observed FROM gate_rows
+    WHERE run_id = :run_id AND document_id = :document_id AND (ordinal IS NULL OR ordinal = :ordinal)
+    ORDER BY batch, stage, position
 """)
 COST = text("""
     SELECT coalesce(sum((counts->>'computed')::bigint), 0), coalesce(sum((counts->>'cached')::bigint), 0)
@@ -38,12 +43,14 @@ def lineage(connection: Connection, asked: TextClause, values: Mapping[str, Any]
     facts = dict(row._mapping)
     profile = Profile(*(facts.pop(name) for name in ("chunker", "embedder", "entities", "dim")))
     history = connection.execute(HISTORY, {"document_id": row.document_id})
+    rows = connection.execute(ROWS, {**of_run, "document_id": row.document_id, "ordinal": row.ordinal})
     computed, cached = connection.execute(COST, of_run).one()
     return PassageLineage(
         **facts,
         profile=profile,
         history=tuple(VersionStep(*each) for each in history),
         gates=tuple(GateTotal(*each) for each in connection.execute(GATES, of_run)),
+        rows=tuple(GateRow(*each) for each in rows),
         computed=int(computed),
         cached=int(cached),
         datasets=tuple(connection.execute(DATASETS, of_run).scalars()),

@@ -18,7 +18,7 @@ from sluice.model import Generation, LedgerChunk, Relation, SourceDocument
 _SERVED = f"""
     SELECT c.chunk_id, c.version_id, c.document_id, d.source_id, d.tenant_id AS tenant, c.ordinal, c.text_hash, v.mime,
            v.sealed_title, v.sealed_metadata, c.sealed_text, c.sealed_headings, c.sealed_names,
-           (SELECT jsonb_agg(jsonb_build_array(m.entity_id, e.kind, m.occurrences) ORDER BY m.entity_id)
+           (SELECT jsonb_agg(jsonb_build_array(m.entity_id, e.kind, m.occurrences, m.about) ORDER BY m.entity_id)
             FROM mentions m JOIN entities e USING (entity_id)
             WHERE m.version_id = c.version_id AND m.ordinal = c.ordinal) AS mentions,
            (SELECT jsonb_agg(jsonb_build_array(r.head_id, r.kind, r.tail_id)) FROM relations r
@@ -121,6 +121,6 @@ def _of(generation: Generation) -> dict[str, object]:
 
 
 def _chunk(row: Row[Any]) -> LedgerChunk:
-    mentions = tuple((UUID(entity_id), kind, count) for entity_id, kind, count in row.mentions or ())
+    mentions = tuple((UUID(entity_id), *told) for entity_id, *told in row.mentions or ())
     relations = tuple(sorted(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.relations or ()))
     return LedgerChunk(**{**row._mapping, "mentions": mentions, "relations": relations})

@@ -1,4 +1,5 @@
-"""A complete scan against the ledger: set-based, with memory only for what changed.
+"""A complete scan against the ledger: set-based, with memory only for what changed. A preview is the same comparison
+in a transaction that may only read.
 
 Entries are copied to a temporary table in pieces, each a statement of its own: a slow listing then holds no
 transaction open and meets no statement timeout. All that readers can see happens in one transaction at the end.
@@ -6,7 +7,9 @@ transaction open and meets no statement timeout. All that readers can see happen
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -19,7 +22,7 @@ from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_c
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import alone, change, changed
-from sluice.model import Entry, Item, Run, ScanResult, SourceSpec
+from sluice.model import Entry, Item, Run, ScanPreview, ScanResult, Source, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
@@ -54,28 +57,37 @@ REGISTER = text(f"""
 # Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
 # changes.
 GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
+_STAYS_GONE = f"{GONE} AND d.fingerprint = s.fingerprint"
+# Of a document that stays gone neither of these is asked.
+_QUARANTINED = """
+    EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL OFFSET 0)
+"""
+_ACTIVE = """
+    EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
+            AND v.state = 'active' OFFSET 0)
+"""
 COMPARE = text(f"""
     CREATE TEMPORARY TABLE compared ON COMMIT DROP AS
     SELECT s.place, d.document_id, d.uri <> s.uri AS moved, d.fingerprint IS NULL AS forced,
            CASE WHEN {GONE} THEN d.purged_hash END AS gone_hash,
-           CASE WHEN {GONE} AND d.fingerprint = s.fingerprint THEN 'unchanged'
+           CASE WHEN {_STAYS_GONE} THEN 'unchanged'
                 WHEN :full OR d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
-                WHEN EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL
-                             OFFSET 0) THEN 'quarantined'
-                WHEN EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.generation = :generation
-                             AND v.state = 'active' OFFSET 0) THEN 'unchanged'
+                WHEN {_QUARANTINED} THEN 'quarantined'
+                WHEN {_ACTIVE} THEN 'unchanged'
                 ELSE 'work' END AS verdict
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)  # noqa: S608
 # What the source says was renamed, unless the former name is still there or the new one is known already.
+_TOLD = f"""
+    SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
+    FROM scan s CROSS JOIN LATERAL (
+        SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
+    WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
+      AND NOT EXISTS ({_LISTED})
+    ORDER BY s.former, s.place
+"""  # noqa: S608
 TOLD = text(f"""
-    WITH told AS (
-        SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, d.document_id
-        FROM scan s CROSS JOIN LATERAL (
-            SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
-        WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
-          AND NOT EXISTS ({_LISTED})
-        ORDER BY s.former, s.place),
+    WITH told AS ({_TOLD}),
     renamed AS (
         UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
         FROM told t WHERE d.document_id = t.document_id)
@@ -110,6 +122,29 @@ _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)  # noqa: S608
+# Of each entry what COMPARE would make of it, but for the mode; what is told as renamed is new here.
+PREVIEW = text(f"""
+    SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM (
+        SELECT s.size_bytes,
+               CASE WHEN d.verdict IS NULL OR (d.verdict = 'work' AND NOT d.served) THEN 'new'
+                    WHEN d.verdict = 'work' THEN 'changed'
+                    ELSE d.verdict END AS kind
+        FROM scan s LEFT JOIN LATERAL (
+            SELECT CASE WHEN {_STAYS_GONE} THEN 'gone'
+                        WHEN d.fingerprint IS DISTINCT FROM s.fingerprint THEN 'work'
+                        WHEN {_QUARANTINED} THEN 'quarantined'
+                        WHEN {_ACTIVE} THEN 'unchanged'
+                        ELSE 'work' END AS verdict,
+                   EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+                           OFFSET 0) AS served
+            FROM ({_LISTED}) d OFFSET 0) d ON true) judged
+    GROUP BY kind
+""")  # noqa: S608
+RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_TOLD}) told")  # noqa: S608
+MISSING = text(f"""
+    SELECT d.external_id FROM documents d WHERE {_OF_SOURCE}
+    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_TOLD}) told
+""")  # noqa: S608
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
 
 _Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `ledger_rules.is_held`
@@ -125,14 +160,51 @@ def record_scan(
     """`connection` is in autocommit mode."""
     began: datetime = connection.execute(_NOW).scalar_one()
     raw = driver(connection)
+    with _listed(raw, entries) as (seen, unopened), raw.transaction():
+        return _compare(connection, run, seen, unopened, began, settings, accept)
+
+
+def preview_scan(connection: Connection, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+    """`connection` is in autocommit mode. Of the ledger it only reads, and takes no lock on a source or document."""
+    raw = driver(connection)
+    values = {
+        "tenant": source.spec.tenant if source else None,
+        "source_id": source.source_id if source else None,
+        "generation": source.generation.number if source else None,
+    }
+    with _listed(raw, entries) as (_, unopened), raw.transaction():
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
+        if twice := connection.execute(_DUPLICATE).scalar():
+            raise duplicate(twice)
+        known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
+        kinds = connection.execute(PREVIEW, values).all()
+        renamed = connection.execute(RENAMED, values).one()
+        missing = list(connection.execute(MISSING, values).scalars())
+    documents, size_bytes = Counter[str](), Counter[str]()
+    for row in kinds:
+        documents[row.kind], size_bytes[row.kind] = row.documents, int(row.size_bytes)
+    documents += Counter(moved=renamed.documents)
+    size_bytes += Counter(moved=int(renamed.size_bytes))
+    held = sum(is_held(external_id, unopened) for external_id in missing) if unopened else 0
+    return ScanPreview(
+        dict(documents - Counter(new=renamed.documents)),
+        dict(size_bytes - Counter(new=int(renamed.size_bytes))),
+        len(missing) - held,
+        known - held,
+    )
+
+
+@contextmanager
+def _listed(raw: Driver[Any], entries: Iterable[Entry]) -> Iterator[tuple[int, _Containers]]:
+    """The entries are in the temporary table `scan` while the body lasts → how many, and containers not opened."""
     raw.execute(_DROP)
     raw.execute(TABLE)
     try:
-        seen, unopened = _copy(raw, entries)
+        found = _copy(raw, entries)
         # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
         raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
-        with raw.transaction():
-            return _compare(connection, run, seen, unopened, began, settings, accept)
+        yield found
     finally:
         if not raw.closed:
             raw.execute(_DROP)

@@ -44,7 +44,7 @@ _CHUNKS = {
     "sealed_headings": "bytea",
     "sealed_names": "bytea",
 }
-_MENTIONS = {"version_id": "uuid", "ordinal": "int4", "entity_id": "uuid", "occurrences": "int4"}
+_MENTIONS = {"version_id": "uuid", "ordinal": "int4", "entity_id": "uuid", "occurrences": "int4", "about": "bool"}
 _RELATIONS = {"version_id": "uuid", "ordinal": "int4", "head_id": "uuid", "kind": "text", "tail_id": "uuid"}
 _SETTLED = text("""
     SELECT v.version_id, v.state,
@@ -89,7 +89,7 @@ def _unsettled(connection: Connection, versions: Sequence[SealedVersion]) -> lis
 
 def _kinds(versions: Sequence[SealedVersion]) -> dict[UUID, str]:
     return {
-        entity_id: kind for version in versions for chunk in version.chunks for entity_id, kind, _ in chunk.mentions
+        entity_id: kind for version in versions for chunk in version.chunks for entity_id, kind, *_ in chunk.mentions
     }
 
 
@@ -137,8 +137,8 @@ def _chunk_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[o
 def _mention_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
     for version in versions:
         for chunk in version.chunks:
-            for entity_id, _, count in chunk.mentions:
-                yield version.version_id, chunk.ordinal, entity_id, count
+            for entity_id, _, count, about in chunk.mentions:
+                yield version.version_id, chunk.ordinal, entity_id, count, about
 
 
 def _relation_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from sqlalchemy import Engine
 
 from sluice.adapters.postgres.copying import copy_rows, driver
@@ -20,7 +19,7 @@ _STORE = """
     SELECT %s, text_hash, %s, vector FROM arriving ON CONFLICT (embedder, text_hash) DO NOTHING
 """
 _FORGET = "DELETE FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
-_LITTLE = np.dtype("<f4")
+_LITTLE = "<f4"
 
 
 class PostgresVectorCache:
@@ -30,6 +29,8 @@ class PostgresVectorCache:
         self._engine = engine
 
     def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
+        import numpy as np
+
         if not hashes:
             return {}
         with transaction(self._engine) as connection, driver(connection).cursor(binary=True) as cursor:

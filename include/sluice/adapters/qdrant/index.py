@@ -14,8 +14,8 @@ from qdrant_client import QdrantClient, models
 from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.adapters.qdrant.filters import owned_by, scope
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, ensure_collection
-from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import over_grpc, over_rest, upload
+from sluice.adapters.qdrant_transport import Transport
 from sluice.errors import Unavailable
 from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
@@ -50,13 +50,13 @@ class QdrantIndex:
                 grpc_options=_GRPC_OPTIONS,
                 timeout=call_timeout_s,  # type: ignore[arg-type]  # fractions are rounded up
                 check_compatibility=False,
-                transport=Transport(connect_timeout_s),
+                transport=Transport(url, connect_timeout_s),
             )
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/",
             headers={"content-type": "application/json"} | ({"api-key": api_key} if api_key else {}),
             timeout=call_timeout_s,
-            transport=Transport(connect_timeout_s),
+            transport=Transport(url, connect_timeout_s),
         )
         self._send = over_grpc(self._client, call_timeout_s) if grpc_port else over_rest(self._http)
 
@@ -69,7 +69,7 @@ class QdrantIndex:
         upload(self._send, generation.physical, points)
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """What is not there is no error."""
+        """Deleting what is missing does nothing."""
         try:
             for start in range(0, len(chunk_ids), _DELETE_BATCH):
                 ids: list[models.ExtendedPointId] = [str(each) for each in chunk_ids[start : start + _DELETE_BATCH]]
@@ -114,7 +114,7 @@ class QdrantIndex:
             return 0
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. What is not there is no error."""
+        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
         with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
             self._client.delete_collection(generation.physical)
 

@@ -87,7 +87,7 @@ class GenerationRow(LedgerBase):
     generation: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 1.")
     chunker: Mapped[str] = mapped_column(comment="Profile, e.g. tokens:256:0.")
     embedder: Mapped[str] = mapped_column(comment="Profile, e.g. minilm or hash:384.")
-    entities: Mapped[str] = mapped_column(comment="Profile, e.g. spacy:en_core_web_sm or off.")
+    entities: Mapped[str] = mapped_column(comment="Profile: phrases, spacy:<pipeline>, or off.")
     dim: Mapped[int] = mapped_column(comment="Components of a dense vector.")
     physical: Mapped[str] = mapped_column(unique=True, comment="Collection in Qdrant: <name>__g<generation>.")
     state: Mapped[str] = mapped_column(comment="building, live or retired; one live per collection.")

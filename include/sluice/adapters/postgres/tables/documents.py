@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from sluice.adapters.postgres.tables.base import (
@@ -175,11 +175,11 @@ class ChunkRow(LedgerBase):
 
 class EntityRow(LedgerBase):
     __tablename__ = "entities"
-    __table_args__ = ({"comment": "What chunks mention. Names are sealed in the chunks."},)
+    __table_args__ = ({"comment": "What chunks mention and documents are about. Names are sealed in the chunks."},)
 
     entity_id: Mapped[UUID] = mapped_column(primary_key=True, comment="Derived by a keyed hash from tenant and name.")
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
-    kind: Mapped[str] = mapped_column(comment="PERSON, ORG, …")
+    kind: Mapped[str] = mapped_column(comment="PHRASE; or, of spaCy, PERSON, ORG, …")
 
 
 class MentionRow(LedgerBase):
@@ -191,15 +191,18 @@ class MentionRow(LedgerBase):
             name="fk_mentions_chunk",
             ondelete="CASCADE",
         ),
-        CheckConstraint("occurrences >= 1", name="occurrences"),
+        CheckConstraint("occurrences >= 0 AND (occurrences > 0 OR about)", name="occurrences"),
         Index("ix_mentions_entity", "entity_id"),
-        {"comment": "Which entity is mentioned in which chunk, and how often."},
+        {"comment": "Which entity is mentioned in which chunk, how often, and whether its document is about it."},
     )
 
     version_id: Mapped[UUID] = mapped_column(primary_key=True, comment="The chunk's version.")
     ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="The chunk's ordinal.")
     entity_id: Mapped[UUID] = mapped_column(ForeignKey("entities.entity_id"), primary_key=True, comment="The entity.")
-    occurrences: Mapped[int] = mapped_column(comment="How often the chunk mentions it.")
+    occurrences: Mapped[int] = mapped_column(comment="How often the chunk's text mentions it.")
+    about: Mapped[bool] = mapped_column(
+        server_default=false(), comment="The document's title, on its first chunk; or a heading that begins in it."
+    )
 
 
 class RelationRow(LedgerBase):

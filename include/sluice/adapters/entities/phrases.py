@@ -1,0 +1,70 @@
+"""Names of texts without a model: runs of words that begin with a capital letter.
+
+Beside what documents are about (their titles and headings, `sluice.chunk.about`) they lead from passage to passage as
+well as a recogniser's entities, in a hundredth of its time (docs/decisions/0044). In languages that write all nouns
+with a capital they are more than names, and scripts without capitals have none; titles and headings carry the graph
+there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from sluice.adapters.entities.naming import normalise, shown, tidy
+from sluice.ports import Recognized
+
+KIND = "PHRASE"
+_FEWEST_CHARS = 3
+# Words with what stands inside of them (AT&T, O'Neill, e-mail), and initials with their full stops.
+_WORD = r"(?:(?:[^\W\d_]\.)+(?= )|[^\W_]+(?:[’'.&-][^\W_]+)*)"
+# ASCII words that begin with a small letter, nearly all, are passed over by the expression itself.
+_FIRST = re.compile(rf"(?<![^\W_])(?![a-z\d]){_WORD}")
+_NEXT = re.compile(rf"(?: (?:of|the|de|la|le|du|da|di|del|der|von|van|&)){{0,2}} ({_WORD})")
+# Words that begin sentences, and say nothing at the beginning of a name.
+_SMALL = (
+    "a after all also although an and another any are as at be because before both but by can did do does during each "
+    "first for from had has have he her here his how however i if in into is it its last many may more most my no not "
+    "now of on one or other our second several she should since so some such than that the their then there these they "
+    "this those three through to two under until upon was we were what when where which while who whom whose why will "
+    "with would yet you your"
+)
+_OPENERS = frozenset(_SMALL.split())
+
+
+class Phrases:
+    """Runs of capitalised words; small words such as *of* may join two of them."""
+
+    name = "phrases"
+
+    def extract(self, texts: Sequence[str]) -> list[Recognized]:
+        """Per text: names, most frequent first; spellings that normalise alike are one, under the most frequent."""
+        return [_recognized(text) for text in texts]
+
+
+def _recognized(text: str) -> Recognized:
+    spellings: dict[str, Counter[tuple[str, str]]] = {}
+    for name in _names(text):
+        spellings.setdefault(normalise(name), Counter())[KIND, name] += 1
+    return Recognized(sorted(map(shown, spellings.values()), key=lambda each: (-each[2], each[1])))
+
+
+def _names(text: str) -> Iterator[str]:
+    position = 0
+    while first := _FIRST.search(text, position):
+        position = first.end()
+        if not first[0][0].isupper():
+            continue
+        words = [first.span()]
+        while (following := _NEXT.match(text, position)) and (following[1][0].isupper() or following[1][0].isdigit()):
+            words.append(following.span(1))
+            position = following.end()
+        start = next((start for start, end in words if not _opens(text[start:end])), None)
+        if start is not None and (name := tidy(text[start:position])) and len(name) >= _FEWEST_CHARS:
+            yield name
+
+
+def _opens(word: str) -> bool:
+    """Says nothing at the beginning of a name: a word that begins sentences, or a number."""
+    return word.casefold() in _OPENERS or word.isdigit()

@@ -1,0 +1,81 @@
+"""The note of a run of `sluice_ingest`: its collection and source from the start, and in the end what came of it.
+
+A task cannot set the note of its run (the Task API has no call for it), so a listener does: the scheduler calls it
+where a run starts and ends, with the run still in its session. What came of it is a line that tasks leave in XCom. A
+note that somebody wrote stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.listeners import hookimpl
+
+DAG_ID = "sluice_ingest"
+KEY = "note"  # of the XCom
+_DEFAULT_COLLECTION = "docs"  # of the form
+_LONGEST = 1000  # characters, of Airflow's column
+_SOURCE_CHARS = 400
+
+
+class RunNotes:
+    """A listener of Airflow. Airflow logs what it raises, and goes on."""
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
+        if dag_run.dag_id == DAG_ID and not dag_run.note:
+            dag_run.note = opening(dag_run.conf)
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:
+        _complete(dag_run)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:
+        _complete(dag_run)
+
+
+def opening(conf: Mapping[str, Any] | None) -> str:
+    """`docs: file:///data/handbook`, with what is unusual about the run."""
+    given = conf or {}
+    source = str(given.get("source") or "?")
+    if len(source) > _SOURCE_CHARS:
+        source = f"{source[: _SOURCE_CHARS - 50]}…{source[-49:]}"
+    tenant, collection = given.get("tenant") or "default", given.get("collection") or _DEFAULT_COLLECTION
+    place = str(collection) if tenant == "default" else f"{tenant}/{collection}"
+    unusual = [
+        words
+        for words, holds in (
+            ("dry run", given.get("dry_run")),
+            ("replay", given.get("replay") is not None),
+            ("full", given.get("mode") == "full"),
+        )
+        if holds
+    ]
+    return f"{place}: {source}" + (f" ({', '.join(unusual)})" if unusual else "")
+
+
+def completed(note: str | None, conf: Mapping[str, Any] | None, planned: str) -> str | None:
+    """The note with what came of the run as its second line. What somebody added below stays, and so does a note that
+    is not ours."""
+    lines = (note or "").split("\n")
+    if lines[0] != opening(conf):
+        return note
+    return "\n".join([lines[0], planned, *lines[2:]])[:_LONGEST]
+
+
+def _complete(dag_run: Any) -> None:
+    if dag_run.dag_id == DAG_ID and (planned := _planned(dag_run)):
+        dag_run.note = completed(dag_run.note, dag_run.conf, planned)
+
+
+def _planned(dag_run: Any) -> str | None:
+    """Of the task that came farthest."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    lines: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=KEY)
+    with create_session(scoped=False) as session:  # the scheduler's own must not be committed here
+        by_task = {row.task_id: row.value for row in session.scalars(lines) if isinstance(row.value, str)}
+    return by_task.get("finish") or by_task.get("plan")

@@ -1,0 +1,51 @@
+"""How far a stage is, told every ten seconds: a long run is never silent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EVERY_S = 10.0
+log = logging.getLogger("sluice.progress")  # the command line shows it; in Airflow it is part of the task's log
+
+
+class Progress:
+    """One stage of one batch: `done` of `total` units of work."""
+
+    def __init__(self, stage: str, batch: int, total: int, unit: str) -> None:
+        self.stage, self.batch, self.total, self.unit = stage, batch, total, unit
+        self.done = 0
+        self._began_s = time.monotonic()
+
+    def step(self, count: int = 1) -> None:
+        self.done += count
+
+    def __str__(self) -> str:
+        took_s = time.monotonic() - self._began_s
+        where = f"{self.stage}, batch {self.batch}"
+        if not self.done:
+            return f"{where}: {self.total} {self.unit}, at work for {took_s:.0f} s"
+        rate = self.done / took_s if took_s else 0.0
+        left_s = (self.total - self.done) / rate if rate else 0.0
+        return f"{where}: {self.done} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left"
+
+
+@contextmanager
+def progressing(stage: str, batch: int, total: int, unit: str = "documents") -> Iterator[Progress]:
+    """Log the progress while the body lasts, from a thread, so that one slow call is not silent either."""
+    progress, ended = Progress(stage, batch, total, unit), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(EVERY_S):
+            log.info("%s", str(progress))  # now: a handler may write it later
+
+    teller = threading.Thread(target=tell, name=f"progress-{stage}-{batch}", daemon=True)
+    teller.start()
+    try:
+        yield progress
+    finally:
+        ended.set()
+        teller.join()

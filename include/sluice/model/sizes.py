@@ -1,0 +1,13 @@
+"""Sizes as people read them."""
+
+from __future__ import annotations
+
+
+def size_in_words(size_bytes: int) -> str:
+    """`1.2 MB`: decimal units, as disks and networks count."""
+    value, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{size_bytes} bytes" if unit == "bytes" else f"{value:.1f} {unit}"

@@ -1,0 +1,106 @@
+"""A dry run of `sluice_ingest` ends after its plan, and the tasks that follow do not fail; on a ledger in memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sluice.adapters.memory.keyring import MemoryKeyring
+from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
+from sluice.airflow import ingest
+from sluice.errors import BadRequest, Forbidden
+from sluice.extract import reader_for
+from sluice.model import Budget, Grant
+
+ANN = SimpleNamespace(dag_id="sluice_ingest", run_id="m", triggering_user_name="ann", run_type=DagRunType.MANUAL)
+
+
+class TaskInstance:
+    """Keeps what a task pushes."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+    def xcom_pull(self, task_ids: str, key: str) -> Any:
+        return self.pushed.get(key)
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    ledger = MemoryLedger()
+    catalog = MemoryCatalog(ledger.state)
+    catalog.grant(Grant("ann", "default", frozenset({"*"}), may_write=True))
+    made = SimpleNamespace(
+        ledger=ledger,
+        catalog=catalog,
+        keyring=MemoryKeyring(),
+        reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
+        budget=Budget(),
+        graph=None,
+        max_shrink=0.5,
+        max_source_documents=100,
+    )
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        yield made, SimpleNamespace(roots=(tmp_path,))
+
+    monkeypatch.setattr(ingest, "_tools", opened)
+    return made
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> dict[str, Any]:
+    (tmp_path / "owls.md").write_text("# Owls\n\nThe barn owl hunts voles.\n")
+    saved = dict.fromkeys(("access_groups", "retention_days", "include", "exclude"))
+    limits = dict.fromkeys(("batch_size", "max_documents", "max_tokens", "max_cost", "replay"))
+    approvals = {"approve_shrink": False, "approve_hiding": False}
+    named = {"source": tmp_path.as_uri(), "collection": "docs", "tenant": "default", "mode": "incremental"}
+    return {**named, **saved, **limits, **approvals, "dry_run": True}
+
+
+def test_a_dry_run_ends_after_its_plan(tools: Any, params: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    ti = TaskInstance()
+    with caplog.at_level(logging.INFO):
+        assert ingest.plan(params, ANN, ti) == []
+    assert ti.pushed[ingest.PREVIEW_KEY]["documents"]["new"] == 1
+    assert ti.pushed["note"].startswith("1 documents seen: 1 new") and ingest.RUN_KEY not in ti.pushed
+    assert "sluice: Dry run of " in caplog.text and "an estimate from bytes" in caplog.text
+    with pytest.raises(AirflowSkipException, match="dry run"):
+        ingest.finish(ti, {}, None, None)
+    ingest.close(ti)
+    ingest.failed({"ti": ti, "exception": ValueError("x")})
+    assert tools.ledger.generations() == [] and not tools.ledger.state.runs
+
+
+def test_a_dry_run_asks_for_the_same_rights(tools: Any, params: dict[str, Any]) -> None:
+    with pytest.raises(Forbidden, match="may not write to tenant others"):
+        ingest.plan({**params, "tenant": "others"}, ANN, TaskInstance())
+
+
+def test_a_replay_has_no_dry_run(tools: Any, params: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest, match="Leave out dry_run or replay"):
+        ingest.plan({**params, "replay": []}, ANN, TaskInstance())
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [(None, None), ([], ()), (["hr", ""], ("hr",)), ([""], None), ([" ", ""], None), (["a", "b"], ("a", "b"))],
+)
+def test_blank_lines_of_a_form_are_no_groups(
+    params: dict[str, Any], typed: list[str] | None, kept: tuple[str, ...] | None
+) -> None:
+    """Only blank lines keep what is saved: they never open a source to everyone."""
+    spec = ingest._spec({**params, "access_groups": typed, "include": typed})
+    assert (spec.access_groups, spec.include) == (kept, kept)

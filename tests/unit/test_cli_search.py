@@ -1,0 +1,63 @@
+"""`sluice search`: what it prints, and how it says that nothing fits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from api_service import World
+from typer.testing import CliRunner
+
+from sluice.cli import app, documents
+from sluice.embed import sparse_query
+from sluice.query import SearchPorts, search
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    made = World()
+
+    @contextmanager
+    def tools() -> Iterator[Any]:
+        yield made.tools()
+
+    monkeypatch.setattr(documents, "tools_of_settings", tools)
+    monkeypatch.setattr("sluice.wiring.searcher", made.make_search)
+    return made
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["search", *arguments, "--tenant", "acme"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_passages_with_their_citations(world: World) -> None:
+    told = said("pumps")
+    assert told.startswith("3 passages in ") and "similarity" not in told
+    assert "file:///docs/open.md (Upkeep, page 2, version 1)" in told
+
+
+def test_the_lowest_similarity_of_what_is_shown(world: World) -> None:
+    told = said("pumps", "--min-score", "0.99")
+    assert told.startswith("2 passages in ") and ", similarity 1.00]" in told
+    assert CliRunner().invoke(app, ["search", "pumps", "--min-score", "1.5"]).exit_code == 2
+
+
+def test_it_says_that_nothing_relevant_was_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_words(tools: Any) -> Any:
+        """`hash` embedders are judged by words alone."""
+        fakes = SearchPorts(
+            tools.catalog, tools.keyring, tools.vectors, lambda *_: np.array([1, 0, 0, 0], np.float32), sparse_query
+        )
+        return lambda request, principal: search(fakes, request, principal)
+
+    monkeypatch.setattr("sluice.wiring.searcher", of_words)
+    assert said("zzz qqq xxyzzy").startswith("Nothing relevant was found in ")
+    told = json.loads(said("zzz qqq xxyzzy", "--json"))
+    assert told["nothing_relevant"] is True and len(told["results"]) == 3
+    assert json.loads(said("pumps", "--json"))["nothing_relevant"] is False

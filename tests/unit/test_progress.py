@@ -1,0 +1,29 @@
+"""A long stage says how far it is, also while one call takes long."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+
+from sluice.flow import progress
+
+
+def test_a_slow_stage_is_not_silent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(progress, "EVERY_S", 0.05)
+    with caplog.at_level(logging.INFO, "sluice.progress"), progress.progressing("embed", 3, 40, "chunks") as stage:
+        time.sleep(0.2)
+        stage.step(10)
+        time.sleep(0.2)
+    told = [record.getMessage() for record in caplog.records]
+    assert told[0].startswith("embed, batch 3: 40 chunks, at work for ")
+    assert told[-1].startswith("embed, batch 3: 10 of 40 chunks, ") and told[-1].endswith(" s left")
+    time.sleep(0.1)
+    assert len(caplog.records) == len(told), "nothing is told of a stage that has ended"
+
+
+def test_a_quick_stage_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "sluice.progress"), progress.progressing("load", 0, 1):
+        pass
+    assert caplog.records == []
