@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import peer
+from bench import command, peer
 from bench.phases import fill
 from demo.server import Server
 
@@ -26,8 +24,6 @@ ROUNDS = 2
 PLAIN = {"SLUICE_EMBEDDER": "hash:384", "SLUICE_CHUNKER": "chars:600:100"}
 DOCUMENTS = 20_000
 _SETS = ("npl_vaswani", "hotpotqa_200", "medline", "scifact_train", "cranfield")
-_TIMEOUT_S = 1_800
-_QUARANTINED = 3  # the command's exit code where single documents were kept back: Cranfield has two without text
 
 
 def measure(server: Server, environment: dict[str, str], data: Path, work: Path) -> dict[str, Any]:
@@ -62,15 +58,15 @@ def write_lines(path: Path, sets: Path) -> int:
 
 
 def _doors(server: Server, variables: dict[str, str], source: str) -> dict[str, Any]:
-    command = [_command(variables, source) for _ in range(ROUNDS)]
+    commands = [_command(variables, source) for _ in range(ROUNDS)]
     runs = [_dag_run(server, variables, source) for _ in range(ROUNDS)]
     middle = sorted(runs, key=lambda each: each["s"])[(len(runs) - 1) // 2]
-    command_s = [each["cold_s"] for each in command]
+    command_s = [each["cold_s"] for each in commands]
     return {
         "command_s": command_s,
         "dag_s": [each["s"] for each in runs],
         "ratio": round(statistics.median([each["s"] for each in runs]) / statistics.median(command_s), 2),
-        "command, nothing to do, s": [each["warm_s"] for each in command],
+        "command, nothing to do, s": [each["warm_s"] for each in commands],
         "dag": middle,
     }
 
@@ -112,7 +108,7 @@ def _command(variables: dict[str, str], source: str) -> dict[str, float]:
     name = f"bench-{uuid.uuid4().hex[:8]}"
 
     def ingest() -> float:
-        return _timed(lambda: _sluice(variables, "ingest", source, "--collection", name, "--tenant", name))
+        return _timed(lambda: command.sluice(variables, "ingest", source, "--collection", name, "--tenant", name))
 
     return {"cold_s": ingest(), "warm_s": ingest()}
 
@@ -120,11 +116,11 @@ def _command(variables: dict[str, str], source: str) -> dict[str, float]:
 def _dag_run(server: Server, variables: dict[str, str], source: str) -> dict[str, Any]:
     name = f"bench-{uuid.uuid4().hex[:8]}"
     user = variables["SLUICE_ADMIN_USER"]
-    _sluice(variables, "grant", user, "--tenant", name, "--create-tenant", "--write", "--group", "*")
+    command.sluice(variables, "grant", user, "--tenant", name, "--create-tenant", "--write", "--group", "*")
     conf = {"source": source, "collection": name, "tenant": name}
     began_s = time.perf_counter()
     run_id = server.trigger("sluice_ingest", conf)
-    server.wait("sluice_ingest", run_id, _TIMEOUT_S, lambda _: None)
+    server.wait("sluice_ingest", run_id, command.TIMEOUT_S, lambda _: None)
     took_s = time.perf_counter() - began_s
     tasks = server.tasks("sluice_ingest", run_id)
     summary = server.result("sluice_ingest", run_id, "finish")
@@ -148,10 +144,3 @@ def _timed(call: Callable[[], object]) -> float:
     began_s = time.perf_counter()
     call()
     return round(time.perf_counter() - began_s, 2)
-
-
-def _sluice(variables: dict[str, str], *arguments: str) -> None:
-    command = [sys.executable, "-m", "sluice.cli", *arguments]
-    done = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, timeout=_TIMEOUT_S)
-    if done.returncode not in (0, _QUARANTINED):
-        raise subprocess.CalledProcessError(done.returncode, command)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from bench import command
 from demo.server import Server
 from sluice import metrics
 
@@ -37,10 +36,4 @@ def _documents(answer: dict[str, Any]) -> list[str]:
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:
     """With the default embedder, by the CLI; the graph is not part of this measurement."""
     settings = {"SLUICE_GRAPH": "off", "SLUICE_EMBEDDER": "minilm", "SLUICE_FILE_ROOTS": str(corpus.parent)}
-    done = subprocess.run(
-        [sys.executable, "-m", "sluice.cli", "ingest", f"jsonl://{corpus}", "--collection", collection],
-        env={**os.environ, **environment, **settings},
-        timeout=1800,
-    )
-    if done.returncode not in (0, 3):  # 3: some documents are in quarantine (two of cranfield's are empty)
-        raise RuntimeError(f"the ingest of {collection} ended with {done.returncode}")
+    command.sluice({**os.environ, **environment, **settings}, "ingest", f"jsonl://{corpus}", "--collection", collection)

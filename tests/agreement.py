@@ -68,8 +68,9 @@ class Held:
     titles: dict[str, str] = field(default_factory=dict)
     texts: dict[Place, tuple[str, tuple[str, ...], int | None]] = field(default_factory=dict)
     vectors: dict[Place, tuple[float, ...]] = field(default_factory=dict)
-    # An entity is named as its spellings normalise: which of them it shows depends on what came first.
-    mentions: dict[Place, tuple[tuple[str, str, str, int], ...]] = field(default_factory=dict)  # entity, own name, kind
+    # Entity, own name, own kind, count. An entity is named as its spellings normalise: which of them it
+    # shows, and which kind, depends on what came first.
+    mentions: dict[Place, tuple[tuple[str, str, str, int], ...]] = field(default_factory=dict)
     relations: dict[Place, set[tuple[str, str, str]]] = field(default_factory=dict)
     about: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)  # external id: entity, own name
 

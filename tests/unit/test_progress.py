@@ -27,3 +27,10 @@ def test_a_quick_stage_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "sluice.progress"), progress.progressing("load", 0, 1):
         pass
     assert caplog.records == []
+
+
+def test_what_is_tried_again_is_not_counted_beyond_all() -> None:
+    stage = progress.Progress("chunk", 0, 10, "documents")
+    for count in (6, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1):
+        stage.step(count)
+    assert str(stage).startswith("chunk, batch 0: 10 of 10 documents, ") and str(stage).endswith(", 0 s left")

@@ -39,7 +39,7 @@ async function call(path, options, tenant, signal) {
     response = await fetch(path, { ...options, headers, credentials: "same-origin", signal: AbortSignal.any(limits) });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failure("The server cannot be reached", "Check the network and that Airflow's API server runs, then search again.");
+    throw new Failure("The server cannot be reached", "Check the network and that Airflow's API server runs, then try again.");
   }
   if (!response.ok) throw await problem(response);
   return response.json();

@@ -81,7 +81,7 @@ export function tryForm(path, method, operation, tools) {
       const response = await fetch(wanted.address, { method: method.toUpperCase(), headers: wanted.headers, body: sent, credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT_MS) });
       result.replaceChildren(...(await answer(response, performance.now() - started)), element("p", { textContent: "The same in a terminal:" }), command);
     } catch (error) {
-      const why = error.name === "TimeoutError" ? "No answer within 30 s." : "The server cannot be reached.";
+      const why = error.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s.` : "The server cannot be reached.";
       result.replaceChildren(element("p", { textContent: why }), command);
     }
   });

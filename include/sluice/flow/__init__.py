@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sluice.errors import SluiceError, Transient
+from sluice.flow.batching import batches
 from sluice.flow.deleting import (
     by_source,
     collection_sources,
@@ -38,7 +39,6 @@ from sluice.flow.recording import WHOLE_RUN, failing
 from sluice.flow.replaying import plan_replay
 from sluice.flow.stages import (
     Plan,
-    batches,
     chunk,
     embed,
     ensure,

@@ -21,7 +21,7 @@ class Progress:
         self._began_s = time.monotonic()
 
     def step(self, count: int = 1) -> None:
-        self.done += count
+        self.done = min(self.done + count, self.total)  # a part that breaks is tried again, document by document
 
     def __str__(self) -> str:
         took_s = time.monotonic() - self._began_s

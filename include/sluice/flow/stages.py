@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil
-from typing import TypeVar
 from uuid import UUID
 
 from sluice import chunk as chunking
@@ -17,6 +15,7 @@ from sluice.errors import Terminal, Unreadable
 from sluice.extract.reasons import CIRCUMSTANTIAL
 from sluice.extract.roots import canonical
 from sluice.flow import moves
+from sluice.flow.batching import batches, parts
 from sluice.flow.keeping import identity, reading, refuse, wanted
 from sluice.flow.listing import listed
 from sluice.flow.progress import progressing
@@ -50,11 +49,6 @@ from sluice.model import (
 from sluice.ports import Extracted, MarkedReader, Tools
 from sluice.seal import content_hash
 
-T = TypeVar("T")
-_SLICE_BYTES = 64_000_000  # raw bytes held at a time
-_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
-_UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
-_MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
 _LOADED_AT_ONCE = 500  # documents that one transaction activates
 _CUT_AT_ONCE = 200
 _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
@@ -68,38 +62,6 @@ QUOTA = (
 class Plan:
     run: Run
     items: list[Item]
-
-
-def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
-    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
-    where Airflow could not map over so many.
-
-    `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
-    while another ends; fewer where the start of a task would cost more than its work."""
-    most = max(most, ceil(len(items) / _MOST_BATCHES))
-    most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
-    total = sum(map(_work, items))
-    share = total / max(1, min(2 * slots, _MOST_BATCHES // 2, round(total / _LEAST_WORK))) if slots else total
-    batch: list[Item] = []
-    size_bytes, work = 0, 0.0
-    for item in items:
-        full = len(batch) >= most or size_bytes + item.entry.size_bytes > most_bytes or work >= share
-        if batch and full:
-            yield batch
-            batch, size_bytes, work = [], 0, 0.0
-        batch.append(item)
-        size_bytes += item.entry.size_bytes
-        work += _work(item)
-    if batch:
-        yield batch
-
-
-def _parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    return (documents[at : at + most] for at in range(0, len(documents), most))
-
-
-def _work(item: Item) -> float:
-    return 1 + item.entry.size_bytes / _UNIT_BYTES
 
 
 def save(tools: Tools, spec: SourceSpec) -> Source:
@@ -252,7 +214,7 @@ def chunk(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> 
 
     def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
         made = []
-        for some in _parts(part, _CUT_AT_ONCE):
+        for some in parts(part, _CUT_AT_ONCE):
             chunked = chunking.chunk(some, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
             if extractor is not None:
                 chunked = chunking.with_mentions(
@@ -323,8 +285,8 @@ def ensure(tools: Tools, generation: Generation) -> None:
 
 
 def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocument]) -> None:
-    """Into ledger, vectors and graph; then one transaction activates. What does not fit the tenant's quota after all
-    (others were quicker) is quarantined."""
+    """Into ledger, vectors and graph; then a transaction activates, for `_LOADED_AT_ONCE` documents at a time. What
+    does not fit the tenant's quota after all (others were quicker) is quarantined."""
     with recorded(tools, run, batch, "load") as counts, progressing("load", batch, len(documents)) as progress:
         counts |= {"written": 0, "removed": 0, "superseded": 0}
         graph = graph_of(tools, run.source.generation)
@@ -343,7 +305,7 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
             return [item for item in items if item.document_id not in left]
 
         served, failures = [], []
-        for some in _parts(documents, _LOADED_AT_ONCE):
+        for some in parts(documents, _LOADED_AT_ONCE):
             done, failed = isolate_failures(load_part, some, "load", terminal=True)
             served += done
             failures += failed
