@@ -36,8 +36,8 @@ _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 if TYPE_CHECKING:
     from sluice.adapters.embedders import Endpoint
     from sluice.adapters.postgres import PostgresLineage
-    from sluice.adapters.qdrant import QdrantIndex
-    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+    from sluice.adapters.qdrant.index import QdrantIndex
+    from sluice.adapters.qdrant.on_demand import QdrantOnDemand
     from sluice.query import SearchOutcome
 
 
@@ -210,10 +210,10 @@ def _vectors(settings: Settings, serving: bool, limits: Mapping[str, Any]) -> Qd
     """The query service has the client at once, so that its first caller does not wait for the import."""
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     if serving:
-        from sluice.adapters.qdrant import QdrantIndex
+        from sluice.adapters.qdrant.index import QdrantIndex
 
         return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
-    from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+    from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 
     return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **limits)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sluice.adapters.memory.vectors import MemoryVectors
-from sluice.adapters.qdrant import QdrantIndex
+from sluice.adapters.qdrant.index import QdrantIndex
 from sluice.errors import BadRequest, Terminal, Transient, Unavailable
 from sluice.filters import holds, inexact, parse_filters
 from sluice.model import Generation, Point, Profile, SparseVector, VectorQuery

@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from sluice.adapters.qdrant import QdrantIndex
-from sluice.adapters.qdrant_on_demand import QdrantOnDemand
+from sluice.adapters.qdrant.index import QdrantIndex
+from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 from sluice.errors import Terminal, Unavailable
 from sluice.model import Generation, Point, Profile, SparseVector
 
@@ -98,7 +98,7 @@ def test_version_and_count_are_asked_over_http(answering: tuple[str, _Answers]) 
     assert (index.ping(), index.count(GENERATION), index.count(GENERATION)) == ("1.15.4", 7, 0)
     path = "/below/collections/c__g1/points/count"
     assert [each[:3] for each in told.asked] == [("GET", "/below/", "secret"), *[("POST", path, "secret")] * 2]
-    assert json.loads(told.asked[1][3]) == {"exact": True}
+    assert json.loads(told.asked[1][3]) == {"exact": True, "filter": {"must": []}}
     index.close()
 
 

@@ -32,7 +32,7 @@ MODULES = (
     "sluice.adapters.entities.phrases",
     "sluice.adapters.neo4j",
     "sluice.adapters.postgres",
-    "sluice.adapters.qdrant",
+    "sluice.adapters.qdrant.index",
     "sluice.adapters.redis",
     "sluice.adapters.rows",
     "sluice.airflow.connections",

@@ -73,7 +73,8 @@ def ingest(
             tell(report, json_, *flow.preview_lines(report))
             return
         hiding(tools, spec, yes)
-        summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
+        with flow.beside():
+            summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
     tell(summary, json_, *flow.summary_lines(summary))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)

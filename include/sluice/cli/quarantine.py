@@ -120,10 +120,11 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
-    return [
-        flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
-        for (uri, collection), ids in by_source.items()
-    ]
+    with flow.beside():
+        return [
+            flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
+            for (uri, collection), ids in by_source.items()
+        ]
 
 
 def _told(refusal: Refusal) -> dict[str, Any]:

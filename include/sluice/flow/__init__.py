@@ -53,6 +53,7 @@ from sluice.flow.summary import refused_by, summary_lines
 from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
+from sluice.validate import beside, start
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -66,6 +67,7 @@ __all__ = [
     "agree",
     "ahead",
     "batches",
+    "beside",
     "by_source",
     "chunk",
     "collection_sources",
@@ -165,14 +167,13 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
     planned = enumerate(batches(plan.items, min(_OVERLAPPING, tools.batch_size)))
     # Closed before the run is: nothing of it is at work any more when another may take the source over.
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
-        ensured = False
         try:
+            if plan.items:
+                start()
+                ensure(tools, run.source.generation)
             for number, size, chunked in made:
                 if chunked:
                     embedded = embed(tools, run, number, chunked)
-                    if not ensured:
-                        ensure(tools, run.source.generation)
-                        ensured = True
                     load(tools, run, number, embedded)
                 done += size
                 if on_batch:

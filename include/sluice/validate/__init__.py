@@ -4,7 +4,7 @@ Great Expectations sees numbers that describe documents, chunks and vectors, nev
 up in its results.
 """
 
-from sluice.validate.expectations import ready
+from sluice.validate.expectations import beside, ready, start
 from sluice.validate.gates import FLAGS, Verdict, chunks_gate, documents_gate, suspect_vectors, vectors_gate
 from sluice.validate.labels import Result, label, observed_in_words, result
 from sluice.validate.rules import merged, parse_actions, ruled, with_rules
@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "Result",
     "Verdict",
+    "beside",
     "check_of",
     "chunks_gate",
     "documents_gate",
@@ -26,6 +27,7 @@ __all__ = [
     "ready",
     "result",
     "ruled",
+    "start",
     "suite_of",
     "suspect_vectors",
     "vectors_gate",

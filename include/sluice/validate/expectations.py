@@ -1,4 +1,5 @@
-"""The one door to Great Expectations: imported on first use (4-20 s), kept for the life of the process."""
+"""The one door to Great Expectations: imported on first use (4-20 s), in this process or in one beside it, and kept for
+the life of that process."""
 
 from __future__ import annotations
 
@@ -7,18 +8,21 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
 
 from sluice.errors import Terminal
+from sluice.validate.beside import LOST, Beside
 from sluice.validate.suite import Check
 
 _ROW = "row"
 _lock = Lock()
 _ready = False
+_beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,35 @@ class Outcome:
     values: tuple[float | None, ...] = ()  # in the order of `rows`
 
 
+@contextmanager
+def beside() -> Iterator[None]:
+    """Within the body, a process beside this one imports Great Expectations and judges; `start` or the first gate
+    starts it. Where it is imported here already, and where that process is lost, this one judges."""
+    global _beside
+    if _beside is not None or "great_expectations" in sys.modules:
+        yield
+        return
+    _beside = Beside()
+    try:
+        yield
+    finally:
+        ended, _beside = _beside, None
+        ended.stop()
+
+
+def start() -> None:
+    """Documents are coming: a process beside this one begins its import now. Does not wait."""
+    if _beside is not None:
+        _beside.start()
+
+
 def ready() -> float:
-    """Import and set up, once a process → seconds that it took now."""
+    """Import and set up, once a process → seconds that were waited for it now."""
     global _ready
     started_s = time.perf_counter()
+    if _beside is not None:
+        with suppress(*LOST):
+            return time.perf_counter() - started_s if _beside.ready() else 0.0
     with _lock:
         if _ready:
             return 0.0
@@ -50,6 +79,9 @@ def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[An
     `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
     since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
     """
+    if _beside is not None:
+        with suppress(*LOST):
+            return _beside.judge(suite, checks, columns)
     import pandas as pd
 
     frame = pd.DataFrame({**columns, _ROW: range(len(next(iter(columns.values()))))})

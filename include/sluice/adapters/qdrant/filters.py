@@ -6,7 +6,6 @@ Qdrant compares numbers as 64-bit floats: where these cannot tell integers apart
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID
 
 from qdrant_client import models
 
@@ -22,12 +21,6 @@ def scope(generation: Generation, query: VectorQuery) -> models.Filter:
     ]
     must.extend(_metadata(each) for each in parse_filters(query.filters, generation.filter_fields))
     return models.Filter(must=must)
-
-
-def owned_by(tenant: str | None, source: UUID | None) -> models.Filter | None:
-    wanted = {"tenant": tenant, "source_id": str(source) if source else None}
-    must: list[models.Condition] = [_equals(field, value) for field, value in wanted.items() if value is not None]
-    return models.Filter(must=must) if must else None
 
 
 def _metadata(condition: Condition) -> models.Condition:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from uuid import UUID
 
-import httpx
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from sluice.adapters.qdrant.failures import CollectionMissing, asking
-from sluice.adapters.qdrant.filters import owned_by, scope
-from sluice.adapters.qdrant.schema import DENSE, SPARSE, ensure_collection
-from sluice.adapters.qdrant.upload import over_grpc, over_rest, upload
-from sluice.adapters.qdrant_transport import Transport
+from sluice.adapters.qdrant.client_failures import asking_client
+from sluice.adapters.qdrant.failures import CollectionMissing
+from sluice.adapters.qdrant.filters import scope
+from sluice.adapters.qdrant.plain import PlainQdrant
+from sluice.adapters.qdrant.schema import DENSE, SPARSE
+from sluice.adapters.qdrant.transport import Transport
+from sluice.adapters.qdrant.upload import upload
+from sluice.adapters.qdrant.upload_grpc import over_grpc
 from sluice.errors import Unavailable
 from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
 
 RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 _MIN_DEPTH = 100
-_DELETE_BATCH = 1000
 _READ_BATCH = 1000
 _ID_BITS = 128
 # A channel that lost its server tries again within this time; gRPC's own default grows to two minutes.
@@ -52,31 +52,23 @@ class QdrantIndex:
                 check_compatibility=False,
                 transport=Transport(url, connect_timeout_s),
             )
-        self._http = httpx.Client(
-            base_url=url.rstrip("/") + "/",
-            headers={"content-type": "application/json"} | ({"api-key": api_key} if api_key else {}),
-            timeout=call_timeout_s,
-            transport=Transport(url, connect_timeout_s),
-        )
-        self._send = over_grpc(self._client, call_timeout_s) if grpc_port else over_rest(self._http)
+        self._plain = PlainQdrant(url, api_key, connect_timeout_s, call_timeout_s)
+        self._send = over_grpc(self._client, call_timeout_s) if grpc_port else None
 
     def ensure(self, generation: Generation) -> None:
         """Physical collection, payload indexes and alias exist when this returns."""
-        ensure_collection(self._client, generation)
+        self._plain.ensure(generation)
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
         """In bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
-        upload(self._send, generation.physical, points)
+        if self._send is None:
+            self._plain.upsert(generation, points)
+        else:
+            upload(self._send, generation.physical, points)
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
         """Deleting what is missing does nothing."""
-        try:
-            for start in range(0, len(chunk_ids), _DELETE_BATCH):
-                ids: list[models.ExtendedPointId] = [str(each) for each in chunk_ids[start : start + _DELETE_BATCH]]
-                with asking(f"delete {len(ids)} points of {generation.physical}"):
-                    self._client.delete(generation.physical, models.PointIdsList(points=ids), wait=True)
-        except CollectionMissing:
-            return
+        self._plain.delete(generation, chunk_ids)
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
         """Best first; dense and sparse fused by RRF (k = 60). Raises BadRequest on a filter that cannot be."""
@@ -92,7 +84,7 @@ class QdrantIndex:
             if query.explain:
                 requests += [_one_leg(*leg, permitted, depth) for leg in legs.items()]
         try:
-            with asking(f"search {generation.physical}"):
+            with asking_client(f"search {generation.physical}"):
                 answers = self._client.query_batch_points(generation.physical, requests)
         except CollectionMissing as error:
             raise Unavailable("qdrant", f"collection {generation.physical} is not there; ingest again") from error
@@ -107,16 +99,11 @@ class QdrantIndex:
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         """Points, exactly; 0 where the collection is lost."""
-        try:
-            with asking(f"count {generation.physical}"):
-                return self._client.count(generation.physical, owned_by(tenant, source), exact=True).count
-        except CollectionMissing:
-            return 0
+        return self._plain.count(generation, tenant, source)
 
     def drop(self, generation: Generation) -> None:
         """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
-        with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
-            self._client.delete_collection(generation.physical)
+        self._plain.drop(generation)
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
@@ -126,7 +113,7 @@ class QdrantIndex:
         if first.bit_length() > _ID_BITS:
             return []
         try:
-            with asking(f"page through {generation.physical}"):
+            with asking_client(f"page through {generation.physical}"):
                 rows, _ = self._client.scroll(
                     generation.physical,
                     offset=str(UUID(int=first)),
@@ -146,7 +133,7 @@ class QdrantIndex:
         try:
             for start in range(0, len(chunk_ids), _READ_BATCH):
                 ids = [str(each) for each in chunk_ids[start : start + _READ_BATCH]]
-                with asking(f"read {len(ids)} points of {generation.physical}"):
+                with asking_client(f"read {len(ids)} points of {generation.physical}"):
                     rows = self._client.retrieve(generation.physical, ids, with_payload=True, with_vectors=vectors)
                 found += [_stored(row) for row in rows]
         except CollectionMissing:
@@ -155,12 +142,11 @@ class QdrantIndex:
 
     def ping(self) -> str:
         """The server's version. Raises Unavailable."""
-        with asking("ask for its version"):
-            return self._client.info().version
+        return self._plain.ping()
 
     def close(self) -> None:
         self._client.close()
-        self._http.close()
+        self._plain.close()
 
 
 Query = list[float] | models.SparseVector

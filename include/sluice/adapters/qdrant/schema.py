@@ -9,7 +9,9 @@ of strings is served by the index; ranges and numbers are checked on the points 
 
 from __future__ import annotations
 
-from qdrant_client import QdrantClient, models
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
 
 from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.errors import Terminal
@@ -18,74 +20,81 @@ from sluice.model import Generation
 DENSE = "dense"
 SPARSE = "bm25"
 _ID_FIELDS = ("source_id", "document_id")
+# Method, path and JSON body of a request → the `result` of Qdrant's answer.
+Asked = Callable[..., Any]
 
 
-def ensure_collection(client: QdrantClient, generation: Generation) -> None:
+def ensure_collection(asked: Asked, generation: Generation) -> None:
     """Collection, payload indexes and alias exist when this returns; what exists is kept.
     Raises Terminal where the collection is there with another shape."""
-    indexed = _open(client, generation)
+    indexed = _open(asked, generation)
     missing = [name for name in _payload_fields(generation) if name not in indexed]
     for position, name in enumerate(missing, start=1):
         # Qdrant applies updates in order, so waiting for the last one waits for all.
+        wait = "true" if position == len(missing) else "false"
         with asking(f"index {name} of {generation.physical}"):
-            client.create_payload_index(generation.physical, name, _schema(name), wait=position == len(missing))
-    _ensure_alias(client, generation)
+            asked("PUT", f"{path_of(generation)}/index?wait={wait}", {"field_name": name, "field_schema": _index(name)})
+    _ensure_alias(asked, generation)
 
 
-def _open(client: QdrantClient, generation: Generation) -> set[str]:
+def _open(asked: Asked, generation: Generation) -> set[str]:
     """The payload fields that are indexed already; creates the collection where it is missing."""
     try:
-        return _checked(client, generation)
+        return _checked(asked, generation)
     except CollectionMissing:
         pass
+    shape = {
+        "vectors": {DENSE: {"size": generation.profile.dim, "distance": "Dot"}},
+        "sparse_vectors": {SPARSE: {"modifier": "idf"}},
+    }
     try:
         with asking(f"create {generation.physical}"):
-            client.create_collection(
-                generation.physical,
-                vectors_config={DENSE: models.VectorParams(size=generation.profile.dim, distance=models.Distance.DOT)},
-                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
-            )
+            asked("PUT", path_of(generation), shape)
     except Terminal:
         # Another task created it between the look and the call: then the look works now.
         try:
-            return _checked(client, generation)
+            return _checked(asked, generation)
         except CollectionMissing:
             pass
         raise
     return set()
 
 
-def _checked(client: QdrantClient, generation: Generation) -> set[str]:
+def _checked(asked: Asked, generation: Generation) -> set[str]:
     with asking(f"describe {generation.physical}"):
-        info = client.get_collection(generation.physical)
-    vectors = info.config.params.vectors
-    dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
-    sparse = (info.config.params.sparse_vectors or {}).get(SPARSE)
-    if dense is None or sparse is None or dense.size != generation.profile.dim:
-        found = f"{dense.size} dimensions" if dense else "other vectors"
+        found = asked("GET", path_of(generation))
+        params = found["config"]["params"]
+        dense = (params.get("vectors") or {}).get(DENSE)
+        sparse = (params.get("sparse_vectors") or {}).get(SPARSE)
+        size = dense["size"] if dense else None
+        indexed = {*found["payload_schema"]}
+    if size != generation.profile.dim or sparse is None:
+        has = f"{size} dimensions" if dense else "other vectors"
         raise Terminal(
-            f"Qdrant's collection {generation.physical} has {found}, the generation needs {generation.profile.dim} "
+            f"Qdrant's collection {generation.physical} has {has}, the generation needs {generation.profile.dim} "
             f"({DENSE}) and {SPARSE}. Nothing was written; remove that collection or use another collection name."
         )
-    return set(info.payload_schema)
+    return indexed
 
 
-def _ensure_alias(client: QdrantClient, generation: Generation) -> None:
+def _ensure_alias(asked: Asked, generation: Generation) -> None:
     """An alias that is there stays: it follows the live generation, which another step switches."""
     with asking("list aliases"):
-        aliases = {each.alias_name for each in client.get_aliases().aliases}
+        aliases = {each["alias_name"] for each in asked("GET", "aliases")["aliases"]}
     if generation.collection in aliases:
         return
-    create = models.CreateAlias(collection_name=generation.physical, alias_name=generation.collection)
+    create = {"collection_name": generation.physical, "alias_name": generation.collection}
     with asking(f"alias {generation.collection}"):
-        client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
+        asked("POST", "collections/aliases", {"actions": [{"create_alias": create}]})
+
+
+def path_of(generation: Generation) -> str:
+    return f"collections/{quote(generation.physical, safe='')}"
 
 
 def _payload_fields(generation: Generation) -> list[str]:
     return ["tenant", *_ID_FIELDS, *(f"meta.{name}" for name in generation.filter_fields)]
 
 
-def _schema(name: str) -> models.PayloadSchemaType | models.KeywordIndexParams:
-    if name == "tenant":
-        return models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-    return models.PayloadSchemaType.KEYWORD
+def _index(name: str) -> Any:
+    return {"type": "keyword", "is_tenant": True} if name == "tenant" else "keyword"

@@ -12,14 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import numpy as np
 from pydantic_core import to_json
-from qdrant_client import QdrantClient
-from qdrant_client import grpc as messages
 
 from sluice.adapters.qdrant.failures import asking
 from sluice.adapters.qdrant.schema import DENSE, SPARSE
+from sluice.adapters.qdrant.transport import httpx
 from sluice.errors import Terminal
 from sluice.model import Point
 
@@ -61,17 +59,6 @@ def batches(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
         yield points[start:]
 
 
-def over_grpc(client: QdrantClient, timeout_s: float) -> Send:
-    def send(physical: str, points: Sequence[Point]) -> None:
-        request = messages.UpsertPoints(collection_name=physical, wait=True)
-        for point in points:
-            _fill(request.points.add(), point)
-        with asking(f"upsert {len(points)} points into {physical}"):
-            client.grpc_points.Upsert(request, timeout=timeout_s)
-
-    return send
-
-
 def over_rest(client: httpx.Client) -> Send:
     def send(physical: str, points: Sequence[Point]) -> None:
         body = to_json({"points": [_as_json(point) for point in points]})
@@ -80,39 +67,6 @@ def over_rest(client: httpx.Client) -> Send:
             client.put(path, params={"wait": "true"}, content=body).raise_for_status()
 
     return send
-
-
-def _fill(row: Any, point: Point) -> None:
-    row.id.uuid = str(point.chunk_id)
-    vectors = row.vectors.vectors.vectors
-    vectors[DENSE].dense.data.extend(point.dense.tolist())
-    sparse = vectors[SPARSE].sparse
-    sparse.indices.extend(point.sparse.indices.tolist())
-    sparse.values.extend(point.sparse.values.tolist())
-    for key, value in point.payload.items():
-        _set_value(row.payload[key], value)
-
-
-def _set_value(target: Any, value: Any) -> None:
-    """A JSON value into a protobuf one; what JSON has not (dates, ids) becomes a string."""
-    if value is None:
-        target.null_value = 0
-    elif isinstance(value, bool):
-        target.bool_value = value
-    elif isinstance(value, int):
-        target.integer_value = value
-    elif isinstance(value, float):
-        target.double_value = value
-    elif isinstance(value, dict):
-        target.struct_value.SetInParent()
-        for key, inner in value.items():
-            _set_value(target.struct_value.fields[str(key)], inner)
-    elif isinstance(value, (list, tuple)):
-        target.list_value.SetInParent()
-        for inner in value:
-            _set_value(target.list_value.values.add(), inner)
-    else:
-        target.string_value = value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _as_json(point: Point) -> dict[str, Any]:

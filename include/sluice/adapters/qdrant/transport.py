@@ -1,4 +1,4 @@
-"""HTTP connections to Qdrant that outlive one call. Outside of the package `qdrant`, which imports the client."""
+"""HTTP connections to Qdrant that outlive one call."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from functools import cache
 
 from sluice.adapters.importing import without
 
-with without("httpx._main"):  # its command line, which draws with rich: two thirds of the time
+# Its command line, which draws with rich, and HTTP/2, which Qdrant's REST does not speak: two thirds of the time.
+with without("httpx._main", "h2"):
+    import httpcore  # noqa: F401
     import httpx
+
+__all__ = ["Transport", "httpx"]
 
 # Qdrant closes a connection that was idle for 5 s; a request that is sent at this moment is lost.
 _IDLE_S = 2.0

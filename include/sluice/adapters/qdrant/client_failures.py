@@ -1,0 +1,33 @@
+"""What Qdrant's client raises, over REST and gRPC, told as the project's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from sluice.adapters.qdrant.failures import failure
+from sluice.errors import Unavailable
+
+
+@contextmanager
+def asking_client(what: str) -> Iterator[None]:
+    """Raises Unavailable, Transient or Terminal where the body's call to Qdrant fails; `what` names the call."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        raise failure(what, error.status_code, _text(error.content)) from error
+    except ResponseHandlingException as error:
+        raise Unavailable("qdrant", f"{what}: {type(error.source).__name__} {error.source}".rstrip()) from error
+    except ResourceExhaustedResponse as error:
+        raise failure(what, 429, str(error)) from error
+    except grpc.RpcError as error:
+        code = error.code()
+        raise failure(what, code.name if code else None, error.details() or "") from error
+
+
+def _text(content: bytes | str | None) -> str:
+    return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content or "")

@@ -1,0 +1,88 @@
+"""Qdrant without its client as long as nobody needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sluice.adapters.qdrant.plain import PlainQdrant
+from sluice.model import Candidate, Generation, Point, StoredPoint, VectorQuery
+
+if TYPE_CHECKING:
+    from sluice.adapters.qdrant.index import QdrantIndex
+
+
+class QdrantOnDemand:
+    """The port VectorIndex: `QdrantIndex`, made by the first call that `PlainQdrant` does not know.
+    Threads may share it; every call ends within `call_timeout_s`."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        grpc_port: int | None = None,
+        *,
+        connect_timeout_s: float = 5.0,
+        call_timeout_s: float = 30.0,
+    ) -> None:
+        self._url, self._api_key, self._grpc_port = url, api_key, grpc_port
+        self._connect_timeout_s, self._call_timeout_s = connect_timeout_s, call_timeout_s
+        self._plain = PlainQdrant(url, api_key, connect_timeout_s, call_timeout_s)
+        self._making = Lock()
+        self._made: QdrantIndex | None = None
+
+    def ensure(self, generation: Generation) -> None:
+        self._plain.ensure(generation)
+
+    def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
+        if self._grpc_port is None:
+            self._plain.upsert(generation, points)
+        else:
+            self._index().upsert(generation, points)
+
+    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        self._plain.delete(generation, chunk_ids)
+
+    def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
+        return self._index().search(generation, query)
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        return self._plain.count(generation, tenant, source)
+
+    def drop(self, generation: Generation) -> None:
+        self._plain.drop(generation)
+
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        return self._index().points(generation, after, limit, vectors=vectors)
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        return self._index().points_of(generation, chunk_ids, vectors=vectors)
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+        return self._plain.ping()
+
+    def close(self) -> None:
+        self._plain.close()
+        if self._made is not None:
+            self._made.close()
+
+    def _index(self) -> QdrantIndex:
+        with self._making:
+            if self._made is None:
+                from sluice.adapters.qdrant.index import QdrantIndex
+
+                self._made = QdrantIndex(
+                    self._url,
+                    self._api_key,
+                    self._grpc_port,
+                    connect_timeout_s=self._connect_timeout_s,
+                    call_timeout_s=self._call_timeout_s,
+                )
+            return self._made

@@ -1,0 +1,74 @@
+"""What an ingest and `sluice status` ask of Qdrant: plain requests over HTTP, without its client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from sluice.adapters.qdrant.failures import CollectionMissing, asking
+from sluice.adapters.qdrant.schema import ensure_collection, path_of
+from sluice.adapters.qdrant.transport import Transport, httpx
+from sluice.model import Generation, Point
+
+_DELETE_BATCH = 1000
+
+
+class PlainQdrant:
+    """Threads may share it; every call ends within `call_timeout_s`."""
+
+    def __init__(self, url: str, api_key: str | None, connect_timeout_s: float, call_timeout_s: float) -> None:
+        self._http = httpx.Client(
+            base_url=url.rstrip("/") + "/",
+            headers={"content-type": "application/json"} | ({"api-key": api_key} if api_key else {}),
+            timeout=call_timeout_s,
+            transport=Transport(url, connect_timeout_s),
+        )
+
+    def ensure(self, generation: Generation) -> None:
+        """Physical collection, payload indexes and alias exist when this returns."""
+        ensure_collection(self._asked, generation)
+
+    def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
+        """In bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
+        from sluice.adapters.qdrant.upload import over_rest, upload  # numpy
+
+        upload(over_rest(self._http), generation.physical, points)
+
+    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        """Deleting what is missing does nothing."""
+        try:
+            for start in range(0, len(chunk_ids), _DELETE_BATCH):
+                ids = [str(each) for each in chunk_ids[start : start + _DELETE_BATCH]]
+                with asking(f"delete {len(ids)} points of {generation.physical}"):
+                    self._asked("POST", f"{path_of(generation)}/points/delete?wait=true", {"points": ids})
+        except CollectionMissing:
+            return
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        """Points, exactly; 0 where the collection is lost."""
+        wanted = {"tenant": tenant, "source_id": str(source) if source else None}
+        must = [{"key": key, "match": {"value": value}} for key, value in wanted.items() if value is not None]
+        body = {"exact": True, "filter": {"must": must}}
+        try:
+            with asking(f"count {generation.physical}"):
+                return int(self._asked("POST", f"{path_of(generation)}/points/count", body)["count"])
+        except CollectionMissing:
+            return 0
+
+    def drop(self, generation: Generation) -> None:
+        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
+        with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
+            self._asked("DELETE", path_of(generation))
+
+    def ping(self) -> str:
+        """The server's version. Raises Unavailable."""
+        with asking("ask for its version"):
+            return str(self._http.get("").raise_for_status().json()["version"])
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _asked(self, method: str, path: str, body: Any = None) -> Any:
+        return self._http.request(method, path, json=body).raise_for_status().json()["result"]

@@ -1,0 +1,79 @@
+"""Great Expectations in a process beside this one: the same verdicts, and no process is left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {"PYTHONPATH": ":".join(sys.path), "SLUICE_MASTER_KEY": "never passed on"}
+PRELUDE = """
+import sys, time
+import psutil
+from uuid import UUID
+from test_validate import BAD, document, documents_gate
+from sluice.validate import beside, expectations, start
+
+def others():
+    return psutil.Process().children(recursive=True)
+
+def verdict():
+    found = documents_gate([document("a"), *BAD.values()])
+    return found.results, found.rows, [(each.code, each.item.document_id) for each in found.failures]
+"""
+
+
+def test_it_judges_as_this_process_would_and_ends_with_the_body() -> None:
+    code = """
+from dataclasses import replace
+from sluice.errors import Terminal
+from sluice.validate import SUITES
+
+with beside():
+    assert not others()
+    start()
+    [process] = others()
+    assert "SLUICE_MASTER_KEY" not in process.environ()
+    assert expectations.ready() > 0 and expectations.ready() == 0
+    there = verdict()
+    try:
+        expectations.judge("documents", [replace(SUITES["documents"][0], column="nowhere")], {"there": [1]})
+    except Terminal as error:
+        assert "there is no column nowhere" in str(error)
+    else:
+        raise AssertionError("nothing was told")
+    assert "great_expectations" not in sys.modules
+    assert [process] == others()
+assert not others()
+
+with beside():
+    start()
+    [process] = others()
+    process.kill()
+    process.wait()
+    assert verdict() == there
+    assert "great_expectations" in sys.modules
+
+with beside():
+    start()
+    assert not others()
+"""
+    subprocess.run([sys.executable, "-c", PRELUDE + code], check=True, timeout=180, env=ENVIRONMENT, cwd=HERE)
+
+
+def test_it_does_not_outlive_a_process_that_is_killed() -> None:
+    code = "with beside():\n    start()\n    print(others()[0].pid, flush=True)\n    time.sleep(60)\n"
+    asked = [sys.executable, "-c", PRELUDE + code]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=HERE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert psutil.pid_exists(pid)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
