@@ -51,9 +51,9 @@ def main() -> int:
 
 
 def up(stack: Stack) -> Server:
-    """Engines, then the schema, then Airflow: whose tasks need both."""
+    """Engines with Airflow's database, then the schema, then Airflow: whose tasks need all of these."""
     _say("Engines")
-    stack.up(["engines"], _tell)
+    stack.up(["engines", "airflow-db"], _tell)
     environment = {**os.environ, **stack.environment()}
     user = environment["SLUICE_ADMIN_USER"]
     _sluice(environment, "bring the ledger to this release's schema", "migrate")

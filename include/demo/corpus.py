@@ -1,8 +1,8 @@
 """The demo's default input, real and on every machine: what the installed Python distributions say of themselves.
 
-Each long description becomes a Markdown file, cut to its first pages, beside the project's own docs and a few files
-of other formats that are made from them. Files are rewritten only where their content changed, so that a second
-demo has nothing to do.
+The first page of each long description becomes a Markdown file, beside the project's own docs and a few files of other
+formats that are made from them: little enough to be embedded within a minute. Files are rewritten only where their
+content changed, so that a second demo has nothing to do.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import re
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-FIRST_PAGES_CHARS = 2_500
+FIRST_PAGE_CHARS = 1_600
 
 
 def make(folder: Path, docs: Path) -> int:
     """Write the input below `folder`; returns the number of files. `docs`: the project's own documentation."""
     texts = descriptions()
     wanted = {f"packages/{name}.md": text.encode() for name, text in texts.items()}
-    for path in sorted(docs.rglob("*.md")):
-        wanted[f"docs/{path.relative_to(docs).as_posix()}"] = path.read_bytes()
+    for path in sorted(docs.glob("*.md")):
+        wanted[f"docs/{path.name}"] = path.read_bytes()
     wanted |= other_formats(texts)
     for name, content in wanted.items():
         path = folder / name
@@ -36,14 +36,14 @@ def make(folder: Path, docs: Path) -> int:
 
 
 def descriptions() -> dict[str, str]:
-    """Distribution name → its long description's first pages, with a heading where it has none."""
+    """Distribution name → its long description's first page, with a heading where it has none."""
     found: dict[str, str] = {}
     for distribution in distributions():
         name = distribution.metadata["Name"]
         text = _long_description(distribution)
         if not name or len(text) < 200:
             continue
-        first = text[:FIRST_PAGES_CHARS].rsplit("\n\n", 1)[0] if len(text) > FIRST_PAGES_CHARS else text
+        first = text[:FIRST_PAGE_CHARS].rsplit("\n\n", 1)[0] if len(text) > FIRST_PAGE_CHARS else text
         summary = distribution.metadata["Summary"] or ""
         found[re.sub(r"[^a-z0-9]+", "-", name.lower())] = f"# {name}\n\n{summary}\n\n{first.strip()}\n"
     return dict(sorted(found.items()))

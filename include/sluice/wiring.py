@@ -222,9 +222,10 @@ def _required(settings: Settings, name: str) -> str:
     value = getattr(settings, name)
     text = value.get_secret_value() if value is not None else ""
     if not text:
+        home = f" in SLUICE_HOME ({settings.home})" if "home" in settings.model_fields_set else ""
         raise BadRequest(
-            f"SLUICE_{name.upper()} is not set, and no local stack was found. On one machine `make up` starts the "
-            "engines, and `sluice` finds them from their checkout, or where SLUICE_HOME names their data folder."
+            f"SLUICE_{name.upper()} is not set, and no local stack was found{home}. On one machine `make up` starts "
+            "the engines, and `sluice` finds them from their checkout, or where SLUICE_HOME names their data folder."
         )
     return str(text)
 

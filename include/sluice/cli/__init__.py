@@ -1,5 +1,5 @@
-"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage, 3 done with quarantined items, 4
-stopped by the budget: run it again to go on."""
+"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done with
+quarantined items, 4 stopped by the budget: run it again to go on."""
 
 from __future__ import annotations
 
