@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COLLECTION = "demo"
 QUESTIONS = (
     "How are database migrations generated and applied?",
-    "vector search with payload filters",
+    "send e-mail asynchronously",
     "retry a failed call with exponential backoff",
 )
 RUN_TIMEOUT_S = 1_800.0

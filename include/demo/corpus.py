@@ -14,7 +14,7 @@ import re
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-FIRST_PAGE_CHARS = 1_600
+FIRST_PAGE_CHARS = 1_300
 
 
 def make(folder: Path, docs: Path) -> int:

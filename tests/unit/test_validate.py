@@ -100,6 +100,14 @@ def test_words_that_the_parser_left_out_are_flagged() -> None:
     ]
 
 
+def test_how_many_documents_are_screened_is_told_on_the_way() -> None:
+    told: list[float] = []
+    many = [document(f"d{number}", f"{number} {PROSE}") for number in range(450)]
+    validate.documents_gate(many, index_key=KEY, collection_id=COLLECTION, on_screened=told.append)
+    assert sum(told) == pytest.approx(450)
+    assert max(told) <= 200 and len(told) > 6
+
+
 def test_the_same_id_twice_in_a_batch_is_refused() -> None:
     verdict = documents_gate([document("a"), document("b"), document("a", "Other words.")])
     assert [failure.code for failure in verdict.failures] == ["duplicate_id", "duplicate_id"]

@@ -17,10 +17,11 @@ class Progress:
 
     def __init__(self, stage: str, batch: int, total: int, unit: str) -> None:
         self.stage, self.batch, self.total, self.unit = stage, batch, total, unit
-        self.done = 0
+        self.done = 0.0
         self._began_s = time.monotonic()
 
-    def step(self, count: int = 1) -> None:
+    def step(self, count: float = 1) -> None:
+        """`count` may be a fraction: what has gone through one of four checks is a quarter done."""
         self.done = min(self.done + count, self.total)  # a part that breaks is tried again, document by document
 
     def __str__(self) -> str:
@@ -30,7 +31,7 @@ class Progress:
             return f"{where}: {self.total} {self.unit}, at work for {took_s:.0f} s"
         rate = self.done / took_s if took_s else 0.0
         left_s = (self.total - self.done) / rate if rate else 0.0
-        return f"{where}: {self.done} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left"
+        return f"{where}: {self.done:.0f} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left"
 
 
 @contextmanager

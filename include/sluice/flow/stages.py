@@ -188,7 +188,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
 def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) -> list[Document]:
     """The gate on documents. What fails a blocking check is quarantined with the reason; what a check masks goes on
     with placeholders, and what it flags with a mark in its metadata."""
-    with recorded(tools, run, batch, "validate") as counts, progressing("validate", batch, len(documents)):
+    with recorded(tools, run, batch, "validate") as counts, progressing("validate", batch, len(documents)) as progress:
         if not documents:
             return []
         generation = run.source.generation
@@ -198,6 +198,7 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
             similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
+            on_screened=progress.step,
         )
         verdict, failures = leave_out_failing(judge, documents, "validate")
         counts["superseded"] = refuse(tools, run, failures)

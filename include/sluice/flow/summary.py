@@ -18,17 +18,19 @@ def summary_lines(summary: dict[str, Any], refused: Iterable[Refusal] = ()) -> l
     more = 0 < len(named) < sum(summary["quarantine"].values())
     kinds = ("new", "changed", "unchanged", "moved", "deleted")
     return [
-        f"{documents['seen']} documents seen: "
-        + ", ".join(f"{documents[kind]} {kind}" for kind in kinds)
-        + f", {documents['quarantined']} in quarantine",
+        f"{documents['seen']:,} documents seen: "
+        + ", ".join(f"{documents[kind]:,} {kind}" for kind in kinds)
+        + f", {documents['quarantined']:,} in quarantine",
         *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
         *(f"    {each.code}: {each.external_id}" for each in named),
         *([f"    and more: sluice quarantine list --collection {summary['collection']}"] if more else []),
-        f"{chunks['written']} chunks written, {chunks['removed']} removed, "
-        f"{chunks['total']} in {summary['collection']}",
-        f"{vectors['computed']} embeddings computed, {vectors['cached']} from the cache",
+        f"{chunks['written']:,} chunks written, {chunks['removed']:,} removed, "
+        f"{chunks['total']:,} in {summary['collection']}",
+        f"{vectors['computed']:,} embeddings computed, {vectors['cached']:,} from the cache",
         _cost_line(summary["cost"]),
-        f"{summary['seconds']} s (" + ", ".join(f"{name} {took}" for name, took in summary["stages"].items()) + ")",
+        f"{summary['seconds']:.1f} s ("
+        + ", ".join(f"{name} {took:.1f}" for name, took in summary["stages"].items())
+        + ")",
         *_stopped_lines(summary),
     ]
 
@@ -42,7 +44,7 @@ def refused_by(tools: Tools, run: Run) -> list[Refusal]:
 
 def _cost_line(cost: dict[str, Any]) -> str:
     money = "" if cost["money"] is None else f", {cost['money']:.6f} US dollars"
-    return f"{cost['tokens']} tokens in {cost['texts']} texts, {cost['seconds']} s of embedding{money}"
+    return f"{cost['tokens']:,} tokens in {cost['texts']:,} texts, {cost['seconds']:.1f} s of embedding{money}"
 
 
 def _stopped_lines(summary: dict[str, Any]) -> list[str]:

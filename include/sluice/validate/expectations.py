@@ -160,8 +160,7 @@ def imported() -> Any:
     Its import leaves some 400,000 objects, which live as long as the process. Searching them for garbage takes a fifth
     of the import, and half a second of some later stage: they are left out of that (`gc.freeze`)."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    for name in ("great_expectations._docs_decorators", "great_expectations.expectations.registry"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     if "great_expectations" in sys.modules:
         return sys.modules["great_expectations"]
     gc.disable()

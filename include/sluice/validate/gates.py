@@ -4,7 +4,7 @@ document; the rest is reported."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -53,19 +53,20 @@ def documents_gate(
     index_key: bytes,
     collection_id: UUID,
     similar: Found = lambda bands: (),
+    on_screened: Callable[[float], None] = lambda documents: None,
 ) -> Verdict[Document]:
     """Judge documents by the suite `documents`, as the collection's rules want it.
 
     A check with action mask replaces what it found by placeholders, so that offsets, here and from now on, are those
     of the masked text. What a document is flagged for is in its metadata, under `gate_flags`. `similar`: signatures
-    that the ledger knows of. Raises BadRequest on a rule that does not fit, Terminal where Great Expectations itself
-    fails (then nothing is let through).
+    that the ledger knows of. `on_screened` is told how many documents more are done, in fractions. Raises BadRequest on
+    a rule that does not fit, Terminal where Great Expectations itself fails (then nothing is let through).
     """
     started_s = time.perf_counter()
     checks = with_rules("documents", rules or {})
     if not documents:
         return Verdict([], [], [], [], time.perf_counter() - started_s, 0.0)
-    seen = screen(documents, checks, index_key, collection_id, similar)
+    seen = screen(documents, checks, index_key, collection_id, similar, on_screened)
     places: list[Place] = [(number, None) for number in range(len(documents))]
     columns = {**features(documents), **seen.columns}
     judged = _judged("documents", checks, columns, places, documents, seen.details)

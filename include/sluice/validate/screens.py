@@ -20,6 +20,8 @@ from sluice.validate.personal import personal_data
 from sluice.validate.secret import secrets
 from sluice.validate.suite import Check
 
+_SCREENS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
+_AT_ONCE = 200  # documents
 Scan = Callable[[Sequence[str]], Sequence[tuple[Span, ...]]]
 
 
@@ -34,40 +36,56 @@ class Screened:
 
 
 def screen(
-    documents: Sequence[Document], checks: Sequence[Check], index_key: bytes, collection_id: UUID, found: Found
+    documents: Sequence[Document],
+    checks: Sequence[Check],
+    index_key: bytes,
+    collection_id: UUID,
+    found: Found,
+    on_screened: Callable[[float], None],
 ) -> Screened:
-    on = {check.code: check for check in checks}
+    """`on_screened` is told how many documents more are done: those of a screen count by its share of all screens."""
+    on = {check.code: check for check in checks if check.code in _SCREENS}
     seen = Screened()
+
+    def tell(count: int) -> None:
+        on_screened(count / len(on))
+
     if check := on.get("personal_data"):
         kinds = check.options
-        _find(seen, check, documents, lambda texts: personal_data(texts, kinds))
+        _find(seen, check, documents, lambda texts: personal_data(texts, kinds), tell)
     if check := on.get("secrets"):
-        _find(seen, check, documents, lambda texts: [secrets(text) for text in texts])
+        _find(seen, check, documents, lambda texts: [secrets(text) for text in texts], tell)
     if check := on.get("language"):
         languages = [language(document.text) for document in documents]
         seen.columns[check.column] = [None if each is None else int(each not in check.options) for each in languages]
         seen.details[check.code] = [{"language": each} for each in languages]
+        tell(len(documents))
     if check := on.get("near_duplicate"):
-        _compare(seen, check, documents, index_key, collection_id, found)
+        _compare(seen, check, documents, index_key, collection_id, found, tell)
     if check := on.get("boilerplate"):
         seen.columns[check.column] = boilerplate_shares([document.text for document in documents])
+        tell(len(documents))
     return seen
 
 
-def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Scan) -> None:
-    """In text, title and what of the metadata can be read; all in one call of `scan`."""
-    texts: list[str] = []
-    for document in documents:
-        texts += [document.text, document.title, *(value for _, value in strings(document.metadata))]
-    spans = iter(scan(texts))
-    found = [
-        Findings(
-            text=next(spans),
-            title=next(spans),
-            metadata=tuple((path, span) for path, _ in strings(document.metadata) for span in next(spans)),
-        )
-        for document in documents
-    ]
+def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Scan, tell: Callable[[int], None]) -> None:
+    """In text, title and what of the metadata can be read."""
+    found: list[Findings] = []
+    for start in range(0, len(documents), _AT_ONCE):
+        some = documents[start : start + _AT_ONCE]
+        texts: list[str] = []
+        for document in some:
+            texts += [document.text, document.title, *(value for _, value in strings(document.metadata))]
+        spans = iter(scan(texts))
+        found += [
+            Findings(
+                text=next(spans),
+                title=next(spans),
+                metadata=tuple((path, span) for path, _ in strings(document.metadata) for span in next(spans)),
+            )
+            for document in some
+        ]
+        tell(len(some))
     seen.findings[check.code] = found
     seen.columns[check.column] = [each.count for each in found]
     seen.details[check.code] = [each.told() if each.count else None for each in found]
@@ -80,8 +98,10 @@ def _compare(
     index_key: bytes,
     collection_id: UUID,
     found: Found,
+    tell: Callable[[int], None],
 ) -> None:
     for document in documents:
+        tell(1)
         if (own := signature(document, index_key, collection_id)) is not None:
             seen.signatures[document.document_id] = own
     bands = sorted({band for own in seen.signatures.values() for band in own.bands})

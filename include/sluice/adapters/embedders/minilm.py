@@ -33,7 +33,7 @@ class MiniLm:
 
     name = "minilm"
     dim = 384
-    at_once = 512
+    at_once = 128
 
     def __init__(self, threads: int | None = None) -> None:
         """`threads`: of one multiplication; by default all cores that this process may use."""
