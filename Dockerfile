@@ -33,7 +33,7 @@ FROM python:3.11.14-slim-bookworm AS runtime
 
 LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.description="An Airflow-centred data platform for retrieval-augmented generation" \
-      org.opencontainers.image.version="0.4.0" \
+      org.opencontainers.image.version="0.4.1" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 # Everything that is written goes below /var/lib/sluice. The folders are made here, since a new volume takes over their

@@ -18,7 +18,7 @@ loaded into ledger, Qdrant and Neo4j; what is gone at the source is removed; wha
 | retention_days | days | unreadable that long after first served; 0: for ever (docs/retention.md). Null: as saved |
 | include, exclude | globs | over external ids (`*.zip!/`: in zips); all else is removed. Null: as saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
-| approve_shrink | yes/no | a source that lists far fewer documents than before is refused without it |
+| approve_shrink | yes/no | a source that lists far fewer documents is refused without it (docs/sources.md) |
 | approve_hiding | yes/no | groups or a retention that hide served documents at once are refused without it |
 | replay | ids | instead of a scan, work once more on what quarantine keeps of these documents; `[]`: of all. Null: no |
 | batch_size | documents | in one mapped task. Empty: as fits the work (`SLUICE_TASK_SLOTS`, `SLUICE_BATCH_SIZE`) |
@@ -35,11 +35,12 @@ vanish, why the run would be refused, and what embedding would take at most. The
 named by what they hold. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*.
 
 **From a program** ask Airflow's REST API for a run. `logical_date` has to be there and may be null. Params that
-are left out have their defaults; a key that is no param is refused. With the local stack:
+are left out have their defaults. With the local stack:
 
 ```sh
-. .sluice/credentials.env
-TOKEN=$(curl -fsS $SLUICE_AIRFLOW_URL/auth/token -H 'Content-Type: application/json' \
+. ./.sluice/credentials.env  # in the checkout
+TOKEN=$(curl -fsS "${SLUICE_AIRFLOW_URL:?read credentials.env first}/auth/token" \
+  -H 'Content-Type: application/json' \
   -d '{"username": "'$SLUICE_ADMIN_USER'", "password": "'$SLUICE_ADMIN_PASSWORD'"}' \
   | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
 curl -fsS $SLUICE_AIRFLOW_URL/api/v2/dags/sluice_ingest/dagRuns \
@@ -47,6 +48,22 @@ curl -fsS $SLUICE_AIRFLOW_URL/api/v2/dags/sluice_ingest/dagRuns \
   -d '{"logical_date": null,
        "conf": {"source": "file://'$PWD'/.sluice/demo/corpus", "collection": "demo", "dry_run": true}}'
 ```
+
+Its answer has `dag_run_id`. With it the run's state and note, and the log of a task (of mapped tasks with `map_index`):
+
+```sh
+RUN="the dag_run_id"
+ask() { curl -fsS "$SLUICE_AIRFLOW_URL/api/v2/dags/sluice_ingest/dagRuns/$RUN$1" -H "Authorization: Bearer $TOKEN"; }
+ask ""
+ask /taskInstances/plan/logs/1
+ask "/taskInstances/batch.load/logs/1?map_index=0"
+```
+
+A misspelled key in `conf` does not fail that call but the run: `plan` says what is wrong, and so does the note. At most
+four runs are at work at once; a run whose source is another's waits and is tried again.
+
+**Folders that may be read** (`file://`, `jsonl://`) are in the Airflow variable `sluice_file_roots` (Admin, Variables),
+separated by `:`; `make demo SOURCE=…` adds its own. Add to the value, do not replace it: other sources need theirs.
 
 **Who may run it.** A user with a grant to write to the tenant (`sluice grant`) that holds every group that may read the
 source now and every group that the run gives it, or `*`. Opening a source that is for some groups to the whole tenant

@@ -23,7 +23,9 @@ CUT = "metadata_cut"
 """Key of the metadata that lists the paths at which something was cut, replaced or left out."""
 RECOVERED = "words_recovered"
 """Key of the metadata that says how many words of an HTML or Office file a second reading found."""
-_OWN = (CUT, RECOVERED)  # nobody else may set them
+FLAGS = "gate_flags"
+"""Key of the metadata that names what the gates flagged the document for."""
+_OWN = (CUT, RECOVERED, FLAGS)  # nobody else may set them
 
 _READABLE_DEPTH = 100  # below what the JSON of an answer can be
 _MAX_PATHS = 20

@@ -130,7 +130,10 @@ class Settings(BaseSettings):
     fetch_timeout_s: float = Field(120.0, gt=0, description="Seconds to fetch one document from the network.")
     max_text_chars: int = Field(5_000_000, ge=1, description="Longer extracted texts are quarantined.")
     max_shrink: float = Field(
-        0.5, ge=0, le=1, description="Share of a source's documents that may vanish in one run without an approval."
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of a source's documents that may vanish in one run unasked; fewer than 20 may, unless all.",
     )
     lease_s: float = Field(
         60.0, gt=0, description="Seconds after its last heartbeat until another run may take over a run's source."

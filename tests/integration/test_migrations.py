@@ -267,7 +267,8 @@ def test_every_view_says_whose_where_and_from_which_source(migrated: Scratch) ->
     assert {"tenants", "source_uris"} <= set(dict(columns)["collections"])  # type: ignore[call-overload]
 
 
-def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratch) -> None:
+@pytest.mark.parametrize(("release", "next_one"), [("0018", "0019"), ("0019", "0020")])
+def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratch, release: str, next_one: str) -> None:
     """Up and down: an analyst's query of the release before runs all the while."""
     described = """
         SELECT c.relname, a.attname, d.description FROM pg_class c
@@ -276,7 +277,7 @@ def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratc
         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 ORDER BY 1, 2
     """
     config = configuration(LEDGER, empty.owner_url)
-    command.upgrade(config, "0018")
+    command.upgrade(config, release)
     with psycopg.connect(libpq(empty.owner_url)) as connection:
         connection.execute("GRANT USAGE ON SCHEMA analyst TO sluice_analyst")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO sluice_analyst")
@@ -285,10 +286,10 @@ def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratc
         )
     before = rows(empty.owner_url, described)
     old = {view for view, column, _ in before if column is None}
-    command.upgrade(config, "0019")
+    command.upgrade(config, next_one)
     assert set(before) <= set(rows(empty.owner_url, described))
     assert all(rows(empty.analyst_url, f"SELECT * FROM analyst.{view}") == [] for view in old)
-    command.downgrade(config, "0018")
+    command.downgrade(config, release)
     assert rows(empty.owner_url, described) == before
     assert all(rows(empty.analyst_url, f"SELECT * FROM analyst.{view}") == [] for view in old)
 

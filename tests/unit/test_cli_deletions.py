@@ -68,7 +68,7 @@ def served(world: World, tenant: str = "acme") -> set[str]:
 
 def test_a_grant_says_what_was_given_and_what_was_before(world: World) -> None:
     assert said("grant", "bob", "--tenant", "acme", "--group", "legal", "--write") == (
-        "bob may read and write with groups legal tenant acme. Before: read without groups.\n"
+        "bob may, in tenant acme, read and write (groups legal). Before: read (only what is for everyone).\n"
     )
     told = sluice("grant", "sam", "--tenant", "default", "--group", "b", "--group", "a")
     assert told["groups"] == ["a", "b"] and told["before"] is None and told["user_checked"] is False
@@ -80,7 +80,8 @@ def test_a_grant_for_an_unknown_tenant_or_user_is_refused(world: World) -> None:
     with pytest.raises(BadRequest, match=r"no user 'nil'.*--unknown-user"):
         said("grant", "nil", "--tenant", "acme")
     assert world.catalog.grants("nil") == []
-    said("grant", "nil", "--tenant", "acmee", "--create-tenant", "--unknown-user")
+    told = said("grant", "nil", "--tenant", "acmee", "--create-tenant", "--unknown-user")
+    assert "Airflow has no user nil; it was granted all the same." in told
     assert world.catalog.grants("nil") == [Grant("nil", "acmee", frozenset(), False)]
 
 
@@ -116,6 +117,9 @@ def test_who_can_read_this(world: World) -> None:
     told = sluice("access", "list", "--tenant", "acme", "--source", "file:///acme/docs/legal/legal")
     assert {each["principal"] for each in told["grants"]} == {"ann", "bob", "sam"}
     assert [(each["access_groups"], each["readers"]) for each in told["sources"]] == [(["legal"], ["ann", "sam"])]
+    for unknown in (("--tenant", "acmee"), ("--collection", "dosc"), ("--source", "file:///nowhere")):
+        with pytest.raises(NotFound, match=r"There is no|No source"):
+            said("access", "list", *unknown)
     lines = said("access", "list", "--tenant", "acme", "--collection", "docs")
     assert (
         "for legal; readable by ann, sam" in lines and "for everyone in the tenant; readable by ann, bob, sam" in lines

@@ -23,9 +23,9 @@ def test_docs_dags_is_what_the_docstrings_say() -> None:
     assert (ROOT / "docs" / "dags.md").read_text() == module.render(), "run: python docs/dags.py > docs/dags.md"
 
 
-def test_the_runbooks_rest_example_can_be_pasted(tmp_path: Path) -> None:
+def test_the_runbooks_rest_examples_can_be_pasted(tmp_path: Path) -> None:
     """With a `curl` that writes down what it is told, from a folder as a checkout with a running stack is."""
-    (example,) = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "dags.md").read_text(), re.S | re.M)
+    examples = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "dags.md").read_text(), re.S | re.M)
     (tmp_path / ".sluice").mkdir()
     credentials = "SLUICE_AIRFLOW_URL=http://127.0.0.1:8080\nSLUICE_ADMIN_USER=admin\nSLUICE_ADMIN_PASSWORD=a-B_9\n"
     (tmp_path / ".sluice" / "credentials.env").write_text(credentials)
@@ -35,14 +35,15 @@ def test_the_runbooks_rest_example_can_be_pasted(tmp_path: Path) -> None:
     )
     fake.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    subprocess.run(["sh", "-euc", example], cwd=tmp_path, env=environment, check=True, capture_output=True)
+    subprocess.run(["sh", "-euc", "".join(examples)], cwd=tmp_path, env=environment, check=True, capture_output=True)
     words = (tmp_path / "calls").read_text().split("\0")
     login, run = (json.loads(body) for flag, body in pairwise(words) if flag == "-d")
     assert login == {"username": "admin", "password": "a-B_9"}
     assert set(run) == {"logical_date", "conf"} and run["logical_date"] is None
     assert run["conf"]["source"] == f"{tmp_path.as_uri()}/.sluice/demo/corpus" and run["conf"]["dry_run"] is True
     assert "Authorization: Bearer jwt" in words
-    assert "http://127.0.0.1:8080/api/v2/dags/sluice_ingest/dagRuns" in words
+    runs = "http://127.0.0.1:8080/api/v2/dags/sluice_ingest/dagRuns"
+    assert {runs, f"{runs}/the dag_run_id", f"{runs}/the dag_run_id/taskInstances/plan/logs/1"} <= set(words)
 
 
 def test_parsing_a_dag_file_imports_no_heavy_client() -> None:

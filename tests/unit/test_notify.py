@@ -45,6 +45,8 @@ def test_a_failed_run_is_told(webhook: list[dict[str, Any]]) -> None:
 
 
 def test_a_late_run_is_told(webhook: list[dict[str, Any]]) -> None:
+    ended = {"dag_id": "sluice_ingest", "dag_run_id": "manual__1", "state": "failed"}
+    asyncio.run(deadline_missed(context={"dag_run": ended}))
     asyncio.run(deadline_missed(context={"dag_run": {"dag_id": "sluice_ingest", "dag_run_id": "manual__2"}}))
     assert [(each["event"], each["run_id"]) for each in webhook] == [("deadline_missed", "manual__2")]
 

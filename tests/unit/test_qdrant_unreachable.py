@@ -20,7 +20,8 @@ import pytest
 
 from sluice.adapters.qdrant.index import QdrantIndex
 from sluice.adapters.qdrant.on_demand import QdrantOnDemand
-from sluice.errors import Terminal, Unavailable
+from sluice.adapters.qdrant.transport import with_port
+from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model import Generation, Point, Profile, SparseVector
 
 GENERATION = Generation(uuid.uuid4(), "c", 1, Profile("tokens:256:0", "hash:8", "off", 8), "c__g1")
@@ -77,6 +78,8 @@ def answering() -> Iterator[tuple[str, _Answers]]:
 
         do_POST = do_GET
 
+        do_PUT = do_DELETE = do_GET
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -111,17 +114,59 @@ def test_version_and_count_are_asked_over_http(answering: tuple[str, _Answers]) 
         (200, "<html>", Unavailable, "no Qdrant"),
         (200, "[]", Unavailable, "no Qdrant"),
         (200, '{"result": null}', Unavailable, "no Qdrant"),
+        (429, "slow down", Transient, "limits the rate"),
     ],
 )
 def test_what_goes_wrong_over_http_is_told_as_ever(
     answering: tuple[str, _Answers], status: int, text: str, error: type[Exception], message: str
 ) -> None:
     url, told = answering
-    told.answers = [(status, text)]
     index = QdrantOnDemand(url)
-    with pytest.raises(error, match=message):
-        index.count(GENERATION)
+    point = Point(uuid.uuid4(), np.ones(8, np.float32), SparseVector(np.array([1]), np.array([1.0])), {})
+    for call in (
+        lambda: index.count(GENERATION),
+        lambda: index.ensure(GENERATION),
+        lambda: index.delete(GENERATION, [point.chunk_id]),
+        lambda: index.drop(GENERATION),
+        lambda: index.upsert(GENERATION, [point]),
+    ):
+        told.answers = [(status, text)]
+        with pytest.raises(error, match=message):
+            call()
     index.close()
+
+
+@pytest.mark.parametrize("vectors", ['{"dense": "wide"}', "[]", '"dense"', "null"])
+def test_a_collection_of_another_shape_is_told(answering: tuple[str, _Answers], vectors: str) -> None:
+    url, told = answering
+    index = QdrantOnDemand(url)
+    params = f'{{"vectors": {vectors}, "sparse_vectors": {{}}}}'
+    told.answers = [(200, f'{{"result": {{"config": {{"params": {params}}}, "payload_schema": {{}}}}}}')]
+    with pytest.raises((Terminal, Unavailable)):
+        index.ensure(GENERATION)
+    index.close()
+
+
+def test_an_update_that_is_not_applied_is_no_success(answering: tuple[str, _Answers]) -> None:
+    url, told = answering
+    index = QdrantOnDemand(url)
+    told.answers = [(200, '{"result": {"status": "acknowledged", "operation_id": 1}}')]
+    with pytest.raises(Unavailable, match="no Qdrant"):
+        index.delete(GENERATION, [uuid.uuid4()])
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://qdrant.example", "http://qdrant.example:6333"),
+        ("https://qdrant.example/below/", "https://qdrant.example:6333/below"),
+        ("http://[::1]", "http://[::1]:6333"),
+        ("http://qdrant.example:80", "http://qdrant.example:80"),
+    ],
+)
+def test_an_address_without_a_port_means_qdrants_own(url: str, asked: str) -> None:
+    assert with_port(url) == asked
 
 
 @contextmanager
@@ -144,7 +189,7 @@ def _closing_server(answers: int) -> Iterator[tuple[int, list[int]]]:
                     if not left or (len(seen) == 1 and seen[0] == 2):
                         break
                     left -= 1
-                    body = b'{"result": {"count": 7}, "status": "ok", "time": 0.0}'
+                    body = b'{"result": {"count": 7, "status": "completed"}, "status": "ok", "time": 0.0}'
                     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
                     connection.sendall(head % len(body) + body)
 

@@ -108,6 +108,11 @@ def test_how_many_documents_are_screened_is_told_on_the_way() -> None:
     assert max(told) <= 200 and len(told) > 6
 
 
+def test_a_source_does_not_say_what_the_gates_found() -> None:
+    forged = replace(document("a"), metadata={"gate_flags": ["personal_data"], "year": 2026})
+    assert documents_gate([forged]).passed[0].metadata == {"year": 2026}
+
+
 def test_the_same_id_twice_in_a_batch_is_refused() -> None:
     verdict = documents_gate([document("a"), document("b"), document("a", "Other words.")])
     assert [failure.code for failure in verdict.failures] == ["duplicate_id", "duplicate_id"]

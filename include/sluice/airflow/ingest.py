@@ -35,8 +35,8 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     from sluice.airflow import lineage, notes, permission
     from sluice.model import size_in_words
 
-    spec = _spec(params)
-    with _tools() as (tools, settings):
+    with _noting(ti), _tools() as (tools, settings):
+        spec = _spec(params)
         approved = params["approve_shrink"]
         permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
@@ -62,6 +62,19 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     log.info("sluice: %s", work)
     ti.xcom_push(key=notes.KEY, value=work)
     return [ref.to_json() for ref in refs]
+
+
+@contextmanager
+def _noting(ti: Any) -> Iterator[None]:
+    """The note of a run that fails here says why."""
+    from sluice.airflow import notes
+    from sluice.errors import SluiceError
+
+    try:
+        yield
+    except SluiceError as error:
+        ti.xcom_push(key=notes.KEY, value=f"failed: {error}")
+        raise
 
 
 def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:

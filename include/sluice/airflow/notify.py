@@ -31,9 +31,12 @@ class RunFailed(BaseNotifier):
 
 
 async def deadline_missed(context: dict[str, Any] | None = None, **_: Any) -> None:
-    """Callback of the DAG's deadline; runs in the triggerer. The context holds only `dag_run` and `deadline`."""
+    """Callback of the DAG's deadline; runs in the triggerer. The context holds only `dag_run` and `deadline`. Airflow
+    keeps the deadline of a run that failed, and calls this for it, too: nobody waits for that run any more."""
     dag_run = (context or {}).get("dag_run") or {}
     run = dag_run if isinstance(dag_run, dict) else vars(dag_run)
+    if run.get("state") == "failed":
+        return
     dag_id, run_id = str(run.get("dag_id", "?")), str(run.get("dag_run_id") or run.get("run_id", "?"))
     await asyncio.to_thread(tell, "deadline_missed", dag_id, run_id, f"{dag_id} {run_id} is late; it goes on.")
 

@@ -17,7 +17,7 @@ OWNER = "sluice"
 RETRIES = ExceptionRetryPolicy(
     rules=[
         RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A store was down or slow"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="It may pass: see the error above"),
     ]
 )
 

@@ -2,7 +2,7 @@
 
 import { runGates } from "./client.js";
 import { element } from "./results.js";
-import { $, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table } from "./steps.js";
+import { $, after, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table, whenItFails } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 
@@ -15,7 +15,7 @@ function runStep({ run, collection, source }) {
 }
 
 function checksStep({ gates }) {
-  const rows = byResult(gates).map((gate) => [check(gate), gate.stage, gate.blocking ? "keeps rows out" : "warns", failedRows(gate)]);
+  const rows = byResult(gates).map((gate) => [check(gate), after(gate), whenItFails(gate), failedRows(gate)]);
   const heads = ["check", "after", "when it fails", "rows that failed"];
   return step(`Checks: ${countedResults(gates).join(", ") || "none recorded"}`, ...(rows.length ? [table(heads, rows)] : []));
 }
@@ -27,6 +27,7 @@ function rowCells(row) {
 function rowsStep({ rows, rows_total: total }) {
   if (!total) return step("Rows that failed a check", "None, or none that you may read.");
   const shown = table(["document", "chunk", "check", "observed"], rows.map(rowCells));
+  shown.classList.add("names");
   const made = step(`Rows that failed a check: ${total.toLocaleString("en")}`, shown);
   if (rows.length < total) made.firstElementChild.append(moreButton(made, rows.length, total));
   return made;

@@ -18,6 +18,7 @@ from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import FailedCheck, failed_check
 from sluice.api.schemas import Location
+from sluice.metadata import FLAGS
 from sluice.model import GateTotal, PassageLineage
 from sluice.ports import Tools
 from sluice.query import passage, search_result
@@ -65,6 +66,7 @@ class LineageGate(BaseModel):
     evaluated: int
     unexpected: int
     code: str | None = Field(description="The check's name, as `sluice gates` lists it.")
+    action: str | None = Field(description="What happens to rows that fail it: block, mask or flag.")
     label: str = Field(description="What the check asserts, in words.", examples=["unique document ids"])
     result: Result = Field(description="failed: rows were kept out; warning: rows were recorded and went on.")
 
@@ -133,7 +135,7 @@ async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict
     def find() -> dict[str, Any]:
         tools = backend.tools
         found = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
-        codes = found["metadata"].get(validate.FLAGS)
+        codes = found["metadata"].get(FLAGS)
         flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
         return {**found, "flags": [{"code": code, "label": validate.label(code)} for code in flags]}
 

@@ -5,6 +5,8 @@ import { element } from "./results.js";
 export const $ = (id) => document.getElementById(id);
 
 const RESULTS = ["failed", "warning", "passed"];
+// Stage that records a gate's results → what the gate stands after.
+const AFTER = { validate: "extraction", chunk: "chunking", embed: "embedding" };
 const SIGNS = { failed: "✕", warning: "▲", passed: "✓" };
 
 // ISO 8601 in UTC; the reader's own time is shown on hovering.
@@ -33,9 +35,17 @@ export function check({ label, code, expectation, result }) {
   return asserted;
 }
 
-// Failures and warnings first.
+// Failures and warnings first, then in the order of the stages.
 export function byResult(gates) {
-  return RESULTS.flatMap((result) => gates.filter((gate) => gate.result === result));
+  const ordered = Object.keys(AFTER).flatMap((stage) => gates.filter((gate) => gate.stage === stage));
+  return RESULTS.flatMap((result) => ordered.filter((gate) => gate.result === result));
+}
+
+export const after = ({ stage }) => AFTER[stage];
+
+export function whenItFails({ action, blocking }) {
+  if (blocking) return "keeps rows out";
+  return action === "mask" ? "masks what it found" : "warns";
 }
 
 export function countedResults(gates) {

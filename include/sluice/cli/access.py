@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
-from sluice.errors import BadRequest
+from sluice.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from sluice.model import Grant, SavedSource
@@ -40,7 +40,7 @@ def grant(
             _remove(tools, user, tenant, before, yes, json_)
             return
         _check_tenant(tools, tenant, create_tenant)
-        checked = _check_user(user, unknown_user or before is not None)
+        known = _check_user(user, unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
             _confirm(tools, before, after, yes)
@@ -48,10 +48,12 @@ def grant(
     told = {
         **access.grant_json(after),
         "before": None if before is None else access.grant_json(before),
-        "user_checked": checked,
+        "user_checked": known is True,
     }
-    lines = [f"{user} may {_named(after)} tenant {tenant}. Before: {_named(before) if before else 'nothing'}."]
-    if not checked:
+    lines = [f"{user} may, in tenant {tenant}, {_named(after)}. Before: {_named(before) if before else 'nothing'}."]
+    if known is False:
+        lines.append(f"Airflow has no user {user}; it was granted all the same.")
+    elif known is None:
         lines.append(f"Airflow was not asked whether it knows {user}: its database was not named, or gave no answer.")
     tell(told, json_, *lines)
 
@@ -82,13 +84,19 @@ def access_list(
     from sluice.extract.roots import canonical
 
     with tools_of_settings() as tools:
+        if tenant is not None and tenant not in (known := {use.tenant for use in tools.ledger.tenants()} | {"default"}):
+            raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(sorted(known))}.")
+        if collection is not None and collection not in {each.collection for each in tools.ledger.generations()}:
+            raise NotFound(f"There is no collection {collection!r}. `sluice collections list` has the names.")
         grants = tools.catalog.all_grants(tenant)
         saved = tools.ledger.saved_sources(tenant, collection)
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
+        if not saved:
+            raise NotFound(f"No source {source} is saved there. `sluice sources list` has them.")
     asked_for_sources = collection is not None or source is not None
     shown = [] if asked_for_sources else grants
-    lines = [f"{each.principal} may {_named(each)} tenant {each.tenant}" for each in shown]
+    lines = [f"{each.principal} may, in tenant {each.tenant}, {_named(each)}" for each in shown]
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(
         {
@@ -154,8 +162,9 @@ def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
         )
 
 
-def _check_user(user: str, unchecked: bool) -> bool:
-    """Whether Airflow's database was asked, and knows the user. Raises BadRequest where it does not."""
+def _check_user(user: str, unchecked: bool) -> bool | None:
+    """Whether Airflow knows the user; None where it cannot be asked. Raises BadRequest where it does not, unless
+    `unchecked`."""
     from sluice.wiring import airflow_knows
 
     known = airflow_knows(user)
@@ -164,12 +173,12 @@ def _check_user(user: str, unchecked: bool) -> bool:
             f"Airflow has no user {user!r}. Nothing was granted. Correct the name, make the user first (Airflow: "
             "Security, List Users), or add --unknown-user where somebody else keeps the users."
         )
-    return known is True
+    return known
 
 
 def _named(granted: Grant) -> str:
-    groups = f" with groups {', '.join(sorted(granted.groups))}" if granted.groups else " without groups"
-    return f"{'read and write' if granted.may_write else 'read'}{groups}"
+    groups = f"groups {', '.join(sorted(granted.groups))}" if granted.groups else "only what is for everyone"
+    return f"{'read and write' if granted.may_write else 'read'} ({groups})"
 
 
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:

@@ -73,7 +73,7 @@ def ingest(
             tell(report, json_, *flow.preview_lines(report))
             return
         hiding(tools, spec, yes)
-        with flow.beside():
+        with flow.gates_process():
             summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
     tell(summary, json_, *flow.summary_lines(summary))
     if summary["stopped"]:

@@ -120,7 +120,7 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
-    with flow.beside():
+    with flow.gates_process():
         return [
             flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
             for (uri, collection), ids in by_source.items()

@@ -53,7 +53,7 @@ from sluice.flow.summary import refused_by, summary_lines
 from sluice.flow.vanished import reporting_pending_removals
 from sluice.model import ChunkedDocument, Item, Mode, Run, SourceSpec
 from sluice.ports import Tools
-from sluice.validate import beside, start
+from sluice.validate import gates_process, prepare
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -67,7 +67,6 @@ __all__ = [
     "agree",
     "ahead",
     "batches",
-    "beside",
     "by_source",
     "chunk",
     "collection_sources",
@@ -80,6 +79,7 @@ __all__ = [
     "extract",
     "finish",
     "gates_page",
+    "gates_process",
     "hidden_by",
     "hidden_from",
     "ingest",
@@ -169,7 +169,7 @@ def _carried_out(tools: Tools, plan: Plan, on_batch: Callable[[int, int], None] 
     with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, planned)) as made:
         try:
             if plan.items:
-                start()
+                prepare()
                 ensure(tools, run.source.generation)
             for number, size, chunked in made:
                 if chunked:

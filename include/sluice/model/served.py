@@ -115,6 +115,7 @@ class GateTotal:
     evaluated: int
     unexpected: int
     code: str | None = None  # the check's name in its suite
+    action: str | None = None  # block, mask or flag
 
 
 @dataclass(frozen=True, slots=True)

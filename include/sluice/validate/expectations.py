@@ -1,5 +1,5 @@
-"""The one door to Great Expectations: imported on first use (4-20 s), in this process or in one beside it, and kept for
-the life of that process."""
+"""The one door to Great Expectations: imported on first use (4-20 s), in this process or in one of its own, and kept
+for the life of that process."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from threading import Lock
 from typing import Any
 
 from sluice.errors import Terminal
-from sluice.validate.beside import LOST, Beside
+from sluice.validate.gates_process import LOST, GatesProcess
 from sluice.validate.suite import Check
 
 _ROW = "row"
 _lock = Lock()
 _ready = False
-_beside: Beside | None = None
+_process: GatesProcess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +37,35 @@ class Outcome:
 
 
 @contextmanager
-def beside() -> Iterator[None]:
-    """Within the body, a process beside this one imports Great Expectations and judges; `start` or the first gate
-    starts it. Where it is imported here already, and where that process is lost, this one judges."""
-    global _beside
-    if _beside is not None or "great_expectations" in sys.modules:
+def gates_process() -> Iterator[None]:
+    """Within the body, a process of its own imports Great Expectations and judges; `prepare` or the first gate starts
+    it. Where it is imported here already, and where that process is lost, this one judges."""
+    global _process
+    if _process is not None or "great_expectations" in sys.modules:
         yield
         return
-    _beside = Beside()
+    _process = GatesProcess()
     try:
         yield
     finally:
-        ended, _beside = _beside, None
+        ended, _process = _process, None
         ended.stop()
 
 
-def start() -> None:
-    """Documents are coming: a process beside this one begins its import now. Does not wait."""
-    if _beside is not None:
-        _beside.start()
+def prepare() -> None:
+    """The gates will be asked soon: their process begins its import now, where there is one. Does not wait."""
+    if _process is not None:
+        with suppress(*LOST):
+            _process.start()
 
 
 def ready() -> float:
     """Import and set up, once a process → seconds that were waited for it now."""
     global _ready
     started_s = time.perf_counter()
-    if _beside is not None:
+    if _process is not None:
         with suppress(*LOST):
-            return time.perf_counter() - started_s if _beside.ready() else 0.0
+            return time.perf_counter() - started_s if _process.ready() else 0.0
     with _lock:
         if _ready:
             return 0.0
@@ -79,9 +80,9 @@ def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[An
     `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
     since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
     """
-    if _beside is not None:
+    if _process is not None:
         with suppress(*LOST):
-            return _beside.judge(suite, checks, columns)
+            return _process.judge(suite, checks, columns)
     import pandas as pd
 
     frame = pd.DataFrame({**columns, _ROW: range(len(next(iter(columns.values()))))})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from sluice.metadata import FLAGS
 from sluice.model import ChunkedDocument, Document, EmbeddedDocument, Failure, GateResult, GateRow, Signature
 from sluice.validate.chunks import Place, chunk_features
 from sluice.validate.duplicates import Found
@@ -21,7 +22,6 @@ from sluice.validate.suite import Check
 from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
-FLAGS = "gate_flags"  # key of the metadata that names what a document was flagged for
 _OF_VECTORS = frozenset({"wrong_dimension", "wrong_length", "constant_vector", "shared_vector", "same_vector"})
 _FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate", "mojibake"})
 
@@ -202,7 +202,7 @@ def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list
             documents[number].item,
             stage,
             check.code,
-            check.reason.format(limit=check.limit),
+            check.reason.format(limit=_whole(check.limit)),
             raw_hash=documents[number].raw_hash,
         )
         for number, check in sorted(judged.failed.items())
@@ -214,4 +214,10 @@ def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Scr
     if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
         document = masked(document, found)
     flags = [check.code for check in flagged if check.code in _FLAGGING]
-    return replace(document, metadata={**document.metadata, FLAGS: flags}) if flags else document
+    metadata = {key: value for key, value in document.metadata.items() if key != FLAGS}  # a source may not set it
+    return replace(document, metadata={**metadata, FLAGS: flags} if flags else metadata)
+
+
+def _whole(limit: float | None) -> float | None:
+    """2000.0, which a rule may have set, is 2,000 in words."""
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit

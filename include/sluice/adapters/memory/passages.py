@@ -7,7 +7,8 @@ from uuid import UUID
 from sluice.adapters.memory.state import DocumentRow, MemoryState, RunRow, VersionRow
 from sluice.model import GateResult, GateTotal, PassageLineage, VersionStep
 
-Key = tuple[str, str, str, str | None, bool, str | None]  # stage, suite, expectation, column, blocking, code
+# stage, suite, expectation, column, blocking, code, action
+Key = tuple[str, str, str, str | None, bool, str | None, str | None]
 
 
 def lineage(state: MemoryState, document: DocumentRow, version: VersionRow, chunk_id: UUID) -> PassageLineage:
@@ -59,8 +60,9 @@ def gate_totals(run: RunRow) -> tuple[GateTotal, ...]:
     groups: dict[Key, list[tuple[int, GateResult]]] = {}
     for (_, stage), results in run.gates.items():
         for position, gate in enumerate(results):
-            code = gate.observed.get("code") if isinstance(gate.observed, dict) else None
-            key = (stage, gate.suite, gate.expectation, gate.column, gate.blocking, code)
+            said = gate.observed if isinstance(gate.observed, dict) else {}
+            named = said.get("code"), said.get("action")
+            key = (stage, gate.suite, gate.expectation, gate.column, gate.blocking, *named)
             groups.setdefault(key, []).append((position, gate))
     ordered = sorted(groups, key=lambda key: (key[0], key[1], min(position for position, _ in groups[key])))
     return tuple(_total(key, [gate for _, gate in groups[key]]) for key in ordered)
@@ -70,6 +72,7 @@ def _total(key: Key, gates: list[GateResult]) -> GateTotal:
     return GateTotal(
         *key[:5],
         code=key[5],
+        action=key[6],
         success=all(gate.success for gate in gates),
         evaluated=sum(gate.evaluated for gate in gates),
         unexpected=sum(gate.unexpected for gate in gates),

@@ -15,9 +15,10 @@ HISTORY = text("""
 """)
 GATES = text("""
     SELECT stage, suite, expectation, column_name, blocking, bool_and(success), sum(evaluated)::bigint,
-           sum(unexpected)::bigint, observed->>'code'
+           sum(unexpected)::bigint, observed->>'code', observed->>'action'
     FROM gate_results WHERE run_id = :run_id
-    GROUP BY stage, suite, expectation, column_name, blocking, observed->>'code' ORDER BY stage, suite, min(position)
+    GROUP BY stage, suite, expectation, column_name, blocking, observed->>'code', observed->>'action'
+    ORDER BY stage, suite, min(position)
 """)
 ROWS = text("""
     SELECT document_id, ordinal, suite, code, expectation, observed FROM gate_rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sluice.adapters.qdrant.transport import httpx
 from sluice.errors import Terminal, Transient, Unavailable
@@ -15,7 +16,7 @@ _REFUSED = (
     *(400, 405, 409, 411, 413, 414, 415, 422, 501),
     *("INVALID_ARGUMENT", "ALREADY_EXISTS", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"),
 )
-_RATE_LIMITED = (429, "RESOURCE_EXHAUSTED")
+_RATE_LIMITED = 429
 
 
 class CollectionMissing(Transient):
@@ -33,7 +34,7 @@ def failure(what: str, code: int | str | None, detail: str) -> Exception:
         )
     if code in _REFUSED:
         return Terminal(f"Qdrant refused the request ({what}, {code}): {detail}. Nothing of it was kept.")
-    if code in _RATE_LIMITED:
+    if code == _RATE_LIMITED:
         return Transient(f"Qdrant limits the rate ({what}). Nothing of this call was kept; try again later.")
     return Unavailable("qdrant", f"{what} answered {code}: {detail}")
 
@@ -46,7 +47,14 @@ def asking(what: str) -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as error:
         raise failure(what, error.response.status_code, error.response.text) from error
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise Unavailable("qdrant", f"{what}: {type(error).__name__} {error}".rstrip()) from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Unavailable("qdrant", f"{what}: what answers there is no Qdrant") from error
+
+
+def applied(result: Any) -> None:
+    """Raises ValueError, LookupError or TypeError where `result` does not say that an update, which was waited for, is
+    applied."""
+    if result["status"] != "completed":
+        raise ValueError(f"the update is {result['status']}")

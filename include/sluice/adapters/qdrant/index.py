@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 from sluice.adapters.qdrant.client_failures import asking_client
 from sluice.adapters.qdrant.failures import CollectionMissing
 from sluice.adapters.qdrant.filters import scope
-from sluice.adapters.qdrant.plain import PlainQdrant
+from sluice.adapters.qdrant.rest import QdrantRest
 from sluice.adapters.qdrant.schema import DENSE, SPARSE
 from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import upload
@@ -28,7 +28,7 @@ _ID_BITS = 128
 _GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 
 
-class QdrantIndex:
+class QdrantIndex(QdrantRest):
     """A client of one Qdrant server; threads may share it. Every call ends within `call_timeout_s`."""
 
     def __init__(
@@ -40,6 +40,7 @@ class QdrantIndex:
         connect_timeout_s: float = 5.0,
         call_timeout_s: float = 30.0,
     ) -> None:
+        super().__init__(url, api_key, connect_timeout_s=connect_timeout_s, call_timeout_s=call_timeout_s)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # no TLS on the loopback; its own gRPC user agent
             self._client = QdrantClient(
@@ -52,23 +53,14 @@ class QdrantIndex:
                 check_compatibility=False,
                 transport=Transport(url, connect_timeout_s),
             )
-        self._plain = PlainQdrant(url, api_key, connect_timeout_s, call_timeout_s)
         self._send = over_grpc(self._client, call_timeout_s) if grpc_port else None
-
-    def ensure(self, generation: Generation) -> None:
-        """Physical collection, payload indexes and alias exist when this returns."""
-        self._plain.ensure(generation)
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
         """In bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
         if self._send is None:
-            self._plain.upsert(generation, points)
+            super().upsert(generation, points)
         else:
             upload(self._send, generation.physical, points)
-
-    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """Deleting what is missing does nothing."""
-        self._plain.delete(generation, chunk_ids)
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
         """Best first; dense and sparse fused by RRF (k = 60). Raises BadRequest on a filter that cannot be."""
@@ -96,14 +88,6 @@ class QdrantIndex:
             Candidate(chunk_id, score, {leg: hits[chunk_id] for leg, hits in by_leg.items() if chunk_id in hits})
             for chunk_id, score in found[0].items()
         ]
-
-    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        """Points, exactly; 0 where the collection is lost."""
-        return self._plain.count(generation, tenant, source)
-
-    def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
-        self._plain.drop(generation)
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
@@ -140,13 +124,9 @@ class QdrantIndex:
             return []
         return found
 
-    def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
-        return self._plain.ping()
-
     def close(self) -> None:
         self._client.close()
-        self._plain.close()
+        super().close()
 
 
 Query = list[float] | models.SparseVector

@@ -7,15 +7,15 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sluice.adapters.qdrant.plain import PlainQdrant
+from sluice.adapters.qdrant.rest import QdrantRest
 from sluice.model import Candidate, Generation, Point, StoredPoint, VectorQuery
 
 if TYPE_CHECKING:
     from sluice.adapters.qdrant.index import QdrantIndex
 
 
-class QdrantOnDemand:
-    """The port VectorIndex: `QdrantIndex`, made by the first call that `PlainQdrant` does not know.
+class QdrantOnDemand(QdrantRest):
+    """The port VectorIndex: `QdrantIndex`, made by the first call that `QdrantRest` does not answer.
     Threads may share it; every call ends within `call_timeout_s`."""
 
     def __init__(
@@ -29,30 +29,18 @@ class QdrantOnDemand:
     ) -> None:
         self._url, self._api_key, self._grpc_port = url, api_key, grpc_port
         self._connect_timeout_s, self._call_timeout_s = connect_timeout_s, call_timeout_s
-        self._plain = PlainQdrant(url, api_key, connect_timeout_s, call_timeout_s)
+        super().__init__(url, api_key, connect_timeout_s=connect_timeout_s, call_timeout_s=call_timeout_s)
         self._making = Lock()
         self._made: QdrantIndex | None = None
 
-    def ensure(self, generation: Generation) -> None:
-        self._plain.ensure(generation)
-
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
         if self._grpc_port is None:
-            self._plain.upsert(generation, points)
+            super().upsert(generation, points)
         else:
             self._index().upsert(generation, points)
 
-    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        self._plain.delete(generation, chunk_ids)
-
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
         return self._index().search(generation, query)
-
-    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        return self._plain.count(generation, tenant, source)
-
-    def drop(self, generation: Generation) -> None:
-        self._plain.drop(generation)
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
@@ -64,12 +52,8 @@ class QdrantOnDemand:
     ) -> list[StoredPoint]:
         return self._index().points_of(generation, chunk_ids, vectors=vectors)
 
-    def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
-        return self._plain.ping()
-
     def close(self) -> None:
-        self._plain.close()
+        super().close()
         if self._made is not None:
             self._made.close()
 

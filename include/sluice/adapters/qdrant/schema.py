@@ -21,26 +21,30 @@ DENSE = "dense"
 SPARSE = "bm25"
 _ID_FIELDS = ("source_id", "document_id")
 # Method, path and JSON body of a request → the `result` of Qdrant's answer.
-Asked = Callable[..., Any]
+Request = Callable[..., Any]
 
 
-def ensure_collection(asked: Asked, generation: Generation) -> None:
+def ensure_collection(request: Request, generation: Generation) -> None:
     """Collection, payload indexes and alias exist when this returns; what exists is kept.
     Raises Terminal where the collection is there with another shape."""
-    indexed = _open(asked, generation)
+    indexed = _open(request, generation)
     missing = [name for name in _payload_fields(generation) if name not in indexed]
     for position, name in enumerate(missing, start=1):
         # Qdrant applies updates in order, so waiting for the last one waits for all.
         wait = "true" if position == len(missing) else "false"
         with asking(f"index {name} of {generation.physical}"):
-            asked("PUT", f"{path_of(generation)}/index?wait={wait}", {"field_name": name, "field_schema": _index(name)})
-    _ensure_alias(asked, generation)
+            request(
+                "PUT",
+                f"{path_of(generation.physical)}/index?wait={wait}",
+                {"field_name": name, "field_schema": _index(name)},
+            )
+    _ensure_alias(request, generation)
 
 
-def _open(asked: Asked, generation: Generation) -> set[str]:
+def _open(request: Request, generation: Generation) -> set[str]:
     """The payload fields that are indexed already; creates the collection where it is missing."""
     try:
-        return _checked(asked, generation)
+        return _checked(request, generation)
     except CollectionMissing:
         pass
     shape = {
@@ -49,25 +53,25 @@ def _open(asked: Asked, generation: Generation) -> set[str]:
     }
     try:
         with asking(f"create {generation.physical}"):
-            asked("PUT", path_of(generation), shape)
+            request("PUT", path_of(generation.physical), shape)
     except Terminal:
         # Another task created it between the look and the call: then the look works now.
         try:
-            return _checked(asked, generation)
+            return _checked(request, generation)
         except CollectionMissing:
             pass
         raise
     return set()
 
 
-def _checked(asked: Asked, generation: Generation) -> set[str]:
+def _checked(request: Request, generation: Generation) -> set[str]:
     with asking(f"describe {generation.physical}"):
-        found = asked("GET", path_of(generation))
-        params = found["config"]["params"]
+        answer = request("GET", path_of(generation.physical))
+        params = answer["config"]["params"]
         dense = (params.get("vectors") or {}).get(DENSE)
         sparse = (params.get("sparse_vectors") or {}).get(SPARSE)
         size = dense["size"] if dense else None
-        indexed = {*found["payload_schema"]}
+        indexed = {*answer["payload_schema"]}
     if size != generation.profile.dim or sparse is None:
         has = f"{size} dimensions" if dense else "other vectors"
         raise Terminal(
@@ -77,19 +81,19 @@ def _checked(asked: Asked, generation: Generation) -> set[str]:
     return indexed
 
 
-def _ensure_alias(asked: Asked, generation: Generation) -> None:
+def _ensure_alias(request: Request, generation: Generation) -> None:
     """An alias that is there stays: it follows the live generation, which another step switches."""
     with asking("list aliases"):
-        aliases = {each["alias_name"] for each in asked("GET", "aliases")["aliases"]}
+        aliases = {each["alias_name"] for each in request("GET", "aliases")["aliases"]}
     if generation.collection in aliases:
         return
     create = {"collection_name": generation.physical, "alias_name": generation.collection}
     with asking(f"alias {generation.collection}"):
-        asked("POST", "collections/aliases", {"actions": [{"create_alias": create}]})
+        request("POST", "collections/aliases", {"actions": [{"create_alias": create}]})
 
 
-def path_of(generation: Generation) -> str:
-    return f"collections/{quote(generation.physical, safe='')}"
+def path_of(physical: str) -> str:
+    return f"collections/{quote(physical, safe='')}"
 
 
 def _payload_fields(generation: Generation) -> list[str]:

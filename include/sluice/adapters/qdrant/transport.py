@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ssl
 from functools import cache
+from urllib.parse import urlsplit, urlunsplit
 
 from sluice.adapters.importing import without
 
-# Its command line, which draws with rich, and HTTP/2, which Qdrant's REST does not speak: two thirds of the time.
-with without("httpx._main", "h2"):
-    import httpcore  # noqa: F401
+with without("httpx._main"):  # its command line, which draws with rich: two thirds of the time
     import httpx
 
-__all__ = ["Transport", "httpx"]
+__all__ = ["Transport", "httpx", "with_port"]
 
 # Qdrant closes a connection that was idle for 5 s; a request that is sent at this moment is lost.
 _IDLE_S = 2.0
@@ -33,6 +32,12 @@ class Transport(httpx.HTTPTransport):
             return super().handle_request(request)
         except _LOST:
             return super().handle_request(request)
+
+
+def with_port(url: str) -> str:
+    """Without a port in `url`, the one of Qdrant's REST: 6333, as its client has it."""
+    parts = urlsplit(url.rstrip("/"))
+    return urlunsplit(parts if parts.port else parts._replace(netloc=f"{parts.netloc.rstrip(':')}:6333"))
 
 
 @cache

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from pydantic_core import to_json
 
-from sluice.adapters.qdrant.failures import asking
-from sluice.adapters.qdrant.schema import DENSE, SPARSE
-from sluice.adapters.qdrant.transport import httpx
+from sluice.adapters.qdrant.failures import applied, asking
+from sluice.adapters.qdrant.schema import DENSE, SPARSE, Request, path_of
 from sluice.errors import Terminal
 from sluice.model import Point
 
@@ -59,12 +57,11 @@ def batches(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
         yield points[start:]
 
 
-def over_rest(client: httpx.Client) -> Send:
+def over_rest(request: Request) -> Send:
     def send(physical: str, points: Sequence[Point]) -> None:
         body = to_json({"points": [_as_json(point) for point in points]})
-        path = f"collections/{quote(physical, safe='')}/points"
         with asking(f"upsert {len(points)} points into {physical}"):
-            client.put(path, params={"wait": "true"}, content=body).raise_for_status()
+            applied(request("PUT", f"{path_of(physical)}/points?wait=true", body))
 
     return send
 

@@ -1,8 +1,9 @@
-"""Great Expectations in a process beside this one: it imports there while this one reads, and judges there while this
-one embeds and loads.
+"""Great Expectations in a process of its own: it imports there while documents are read here, and judges there while
+the batch before is embedded and loaded here.
 
 Requests and answers are pickled on the process's standard input and output; both ends are this code, and what is judged
-are numbers. It ends with the body of `expectations.beside`, or when its input does because this process died.
+are numbers. It ends with the body of `expectations.gates_process`; where the process that started it dies, at the end
+of its import or of what it judges.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 LOST = (EOFError, OSError, pickle.UnpicklingError)
 _TIMEOUT_S = 120.0  # to import on a busy machine, or to judge one batch
 _STOP_TIMEOUT_S = 5.0
+_PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
-class Beside:
+class GatesProcess:
     """Started by the first call. Threads may share it: one is answered after the other.
     `ready` and `judge` raise one of LOST where the process is gone."""
 
@@ -76,7 +78,7 @@ class Beside:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sluice.validate.beside"],
+                [sys.executable, "-P", "-m", "sluice.validate.gates_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # what goes wrong there is done again, and said, in this process
@@ -86,7 +88,8 @@ class Beside:
         return self._process
 
     def _answer(self, request: object = None) -> Any:
-        """To `request`; without one the next thing that the process says."""
+        """To `request`; without one, what it says after its import. A call that is interrupted ends the process, since
+        its answer would be taken for the next one's."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
         timer = Timer(_TIMEOUT_S, process.kill)
@@ -97,14 +100,17 @@ class Beside:
                 pickle.dump(request, process.stdin)
                 process.stdin.flush()
             return pickle.load(process.stdout)  # noqa: S301  # of our own process
+        except BaseException:
+            process.kill()
+            raise
         finally:
             timer.cancel()
 
 
 def _environment() -> dict[str, str]:
-    """No secret of Sluice or Airflow, which it does not need."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "AIRFLOW_"))}
-    return {**kept, "PYTHONPATH": str(Path(sluice.__file__).resolve().parents[1])}
+    """No secret, whoever's it is: where programs and libraries are, and how to write."""
+    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    return {**passed, "PYTHONPATH": str(Path(sluice.__file__).resolve().parents[1])}
 
 
 def _serve() -> None:
