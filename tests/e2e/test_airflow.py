@@ -241,7 +241,7 @@ def test_a_run_in_airflow_leads_to_its_gate_results(server: Server, ingested: tu
 def test_a_run_is_recognised(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
     told = server._http.get(f"/sluice/api/v1/runs/{ingested[1]['run_id']}/gates").json()
     run = f"/api/v2/dags/sluice_ingest/dagRuns/{told['run']['airflow_path'].rsplit('/', 1)[-1]}"
-    place, counts = server._http.get(run).json()["note"].split("\n")
+    place, counts = server._http.get(run).json()["note"].split(" → ")
     assert place == f"e2e: {ingested[0].as_uri()}" and " documents seen: " in counts
     batches = server._http.get(f"{run}/taskInstances").json()["task_instances"]
     names = {each["rendered_map_index"] for each in batches if each["task_id"] == "batch.extract"}

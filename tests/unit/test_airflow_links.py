@@ -58,12 +58,12 @@ def test_a_note_names_collection_source_and_what_is_unusual() -> None:
     assert len(notes.opening({"source": "https://example.org/" + "x" * 3000})) < 500
 
 
-def test_what_came_of_the_run_is_the_second_line() -> None:
+def test_what_came_of_the_run_is_in_the_first_line() -> None:
     conf = {"source": "file:///in"}
     ours = notes.opening(conf)
-    assert notes.completed(ours, conf, "3 documents seen") == f"{ours}\n3 documents seen"
-    again = notes.completed(f"{ours}\n3 documents seen\nLooked at by ann", conf, "4 documents seen")
-    assert again == f"{ours}\n4 documents seen\nLooked at by ann"
+    assert notes.completed(ours, conf, "3 documents seen") == f"{ours} → 3 documents seen"
+    again = notes.completed(f"{ours} → 3 documents seen\nLooked at by ann", conf, "4 documents seen")
+    assert again == f"{ours} → 4 documents seen\nLooked at by ann"
     assert notes.completed("For the audit", conf, "3 documents seen") == "For the audit"
     assert notes.completed(None, conf, "3 documents seen") is None
     assert len(notes.completed(ours, conf, "x" * 2000) or "") == 1000

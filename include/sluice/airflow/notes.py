@@ -17,6 +17,7 @@ KEY = "note"  # of the XCom
 _DEFAULT_COLLECTION = "docs"  # of the form
 _LONGEST = 1000  # characters, of Airflow's column
 _SOURCE_CHARS = 400
+_THEN = " → "
 
 
 class RunNotes:
@@ -57,12 +58,13 @@ def opening(conf: Mapping[str, Any] | None) -> str:
 
 
 def completed(note: str | None, conf: Mapping[str, Any] | None, planned: str) -> str | None:
-    """The note with what came of the run as its second line. What somebody added below stays, and so does a note that
-    is not ours."""
-    lines = (note or "").split("\n")
-    if lines[0] != opening(conf):
+    """The note with what came of the run in its first line, the only one that the page of a run shows. What somebody
+    added below stays, and so does a note that is not ours."""
+    ours = opening(conf)
+    first, *more = (note or "").split("\n")
+    if first != ours and not first.startswith(f"{ours}{_THEN}"):
         return note
-    return "\n".join([lines[0], planned, *lines[2:]])[:_LONGEST]
+    return "\n".join([f"{ours}{_THEN}{planned}", *more])[:_LONGEST]
 
 
 def _complete(dag_run: Any) -> None:
