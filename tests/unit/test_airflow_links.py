@@ -76,9 +76,9 @@ def test_a_listener_notes_runs_of_an_ingest_alone(monkeypatch: pytest.MonkeyPatc
     listener.on_dag_run_running(run, "started")
     assert run.note == "docs: file:///in"
     listener.on_dag_run_success(run, "success")
-    assert run.note == "docs: file:///in\n3 documents seen"
+    assert run.note == "docs: file:///in → 3 documents seen"
     listener.on_dag_run_running(run, "started")  # cleared
-    assert run.note == "docs: file:///in\n3 documents seen"
+    assert run.note == "docs: file:///in → 3 documents seen"
     theirs = SimpleNamespace(dag_id="sluice_ingest", run_id="2", conf={"source": "file:///in"}, note="Mine")
     other = SimpleNamespace(dag_id="another", run_id="3", conf={}, note=None)
     for each in (theirs, other):
