@@ -40,3 +40,26 @@ def test_a_document_that_is_sent_can_be_found(airflow_stack, server: Server, nam
     assert (found["external_id"], found["title"]) == ("hoopoe.md", "Hoopoe")
     assert SENTENCE in found["text"] and found["uri"] == f"uploads://default/{name}#hoopoe.md"
     assert airflow_stack.files_with(SENTENCE) == []
+
+
+@pytest.mark.timeout(900)
+def test_uploads_in_a_row_wait_in_one_run(airflow_stack, server: Server, name: str) -> None:
+    dag, texts = "/api/v2/dags/sluice_ingest", {f"{bird}.md": f"The {bird} nests here." for bird in ("wren", "siskin")}
+    server._http.patch(dag, json={"is_paused": True}).raise_for_status()
+    try:
+        sent = [
+            server._http.post(
+                "/sluice/api/v1/documents", data={"collection": name}, files={"file": (file, f"{text}\n".encode())}
+            )
+            for file, text in texts.items()
+        ]
+    finally:
+        server._http.patch(dag, json={"is_paused": False}).raise_for_status()
+    [run_id] = {answer.json()["dag_run_id"] for answer in sent}
+    server.wait("sluice_ingest", run_id, 600.0, print)
+    for file, text in texts.items():
+        assert server.search(text, name, 1)["results"][0]["external_id"] == file
+    files = {"file": ("owl.md", b"Owls.")}
+    later = server._http.post("/sluice/api/v1/documents", data={"collection": name}, files=files)
+    assert later.json()["dag_run_id"] != run_id
+    server.wait("sluice_ingest", later.json()["dag_run_id"], 600.0, print)

@@ -121,6 +121,8 @@ def test_a_tenant_without_room_is_told_before_anything_is_kept(service: Service)
         {"data": {"title": "x" * 1001}},
         {"name": "folder/"},
         {"data": {"tenant": "other"}},
+        {"data": {"collection": ["docs", "other"]}},
+        {"data": {"metadata": '{"gate_flags": ["personal_data"]}'}},
     ],
 )
 def test_what_a_form_may_not_say(service: Service, changes: dict[str, Any]) -> None:

@@ -9,18 +9,22 @@ from typing import Any
 from sluice.errors import Unavailable
 
 log = logging.getLogger(__name__)
+_DAG_ID = "sluice_ingest"
+_TO_SCAN = (None, "scheduled", "queued", "up_for_retry", "up_for_reschedule")  # states of `plan` before its next try
 _LOOK = "Look at the log of the API server and at Airflow's database, then try again."
 
 
 def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
-    """Queue a run of `sluice_ingest`; returns its id. Only in the API server, which may use Airflow's database.
-    Raises Unavailable."""
+    """Queue a run of `sluice_ingest`, or take one that waits for its turn; returns its id. Only in the API server,
+    which may use Airflow's database. Raises Unavailable."""
     from airflow.api.common.trigger_dag import trigger_dag
     from airflow.utils.types import DagRunTriggeredByType
 
     try:
+        if waiting := _waiting(conf, caller):
+            return waiting
         run = trigger_dag(
-            "sluice_ingest",
+            _DAG_ID,
             triggered_by=DagRunTriggeredByType.REST_API,
             triggering_user_name=caller,
             conf=dict(conf),
@@ -31,3 +35,27 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
     if run is None:
         raise Unavailable("Airflow", "it queued no run", _LOOK)
     return str(run.run_id)
+
+
+def _waiting(conf: Mapping[str, Any], caller: str) -> str | None:
+    """A run of the same caller and conf whose scan is still to come, and finds what is there by now: many uploads in a
+    row are one run and one that waits, and do not hold up the runs of others."""
+    from airflow.models import DagRun, TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import and_, select
+
+    plan = and_(
+        TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id, TaskInstance.task_id == "plan"
+    )
+    asked = (
+        select(DagRun.run_id, DagRun.conf, TaskInstance.state)
+        .outerjoin(TaskInstance, plan)
+        .where(
+            DagRun.dag_id == _DAG_ID,
+            DagRun.state.in_(("queued", "running")),
+            DagRun.triggering_user_name == caller,
+        )
+    )
+    with create_session() as session:
+        runs = session.execute(asked).all()
+    return next((run_id for run_id, given, state in runs if given == dict(conf) and state in _TO_SCAN), None)

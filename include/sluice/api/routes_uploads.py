@@ -149,6 +149,8 @@ async def _form(request: Request) -> _Form:
 async def _checked(found: FormData) -> _Form:
     if unknown := sorted(set(found) - set(_FORM["properties"])):
         raise _invalid(unknown[0][:80], f"there is no such field; there are {', '.join(_FORM['properties'])}")
+    if twice := next((name for name in found if len(found.getlist(name)) > 1), None):
+        raise _invalid(twice, "send it once")
     file, collection, title = found.get("file"), found.get("collection"), found.get("title")
     if not isinstance(file, UploadFile) or not file.filename:
         raise _invalid("file", "send one file with a name")

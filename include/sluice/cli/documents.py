@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -75,7 +76,8 @@ def ingest(
         hiding(tools, spec, yes)
         with flow.gates_process():
             summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
-    tell(summary, json_, *flow.summary_lines(summary))
+        refused = flow.refused_by(tools, spec, UUID(summary["run_id"]))
+    tell(summary, json_, *flow.summary_lines(summary, refused))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if summary["documents"]["quarantined"] else OK)
@@ -141,6 +143,8 @@ def _filter(text: str) -> tuple[str, Any]:
     try:
         return field, json.loads(value)
     except (ValueError, RecursionError):
+        if value.startswith(("{", "[", '"')):
+            raise typer.BadParameter(f"{value!r} begins like JSON and is none.", param_hint="--filter") from None
         return field, value
 
 

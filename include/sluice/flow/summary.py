@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
-from sluice.model import ALL_GROUPS, Principal, Refusal, Run
+from sluice.model import ALL_GROUPS, Principal, Refusal, SourceSpec
 from sluice.ports import Tools
 
 _NAMED = 20  # documents in quarantine
@@ -35,11 +36,10 @@ def summary_lines(summary: dict[str, Any], refused: Iterable[Refusal] = ()) -> l
     ]
 
 
-def refused_by(tools: Tools, run: Run) -> list[Refusal]:
-    """The first documents of the run's source that are in quarantine because of this run."""
-    spec = run.source.spec
+def refused_by(tools: Tools, spec: SourceSpec, run_id: UUID) -> list[Refusal]:
+    """The first documents of the source that are in quarantine because of this run of it."""
     everyone = Principal("operator", spec.tenant, frozenset({ALL_GROUPS}))
-    return tools.catalog.refusals(everyone, spec.collection, run_id=run.run_id, limit=_NAMED)
+    return tools.catalog.refusals(everyone, spec.collection, run_id=run_id, limit=_NAMED)
 
 
 def _cost_line(cost: dict[str, Any]) -> str:
