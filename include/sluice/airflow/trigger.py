@@ -42,20 +42,14 @@ def _waiting(conf: Mapping[str, Any], caller: str) -> str | None:
     row are one run and one that waits, and do not hold up the runs of others."""
     from airflow.models import DagRun, TaskInstance
     from airflow.utils.session import create_session
-    from sqlalchemy import and_, select
 
-    plan = and_(
-        TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id, TaskInstance.task_id == "plan"
-    )
-    asked = (
-        select(DagRun.run_id, DagRun.conf, TaskInstance.state)
-        .outerjoin(TaskInstance, plan)
-        .where(
-            DagRun.dag_id == _DAG_ID,
-            DagRun.state.in_(("queued", "running")),
-            DagRun.triggering_user_name == caller,
-        )
-    )
+    plan = (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id)
     with create_session() as session:
-        runs = session.execute(asked).all()
+        runs = (
+            session.query(DagRun.run_id, DagRun.conf, TaskInstance.state)
+            .outerjoin(TaskInstance, plan & (TaskInstance.task_id == "plan"))
+            .filter(DagRun.dag_id == _DAG_ID, DagRun.state.in_(("queued", "running")))
+            .filter(DagRun.triggering_user_name == caller)
+            .all()
+        )
     return next((run_id for run_id, given, state in runs if given == dict(conf) and state in _TO_SCAN), None)
