@@ -76,9 +76,7 @@ def answering() -> Iterator[tuple[str, _Answers]]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_POST = do_GET
-
-        do_PUT = do_DELETE = do_GET
+        do_POST = do_PUT = do_DELETE = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

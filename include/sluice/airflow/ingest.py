@@ -136,7 +136,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        refused = flow.refused_by(tools, run.source.spec, UUID(run_id))
+        refused = flow.refused_by(tools, run.source.spec, summary)
     lines = flow.summary_lines(summary, refused)
     for line in lines:
         log.info("sluice: %s", line)

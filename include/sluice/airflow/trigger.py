@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from sluice.airflow.notes import DAG_ID
 from sluice.errors import Unavailable
 
 log = logging.getLogger(__name__)
-_DAG_ID = "sluice_ingest"
 _TO_SCAN = (None, "scheduled", "queued", "up_for_retry", "up_for_reschedule")  # states of `plan` before its next try
 _LOOK = "Look at the log of the API server and at Airflow's database, then try again."
 
@@ -24,7 +24,7 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
         if waiting := _waiting(conf, caller):
             return waiting
         run = trigger_dag(
-            _DAG_ID,
+            DAG_ID,
             triggered_by=DagRunTriggeredByType.REST_API,
             triggering_user_name=caller,
             conf=dict(conf),
@@ -48,7 +48,7 @@ def _waiting(conf: Mapping[str, Any], caller: str) -> str | None:
         runs = (
             session.query(DagRun.run_id, DagRun.conf, TaskInstance.state)
             .outerjoin(TaskInstance, plan & (TaskInstance.task_id == "plan"))
-            .filter(DagRun.dag_id == _DAG_ID, DagRun.state.in_(("queued", "running")))
+            .filter(DagRun.dag_id == DAG_ID, DagRun.state.in_(("queued", "running")))
             .filter(DagRun.triggering_user_name == caller)
             .all()
         )

@@ -2,7 +2,7 @@
 
 import { runGates } from "./client.js";
 import { element } from "./results.js";
-import { $, after, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table, whenItFails } from "./steps.js";
+import { $, check, checksTable, complain, countedResults, facts, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 
@@ -15,9 +15,7 @@ function runStep({ run, collection, source }) {
 }
 
 function checksStep({ gates }) {
-  const rows = byResult(gates).map((gate) => [check(gate), after(gate), whenItFails(gate), failedRows(gate)]);
-  const heads = ["check", "after", "when it fails", "rows that failed"];
-  return step(`Checks: ${countedResults(gates).join(", ") || "none recorded"}`, ...(rows.length ? [table(heads, rows)] : []));
+  return step(`Checks: ${countedResults(gates).join(", ") || "none recorded"}`, ...(gates.length ? [checksTable(gates)] : []));
 }
 
 function rowCells(row) {

@@ -4,7 +4,7 @@
 import { gatesPage, onePassage, passageLineage } from "./client.js";
 import { picture } from "./picture.js";
 import { element } from "./results.js";
-import { $, after, badge, byResult, check, complain, countedResults, facts, failedRows, link, moment, step, table, whenItFails } from "./steps.js";
+import { $, badge, byResult, checksTable, complain, countedResults, facts, link, moment, step, table } from "./steps.js";
 
 const asked = new URLSearchParams(location.search);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
@@ -62,9 +62,8 @@ function runStep({ run }) {
 }
 
 function gatesStep({ gates, run }) {
-  const rows = byResult(gates).map((gate) => [check(gate), after(gate), whenItFails(gate), failedRows(gate)]);
   const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All gate results of this run" });
-  const shown = rows.length ? table(["check", "after", "when it fails", "rows that failed"], rows) : "None recorded.";
+  const shown = gates.length ? checksTable(gates) : "None recorded.";
   return step("Gate results of that run, all its documents", shown, element("p", { className: "path" }, more));
 }
 

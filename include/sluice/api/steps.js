@@ -37,15 +37,18 @@ export function check({ label, code, expectation, result }) {
 
 // Failures and warnings first, then in the order of the stages.
 export function byResult(gates) {
-  const ordered = Object.keys(AFTER).flatMap((stage) => gates.filter((gate) => gate.stage === stage));
-  return RESULTS.flatMap((result) => ordered.filter((gate) => gate.result === result));
+  const stages = Object.keys(AFTER);
+  return gates.toSorted((one, other) => RESULTS.indexOf(one.result) - RESULTS.indexOf(other.result) || stages.indexOf(one.stage) - stages.indexOf(other.stage));
 }
 
-export const after = ({ stage }) => AFTER[stage];
-
-export function whenItFails({ action, blocking }) {
+function whenItFails({ action, blocking }) {
   if (blocking) return "keeps rows out";
   return action === "mask" ? "masks what it found" : "warns";
+}
+
+export function checksTable(gates) {
+  const rows = byResult(gates).map((gate) => [check(gate), AFTER[gate.stage] ?? gate.stage, whenItFails(gate), failedRows(gate)]);
+  return table(["check", "after", "when it fails", "rows that failed"], rows);
 }
 
 export function countedResults(gates) {
@@ -53,7 +56,7 @@ export function countedResults(gates) {
   return counts.filter(([count]) => count).map(([count, result]) => `${count} ${count > 1 && result === "warning" ? "warnings" : result}`);
 }
 
-export function failedRows({ unexpected, evaluated }) {
+function failedRows({ unexpected, evaluated }) {
   return `${unexpected ? unexpected.toLocaleString("en") : "none"} of ${evaluated.toLocaleString("en")}`;
 }
 

@@ -80,14 +80,14 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
-    from sluice import access
+    from sluice import access, flow
     from sluice.extract.roots import canonical
 
     with tools_of_settings() as tools:
-        if tenant is not None and tenant not in (known := {use.tenant for use in tools.ledger.tenants()} | {"default"}):
-            raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(sorted(known))}.")
-        if collection is not None and collection not in {each.collection for each in tools.ledger.generations()}:
-            raise NotFound(f"There is no collection {collection!r}. `sluice collections list` has the names.")
+        if tenant is not None and tenant not in (known := _tenants(tools)):
+            raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
+        if collection is not None:
+            flow.live_generations(tools, collection)  # raises NotFound where it is misspelled
         grants = tools.catalog.all_grants(tenant)
         saved = tools.ledger.saved_sources(tenant, collection)
     if source is not None:
@@ -154,12 +154,15 @@ def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: boo
 
 def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
     """`default` needs no creation. Raises BadRequest."""
-    known = {use.tenant for use in tools.ledger.tenants()} | {"default"}
-    if tenant not in known and not create:
+    if tenant not in (known := _tenants(tools)) and not create:
         raise BadRequest(
-            f"There is no tenant {tenant!r}; there are {', '.join(sorted(known))}. Nothing was granted. Correct the "
+            f"There is no tenant {tenant!r}; there are {', '.join(known)}. Nothing was granted. Correct the "
             "name, or add --create-tenant where it is a new one."
         )
+
+
+def _tenants(tools: Tools) -> list[str]:
+    return sorted({use.tenant for use in tools.ledger.tenants()} | {"default"})
 
 
 def _check_user(user: str, unchecked: bool) -> bool | None:

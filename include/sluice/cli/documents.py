@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -76,7 +75,7 @@ def ingest(
         hiding(tools, spec, yes)
         with flow.gates_process():
             summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
-        refused = flow.refused_by(tools, spec, UUID(summary["run_id"]))
+        refused = flow.refused_by(tools, spec, summary)
     tell(summary, json_, *flow.summary_lines(summary, refused))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)

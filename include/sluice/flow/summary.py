@@ -36,10 +36,12 @@ def summary_lines(summary: dict[str, Any], refused: Iterable[Refusal] = ()) -> l
     ]
 
 
-def refused_by(tools: Tools, spec: SourceSpec, run_id: UUID) -> list[Refusal]:
-    """The first documents of the source that are in quarantine because of this run of it."""
+def refused_by(tools: Tools, spec: SourceSpec, summary: dict[str, Any]) -> list[Refusal]:
+    """The first documents of the source that are in quarantine because of the run that `summary` is of."""
+    if not summary["quarantine"]:
+        return []
     everyone = Principal("operator", spec.tenant, frozenset({ALL_GROUPS}))
-    return tools.catalog.refusals(everyone, spec.collection, run_id=run_id, limit=_NAMED)
+    return tools.catalog.refusals(everyone, spec.collection, run_id=UUID(summary["run_id"]), limit=_NAMED)
 
 
 def _cost_line(cost: dict[str, Any]) -> str:

@@ -17,13 +17,13 @@ from sluice.validate.expectations import Outcome, judge, ready
 from sluice.validate.features import features
 from sluice.validate.findings import masked
 from sluice.validate.rules import Rules, with_rules
-from sluice.validate.screens import Screened, screen
+from sluice.validate.screens import SCREENS, Screened, screen
 from sluice.validate.suite import Check
 from sluice.validate.vectors import vector_features
 
 T = TypeVar("T")
 _OF_VECTORS = frozenset({"wrong_dimension", "wrong_length", "constant_vector", "shared_vector", "same_vector"})
-_FLAGGING = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate", "mojibake"})
+_FLAGGING = SCREENS | {"mojibake"}
 
 
 @dataclass(frozen=True, slots=True)

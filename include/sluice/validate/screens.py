@@ -20,7 +20,7 @@ from sluice.validate.personal import personal_data
 from sluice.validate.secret import secrets
 from sluice.validate.suite import Check
 
-_SCREENS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
+SCREENS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
 _AT_ONCE = 200  # documents
 Scan = Callable[[Sequence[str]], Sequence[tuple[Span, ...]]]
 
@@ -44,7 +44,7 @@ def screen(
     on_screened: Callable[[float], None],
 ) -> Screened:
     """`on_screened` is told how many documents more are done: those of a screen count by its share of all screens."""
-    on = {check.code: check for check in checks if check.code in _SCREENS}
+    on = {check.code: check for check in checks if check.code in SCREENS}
     seen = Screened()
 
     def tell(count: int) -> None:

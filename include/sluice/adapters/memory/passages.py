@@ -60,8 +60,8 @@ def gate_totals(run: RunRow) -> tuple[GateTotal, ...]:
     groups: dict[Key, list[tuple[int, GateResult]]] = {}
     for (_, stage), results in run.gates.items():
         for position, gate in enumerate(results):
-            said = gate.observed if isinstance(gate.observed, dict) else {}
-            named = said.get("code"), said.get("action")
+            observed = gate.observed if isinstance(gate.observed, dict) else {}
+            named = observed.get("code"), observed.get("action")
             key = (stage, gate.suite, gate.expectation, gate.column, gate.blocking, *named)
             groups.setdefault(key, []).append((position, gate))
     ordered = sorted(groups, key=lambda key: (key[0], key[1], min(position for position, _ in groups[key])))
