@@ -28,8 +28,9 @@ from typing import Any
 from uuid import uuid4
 
 from bench import peer
-from sluice.extract.formats import IsolatedExtractor
-from sluice.model import Entry, Item, Raw
+from sluice.model.document import Raw
+from sluice.model.scan import Entry, Item
+from sluice.parsing.extractor import IsolatedExtractor
 
 MARKITDOWN = ("markitdown[all]==0.1.3",)
 PER_FILE_S = 60

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from demo.server import Server
-from sluice import metrics
+from sluice.retrieval import metrics
 
 RATE_PER_S = 10.0
 SECONDS = 30.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import command
 from demo.server import Server
-from sluice import metrics
+from sluice.retrieval import metrics
 
 SETS = {"cranfield": "qrels.source_doc_relevant.tsv", "hotpotqa_200": "qrels.tsv"}
 # BM25 + MiniLM fused by RRF (k = 60), one passage a document, as published with the data.

@@ -14,9 +14,10 @@ from qdrant_client import QdrantClient
 from sqlalchemy import Engine, text
 
 from sluice.adapters.entities.naming import normalise
-from sluice.model import Source, SourceSpec
-from sluice.ports import Recognized, Tools
-from sluice.seal import ciphers
+from sluice.encryption import ciphers
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.content import Recognized
+from sluice.ports.tools import Tools
 
 _SERVED = text("""
     SELECT d.document_id, d.external_id, v.sealed_title, c.chunk_id, c.ordinal, c.text_hash, c.sealed_text,

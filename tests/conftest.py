@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from devstack import Config, Stack, dotenv, ports
-from sluice.model import Schedule
-from sluice.ports import Tools
+from sluice.model.source import Schedule
+from sluice.ports.tools import Tools
 from sluice.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,10 +21,14 @@ import great_expectations  # noqa: F401  # seconds of imports, paid once by the 
 
 from agreement import Capitals
 from failpoints import Point, Watch, listen
-from sluice import batches, flow
 from sluice.errors import SluiceError
-from sluice.model import SourceSpec, Vector
-from sluice.ports import Embedder, SourceReader, Tools, VectorCache
+from sluice.model.chunk import Vector
+from sluice.model.source import SourceSpec
+from sluice.pipeline import checkpoints, ingestion
+from sluice.ports.content import Embedder
+from sluice.ports.ledger import VectorCache
+from sluice.ports.readers import SourceReader
+from sluice.ports.tools import Tools
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -125,7 +129,7 @@ def tools_of(order: Order) -> Tools:
 
 def work(tools: Tools, order: Order) -> dict[str, Any]:
     if order.path == "flow":
-        return flow.ingest(tools, order.spec)
+        return ingestion.ingest(tools, order.spec)
     return _tasks(tools, order)
 
 
@@ -139,12 +143,12 @@ def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
         return pickle.loads(kept.read_bytes())
 
     options: dict[str, Any] = {"run_id": order.run_id, "orchestrator": f"airflow:drill/{order.run_id}"}
-    refs = task("plan", lambda: batches.plan(tools, order.spec, "incremental", **options))
+    refs = task("plan", lambda: checkpoints.plan(tools, order.spec, "incremental", **options))
     for ref in refs:
-        for verb in (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load):
+        for verb in (checkpoints.extract, checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
             ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, tools, ref))
-    told: dict[str, Any] = task("finish", lambda: batches.finish(tools, order.run_id))
-    task("close", lambda: batches.close(tools, order.run_id))
+    told: dict[str, Any] = task("finish", lambda: checkpoints.finish(tools, order.run_id))
+    task("close", lambda: checkpoints.close(tools, order.run_id))
     return told
 
 

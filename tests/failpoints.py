@@ -20,19 +20,14 @@ import httpx
 import neo4j
 from sqlalchemy import Connection, Engine, event
 
-from sluice.ports import (
-    Blobs,
-    DeletionLedger,
-    GraphIndex,
-    Keyring,
-    Ledger,
-    PruneLedger,
-    RetentionLedger,
-    SavedSources,
-    Tools,
-    VectorCache,
-    VectorIndex,
-)
+from sluice.ports.content import Blobs, Keyring
+from sluice.ports.deletions import DeletionLedger
+from sluice.ports.ledger import Ledger, VectorCache
+from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.pruning import PruneLedger
+from sluice.ports.retention import RetentionLedger
+from sluice.ports.saved_sources import SavedSources
+from sluice.ports.tools import Tools
 
 PORTS: dict[str, type] = {
     "ledger": Ledger,

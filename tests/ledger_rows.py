@@ -12,25 +12,24 @@ from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import Engine, text
 
-from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger, MemoryVectorCache
-from sluice.adapters.memory.state import now
-from sluice.adapters.postgres import PostgresCatalog, PostgresLedger, PostgresVectorCache, make_engine
-from sluice.model import (
-    Entry,
-    Failure,
-    Item,
-    Mode,
-    Principal,
-    Profile,
-    Relation,
-    Removal,
-    Run,
-    SealedChunk,
-    SealedVersion,
-    Source,
-    SourceSpec,
-)
-from sluice.ports import Catalog, Ledger, VectorCache
+from sluice.adapters.postgres.catalog import PostgresCatalog
+from sluice.adapters.postgres.engine import make_engine
+from sluice.adapters.postgres.ledger import PostgresLedger
+from sluice.adapters.postgres.vectors import PostgresVectorCache
+from sluice.model.chunk import Relation
+from sluice.model.generation import Profile
+from sluice.model.grants import Principal
+from sluice.model.points import Removal, SealedChunk, SealedVersion
+from sluice.model.quarantine import Failure
+from sluice.model.run import Mode, Run
+from sluice.model.scan import Entry, Item
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.catalog import Catalog
+from sluice.ports.ledger import Ledger, VectorCache
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.embeddings import MemoryVectorCache
+from sluice.testing.ledger import MemoryLedger
+from sluice.testing.state import now
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
 

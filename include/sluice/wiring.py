@@ -14,31 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sluice import access
+from sluice.access import borrowing, grants
+from sluice.access.connections import check_connection
+from sluice.access.rules import parse_rules
+from sluice.encryption import parse_master_key
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import Budget, GateRule, KeepDays, Principal, Profile, SavedSource, SearchRequest, SourceSpec
-from sluice.ports import (
-    Blobs,
-    Connection,
-    Connections,
-    Embedder,
-    EntityExtractor,
-    Extractor,
-    Keyring,
-    SourceReader,
-    Tools,
-)
-from sluice.seal import parse_master_key
+from sluice.model.costs import Budget
+from sluice.model.gates import GateRule
+from sluice.model.generation import Profile
+from sluice.model.grants import Principal
+from sluice.model.retention import KeepDays
+from sluice.model.search import SearchRequest
+from sluice.model.source import SavedSource, SourceSpec
+from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
+from sluice.ports.readers import Connection, Connections, SourceReader
+from sluice.ports.tools import Tools
 from sluice.settings import Settings, connection_uri
 
 _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 if TYPE_CHECKING:
-    from sluice.adapters.embedders import Endpoint
-    from sluice.adapters.postgres import PostgresLineage
+    from sluice.adapters.embedders.openai import Endpoint
+    from sluice.adapters.postgres.lineage import PostgresLineage
     from sluice.adapters.qdrant.index import QdrantIndex
     from sluice.adapters.qdrant.on_demand import QdrantOnDemand
-    from sluice.query import SearchOutcome
+    from sluice.retrieval.searching import SearchOutcome
 
 
 def build(
@@ -47,16 +47,14 @@ def build(
     """`root`: a path-like of the artefacts' folder (Airflow passes its ObjectStoragePath); default: by settings.
     `serving`: for the query service, whose callers wait: store calls end after `query_timeout_s`.
     `connections`: of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
-    from sluice.adapters.blobs import UPathBlobs
-    from sluice.adapters.entities import entity_id
-    from sluice.adapters.postgres import (
-        PostgresCatalog,
-        PostgresKeyring,
-        PostgresLedger,
-        PostgresVectorCache,
-        make_engine,
-    )
-    from sluice.extract.limits import close_proc
+    from sluice.adapters.entities.naming import entity_id
+    from sluice.adapters.objects import UPathBlobs
+    from sluice.adapters.postgres.catalog import PostgresCatalog
+    from sluice.adapters.postgres.engine import make_engine
+    from sluice.adapters.postgres.keyring import PostgresKeyring
+    from sluice.adapters.postgres.ledger import PostgresLedger
+    from sluice.adapters.postgres.vectors import PostgresVectorCache
+    from sluice.parsing.isolation.limits import close_proc
 
     close_proc()  # parsers run as the same user, and what follows is full of secrets
     limits: dict[str, Any] = {
@@ -69,7 +67,7 @@ def build(
     vectors = _vectors(settings, serving, limits)
     graph = None
     if settings.graph == "on":
-        from sluice.adapters.neo4j import Neo4jGraph
+        from sluice.adapters.neo4j.graph import Neo4jGraph
 
         password = settings.neo4j_password.get_secret_value()
         graph = Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **limits)
@@ -132,9 +130,10 @@ def build(
 def migrate(settings: Settings) -> int | None:
     """Both databases to this release's schema; then fingerprints of releases up to 0.2.0 are keyed. Returns how many;
     None where that needs the master key, which is not set. Safe to repeat."""
-    from sluice.adapters.postgres import PostgresKeyring, make_engine
-    from sluice.adapters.postgres import migrate as upgrade
+    from sluice.adapters.postgres.engine import make_engine
     from sluice.adapters.postgres.fingerprints import key_fingerprints
+    from sluice.adapters.postgres.keyring import PostgresKeyring
+    from sluice.adapters.postgres.migrations import migrate as upgrade
 
     owner_url = settings.database_owner_url.get_secret_value() or settings.database_url.get_secret_value()
     keys_url = settings.keys_database_url.get_secret_value()
@@ -169,7 +168,8 @@ def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
 
 def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
     """The ledger's lineage events; two connections at most. Close it."""
-    from sluice.adapters.postgres import PostgresLineage, make_engine
+    from sluice.adapters.postgres.engine import make_engine
+    from sluice.adapters.postgres.lineage import PostgresLineage
 
     url = _required(settings, "database_url")
     limits = {"connect_timeout_s": settings.connect_timeout_s, "call_timeout_s": timeout_s}
@@ -185,7 +185,7 @@ def lineage_key(settings: Settings) -> bytes:
 def airflow_knows(user: str) -> bool | None:
     """Whether Airflow's database has this user; None where it cannot be asked (its address is not known here, it is not
     there yet, or another auth manager keeps the users)."""
-    from sluice.adapters.postgres.airflow import has_user
+    from sluice.adapters.postgres.airflow_users import has_user
 
     names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
     url = next((found for name in names if (found := os.environ.get(name))), "")
@@ -194,8 +194,8 @@ def airflow_knows(user: str) -> bool | None:
 
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:
     """Keep it for the life of the process: it remembers the vectors of recent questions."""
-    from sluice.embed import sparse_query
-    from sluice.query import search, search_ports
+    from sluice.embedding.bm25 import sparse_query
+    from sluice.retrieval.searching import search, search_ports
 
     return partial(search, search_ports(tools, sparse_query))
 
@@ -233,13 +233,13 @@ def _required(settings: Settings, name: str) -> str:
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
     if not settings.gate_actions:
         return {}
-    from sluice.validate import parse_actions
+    from sluice.quality.rules import parse_actions
 
     return parse_actions(settings.gate_actions)
 
 
 def _extractor(settings: Settings) -> AbstractContextManager[Extractor]:
-    from sluice.extract.formats import IsolatedExtractor
+    from sluice.parsing.extractor import IsolatedExtractor
 
     return IsolatedExtractor(
         workers=settings.extract_workers,
@@ -262,12 +262,12 @@ def _reader(
     *,
     dry: bool = False,
 ) -> SourceReader:
-    from sluice.adapters.rows import PostgresRows
-    from sluice.extract import reader_for
-    from sluice.extract.reach import Reach, Web
-    from sluice.extract.restricted import Restricted
+    from sluice.adapters.postgres.source_rows import PostgresRows
+    from sluice.sources.context import Reach, Web
+    from sluice.sources.readers import reader_for
+    from sluice.sources.restricted import Restricted
 
-    rules = access.parse_rules(settings.source_rules)
+    rules = parse_rules(settings.source_rules)
     rules.check(spec)
     reach = Reach(
         max_bytes=settings.max_document_bytes,
@@ -301,17 +301,17 @@ def _borrowing(
 ) -> Callable[[str], bool] | None:
     """What a repository may read outside of itself: nothing that the tenant has saved for other groups. This is asked
     of each file that is opened, in every run: alternates and links may have changed since `plan` was permitted."""
-    from sluice.extract.places import known_places
+    from sluice.access.borrowing import known_places
 
     if not spec.uri.lower().startswith("git+file:"):
         return None
     kept = [
         place
         for each in saved_sources(spec.tenant)
-        if (each.spec.uri, each.spec.collection) != (spec.uri, spec.collection) and access.is_kept_from(each.spec, spec)
+        if (each.spec.uri, each.spec.collection) != (spec.uri, spec.collection) and grants.is_kept_from(each.spec, spec)
         for place in known_places(each.spec.uri, settings.roots)
     ]
-    return access.borrowing(spec, kept) if kept else None
+    return borrowing.borrowing(spec, kept) if kept else None
 
 
 def _git_cache(settings: Settings) -> Path:
@@ -366,21 +366,21 @@ def allowed_connections(connections: Connections, spec: SourceSpec) -> Connectio
                 f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
             )
         found = connections(conn_id)
-        access.check_connection(conn_id, found.extra, spec)
+        check_connection(conn_id, found.extra, spec)
         return found
 
     return allowed
 
 
 def _embedder(name: str, settings: Settings, serving: bool) -> Embedder:
-    from sluice.adapters.embedders import make_embedder
+    from sluice.adapters.embedders.factory import make_embedder
 
     return make_embedder(name, _endpoint(settings, serving))
 
 
 def _endpoint(settings: Settings, serving: bool) -> Endpoint:
     """A caller who waits for an answer is told at once that it cannot be had."""
-    from sluice.adapters.embedders import Endpoint
+    from sluice.adapters.embedders.openai import Endpoint
 
     endpoint = Endpoint(
         settings.openai_base_url,
@@ -393,13 +393,13 @@ def _endpoint(settings: Settings, serving: bool) -> Endpoint:
 
 @lru_cache(maxsize=4)
 def _entities(name: str) -> EntityExtractor | None:
-    from sluice.adapters.entities import make_entities
+    from sluice.adapters.entities.factory import make_entities
 
     return make_entities(name)
 
 
 @lru_cache(maxsize=1)
 def _tokenizer() -> Any:
-    from sluice.adapters.embedders import minilm_tokenizer
+    from sluice.adapters.embedders.minilm import minilm_tokenizer
 
     return minilm_tokenizer()

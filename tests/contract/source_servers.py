@@ -13,9 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from sluice.extract.reach import Reach, Web
-from sluice.extract.s3 import make_client
-from sluice.ports import Connection
+from sluice.ports.readers import Connection
+from sluice.sources.context import Reach, Web
+from sluice.sources.s3 import make_client
 
 
 class S3Server:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from sluice.adapters.blobs import UPathBlobs
-from sluice.adapters.memory.blobs import MemoryBlobs
+from sluice.adapters.objects import UPathBlobs
 from sluice.errors import BadRequest, NotFound, Transient
-from sluice.ports import Blobs
+from sluice.ports.content import Blobs
+from sluice.testing.blobs import MemoryBlobs
 
 
 @pytest.fixture(params=["memory", "pathlib", "upath", "file uri", "object store"])

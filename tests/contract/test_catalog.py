@@ -27,7 +27,11 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest, NotFound, Unavailable
-from sluice.model import GateResult, GateRow, Grant, Item, Principal, Run, Source, StageStat
+from sluice.model.gates import GateResult, GateRow
+from sluice.model.grants import Grant, Principal
+from sluice.model.run import Run, StageStat
+from sluice.model.scan import Item
+from sluice.model.source import Source
 
 
 def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, Item]:

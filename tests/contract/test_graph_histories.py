@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.adapters.memory.graph import MemoryGraph
-from sluice.adapters.neo4j import Neo4jGraph
-from sluice.model import Generation, GraphChunk, Mention, Profile, Relation, Removal, Source, SourceSpec
-from sluice.ports import GraphIndex
+from sluice.adapters.neo4j.graph import Neo4jGraph
+from sluice.model.chunk import Mention, Relation
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import GraphChunk, Removal
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.projections import GraphIndex
+from sluice.testing.graph import MemoryGraph
 
 _NAMES = ("ada", "london", "paris", "royal society")
 _DOCUMENTS = 3

@@ -15,11 +15,14 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
-from sluice.adapters.memory.graph import MemoryGraph
-from sluice.adapters.neo4j import Neo4jGraph
+from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
-from sluice.model import Generation, GraphChunk, Mention, Profile, Relation, Removal, Source, SourceSpec
-from sluice.ports import GraphIndex
+from sluice.model.chunk import Mention, Relation
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import GraphChunk, Removal
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.projections import GraphIndex
+from sluice.testing.graph import MemoryGraph
 
 
 @pytest.fixture(params=["memory", "neo4j"], scope="module")

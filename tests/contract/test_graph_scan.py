@@ -12,10 +12,13 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
-from sluice.adapters.memory.graph import MemoryGraph
-from sluice.adapters.neo4j import Neo4jGraph
-from sluice.model import Generation, GraphChunk, GraphRow, Mention, Profile, Relation, Removal, Source, SourceSpec
-from sluice.ports import GraphIndex
+from sluice.adapters.neo4j.graph import Neo4jGraph
+from sluice.model.chunk import Mention, Relation
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import GraphChunk, GraphRow, Removal
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.projections import GraphIndex
+from sluice.testing.graph import MemoryGraph
 
 Pairs = list[tuple[Relation, int]]
 ADA, LONDON, PARIS = (uuid.uuid5(uuid.NAMESPACE_OID, f"scanned {name}") for name in ("ada", "london", "paris"))

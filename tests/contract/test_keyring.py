@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 from ledger_rows import engine_of, name
-from sluice.adapters.memory.keyring import MemoryKeyring
-from sluice.adapters.postgres import PostgresKeyring
+from sluice.adapters.postgres.keyring import PostgresKeyring
+from sluice.encryption import KEY_BYTES, new_key
 from sluice.errors import Terminal, Unavailable
-from sluice.ports import Keyring
-from sluice.seal import KEY_BYTES, new_key
+from sluice.ports.content import Keyring
+from sluice.testing.keyring import MemoryKeyring
 
 MASTER = new_key()
 

@@ -23,7 +23,9 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest, NotFound, Terminal
-from sluice.model import Counts, Entry, Profile
+from sluice.model.generation import Profile
+from sluice.model.run import Counts
+from sluice.model.scan import Entry
 
 # --- sources and runs
 

@@ -24,7 +24,10 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest
-from sluice.model import Budget, Entry, Item, Quota, Run, Source, Spent
+from sluice.model.costs import Budget, Quota, Spent
+from sluice.model.run import Run
+from sluice.model.scan import Entry, Item
+from sluice.model.source import Source
 
 
 def limited(room: Room, max_tokens: int | None, price: float | None = None) -> Run:

@@ -11,7 +11,11 @@ import pytest
 
 from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
 from sluice.errors import Busy, LostClaim, NotFound, Terminal
-from sluice.model import Grant, Item, Retention, RetentionScope, Run, Source
+from sluice.model.grants import Grant
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.run import Run
+from sluice.model.scan import Item
+from sluice.model.source import Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 

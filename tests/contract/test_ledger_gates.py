@@ -8,7 +8,9 @@ from uuid import uuid4
 import numpy as np
 
 from ledger_rows import Room, entry, loaded, opened, scanned, spec, started
-from sluice.model import GateResult, GateRow, GateRule, Item, Run, Signature
+from sluice.model.gates import GateResult, GateRow, GateRule, Signature
+from sluice.model.run import Run
+from sluice.model.scan import Item
 
 # --- rules
 

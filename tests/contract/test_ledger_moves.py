@@ -28,9 +28,14 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import Busy, LostClaim, Terminal
-from sluice.flow.recording import leased
-from sluice.model import Entry, Item, Run, ScanResult, Signature, Source, SourceSpec, Spent, StageStat
-from sluice.ports import Ledger, Tools
+from sluice.model.costs import Spent
+from sluice.model.gates import Signature
+from sluice.model.run import Run, StageStat
+from sluice.model.scan import Entry, Item, ScanResult
+from sluice.model.source import Source, SourceSpec
+from sluice.pipeline.recording import leased
+from sluice.ports.ledger import Ledger
+from sluice.ports.tools import Tools
 
 # --- claims
 

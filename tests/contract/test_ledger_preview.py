@@ -10,7 +10,9 @@ import pytest
 
 from ledger_rows import Room, entry, failure, loaded, opened, scanned, started
 from sluice.errors import Terminal
-from sluice.model import Entry, Item, Retention, RetentionScope, ScanPreview, Source
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.scan import Entry, Item, ScanPreview
+from sluice.model.source import Source
 
 
 def served(room: Room, source: Source, *names: str) -> list[Item]:

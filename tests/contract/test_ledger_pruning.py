@@ -10,7 +10,8 @@ import pytest
 
 from ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, shown, started, version
 from sluice.errors import NotFound
-from sluice.model import Prunable, StageStat
+from sluice.model.retention import Prunable
+from sluice.model.run import StageStat
 
 
 @pytest.fixture

@@ -19,7 +19,9 @@ from ledger_rows import (
     started,
 )
 from sluice.errors import NotFound
-from sluice.model import GateResult, GateRow, GateTotal, Item, Principal
+from sluice.model.gates import GateResult, GateRow, GateTotal
+from sluice.model.grants import Principal
+from sluice.model.scan import Item
 
 
 def kept(item: Item, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]

@@ -26,7 +26,10 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import BadRequest, NotFound, Terminal
-from sluice.model import ExpiredDocument, Item, Retention, RetentionScope, Run, Source
+from sluice.model.retention import ExpiredDocument, Retention, RetentionScope
+from sluice.model.run import Run
+from sluice.model.scan import Item
+from sluice.model.source import Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)

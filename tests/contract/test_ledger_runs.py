@@ -25,7 +25,9 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import Busy, Terminal
-from sluice.model import Counts, Item, Run, Source
+from sluice.model.run import Counts, Run
+from sluice.model.scan import Item
+from sluice.model.source import Source
 
 
 def queued(room: Room, source: Source) -> set[UUID]:

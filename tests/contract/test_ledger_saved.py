@@ -17,7 +17,8 @@ from ledger_rows import (
     started,
 )
 from sluice.errors import BadRequest, NotFound
-from sluice.model import ALL_GROUPS, Principal, SavedSource, Schedule, Source
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.source import SavedSource, Schedule, Source
 
 
 def saved(room: Room, source: Source) -> SavedSource:

@@ -20,7 +20,9 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.model import Relation, SourceDocument, StageStat
+from sluice.model.chunk import Relation
+from sluice.model.points import SourceDocument
+from sluice.model.run import StageStat
 
 
 def test_pages_follow_the_bytes_of_ids_and_miss_nothing(room: Room) -> None:

@@ -30,8 +30,11 @@ from ledger_rows import (
     version,
 )
 from sluice.errors import LostClaim, NotFound, Terminal
-from sluice.model import Counts, GateResult, Item, Removal, StageStat
-from sluice.ports import Ledger
+from sluice.model.gates import GateResult
+from sluice.model.points import Removal
+from sluice.model.run import Counts, StageStat
+from sluice.model.scan import Item
+from sluice.ports.ledger import Ledger
 
 # --- versions
 

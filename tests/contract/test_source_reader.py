@@ -13,10 +13,11 @@ import pytest
 
 from contract.source_servers import Page, S3Server, WebServer
 from sluice.errors import SluiceError, Terminal, Unreadable
-from sluice.extract import reader_for
-from sluice.extract.record import parse_record
-from sluice.model import Entry, Item, SourceSpec
-from sluice.ports import SourceReader
+from sluice.model.records import parse_record
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import SourceReader
+from sluice.sources.readers import reader_for
 
 
 class Place(Protocol):

@@ -11,12 +11,15 @@ import httpx
 import numpy as np
 import pytest
 
-from sluice.adapters.memory.vectors import MemoryVectors
 from sluice.adapters.qdrant.index import QdrantIndex
 from sluice.errors import BadRequest, Terminal, Transient, Unavailable
-from sluice.filters import holds, inexact, parse_filters
-from sluice.model import Generation, Point, Profile, SparseVector, VectorQuery
-from sluice.ports import VectorIndex
+from sluice.model.chunk import SparseVector
+from sluice.model.filters import holds, inexact, parse_filters
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import Point
+from sluice.model.search import VectorQuery
+from sluice.ports.projections import VectorIndex
+from sluice.testing.vectors import MemoryVectors
 
 DIM = 16
 SOURCE = UUID(int=1)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sluice.airflow.tasks import begin, refuse_unknown_conf
-from sluice.model import Grant
+from sluice.model.grants import Grant
 
 
 def test_every_task_of_every_dag_looks_at_the_conf(dags: dict[str, Any]) -> None:

@@ -16,8 +16,10 @@ import pytest
 
 from openlineage_schemas import problems
 from scratch_databases import libpq, scratch_databases
-from sluice.flow.keeping import path
-from sluice.model import GateRule, Grant, Principal, SourceSpec
+from sluice.model.gates import GateRule
+from sluice.model.grants import Grant, Principal
+from sluice.model.source import SourceSpec
+from sluice.pipeline.quarantine import path
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
@@ -222,7 +224,7 @@ def gates_by_dataset(settings: Any, run_id: str) -> dict[str, set[tuple[str, str
 def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     ingest: Ingest, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from sluice import batches
+    from sluice.pipeline import checkpoints as batches
 
     folder = roots / name
     folder.mkdir()
@@ -254,8 +256,9 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     ingest: Ingest, make_tools: Any, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger's run ends once, with the DAG run: with the first error, when no batch is at work any more."""
-    from sluice import batches, flow
     from sluice.errors import Busy, Terminal
+    from sluice.pipeline import checkpoints as batches
+    from sluice.pipeline import ingestion
 
     folder = roots / name
     folder.mkdir()
@@ -275,7 +278,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
         if ref.batch == 1:
             raise Terminal("a later error")
         with pytest.raises(Busy):
-            flow.ingest(tools, spec)
+            ingestion.ingest(tools, spec)
         seen["state"] = tools.ledger.saved_sources("default", name)[0].held_by
         return load(tools, ref)
 
@@ -291,7 +294,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
-    told = flow.ingest(tools, spec)["documents"]  # at once
+    told = ingestion.ingest(tools, spec)["documents"]  # at once
     assert (told["new"], told["unchanged"]) == (2, 1)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sluice import flow
-from sluice.extract import uploads
-from sluice.model import SourceSpec
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.sources import uploads
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_a_lost_upload_fails_it_and_says_what_to_do(
     tools = make_tools([roots], entities="off")
     place = {"tenant": name, "collection": name}
     uploads.store(tools.blobs, tools.keyring, **place, name="a.md", content=b"# A\n\nWords.")
-    flow.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
+    ingestion.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
     assert dag.test(run_conf={"collection": name}).state == "success"
 
     tools.blobs.remove(f"uploads/{name}/{name}/{uploads.upload_id(name, name, 'a.md')}")

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from sluice import flow
 from sluice.errors import Forbidden
-from sluice.model import Grant, Retention, RetentionScope, SourceSpec
+from sluice.model.grants import Grant
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def expired(make_tools: Any, roots: Path, name: str) -> Any:
         (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
     tools = make_tools([roots], graph="off")
     tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
-    flow.ingest(tools, SourceSpec(folder.as_uri(), name))
+    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     served = sorted({each.document_id for each in tools.ledger.chunks_after(generation, None, 10)})
     for document_id in served[:2]:

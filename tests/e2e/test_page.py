@@ -24,25 +24,15 @@ from fastapi import FastAPI, Request
 from websockets.sync.client import connect
 
 from sluice.api.app import create_app
+from sluice.encryption import Cipher, new_key
 from sluice.errors import NotFound, Unavailable
-from sluice.model import (
-    CollectionInfo,
-    FailedRow,
-    GateRow,
-    GateTotal,
-    Generation,
-    Grant,
-    Hydrated,
-    Passage,
-    PassageLineage,
-    Principal,
-    Profile,
-    RunGates,
-    SearchRequest,
-    VersionStep,
-)
-from sluice.query import SearchOutcome
-from sluice.seal import Cipher, new_key
+from sluice.model.catalog import CollectionInfo
+from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
+from sluice.model.generation import Generation, Profile
+from sluice.model.grants import Grant, Principal
+from sluice.model.passage import Passage, PassageLineage, VersionStep
+from sluice.model.search import Hydrated, SearchRequest
+from sluice.retrieval.searching import SearchOutcome
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LONG = "The pump room is dry. " * 40 + "Pumps are inspected monthly. " + "Nothing else matters here. " * 40

@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from demo.server import Server
-from sluice.adapters.postgres.airflow import has_user
-from sluice.model import Grant, Profile, SourceSpec
+from sluice.adapters.postgres.airflow_users import has_user
+from sluice.model.generation import Profile
+from sluice.model.grants import Grant
+from sluice.model.source import SourceSpec
 
 PASSWORD = "a-long-password-1"
 

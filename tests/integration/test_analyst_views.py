@@ -12,7 +12,11 @@ import pytest
 
 from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, spec
 from scratch_databases import libpq
-from sluice.model import Budget, Deletion, GateResult, GateRow, Grant, Spent, StageStat
+from sluice.model.costs import Budget, Spent
+from sluice.model.deletion import Deletion
+from sluice.model.gates import GateResult, GateRow
+from sluice.model.grants import Grant
+from sluice.model.run import StageStat
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")

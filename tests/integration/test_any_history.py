@@ -16,8 +16,8 @@ import dying
 from agreement import Capitals, Stores
 from failpoints import Point
 from recovery import BEFORE, Cases, patiently
-from sluice import flow
-from sluice.ports import Tools
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 _KINDS = ["small", "large", "early", "late", "wild", "tame", "plain", "rare", "young", "old", "northern", "southern"]
@@ -32,7 +32,7 @@ texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
 
 
 def approved(tools: Tools, order: dying.Order) -> dict[str, Any]:
-    return flow.ingest(tools, order.spec, approve_shrink=True)
+    return ingestion.ingest(tools, order.spec, approve_shrink=True)
 
 
 class History(RuleBasedStateMachine):

@@ -10,11 +10,15 @@ from uuid import UUID
 import pytest
 
 from failing import Crash, Crashing
-from sluice import flow
 from sluice.errors import BadRequest, Busy, Forbidden, NotFound, Terminal
-from sluice.extract import uploads
-from sluice.model import ALL_GROUPS, GateRule, Generation, Principal, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import deletion, reconciliation
+from sluice.model.gates import GateRule
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
+from sluice.sources import uploads
 
 MakeTools = Callable[..., Tools]
 TEXTS = {
@@ -47,38 +51,38 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")  # the graph has its part in the next test
     spec = SourceSpec(place.as_uri(), name, name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     live = generation(tools, name)
     gone = documents(tools, name, name)["owls.md"]
-    report = flow.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
+    report = deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
     assert (report["documents"], report["left"]) == (1, [])
     assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}
     assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 2
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
-        summary = flow.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        summary = ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
         assert summary["documents"]["new"] == 0
     (place / "owls.md").write_text("# owls\n\nThe tawny owl hoots.\n")
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     assert set(documents(tools, name, name)) == {"owls.md", "bread.md", "ferry.md"}
-    flow.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
-    assert flow.restore(tools, gone).spec.uri == place.as_uri()  # type: ignore[arg-type]
-    flow.ingest(tools, spec)
+    deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
+    assert deletion.restore(tools, gone).spec.uri == place.as_uri()  # type: ignore[arg-type]
+    ingestion.ingest(tools, spec)
     assert documents(tools, name, name)["owls.md"] == gone
-    assert flow.reconcile(tools, collection=name)["ok"]
+    assert reconciliation.reconcile(tools, collection=name)["ok"]
 
 
 def test_a_new_name_does_not_bring_back_what_was_deleted(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    flow.ingest(tools, spec)
-    flow.delete_documents(tools, [documents(tools, name, name)["owls.md"]], actor="cli")  # type: ignore[list-item]
+    ingestion.ingest(tools, spec)
+    deletion.delete_documents(tools, [documents(tools, name, name)["owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "owls.md").rename(place / "night birds.md")
     for mode in ("incremental", "full"):
-        flow.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
 
 
@@ -89,24 +93,24 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     live = generation(tools, name)
     tools.ledger.set_gate_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     found = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     (long,) = (each.document_id for each in found if each.external_id == "long.md")
-    flow.delete_documents(tools, [long], actor="cli")
+    deletion.delete_documents(tools, [long], actor="cli")
     tools.ledger.set_gate_rule(live, "documents", "too_long", None)
     if renamed:
         (place / "long.md").rename(place / "osprey.md")
     else:
         (place / "long.md").touch()
     for mode in ("incremental", "full"):
-        flow.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}, mode
-    flow.restore(tools, long)
-    flow.ingest(tools, spec)
+    deletion.restore(tools, long)
+    ingestion.ingest(tools, spec)
     assert documents(tools, name, name)["osprey.md" if renamed else "long.md"] == long
 
 
@@ -129,28 +133,28 @@ def test_keys_go_with_a_source_a_collection_and_a_placeholder(make_tools: MakeTo
 
     noting = replace(tools, keyring=Noting())  # type: ignore[arg-type]
     spec = SourceSpec(place.as_uri(), name, name)
-    flow.ingest(noting, spec)
+    ingestion.ingest(noting, spec)
     first = list(created)
     (place / "owls.md").rename(place / "birds.md")
     edited = (place / "bread.md").read_text() + "It rises twice.\n"
     (place / "bread.md").unlink()
     (place / "loaf.md").write_text(edited)
-    assert flow.ingest(noting, spec)["documents"]["moved"] == 2
+    assert ingestion.ingest(noting, spec)["documents"]["moved"] == 2
     placeholders = [each for each in created if each not in first]
     assert len(placeholders) == 2 and keyed(tools, created) == set(created), "a cleared task would need them"
 
     (place / "ferry.md").unlink()
-    flow.ingest(noting, spec)
+    ingestion.ingest(noting, spec)
     assert keyed(tools, first) == set(first), "as history is kept"
-    source = flow.source_at(tools, name, name, spec.uri)
-    flow.remove_source(tools, source, with_documents=True, actor="cli")
+    source = deletion.source_at(tools, name, name, spec.uri)
+    deletion.remove_source(tools, source, with_documents=True, actor="cli")
     assert keyed(tools, created) == set()
 
-    flow.ingest(noting, spec)
+    ingestion.ingest(noting, spec)
     again = [each for each in created if each not in first]
     (place / "birds.md").unlink()
-    flow.ingest(noting, spec)
-    flow.delete_collection(tools, name, actor="cli")
+    ingestion.ingest(noting, spec)
+    deletion.delete_collection(tools, name, actor="cli")
     assert keyed(tools, again) == set()
 
 
@@ -159,7 +163,7 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
 ) -> None:
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
-    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
     live = generation(tools, name)
 
     class Late:
@@ -175,7 +179,7 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
             return tools.ledger.saved_sources(tenant, collection) if tenant else []
 
     with pytest.raises(Terminal, match="still holds"):
-        flow.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
     assert tools.vectors.count(live) == 3 and set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}
 
 
@@ -188,11 +192,11 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
 
     def killed(*of: object) -> None:
         with pytest.raises(Busy, match="is being deleted"):
-            flow.ingest(tools, spec)
+            ingestion.ingest(tools, spec)
         raise Crash
 
     class Killed:
@@ -200,11 +204,11 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
             return killed if called == method else getattr(getattr(tools, port), called)
 
     with pytest.raises(Crash):
-        flow.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
     with pytest.raises(Busy, match=f"sluice collections delete {name}"):
-        flow.ingest(tools, spec)
-    assert flow.delete_collection(tools, name, actor="cli")["dropped"]
-    flow.ingest(tools, spec)
+        ingestion.ingest(tools, spec)
+    assert deletion.delete_collection(tools, name, actor="cli")["dropped"]
+    ingestion.ingest(tools, spec)
     live = generation(tools, name)
     assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
 
@@ -222,18 +226,18 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
         content = f"# {sent}\n\nYes.".encode()
         upload = uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=sent, content=content)
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     document = documents(tools, name, name)["b.md"]
     broken = Crashing(getattr(tools, port), method, after)
     with pytest.raises(Crash):
-        flow.delete_documents(replace(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
+        deletion.delete_documents(replace(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
     if (method, after) in (("delete_documents", True), ("finish_run", False), ("finish_run", True)):
         with pytest.raises(NotFound):  # the ledger has forgotten it, and nothing is left to do
-            flow.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
+            deletion.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
     else:
-        assert flow.delete_documents(tools, [document], actor="cli")["documents"] == 1  # type: ignore[list-item]
+        assert deletion.delete_documents(tools, [document], actor="cli")["documents"] == 1  # type: ignore[list-item]
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") == [] and tools.keyring.get([upload]) == {}
-    assert flow.ingest(tools, spec)["documents"]["seen"] == 1
+    assert ingestion.ingest(tools, spec)["documents"]["seen"] == 1
     assert set(documents(tools, name, name)) == {"a.md"}
     live = generation(tools, name)
     assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
@@ -242,7 +246,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
 def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
-    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
 
     class Counting:
         def __init__(self) -> None:
@@ -256,7 +260,7 @@ def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, na
     for names in (["owls.md"], ["bread.md", "ferry.md"]):
         counting = Counting()
         ids = [documents(tools, name, name)[each] for each in names]
-        flow.delete_documents(replace(tools, ledger=counting), ids, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_documents(replace(tools, ledger=counting), ids, actor="cli")  # type: ignore[arg-type]
         costs.append(sorted(each for each in counting.calls if each != "claim"))
     assert costs[0] == costs[1]
 
@@ -264,24 +268,24 @@ def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, na
 def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place])
-    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
     upload = uploads.store(
         tools.blobs, tools.keyring, tenant=name, collection=name, name="sent.md", content=b"# Sent\n\nIt came."
     )
-    flow.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
+    ingestion.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
     live = generation(tools, name)
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") and len(documents(tools, name, name)) == 4
     (quarantined,) = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
-    report = flow.delete_collection(tools, name, actor="cli")
+    report = deletion.delete_collection(tools, name, actor="cli")
     assert (report["documents"], report["left"], report["dropped"]) == (5, [], True)
     assert tools.blobs.list(f"uploads/{name}") == []
     assert not [each for each in tools.blobs.list("quarantine") if str(quarantined.document_id) in each]
     assert tools.vectors.count(live) == 0 and tools.graph.count(live) == 0  # type: ignore[union-attr]
     with pytest.raises(NotFound, match="sluice collections list"):
-        flow.reconcile(tools, collection=name)
-    flow.ingest(tools, SourceSpec(place.as_uri(), name, name))
+        reconciliation.reconcile(tools, collection=name)
+    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
     assert len(documents(tools, name, name)) == 3
-    report = flow.reconcile(tools, collection=name)
+    report = reconciliation.reconcile(tools, collection=name)
     assert all(each["ok"] for each in report["collections"]), report  # orphans are counted over the whole graph
 
 
@@ -292,9 +296,9 @@ def test_an_upload_goes_with_its_object(make_tools: MakeTools, tmp_path: Path, n
             tools.blobs, tools.keyring, tenant=name, collection=name, name=sent, content=f"# {sent}\n\nYes.".encode()
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    flow.ingest(tools, spec)
-    flow.delete_documents(tools, [documents(tools, name, name)["a.md"]], actor="cli")  # type: ignore[list-item]
-    assert flow.ingest(tools, spec)["documents"]["seen"] == 1
+    ingestion.ingest(tools, spec)
+    deletion.delete_documents(tools, [documents(tools, name, name)["a.md"]], actor="cli")  # type: ignore[list-item]
+    assert ingestion.ingest(tools, spec)["documents"]["seen"] == 1
     assert set(documents(tools, name, name)) == {"b.md"}
 
 
@@ -308,18 +312,18 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
         (place / folder_name / "it.md").write_text(f"# {folder_name}\n\n{text}\n")
     open_tools = make_tools([place])
     spec = SourceSpec(place.as_uri(), name, name, ("staff",))
-    flow.ingest(open_tools, spec)
+    ingestion.ingest(open_tools, spec)
     assert len(documents(open_tools, name, name)) == 3
     rule = f'{{"{(place / "board").as_uri()}": {{"groups": ["board"]}}}}'
     tools = make_tools([place], source_rules=rule)
-    assert flow.ingest(tools, spec)["documents"]["deleted"] == 1
+    assert ingestion.ingest(tools, spec)["documents"]["deleted"] == 1
     assert set(documents(tools, name, name)) == {"staff/it.md", "more/it.md"}
     with pytest.raises(Forbidden):
-        flow.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))
+        ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))
     assert tools.ledger.saved_source(name, name, (place / "board").as_uri()) is None, "nothing was saved"
-    flow.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ("board",)))
+    ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ("board",)))
     with pytest.raises(BadRequest):
-        flow.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ()))
+        ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ()))
     saved = tools.ledger.saved_source(name, name, (place / "board").as_uri())
     assert saved and saved.access_groups == ("board",), "its groups are as they were"
-    assert flow.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))["documents"]["unchanged"] == 1
+    assert ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))["documents"]["unchanged"] == 1

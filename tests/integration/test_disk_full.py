@@ -13,7 +13,7 @@ import pytest
 import dying
 from recovery import AFTER, Cases
 from sluice.errors import Transient
-from sluice.ports import Tools
+from sluice.ports.tools import Tools
 
 FILE_BYTES = 4000
 

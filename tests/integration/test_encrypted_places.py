@@ -10,10 +10,14 @@ from sqlalchemy import text
 
 from ledger_rows import engine_of
 from old_cipher import OldCipher
-from sluice import flow, wiring
-from sluice.flow import keeping
-from sluice.model import ALL_GROUPS, GateRule, Principal, SearchRequest, SourceSpec
-from sluice.ports import Tools
+from sluice import wiring
+from sluice.maintenance import reconciliation
+from sluice.model.gates import GateRule
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.search import SearchRequest
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion, quarantine
+from sluice.ports.tools import Tools
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -27,7 +31,7 @@ def found(tools: Tools, collection: str, question: str) -> list[str]:
 @pytest.fixture
 def old(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """What is written until it is undone has the form of release 0.2."""
-    for name in ("sluice.load.ciphers", "sluice.flow.keeping.ciphers"):
+    for name in ("sluice.encryption.ciphers", "sluice.encryption.ciphers"):
         monkeypatch.setattr(
             name, lambda tenant, keys: {each: OldCipher(key, tenant, each) for each, key in keys.items()}
         )
@@ -40,21 +44,21 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     tools = make_tools([tmp_path], graph="off")
     (tmp_path / "owls.md").write_text(OWLS)
     spec = SourceSpec(tmp_path.as_uri(), name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 200))
     (tmp_path / "waders.md").write_text(TWO)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     (refused,) = tools.catalog.refusals(WHO, name, limit=9)
-    assert tools.blobs.read(keeping.path(refused.document_id))[:1] == b"\x01"
+    assert tools.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
     old.undo()
 
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
     tools.vectors.delete(generation, [each.chunk_id for each in tools.ledger.chunks_after(generation, None, 9)])
-    flow.reconcile(tools, collection=name, repair=True)
+    reconciliation.reconcile(tools, collection=name, repair=True)
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
     tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert flow.replay(tools, spec)["documents"]["new"] == 1
+    assert ingestion.replay(tools, spec)["documents"]["new"] == 1
     assert any("curlew" in each for each in found(tools, name, "curlew"))
 
 
@@ -63,7 +67,7 @@ def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
 ) -> None:
     tools = make_tools([tmp_path], graph="off")
     (tmp_path / "waders.md").write_text(TWO)
-    flow.ingest(tools, SourceSpec(tmp_path.as_uri(), name))
+    ingestion.ingest(tools, SourceSpec(tmp_path.as_uri(), name))
     before = found(tools, name, "curlew or tern")
     swapped = text("""
         WITH own AS (

@@ -13,12 +13,14 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.chunk import chunk
-from sluice.extract import reader_for
-from sluice.extract.formats import IsolatedExtractor
-from sluice.extract.reasons import REASONS
-from sluice.model import Document, Item, Raw, SourceSpec
-from sluice.ports import Extracted
+from sluice.chunking.chunking import chunk
+from sluice.model.document import Document, Raw
+from sluice.model.reasons import REASONS
+from sluice.model.scan import Item
+from sluice.model.source import SourceSpec
+from sluice.parsing.extractor import IsolatedExtractor
+from sluice.ports.content import Extracted
+from sluice.sources.readers import reader_for
 
 FOLDER = Path(os.environ.get("SLUICE_TEST_DATA", "/nowhere")).resolve() / "formats"
 

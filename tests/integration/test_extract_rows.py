@@ -17,13 +17,15 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from sqlalchemy import make_url
 
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.rows import PostgresRows
+from sluice.adapters.postgres.source_rows import PostgresRows
 from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, SluiceError, Unavailable, Unreadable
-from sluice.extract import reader_for
-from sluice.extract.roots import canonical
-from sluice.model import Entry, Item, Raw, SourceSpec
-from sluice.ports import Connection, SourceReader
+from sluice.model.document import Raw
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection, SourceReader
+from sluice.sources.readers import reader_for
+from sluice.sources.roots import canonical
 
 
 class Place:

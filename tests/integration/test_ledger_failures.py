@@ -28,7 +28,8 @@ from ledger_rows import (
 from scratch_databases import libpq
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal, Transient, Unavailable
-from sluice.model import Counts, Entry
+from sluice.model.run import Counts
+from sluice.model.scan import Entry
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def end_backends(url: str, application: str) -> int:
 
 
 def named_room(url: str, **limits: float) -> tuple[Room, str]:
-    from sluice.adapters.postgres import make_engine
+    from sluice.adapters.postgres.engine import make_engine
 
     application = name()
     engine = make_engine(
@@ -68,7 +69,7 @@ def named_room(url: str, **limits: float) -> tuple[Room, str]:
 
 def test_a_slow_statement_is_not_taken_for_a_hung_server(url: str) -> None:
     """A scan may take minutes where other calls may not: nobody gives up on a server that answers others."""
-    from sluice.adapters.postgres import make_engine
+    from sluice.adapters.postgres.engine import make_engine
 
     engine = make_engine(url, pool_size=1, connect_timeout_s=5.0, call_timeout_s=0.3)
     with engine.begin() as connection:

@@ -15,7 +15,8 @@ import pytest
 from ledger_rows import engine_of
 from scratch_databases import scratch_databases
 from sluice.adapters import marquez
-from sluice.adapters.postgres import PostgresLineage, migrate
+from sluice.adapters.postgres.lineage import PostgresLineage
+from sluice.adapters.postgres.migrations import migrate
 from sluice.airflow import transport
 from sluice.airflow.forward import MAX_ATTEMPTS, forward, keep_forwarding
 from sluice.errors import Unavailable

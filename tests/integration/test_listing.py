@@ -11,10 +11,10 @@ from uuid import uuid4
 import pygit2
 import pytest
 
-from sluice import batches, flow
 from sluice.errors import BadRequest
-from sluice.model import SourceSpec
-from sluice.ports import Tools
+from sluice.model.source import SourceSpec
+from sluice.pipeline import checkpoints, ingestion
+from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
 
@@ -56,13 +56,13 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
     tools = make_tools([tmp_path], graph="off")
     spec = SourceSpec(uri, name)
     run_id = uuid4()
-    for ref in batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator="cli"):
-        done = batches.extract(tools, ref)
-        for stage in (batches.validate, batches.chunk, batches.embed, batches.load):
+    for ref in checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="cli"):
+        done = checkpoints.extract(tools, ref)
+        for stage in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
             done = stage(tools, done)
-    told = batches.finish(tools, run_id)
+    told = checkpoints.finish(tools, run_id)
     assert (told["documents"]["new"], told["documents"]["quarantined"]) == (2, 1)
-    again = flow.ingest(tools, spec)["documents"]
+    again = ingestion.ingest(tools, spec)["documents"]
     assert (again["seen"], again["unchanged"], again["new"], again["changed"]) == (3, 2, 0, 0)
     assert not hashes or stack.files_with(*hashes) == []
 
@@ -71,6 +71,6 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
 def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
     uri, _ = kind(tmp_path, *TEXTS)
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        flow.ingest(make_tools([tmp_path], graph="off", max_source_documents=2), SourceSpec(uri, name))
-    told = flow.ingest(make_tools([tmp_path], graph="off", max_source_documents=3), SourceSpec(uri, name))
+        ingestion.ingest(make_tools([tmp_path], graph="off", max_source_documents=2), SourceSpec(uri, name))
+    told = ingestion.ingest(make_tools([tmp_path], graph="off", max_source_documents=3), SourceSpec(uri, name))
     assert told["documents"]["seen"] == 3

@@ -20,8 +20,8 @@ from sqlalchemy import CheckConstraint, text
 
 from ledger_rows import engine_of
 from scratch_databases import Scratch, libpq, scratch_databases
-from sluice.adapters.postgres import PostgresLedger, migrate
-from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration
+from sluice.adapters.postgres.ledger import PostgresLedger
+from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
 from sluice.adapters.postgres.tables import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
 

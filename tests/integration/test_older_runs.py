@@ -9,10 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from sluice import batches, flow, load, validate, wiring
-from sluice.batches import BatchRef
-from sluice.model import ALL_GROUPS, GateRule, Principal, SearchRequest, SourceSpec
-from sluice.ports import Tools
+from sluice import quality as validate
+from sluice import wiring
+from sluice.indexing import loading as load
+from sluice.maintenance import reconciliation
+from sluice.model.gates import GateRule
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.run import BatchRef
+from sluice.model.search import SearchRequest
+from sluice.model.source import SourceSpec
+from sluice.pipeline import checkpoints, ingestion, stages
+from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
 WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
@@ -27,17 +34,19 @@ class Monday:
         self.folder.mkdir()
         self.spec = SourceSpec(self.folder.as_uri(), collection)
         self.write(OWLS.format(time="dusk"))
-        flow.ingest(tools, self.spec)
+        ingestion.ingest(tools, self.spec)
         self.write(OWLS.format(time="dawn"))
         self.run_id = uuid4()
         self.refs = [self._embedded(ref) for ref in self.scan()]
         self.tools.ledger.finish_run(self.tools.ledger.run(self.run_id), "failed", {"error": "the index is down"})
 
     def scan(self) -> list[BatchRef]:
-        return batches.plan(self.tools, self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday")
+        return checkpoints.plan(
+            self.tools, self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday"
+        )
 
     def _embedded(self, ref: BatchRef) -> BatchRef:
-        for stage in (batches.extract, batches.validate, batches.chunk, batches.embed):
+        for stage in (checkpoints.extract, checkpoints.validate, checkpoints.chunk, checkpoints.embed):
             ref = stage(self.tools, ref)
         return ref
 
@@ -47,8 +56,8 @@ class Monday:
     def clear(self) -> dict[str, int]:
         """`load` and what follows it. Returns the documents of the summary."""
         for ref in self.refs:
-            batches.load(self.tools, ref)
-        documents: dict[str, int] = batches.finish(self.tools, self.run_id)["documents"]
+            checkpoints.load(self.tools, ref)
+        documents: dict[str, int] = checkpoints.finish(self.tools, self.run_id)["documents"]
         return documents
 
     def served(self) -> str:
@@ -65,11 +74,11 @@ def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
     monday: Monday, caplog: pytest.LogCaptureFixture
 ) -> None:
     monday.write(OWLS.format(time="dusk"))
-    assert flow.ingest(monday.tools, monday.spec)["documents"]["changed"] == 0
+    assert ingestion.ingest(monday.tools, monday.spec)["documents"]["changed"] == 0
     assert monday.clear()["superseded"] == 1
     assert "because a later run knows more of them" in caplog.text
     assert "at dusk" in monday.served() and "at dawn" not in monday.served()
-    report = flow.reconcile(monday.tools, collection=monday.spec.collection)
+    report = reconciliation.reconcile(monday.tools, collection=monday.spec.collection)
     assert (report["missing"], report["collections"][0]["surplus"]) == (0, 0), "nothing was written beside the ledger"
 
 
@@ -77,15 +86,15 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
     generation = next(each for each in monday.tools.ledger.generations() if each.collection == monday.spec.collection)
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
     monday.write(OWLS.format(time="noon, " * 30))
-    flow.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, monday.spec)
     (refusal,) = monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9)
     assert monday.clear()["superseded"] == 1
     for ref in monday.refs:  # clearing everything but the scan refuses it anew, with other bytes
         monday._embedded(ref)
-    batches.finish(monday.tools, monday.run_id)
+    checkpoints.finish(monday.tools, monday.run_id)
     assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert flow.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
+    assert ingestion.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
 
 
@@ -93,7 +102,7 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
 def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later_one_knows_more(
     monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    flow.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, monday.spec)
     module, verb = {"validate": (validate, "documents_gate"), "load": (load, "load")}[stage]
     done = getattr(module, verb)
 
@@ -105,10 +114,10 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     monkeypatch.setattr(module, verb, breaks)
     if stage == "validate":
         for ref in monday.refs:
-            batches.validate(monday.tools, batches.extract(monday.tools, ref))
+            checkpoints.validate(monday.tools, checkpoints.extract(monday.tools, ref))
     else:
         for ref in monday.refs:
-            batches.load(monday.tools, ref)
+            checkpoints.load(monday.tools, ref)
     counts = [each.counts for each in monday.tools.ledger.stages(monday.tools.ledger.run(monday.run_id))]
     (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
     assert (found["superseded"], found["quarantined"]) == (1, 0)
@@ -117,16 +126,16 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
 
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:
     (monday.folder / "newts.md").write_text("# Newts\n\nNewts live in ponds.\n")
-    plan = flow.scan(monday.tools, monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
+    plan = stages.scan(monday.tools, monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
     monday.tools.ledger.finish_run(plan.run, "failed", {})
     assert monday.clear()["superseded"] == 1
     assert "at dusk" in monday.served()
-    flow.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, monday.spec)
     assert "at dawn" in monday.served() and "ponds" in monday.served()
 
 
 def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
-    flow.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, monday.spec)
     monday.write(OWLS.format(time="noon"))
     monday.refs = [monday._embedded(ref) for ref in monday.scan()]
     assert monday.clear()["superseded"] == 0
@@ -143,16 +152,16 @@ def test_a_try_of_extract_after_a_rename_was_found_goes_on_from_there(
     for each in ("owls", "bread", "ferry"):
         (folder / f"{each}.md").write_text(f"# {each}\n\nAll that can be said of {each} in one sentence.\n")
     spec = SourceSpec(folder.as_uri(), name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     (folder / "owls.md").rename(folder / "birds.md")
     (folder / "ferry.md").unlink()
     run_id = uuid4()
-    (ref,) = batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
-    batches.extract(tools, ref)
-    done = batches.extract(tools, ref)
+    (ref,) = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
+    checkpoints.extract(tools, ref)
+    done = checkpoints.extract(tools, ref)
     assert done.documents == 1
-    for stage in (batches.validate, batches.chunk, batches.embed, batches.load):
+    for stage in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
         done = stage(tools, done)
-    documents = batches.finish(tools, run_id)["documents"]
+    documents = checkpoints.finish(tools, run_id)["documents"]
     assert (documents["moved"], documents["deleted"]) == (1, 1)
-    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 2
+    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 2

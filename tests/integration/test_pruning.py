@@ -15,10 +15,12 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from agreement import Stores
-from sluice import flow
 from sluice.cli import app
-from sluice.model import KeepDays, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import pruning, reconciliation
+from sluice.model.retention import KeepDays
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
 # Texts of this module alone: what other tests serve is used, and is not pruned.
@@ -31,12 +33,12 @@ AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0)
 def at_once(make_tools: MakeTools, tmp_path: Path) -> Tools:
     """Tools that keep nothing; what other tests left is removed."""
     tools = replace(make_tools([tmp_path], graph="off"), keep_days=AT_ONCE, artefacts_keep_days=0, git_cache=None)
-    flow.prune(tools, apply=True)
+    pruning.prune(tools, apply=True)
     return tools
 
 
 def removed(tools: Tools) -> dict[str, int]:
-    report = flow.prune(tools, apply=True)
+    report = pruning.prune(tools, apply=True)
     return {kind: told["removed"] for kind, told in report["kinds"].items() if told["removed"]}
 
 
@@ -46,16 +48,16 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
     spec = SourceSpec(folder.as_uri(), name)
     (folder / "page.md").write_text(OWLS)
     (folder / "gone.md").write_text(OWLS.replace("owl", "gull"))
-    flow.ingest(at_once, spec)
+    ingestion.ingest(at_once, spec)
     generation = next(each for each in at_once.ledger.generations() if each.collection == name)
     ids = sorted({each.document_id for each in at_once.ledger.chunks_after(generation, None, 9)})
     (folder / "page.md").write_text(NEWTS)
     (folder / "gone.md").unlink()
-    flow.ingest(at_once, spec)
+    ingestion.ingest(at_once, spec)
 
-    counted = flow.prune(at_once)["kinds"]
+    counted = pruning.prune(at_once)["kinds"]
     assert (counted["versions"]["found"], counted["versions"]["removed"]) == (2, 0)
-    assert flow.prune(at_once)["kinds"] == counted, "nothing was changed"
+    assert pruning.prune(at_once)["kinds"] == counted, "nothing was changed"
     first = removed(at_once)
     assert (first["versions"], first["embeddings"], first["keys"]) == (2, 2, 1), first
     assert removed(at_once) == {}
@@ -65,9 +67,11 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
             {"ids": ids},
         ).scalars()
     assert at_once.keyring.get(ids).keys() == set(ids) - {UUID(str(destroyed))}
-    assert flow.reconcile(at_once, collection=name, deep=True)["embedded"] == 0, "what is served has its vectors"
+    assert reconciliation.reconcile(at_once, collection=name, deep=True)["embedded"] == 0, (
+        "what is served has its vectors"
+    )
     (folder / "page.md").write_text(OWLS)
-    assert flow.ingest(at_once, spec)["embeddings"]["computed"] == 1
+    assert ingestion.ingest(at_once, spec)["embeddings"]["computed"] == 1
 
 
 def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stores, tmp_path: Path, name: str) -> None:
@@ -77,10 +81,10 @@ def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stor
     patient = replace(at_once, keep_days=KeepDays(embeddings=30))
     for content in (OWLS, NEWTS):
         (folder / "page.md").write_text(content)
-        flow.ingest(at_once, spec)
+        ingestion.ingest(at_once, spec)
     assert "embeddings" not in removed(patient), "only noted"
     (folder / "page.md").write_text(OWLS)
-    assert flow.ingest(at_once, spec)["embeddings"]["computed"] == 0
+    assert ingestion.ingest(at_once, spec)["embeddings"]["computed"] == 0
     with stores.engine.begin() as connection:
         connection.execute(text("UPDATE unused_embeddings SET since = now() - interval '31 days'"))
     assert removed(patient) == {}, "those of the newts are noted anew, those of the owls are used"
@@ -91,11 +95,11 @@ def test_a_count_notes_since_when_a_vector_is_unused(at_once: Tools, tmp_path: P
     """A ledger that only counts at night tells what a removal would take, and its days do not begin with that."""
     folder = tmp_path / "in"
     folder.mkdir()
-    flow.prune(at_once, apply=True)  # of tests before
+    pruning.prune(at_once, apply=True)  # of tests before
     for content in (f"{OWLS}Seen by {name}.\n", NEWTS):  # no other test has the first
         (folder / "page.md").write_text(content)
-        flow.ingest(at_once, SourceSpec(folder.as_uri(), name))
-    counted = flow.prune(at_once)["kinds"]["embeddings"]
+        ingestion.ingest(at_once, SourceSpec(folder.as_uri(), name))
+    counted = pruning.prune(at_once)["kinds"]["embeddings"]
     assert (counted["found"], counted["removed"]) == (1, 0)
 
 
@@ -107,13 +111,13 @@ def test_repositories_that_nobody_fetches_go(at_once: Tools, tmp_path: Path) -> 
         fetched_at = at_once.ledger.clock().timestamp() - age_days * 86400
         os.utime(cache / f"{mirror}.lock", (fetched_at, fetched_at))
     tools = replace(at_once, git_cache=cache, keep_days=KeepDays())
-    assert flow.prune(tools)["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}
+    assert pruning.prune(tools)["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}
     assert removed(tools)["mirrors"] == 1
     assert [each.name for each in cache.glob("*.git")] == ["new.git"]
 
 
 def test_nothing_goes_before_the_artefacts_of_its_run(at_once: Tools) -> None:
-    report = flow.prune(replace(at_once, artefacts_keep_days=7))
+    report = pruning.prune(replace(at_once, artefacts_keep_days=7))
     assert {told["keep_days"] for told in report["kinds"].values()} == {7}
 
 

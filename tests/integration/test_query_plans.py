@@ -22,7 +22,6 @@ from sluice.adapters.postgres import (
     entities,
     gates,
     lineage,
-    migrate,
     passages,
     pruning,
     quotas,
@@ -35,6 +34,7 @@ from sluice.adapters.postgres import (
     switching,
     vectors,
 )
+from sluice.adapters.postgres.migrations import migrate
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20

@@ -15,10 +15,15 @@ import httpx
 import pytest
 from neo4j import GraphDatabase
 
-from sluice import flow
 from sluice.errors import NotFound
-from sluice.model import ALL_GROUPS, Generation, LedgerChunk, Principal, SearchRequest, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import deletion, reconciliation
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.points import LedgerChunk
+from sluice.model.search import SearchRequest
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 
 MakeTools = Callable[..., Tools]
@@ -42,7 +47,7 @@ def served(tools: Tools, tmp_path: Path, name: str) -> Generation:
         folder.mkdir()
         for number in range(DOCUMENTS // 2):
             (folder / f"{number}.md").write_text(text(tenant, number))
-        flow.ingest(tools, SourceSpec(folder.as_uri(), name, f"{name}{tenant}"))
+        ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, f"{name}{tenant}"))
     return generation_of(tools, name)
 
 
@@ -103,7 +108,7 @@ def assert_right_answers(tools: Tools, generation: Generation) -> None:
 
 
 def test_nothing_is_found_where_nothing_was_done(tools: Tools, served: Generation) -> None:
-    report = flow.reconcile(tools, collection=served.collection, deep=True, page_chunks=7)
+    report = reconciliation.reconcile(tools, collection=served.collection, deep=True, page_chunks=7)
     assert found(report) == (0, 0, 0, 0) and report["ok"]
     checked = report["collections"][0]["stores"]["qdrant"]["checked"]
     assert checked == tools.ledger.counts(served).chunks == len(expected(tools, served)) >= 100
@@ -123,16 +128,16 @@ def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
     added = {"id": str(uuid4()), "vector": {"dense": [0.5] * dim}, "payload": {"tenant": f"{served.collection}a"}}
     qdrant("PUT", "/points", {"points": [added]})
 
-    plain = flow.reconcile(tools, collection=served.collection, page_chunks=16)
+    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16)
     assert found(plain) == (30, 1, 30, 0) and not plain["ok"]
     told = plain["collections"][0]["stores"]["qdrant"]["examples"]
     assert told["surplus"] == [added["id"]] and set(told["missing"]) <= set(ids_of(gone))
     assert_right_answers(tools, served)
 
-    mended = flow.reconcile(tools, collection=served.collection, repair=True, deep=True, page_chunks=16)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True, page_chunks=16)
     assert found(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
     assert_right_answers(tools, served)
-    again = flow.reconcile(tools, collection=served.collection, deep=True)
+    again = reconciliation.reconcile(tools, collection=served.collection, deep=True)
     assert found(again) == (0, 0, 0, 0) and again["ok"]
 
 
@@ -171,7 +176,7 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
     """100 points deleted and 100 payloads altered, 50 nodes removed and 50 added: all of it, and nothing else."""
     for number in range(100, 150):
         (tmp_path / "a" / f"{number}.md").write_text(text("a", number))
-    flow.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
+    ingestion.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
     chunks = expected(tools, served)
     of_b = [each for each in chunks if each.tenant.endswith("b")]
     gone, altered = chunks[:100], chunks[100:200]
@@ -192,8 +197,8 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
             "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: $t, ordinal: 0})"
         )
         cypher(create, ids=added, t=of_b[0].tenant, **scope)
-        plain = flow.reconcile(tools, collection=served.collection, page_chunks=64)
-        mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=64)
+        plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=64)
+        mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=64)
 
     own = {chunk.chunk_id for chunk in altered[:50] if chunk.document_id != of_b[0].document_id} | {
         chunk.chunk_id for chunk in altered[50:]
@@ -208,7 +213,7 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
         100,
     ]
     assert len(own) >= 97  # of a hundred: what was that document's before has not changed
-    again = flow.reconcile(tools, collection=served.collection, deep=True)
+    again = reconciliation.reconcile(tools, collection=served.collection, deep=True)
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
     assert cypher("MATCH (n) WHERE n.document_id IN $ids OR n.chunk_id IN $ids RETURN n", ids=added) == []
 
@@ -218,10 +223,10 @@ def test_a_lost_collection_is_built_again_without_embedding(
 ) -> None:
     qdrant("DELETE", "")
     chunks = tools.ledger.counts(served).chunks
-    assert found(flow.reconcile(tools, collection=served.collection)) == (chunks, 0, 0, 0)
-    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    assert found(reconciliation.reconcile(tools, collection=served.collection)) == (chunks, 0, 0, 0)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
     assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
-    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
     assert_right_answers(tools, served)
 
 
@@ -251,14 +256,14 @@ def test_nodes_removed_altered_and_added_are_found_and_mended(
     cypher("UNWIND $ids AS id CREATE (:Document {document_id: 'l' + id}), (:Entity {entity_id: 'l' + id})", ids=added)
     cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
 
-    plain = flow.reconcile(tools, collection=served.collection, page_chunks=16)
+    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16)
     told = plain["collections"][0]["stores"]["neo4j"]
     assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
     assert plain["orphans"] >= 30  # and those of other collections
 
-    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=16)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=16)
     assert mended["ok"] and mended["embedded"] == 0
-    again = flow.reconcile(tools, collection=served.collection)
+    again = reconciliation.reconcile(tools, collection=served.collection)
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
     left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
     assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
@@ -272,10 +277,10 @@ def test_a_lost_graph_is_built_again_without_embedding(
     tools: Tools, served: Generation, cypher: Callable[..., Any]
 ) -> None:
     cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
-    mended = flow.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
     told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.counts(served).chunks
     assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
-    assert found(flow.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
     assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
 
 
@@ -292,13 +297,13 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
             return getattr(tools.ledger, method)
 
         def activate(self, run: Any, ids: Any) -> Any:
-            looked.append(flow.reconcile(tools, collection=served.collection, repair=True, deep=True))
+            looked.append(reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True))
             return tools.ledger.activate(run, ids)
 
-    summary = flow.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
+    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
-    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
 
 
 def test_a_run_that_ends_between_the_two_looks_is_not_broken(
@@ -321,13 +326,13 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
                 self.runs += 1
                 for path in (tmp_path / "a").glob("*.md"):
                     path.write_text(text("a", int(path.stem), "bittern"))
-                flow.ingest(tools, spec)
+                ingestion.ingest(tools, spec)
             tools.vectors.upsert(generation, points)
 
     overtaken = Overtaken()
-    mended = flow.reconcile(replace(tools, vectors=overtaken), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    mended = reconciliation.reconcile(replace(tools, vectors=overtaken), collection=served.collection, repair=True)  # type: ignore[arg-type]
     assert overtaken.runs == 1 and mended["ok"]
-    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
     held = {each.chunk_id for each in tools.vectors.points(served, None, 10_000)}
     assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(tools, served)}
 
@@ -342,10 +347,10 @@ def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
             return getattr(tools.vectors, method)
 
         def ensure(self, generation: Generation) -> None:
-            flow.delete_collection(tools, generation.collection, actor="cli")
+            deletion.delete_collection(tools, generation.collection, actor="cli")
             tools.vectors.ensure(generation)
 
-    report = flow.reconcile(replace(tools, vectors=Deleted()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    report = reconciliation.reconcile(replace(tools, vectors=Deleted()), collection=served.collection, repair=True)  # type: ignore[arg-type]
     assert report["collections"] == []
     assert served.collection not in {each.collection for each in tools.ledger.generations()}
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
@@ -367,11 +372,11 @@ def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
             known = tools.cache.cached(embedder, hashes)
             return {key: vector for key, vector in known.items() if key != lost[0].text_hash}
 
-    mended = flow.reconcile(replace(tools, cache=Forgetful()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    mended = reconciliation.reconcile(replace(tools, cache=Forgetful()), collection=served.collection, repair=True)  # type: ignore[arg-type]
     assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
-    assert found(flow.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
 
 
 def test_a_collection_that_is_not_there(tools: Tools) -> None:
     with pytest.raises(NotFound):
-        flow.reconcile(tools, collection=f"t{UUID(int=0).hex}")
+        reconciliation.reconcile(tools, collection=f"t{UUID(int=0).hex}")

@@ -14,11 +14,13 @@ from uuid import UUID, uuid4
 import pytest
 from typer.testing import CliRunner
 
-from sluice import batches, flow
 from sluice.cli import app
-from sluice.extract import uploads
-from sluice.model import ALL_GROUPS, Principal, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import reconciliation
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.source import SourceSpec
+from sluice.pipeline import checkpoints, ingestion
+from sluice.ports.tools import Tools
+from sluice.sources import uploads
 
 MakeTools = Callable[..., Tools]
 DAY_S = 86_400
@@ -51,7 +53,7 @@ def sent(tools: Tools, name: str, *names: str) -> SourceSpec:
             tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=f"# {each}\n\nWords.".encode()
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    assert flow.ingest(tools, spec)["documents"]["new"] == len(names)
+    assert ingestion.ingest(tools, spec)["documents"]["new"] == len(names)
     return spec
 
 
@@ -70,37 +72,37 @@ def started(tools: Tools, folder: Path, name: str) -> tuple[UUID, list[Any]]:
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Notes {number} {time.time_ns()}\n\nWords of document {number}.")
     spec, run_id = SourceSpec(folder.as_uri(), name, name), uuid4()
-    refs = batches.plan(tools, spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
-    return run_id, [batches.extract(tools, ref) for ref in refs]
+    refs = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
+    return run_id, [checkpoints.extract(tools, ref) for ref in refs]
 
 
 def finished(tools: Tools, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
     for ref in refs:
-        for verb in (batches.validate, batches.chunk, batches.embed, batches.load):
+        for verb in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
             ref = verb(tools, ref)
-    return batches.finish(tools, run_id)
+    return checkpoints.finish(tools, run_id)
 
 
 def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tools, root: Path, name: str) -> None:
     spec = sent(tools, name, "whole.md", "lost.md", "gone.md", "altered.md")
-    assert objects(flow.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+    assert objects(reconciliation.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
 
     (root / content_of(tools, folder_of(name, "lost.md"))).unlink()
     tools.blobs.remove(folder_of(name, "gone.md"))
     altered = root / content_of(tools, folder_of(name, "altered.md"))
     altered.write_bytes(altered.read_bytes()[:-1] + b"x")
 
-    plain = flow.reconcile(tools, collection=name)
+    plain = reconciliation.reconcile(tools, collection=name)
     assert objects(plain) == (2, 0, 0, 0) and not plain["ok"] and plain["objects"]["checked"] == 4
     known = {each.external_id: str(each.document_id) for each in tools.ledger.documents_from("uploads", name, None, 9)}
     assert set(plain["objects"]["examples"]["missing"]) == {known["lost.md"], known["gone.md"]}
-    deep = flow.reconcile(tools, collection=name, deep=True, repair=True)
+    deep = reconciliation.reconcile(tools, collection=name, deep=True, repair=True)
     assert objects(deep) == (2, 0, 1, 0) and deep["objects"]["examples"]["stale"] == [known["altered.md"]]
 
     for each in ("lost.md", "altered.md"):
         uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=b"# Again")
-    flow.ingest(tools, spec, approve_shrink=True)  # and finds that gone.md is gone
-    again = flow.reconcile(tools, collection=name, deep=True)
+    ingestion.ingest(tools, spec, approve_shrink=True)  # and finds that gone.md is gone
+    again = reconciliation.reconcile(tools, collection=name, deep=True)
     assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
 
 
@@ -134,12 +136,12 @@ def test_what_no_head_names_goes_when_it_is_old(tools: Tools, root: Path, name: 
     for path in (crashed, headless, part):
         aged(root, path, 2 * DAY_S)
 
-    told = flow.reconcile(tools, collection=name)
+    told = reconciliation.reconcile(tools, collection=name)
     assert objects(told) == (0, 3, 0, 0) and told["ok"]
     assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
-    assert objects(flow.reconcile(tools, collection=name, sweep=True)) == (0, 3, 0, 3)
+    assert objects(reconciliation.reconcile(tools, collection=name, sweep=True)) == (0, 3, 0, 3)
     assert set(tools.blobs.walk("uploads")) == whole | {between}
-    assert objects(flow.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+    assert objects(reconciliation.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
 
 
 def test_artefacts_go_with_time_and_never_from_a_living_run(
@@ -154,15 +156,15 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
     assert len(tools.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
-    kept = flow.reconcile(tools, sweep=True)
+    kept = reconciliation.reconcile(tools, sweep=True)
     assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
     assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
 
     at_once = replace(tools, artefacts_keep_days=0)
-    told = flow.reconcile(at_once)
+    told = reconciliation.reconcile(at_once)
     assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
     assert len(tools.blobs.list(f"runs/{ended}")) == 10  # a dry run
-    assert flow.reconcile(at_once, sweep=True)["objects"]["repaired"] == 10
+    assert reconciliation.reconcile(at_once, sweep=True)["objects"]["repaired"] == 10
     assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(living), str(recent)}
     assert finished(tools, living, refs)["documents"]["new"] == 3
 
@@ -187,7 +189,7 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
             return tools.ledger.last_signs(run_ids)
 
     resumed = Resumed()
-    report = flow.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True)  # type: ignore[arg-type]
+    report = reconciliation.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True)  # type: ignore[arg-type]
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
     assert finished(tools, run_id, refs)["documents"]["new"] == 3
 
@@ -199,7 +201,7 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
     folder.mkdir()
     (folder / "empty.md").write_text("")
     (folder / "good.md").write_text("# Good\n\nWords.")
-    flow.ingest(tools, SourceSpec(folder.as_uri(), name, name))
+    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, name))
     who = Principal("tester", name, frozenset({ALL_GROUPS}))
     ids = {each.version is None: each.document_id for each in tools.catalog.documents(who, name, 10)}
     good, refused = ids[False], ids[True]
@@ -212,7 +214,7 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
     (root / torn).write_bytes(b"half")
     aged(root, torn, 7200)
 
-    assert objects(flow.reconcile(tools))[1] == 2
-    assert objects(flow.reconcile(tools, sweep=True))[1:] == (2, 0, 2)
+    assert objects(reconciliation.reconcile(tools))[1] == 2
+    assert objects(reconciliation.reconcile(tools, sweep=True))[1:] == (2, 0, 2)
     assert len(tools.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
     assert f"quarantine/{refused}.sealed" in tools.blobs.list("quarantine")

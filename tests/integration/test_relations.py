@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from neo4j import GraphDatabase
 
-from sluice import flow
-from sluice.adapters.entities import entity_id
-from sluice.model import Generation, SourceSpec
-from sluice.ports import Tools
+from sluice.adapters.entities.naming import entity_id
+from sluice.maintenance import reconciliation
+from sluice.model.generation import Generation
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 
 Said = tuple[str, str, str]
 HAMBURG = "She lives in Hamburg, Germany."
@@ -59,15 +61,15 @@ def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
 
 
 def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec: SourceSpec, tmp_path: Path) -> None:
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
     (tmp_path / "one.md").write_text(f"# One\n\n{MERKEL}\n")
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     assert said(tools, spec) == {INSIDE: 1, CITIZEN: 1}  # the other document says so still
     (tmp_path / "other.md").unlink()
-    flow.ingest(tools, spec, approve_shrink=True)
+    ingestion.ingest(tools, spec, approve_shrink=True)
     assert said(tools, spec) == {CITIZEN: 1}
-    report = flow.reconcile(tools, collection=spec.collection)
+    report = reconciliation.reconcile(tools, collection=spec.collection)
     assert (report["ok"], report["stale"], report["surplus"]) == (True, 0, 0)
 
 
@@ -86,23 +88,23 @@ def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec:
 def test_what_was_done_by_hand_is_told_and_mended(
     tools: Tools, spec: SourceSpec, cypher: Callable[..., Any], statement: str, stale: int, orphans: int
 ) -> None:
-    flow.reconcile(tools, repair=True)  # orphans are looked for everywhere
-    flow.ingest(tools, spec)
+    reconciliation.reconcile(tools, repair=True)  # orphans are looked for everywhere
+    ingestion.ingest(tools, spec)
     cypher(statement, t=spec.tenant)
-    plain = flow.reconcile(tools, collection=spec.collection)
+    plain = reconciliation.reconcile(tools, collection=spec.collection)
     assert (plain["stale"], plain["orphans"], plain["ok"]) == (stale, orphans, False)
-    mended = flow.reconcile(tools, collection=spec.collection, repair=True)
+    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True)
     assert mended["ok"] and mended["embedded"] == 0
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
-    again = flow.reconcile(tools, collection=spec.collection)
+    again = reconciliation.reconcile(tools, collection=spec.collection)
     assert (again["stale"], again["orphans"], again["ok"]) == (0, 0, True)
 
 
 def test_a_lost_graph_is_built_again_with_its_relations(
     tools: Tools, spec: SourceSpec, cypher: Callable[..., Any]
 ) -> None:
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     cypher("MATCH (n {tenant: $t}) DETACH DELETE n", t=spec.tenant)
-    mended = flow.reconcile(tools, collection=spec.collection, repair=True)
+    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True)
     assert mended["ok"] and mended["embedded"] == 0
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.postgres import migrate
 from sluice.adapters.postgres.fingerprints import key_fingerprints
-from sluice.seal import keyed_fingerprint, new_key
+from sluice.adapters.postgres.migrations import migrate
+from sluice.encryption import keyed_fingerprint, new_key
 
 RELEASES = sorted((Path(__file__).parents[1] / "fixtures" / "releases").glob("*.sql"))
 

@@ -12,11 +12,13 @@ from typing import Any, cast
 import pytest
 
 from recovery import Before
-from sluice import flow
-from sluice import load as loading
 from sluice.errors import Transient
-from sluice.model import Generation, SourceSpec
-from sluice.ports import Tools
+from sluice.indexing import loading
+from sluice.maintenance import reconciliation
+from sluice.model.generation import Generation
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
 A = "# Owls\n\nThe Barn Owl of Kent hunts voles above wet meadows at dusk.\n"
@@ -52,7 +54,7 @@ class Edited:
         self.file.parent.mkdir()
         self.spec = SourceSpec(self.file.parent.as_uri(), collection)
         self.file.write_text(A)
-        flow.ingest(tools, self.spec)
+        ingestion.ingest(tools, self.spec)
         self.file.write_text(B)
 
     @property
@@ -64,7 +66,7 @@ class Edited:
         return replace(self.tools, **{port: cast(Any, slow)}), slow
 
     def assert_agrees(self) -> None:
-        report = flow.reconcile(self.tools, collection=self.spec.collection)
+        report = reconciliation.reconcile(self.tools, collection=self.spec.collection)
         assert {name: report[name] for name in ("missing", "stale", "in_flight")} == {
             "missing": 0,
             "stale": 0,
@@ -93,14 +95,14 @@ def test_the_outbox_deletes_nothing_that_has_come_back(
 
     vectors: Any = Before(edited.tools.vectors, "delete", down)
     with pytest.raises(Transient):
-        flow.ingest(replace(edited.tools, vectors=vectors), edited.spec)  # B is served, and A waits in the outbox
+        ingestion.ingest(replace(edited.tools, vectors=vectors), edited.spec)  # B is served, and A waits in the outbox
     tools, slow = edited.slow(port, method)
     draining = pool.submit(
         loading.drain, edited.generation, ledger=tools.ledger, vectors=tools.vectors, graph=tools.graph
     )
     assert slow.begun.wait(20)
     edited.file.write_text(A)
-    ingesting = pool.submit(flow.ingest, edited.tools, edited.spec)
+    ingesting = pool.submit(ingestion.ingest, edited.tools, edited.spec)
     ingesting.add_done_callback(lambda _: slow.over.set())
     assert draining.result(60) > 0
     assert ingesting.result(60)["documents"]["changed"] == 1
@@ -113,7 +115,9 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
 ) -> None:
     _struck_off_undone(edited)
     tools, slow = edited.slow(port, method)
-    reconciling: Future[Any] = pool.submit(flow.reconcile, tools, collection=edited.spec.collection, repair=True)
+    reconciling: Future[Any] = pool.submit(
+        reconciliation.reconcile, tools, collection=edited.spec.collection, repair=True
+    )
     assert slow.begun.wait(20)
     edited.file.write_text(A)
 
@@ -122,7 +126,7 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
         reconciling.result(60)  # it looks once more while the run has this in hand, and leaves it alone
 
     ledger: Any = Before(edited.tools.ledger, "activate", written)
-    flow.ingest(replace(edited.tools, ledger=ledger), edited.spec)
+    ingestion.ingest(replace(edited.tools, ledger=ledger), edited.spec)
     assert reconciling.result(60)["ok"]
     edited.assert_agrees()
 
@@ -139,4 +143,4 @@ def _struck_off_undone(edited: Edited) -> None:
 
     stores: dict[str, Any] = {"vectors": Forgetful(edited.tools.vectors), "graph": Forgetful(edited.tools.graph)}
     with pytest.raises(Exception, match="do not hold the same chunks"):
-        flow.ingest(replace(edited.tools, **stores), edited.spec)
+        ingestion.ingest(replace(edited.tools, **stores), edited.spec)

@@ -18,11 +18,16 @@ from typer.testing import CliRunner
 
 from agreement import Stores
 from failing import Crash, Crashing
-from sluice import flow
 from sluice.cli import app
 from sluice.errors import NotFound
-from sluice.model import ALL_GROUPS, Generation, Principal, Retention, RetentionScope, SearchRequest, SourceSpec
-from sluice.ports import Tools
+from sluice.maintenance import purging, reconciliation
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.search import SearchRequest
+from sluice.model.source import SourceSpec
+from sluice.pipeline import ingestion
+from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 
 MakeTools = Callable[..., Tools]
@@ -71,7 +76,7 @@ def loaded(make_tools: MakeTools, tmp_path: Path, name: str, count: int, **more:
     corpus(tmp_path / "notes.jsonl", count)
     tools = make_tools([tmp_path], **{"graph": "off", **more})
     spec = SourceSpec(f"jsonl://{tmp_path}/notes.jsonl", name, tenant=name)
-    assert flow.ingest(tools, spec)["documents"]["new"] == count
+    assert ingestion.ingest(tools, spec)["documents"]["new"] == count
     return tools, spec
 
 
@@ -105,13 +110,13 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
 
     as_of = tools.ledger.clock()
     began = time.perf_counter()
-    listed = list(flow.expired(tools, as_of, name))
+    listed = list(purging.expired(tools, as_of, name))
     list_s = time.perf_counter() - began
     assert {each.external_id for each in listed} == tenth
     assert tools.ledger.counts(generation(tools, name)).chunks == chunks, "a dry run changed something"
 
     began = time.perf_counter()
-    report = flow.purge(tools, as_of, collection=name)
+    report = purging.purge(tools, as_of, collection=name)
     purge_s = time.perf_counter() - began
     (told,) = report["sources"]
     assert set(tools.ledger.purged(tools.ledger.run(UUID(told["run_id"])))) == {each.document_id for each in listed}
@@ -120,15 +125,15 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     left = chunks - report["chunks"]
     assert (tools.vectors.count(generation(tools, name)), tools.graph.count(generation(tools, name))) == (left, left)  # type: ignore[union-attr]
     assert tools.ledger.counts(generation(tools, name)).chunks == left
-    reconciled = flow.reconcile(tools, collection=name, deep=True)
+    reconciled = reconciliation.reconcile(tools, collection=name, deep=True)
     assert [reconciled[each] for each in ("missing", "surplus", "stale", "in_flight")] == [0, 0, 0, 0]
     assert sealed_bytes(stores, [each.document_id for each in listed]) == 0
 
     began = time.perf_counter()
-    again = flow.ingest(tools, spec)
+    again = ingestion.ingest(tools, spec)
     rescan_s = time.perf_counter() - began
     assert (again["documents"]["unchanged"], again["embeddings"]["computed"]) == (count, 0)
-    assert again["chunks"]["written"] == 0 and list(flow.expired(tools, tools.ledger.clock(), name)) == []
+    assert again["chunks"]["written"] == 0 and list(purging.expired(tools, tools.ledger.clock(), name)) == []
     print(f"{count} documents: set {set_s:.1f} s, list {list_s:.2f} s, purge {purge_s:.1f} s, rescan {rescan_s:.2f} s")
 
 
@@ -170,14 +175,14 @@ def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, 
     tools, spec = loaded(make_tools, tmp_path, name, 30)
     source = RetentionScope(name, name, spec.uri)
     tools.ledger.set_retention(source, Retention(until=tools.ledger.clock()))
-    flow.purge(tools, tools.ledger.clock(), collection=name)
+    purging.purge(tools, tools.ledger.clock(), collection=name)
     assert tools.vectors.count(generation(tools, name)) == 0
-    full = flow.ingest(tools, spec, "full")
+    full = ingestion.ingest(tools, spec, "full")
     assert (full["documents"]["unchanged"], full["chunks"]["total"]) == (30, 0)
     tools.ledger.set_retention(source, Retention(days=1))
     expire_by_age(tools, name)
     corpus(tmp_path / "notes.jsonl", 30, edited=4)
-    changed = flow.ingest(tools, spec)
+    changed = ingestion.ingest(tools, spec)
     assert (changed["documents"]["changed"], changed["documents"]["new"], changed["chunks"]["total"]) == (4, 0, 4)
     assert set(documents(tools, name)) == {f"d{number:05}" for number in range(4)}
 
@@ -209,12 +214,12 @@ def test_a_purge_that_broke_off_goes_on(
     as_of = tools.ledger.clock()
     broken = Crashing(getattr(tools, port), method, after)
     with pytest.raises(Crash):
-        flow.purge(replace(tools, **{port: broken}), as_of, collection=name)
+        purging.purge(replace(tools, **{port: broken}), as_of, collection=name)
     assert broken.died
-    flow.purge(tools, as_of, collection=name)
+    purging.purge(tools, as_of, collection=name)
     assert tools.ledger.counts(generation(tools, name)).documents == 8
-    assert flow.reconcile(tools, collection=name)["ok"]
-    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 10
+    assert reconciliation.reconcile(tools, collection=name)["ok"]
+    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 10
 
 
 def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -222,14 +227,14 @@ def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name:
     folder.mkdir()
     (folder / "a.md").write_text("# Harbour\n\nThe ferry leaves at nine.\n")
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name, tenant=name)
-    flow.ingest(tools, spec)
+    ingestion.ingest(tools, spec)
     (document_id,) = documents(tools, name).values()
     (folder / "a.md").write_bytes(b"\0\1\2" * 500)
-    assert flow.ingest(tools, spec)["documents"]["quarantined"] == 1
+    assert ingestion.ingest(tools, spec)["documents"]["quarantined"] == 1
     kept = f"quarantine/{document_id}.sealed"
     assert tools.blobs.read(kept)
     expire(tools, [document_id])
-    flow.purge(tools, tools.ledger.clock(), collection=name)
+    purging.purge(tools, tools.ledger.clock(), collection=name)
     with pytest.raises(NotFound):
         tools.blobs.read(kept)
 
@@ -242,19 +247,19 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     outcome: list[Any] = []
 
     def ingest() -> None:
-        outcome.append(flow.ingest(replace(tools, batch_size=10), spec))
+        outcome.append(ingestion.ingest(replace(tools, batch_size=10), spec))
 
     beside = Thread(target=ingest)
     beside.start()
     while beside.is_alive():
-        flow.purge(tools, tools.ledger.clock(), collection=name)
+        purging.purge(tools, tools.ledger.clock(), collection=name)
         time.sleep(0.01)
     beside.join(60)
     if not outcome:  # it met a purge at its beginning and was told so
         ingest()
-    flow.purge(tools, tools.ledger.clock(), collection=name)
-    assert flow.ingest(tools, spec)["documents"]["unchanged"] == 120
-    assert flow.reconcile(tools, collection=name)["ok"]
+    purging.purge(tools, tools.ledger.clock(), collection=name)
+    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 120
+    assert reconciliation.reconcile(tools, collection=name)["ok"]
     readable = {f"d{number:05}" for number in range(120) if number % 3}
     assert set(documents(tools, name)) == readable
     assert tools.ledger.counts(generation(tools, name)).documents == len(readable)
@@ -265,15 +270,15 @@ def test_no_more_goes_than_was_listed(make_tools: MakeTools, tmp_path: Path, nam
     ids = list(documents(tools, name).values())
     expire(tools, ids[:1])
     as_of = tools.ledger.clock()
-    listed = {each.document_id for each in flow.expired(tools, as_of, name)}
+    listed = {each.document_id for each in purging.expired(tools, as_of, name)}
     tools.ledger.set_retention(RetentionScope(document_id=ids[0]), None)
     tools.ledger.set_retention(RetentionScope(name, name, spec.uri), Retention(until=as_of))
-    assert listed == {ids[0]} and len(list(flow.expired(tools, as_of, name))) == 5
+    assert listed == {ids[0]} and len(list(purging.expired(tools, as_of, name))) == 5
     tools.ledger.set_retention(RetentionScope(document_id=ids[1]), Retention(days=0))
-    assert flow.purge(tools, as_of, collection=name, listed=listed)["documents"] == 1
-    assert [each.document_id for each in flow.expired(tools, as_of, name)] == sorted(ids[2:])
+    assert purging.purge(tools, as_of, collection=name, listed=listed)["documents"] == 1
+    assert [each.document_id for each in purging.expired(tools, as_of, name)] == sorted(ids[2:])
     with pytest.raises(NotFound):
-        flow.purge(tools, as_of, collection="nowhere")
+        purging.purge(tools, as_of, collection="nowhere")
 
 
 def test_the_command_line(

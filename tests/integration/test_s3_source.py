@@ -16,13 +16,14 @@ import pytest
 
 from contract.source_servers import Page, S3Server, WebServer
 from sluice.errors import BadRequest, Transient, Unreadable
-from sluice.extract import reader_for
-from sluice.extract.reach import Reach
-from sluice.extract.record import RECORD_MIME
-from sluice.extract.s3 import S3Reader
-from sluice.model import Entry, Item, SourceSpec
-from sluice.ports import Connection, SourceReader
-from unit.test_extract_documents import zipped
+from sluice.model.records import RECORD_MIME
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection, SourceReader
+from sluice.sources.context import Reach
+from sluice.sources.readers import reader_for
+from sluice.sources.s3 import S3Reader
+from unit.test_parsing_documents import zipped
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def web() -> Iterator[WebServer]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """boto3 gives up at once: what it does before that is its own matter."""
-    monkeypatch.setattr("sluice.extract.s3._ATTEMPTS", 1)
+    monkeypatch.setattr("sluice.sources.s3._ATTEMPTS", 1)
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_a_zip_that_changes_or_is_damaged(server: S3Server, bucket: str) -> None
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read of some kilobytes takes several requests."""
-    monkeypatch.setattr("sluice.extract.ranges._PART_BYTES", 256)
+    monkeypatch.setattr("sluice.sources.ranges._PART_BYTES", 256)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -200,7 +201,7 @@ def test_all_parts_of_a_zip_share_one_time_limit(
     entries = list(source.scan())
     clock = itertools.count()
     monkeypatch.setattr(
-        "sluice.extract.s3.time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda pause_s: None)
+        "sluice.sources.s3.time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda pause_s: None)
     )
     monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=4.0))
     with pytest.raises(Unreadable, match="slow"):

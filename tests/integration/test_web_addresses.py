@@ -14,9 +14,10 @@ import pytest
 from contract.source_servers import Page, WebServer
 from integration.web_sites import html, item, reader, sitemap
 from sluice.errors import BadRequest, Transient, Unreadable
-from sluice.extract import reader_for
-from sluice.extract.web.address import may_connect
-from sluice.model import Entry, SourceSpec
+from sluice.model.scan import Entry
+from sluice.model.source import SourceSpec
+from sluice.sources.readers import reader_for
+from sluice.sources.web.address import may_connect
 
 
 @pytest.fixture

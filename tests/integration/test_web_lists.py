@@ -12,7 +12,7 @@ import pytest
 from contract.source_servers import Asked, Page, WebServer
 from integration.web_sites import html, item, listed, reader, sitemap
 from sluice.errors import BadRequest, Transient, Unreadable
-from sluice.extract.web.listing import kind_of
+from sluice.sources.web.listing import kind_of
 
 OLD = format_datetime(datetime(2024, 5, 1, 12, tzinfo=UTC), usegmt=True)
 

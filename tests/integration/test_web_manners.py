@@ -14,11 +14,11 @@ import pytest
 from contract.source_servers import Asked, Page, WebServer
 from integration.web_sites import html, item, reader, sitemap
 from sluice.errors import BadRequest, Transient, Unreadable
-from sluice.extract.reach import Web
-from sluice.extract.record import RECORD_MIME
-from sluice.extract.web.pace import Pace
-from sluice.extract.web.robots import MAX_DELAY_S, Robots
-from sluice.model import Entry
+from sluice.model.records import RECORD_MIME
+from sluice.model.scan import Entry
+from sluice.sources.context import Web
+from sluice.sources.web.pace import Pace
+from sluice.sources.web.robots import MAX_DELAY_S, Robots
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from contract.source_servers import Page, WebServer
 from integration.web_sites import html, item, reader
 from sluice.errors import BadRequest, Unreadable
-from sluice.extract import reader_for
-from sluice.extract.roots import canonical
-from sluice.extract.web.address import joined
-from sluice.extract.web.robots import Robots
-from sluice.model import SourceSpec
+from sluice.model.source import SourceSpec
+from sluice.sources.readers import reader_for
+from sluice.sources.roots import canonical
+from sluice.sources.web.address import joined
+from sluice.sources.web.robots import Robots
 
 ODD = (
     "https://[", "//[", "https://[::1", "https://]", "http://a:99999999/", "http://a:b/", "https://a:-1/", "//", "http://",

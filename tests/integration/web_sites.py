@@ -7,9 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 from contract.source_servers import Page, WebServer
-from sluice.extract import reader_for
-from sluice.model import Entry, Item, SourceSpec
-from sluice.ports import SourceReader
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import SourceReader
+from sluice.sources.readers import reader_for
 
 
 def reader(server: WebServer, path: str, *, max_bytes: int = 10_000, **web: Any) -> SourceReader:

@@ -18,32 +18,23 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from sluice.adapters.memory.catalog import MemoryCatalog
-from sluice.adapters.memory.graph import MemoryGraph
-from sluice.adapters.memory.keyring import MemoryKeyring
-from sluice.adapters.memory.ledger import MemoryLedger
-from sluice.adapters.memory.vectors import MemoryVectors
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
-from sluice.load import load
-from sluice.model import (
-    ALL_GROUPS,
-    Candidate,
-    Chunk,
-    Document,
-    EmbeddedChunk,
-    EmbeddedDocument,
-    Entry,
-    Generation,
-    Grant,
-    Item,
-    Profile,
-    Run,
-    SourceSpec,
-    SparseVector,
-    VectorQuery,
-)
-from sluice.query import QueryVectors, SearchPorts, search
+from sluice.indexing.loading import load
+from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument, SparseVector
+from sluice.model.document import Document
+from sluice.model.generation import Generation, Profile
+from sluice.model.grants import ALL_GROUPS, Grant
+from sluice.model.run import Run
+from sluice.model.scan import Entry, Item
+from sluice.model.search import Candidate, VectorQuery
+from sluice.model.source import SourceSpec
+from sluice.retrieval.searching import QueryVectors, SearchPorts, search
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.graph import MemoryGraph
+from sluice.testing.keyring import MemoryKeyring
+from sluice.testing.ledger import MemoryLedger
+from sluice.testing.vectors import MemoryVectors
 
 PROFILE = Profile("chars:100:0", "hash:4", "spacy:en_core_web_sm", 4)
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'

@@ -11,13 +11,16 @@ from typing import Any
 import pygit2
 import pytest
 
-from sluice import access
-from sluice.adapters.memory.ledger import MemoryLedger
+from sluice.access import places
+from sluice.access.rules import merged_rules, parse_rules
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import BadRequest, Forbidden, SluiceError, Unreadable
-from sluice.extract.roots import canonical, check_root
-from sluice.model import Item, Profile, SavedSource, SourceSpec
+from sluice.model.generation import Profile
+from sluice.model.scan import Item
+from sluice.model.source import SavedSource, SourceSpec
 from sluice.settings import Settings
+from sluice.sources.roots import canonical, check_root
+from sluice.testing.ledger import MemoryLedger
 from sluice.wiring import _reader, environment_connection
 
 
@@ -134,21 +137,21 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
 )
 def test_a_rule_that_would_protect_something_else_is_refused(rules: dict[str, object], told: str) -> None:
     with pytest.raises(BadRequest, match=told):
-        access.parse_rules(json.dumps(rules))
+        parse_rules(json.dumps(rules))
 
 
 def test_a_repository_borrows_nothing_from_outside_where_rules_are_about_folders(tmp_path: Path) -> None:
     mine = SourceSpec(f"git+file://{tmp_path}/staff/repo", "docs", "acme", ("staff",))
-    rules = access.parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
+    rules = parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
     assert rules.roots(mine, [tmp_path]) == [tmp_path / "staff" / "repo"]
-    assert access.parse_rules("").roots(mine, [tmp_path]) == [tmp_path]
+    assert parse_rules("").roots(mine, [tmp_path]) == [tmp_path]
 
 
 def test_the_place_that_a_repository_may_read_is_the_one_that_was_judged(tmp_path: Path) -> None:
     """A link that its URI names may lead elsewhere from one moment to the next."""
     (tmp_path / "board").mkdir()
     (tmp_path / "mine").symlink_to(tmp_path / "board")
-    rules = access.parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
+    rules = parse_rules(json.dumps({f"file://{tmp_path}/board": {"groups": ["board"]}}))
     with pytest.raises(Forbidden, match="SLUICE_SOURCE_RULES"):
         rules.roots(SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",)), [tmp_path])
 
@@ -260,7 +263,7 @@ def saved_source(uri: str, *groups: str) -> SavedSource:
     ],
 )
 def test_places_of_every_kind(rule: str, uri: str, may: bool) -> None:
-    rules = access.parse_rules(json.dumps({rule: {"groups": ["board"]}}))
+    rules = parse_rules(json.dumps({rule: {"groups": ["board"]}}))
     spec = SourceSpec(uri, "docs", "acme", ("staff",))
     if may:
         rules.check(spec)
@@ -270,7 +273,7 @@ def test_places_of_every_kind(rule: str, uri: str, may: bool) -> None:
 
 
 def test_pages_that_a_list_names_on_a_closed_path_are_left_out() -> None:
-    rules = access.parse_rules('{"https://intranet.example/hr": {"groups": ["hr"]}}')
+    rules = parse_rules('{"https://intranet.example/hr": {"groups": ["hr"]}}')
     admits = rules.admitting(SourceSpec("https://elsewhere.example/list", "docs", "acme", ()))
     assert admits and admits("https://elsewhere.example/a") and not admits("https://intranet.example/hr/pay")
     assert rules.admitting(SourceSpec("https://elsewhere.example/list", "docs", "acme", ("hr",))) is None
@@ -293,10 +296,10 @@ def test_a_rule_that_is_none_opens_nothing(text: str, told: str, tmp_path: Path)
 
 
 def test_rules_of_airflow_are_added_and_none_is_replaced() -> None:
-    both = access.merged_rules('{"file:///a": {}}', '{"file:///b": {"groups": ["x"]}}')
+    both = merged_rules('{"file:///a": {}}', '{"file:///b": {"groups": ["x"]}}')
     assert json.loads(both) == {"file:///a": {}, "file:///b": {"groups": ["x"]}}
     with pytest.raises(BadRequest, match="both name"):
-        access.merged_rules('{"file:///a": {"groups": ["x"]}}', '{"file:///a/": {}}')
+        merged_rules('{"file:///a": {"groups": ["x"]}}', '{"file:///a/": {}}')
 
 
 @pytest.mark.parametrize("connection", [None, "aws://@/?region_name=eu-1", "aws://key@/"])
@@ -347,7 +350,7 @@ def test_a_uri_that_is_not_utf_8_is_refused_with_advice(uri: str, tmp_path: Path
     spec = SourceSpec(uri, "docs", "acme", ())
     for refused in (
         lambda: canonical(uri),
-        lambda: access.place_of(uri),
+        lambda: places.place_of(uri),
         lambda: check_root(uri, [tmp_path]),
         lambda: _reader(settings, environment_connection, None, None, no_sources, spec),  # type: ignore[arg-type]
     ):

@@ -13,12 +13,14 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowSkipException
 
-from sluice.adapters.memory.keyring import MemoryKeyring
-from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
 from sluice.airflow import ingest
 from sluice.errors import BadRequest, Forbidden
-from sluice.extract import reader_for
-from sluice.model import Budget, Grant
+from sluice.model.costs import Budget
+from sluice.model.grants import Grant
+from sluice.sources.readers import reader_for
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.keyring import MemoryKeyring
+from sluice.testing.ledger import MemoryLedger
 
 ANN = SimpleNamespace(dag_id="sluice_ingest", run_id="m", triggering_user_name="ann", run_type=DagRunType.MANUAL)
 

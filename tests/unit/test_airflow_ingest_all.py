@@ -12,10 +12,14 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
-from sluice.airflow import ingest_all, opened
+from sluice.airflow import dependencies as opened
+from sluice.airflow import ingest_all
 from sluice.errors import Forbidden, Terminal
-from sluice.model import Grant, LastRun, Profile, SavedSource, Schedule, SourceSpec
+from sluice.model.generation import Profile
+from sluice.model.grants import Grant
+from sluice.model.source import LastRun, SavedSource, Schedule, SourceSpec
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.ledger import MemoryLedger
 
 NOW = datetime(2026, 3, 10, 4, 7, tzinfo=UTC)
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)

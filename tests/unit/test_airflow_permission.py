@@ -13,10 +13,13 @@ import pygit2
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
 from sluice.airflow import permission
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import Grant, Profile, SourceSpec
+from sluice.model.generation import Profile
+from sluice.model.grants import Grant
+from sluice.model.source import SourceSpec
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.ledger import MemoryLedger
 
 NEW = SourceSpec("file:///in", "docs", "acme")
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)

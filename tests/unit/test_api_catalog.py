@@ -11,7 +11,8 @@ from api_service import PROFILE, World, as_caller, client_of, named
 from fastapi.testclient import TestClient
 
 from sluice.api import routes_health
-from sluice.model import GateResult, GateRow, Schedule, SourceSpec
+from sluice.model.gates import GateResult, GateRow
+from sluice.model.source import Schedule, SourceSpec
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from api_service import World, as_caller, authenticate
 from fastapi.testclient import TestClient
 
-from sluice.adapters.memory.blobs import MemoryBlobs
 from sluice.api.app import create_app
-from sluice.model import Grant
+from sluice.model.grants import Grant
+from sluice.testing.blobs import MemoryBlobs
 
 LEGAL = "file:///acme/docs/legal/legal"
 OPEN = "file:///acme/docs/None/open"

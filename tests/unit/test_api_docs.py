@@ -12,9 +12,9 @@ import pytest
 from sluice.api.limits import FORM_TIMEOUT_S, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import BadRequest
-from sluice.filters import MAX_VALUES, parse_filters
-from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K
-from sluice.relevance import RELEVANCE_FLOORS
+from sluice.model.filters import MAX_VALUES, parse_filters
+from sluice.retrieval.relevance import RELEVANCE_FLOORS
+from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 from sluice.settings import Settings
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")

@@ -11,7 +11,10 @@ from fastapi.testclient import TestClient
 
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
-from sluice.model import Entry, Failure, GateResult, GateRow, Grant, Item
+from sluice.model.gates import GateResult, GateRow
+from sluice.model.grants import Grant
+from sluice.model.quarantine import Failure
+from sluice.model.scan import Entry, Item
 
 PATH = "/api/v1/quarantine"
 

@@ -14,14 +14,18 @@ from api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authen
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from sluice.adapters.memory.blobs import MemoryBlobs
 from sluice.api import quota_check, routes_uploads
 from sluice.api.app import create_app
 from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, UploadSlots
 from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Unavailable
-from sluice.extract import reader_for
-from sluice.model import Entry, Failure, Grant, Quota, SourceSpec
+from sluice.model.costs import Quota
+from sluice.model.grants import Grant
+from sluice.model.quarantine import Failure
+from sluice.model.scan import Entry
+from sluice.model.source import SourceSpec
+from sluice.sources.readers import reader_for
+from sluice.testing.blobs import MemoryBlobs
 
 PATH = "/api/v1/documents"
 

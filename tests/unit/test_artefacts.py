@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 
 from old_cipher import OldCipher
-from sluice import artefacts
+from sluice.encryption import Cipher, ciphers, new_key
 from sluice.errors import Terminal
-from sluice.model import (
+from sluice.model.chunk import (
     Chunk,
     ChunkedDocument,
-    Document,
     EmbeddedChunk,
     EmbeddedDocument,
-    Entry,
-    Item,
     Mention,
     Relation,
     SparseVector,
 )
-from sluice.seal import Cipher, ciphers, new_key
+from sluice.model.document import Document
+from sluice.model.scan import Entry, Item
+from sluice.pipeline import artefacts
 
 PLACE = "runs/r/00000/1-extracted.parquet"
 TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them again."

@@ -14,10 +14,10 @@ from api_service import Text, World
 from typer.testing import CliRunner
 
 from sluice import wiring
-from sluice.adapters.memory.blobs import MemoryBlobs
 from sluice.cli import access, app, collections, retention, sources
 from sluice.errors import BadRequest, NotFound
-from sluice.model import Grant, Principal
+from sluice.model.grants import Grant, Principal
+from sluice.testing.blobs import MemoryBlobs
 
 
 @pytest.fixture

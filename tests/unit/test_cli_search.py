@@ -14,8 +14,8 @@ from api_service import World
 from typer.testing import CliRunner
 
 from sluice.cli import app, documents
-from sluice.embed import sparse_query
-from sluice.query import SearchPorts, search
+from sluice.embedding.bm25 import sparse_query
+from sluice.retrieval.searching import SearchPorts, search
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sluice.adapters.memory.ledger import MemoryLedger
 from sluice.cli import app, sources
 from sluice.errors import BadRequest, NotFound
-from sluice.extract import reader_for
-from sluice.model import Profile
+from sluice.model.generation import Profile
+from sluice.sources.readers import reader_for
+from sluice.testing.ledger import MemoryLedger
 
 
 @pytest.fixture

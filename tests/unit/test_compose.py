@@ -18,7 +18,7 @@ from devstack import airflow_environment, credentials, jars, marquez, postgres, 
 from devstack.config import Config
 from devstack.qdrant_server.collection_calls import SERVER_VERSION
 from sluice import __version__
-from sluice.seal import parse_master_key
+from sluice.encryption import parse_master_key
 from sluice.settings import Settings
 from unit import compose_files
 from unit.compose_files import OPENED, ROOT, SCHEMA, STACK, filled, read, references

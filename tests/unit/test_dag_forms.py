@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
-from sluice.model import BatchRef
+from sluice.model.run import BatchRef
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
 NAMES = ("ingest", "ingest_all", "reconcile", "retention")

@@ -20,7 +20,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 # A file in backticks with its folder; `<…>` and `*` stand for something else.
 MODULE = re.compile(
-    r"`((?:include|sluice|devstack|extract|tests|bench|deploy|docs|dags|migrations)/[\w./-]*)(?:::\w+)?`"
+    r"`((?:include|sluice|devstack|sources|tests|bench|deploy|docs|dags|migrations)/[\w./-]*)(?:::\w+)?`"
 )
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 
@@ -84,8 +84,8 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_the_file_finder_finds_files() -> None:
-    text = "`sluice/validate.py`, `extract/roots.py::canonical`, `limits.py`, `runs/<run>/x.py` and `tests/unit/`"
-    assert MODULE.findall(text) == ["sluice/validate.py", "extract/roots.py", "tests/unit/"]
+    text = "`sluice/quality.py`, `sources/roots.py::canonical`, `limits.py`, `runs/<run>/x.py` and `tests/unit/`"
+    assert MODULE.findall(text) == ["sluice/quality.py", "sources/roots.py", "tests/unit/"]
 
 
 # --- decisions

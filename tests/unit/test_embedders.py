@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 import sluice
-from sluice.adapters.embedders import HashEmbedder, MiniLm, WordLlama, make_embedder, minilm_tokenizer
+from sluice.adapters.embedders.factory import make_embedder
+from sluice.adapters.embedders.hashed import HashEmbedder
+from sluice.adapters.embedders.minilm import MiniLm, minilm_tokenizer
+from sluice.adapters.embedders.wordllama import WordLlama
 from sluice.errors import BadRequest
 
 INCLUDE = str(Path(sluice.__file__).parents[1])
@@ -138,7 +141,7 @@ def test_the_tokenizer_counts_whole_texts() -> None:
 
 def test_nothing_heavy_is_imported_before_use_and_torch_never() -> None:
     code = (
-        "import sys; from sluice.adapters.embedders import make_embedder; m = make_embedder('minilm'); "
+        "import sys; from sluice.adapters.embedders.factory import make_embedder; m = make_embedder('minilm'); "
         "assert not {'onnxruntime', 'tokenizers', 'spacy'} & set(sys.modules); m.embed(['x']); "
         "assert not {'torch', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules)"
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.adapters.entities import entity_id, make_entities, normalise
+from sluice.adapters.entities.factory import make_entities
+from sluice.adapters.entities.naming import entity_id, normalise
 from sluice.adapters.entities.spacy import KINDS
 from sluice.errors import BadRequest
-from sluice.ports import EntityExtractor
+from sluice.ports.content import EntityExtractor
 
 ONE, OTHER = b"1" * 32, b"2" * 32
 

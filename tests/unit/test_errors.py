@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.adapters.embedders import Endpoint, make_embedder
+from sluice.adapters.embedders.factory import make_embedder
+from sluice.adapters.embedders.openai import Endpoint
 from sluice.errors import TRY_AGAIN, Unavailable
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sluice.extract.record import parse_record
-from sluice.metadata import CUT, MAX_BYTES, RECOVERED, checked, cleaned, described
+from sluice.model.metadata import CUT, MAX_BYTES, RECOVERED, checked, cleaned, described
+from sluice.model.records import parse_record
 
 
 def size(metadata: dict[str, Any]) -> int:

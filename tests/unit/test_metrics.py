@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import BadRequest
-from sluice.metrics import NAMES, collapse, evaluate, read_qrels, read_queries
+from sluice.retrieval.metrics import NAMES, collapse, evaluate, read_qrels, read_queries
 
 
 @dataclass

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sluice.adapters.embedders import Endpoint, OpenAiEmbedder, make_embedder
+from sluice.adapters.embedders.factory import make_embedder
+from sluice.adapters.embedders.openai import Endpoint, OpenAiEmbedder
 from sluice.errors import Terminal, Transient, Unavailable
 
 TEXTS = ["The barn owl", "hunts voles", "above wet meadows: \N{SNOWMAN}"]

@@ -18,17 +18,18 @@ from openlineage.client.serde import Serde
 
 from lineage_receiver import serve
 from openlineage_schemas import problems
-from sluice import model
 from sluice.adapters import marquez
 from sluice.airflow import events, lineage
 from sluice.errors import Terminal, Unavailable
+from sluice.model import gates, generation, run
+from sluice.model.source import Source, SourceSpec
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-PROFILE = model.Profile("tokens:512:64", "hash:64", "off", 64)
-GENERATION = model.Generation(uuid4(), "handbook", 3, PROFILE, "handbook__g3")
-SOURCE = model.Source(uuid4(), model.SourceSpec("file:///docs", "handbook"), GENERATION)
-SLUICE_RUN = model.Run(uuid4(), SOURCE, "incremental", NOW)
-GATES = [model.GateResult("documents", "expect_text", "text", success=False, blocking=True, evaluated=9, unexpected=1)]
+PROFILE = generation.Profile("tokens:512:64", "hash:64", "off", 64)
+GENERATION = generation.Generation(uuid4(), "handbook", 3, PROFILE, "handbook__g3")
+SOURCE = Source(uuid4(), SourceSpec("file:///docs", "handbook"), GENERATION)
+SLUICE_RUN = run.Run(uuid4(), SOURCE, "incremental", NOW)
+GATES = [gates.GateResult("documents", "expect_text", "text", success=False, blocking=True, evaluated=9, unexpected=1)]
 EXTRACTED, CHUNKS = ("sluice", "artefacts/handbook/1-extracted"), ("postgres://db:5432", "sluice.public.chunks")
 
 Change = Callable[[dict[str, Any]], Any]

@@ -17,30 +17,30 @@ from typing import Any
 import pytest
 
 from pattern_inputs import Hostile, Use, anchored, compiled, hostile, imported_otherwise, uses
-from sluice.extract import html
-from sluice.extract.globs import Globs
-from sluice.extract.text import markdown_title
-from sluice.validate import secret
-from sluice.validate.personal import _RECOGNISERS, _WINDOW_CHARS, _recogniser
+from sluice.parsing import html
+from sluice.parsing.text import markdown_title
+from sluice.quality import secrets
+from sluice.quality.personal_data import _RECOGNISERS, _WINDOW_CHARS, _recogniser
+from sluice.sources.globs import Globs
 
 _INCLUDE = Path(__file__).parents[2] / "include"
-_FIRST_CHARS, _SUSPECT_S = 2_000, 0.006  # linear patterns take microseconds; what takes longer is tried in full
+_FIRST_CHARS, _SUSPECT_S = 4_000, 0.006  # linear patterns take microseconds; what takes longer is tried in full
 _CHARS, _MOST_S = 40_000, 1.0  # by the square: 5 s and more
 # Patterns whose text is bounded before they meet it, in characters.
 _BOUNDED = {
-    "sluice/validate/personal.py:_NOT_A_PHONE": 64,  # what _PHONE found, which is of bounded length
-    "sluice/validate/personal.py:_COLUMNS": 64,
-    "detect-secrets": secret._WINDOW_CHARS + secret._LONGEST_CHARS,
+    "sluice/quality/personal_data.py:_NOT_A_PHONE": 64,  # what _PHONE found, which is of bounded length
+    "sluice/quality/personal_data.py:_COLUMNS": 64,
+    "detect-secrets": secrets._WINDOW_CHARS + secrets._LONGEST_CHARS,
     "Presidio": _WINDOW_CHARS + 330,
 }
 # Only the isolated worker imports these modules, and its time is limited.
-_IN_WORKER = ("sluice/extract/parse.py", "sluice/extract/markup.py")
+_IN_WORKER = ("sluice/parsing/parsing.py", "sluice/parsing/markup.py")
 # Uses whose pattern is no constant, and patterns as they are made there.
 _MADE = {
-    "sluice/chunk/measure.py:_long_words": [re.compile(r"\S{20,}")],
-    "sluice/extract/html.py:_END_OF": [html._END_OF["script"]],
-    "sluice/extract/globs.py:_one": [],  # tried on single characters
-    "sluice/validate/secret.py:_patterns": [],  # see `_others`
+    "sluice/chunking/measure.py:_long_words": [re.compile(r"\S{20,}")],
+    "sluice/parsing/html.py:_END_OF": [html._END_OF["script"]],
+    "sluice/sources/globs.py:_one": [],  # tried on single characters
+    "sluice/quality/secrets.py:_patterns": [],  # see `_others`
 }
 
 
@@ -128,7 +128,7 @@ def _holder(listed: list[Any], module: str) -> str:
 
 def _others() -> Iterator[tuple[str, re.Pattern[Any]]]:
     """Of libraries, on texts of documents outside of the isolated worker."""
-    for kind, _, pattern in secret._patterns():
+    for kind, _, pattern in secrets._patterns():
         yield f"detect-secrets {kind}", pattern
     for kind in _RECOGNISERS:
         for each in _recogniser(kind).patterns:
@@ -179,6 +179,6 @@ def test_known_bad_inputs() -> None:
 
 
 def test_what_runs_in_the_worker_is_imported_nowhere_else() -> None:
-    pattern = re.compile(r"^ *(?:from|import) sluice\.extract\.(?:parse|markup)\b", re.MULTILINE)
+    pattern = re.compile(r"^ *(?:from|import) sluice\.parsing\.(?:parsing|markup)\b", re.MULTILINE)
     importing = {path.stem for path in (_INCLUDE / "sluice").rglob("*.py") if pattern.search(path.read_text())}
-    assert importing <= {"worker", "parse"}
+    assert importing <= {"worker", "parsing"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bench import pii
 
-from sluice.validate.personal import personal_data
+from sluice.quality.personal_data import personal_data
 
 HELD_OUT = "pii/presidio_generated_large.jsonl"
 # kind: precision and recall, by exact span; a little below what was measured

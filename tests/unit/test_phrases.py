@@ -6,9 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.adapters.entities import entity_id, make_entities
-from sluice.chunk import chunk, with_mentions
-from sluice.model import Document, Entry, Item
+from sluice.adapters.entities.factory import make_entities
+from sluice.adapters.entities.naming import entity_id
+from sluice.chunking.chunking import chunk, with_mentions
+from sluice.model.document import Document
+from sluice.model.scan import Entry, Item
 
 KEY = b"k" * 32
 

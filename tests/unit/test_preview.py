@@ -14,14 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger_rows import PROFILE, version
-from sluice import flow
-from sluice.adapters.memory.keyring import MemoryKeyring
-from sluice.adapters.memory.ledger import MemoryLedger
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
-from sluice.extract import reader_for
-from sluice.flow.listing import listed
-from sluice.model import Budget, SourceSpec, size_in_words
+from sluice.model.costs import Budget
+from sluice.model.sizes import size_in_words
+from sluice.model.source import SourceSpec
+from sluice.pipeline import preview
+from sluice.pipeline.scanning import listed
+from sluice.sources.readers import reader_for
+from sluice.testing.keyring import MemoryKeyring
+from sluice.testing.ledger import MemoryLedger
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def state(tools: Any) -> Any:
 
 def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
     before = state(tools)
-    report = flow.preview(tools, spec, **how)
+    report = preview.preview(tools, spec, **how)
     assert state(tools) == before, "a dry run writes nothing, no key either"
     return report
 
@@ -94,7 +96,7 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
     assert report["estimate"] == {
         "documents": 2, "bytes": 4100, "tokens": 1025, "money": 0.00205, "max_tokens": 5000,
     }  # fmt: skip
-    lines = "\n".join(flow.preview_lines(report))
+    lines = "\n".join(preview.preview_lines(report))
     assert "renamed counts as new and as vanished" in lines
     assert "about 1025 tokens at most, 0.002050 US dollars (an estimate from bytes" in lines
     assert "the budget of a run is 5000 tokens" in lines and "2 documents, 4.1 kB" in lines
@@ -111,7 +113,7 @@ def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(
     report = previewed(tools, spec)
     assert report["documents"]["deleted"] == 30
     assert "lists 30 documents fewer than the 40" in report["refusals"][0]
-    assert "It would be refused: " in "\n".join(flow.preview_lines(report))
+    assert "It would be refused: " in "\n".join(preview.preview_lines(report))
     assert previewed(tools, spec, approve_shrink=True)["refusals"] == []
     for each in (tmp_path / "in").iterdir():
         each.unlink()
@@ -122,7 +124,7 @@ def test_what_new_groups_would_hide_is_counted(tools: Any, spec: SourceSpec) -> 
     ingested(tools, spec)
     report = previewed(tools, SourceSpec(spec.uri, spec.collection, access_groups=("hr",)))
     assert (report["hidden"], report["refusals"]) == (40, [])
-    assert "40 documents that are readable now would become unreadable" in flow.preview_lines(report)[-1]
+    assert "40 documents that are readable now would become unreadable" in preview.preview_lines(report)[-1]
 
 
 def test_what_cannot_be_read_or_named_is_refused(tools: Any, spec: SourceSpec) -> None:
@@ -143,7 +145,7 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
     assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
-    assert json.loads(as_json.output) == flow.preview(tools, spec)
+    assert json.loads(as_json.output) == preview.preview(tools, spec)
     assert state(tools) == before
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sluice.flow import progress
+from sluice.pipeline import progress
 
 
 def test_a_slow_stage_is_not_silent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

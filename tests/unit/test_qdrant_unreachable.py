@@ -22,7 +22,9 @@ from sluice.adapters.qdrant.index import QdrantIndex
 from sluice.adapters.qdrant.on_demand import QdrantOnDemand
 from sluice.adapters.qdrant.transport import with_port
 from sluice.errors import Terminal, Transient, Unavailable
-from sluice.model import Generation, Point, Profile, SparseVector
+from sluice.model.chunk import SparseVector
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import Point
 
 GENERATION = Generation(uuid.uuid4(), "c", 1, Profile("tokens:256:0", "hash:8", "off", 8), "c__g1")
 

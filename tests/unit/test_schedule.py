@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 
 from sluice.errors import BadRequest
-from sluice.model import LastRun, SavedSource, Schedule, SourceSpec
-from sluice.schedule import NIGHTLY, check_cron, described, due, next_due
+from sluice.model.schedules import NIGHTLY, check_cron, described, due, next_due
+from sluice.model.source import LastRun, SavedSource, Schedule, SourceSpec
 
 SPEC = SourceSpec("file:///in", "docs", "acme", (), 0, (), ())
 

@@ -9,8 +9,8 @@ import pytest
 
 from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, Forbidden
-from sluice.model import SourceSpec
-from sluice.ports import Connection
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection
 from sluice.settings import Settings
 from sluice.wiring import allowed_connections, environment_connection
 

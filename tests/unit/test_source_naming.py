@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.extract.naming import dataset_name
-from sluice.extract.roots import canonical
+from sluice.sources.naming import dataset_name
+from sluice.sources.roots import canonical
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.airflow.tasks import begin, defaults, refuse_unknown_conf
 from sluice.errors import BadRequest
-from sluice.spelling import unknown_names
+from sluice.model.spelling import unknown_names
 
 
 def context(conf: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ INCLUDE = Path(__file__).resolve().parents[2] / "include"
 STORES = {"sqlalchemy", "psycopg", "qdrant_client", "grpc", "neo4j", "redis"}
 LONG = {
     *("airflow", "croniter", "fsspec", "great_expectations", "numpy", "pandas", "presidio_analyzer", "pyarrow"),
-    *("sluice.extract.formats", "spacy", "tokenizers", "upath"),
+    *("sluice.parsing.extractor", "spacy", "tokenizers", "upath"),
 }
 SETTINGS = {
     "SLUICE_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none",
@@ -64,7 +64,16 @@ def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> 
         tmp_path,
     )
     assert (
-        found & {*LONG, "qdrant_client", "grpc", "rich", "sluice.flow", "sluice.query", "sqlalchemy.orm.mapper"}
+        found
+        & {
+            *LONG,
+            "qdrant_client",
+            "grpc",
+            "rich",
+            "sluice.pipeline.ingestion",
+            "sluice.retrieval.searching",
+            "sqlalchemy.orm.mapper",
+        }
         == set()
     )
     assert {"sqlalchemy", "psycopg", "neo4j", "httpx"} <= found
@@ -116,10 +125,12 @@ def test_phrases_are_found_without_spacy(tmp_path: Path) -> None:
     Presidio, which imports it with itself where a text may hold personal data."""
     found = imported(
         """
-from sluice import batches, flow, validate
-from sluice.adapters.entities import make_entities
-from sluice.chunk import about, chunk, with_mentions
-from sluice.validate.personal import personal_data
+from sluice import quality
+from sluice.pipeline import checkpoints, ingestion
+from sluice.adapters.entities.factory import make_entities
+from sluice.chunking.about import about
+from sluice.chunking.chunking import chunk, with_mentions
+from sluice.quality.personal_data import personal_data
 text = "Ada Lovelace wrote to Charles Babbage."
 (recognized,) = make_entities("phrases").extract([text])
 assert [name for _, name, _ in recognized.entities] == ["Ada Lovelace", "Charles Babbage"]

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from sluice import flow
-from sluice.model import Refusal
+from sluice.model.quarantine import Refusal
+from sluice.pipeline import summary
 
 SUMMARY: dict[str, Any] = {
     "documents": {"seen": 3, "new": 0, "changed": 0, "unchanged": 0, "moved": 0, "deleted": 0, "quarantined": 3},
@@ -30,6 +30,6 @@ def test_documents_in_quarantine_are_named_and_the_others_not_kept_quiet(named: 
         Refusal(uuid4(), f"{n}.md", "", "docs", "", uuid4(), "extract", "empty", "", datetime.now(UTC), None)
         for n in range(named)
     ]
-    lines = flow.summary_lines(SUMMARY, iter(refused))
+    lines = summary.summary_lines(SUMMARY, iter(refused))
     assert [line for line in lines if line.startswith("    empty")] == [f"    empty: {n}.md" for n in range(named)]
     assert ("    and more: sluice quarantine list --collection docs" in lines) is more

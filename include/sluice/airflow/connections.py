@@ -17,8 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from sluice import ports
-from sluice.access import merged_rules
+from sluice.access.rules import merged_rules
+from sluice.ports import readers
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def settings_from_airflow() -> Settings:
     return Settings(**found)
 
 
-def source_connection(conn_id: str) -> ports.Connection:
+def source_connection(conn_id: str) -> readers.Connection:
     """See `ports.Connections`. Raises BadRequest."""
     from sluice.wiring import environment_connection
 
     found = _connection(conn_id)
     if found is None:
         return environment_connection(conn_id)
-    return ports.Connection(
+    return readers.Connection(
         host=found.host or "",
         port=found.port,
         login=found.login or "",

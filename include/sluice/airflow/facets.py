@@ -9,7 +9,8 @@ import attr
 from openlineage.client.generated.base import BaseFacet
 
 if TYPE_CHECKING:
-    from sluice.model import GateResult, Run
+    from sluice.model.gates import GateResult
+    from sluice.model.run import Run
 
 
 def schema_id(name: str) -> str:

@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 
 if TYPE_CHECKING:
     from sluice.airflow import lineage
-    from sluice.model import BatchRef, GateResult, Run, SourceSpec
-    from sluice.ports import Tools
+    from sluice.model.gates import GateResult
+    from sluice.model.run import BatchRef, Run
+    from sluice.model.source import SourceSpec
+    from sluice.ports.tools import Tools
     from sluice.settings import Settings
 
 T = TypeVar("T")
@@ -31,9 +33,9 @@ Json = dict[str, Any]
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
     XCom, for `finish` and `close`. A dry run has no such id and no batch: its findings go to the log and to XCom."""
-    from sluice import batches
     from sluice.airflow import lineage, notes, permission
-    from sluice.model import size_in_words
+    from sluice.model.sizes import size_in_words
+    from sluice.pipeline import checkpoints
 
     with _noting(ti), _tools() as (tools, settings):
         spec = _spec(params)
@@ -47,10 +49,10 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}
         how |= {"run_id": run_id, "orchestrator": orchestrator(dag_run.run_id, dag_run.dag_id)}
         if params["replay"] is not None:
-            refs = batches.plan_replay(tools, spec, [UUID(each) for each in params["replay"]], **how)
+            refs = checkpoints.plan_replay(tools, spec, [UUID(each) for each in params["replay"]], **how)
         else:
             few = params["max_documents"]
-            refs = batches.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
+            refs = checkpoints.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
         run = tools.ledger.run(run_id)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
         lineage.emit(
@@ -83,33 +85,33 @@ def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:
 
 
 def extract(ref: Json) -> Json:
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    return _step(ref, batches.extract, "source", "1-extracted")
+    return _step(ref, checkpoints.extract, "source", "1-extracted")
 
 
 def validate(ref: Json) -> Json:
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    return _step(ref, batches.validate, "1-extracted", "2-validated")
+    return _step(ref, checkpoints.validate, "1-extracted", "2-validated")
 
 
 def chunk(ref: Json) -> Json:
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    return _step(ref, batches.chunk, "2-validated", "3-chunked")
+    return _step(ref, checkpoints.chunk, "2-validated", "3-chunked")
 
 
 def embed(ref: Json) -> Json:
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    return _step(ref, batches.embed, "3-chunked", "4-embedded")
+    return _step(ref, checkpoints.embed, "3-chunked", "4-embedded")
 
 
 def load(ref: Json) -> Json:
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    return _step(ref, batches.load, "4-embedded", "stores")
+    return _step(ref, checkpoints.load, "4-embedded", "stores")
 
 
 def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
@@ -118,16 +120,17 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     from airflow.sdk import Asset
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from sluice import batches, flow
     from sluice.airflow import lineage, links, notes
+    from sluice.pipeline import checkpoints, recording
+    from sluice.pipeline.summary import refused_by, summary_lines
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
     if run_id is None:
         raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
     with _tools() as (tools, settings):
-        summary = batches.finish(tools, UUID(run_id))
+        summary = checkpoints.finish(tools, UUID(run_id))
         run = tools.ledger.run(UUID(run_id))
-        removed = _count(tools, run, flow.WHOLE_RUN, "finish", "removed")
+        removed = _count(tools, run, recording.WHOLE_RUN, "finish", "removed")
         changed: list[lineage.Written] = [
             (lineage.table(settings, "documents"), "documents", summary["documents"]["deleted"]),
             (lineage.table(settings, "chunks"), "chunks", removed),
@@ -136,8 +139,8 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        refused = flow.refused_by(tools, run.source.spec, summary)
-    lines = flow.summary_lines(summary, refused)
+        refused = refused_by(tools, run.source.spec, summary)
+    lines = summary_lines(summary, refused)
     for line in lines:
         log.info("sluice: %s", line)
     ti.xcom_push(key=notes.KEY, value=lines[0])
@@ -156,18 +159,18 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
 def failed(context: Mapping[str, Any]) -> None:
     """`on_failure_callback` of every task: the error is recorded, and the first one of the run stays. The run goes on:
     other batches may be at work, and `close` ends it."""
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
     ti, error = context["ti"], context.get("exception")
-    _with_ledgers_run(ti, lambda tools, run_id: batches.record_error(tools, run_id, ti.task_id, error))
+    _with_ledgers_run(ti, lambda tools, run_id: checkpoints.record_error(tools, run_id, ti.task_id, error))
 
 
 def close(ti: Any) -> None:
     """The last task of every run, whatever became of the others: a run of the ledger that `finish` did not close is
     closed as failed, with the first error that a task had, and the source is free. Clearing tasks opens it again."""
-    from sluice import batches
+    from sluice.pipeline import checkpoints
 
-    pending = _with_ledgers_run(ti, batches.close)
+    pending = _with_ledgers_run(ti, checkpoints.close)
     if pending is not None:
         log.warning("sluice: the run is closed as failed. Clear its failed tasks to go on, or trigger it anew")
     if pending:
@@ -179,9 +182,9 @@ def close(ti: Any) -> None:
 
 def _previewed(tools: Tools, spec: SourceSpec, params: Mapping[str, Any], ti: Any) -> list[Json]:
     """No batch: the tasks that follow are skipped. `max_documents` and `batch_size` have no say in it."""
-    from sluice import flow
     from sluice.airflow import notes
     from sluice.errors import BadRequest
+    from sluice.pipeline import preview
 
     if params["replay"] is not None:
         raise BadRequest(
@@ -189,8 +192,8 @@ def _previewed(tools: Tools, spec: SourceSpec, params: Mapping[str, Any], ti: An
             "`sluice quarantine list` shows what a replay would work on."
         )
     how = {name: params[name] for name in ("approve_shrink", "max_tokens", "max_cost")}
-    report = flow.preview(tools, spec, params["mode"], **how)
-    lines = flow.preview_lines(report)
+    report = preview.preview(tools, spec, params["mode"], **how)
+    lines = preview.preview_lines(report)
     for line in lines:
         log.info("sluice: %s", line)
     log.info("sluice: dry run as JSON %s", json.dumps(report))
@@ -215,7 +218,7 @@ def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
 
 @contextmanager
 def _tools() -> Iterator[tuple[Tools, Settings]]:
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
 
     with opened() as (built, settings):
         yield replace(built, lease_s=max(LEASE_S, settings.lease_s)), settings
@@ -223,7 +226,7 @@ def _tools() -> Iterator[tuple[Tools, Settings]]:
 
 def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, after: str) -> Json:
     from sluice.airflow import lineage
-    from sluice.model import BatchRef
+    from sluice.model.run import BatchRef
 
     batch = BatchRef.from_json(ref)
     with _tools() as (tools, settings):
@@ -277,8 +280,8 @@ def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:
 
 def _spec(params: Mapping[str, Any]) -> SourceSpec:
     """None where the form was left empty: what is saved of the source is kept."""
-    from sluice.extract.roots import canonical
-    from sluice.model import SourceSpec
+    from sluice.model.source import SourceSpec
+    from sluice.sources.roots import canonical
 
     return SourceSpec(
         uri=canonical(params["source"]),  # as it is saved: whose it is now must be found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid5
 
 if TYPE_CHECKING:
-    from sluice.model import SavedSource, SourceSpec
+    from sluice.model.source import SavedSource, SourceSpec
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     Raises Forbidden where the run does not say who triggered it.
     """
     from sluice.airflow import permission
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
 
     user = permission.triggered_by(dag_run)
     with opened() as (tools, _):
@@ -71,7 +71,7 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
 
     A source that another run holds is left out: it stays due until a run of it has started since.
     """
-    from sluice.schedule import due, next_due
+    from sluice.model.schedules import due, next_due
 
     choice = Choice()
     wanted = []
@@ -160,7 +160,7 @@ def _name(spec: SourceSpec) -> str:
 
 
 def _place(extra: Any) -> Place | None:
-    from sluice.extract.roots import canonical
+    from sluice.sources.roots import canonical
 
     given = extra if isinstance(extra, Mapping) else {}
     texts = [value for key in ("tenant", "collection", "source") if isinstance(value := given.get(key), str)]
@@ -183,8 +183,8 @@ def _refusal(place: Place | None) -> str:
 
 def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     """Why each failed: as the plan refused it, or as the ledger has it of the run."""
+    from sluice.airflow.dependencies import opened
     from sluice.airflow.ingest import orchestrator
-    from sluice.airflow.opened import opened
 
     found = {each["title"]: each["refused"] for each in elements if "refused" in each}
     tried = [each for each in elements if "refused" not in each]

@@ -22,7 +22,8 @@ from sluice.airflow.events import safe
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset
 
-    from sluice.model import GateResult, Run
+    from sluice.model.gates import GateResult
+    from sluice.model.run import Run
     from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ Written = tuple[Name, str | None, int | None]  # dataset, fields, rows written o
 
 
 def source(run: Run) -> Name:
-    from sluice.extract.naming import dataset_name
+    from sluice.sources.naming import dataset_name
 
     namespace, name = dataset_name(run.source.spec.uri)
     return safe(namespace), safe(name)

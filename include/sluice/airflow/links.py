@@ -24,7 +24,7 @@ class GateResults(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """`ti_key`: the running task instance. Empty (no link) where the scan did not get to a run."""
         from sluice.airflow.ingest import RUN_KEY
-        from sluice.flow import gates_page
+        from sluice.pipeline.finishing import gates_page
 
         run_id = ti_key.xcom_pull(task_ids="plan", key=RUN_KEY)
         return address(gates_page(run_id, _params(ti_key)["tenant"])) if run_id else ""

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sluice import access
+from sluice.access import grants, places
+from sluice.access.borrowing import all_places, known_places
 from sluice.errors import BadRequest, Forbidden
-from sluice.extract.places import known_places, places
-from sluice.model import ALL_GROUPS, Grant, SourceSpec
-from sluice.ports import Catalog, Ledger
+from sluice.model.grants import ALL_GROUPS, Grant
+from sluice.model.source import SourceSpec
+from sluice.ports.catalog import Catalog
+from sluice.ports.ledger import Ledger
 
 # Kinds of run that no person starts; Airflow names no user for them. Airflow sets the kind, never a request: what comes
 # over its REST API is `manual` and names its user. A run that another DAG's task triggers is `operator_triggered` and
@@ -38,7 +40,7 @@ def check(
     if user is None:
         _check_unattended(ledger, spec, run_kind(dag_run), approve_shrink)
         return
-    grant = access.writing(catalog.grants(user), spec.tenant)
+    grant = grants.writing(catalog.grants(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if ALL_GROUPS not in grant.groups:
@@ -70,7 +72,7 @@ def triggered_by(dag_run: Any) -> str | None:
 
 def may_repeat(catalog: Catalog, user: str, saved: SourceSpec) -> bool:
     """Whether this user may take a saved source in as it is saved."""
-    return access.may_repeat(access.writing(catalog.grants(user), saved.tenant), saved)
+    return grants.may_repeat(grants.writing(catalog.grants(user), saved.tenant), saved)
 
 
 def run_kind(dag_run: Any) -> str | None:
@@ -123,16 +125,16 @@ def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence
     """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, by
     another collection, or by a repository that keeps a part of it elsewhere (which its reader judges once more, by
     what it opens)."""
-    if access.place_of(spec.uri) is None:
+    if places.place_of(spec.uri) is None:
         return
     others = [
         other
         for saved in ledger.saved_sources(spec.tenant)
         if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
-        and not access.may_repeat(grant, saved.spec)
+        and not grants.may_repeat(grant, saved.spec)
         for other in known_places(saved.spec.uri, roots)
     ]
-    if others and any(place.overlaps(other) for place in places(spec.uri, roots) for other in others):
+    if others and any(place.overlaps(other) for place in all_places(spec.uri, roots) for other in others):
         raise _forbidden(
             grant.principal,
             spec.tenant,

@@ -27,26 +27,26 @@ MODULES = (
     "presidio_analyzer.predefined_recognizers",
     "pyarrow.dataset",
     "pyarrow.parquet",
-    "sluice.adapters.blobs",
-    "sluice.adapters.embedders",
+    "sluice.adapters.objects",
+    "sluice.adapters.embedders.factory",
     "sluice.adapters.entities.phrases",
     "sluice.adapters.neo4j",
     "sluice.adapters.postgres",
     "sluice.adapters.qdrant.index",
     "sluice.adapters.redis",
-    "sluice.adapters.rows",
+    "sluice.adapters.postgres.source_rows",
     "sluice.airflow.connections",
     "sluice.airflow.events",
     "sluice.airflow.facets",
     "sluice.airflow.ingest",
     "sluice.airflow.lineage",
-    "sluice.airflow.opened",
+    "sluice.airflow.dependencies",
     "sluice.airflow.permission",
     "sluice.airflow.task_log",
-    "sluice.batches",
-    "sluice.extract.formats",
-    "sluice.extract.isolated",
-    "sluice.extract.text",
+    "sluice.pipeline.checkpoints",
+    "sluice.parsing.extractor",
+    "sluice.parsing.isolation.process",
+    "sluice.parsing.text",
     "sluice.wiring",
     "tokenizers",
     "upath",
@@ -73,7 +73,7 @@ def preload() -> None:
         except Exception:
             log.warning("sluice: %s could not be imported before it is needed", module, exc_info=True)
     try:
-        from sluice.validate import expectations
+        from sluice.quality import expectations
 
         expectations.imported()
     except Exception:

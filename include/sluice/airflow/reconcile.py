@@ -12,12 +12,12 @@ log = logging.getLogger(__name__)
 
 def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     """Compare, repair where asked, and tell. Raises Disagreement where something differs still."""
-    from sluice import flow
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
     from sluice.errors import Disagreement
+    from sluice.maintenance import reconciliation
 
     with opened() as (tools, _):
-        report = flow.reconcile(
+        report = reconciliation.reconcile(
             tools,
             collection=params["collection"] or None,
             repair=params["repair"],

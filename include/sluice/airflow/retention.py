@@ -19,15 +19,15 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     A user sees, and has removed, what they may write; a run that nobody triggered, all. Raises Forbidden where the run
     does not say who triggered it.
     """
-    from sluice import flow
     from sluice.airflow import permission
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
+    from sluice.maintenance import purging
 
     ids, chunks = [], 0
     user = permission.triggered_by(dag_run)
     with opened() as (tools, settings):
         as_of = tools.ledger.clock()
-        for each in flow.expired(
+        for each in purging.expired(
             tools,
             as_of,
             params["collection"] or None,
@@ -52,13 +52,13 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
 def prune(found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     """Count history that nobody reads any more and, where the nightly run removes, remove it. It belongs to no single
     tenant, so a run that somebody triggers only counts."""
-    from sluice import flow
     from sluice.airflow import permission
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
+    from sluice.maintenance import pruning
 
     apply = found["apply"] and permission.triggered_by(dag_run) is None
     with opened() as (tools, _):
-        report = flow.prune(tools, apply=apply)
+        report = pruning.prune(tools, apply=apply)
     log.info("sluice: prune %s", json.dumps(report))
     return report
 
@@ -72,12 +72,12 @@ def way(found: Mapping[str, Any], approve_above: int) -> str | None:
 
 def purge(params: Mapping[str, Any], found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     """Remove what `look` has listed, and nothing else. Raises Busy where an ingest held a source."""
-    from sluice import flow
-    from sluice.airflow.opened import opened
+    from sluice.airflow.dependencies import opened
     from sluice.errors import Busy
+    from sluice.maintenance import purging
 
     with opened() as (tools, _):
-        report = flow.purge(
+        report = purging.purge(
             tools,
             datetime.fromisoformat(found["as_of"]),
             collection=params["collection"] or None,

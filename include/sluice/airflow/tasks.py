@@ -65,7 +65,7 @@ def refuse_unknown_conf(context: Mapping[str, Any]) -> None:
     """A run's conf may hold params of its DAG and nothing else. Airflow takes any key, and a
     misspelled `access_groups` would leave a source open to its whole tenant. Raises BadRequest."""
     from sluice.errors import BadRequest
-    from sluice.spelling import unknown_names
+    from sluice.model.spelling import unknown_names
 
     dag, conf = context["dag"], (context["dag_run"].conf or {}).keys() - _OF_PROVIDERS
     if unknown := unknown_names(conf, set(dag.params), f"param of {dag.dag_id} called"):

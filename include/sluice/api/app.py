@@ -28,12 +28,12 @@ from sluice.api import (
 )
 from sluice.api.auth import Authenticate, Guard, refuse_foreign_posts
 from sluice.api.backend import Backend, MakeSearch, wired_search
-from sluice.api.envelope import Envelope
 from sluice.api.limits import RequestLimits
 from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
+from sluice.api.security_headers import Envelope
 from sluice.api.unknown import refuse_unknown
-from sluice.ports import Tools
+from sluice.ports.tools import Tools
 
 _DESCRIPTION = (
     "Hybrid search over governed documents, with citations. Authenticate with `Authorization: Bearer <token>` "

@@ -15,7 +15,7 @@ from sluice.api.backend import Backend, backend_of
 from sluice.api.limits import UPLOADS
 from sluice.api.problems import problem
 from sluice.errors import Forbidden
-from sluice.model import Grant, Principal
+from sluice.model.grants import Grant, Principal
 
 Authenticate = Callable[[Request], Awaitable[str | None]]
 """A request → the caller's name, or None for a stranger. Raises Unavailable where that cannot be decided."""

@@ -11,9 +11,10 @@ from fastapi import Request
 from sluice.api.limits import MAX_FORMS, BoundedExecutor, UploadSlots
 from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Terminal, Unavailable
-from sluice.model import Principal, SearchRequest
-from sluice.ports import Tools
-from sluice.query import SearchOutcome
+from sluice.model.grants import Principal
+from sluice.model.search import SearchRequest
+from sluice.ports.tools import Tools
+from sluice.retrieval.searching import SearchOutcome
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from sluice.errors import BadRequest, Forbidden, Full, NotFound, Transient, Unavailable
-from sluice.spelling import unknown_names
+from sluice.model.spelling import unknown_names
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from threading import Lock
 
-from sluice.model import TenantUse
-from sluice.ports import Ledger
+from sluice.model.costs import TenantUse
+from sluice.ports.ledger import Ledger
 
 _COUNTED_FOR_S = 10.0
 _PAUSE_S = 1.0  # between two counts of a tenant whose uploads are refused

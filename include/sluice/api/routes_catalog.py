@@ -13,10 +13,12 @@ from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_search import no_collection
 from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
+from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal, Transient
-from sluice.model import ALL_GROUPS, DocumentInfo, Principal
-from sluice.ports import Keyring, Tools
-from sluice.seal import Cipher, ciphers
+from sluice.model.catalog import DocumentInfo
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.ports.content import Keyring
+from sluice.ports.tools import Tools
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 

@@ -12,16 +12,18 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from sluice import access, flow
+from sluice.access.grants import grant_json, held, may_repeat, readers
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import no_collection
 from sluice.errors import Forbidden, NotFound
-from sluice.extract.roots import canonical
-from sluice.model import ALL_GROUPS, Grant, Principal, Source
-from sluice.ports import Tools
+from sluice.maintenance import deletion
+from sluice.model.grants import ALL_GROUPS, Grant, Principal
+from sluice.model.source import Source
+from sluice.ports.tools import Tools
+from sluice.sources.roots import canonical
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 
@@ -77,11 +79,11 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
     def work() -> dict[str, Any]:
         tools = backend.tools
         tools.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
-        [(source, ids)] = flow.by_source(tools, [document_id])
+        [(source, ids)] = deletion.by_source(tools, [document_id])
         _check(caller, source)
         if dry_run:
             return _listed(tools, [(source, ids)])
-        return _done(flow.delete_documents(tools, ids, actor=caller.name))
+        return _done(deletion.delete_documents(tools, ids, actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -97,7 +99,7 @@ async def restore_document(document_id: UUID, body: ReplayBody, request: Request
         if source.spec.tenant != caller.tenant:
             raise NotFound(f"There is no document {document_id} that was deleted.")
         _check(caller, source)
-        return {"document_id": document_id, "source": flow.restore(tools, document_id).spec.uri}
+        return {"document_id": document_id, "source": deletion.restore(tools, document_id).spec.uri}
 
     return await backend.calls.run(work)
 
@@ -119,13 +121,13 @@ async def delete_source(
     def work() -> dict[str, Any]:
         tools = backend.tools
         known = [each.spec for each in tools.catalog.sources(caller, collection)]
-        source = flow.source_at(tools, caller.tenant, collection, uri)
+        source = deletion.source_at(tools, caller.tenant, collection, uri)
         if source.spec not in known:
             raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
         _check(caller, source)
         if dry_run:
             return _listed(tools, [(source, None if documents == "remove" else [])])
-        return _done(flow.remove_source(tools, source, with_documents=documents == "remove", actor=caller.name))
+        return _done(deletion.remove_source(tools, source, with_documents=documents == "remove", actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -144,9 +146,9 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
             raise no_collection(collection) from error
         _check_administrator(caller)
         if dry_run:
-            sources = flow.collection_sources(tools, collection, caller.tenant)
+            sources = deletion.collection_sources(tools, collection, caller.tenant)
             return _listed(tools, [(each, None) for each in sources])
-        return _done(flow.delete_collection(tools, collection, tenant=caller.tenant, actor=caller.name))
+        return _done(deletion.delete_collection(tools, collection, tenant=caller.tenant, actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -159,11 +161,11 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
     def work() -> dict[str, Any]:
         tools = backend.tools
         _check_administrator(caller)
-        before = access.held(tools.catalog.grants(principal), caller.tenant)
-        hidden = flow.hidden_from(tools, before, None) if before else 0
-        if before is None or not (dry_run or flow.revoke(tools, before, caller.name)):
+        before = held(tools.catalog.grants(principal), caller.tenant)
+        hidden = deletion.hidden_from(tools, before, None) if before else 0
+        if before is None or not (dry_run or deletion.revoke(tools, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
-        return {**access.grant_json(before), "dry_run": dry_run, "hidden": hidden}
+        return {**grant_json(before), "dry_run": dry_run, "hidden": hidden}
 
     return await backend.calls.run(work)
 
@@ -187,13 +189,13 @@ async def show_access(
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
-            "grants": [access.grant_json(each) for each in grants],
+            "grants": [grant_json(each) for each in grants],
             "sources": [
                 {
                     "uri": spec.uri,
                     "collection": spec.collection,
                     "access_groups": list(spec.access_groups or ()),
-                    "readers": [each.principal for each in access.readers(grants, spec)],
+                    "readers": [each.principal for each in readers(grants, spec)],
                 }
                 for spec in saved
                 if wanted in (None, spec.uri)
@@ -206,7 +208,7 @@ async def show_access(
 def _check(caller: Principal, source: Source) -> None:
     """Raises Forbidden."""
     grant = Grant(caller.name, caller.tenant, caller.groups, caller.may_write)
-    if not caller.may_write or source.spec.tenant != caller.tenant or not access.may_repeat(grant, source.spec):
+    if not caller.may_write or source.spec.tenant != caller.tenant or not may_repeat(grant, source.spec):
         raise Forbidden(
             f"{caller.name} may not delete there: it needs a grant to write to tenant {caller.tenant} with every group "
             "of the source. Nothing was changed. An operator can allow it with `sluice grant`."
@@ -222,7 +224,7 @@ def _check_administrator(caller: Principal) -> None:
 
 
 def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> dict[str, Any]:
-    found = flow.listed(tools, sources)
+    found = deletion.listed(tools, sources)
     return {"dry_run": True, "documents": found["documents"], "chunks": found["chunks"], "left": []}
 
 

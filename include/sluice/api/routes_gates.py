@@ -14,7 +14,7 @@ from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_lineage import LineageGate, LineageRun, airflow_path, gate
 from sluice.api.routes_quarantine import FailedCheck, failed_check
-from sluice.model import RunGates
+from sluice.model.gates import RunGates
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
 

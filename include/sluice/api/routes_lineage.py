@@ -12,17 +12,18 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from sluice import validate
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import FailedCheck, failed_check
 from sluice.api.schemas import Location
-from sluice.metadata import FLAGS
-from sluice.model import GateTotal, PassageLineage
-from sluice.ports import Tools
-from sluice.query import passage, search_result
-from sluice.validate import Result
+from sluice.model.gates import GateTotal
+from sluice.model.metadata import FLAGS
+from sluice.model.passage import PassageLineage
+from sluice.ports.tools import Tools
+from sluice.quality import labels
+from sluice.quality.labels import Result
+from sluice.retrieval.searching import passage, search_result
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -137,7 +138,7 @@ async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict
         found = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
         codes = found["metadata"].get(FLAGS)
         flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
-        return {**found, "flags": [{"code": code, "label": validate.label(code)} for code in flags]}
+        return {**found, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
 
     return await backend.calls.run(find)
 
@@ -186,8 +187,8 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
 
 def gate(total: GateTotal) -> dict[str, Any]:
     words = {
-        "label": validate.label(total.code, total.expectation),
-        "result": validate.result(total.success, total.blocking),
+        "label": labels.label(total.code, total.expectation),
+        "result": labels.result(total.success, total.blocking),
     }
     return {**asdict(total), **words}
 

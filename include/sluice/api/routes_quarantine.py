@@ -11,15 +11,17 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
-from sluice import validate
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_search import no_collection
 from sluice.api.routes_uploads import Trigger, check_writer
 from sluice.errors import BadRequest, NotFound
-from sluice.model import GateRow, Principal, Refusal
-from sluice.ports import Tools
+from sluice.model.gates import GateRow
+from sluice.model.grants import Principal
+from sluice.model.quarantine import Refusal
+from sluice.ports.tools import Tools
+from sluice.quality import labels
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["quarantine"])
 
@@ -108,8 +110,8 @@ def _in_full(refusal: Refusal) -> dict[str, Any]:
 
 def failed_check(row: GateRow) -> dict[str, Any]:
     words = {
-        "label": validate.label(row.code, row.expectation),
-        "observed_in_words": validate.observed_in_words(row.code, row.observed),
+        "label": labels.label(row.code, row.expectation),
+        "observed_in_words": labels.observed_in_words(row.code, row.observed),
     }
     return {**asdict(row), **words}
 

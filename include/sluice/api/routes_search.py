@@ -11,8 +11,8 @@ from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import NotFound
-from sluice.model import SearchRequest
-from sluice.query import search_response
+from sluice.model.search import SearchRequest
+from sluice.retrieval.searching import search_response
 
 router = APIRouter(tags=["search"])
 

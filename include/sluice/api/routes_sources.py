@@ -10,8 +10,9 @@ from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.schemas import SourceList
-from sluice.model import ALL_GROUPS, Principal, SavedSource
-from sluice.schedule import described
+from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.schedules import described
+from sluice.model.source import SavedSource
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 

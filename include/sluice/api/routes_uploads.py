@@ -16,16 +16,16 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sluice import access
+from sluice.access import grants
 from sluice.api.auth import Caller
 from sluice.api.backend import Backend, backend_of
 from sluice.api.limits import FORM_TIMEOUT_S, MAX_UPLOAD_BYTES
 from sluice.api.problems import documented
 from sluice.errors import Forbidden, Full
-from sluice.extract import uploads
-from sluice.metadata import MAX_DEPTH, checked, unique
-from sluice.model import Grant, Principal
-from sluice.ports import Tools
+from sluice.model.grants import Grant, Principal
+from sluice.model.metadata import MAX_DEPTH, checked, unique
+from sluice.ports.tools import Tools
+from sluice.sources import uploads
 
 Trigger = Callable[[Mapping[str, Any], str], str]
 """(conf of an ingest, name of the caller) → the run's id. Raises Unavailable."""
@@ -117,7 +117,7 @@ def check_writer(tools: Tools, caller: Principal, collection: str, source: str) 
     if not caller.may_write:
         raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
     saved = tools.ledger.saved_source(caller.tenant, collection, source)
-    if not access.may_repeat(Grant(caller.name, caller.tenant, caller.groups, caller.may_write), saved):
+    if not grants.may_repeat(Grant(caller.name, caller.tenant, caller.groups, caller.may_write), saved):
         raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 
 

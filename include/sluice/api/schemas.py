@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model import Leg
-from sluice.query import MAX_QUERY_CHARS, MAX_TOP_K
+from sluice.model.search import Leg
+from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
 def _no_graph_leg(value: Any) -> Any:

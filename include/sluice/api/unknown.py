@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from sluice.api.auth import PROBES
-from sluice.spelling import unknown_names
+from sluice.model.spelling import unknown_names
 
 HEADERS = frozenset({"x-sluice-tenant", "x-sluice-request"})
 

@@ -11,8 +11,9 @@ from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tool
 from sluice.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
-    from sluice.model import Grant, SavedSource
-    from sluice.ports import Tools
+    from sluice.model.grants import Grant
+    from sluice.model.source import SavedSource
+    from sluice.ports.tools import Tools
 
 app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
 
@@ -31,11 +32,11 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
-    from sluice import access
-    from sluice.model import Grant
+    from sluice.access.grants import grant_json, held
+    from sluice.model.grants import Grant
 
     with tools_of_settings() as tools:
-        before = access.held(tools.catalog.grants(user), tenant)
+        before = held(tools.catalog.grants(user), tenant)
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
@@ -46,8 +47,8 @@ def grant(
             _confirm(tools, before, after, yes)
         tools.catalog.grant(after)
     told = {
-        **access.grant_json(after),
-        "before": None if before is None else access.grant_json(before),
+        **grant_json(after),
+        "before": None if before is None else grant_json(before),
         "user_checked": known is True,
     }
     lines = [f"{user} may, in tenant {tenant}, {_named(after)}. Before: {_named(before) if before else 'nothing'}."]
@@ -65,10 +66,10 @@ def revoke(
     json_: Json = False,
 ) -> None:
     """Take a grant back: the same as `sluice grant --remove`."""
-    from sluice import access
+    from sluice.access.grants import held
 
     with tools_of_settings() as tools:
-        before = access.held(tools.catalog.grants(user), tenant)
+        before = held(tools.catalog.grants(user), tenant)
         _remove(tools, user, tenant, before, yes, json_)
 
 
@@ -80,14 +81,15 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
-    from sluice import access, flow
-    from sluice.extract.roots import canonical
+    from sluice.access.grants import grant_json
+    from sluice.pipeline import generations
+    from sluice.sources.roots import canonical
 
     with tools_of_settings() as tools:
         if tenant is not None and tenant not in (known := _tenants(tools)):
             raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
         if collection is not None:
-            flow.live_generations(tools, collection)  # raises NotFound where it is misspelled
+            generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
         grants = tools.catalog.all_grants(tenant)
         saved = tools.ledger.saved_sources(tenant, collection)
     if source is not None:
@@ -100,7 +102,7 @@ def access_list(
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(
         {
-            "grants": [access.grant_json(each) for each in grants],
+            "grants": [grant_json(each) for each in grants],
             "sources": [source_json(each, grants) for each in saved],
         },
         json_,
@@ -109,7 +111,7 @@ def access_list(
 
 
 def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
-    from sluice import access
+    from sluice.access.grants import readers
 
     spec = saved.spec
     return {
@@ -117,7 +119,7 @@ def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
         "collection": spec.collection,
         "tenant": spec.tenant,
         "access_groups": list(spec.access_groups or ()),
-        "readers": [each.principal for each in access.readers(grants, spec)],
+        "readers": [each.principal for each in readers(grants, spec)],
     }
 
 
@@ -126,9 +128,9 @@ def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
 
 def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
     """Ask where a change of a grant hides documents from its holder; returns how many. Raises BadRequest, Abort."""
-    from sluice import flow
+    from sluice.maintenance import deletion
 
-    hidden = flow.hidden_from(tools, before, after)
+    hidden = deletion.hidden_from(tools, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
@@ -139,14 +141,15 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
-    from sluice import access, flow
+    from sluice.access.grants import grant_json
+    from sluice.maintenance import deletion
 
     hidden = _confirm(tools, before, None, yes) if before else 0
-    had = before is not None and flow.revoke(tools, before, operator(tenant).name)
+    had = before is not None and deletion.revoke(tools, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
     tell(
-        {"removed": had, "before": None if before is None else access.grant_json(before), "hidden": hidden},
+        {"removed": had, "before": None if before is None else grant_json(before), "hidden": hidden},
         as_json,
         line + more,
     )

@@ -53,13 +53,13 @@ def collections_delete(
 ) -> None:
     """Take out all documents of a collection, its sources and the collection itself. Exit code 1: some was left, try
     again."""
-    from sluice import flow
+    from sluice.maintenance import deletion
 
     with tools_of_settings() as tools:
-        sources = flow.collection_sources(tools, collection, tenant)
-        found = flow.listed(tools, [(each, None) for each in sources])
+        sources = deletion.collection_sources(tools, collection, tenant)
+        found = deletion.listed(tools, [(each, None) for each in sources])
         found["tenants"] = sorted({each.spec.tenant for each in sources})
-        report = flow.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
+        report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
     of = f" of tenants {', '.join(found['tenants'])}" if found["tenants"] else ""
     tell_deletion(f"collection {collection}, {found['sources']} sources{of}", found, report, json_)
     raise typer.Exit(FAILED if report and report["left"] else OK)
@@ -69,13 +69,13 @@ def collections_delete(
 def documents_delete(document_id: Documents, apply: Apply = False, json_: Json = False) -> None:
     """Take documents out of all stores. Their source does not bring them back until their content changes, or by
     `sluice documents restore`. One document goes at once; more only with --apply."""
-    from sluice import flow
+    from sluice.maintenance import deletion
 
     with tools_of_settings() as tools:
-        chosen = flow.by_source(tools, document_id)
-        found = flow.listed(tools, [*chosen])
+        chosen = deletion.by_source(tools, document_id)
+        found = deletion.listed(tools, [*chosen])
         single = len(set(document_id)) == 1
-        report = flow.delete_documents(tools, document_id, actor="cli") if apply or single else None
+        report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
     tell_deletion(f"{found['documents']} documents", found, report, json_)
     raise typer.Exit(FAILED if report and report["left"] else OK)
 
@@ -83,12 +83,12 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
 @documents.command("restore")
 def documents_restore(document_id: Documents, json_: Json = False) -> None:
     """Let the next run of its source ingest a deleted document again."""
-    from sluice import flow
+    from sluice.maintenance import deletion
 
     if not document_id:
         raise BadRequest("Give the ids of documents.")
     with tools_of_settings() as tools:
-        sources = {flow.restore(tools, each).spec.uri for each in document_id}
+        sources = {deletion.restore(tools, each).spec.uri for each in document_id}
     tell(
         {"restored": len(document_id), "sources": sorted(sources)},
         json_,

@@ -25,8 +25,8 @@ from sluice.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from sluice.model import Mode
-    from sluice.query import SearchOutcome
+    from sluice.model.run import Mode
+    from sluice.retrieval.searching import SearchOutcome
 
 
 def ingest(
@@ -60,8 +60,10 @@ def ingest(
     json_: Json = False,
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
-    from sluice import flow
-    from sluice.model import SourceSpec
+    from sluice.model.source import SourceSpec
+    from sluice.pipeline import ingestion, preview
+    from sluice.pipeline.summary import refused_by, summary_lines
+    from sluice.quality import expectations
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
@@ -69,14 +71,14 @@ def ingest(
     with tools_of_settings() as tools:
         how: dict[str, Any] = {"approve_shrink": approve_shrink, "max_tokens": max_tokens, "max_cost": max_cost}
         if dry_run:
-            report = flow.preview(tools, spec, mode, **how)
-            tell(report, json_, *flow.preview_lines(report))
+            report = preview.preview(tools, spec, mode, **how)
+            tell(report, json_, *preview.preview_lines(report))
             return
         hiding(tools, spec, yes)
-        with flow.gates_process():
-            summary = flow.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
-        refused = flow.refused_by(tools, spec, summary)
-    tell(summary, json_, *flow.summary_lines(summary, refused))
+        with expectations.gates_process():
+            summary = ingestion.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
+        refused = refused_by(tools, spec, summary)
+    tell(summary, json_, *summary_lines(summary, refused))
     if summary["stopped"]:
         raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if summary["documents"]["quarantined"] else OK)
@@ -102,8 +104,8 @@ def search(
     json_: Json = False,
 ) -> None:
     """Passages with their citations, best first."""
-    from sluice.model import SearchRequest
-    from sluice.query import search_response
+    from sluice.model.search import SearchRequest
+    from sluice.retrieval.searching import search_response
     from sluice.wiring import searcher
 
     filters = dict(map(_filter, filter_ or ()))
@@ -155,8 +157,8 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
-    from sluice import metrics
-    from sluice.model import SearchRequest
+    from sluice.model.search import SearchRequest
+    from sluice.retrieval import metrics
     from sluice.wiring import searcher
 
     judged = metrics.read_qrels(qrels)

@@ -20,13 +20,13 @@ from sluice.cli.terminal import (
 from sluice.errors import SluiceError, Transient
 
 if TYPE_CHECKING:
-    from sluice.model import Generation
-    from sluice.ports import Tools
+    from sluice.model.generation import Generation
+    from sluice.ports.tools import Tools
 
 
 def status(json_: Json = False) -> None:
     """Collections with their counts in every store, and the engines."""
-    from sluice.model import Quota
+    from sluice.model.costs import Quota
 
     with tools_of_settings() as tools:
         engines = _engines(tools)
@@ -66,10 +66,10 @@ def reconcile(
     json_: Json = False,
 ) -> None:
     """Compare Qdrant, Neo4j and object storage with the ledger. Exit code 1: something differs still."""
-    from sluice import flow
+    from sluice.maintenance import reconciliation
 
     with tools_of_settings() as tools:
-        report = flow.reconcile(tools, collection=collection, repair=repair, deep=deep)
+        report = reconciliation.reconcile(tools, collection=collection, repair=repair, deep=deep)
     lines = [
         f"{each['name']}, {store}: {told['checked']} chunks, {told['missing']} missing, {told['surplus']} surplus, "
         f"{told['stale']} stale, {told['repaired']} repaired, {told['in_flight']} in a run's hands"

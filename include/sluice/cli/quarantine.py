@@ -14,8 +14,8 @@ from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operato
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
-    from sluice.model import Refusal
-    from sluice.ports import Tools
+    from sluice.model.quarantine import Refusal
+    from sluice.ports.tools import Tools
 
 app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
@@ -114,15 +114,16 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
 
 def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[dict[str, Any]]:
     """One run a source."""
-    from sluice import flow
-    from sluice.model import SourceSpec
+    from sluice.model.source import SourceSpec
+    from sluice.pipeline import ingestion
+    from sluice.quality import expectations
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
-    with flow.gates_process():
+    with expectations.gates_process():
         return [
-            flow.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
+            ingestion.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
             for (uri, collection), ids in by_source.items()
         ]
 

@@ -14,8 +14,8 @@ from sluice.cli.terminal import FAILED, OK, Json, Tenant, Yes, confirm, tell, to
 from sluice.errors import BadRequest, Terminal
 
 if TYPE_CHECKING:
-    from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting
-    from sluice.ports import Tools
+    from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+    from sluice.ports.tools import Tools
 
 app = typer.Typer(
     help="How long documents are served: by document, source or collection; the narrowest that is set decides.",
@@ -51,7 +51,7 @@ def set_(
     yes: Yes = False,
 ) -> None:
     """Shorten or lengthen. Documents that are served already follow at once."""
-    from sluice.model import Retention, RetentionSetting
+    from sluice.model.retention import Retention, RetentionSetting
 
     scope = _scope(collection, source, document, tenant)
     wanted = Retention(days, None if until is None else _moment(until))
@@ -89,21 +89,21 @@ def purge(
     json_: Json = False,
 ) -> None:
     """Take what has expired out of all stores. It is unreadable already. Exit code 1: some was left, try again."""
-    from sluice import flow
+    from sluice.maintenance import purging
 
     with tools_of_settings() as tools:
         moment = tools.ledger.clock() if as_of is None else _moment(as_of)
-        found = list(flow.expired(tools, moment, collection))
+        found = list(purging.expired(tools, moment, collection))
         ids = {each.document_id for each in found}
         if not apply:
-            _tell_listed(moment, found, flow.digest(ids), collection, json_)
+            _tell_listed(moment, found, purging.digest(ids), collection, json_)
             raise typer.Exit(OK)
-        if listed is not None and listed != flow.digest(ids):
+        if listed is not None and listed != purging.digest(ids):
             raise Terminal(
                 "What has expired is not what was listed: a retention was changed meanwhile, or some is gone already. "
                 "Nothing was removed. Run it without --apply and look at the new list."
             )
-        report = flow.purge(tools, moment, collection=collection, listed=ids)
+        report = purging.purge(tools, moment, collection=collection, listed=ids)
     lines = [_expired(each) for each in found] if not report["left"] else []
     lines += [each["left"] for each in report["sources"] if "left" in each]
     lines.append(f"{report['documents']} documents with {report['chunks']} chunks were taken out of all stores.")
@@ -116,10 +116,10 @@ def prune(
     json_: Json = False,
 ) -> None:
     """Remove history that nobody reads any more: old versions' text, unused vectors and keys, old runs and records."""
-    from sluice import flow
+    from sluice.maintenance import pruning
 
     with tools_of_settings() as tools:
-        report = flow.prune(tools, apply=apply)
+        report = pruning.prune(tools, apply=apply)
     lines = [
         f"{kind}: {told['removed'] if apply else told['found']} {'removed' if apply else 'found'}, kept for "
         f"{told['keep_days']} days"
@@ -152,8 +152,8 @@ def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: boo
 
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
-    from sluice.extract.roots import canonical
-    from sluice.model import RetentionScope
+    from sluice.model.retention import RetentionScope
+    from sluice.sources.roots import canonical
 
     if document:
         if collection or source:

@@ -26,8 +26,8 @@ from sluice.cli.terminal import (
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
-    from sluice.model import SavedSource, Schedule
-    from sluice.ports import Tools
+    from sluice.model.source import SavedSource, Schedule
+    from sluice.ports.tools import Tools
 
 app = typer.Typer(
     help="Saved sources: sluice_ingest_all takes each in when it is due, every night or by a schedule of its own.",
@@ -45,7 +45,7 @@ def sources_list(
     json_: Json = False,
 ) -> None:
     """Every saved source with its schedule, its last run and when it is due."""
-    from sluice.schedule import described
+    from sluice.model.schedules import described
 
     with tools_of_settings() as tools:
         found = tools.ledger.saved_sources(tenant, collection)
@@ -71,14 +71,14 @@ def sources_add(
     yes: Yes = False,
 ) -> None:
     """Save a source before its first ingest, which then happens when it is due."""
-    from sluice import flow
-    from sluice.model import SourceSpec
+    from sluice.model.source import SourceSpec
+    from sluice.pipeline import stages
 
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
         hiding(tools, spec, yes)
-        saved = flow.save(tools, spec).spec
+        saved = stages.save(tools, spec).spec
         wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:
             wanted = replace(wanted, cron=cron)
@@ -121,7 +121,7 @@ def sources_remove(
     json_: Json = False,
 ) -> None:
     """Ingest a source no more. Exit code 1: another run works on it, try again."""
-    from sluice import flow
+    from sluice.maintenance import deletion
 
     if with_documents is None:
         raise BadRequest(
@@ -129,17 +129,17 @@ def sources_remove(
             "them served. Nothing was changed."
         )
     with tools_of_settings() as tools:
-        source = flow.source_at(tools, tenant, collection, uri)
-        found = flow.listed(tools, [(source, None)])
+        source = deletion.source_at(tools, tenant, collection, uri)
+        found = deletion.listed(tools, [(source, None)])
         if not with_documents:
             found |= {"kept": found["documents"], "documents": 0, "chunks": 0, "quarantined": 0}
-        report = flow.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
+        report = deletion.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
     tell_deletion(f"source {source.spec.uri}", found, report, json_)
     raise typer.Exit(FAILED if report and report["left"] else OK)
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
-    from sluice.extract.roots import canonical
+    from sluice.sources.roots import canonical
 
     uri = canonical(uri)
     with tools_of_settings() as tools:
@@ -149,7 +149,7 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
 
 
 def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
-    from sluice.model import Schedule
+    from sluice.model.source import Schedule
 
     saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
     return saved.get(uri, Schedule())
@@ -157,7 +157,7 @@ def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
 
 def _cron(schedule: str) -> str | None:
     """Refused before anything is opened."""
-    from sluice.schedule import check_cron
+    from sluice.model.schedules import check_cron
 
     return None if schedule.strip() == _NIGHTLY else check_cron(schedule)
 
@@ -168,7 +168,7 @@ def _when(schedule: Schedule) -> str:
 
 
 def _lines(saved: SavedSource) -> list[str]:
-    from sluice.schedule import described, due
+    from sluice.model.schedules import described, due
 
     spec, last = saved.spec, saved.last
     ran = f"{last.state}, started {last.started_at:%Y-%m-%d %H:%M} UTC" if last else "never"

@@ -10,7 +10,7 @@ from sluice.cli.terminal import Json, tell, tools_of_settings
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
-    from sluice.model import TenantUse
+    from sluice.model.costs import TenantUse
 
 app = typer.Typer(help="What tenants hold, and how much they may.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def set_(
     json_: Json = False,
 ) -> None:
     """Limit what a tenant may hold in all its collections. What is served already stays."""
-    from sluice.model import Quota
+    from sluice.model.costs import Quota
 
     if max_documents is None and max_bytes is None:
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")

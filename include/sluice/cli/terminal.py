@@ -18,8 +18,9 @@ import typer
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
-    from sluice.model import Principal, SourceSpec
-    from sluice.ports import Tools
+    from sluice.model.grants import Principal
+    from sluice.model.source import SourceSpec
+    from sluice.ports.tools import Tools
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="Whose documents.")]
@@ -56,7 +57,7 @@ def confirm(what: str, yes: bool) -> None:
 
 def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
     """Ask before groups or a retention hide documents that are served. Raises BadRequest, Abort."""
-    from sluice.flow import hidden_by
+    from sluice.pipeline.stages import hidden_by
 
     if count := hidden_by(tools, spec):
         confirm(
@@ -90,7 +91,7 @@ def given(values: list[str] | None) -> tuple[str, ...] | None:
 
 def operator(tenant: str) -> Principal:
     """Who runs the CLI holds the database's password: nothing of one tenant is hidden from them."""
-    from sluice.model import ALL_GROUPS, Principal
+    from sluice.model.grants import ALL_GROUPS, Principal
 
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)
 

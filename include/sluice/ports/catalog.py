@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import (
-    CollectionInfo,
-    DocumentInfo,
-    Generation,
-    Grant,
-    Hydrated,
-    PassageLineage,
-    Principal,
-    Refusal,
-    RunGates,
-    SavedSource,
-)
+from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.gates import RunGates
+from sluice.model.generation import Generation
+from sluice.model.grants import Grant, Principal
+from sluice.model.passage import PassageLineage
+from sluice.model.quarantine import Refusal
+from sluice.model.search import Hydrated
+from sluice.model.source import SavedSource
 
 
 class Catalog(Protocol):

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sluice.model import Raw, Vector
+from sluice.model.chunk import Vector
+from sluice.model.document import Raw
 
 
 class Keyring(Protocol):

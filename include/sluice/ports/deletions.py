@@ -1,4 +1,4 @@
-"""What the ledger knows of deletions by hand; see `sluice.flow.deleting`."""
+"""What the ledger knows of deletions by hand; see `sluice.maintenance.deletion`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
+from sluice.model.deletion import Deletion
+from sluice.model.generation import Generation
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.run import Counts, Run
+from sluice.model.source import Source, SourceSpec
 
 
 class DeletionLedger(Protocol):

@@ -8,38 +8,19 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
-from sluice.model import (
-    Budget,
-    Counts,
-    Entry,
-    Failure,
-    GateResult,
-    GateRow,
-    GateRule,
-    Generation,
-    Item,
-    LedgerChunk,
-    Profile,
-    Quota,
-    Removal,
-    Run,
-    RunMode,
-    ScanPreview,
-    ScanResult,
-    SealedVersion,
-    Signature,
-    Source,
-    SourceDocument,
-    SourceSpec,
-    Spent,
-    StageStat,
-    TenantUse,
-    Vector,
-)
+from sluice.model.chunk import Vector
+from sluice.model.costs import Budget, Quota, Spent, TenantUse
+from sluice.model.gates import GateResult, GateRow, GateRule, Signature
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import LedgerChunk, Removal, SealedVersion, SourceDocument
+from sluice.model.quarantine import Failure
+from sluice.model.run import Counts, Run, RunMode, StageStat
+from sluice.model.scan import Entry, Item, ScanPreview, ScanResult
+from sluice.model.source import Source, SourceSpec
 from sluice.ports.deletions import DeletionLedger
 from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger
-from sluice.ports.saved import SavedSources
+from sluice.ports.saved_sources import SavedSources
 
 
 class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protocol):
@@ -168,7 +149,7 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
         this call marked. Raises Terminal where a run of the source started later has completed a scan since this run's
         own: this run's list of what vanished is then out of date, and nothing is removed."""
 
-    # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.flow.keeping`.
+    # Quarantine keeps the bytes of what it refused, as far as they could be had; see `sluice.pipeline.quarantine`.
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
         """Open quarantine records of the run's source whose bytes are kept, as work for this run, whatever is active;
@@ -291,7 +272,7 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
     def generations(self) -> list[Generation]:
         """The live generation of every collection (operator's view)."""
 
-    # What the projections must hold; see `sluice.flow.reconcile`.
+    # What the projections must hold; see `sluice.maintenance.reconciliation`.
 
     def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
         """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""

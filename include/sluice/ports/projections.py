@@ -6,19 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import (
-    Candidate,
-    Generation,
-    GraphChunk,
-    GraphOrphans,
-    GraphRow,
-    Point,
-    Relation,
-    Removal,
-    Source,
-    StoredPoint,
-    VectorQuery,
-)
+from sluice.model.chunk import Relation
+from sluice.model.generation import Generation
+from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, Point, Removal, StoredPoint
+from sluice.model.search import Candidate, VectorQuery
+from sluice.model.source import Source
 
 
 class VectorIndex(Protocol):

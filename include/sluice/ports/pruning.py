@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import Prunable
+from sluice.model.retention import Prunable
 
 
 class PruneLedger(Protocol):

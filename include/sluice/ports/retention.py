@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting, Run, Source
+from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+from sluice.model.run import Run
+from sluice.model.source import Source
 
 
 class RetentionLedger(Protocol):

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sluice.model import Budget, GateRule, KeepDays, Profile
+from sluice.model.costs import Budget
+from sluice.model.gates import GateRule
+from sluice.model.generation import Profile
+from sluice.model.retention import KeepDays
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
 from sluice.ports.ledger import Ledger, VectorCache
 from sluice.ports.projections import GraphIndex, VectorIndex
-from sluice.ports.sources import OpenSource
+from sluice.ports.readers import OpenSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sluice.adapters.embedders.local import unit_rows
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 _WORD = re.compile(r"[a-z0-9]+")
 _BLOCK = 2048  # texts; bounds the float64 sums to 2048 × dim × 8 bytes

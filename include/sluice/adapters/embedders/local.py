@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sluice.errors import Terminal
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 
 from sluice.errors import Terminal, Transient, Unavailable
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0  # asked to wait for longer, the caller is told: its scheduler waits better

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer, unit_rows
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from uuid import UUID
 
-from sluice.seal import keyed_hash
+from sluice.encryption import keyed_hash
 
 _MAX_CHARS = 80
 _MAX_WORDS = 8

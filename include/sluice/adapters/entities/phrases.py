@@ -1,7 +1,7 @@
 """Names of texts without a model: runs of words that begin with a capital letter.
 
-Beside what documents are about (their titles and headings, `sluice.chunk.about`) they lead from passage to passage as
-well as a recogniser's entities, in a hundredth of its time (docs/decisions/0044). In languages that write all nouns
+Beside what documents are about (their titles and headings, `sluice.chunking.about`) they lead from passage to passage
+as well as a recogniser's entities, in a hundredth of its time (docs/decisions/0044). In languages that write all nouns
 with a capital they are more than names, and scripts without capitals have none; titles and headings carry the graph
 there.
 """
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sluice.adapters.entities.naming import normalise, shown, tidy
-from sluice.ports import Recognized
+from sluice.ports.content import Recognized
 
 KIND = "PHRASE"
 _FEWEST_CHARS = 3

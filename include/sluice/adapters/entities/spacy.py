@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.adapters.entities.naming import normalise, shown, tidy
 from sluice.adapters.entities.relations import COARSE, Named, typed
 from sluice.errors import BadRequest
-from sluice.ports import Recognized
+from sluice.ports.content import Recognized
 
 if TYPE_CHECKING:
     from spacy.language import Language

@@ -1,6 +1,5 @@
 """The graph index on Neo4j."""
 
-from sluice.adapters.neo4j import driver  # first
-from sluice.adapters.neo4j.graph import Neo4jGraph
+from sluice.adapters.neo4j import driver  # before any other import of the driver
 
-__all__ = ["Neo4jGraph", "driver"]
+__all__ = ["driver"]

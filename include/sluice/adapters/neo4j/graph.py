@@ -32,7 +32,9 @@ from sluice.adapters.neo4j.cypher import (
 )
 from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
-from sluice.model import Generation, GraphChunk, Removal, Source
+from sluice.model.generation import Generation
+from sluice.model.points import GraphChunk, Removal
+from sluice.model.source import Source
 
 _BATCH_CHUNKS = 2000
 _BATCH_MENTIONS = 20_000

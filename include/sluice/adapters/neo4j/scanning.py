@@ -10,7 +10,9 @@ from neo4j import Driver, ManagedTransaction
 
 from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE, RELATED, RELATIONS
 from sluice.adapters.neo4j.failures import asking
-from sluice.model import Generation, GraphOrphans, GraphRow, Relation
+from sluice.model.chunk import Relation
+from sluice.model.generation import Generation
+from sluice.model.points import GraphOrphans, GraphRow
 
 _BATCH_IDS = 2000
 

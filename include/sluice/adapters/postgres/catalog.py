@@ -8,27 +8,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from sluice.adapters.ledger_rules import check_tenant, no_collection, no_run, not_refused
 from sluice.adapters.postgres import judged, passages
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.failures import ping
+from sluice.adapters.postgres.rules import check_tenant, no_collection, no_run, not_refused
 from sluice.adapters.postgres.saved import SAVED, THERE, saved_of
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
 from sluice.adapters.postgres.transactions import transaction
 from sluice.errors import NotFound
-from sluice.model import (
-    ALL_GROUPS,
-    CollectionInfo,
-    DocumentInfo,
-    Generation,
-    Grant,
-    Hydrated,
-    PassageLineage,
-    Principal,
-    Refusal,
-    RunGates,
-    SavedSource,
-)
+from sluice.model.catalog import CollectionInfo, DocumentInfo
+from sluice.model.gates import RunGates
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS, Grant, Principal
+from sluice.model.passage import PassageLineage
+from sluice.model.quarantine import Refusal
+from sluice.model.search import Hydrated
+from sluice.model.source import SavedSource
 
 _MAY = "(:all_groups OR {0} = '{{}}' OR {0} && CAST(:groups AS text[]))"
 _READABLE = f"""
@@ -157,7 +152,7 @@ _REVOKE = text("DELETE FROM grants WHERE principal = :principal AND tenant_id = 
 
 
 class PostgresCatalog:
-    """`sluice.ports.Catalog`."""
+    """`sluice.ports.catalog.Catalog`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -10,9 +10,9 @@ import json
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import TAKEN_OVER, busy, lost_claim
 from sluice.adapters.postgres import sessions
-from sluice.model import Run
+from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_claim
+from sluice.model.run import Run
 
 _FORMER = text("SELECT run_id, in_session FROM claims WHERE source_id = :source_id FOR UPDATE")
 # A claim is free when its run has ended or its lease has lapsed. A retried task of the same DAG run takes over from the

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from sluice.model import Counts, Generation, Run
+from sluice.model.generation import Generation
+from sluice.model.run import Counts, Run
 
 # `OFFSET 0`: a look-up by key for each row, whatever the planner believes of fresh tables.
 CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0) AS chunks"

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import check_retention, narrows, no_document, not_empty, not_saved
 from sluice.adapters.postgres import retention
 from sluice.adapters.postgres.counting import CHUNKS
 from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
+from sluice.adapters.postgres.rules import check_retention, narrows, no_document, not_empty, not_saved
 from sluice.adapters.postgres.scan import GONE
 from sluice.adapters.postgres.sources import (
     GENERATION_COLUMNS,
@@ -23,7 +23,11 @@ from sluice.adapters.postgres.sources import (
     spec_of,
 )
 from sluice.adapters.postgres.switching import lock_documents, retire
-from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
+from sluice.model.deletion import Deletion
+from sluice.model.generation import Generation
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.run import Counts, Run
+from sluice.model.source import Source, SourceSpec
 
 _THERE = "d.deleted_at IS NULL AND d.removed_at IS NULL"
 _SOURCE = f"""

@@ -7,11 +7,15 @@ from uuid import UUID
 
 from sluice.adapters.postgres import deleting
 from sluice.adapters.postgres.transactions import Transactions, transaction
-from sluice.model import Counts, Deletion, Generation, Retention, RetentionScope, Run, Source, SourceSpec
+from sluice.model.deletion import Deletion
+from sluice.model.generation import Generation
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.run import Counts, Run
+from sluice.model.source import Source, SourceSpec
 
 
 class PostgresDeletions(Transactions):
-    """`sluice.ports.DeletionLedger`."""
+    """`sluice.ports.deletions.DeletionLedger`."""
 
     def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
         with transaction(self._engine) as connection:

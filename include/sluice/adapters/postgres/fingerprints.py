@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from sluice.adapters.postgres.failures import translated
-from sluice.seal import keyed_fingerprint, plain_fingerprint
+from sluice.encryption import keyed_fingerprint, plain_fingerprint
 
 _AT_ONCE = 5000
 # A table's key, and where its rows' tenant is.

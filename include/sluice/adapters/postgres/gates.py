@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import kept_rows
 from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.model import GateRow, GateRule, Generation, Run, Signature
+from sluice.adapters.postgres.rules import kept_rows
+from sluice.model.gates import GateRow, GateRule, Signature
+from sluice.model.generation import Generation
+from sluice.model.run import Run
 
 RULES = text(
     "SELECT suite, code, action, limit_value, options FROM gate_overrides WHERE collection_id = :collection_id"

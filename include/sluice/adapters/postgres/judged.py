@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, text
 
 from sluice.adapters.postgres.passages import GATES
-from sluice.model import FailedRow, GateRow, GateTotal, Refusal, RunGates
+from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
+from sluice.model.quarantine import Refusal
 
 _ROW = "w.document_id, w.ordinal, w.suite, w.code, w.expectation, w.observed"
 ROWS_OF = text(f"""

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres.failures import ping, translated
+from sluice.encryption import new_key, unwrap_key, wrap_key
 from sluice.errors import Terminal
-from sluice.seal import new_key, unwrap_key, wrap_key
 
 _NAME = "PostgreSQL (keys)"
 _INDEX_KEY = text("SELECT wrapped FROM index_keys WHERE tenant = :tenant")
@@ -33,7 +33,7 @@ _DESTROY = text("DELETE FROM document_keys WHERE document_id = ANY(CAST(:ids AS 
 
 
 class PostgresKeyring:
-    """`sluice.ports.Keyring`.
+    """`sluice.ports.content.Keyring`.
 
     Unwrapped index keys are kept for the life of the process; document keys for `keep_s` seconds, at most `keep` of
     them, so that an erasure elsewhere reaches this process soon.

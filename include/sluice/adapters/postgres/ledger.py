@@ -33,40 +33,18 @@ from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.pruning import PostgresPruning
 from sluice.adapters.postgres.retention import PostgresRetention
 from sluice.adapters.postgres.transactions import transaction
-from sluice.model import (
-    Budget,
-    Counts,
-    Entry,
-    Failure,
-    GateResult,
-    GateRow,
-    GateRule,
-    Generation,
-    Item,
-    LastRun,
-    LedgerChunk,
-    Profile,
-    Quota,
-    Removal,
-    Run,
-    RunMode,
-    SavedSource,
-    ScanPreview,
-    ScanResult,
-    Schedule,
-    SealedVersion,
-    Signature,
-    Source,
-    SourceDocument,
-    SourceSpec,
-    Spent,
-    StageStat,
-    TenantUse,
-)
+from sluice.model.costs import Budget, Quota, Spent, TenantUse
+from sluice.model.gates import GateResult, GateRow, GateRule, Signature
+from sluice.model.generation import Generation, Profile
+from sluice.model.points import LedgerChunk, Removal, SealedVersion, SourceDocument
+from sluice.model.quarantine import Failure
+from sluice.model.run import Counts, Run, RunMode, StageStat
+from sluice.model.scan import Entry, Item, ScanPreview, ScanResult
+from sluice.model.source import LastRun, SavedSource, Schedule, Source, SourceSpec
 
 
 class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
-    """`sluice.ports.Ledger`."""
+    """`sluice.ports.ledger.Ledger`."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.adapters.ledger_rules import paired
 from sluice.adapters.postgres.expiry import keep_retention
+from sluice.adapters.postgres.rules import paired
 from sluice.adapters.postgres.sources import alone, changed
 from sluice.adapters.postgres.switching import lock_documents, superseded_documents
-from sluice.model import Run
+from sluice.model.run import Run
 
 _KEEP = text("""
     INSERT INTO vanished (run_id, document_id) SELECT :run_id, unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING

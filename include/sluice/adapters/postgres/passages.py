@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.model import GateRow, GateTotal, PassageLineage, Profile, VersionStep
+from sluice.model.gates import GateRow, GateTotal
+from sluice.model.generation import Profile
+from sluice.model.passage import PassageLineage, VersionStep
 
 HISTORY = text("""
     SELECT number, generation, state, run_id, activated_at FROM versions

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.gates import BY_INDEX
 from sluice.adapters.postgres.transactions import Transactions, transaction
-from sluice.model import Prunable
+from sluice.model.retention import Prunable
 
 # Superseded since before then: a later version was active by then, or the document was gone.
 _VERSIONS = """
@@ -126,7 +126,7 @@ _PRUNE = {
 
 
 class PostgresPruning(Transactions):
-    """`sluice.ports.PruneLedger`."""
+    """`sluice.ports.pruning.PruneLedger`."""
 
     def prunable(self, kind: Prunable, before: datetime) -> int:
         with self._at_length() as connection:

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import beyond_quota, check_quota, check_tenant
+from sluice.adapters.postgres.rules import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
-from sluice.model import Quota, Run, TenantUse
+from sluice.model.costs import Quota, TenantUse
+from sluice.model.run import Run
 
 _QUOTA = text("SELECT max_documents, max_bytes FROM tenants WHERE tenant_id = :tenant")
 _SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes WHERE tenant_id = :tenant")

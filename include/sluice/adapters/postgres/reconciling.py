@@ -10,9 +10,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import storable_json
+from sluice.adapters.postgres.rules import storable_json
 from sluice.adapters.postgres.runs import RUNNING
-from sluice.model import Generation, LedgerChunk, Relation, SourceDocument
+from sluice.model.chunk import Relation
+from sluice.model.generation import Generation
+from sluice.model.points import LedgerChunk, SourceDocument
 
 # Each step is a look-up by key for the rows of one page, whatever the planner believes of the tables (`OFFSET 0`).
 _SERVED = f"""

@@ -10,8 +10,10 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.switching import current, drop_pending, resolve
-from sluice.model import Entry, Failure, Item, Run
-from sluice.names import storable
+from sluice.model.quarantine import Failure
+from sluice.model.run import Run
+from sluice.model.scan import Entry, Item
+from sluice.model.text import storable
 
 _TOUCH = text("""
     UPDATE documents d SET fingerprint = t.fingerprint, uri = t.uri

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, generation_of
 from sluice.adapters.postgres.transactions import IDLE
-from sluice.model import Removal
+from sluice.model.points import Removal
 
 _TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
 TAKE = text(f"{_TAKE} FOR UPDATE SKIP LOCKED")

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_retention, no_such
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
+from sluice.adapters.postgres.rules import check_retention, no_such
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import (
     GENERATION_COLUMNS,
@@ -22,7 +22,9 @@ from sluice.adapters.postgres.sources import (
 )
 from sluice.adapters.postgres.switching import lock_documents, retire
 from sluice.adapters.postgres.transactions import Transactions, transaction
-from sluice.model import ExpiredDocument, Retention, RetentionScope, RetentionSetting, Run, Source
+from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
+from sluice.model.run import Run
+from sluice.model.source import Source
 
 _SET = "SET retention_days = :days, retain_until = :until WHERE"
 _COLLECTION = text("SELECT collection_id, NULL, NULL FROM collections WHERE name = :collection")
@@ -173,7 +175,7 @@ def _expired(row: Row[Any]) -> ExpiredDocument:
 
 
 class PostgresRetention(Transactions):
-    """`sluice.ports.RetentionLedger`."""
+    """`sluice.ports.retention.RetentionLedger`."""
 
     def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
         with transaction(self._engine) as connection:

@@ -9,11 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import GIVEN_UP, check_state, names_one_execution, storable_json
+from sluice.adapters.postgres.rules import GIVEN_UP, check_state, names_one_execution, storable_json
 from sluice.adapters.postgres.sources import GENERATION_COLUMNS, SPEC_COLUMNS, generation_of, spec_of
 from sluice.errors import NotFound, Terminal
-from sluice.model import Budget, GateResult, Run, RunMode, Source, StageStat
-from sluice.names import storable
+from sluice.model.costs import Budget
+from sluice.model.gates import GateResult
+from sluice.model.run import Run, RunMode, StageStat
+from sluice.model.source import Source
+from sluice.model.text import storable
 
 # Of runs `r`: at work, because its lease holds.
 RUNNING = """

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import not_saved
+from sluice.adapters.postgres.rules import not_saved
 from sluice.adapters.postgres.sources import SPEC_COLUMNS, spec_of
-from sluice.model import LastRun, SavedSource, Schedule
-from sluice.schedule import check_cron
+from sluice.model.schedules import check_cron
+from sluice.model.source import LastRun, SavedSource, Schedule
 
 _RUN_COLUMNS = "r.run_id, r.state, r.started_at, r.finished_at, r.summary ->> 'error' AS error"
 # Not a replay or a purge, nor one that found another run at work: the source waits on.

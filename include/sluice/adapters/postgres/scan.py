@@ -18,11 +18,13 @@ from uuid import UUID
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.postgres import claims, moving
 from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.postgres.sources import alone, change, changed
-from sluice.model import Entry, Item, Run, ScanPreview, ScanResult, Source, SourceSpec
+from sluice.model.run import Run
+from sluice.model.scan import Entry, Item, ScanPreview, ScanResult
+from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.ledger_rules import being_dropped, check_spec
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
-from sluice.model import Generation, Profile, Source, SourceSpec
+from sluice.adapters.postgres.rules import being_dropped, check_spec
+from sluice.model.generation import Generation, Profile
+from sluice.model.source import Source, SourceSpec
 
 GENERATION_COLUMNS = """
     c.collection_id, c.name AS collection, g.generation, g.chunker, g.embedder, g.entities, g.dim, g.physical,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from sluice.model import Run, Spent
+from sluice.model.costs import Spent
+from sluice.model.run import Run
 
 # A lock of its own, before anything is read: what is read in the same statement would be as of before the wait.
 _LOCK = text("SELECT max_tokens FROM runs WHERE run_id = :run_id FOR NO KEY UPDATE")

@@ -12,7 +12,8 @@ from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.sources import check_not_dropping
 from sluice.adapters.postgres.switching import current, drop_pending
-from sluice.model import Run, SealedVersion
+from sluice.model.points import SealedVersion
+from sluice.model.run import Run
 
 _VERSIONS = {
     "version_id": "uuid",

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.ledger_rules import superseded
 from sluice.adapters.postgres import entities, gates, quotas
 from sluice.adapters.postgres.expiry import expiry, keep_retention
+from sluice.adapters.postgres.rules import superseded
 from sluice.adapters.postgres.runs import RUNNING
 from sluice.adapters.postgres.sources import alone, changed
-from sluice.model import Run
+from sluice.model.run import Run
 
 _IDS = "ANY(CAST(:ids AS uuid[]))"
 # Always in the order of ids and before anything else, so that two runs never wait for each other in a circle.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres import claims
 from sluice.adapters.postgres.failures import translated
-from sluice.model import Run
+from sluice.model.run import Run
 
 _AT_LENGTH = text("SET LOCAL statement_timeout = '10min'")
 # Of a transaction that waits for other stores, each of which has a limit of its own for every call.

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.transactions import transaction
-from sluice.model import Vector
+from sluice.model.chunk import Vector
 
 CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
 # COPY knows no ON CONFLICT, so rows pass through a temporary table: a seventh of the time of an INSERT from arrays.
@@ -23,7 +23,7 @@ _LITTLE = "<f4"
 
 
 class PostgresVectorCache:
-    """`sluice.ports.VectorCache`."""
+    """`sluice.ports.ledger.VectorCache`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

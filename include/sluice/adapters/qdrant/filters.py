@@ -9,8 +9,9 @@ from datetime import datetime
 
 from qdrant_client import models
 
-from sluice.filters import AnyOf, Condition, Scalar, inexact, parse_filters
-from sluice.model import Generation, VectorQuery
+from sluice.model.filters import AnyOf, Condition, Scalar, inexact, parse_filters
+from sluice.model.generation import Generation
+from sluice.model.search import VectorQuery
 
 
 def scope(generation: Generation, query: VectorQuery) -> models.Filter:

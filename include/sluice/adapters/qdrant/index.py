@@ -18,7 +18,10 @@ from sluice.adapters.qdrant.transport import Transport
 from sluice.adapters.qdrant.upload import upload
 from sluice.adapters.qdrant.upload_grpc import over_grpc
 from sluice.errors import Unavailable
-from sluice.model import Candidate, Generation, Point, SparseVector, StoredPoint, VectorQuery
+from sluice.model.chunk import SparseVector
+from sluice.model.generation import Generation
+from sluice.model.points import Point, StoredPoint
+from sluice.model.search import Candidate, VectorQuery
 
 RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 _MIN_DEPTH = 100

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sluice.adapters.qdrant.rest import QdrantRest
-from sluice.model import Candidate, Generation, Point, StoredPoint, VectorQuery
+from sluice.model.generation import Generation
+from sluice.model.points import Point, StoredPoint
+from sluice.model.search import Candidate, VectorQuery
 
 if TYPE_CHECKING:
     from sluice.adapters.qdrant.index import QdrantIndex

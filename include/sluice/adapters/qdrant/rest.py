@@ -10,7 +10,8 @@ from uuid import UUID
 from sluice.adapters.qdrant.failures import CollectionMissing, applied, asking
 from sluice.adapters.qdrant.schema import ensure_collection, path_of
 from sluice.adapters.qdrant.transport import Transport, httpx, with_port
-from sluice.model import Generation, Point
+from sluice.model.generation import Generation
+from sluice.model.points import Point
 
 _DELETE_BATCH = 1000
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sluice.adapters.qdrant.failures import CollectionMissing, asking
 from sluice.errors import Terminal
-from sluice.model import Generation
+from sluice.model.generation import Generation
 
 DENSE = "dense"
 SPARSE = "bm25"

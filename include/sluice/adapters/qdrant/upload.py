@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from sluice.adapters.qdrant.failures import applied, asking
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, Request, path_of
 from sluice.errors import Terminal
-from sluice.model import Point
+from sluice.model.points import Point
 
 Send = Callable[[str, Sequence[Point]], None]
 _BATCH_POINTS = 500

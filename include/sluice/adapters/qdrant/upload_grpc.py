@@ -11,7 +11,7 @@ from qdrant_client import grpc as messages
 from sluice.adapters.qdrant.client_failures import asking_client
 from sluice.adapters.qdrant.schema import DENSE, SPARSE
 from sluice.adapters.qdrant.upload import Send
-from sluice.model import Point
+from sluice.model.points import Point
 
 
 def over_grpc(client: QdrantClient, timeout_s: float) -> Send:

@@ -1,0 +1,1 @@
+"""One policy: who may read and write what, and from where."""

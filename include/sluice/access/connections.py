@@ -1,0 +1,41 @@
+"""Who may use a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sluice.access.places import Place
+from sluice.access.rules import Rule
+from sluice.errors import BadRequest, Forbidden
+from sluice.model.source import SourceSpec
+
+
+def check_connection(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
+    """A connection's extra may name `tenants` and `groups` (with `,` between them, or a list): only they may use it.
+    Raises Forbidden, and BadRequest for a name that is nearly one of the two: it would leave the connection open."""
+    for name in extra:
+        if name not in ("tenants", "groups") and str(name).casefold().replace("_", "") in _MISSPELLED:
+            raise BadRequest(
+                f"Connection {conn_id!r} has an extra {name!r}. Who may use it is said by `tenants` and `groups`; "
+                "nothing was read. Rename it."
+            )
+    rule = Rule(Place("connection", b""), _listed(extra.get("tenants")), _listed(extra.get("groups")))
+    if not rule.admits(spec):
+        raise Forbidden(
+            f"Sources of tenant {spec.tenant!r} for {', '.join(spec.access_groups or ()) or 'everyone'} may not use "
+            f"connection {conn_id!r}. Its extras `tenants` and `groups` say who may. Nothing was read."
+        )
+
+
+_MISSPELLED = frozenset(
+    {"tenant", "tenants", "tennants", "tenents", "group", "groups", "accessgroups", "accessgroup", "allowedtenants"}
+    | {"allowedgroups"}
+)
+
+
+def _listed(value: Any) -> frozenset[str] | None:
+    if value is None:
+        return None
+    names = value if isinstance(value, list) else str(value).split(",")
+    return frozenset(str(each).strip() for each in names)

@@ -1,0 +1,223 @@
+"""What every ledger refuses or cleans before it stores, whatever it is built on."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sluice.errors import BadRequest, Busy, LostClaim, NotFound, Terminal
+from sluice.model.costs import Quota, TenantUse
+from sluice.model.gates import GateRow
+from sluice.model.names import check_collection_name
+from sluice.model.retention import Retention, RetentionScope
+from sluice.model.scan import MEMBER, Entry
+from sluice.model.source import SourceSpec
+from sluice.model.text import is_storable, storable
+
+LONGEST_RETENTION_DAYS = 36_500
+GATE_ROWS_KEPT = 1000  # of one check on one batch
+GIVEN_UP = "given up: its task was tried again"
+TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
+
+
+def check_spec(spec: SourceSpec) -> None:
+    """Raises BadRequest that names the wrong field and says what is allowed."""
+    check_collection_name(spec.collection)
+    check_tenant(spec.tenant)
+    if not spec.uri or not is_storable(spec.uri):
+        raise BadRequest(f"The source uri {spec.uri!r} is empty or holds characters that cannot be stored.")
+    if spec.retention_days is not None:
+        check_retention(Retention(days=spec.retention_days))
+    for group in spec.access_groups or ():
+        if not group or not is_storable(group):
+            raise BadRequest(f"The access group {group!r} is empty or holds characters that cannot be stored.")
+
+
+def check_retention(retention: Retention) -> None:
+    """Raises BadRequest."""
+    if (retention.days is None) == (retention.until is None):
+        raise BadRequest("A retention is a number of days or a date; give one of the two.")
+    if retention.days is not None and not 0 <= retention.days <= LONGEST_RETENTION_DAYS:
+        raise BadRequest(
+            f"Retention of {retention.days} days is not possible; give 1 to {LONGEST_RETENTION_DAYS}, or 0 for ever."
+        )
+    if retention.until is not None and retention.until.tzinfo is None:
+        raise BadRequest(f"The date {retention.until} names no time zone, so its moment is not certain.")
+
+
+def no_such(scope: RetentionScope) -> NotFound:
+    if scope.document_id is not None:
+        return NotFound(f"There is no document {scope.document_id}. Nothing was changed.")
+    if scope.source:
+        return NotFound(
+            f"Tenant {scope.tenant!r} has no source {scope.source} in collection {scope.collection!r}. Nothing was "
+            "changed. A source is known once it was ingested."
+        )
+    return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest makes it.")
+
+
+def names_one_execution(orchestrator: str | None) -> bool:
+    """`airflow:<dag>/<run>` does; `cli` stands for everyone who works by hand, perhaps at the same time."""
+    return orchestrator is not None and ":" in orchestrator
+
+
+def check_tenant(tenant: str) -> None:
+    if not 0 < len(tenant) <= 200 or not is_storable(tenant):
+        raise BadRequest(f"{tenant!r} cannot be a tenant's name: use 1 to 200 printable characters.")
+
+
+def check_quota(quota: Quota) -> None:
+    for what, most in (("documents", quota.max_documents), ("bytes", quota.max_bytes)):
+        if most is not None and not 0 <= most < 2**63:
+            raise BadRequest(f"A quota of {most} {what} is not possible; give 0 or more, or none for no limit.")
+
+
+def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID, int]) -> set[UUID]:
+    """Documents that do not fit, by their sizes to be and now, in bytes. First come, first served."""
+    refused = set()
+    for document_id, size_bytes in sizes.items():
+        if use.fits(size_bytes, served.get(document_id)):
+            use = use.taking(size_bytes, served.get(document_id))
+        else:
+            refused.add(document_id)
+    return refused
+
+
+def check_entry(entry: Entry) -> None:
+    """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
+    for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
+        if not value or not is_storable(value) or not is_storable(entry.locator):
+            raise Terminal(
+                f"The source listed an entry whose {name} is {value!r}: empty, or with NUL or undecodable characters. "
+                "Nothing was changed; the source's reader has to escape such names."
+            )
+
+
+def check_state(state: str) -> None:
+    if state not in ("succeeded", "failed"):
+        raise Terminal(f"A run ends as succeeded or failed, not as {state!r}.")
+
+
+def not_saved(tenant: str, collection: str, uri: str) -> NotFound:
+    return NotFound(
+        f"{uri} is no saved source of collection {collection} in tenant {tenant}. Nothing was changed. "
+        "`sluice sources list` shows those that are; `sluice sources add` saves one."
+    )
+
+
+def no_document(document_id: UUID) -> NotFound:
+    return NotFound(
+        f"There is no document {document_id} to which this could be done: it is unknown, or gone already, or (to "
+        "restore it) it was not deleted. Nothing was changed. A search shows ids of documents, as does GET /documents."
+    )
+
+
+def not_empty(collection: str) -> Terminal:
+    return Terminal(
+        f"Collection {collection} still holds documents, removals that its stores have not carried out, a source that "
+        "was saved meanwhile, or a run that works on one of its sources. Its documents that went are unreadable. Run "
+        "the deletion again."
+    )
+
+
+def being_dropped(collection: str) -> Busy:
+    return Busy(
+        f"Collection {collection} is being deleted. Nothing was changed. Run this again when that has ended; if it was "
+        f"interrupted, finish it with `sluice collections delete {collection}`."
+    )
+
+
+def narrows(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
+    """Whether somebody who may read for the groups `before` may not for those `after`; empty: everyone."""
+    return bool(after) and (not before or not set(before) <= set(after or ()))
+
+
+def superseded() -> Terminal:
+    return Terminal("The run is superseded by a later run; trigger anew; nothing was removed.")
+
+
+def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime) -> Busy:
+    return Busy(
+        f"Another run ({holder or 'of unknown origin'}, started {started_at:%Y-%m-%d %H:%M:%S} UTC) works on {uri} "
+        f"now. Nothing was changed. Run this again when it has ended; if it has died, from {lapses_at:%H:%M:%S} UTC on."
+    )
+
+
+def lost_claim(uri: str) -> LostClaim:
+    return LostClaim(
+        f"Another run took over {uri}: the lease of this run had lapsed, or its process seemed to have ended. What it "
+        "had not made active was left to that run; nothing is lost and nothing needs to be done."
+    )
+
+
+def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UUID]:
+    """One to one, best first: `found` holds (score, new name, former name, placeholder, document). Among equals the
+    same file name wins, then the order of names, so that a repetition pairs in the same way."""
+
+    def rank(match: tuple[float, str, str, UUID, UUID]) -> tuple[float, bool, str, str]:
+        score, name, former, _, _ = match
+        return -score, name.rsplit("/", 1)[-1] != former.rsplit("/", 1)[-1], name, former
+
+    pairs: dict[UUID, UUID] = {}
+    taken: set[UUID] = set()
+    for *_, placeholder_id, document_id in sorted(found, key=rank):
+        if placeholder_id not in pairs and document_id not in taken:
+            pairs[placeholder_id] = document_id
+            taken.add(document_id)
+    return pairs
+
+
+def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -> bool:
+    """It may still be in one of `containers`, which could not be opened: external id → `Entry.holds`."""
+    parts = external_id.split(MEMBER)
+    names = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
+    return any(name in containers and containers[name](external_id) for name in names)
+
+
+def duplicate(external_id: str) -> Terminal:
+    return Terminal(
+        f"The scan lists {external_id!r} more than once, so its documents cannot be told apart. Nothing was changed; "
+        "give every document of the source its own id."
+    )
+
+
+def not_refused(document_id: UUID) -> NotFound:
+    return NotFound(f"There is no document {document_id} in quarantine that you may read.")
+
+
+def no_collection(tenant: str, collection: str) -> NotFound:
+    """The same words whether nobody, another tenant or another group has it."""
+    return NotFound(f"Tenant {tenant!r} has no collection {collection!r} that you may read.")
+
+
+def no_run(run_id: UUID) -> NotFound:
+    return NotFound(f"There is no run {run_id} of a source that you may read.")
+
+
+def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
+    """The first of each check, as a database takes them."""
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for row in rows:
+        seen[row.suite, row.code] += 1
+        if seen[row.suite, row.code] <= GATE_ROWS_KEPT:
+            kept.append(replace(row, observed=storable_json(row.observed)))
+    return kept
+
+
+def storable_json(value: Any) -> Any:
+    """JSON as a database takes it: NaN and infinities become their names, and unknown types their text."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {storable(str(key)): storable_json(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [storable_json(each) for each in value]
+    return storable(str(value))

@@ -1,0 +1,173 @@
+"""The port Rows over PostgreSQL: a source's table or saved query, read only and within time limits."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from sluice.adapters.postgres.hanging import watched
+from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
+from sluice.ports.readers import Connection, ListedRow, RowQuery
+from sluice.retry import patiently
+
+STATEMENT_TIMEOUT_S = 300
+LOCK_TIMEOUT_S = 15
+_FETCH_ROWS = 2000  # per round trip of a scan: bounds its memory
+_PASSED_ON = ("sslmode", "sslrootcert", "sslcert", "sslkey")  # of the connection's extra, to libpq
+# Classes of SQLSTATE where a retry helps: connection, conflict, resources, operator, system.
+_RETRY_CLASSES = ("08", "40", "53", "55", "57", "58")
+
+
+class PostgresRows:
+    """One per reader; connects on first use, trying again. A transaction is read-only, and ends with each call."""
+
+    def __init__(
+        self, connection: Connection, query: RowQuery, *, connect_timeout_s: float, silence_s: float = 30.0
+    ) -> None:
+        """`silence_s`: after that long without a word, a server that takes no new connections counts as hung."""
+        self._query = query
+        self._dial = partial(
+            connection.dial or partial(psycopg.connect, **_place(connection)), **_limits(connect_timeout_s)
+        )
+        self._silence_s = silence_s
+        self._kept: psycopg.Connection | None = None
+        self._columns: dict[str, int] = {}
+
+    def listed(self) -> Iterator[ListedRow]:
+        patiently(self._reached)
+        with self._translated(), self._connected().transaction():
+            server = self._connected()
+            statement = sql.SQL(
+                'SELECT {id}::text COLLATE "C" AS id, {mark} AS mark, coalesce(pg_column_size({text}), 0) '
+                "FROM {rows} AS r ORDER BY 1, 2"
+            ).format(id=self._column(self._query.id), text=self._column(self._query.text), **self._parts())
+            with server.cursor(name="sluice_scan") as cursor:
+                cursor.itersize = _FETCH_ROWS
+                cursor.execute(statement)
+                for row in cursor:
+                    yield ListedRow(*row)
+
+    def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
+        return patiently(lambda: self._fetched(row_id, max_bytes))
+
+    def _fetched(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
+        with self._translated(), self._connected().transaction():
+            server = self._connected()
+            kind = server.execute("SELECT %s::oid::regtype::text", [self._columns[self._query.id]]).fetchone()
+            assert kind is not None
+            # Compared in the column's own type, so that its index is used; then as text, which is what the scan told.
+            statement = sql.SQL(
+                "SELECT octet_length({text}::text), CASE WHEN octet_length({text}::text) <= {max} THEN to_jsonb(r) END "
+                "FROM {rows} AS r WHERE {id} = {wanted}::text::{kind} AND {id}::text = {wanted} ORDER BY {mark} LIMIT 1"
+            ).format(
+                id=self._column(self._query.id),
+                text=self._column(self._query.text),
+                kind=sql.SQL(kind[0]),
+                max=sql.Literal(max_bytes),
+                wanted=sql.Literal(row_id),  # no parameters: a saved query may hold a % of its own
+                **self._parts(),
+            )
+            found = server.execute(statement).fetchone()
+        if found is None:
+            return None
+        size, values = found
+        return (0, {}) if size is None else (size, values)
+
+    def _reached(self) -> None:
+        with self._translated():
+            self._connected()
+
+    def _connected(self) -> psycopg.Connection:
+        if self._kept is None or self._kept.closed:
+            self._kept = watched(self._dial, self._silence_s)
+            self._kept.autocommit = True  # transactions are those of `transaction()`
+            self._kept.read_only = True
+            weakref.finalize(self, self._kept.close)
+            self._columns = self._described(self._kept)
+        return self._kept
+
+    def _described(self, server: psycopg.Connection) -> dict[str, int]:
+        """Column → oid of its type. Raises BadRequest where id or text is missing."""
+        described = server.execute(sql.SQL("SELECT * FROM {} AS r LIMIT 0").format(self._rows())).description or []
+        found = {each.name: each.type_code for each in described}
+        for wanted in (self._query.id, self._query.text):
+            if wanted not in found:
+                raise BadRequest(
+                    f"The rows have no column {wanted!r}; there are {', '.join(sorted(found))[:500]}. Nothing was "
+                    "read. Name the columns in the URI: id=…&text=…&title=…&updated_at=…"
+                )
+        return found
+
+    def _rows(self) -> sql.Composable:
+        if self._query.select is not None:
+            return sql.SQL("({})").format(sql.SQL(self._query.select.strip().rstrip(";")))  # type: ignore[arg-type]
+        return sql.Identifier(*self._query.table)
+
+    def _column(self, name: str) -> sql.Composable:
+        return sql.SQL("r.{}").format(sql.Identifier(name))
+
+    def _parts(self) -> dict[str, sql.Composable]:
+        """`mark`: what changes with the row; only where there is no time of change does it read all of the row."""
+        whole: sql.Composable = sql.SQL("'md5-' || md5(r::text)")
+        if self._query.updated_at in self._columns:
+            at = self._column(self._query.updated_at)
+            whole = sql.SQL("coalesce('at-' || {}::text, {})").format(at, whole)
+        return {"mark": whole, "rows": self._rows()}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise _translate(error) from error
+
+
+def _place(connection: Connection) -> dict[str, Any]:
+    return {
+        "host": connection.host,
+        "port": connection.port or 5432,
+        "user": connection.login,
+        "password": connection.password,
+        "dbname": connection.schema,
+        **{name: str(connection.extra[name]) for name in _PASSED_ON if name in connection.extra},
+    }
+
+
+def _limits(connect_timeout_s: float) -> dict[str, Any]:
+    """Of every connection, whoever makes it: what is only read cannot be held up, nor hold others up."""
+    settings = {
+        "statement_timeout": STATEMENT_TIMEOUT_S * 1000,
+        "lock_timeout": LOCK_TIMEOUT_S * 1000,
+        "idle_in_transaction_session_timeout": 2 * STATEMENT_TIMEOUT_S * 1000,
+        "default_transaction_read_only": "on",
+        "timezone": "UTC",
+        "datestyle": "ISO",
+    }
+    return {
+        "connect_timeout": max(2, round(connect_timeout_s)),
+        "application_name": "sluice source",
+        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        "keepalives_idle": 30,
+        "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,
+        "client_encoding": "utf8",
+    }
+
+
+def _translate(error: psycopg.Error) -> SluiceError:
+    state = error.sqlstate or ""
+    detail = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
+    if state == "57014":
+        return Unavailable("the source's database", f"a statement ran longer than {STATEMENT_TIMEOUT_S} s", TRY_AGAIN)
+    refused = "authentication failed" in detail or "does not exist" in detail
+    if state[:2] in _RETRY_CLASSES or (not state and isinstance(error, psycopg.OperationalError) and not refused):
+        return Unavailable("the source's database", detail, TRY_AGAIN)
+    return BadRequest(
+        f"The source's database refused ({detail}). Nothing was deleted. Correct the URI, the saved query or the "
+        "connection, or give its role the right to read."
+    )

@@ -1,0 +1,48 @@
+"""What one batch of a run may spend on the embedder, and has spent: kept in the ledger, before and after every call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
+
+from sluice.model.costs import Spent
+from sluice.model.run import Run
+from sluice.ports.content import Embedder
+from sluice.ports.ledger import Ledger
+
+
+class Account(Protocol):
+    def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
+        """How many of the texts, from the first on, may be handed to the embedder now."""
+
+    def settle(self, spent: Spent) -> None:
+        """What that has cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAccount:
+    ledger: Ledger
+    run: Run
+    batch: int
+
+    def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
+        if self.run.budget.max_tokens is None:
+            return len(texts)
+        needed = list(accumulate(embedder.tokens(texts)))
+        granted = self.ledger.reserve(self.run, self.batch, needed[-1])
+        return sum(total <= granted for total in needed)
+
+    def settle(self, spent: Spent) -> None:
+        self.ledger.settle(self.run, self.batch, spent)
+
+
+class Unlimited:
+    """Of work that no run pays for: a reconciliation tells what it computed itself."""
+
+    def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
+        return len(texts)
+
+    def settle(self, spent: Spent) -> None:
+        pass

@@ -1,0 +1,135 @@
+"""Chunks into vectors: dense from the embedder or the cache, sparse by BM25. No text is paid for twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.embedding.account import Account
+from sluice.embedding.bm25 import sparse
+from sluice.errors import Terminal
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Vector
+from sluice.model.costs import Spent
+from sluice.ports.content import Embedder
+from sluice.ports.ledger import VectorCache
+
+_NORM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCounts:
+    """Chunks whose vector was computed now, those whose vector was known (or equal to one computed now), and what the
+    embedder counted."""
+
+    computed: int
+    cached: int
+    tokens: int
+
+
+def embed(
+    documents: Sequence[ChunkedDocument],
+    *,
+    embedder: Embedder,
+    dim: int,
+    cache: VectorCache,
+    index_key: bytes,
+    account: Account,
+    on_texts: Callable[[int], object] = lambda count: None,
+) -> tuple[list[EmbeddedDocument], EmbedCounts]:
+    """Documents with all their vectors, in order. Missing texts are computed in slices, each stored before the next
+    one, so that a crash pays for one slice at most. Where the account does not reach, the texts of the first documents
+    are computed, and those that lack a vector are left out.
+
+    `on_texts(count)` is told of chunks whose vectors are known or were computed.
+
+    Only unit vectors are stored: others go on to the gate, which keeps their documents out. Raises Terminal where the
+    embedder returns none, or vectors of another shape."""
+    chunks = [chunk for document in documents for chunk in document.chunks]
+    texts = {chunk.text_hash: chunk.embedded_text for chunk in chunks}
+    known = _cached(cache, embedder.name, list(texts), dim)
+    missing = [text_hash for text_hash in texts if text_hash not in known]
+    computed = tokens = 0
+    on_texts(len(chunks) - len(missing))
+    for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
+        good = unit_length(vectors)
+        cache.store(
+            embedder.name, [text_hash for text_hash, kept in zip(hashes, good, strict=True) if kept], vectors[good]
+        )
+        account.settle(spent)
+        known.update(zip(hashes, vectors, strict=True))
+        computed, tokens = computed + spent.texts, tokens + spent.tokens
+        on_texts(spent.texts)
+    documents = [document for document in documents if all(chunk.text_hash in known for chunk in document.chunks)]
+    terms = iter(sparse([text for document in documents for text in _sparse_texts(document)], index_key))
+    embedded = [
+        EmbeddedDocument(
+            document.document,
+            tuple(EmbeddedChunk(chunk, known[chunk.text_hash], next(terms)) for chunk in document.chunks),
+        )
+        for document in documents
+    ]
+    return embedded, EmbedCounts(computed, sum(chunk.text_hash in known for chunk in chunks) - computed, tokens)
+
+
+def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int) -> dict[bytes, Vector]:
+    """What is damaged is removed, so that it can be stored anew."""
+    found = cache.cached(embedder, hashes)
+    good = {
+        each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
+    }
+    if damaged := [each for each in found if each not in good]:
+        cache.forget(embedder, damaged)
+    return good
+
+
+def unit_length(vectors: Vector) -> NDArray[np.bool_]:
+    """(n, dim) → (n,) bool: finite, and as long as a unit vector within 1e-3."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    good: NDArray[np.bool_] = np.abs(np.sqrt(squares) - 1.0) <= _NORM_TOLERANCE  # NaN and infinity compare as False
+    return good
+
+
+def _computed(
+    hashes: Sequence[bytes], texts: dict[bytes, str], embedder: Embedder, dim: int, account: Account
+) -> Iterator[tuple[Sequence[bytes], Vector, Spent]]:
+    """In the order of documents, so that what is paid for last is of few documents. The caller stores first and then
+    settles: what a crash in between costs is a line in the account, not an embedding."""
+    start = 0
+    while start < len(hashes):
+        part = [texts[text_hash] for text_hash in hashes[start : start + embedder.at_once]]
+        part = part[: account.affordable(part, embedder)]
+        if not part:
+            return
+        started_s = time.perf_counter()
+        vectors, tokens = embedder.metered(part)
+        spent = Spent(len(part), tokens, time.perf_counter() - started_s)
+        if wrong := _wrong(vectors, len(part), dim):
+            account.settle(spent)  # paid for, whatever came of it
+            raise Terminal(
+                f"The embedder {embedder.name} returned {wrong}. None of them was stored or loaded; vectors computed "
+                "before are kept. Check the model's files or endpoint and run the same ingest again."
+            )
+        yield hashes[start : start + len(part)], vectors, spent
+        start += len(part)
+
+
+def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
+    if vectors.shape != (texts, dim):
+        return f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
+    if texts > 1 and not unit_length(vectors).any():  # else it may be the text's fault
+        return f"{texts} vectors that are not finite or not of length 1"
+    return None
+
+
+def _sparse_texts(document: ChunkedDocument) -> list[str]:
+    """The title's words count for every chunk, also where its text begins with them."""
+    title = document.document.title
+    return [_with_title(title, chunk) for chunk in document.chunks]
+
+
+def _with_title(title: str, chunk: Chunk) -> str:
+    return chunk.embedded_text if not title or title in chunk.context else f"{title}\n{chunk.embedded_text}"

@@ -1,0 +1,1 @@
+"""Embedded documents into ledger, vectors and graph."""

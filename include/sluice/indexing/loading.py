@@ -1,0 +1,199 @@
+"""Embedded documents into ledger, vectors and graph, in the order that survives a crash anywhere:
+
+1. pending versions with their chunks are committed to the ledger (what is about to exist),
+2. points and graph contributions are written beside what is served (nobody reads them yet: hydration asks for active),
+3. one ledger transaction activates the versions and queues the removals,
+4. the removals are carried out and struck off.
+
+A rerun after a crash repeats steps that are idempotent; nothing is embedded here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid5
+
+from sluice.encryption import Cipher, ciphers
+from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
+from sluice.model.generation import Generation
+from sluice.model.metadata import INTEGERS
+from sluice.model.points import GraphChunk, Point, Removal, SealedChunk, SealedVersion
+from sluice.model.run import Run
+from sluice.model.source import Source
+from sluice.ports.content import Keyring
+from sluice.ports.ledger import Ledger
+from sluice.ports.projections import GraphIndex, VectorIndex
+
+_REMOVALS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    written: int = 0  # chunks
+    removed: int = 0  # chunks that the new versions no longer have
+    refused: frozenset[UUID] = frozenset()  # documents that do not fit the tenant's quota: they are as before
+    superseded: frozenset[UUID] = frozenset()  # documents of which a later run knows more, or that were erased
+
+
+def load(
+    run: Run,
+    documents: Sequence[EmbeddedDocument],
+    *,
+    ledger: Ledger,
+    keyring: Keyring,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+) -> Loaded:
+    """Raises Transient or Terminal; what is served is then as before."""
+    if not documents:
+        return Loaded()
+    generation = run.source.generation
+    own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
+    superseded = frozenset(each.document.document_id for each in documents) - own.keys()
+    documents = [each for each in documents if each.document.document_id in own]
+    superseded |= ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
+    # Nothing of these is staged, so nobody would take out what is written of them now.
+    documents = [each for each in documents if each.document.document_id not in superseded]
+    ids = [each.document.document_id for each in documents]
+
+    if documents:
+        _project(run.source, documents, vectors, graph)
+
+    refused = frozenset(ledger.activate(run, ids))
+    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph, wait=False)
+    written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
+    return Loaded(written, removed, refused, superseded)
+
+
+def _project(
+    source: Source, documents: Sequence[EmbeddedDocument], vectors: VectorIndex, graph: GraphIndex | None
+) -> None:
+    points = [point(source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks]
+    projections: list[Callable[[], None]] = [lambda: vectors.upsert(source.generation, points)]
+    if graph is not None:
+        contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
+        projections.append(lambda: graph.write(source, contributions))
+    _together(projections)
+
+
+def drain(
+    generation: Generation,
+    *,
+    ledger: Ledger,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+    wait: bool = True,
+) -> int:
+    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat.
+
+    `wait`: also for those that another caller carries out at the moment, so that the outbox is empty afterwards."""
+    gone = 0
+    while True:
+        with ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
+            if not removals:
+                return gone
+            gone += _remove(removals, vectors, graph)
+
+
+def _remove(removals: Sequence[Removal], vectors: VectorIndex, graph: GraphIndex | None) -> int:
+    by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
+    for removal in removals:
+        chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
+        chunk_ids.extend(removal.chunk_ids)
+    for each, chunk_ids in by_generation.values():
+        vectors.delete(each, chunk_ids)
+    if graph is not None:
+        graph.remove(removals)
+    return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
+
+
+def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> SealedVersion:
+    document = embedded.document
+    return SealedVersion(
+        version_id=uuid5(run.run_id, str(document.document_id)),
+        document_id=document.document_id,
+        fingerprint=document.item.entry.fingerprint,
+        raw_hash=document.raw_hash,
+        mime=document.mime,
+        size_bytes=document.item.entry.size_bytes,
+        sealed_title=cipher.encrypt_text("title", document.title),
+        sealed_text=cipher.encrypt_text("text", document.text),
+        sealed_metadata=cipher.encrypt_json("metadata", document.metadata),
+        chunks=tuple(_sealed_chunk(each.chunk, cipher) for each in embedded.chunks),
+    )
+
+
+def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> SealedChunk:
+    names = {str(each.entity_id): each.name for each in chunk.mentions}
+    return SealedChunk(
+        chunk_id=chunk.chunk_id,
+        ordinal=chunk.ordinal,
+        start=chunk.start,
+        end=chunk.end,
+        page=chunk.page,
+        text_hash=chunk.text_hash,
+        sealed_text=cipher.encrypt_text("chunk", chunk.text, chunk.chunk_id),
+        sealed_headings=cipher.encrypt_json("headings", chunk.headings, chunk.chunk_id),
+        sealed_names=cipher.encrypt_json("names", names, chunk.chunk_id),
+        mentions=tuple((each.entity_id, each.kind, each.count, each.about) for each in chunk.mentions),
+        relations=chunk.relations,
+    )
+
+
+def point(source: Source, each: EmbeddedDocument, chunk_id: UUID, embedded: EmbeddedChunk) -> Point:
+    """Vectors, ids and the declared filter fields; nothing else of the metadata leaves the ledger."""
+    generation, document = source.generation, each.document
+    about = payload(
+        generation, source.spec.tenant, source.source_id, document.document_id, document.mime, document.metadata
+    )
+    return Point(chunk_id, embedded.dense, embedded.sparse, about)
+
+
+def payload(
+    generation: Generation,
+    tenant: str,
+    source_id: UUID,
+    document_id: UUID,
+    mime: str,
+    metadata: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a point says of its chunk."""
+    return {
+        "tenant": tenant,
+        "source_id": str(source_id),
+        "document_id": str(document_id),
+        "meta": filterable({"mime": mime, **metadata}, generation.filter_fields),
+    }
+
+
+def filterable(metadata: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """Declared fields with values that a filter can compare: scalars and lists of scalars."""
+    return {name: metadata[name] for name in fields if _comparable(metadata.get(name))}
+
+
+def _comparable(value: Any) -> bool:
+    """A scalar or a list of scalars: finite floats, integers of 64 bits, strings of at most 200 characters."""
+    if isinstance(value, list | tuple):
+        return bool(value) and not any(isinstance(each, list | tuple) or not _comparable(each) for each in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, str):
+        return len(value) <= 200
+    return isinstance(value, int) and value in INTEGERS
+
+
+def graph_chunk(chunk: Chunk) -> GraphChunk:
+    return GraphChunk(chunk.chunk_id, chunk.document_id, chunk.ordinal, chunk.mentions, chunk.relations)
+
+
+def _together(calls: Sequence[Callable[[], None]]) -> None:
+    """Run side by side; all are awaited, the first error is raised."""
+    if len(calls) == 1:
+        return calls[0]()
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for future in [pool.submit(call) for call in calls]:
+            future.result()

@@ -1,0 +1,1 @@
+"""Reconciliation, deletion, purge, pruning."""

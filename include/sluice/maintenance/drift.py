@@ -1,0 +1,67 @@
+"""What comparing a store with the ledger finds, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from sluice.model.points import LedgerChunk
+
+_EXAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Of some ids, at one moment."""
+
+    missing: list[LedgerChunk]
+    stale: list[LedgerChunk]
+    surplus: Mapping[UUID, UUID | None]  # with the document that the store says it belongs to
+    in_flight: list[UUID]
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [*(each.chunk_id for each in (*self.missing, *self.stale)), *self.surplus]
+
+
+@dataclass(slots=True)
+class Found:
+    """Of one store's part of one generation, or of object storage."""
+
+    checked: int = 0  # what the ledger expects
+    missing: int = 0
+    surplus: int = 0
+    stale: int = 0
+    repaired: int = 0
+    in_flight: int = 0
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def drift(self) -> int:
+        return self.missing + self.surplus + self.stale
+
+    def add(self, drift: Drift) -> None:
+        self.note("missing", [each.chunk_id for each in drift.missing])
+        self.note("surplus", list(drift.surplus))
+        self.note("stale", [each.chunk_id for each in drift.stale])
+
+    def note(
+        self, kind: Literal["missing", "surplus", "stale"], names: Sequence[UUID | str], each_counts: int = 1
+    ) -> None:
+        """`each_counts`: what one name stands for."""
+        setattr(self, kind, getattr(self, kind) + len(names) * each_counts)
+        known = self.examples.setdefault(kind, [])
+        known += [str(each) for each in names[: _EXAMPLES - len(known)]]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checked": self.checked,
+            "missing": self.missing,
+            "surplus": self.surplus,
+            "stale": self.stale,
+            "repaired": self.repaired,
+            "in_flight": self.in_flight,
+            "examples": {kind: ids for kind, ids in self.examples.items() if ids},
+        }

@@ -1,0 +1,174 @@
+"""Ledger chunks back into what a load writes: points and contributions to the graph, nothing embedded twice."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from sluice.chunking.rebuilt import Contexts
+from sluice.embedding import account, embedding
+from sluice.encryption import Cipher
+from sluice.errors import Terminal
+from sluice.indexing import loading
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedDocument, Mention
+from sluice.model.document import Document
+from sluice.model.generation import Generation
+from sluice.model.grants import ALL_GROUPS
+from sluice.model.points import LedgerChunk, Point
+from sluice.model.scan import Entry, Item
+from sluice.model.source import Source, SourceSpec
+from sluice.ports.tools import Tools
+
+Owner = tuple[str, UUID]  # tenant, source
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    points: list[Point]
+    computed: int  # vectors that the cache had lost
+    unreadable: list[UUID]  # the document's key is gone, or the text is not what its hash says
+
+
+class Rebuilder:
+    """Of one generation. Keys and metadata are decrypted for the chunks at hand and kept no longer."""
+
+    def __init__(self, tools: Tools, generation: Generation) -> None:
+        self._tools, self._generation = tools, generation
+
+    @cached_property
+    def _contexts(self) -> Contexts:
+        return Contexts(self._generation.profile.chunker, self._tools.tokenizer)
+
+    def payloads(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, dict[str, Any]]:
+        """What the points of these chunks must say. A chunk whose document has no key (erased) is left out."""
+        ciphers = self._ciphers(chunks)
+        metadata: dict[UUID, dict[str, Any]] = {}  # by version: its chunks share it
+        found: dict[UUID, dict[str, Any]] = {}
+        for chunk in chunks:
+            if chunk.document_id in ciphers:
+                if chunk.version_id not in metadata:
+                    cipher = ciphers[chunk.document_id]
+                    metadata[chunk.version_id] = cipher.decrypt_json("metadata", chunk.sealed_metadata)
+                found[chunk.chunk_id] = loading.payload(
+                    self._generation,
+                    chunk.tenant,
+                    chunk.source_id,
+                    chunk.document_id,
+                    chunk.mime,
+                    metadata[chunk.version_id],
+                )
+        return found
+
+    def points(self, chunks: Sequence[LedgerChunk]) -> Rebuilt:
+        """As `load` writes them; dense vectors from the cache, computed only where it has lost them."""
+        points: list[Point] = []
+        computed, readable = 0, set[UUID]()
+        ciphers = self._ciphers(chunks)
+        for source, own in self.by_source(chunks):
+            index_key = self._tools.keyring.index_key(source.spec.tenant)
+            embedded, cost = embedding.embed(
+                list(self._documents(own, ciphers, index_key)),
+                embedder=self._tools.embedder(self._generation.profile.embedder),
+                dim=self._generation.profile.dim,
+                cache=self._tools.cache,
+                index_key=index_key,
+                account=account.Unlimited(),
+            )
+            computed += cost.computed
+            _check_vectors(self._generation.profile.embedder, embedded)
+            made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
+            readable |= {point.chunk_id for point in made}
+            points += made
+        return Rebuilt(points, computed, [each.chunk_id for each in chunks if each.chunk_id not in readable])
+
+    def _documents(
+        self, chunks: Sequence[LedgerChunk], ciphers: dict[UUID, Cipher], index_key: bytes
+    ) -> Iterable[ChunkedDocument]:
+        by_version: dict[UUID, list[LedgerChunk]] = defaultdict(list)
+        for chunk in chunks:
+            if chunk.document_id in ciphers:
+                by_version[chunk.version_id].append(chunk)
+        for own in by_version.values():
+            cipher, first = ciphers[own[0].document_id], own[0]
+            title = cipher.decrypt_text("title", first.sealed_title)
+            made = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
+            metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
+            document = Document(_item(first), first.mime, title, "", b"", metadata)
+            yield ChunkedDocument(document, tuple(each for each in made if each is not None))
+
+    def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:
+        text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
+        headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
+        context = self._contexts.find(title, headings, text, row.text_hash, index_key)
+        if context is None:
+            return None
+        return Chunk(
+            chunk_id=row.chunk_id,
+            document_id=row.document_id,
+            ordinal=row.ordinal,
+            text=text,
+            context=context,
+            start=0,  # places in the document are the ledger's alone
+            end=len(text),
+            page=None,
+            headings=tuple(headings),
+            text_hash=row.text_hash,
+        )
+
+    def mentions(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, tuple[Mention, ...]]:
+        """By chunk, with names. A chunk whose document has no key (erased) is left out."""
+        ciphers = self._ciphers(chunks)
+        found: dict[UUID, tuple[Mention, ...]] = {}
+        for row in chunks:
+            if row.document_id in ciphers:
+                names = ciphers[row.document_id].decrypt_json("names", row.sealed_names, row.chunk_id)
+                found[row.chunk_id] = tuple(
+                    Mention(entity_id, kind, names[str(entity_id)], count, about)
+                    for entity_id, kind, count, about in row.mentions
+                )
+        return found
+
+    def _ciphers(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, Cipher]:
+        tenants = {chunk.document_id: chunk.tenant for chunk in chunks}
+        keys = self._tools.keyring.get(list(tenants))
+        return {document_id: Cipher(key, tenants[document_id], document_id) for document_id, key in keys.items()}
+
+    def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:
+        return [(self._source(*owner), own) for owner, own in _by_owner(chunks).items()]
+
+    def _source(self, tenant: str, source_id: UUID) -> Source:
+        """With as much of its spec as a projection shows."""
+        spec = SourceSpec("", self._generation.collection, tenant, access_groups=(ALL_GROUPS,))
+        return Source(source_id, spec, self._generation)
+
+
+def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
+    """No gate stands here. Raises Terminal."""
+    for document in embedded:
+        if not all(embedding.unit_length(each.dense[None, :]).all() for each in document.chunks):
+            raise Terminal(
+                f"The embedder {embedder} returned a vector that is not finite or not of length 1, for document "
+                f"{document.document.document_id}. It was not written. Check the model's files or endpoint and "
+                "run this again."
+            )
+
+
+def _item(row: LedgerChunk) -> Item:
+    return Item(row.document_id, Entry("", "", "", 0), new=False)
+
+
+def _by_owner(chunks: Iterable[LedgerChunk]) -> dict[Owner, list[LedgerChunk]]:
+    owners: dict[Owner, list[LedgerChunk]] = defaultdict(list)
+    for chunk in chunks:
+        owners[chunk.tenant, chunk.source_id].append(chunk)
+    return owners
+
+
+def as_stored(payload: Any) -> str:
+    """One spelling of a payload, to compare what was meant with what a store gave back."""
+    return json.dumps(payload, sort_keys=True, default=str)

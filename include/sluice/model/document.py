@@ -1,0 +1,41 @@
+"""What flows from stage to stage: Raw → Document → Chunk → EmbeddedChunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sluice.model.scan import Item
+
+if TYPE_CHECKING:  # the commands that touch no vector start without numpy
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The bytes of one document as its source holds them."""
+
+    item: Item
+    content: bytes
+    mime: str | None = None  # what the source claims, if anything
+    title: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Extracted text of one document. Offsets everywhere count characters of `text`."""
+
+    item: Item
+    mime: str
+    title: str
+    text: str
+    raw_hash: bytes
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    page_starts: tuple[int, ...] = ()  # page p (from 1) begins at page_starts[p - 1]
+
+    @property
+    def document_id(self) -> UUID:
+        return self.item.document_id

@@ -1,0 +1,76 @@
+"""Passages: what a search returns, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sluice.model.gates import GateRow, GateTotal
+from sluice.model.generation import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStep:
+    """One version in a document's history."""
+
+    number: int
+    generation: int
+    state: str
+    run_id: UUID
+    activated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PassageLineage:
+    """Where a passage comes from, as the ledger has it."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    uri: str
+    source_uri: str
+    collection: str
+    first_seen_at: datetime
+    expires_at: datetime | None
+    version: int
+    generation: int
+    physical: str
+    profile: Profile
+    run_id: UUID
+    orchestrator: str | None
+    run_state: str
+    started_at: datetime
+    finished_at: datetime | None
+    history: tuple[VersionStep, ...] = ()  # the oldest first
+    gates: tuple[GateTotal, ...] = ()
+    computed: int = 0  # vectors that the run had to compute
+    cached: int = 0  # and took from the cache
+    datasets: tuple[str, ...] = ()  # namespace:name, of the run's lineage events
+    ordinal: int = 0  # of the chunk in its version
+    rows: tuple[GateRow, ...] = ()  # what that run's gates recorded of the document as a whole and of this chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One search result with its citation."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    title: str
+    text: str
+    score: float
+    uri: str
+    start: int
+    end: int
+    page: int | None
+    headings: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    version: int
+    generation: int
+    run_id: UUID
+    legs: Mapping[str, float] = field(default_factory=dict)
+    similarity: float | None = None  # cosine similarity to the question, where it was asked for

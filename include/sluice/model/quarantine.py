@@ -1,0 +1,45 @@
+"""Documents that are not served, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sluice.model.gates import GateRow
+from sluice.model.scan import Item
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one document went to quarantine. `reason` says what to do."""
+
+    item: Item
+    stage: str
+    code: str
+    reason: str
+    retry: bool = False  # not the document's fault (a time-out, a permission): the next run tries it again
+    kept_bytes: int | None = None  # of the document, kept sealed for a replay; None: they could not be had
+    raw_hash: bytes | None = None  # keyed hash of the content that was judged; None: it could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An open quarantine record."""
+
+    document_id: UUID
+    external_id: str
+    uri: str
+    collection: str
+    source_uri: str
+    run_id: UUID
+    stage: str
+    code: str
+    reason: str
+    refused_at: datetime
+    kept_bytes: int | None  # size of the document's bytes, which are kept for a replay; None: they are not
+    rows: tuple[GateRow, ...] = ()  # what its gate found; only where one record is asked for

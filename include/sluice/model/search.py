@@ -1,0 +1,66 @@
+"""What is served, and who asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from sluice.model.chunk import SparseVector, Vector
+
+Leg = Literal["dense", "sparse"]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    query: str
+    collection: str
+    top_k: int = 10
+    legs: tuple[Leg, ...] = ("dense", "sparse")
+    filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
+    explain: bool = False
+    min_score: float | None = None  # lowest cosine similarity of question and passage, 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class VectorQuery:
+    """One fused query of the vector index. A leg whose vector is None is left out."""
+
+    dense: Vector | None
+    sparse: SparseVector | None
+    tenant: str
+    sources: tuple[UUID, ...]  # what the principal may read, decided in the ledger
+    filters: Mapping[str, Any]
+    limit: int
+    explain: bool = False  # fill Candidate.legs
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A hit in the vector index, not yet allowed to be shown."""
+
+    chunk_id: UUID
+    score: float
+    legs: Mapping[str, float] = field(default_factory=dict)  # score by leg, on request
+
+
+@dataclass(frozen=True, slots=True)
+class Hydrated:
+    """A chunk that the ledger allows this principal to read now. Text is still sealed."""
+
+    chunk_id: UUID
+    document_id: UUID
+    external_id: str
+    uri: str
+    version: int
+    generation: int
+    run_id: UUID
+    start: int
+    end: int
+    page: int | None
+    mime: str
+    sealed_text: bytes
+    sealed_headings: bytes
+    sealed_title: bytes
+    sealed_metadata: bytes

@@ -1,0 +1,17 @@
+"""Text as every store can hold it."""
+
+from __future__ import annotations
+
+import re
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres and UTF-8 can hold it: no NUL, no lone surrogates."""
+    return not _UNSTORABLE.search(text)
+
+
+def storable(text: str) -> str:
+    """Without what neither Postgres nor UTF-8 can hold: NUL goes, lone surrogates become U+FFFD."""
+    return text if is_storable(text) else _UNSTORABLE.sub("\ufffd", text.replace("\0", ""))

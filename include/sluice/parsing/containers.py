@@ -1,0 +1,143 @@
+"""What is in a zip or OLE container, judged from its directory before any parser unpacks it. Runs in the worker."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+
+from sluice.compression import most_bytes
+from sluice.errors import Unreadable
+from sluice.model.reasons import unreadable
+
+_OOXML = "application/vnd.openxmlformats-officedocument."
+_ZIP_KINDS = {
+    "word/": _OOXML + "wordprocessingml.document",
+    "ppt/": _OOXML + "presentationml.presentation",
+    "xl/": _OOXML + "spreadsheetml.sheet",
+}
+ODP = "application/vnd.oasis.opendocument.presentation"
+ODT = "application/vnd.oasis.opendocument.text"
+ODS = "application/vnd.oasis.opendocument.spreadsheet"
+EPUB = "application/epub+zip"
+XLSX = _ZIP_KINDS["xl/"]
+OOXML = tuple(_ZIP_KINDS.values())
+_NAMED_KINDS = (
+    EPUB,
+    ODT,
+    ODS,
+    ODP,
+)
+MSG = "application/vnd.ms-outlook"
+_OLE_KINDS = (
+    ("EncryptedPackage", None),
+    ("__properties_version1.0", MSG),
+    ("WordDocument", "application/msword"),
+    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+    ("Workbook", "application/vnd.ms-excel"),
+    ("Book", "application/vnd.ms-excel"),
+)
+_MAX_MEMBERS = 20_000
+_MAX_DEPTH = 3
+_TEXTS = (".xml", ".xhtml", ".html", ".htm")
+_NESTED = (".zip", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar")
+
+
+def kind_of_zip(content: bytes, max_unpacked_bytes: int) -> str:
+    """The MIME type. Raises Unreadable: corrupt, encrypted, zip_bomb, archive, unsupported."""
+    _, names = _inspect(content, max_unpacked_bytes, 0)
+    if "mimetype" in names:
+        declared = _member(content, "mimetype", 200).decode("ascii", "replace").strip().removesuffix("-template")
+        if declared in _NAMED_KINDS:
+            if "META-INF/rights.xml" in names or _is_sealed_odf(content, names):
+                raise unreadable("encrypted")
+            return declared
+        raise unreadable("unsupported")
+    if "[Content_Types].xml" in names:
+        for folder, mime in _ZIP_KINDS.items():
+            if any(name.startswith(folder) for name in names):
+                return mime
+        raise unreadable("unsupported")
+    if any(name.endswith(".iwa") for name in names) or names & {"index.xml", "index.apxl", "Index.zip"}:
+        raise unreadable("unsupported")  # Pages, Numbers, Keynote
+    raise unreadable("archive")
+
+
+def kind_of_ole(content: bytes) -> str:
+    """The MIME type. Raises Unreadable: encrypted, unsupported."""
+    for stream, mime in _OLE_KINDS:
+        if stream.encode("utf-16-le") in content:
+            if mime is None:
+                raise unreadable("encrypted")
+            return mime
+    raise unreadable("unsupported")
+
+
+def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, set[str]]:
+    """Bytes when unpacked, nested containers too, and the names of the members."""
+    _check_directory(content)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            packed = sum(member.compress_size for member in members)
+            if total > min(max_unpacked_bytes, most_bytes(max(packed, len(content)))):
+                raise unreadable("zip_bomb")
+            if any(member.flag_bits & 1 for member in members):
+                raise unreadable("encrypted")
+            for member in members:
+                if member.filename.lower().endswith(_TEXTS):
+                    _check(archive, member)
+                if member.filename.lower().endswith(_NESTED):
+                    if depth == _MAX_DEPTH:
+                        raise unreadable("zip_bomb")
+                    total += _nested(archive, member, max_unpacked_bytes - total, depth + 1)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError, struct.error, zlib.error) as error:
+        raise unreadable("corrupt") from error
+    return total, {member.filename for member in members}
+
+
+def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """A parser stops silently where a damaged or forged size says so; the checksum tells. Raises BadZipFile."""
+    with archive.open(member) as file:
+        while file.read(1 << 20):
+            pass
+
+
+def _nested(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_unpacked_bytes: int, depth: int) -> int:
+    with archive.open(member) as file:
+        content = file.read(member.file_size + 1)
+    if not content.startswith(b"PK"):
+        return 0
+    try:
+        return _inspect(content, max_unpacked_bytes, depth)[0]
+    except Unreadable as error:
+        if error.code == "zip_bomb":
+            raise
+        return 0  # an attachment that cannot be read does not make its document unreadable
+
+
+def _check_directory(content: bytes) -> None:
+    """The end-of-directory record (PKWARE APPNOTE 4.3.16) tells the number of members before any is read."""
+    end = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
+    if end < 0 or len(content) < end + 22:
+        raise unreadable("corrupt")
+    (members,) = struct.unpack_from("<H", content, end + 10)
+    if members > _MAX_MEMBERS:
+        raise unreadable("zip_bomb")
+    if members == 0:
+        raise unreadable("empty")
+
+
+def _member(content: bytes, name: str, max_bytes: int) -> bytes:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
+            return file.read(max_bytes)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, ValueError, OSError) as error:
+        raise unreadable("corrupt") from error
+
+
+def _is_sealed_odf(content: bytes, names: set[str]) -> bool:
+    manifest = "META-INF/manifest.xml"
+    return manifest in names and b"encryption-data" in _member(content, manifest, 1 << 20)

@@ -1,0 +1,1 @@
+"""Worker processes that can reach nothing but their pipes."""

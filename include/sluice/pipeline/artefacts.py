@@ -1,0 +1,274 @@
+"""What tasks hand to each other: one Parquet file a stage and batch, one row a document, readable parts sealed.
+
+    runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, locator, …
+    runs/<run>/<batch>/1-extracted.parquet  document_id, body (sealed JSON: the Document)
+    runs/<run>/<batch>/2-validated.parquet  the same, without what the gate refused
+    runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions, relations)
+    runs/<run>/<batch>/4-embedded.parquet   + dense (k·dim float32), sparse_lengths, sparse_indices, sparse_values
+
+A retry reads one number and writes the next; a file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.encryption import Cipher
+from sluice.model.chunk import (
+    Chunk,
+    ChunkedDocument,
+    EmbeddedChunk,
+    EmbeddedDocument,
+    Mention,
+    Relation,
+    SparseVector,
+)
+from sluice.model.document import Document
+from sluice.model.scan import Entry, Item
+
+Ciphers = Mapping[UUID, Cipher]  # by document
+_PURPOSE = "artefact"
+_LOCATOR = "locator"
+
+
+# --- 0: what the scan found ---------------------------------------------------------------------------------
+
+
+def dump_items(items: Iterable[Item], ciphers: Ciphers, path: str) -> bytes:
+    """The locator, which may be a hash of the content, is encrypted."""
+    return _write([{**_item_json(item), "locator": _encrypted_locator(item, ciphers, path)} for item in items])
+
+
+def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[Item]:
+    """Without those whose key was erased meanwhile."""
+    items = []
+    for row in _rows(content):
+        encrypted, cipher = row.get("locator", b""), ciphers.get(UUID(bytes=row["document_id"]))
+        if not encrypted:
+            items.append(_item({**row, "locator": ""}))
+        elif cipher is not None:
+            items.append(_item({**row, "locator": cipher.decrypt_text(_LOCATOR, encrypted, path)}))
+    return items
+
+
+def _encrypted_locator(item: Item, ciphers: Ciphers, path: str) -> bytes:
+    locator = item.entry.locator
+    return ciphers[item.document_id].encrypt_text(_LOCATOR, locator, path) if locator else b""
+
+
+# --- 1 and 2: documents -------------------------------------------------------------------------------------
+
+
+def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
+    return _write(
+        [_sealed_row(document, (), ciphers, path) for document in documents if document.document_id in ciphers]
+    )
+
+
+def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document]:
+    return [_document(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
+
+
+# --- 3: chunks ----------------------------------------------------------------------------------------------
+
+
+def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
+    return _write(
+        [
+            _sealed_row(each.document, each.chunks, ciphers, path)
+            for each in documents
+            if each.document.document_id in ciphers
+        ]
+    )
+
+
+def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:
+    return [_chunked(_body(row, ciphers, path)) for row in _with_keys(content, ciphers)]
+
+
+# --- 4: vectors ---------------------------------------------------------------------------------------------
+
+
+def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path: str) -> bytes:
+    rows = []
+    for each in documents:
+        if each.document.document_id not in ciphers:
+            continue
+        row = _sealed_row(each.document, [embedded.chunk for embedded in each.chunks], ciphers, path)
+        sparse = [embedded.sparse for embedded in each.chunks]
+        row["dense"] = _joined([embedded.dense for embedded in each.chunks], np.float32)
+        row["sparse_lengths"] = np.array([len(vector.indices) for vector in sparse], dtype=np.int32)
+        row["sparse_indices"] = _joined([vector.indices for vector in sparse], np.uint32)
+        row["sparse_values"] = _joined([vector.values for vector in sparse], np.float32)
+        rows.append(row)
+    return _write(rows)
+
+
+def load_embedded(content: bytes, ciphers: Ciphers, path: str) -> list[EmbeddedDocument]:
+    return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _with_keys(content, ciphers)]
+
+
+# --- rows ---------------------------------------------------------------------------------------------------
+
+
+def document_ids(content: bytes) -> list[UUID]:
+    """Of every row, without opening anything sealed: what keys to ask for."""
+    column = pq.read_table(io.BytesIO(content), columns=["document_id"]).column(0) if content else []
+    return [UUID(bytes=value.as_py()) for value in column]
+
+
+def _write(rows: list[dict[str, Any]]) -> bytes:
+    if not rows:
+        return b""  # an empty file is an empty batch: Parquet would need a schema for nothing
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _rows(content: bytes) -> list[dict[str, Any]]:
+    if not content:
+        return []
+    table = pq.read_table(io.BytesIO(content))
+    numeric = {name for name in table.column_names if name == "dense" or name.startswith("sparse_")}
+    columns = {
+        name: [value.values.to_numpy() for value in table.column(name)]
+        if name in numeric
+        else table.column(name).to_pylist()
+        for name in table.column_names
+    }
+    return [{name: column[i] for name, column in columns.items()} for i in range(table.num_rows)]
+
+
+def _with_keys(content: bytes, ciphers: Ciphers) -> list[dict[str, Any]]:
+    """Without documents that were erased since: their keys are gone."""
+    return [row for row in _rows(content) if UUID(bytes=row["document_id"]) in ciphers]
+
+
+def _sealed_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:
+    active = document.item.active_hash
+    body = {
+        "item": {
+            **_item_json(document.item),
+            "document_id": str(document.document_id),
+            "active_hash": active.hex() if active else None,
+        },
+        "mime": document.mime,
+        "title": document.title,
+        "text": document.text,
+        "raw_hash": document.raw_hash.hex(),
+        "metadata": document.metadata,
+        "page_starts": document.page_starts,
+        "chunks": [_chunk_json(chunk) for chunk in chunks],
+    }
+    cipher = ciphers[document.document_id]
+    return {"document_id": document.document_id.bytes, "body": cipher.encrypt_json(_PURPOSE, body, path)}
+
+
+def _body(row: Mapping[str, Any], ciphers: Ciphers, path: str) -> dict[str, Any]:
+    body: dict[str, Any] = ciphers[UUID(bytes=row["document_id"])].decrypt_json(_PURPOSE, row["body"], path)
+    item = body["item"]
+    item["document_id"] = row["document_id"]
+    item["active_hash"] = bytes.fromhex(item["active_hash"]) if item["active_hash"] else None
+    return body
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    entry = item.entry
+    return {
+        "document_id": item.document_id.bytes,
+        "external_id": entry.external_id,
+        "uri": entry.uri,
+        "fingerprint": entry.fingerprint,
+        "size_bytes": entry.size_bytes,
+        "offset": entry.offset,
+        "locator": entry.locator,
+        "new": item.new,
+        "moved": item.moved,
+        "gone": item.gone,
+        "active_hash": item.active_hash,
+    }
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    place = (row["size_bytes"], row["offset"])
+    # A run that an older release began has no locators.
+    entry = Entry(row["external_id"], row["uri"], row["fingerprint"], *place, locator=row.get("locator", ""))
+    document_id, gone = UUID(bytes=row["document_id"]), row.get("gone", False)
+    return Item(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
+
+
+def _document(body: Mapping[str, Any]) -> Document:
+    return Document(
+        item=_item(body["item"]),
+        mime=body["mime"],
+        title=body["title"],
+        text=body["text"],
+        raw_hash=bytes.fromhex(body["raw_hash"]),
+        metadata=body["metadata"],
+        page_starts=tuple(body["page_starts"]),
+    )
+
+
+def _chunk_json(chunk: Chunk) -> dict[str, Any]:
+    return {
+        "chunk_id": str(chunk.chunk_id),
+        "ordinal": chunk.ordinal,
+        "context": chunk.context,
+        "start": chunk.start,
+        "end": chunk.end,
+        "page": chunk.page,
+        "headings": chunk.headings,
+        "text_hash": chunk.text_hash.hex(),
+        "mentions": [(str(each.entity_id), each.kind, each.name, each.count, each.about) for each in chunk.mentions],
+        "relations": [(str(each.head_id), each.kind, str(each.tail_id)) for each in chunk.relations],
+    }
+
+
+def _chunked(body: Mapping[str, Any]) -> ChunkedDocument:
+    document = _document(body)
+    return ChunkedDocument(document, tuple(_chunk(row, document) for row in body["chunks"]))
+
+
+def _chunk(row: Mapping[str, Any], document: Document) -> Chunk:
+    return Chunk(
+        chunk_id=UUID(row["chunk_id"]),
+        document_id=document.document_id,
+        ordinal=row["ordinal"],
+        text=document.text[row["start"] : row["end"]],
+        context=row["context"],
+        start=row["start"],
+        end=row["end"],
+        page=row["page"],
+        headings=tuple(row["headings"]),
+        text_hash=bytes.fromhex(row["text_hash"]),
+        # A run that an older release began has mentions that do not say `about`, and chunks without relations.
+        mentions=tuple(Mention(UUID(each[0]), *each[1:]) for each in row["mentions"]),
+        relations=tuple(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.get("relations", ())),
+    )
+
+
+def _embedded(row: Mapping[str, Any], chunked: ChunkedDocument) -> EmbeddedDocument:
+    count = len(chunked.chunks)
+    dense = row["dense"].reshape(count, -1) if count else np.zeros((0, 0), np.float32)
+    ends = np.cumsum(row["sparse_lengths"])
+    indices = np.split(row["sparse_indices"], ends[:-1])
+    values = np.split(row["sparse_values"], ends[:-1])
+    return EmbeddedDocument(
+        chunked.document,
+        tuple(
+            EmbeddedChunk(chunk, dense[i], SparseVector(indices[i], values[i]))
+            for i, chunk in enumerate(chunked.chunks)
+        ),
+    )
+
+
+def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate(arrays).astype(dtype, copy=False) if arrays else np.zeros(0, dtype)

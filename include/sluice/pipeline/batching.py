@@ -1,0 +1,47 @@
+"""How the documents of a run are cut into batches (docs/decisions/0046)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import ceil, inf
+from typing import TypeVar
+
+from sluice.model.scan import Item
+
+T = TypeVar("T")
+_SLICE_BYTES = 64_000_000  # raw bytes held at a time
+_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
+_UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
+_MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
+
+
+def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
+    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
+    where Airflow could not map over so many.
+
+    `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
+    while another ends; fewer where the start of a task would cost more than its work."""
+    most = max(most, ceil(len(items) / _MOST_BATCHES))
+    most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
+    total = sum(map(_work, items))
+    share = total / max(1, min(2 * slots, _MOST_BATCHES // 2, round(total / _LEAST_WORK))) if slots else inf
+    batch: list[Item] = []
+    size_bytes, work = 0, 0.0
+    for item in items:
+        full = len(batch) >= most or size_bytes + item.entry.size_bytes > most_bytes or work >= share
+        if batch and full:
+            yield batch
+            batch, size_bytes, work = [], 0, 0.0
+        batch.append(item)
+        size_bytes += item.entry.size_bytes
+        work += _work(item)
+    if batch:
+        yield batch
+
+
+def parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    return (documents[at : at + most] for at in range(0, len(documents), most))
+
+
+def _work(item: Item) -> float:
+    return 1 + item.entry.size_bytes / _UNIT_BYTES

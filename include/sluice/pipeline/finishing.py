@@ -1,0 +1,112 @@
+"""The end of a run: what is gone at the source goes, the stores agree, the run is closed and summed up."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from sluice.errors import Disagreement, Transient
+from sluice.indexing import loading
+from sluice.model.run import Run
+from sluice.pipeline.quarantine import let_go
+from sluice.pipeline.recording import WHOLE_RUN, graph_of, recorded
+from sluice.pipeline.removed_documents import check_replaced, remove_vanished, reporting_pending_removals
+from sluice.pipeline.stages import ensure
+from sluice.ports.tools import Tools
+
+
+def finish(tools: Tools, run: Run) -> dict[str, Any]:
+    """Remove what is gone at the source (a run that was stopped leaves that to the next one while anything new was not
+    read: it may turn out to have moved), see that the stores agree, close the run and return its summary.
+
+    Raises Unavailable where a store is down, with what is pending there, and Disagreement where a store lacks or
+    exceeds what the ledger says: such a run has not succeeded.
+    """
+    generation = run.source.generation
+    graph = graph_of(tools, generation)
+    with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
+        check_replaced(tools, run)
+        remove_vanished(tools, run)
+        tools.ledger.drop_leftovers(run)
+        counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
+        counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
+        counts["released"] = let_go(tools, run)
+        ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
+        agree(tools, run)
+    summary = summarise(tools, run)
+    tools.ledger.finish_run(run, "succeeded", summary)
+    return summary
+
+
+def agree(tools: Tools, run: Run) -> None:
+    """Counts of this source's chunks in every store.
+
+    Raises Disagreement with the figures, Transient where another run of the source may be why they differ.
+    """
+    generation, source_id = run.source.generation, run.source.source_id
+    figures = {
+        "ledger": tools.ledger.run_counts(run).chunks,
+        "qdrant": tools.vectors.count(generation, source=source_id),
+    }
+    if graph := graph_of(tools, generation):
+        figures["neo4j"] = graph.count(generation, source=source_id)
+    if len(set(figures.values())) > 1:
+        told = ", ".join(f"{store} {count}" for store, count in figures.items())
+        if tools.ledger.others_running(run):
+            raise Transient(
+                f"Another run of {run.source.spec.uri} is at work, so the stores cannot be compared yet ({told}). "
+                "Nothing is lost; once it has ended, run this again."
+            )
+        raise Disagreement(
+            f"The stores do not hold the same chunks of {run.source.spec.uri}: {told}. Searches stay right, because "
+            "the ledger decides what is shown; run the ingest again with mode full to write what is missing."
+        )
+
+
+def summarise(tools: Tools, run: Run) -> dict[str, Any]:
+    totals: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    for stat in tools.ledger.stages(run):
+        seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
+        for name, count in stat.counts.items():
+            totals[name] = totals.get(name, 0) + count
+    counts, spent = tools.ledger.run_counts(run), tools.ledger.spent(run)
+    return {
+        "run_id": str(run.run_id),
+        "collection": run.source.spec.collection,
+        "generation": run.source.generation.number,
+        "documents": {
+            "seen": totals.get("seen", 0),
+            "new": totals.get("new", 0),
+            "changed": totals.get("changed", 0),
+            "unchanged": totals.get("unchanged", 0),
+            "moved": len(tools.ledger.moved(run)),
+            "deleted": totals.get("deleted", 0),
+            "quarantined": counts.quarantined,
+            "superseded": totals.get("superseded", 0),
+        },
+        "chunks": {
+            "written": totals.get("written", 0),
+            "removed": totals.get("removed", 0),
+            "total": tools.ledger.counts(run.source.generation).chunks,
+        },
+        "embeddings": {"computed": totals.get("computed", 0), "cached": totals.get("cached", 0)},
+        "cost": {
+            "texts": spent.texts,
+            "tokens": spent.tokens,
+            "seconds": round(spent.seconds, 6),
+            "money": run.budget.money(spent.tokens),
+        },
+        "stopped": tools.ledger.stopped(run),
+        "remaining": totals.get("remaining", 0),
+        "seconds": round(sum(seconds.values()), 3),
+        "quarantine": tools.ledger.reasons(run),
+        "gates": gates_page(run.run_id, run.source.spec.tenant),
+        "stages": seconds,
+        "gx_import_seconds": totals.get("gx_import_ms", 0) / 1000,
+    }
+
+
+def gates_page(run_id: object, tenant: str) -> str:
+    """Where the run's gate results are shown, from the root of Airflow's address."""
+    return "/sluice/gates?" + urlencode({"run": str(run_id), "tenant": tenant})

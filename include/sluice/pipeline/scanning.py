@@ -1,0 +1,46 @@
+"""What a source lists, as the ledger gets it, whatever the kind of the source: bounded, with keyed fingerprints.
+
+A fingerprint may be a plain hash of a document's content. It outlives the document (a purged one stays gone until its
+fingerprint changes), and would confirm a guess of what was erased; so only its keyed hash leaves this module, and what
+the reader itself needs to find the document again travels with the item, never to the ledger's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from sluice.encryption import keyed_fingerprint
+from sluice.errors import BadRequest
+from sluice.model.document import Raw
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import SourceReader
+from sluice.ports.tools import Tools
+
+
+def listed(tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None) -> Iterator[Entry]:
+    """`index_key`: instead of the tenant's. Raises BadRequest where the source lists more than
+    `tools.max_source_documents`, and what the reader raises."""
+    index_key = index_key or tools.keyring.index_key(spec.tenant)
+    for number, entry in enumerate(reader.scan()):
+        if number >= tools.max_source_documents:
+            raise BadRequest(
+                f"{spec.uri} lists more than {tools.max_source_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
+                "Nothing was changed. Make several sources of it, leave documents out by globs, or raise the limit."
+            )
+        keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""  # refused by the ledger
+        yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
+
+
+def reads(reader: SourceReader) -> Callable[[Item], Raw]:
+    """`reader.read` for items whose entries came from `listed`."""
+
+    def read(item: Item) -> Raw:
+        entry = item.entry
+        if not entry.locator:  # of a run that an older release began
+            return reader.read(item)
+        plain = replace(entry, fingerprint=entry.locator, locator="")
+        return replace(reader.read(replace(item, entry=plain)), item=item)
+
+    return read

@@ -1,0 +1,134 @@
+"""Near-duplicates by MinHash (Broder 1997) over runs of words, found by bands of it (Leskovec et al., Mining of Massive
+Datasets, 3.4).
+
+Words are hashed with the tenant's index key before anything else: what is stored cannot be read, and says nothing about
+another tenant's documents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sluice.model.document import Document
+from sluice.model.gates import Signature
+
+MINIMA = 64
+BANDS = 16  # of four minima each: documents that are 0.9 alike share one with near certainty, 0.5 with 64 %
+_RUN_WORDS = 4
+_FEWEST_WORDS = 20  # shorter texts are alike by chance
+_BLOCK = 8192
+_MOST_FOUND = 2000
+_MAX_KNOWN_WORDS = 200_000
+_WORD = re.compile(r"\w+")
+
+Found = Callable[[Sequence[int]], Sequence[Signature]]  # bands → signatures that the ledger knows
+
+
+def signature(document: Document, index_key: bytes, collection_id: UUID) -> Signature | None:
+    """None where the text has fewer than 20 words."""
+    known = _known(index_key)
+    words = np.array([known[word] for word in _WORD.findall(document.text.casefold())], np.uint64)
+    if len(words) < _FEWEST_WORDS:
+        return None
+    runs = np.zeros(len(words) - _RUN_WORDS + 1, np.uint64)
+    for offset in range(_RUN_WORDS):
+        runs = runs * _STEP + words[offset : offset + len(runs)]
+    minima = _minima(np.unique(runs ^ (runs >> np.uint64(29))))
+    return Signature(document.document_id, minima, _bands(minima, index_key, collection_id))
+
+
+def closest(
+    documents: Sequence[Document], signatures: Mapping[UUID, Signature], found: Sequence[Signature]
+) -> dict[UUID, tuple[float, UUID]]:
+    """Of each document the most similar earlier one, and how alike they are (share of equal minima, 0 to 1).
+
+    Ids grow with time, so that of two new documents one is the earlier, whatever batch or run sees them first, and the
+    two never exclude each other. A document that was edited is compared with all that is served.
+    """
+    of_batch = {document.document_id for document in documents}
+    by_band: dict[int, list[Signature]] = defaultdict(list)
+    for each in [*signatures.values(), *(known for known in found if known.document_id not in of_batch)]:
+        for band in each.bands:
+            by_band[band].append(each)
+    nearest: dict[UUID, tuple[float, UUID]] = {}
+    for document in documents:
+        own = signatures.get(document.document_id)
+        if own is None:
+            continue
+        edited = document.item.active_hash not in (None, document.raw_hash)
+        others = {other.document_id: other for band in own.bands for other in by_band[band][:_MOST_FOUND]}
+        alike = [
+            (float((own.minima == other.minima).mean()), other.document_id)
+            for other in others.values()
+            if other.document_id < own.document_id
+            or (edited and other.document_id not in of_batch and other.document_id != own.document_id)
+        ]
+        if alike:
+            nearest[document.document_id] = max(alike, key=lambda pair: pair[0])
+    return nearest
+
+
+def _minima(runs: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Of each of 64 hash functions (multiply-shift: Dietzfelbinger et al. 1997) the least value over all runs."""
+    least = np.full(MINIMA, 2**32 - 1, np.uint64)
+    for start in range(0, len(runs), _BLOCK):
+        hashed = (runs[None, start : start + _BLOCK] * _FACTORS[:, None] + _TERMS[:, None]) >> np.uint64(32)
+        least = np.minimum(least, hashed.min(axis=1))
+    return least.astype(np.uint32)
+
+
+def _bands(minima: NDArray[np.uint32], index_key: bytes, collection_id: UUID) -> tuple[int, ...]:
+    rows = minima.astype("<u4").reshape(BANDS, -1)
+    return tuple(
+        int.from_bytes(
+            hashlib.blake2b(
+                collection_id.bytes + bytes([number]) + row.tobytes(), digest_size=8, key=index_key, person=b"band"
+            ).digest(),
+            "little",
+            signed=True,
+        )
+        for number, row in enumerate(rows)
+    )
+
+
+def _constants(name: str) -> NDArray[np.uint64]:
+    """The same in every release, since what they make is stored."""
+    return np.array(
+        [
+            int.from_bytes(hashlib.blake2b(f"{name} {number}".encode(), digest_size=8).digest(), "little")
+            for number in range(MINIMA)
+        ],
+        np.uint64,
+    )
+
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd; 2^64 divided by the golden ratio (Knuth, TAOCP 3, 6.4)
+_FACTORS = _constants("factor") | np.uint64(1)
+_TERMS = _constants("term")
+
+
+class _KnownWords(dict[str, int]):
+    def __init__(self, index_key: bytes) -> None:
+        super().__init__()
+        self._index_key = index_key
+
+    def __missing__(self, word: str) -> int:
+        if len(self) >= _MAX_KNOWN_WORDS:
+            self.clear()
+        data = word.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(data, digest_size=8, key=self._index_key, person=b"shingle").digest()
+        found = self[word] = int.from_bytes(digest, "little")
+        return found
+
+
+@lru_cache(maxsize=16)
+def _known(index_key: bytes) -> _KnownWords:
+    return _KnownWords(index_key)

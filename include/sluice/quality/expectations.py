@@ -1,0 +1,184 @@
+"""The one door to Great Expectations: imported on first use (4-20 s), in this process or in one of its own, and kept
+for the life of that process."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from sluice.errors import Terminal
+from sluice.quality.process import LOST, GatesProcess
+from sluice.quality.suites import Check
+
+_ROW = "row"
+_lock = Lock()
+_ready = False
+_process: GatesProcess | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one check: how many values it saw, which rows failed with which value (None where the value says nothing),
+    and the failing value farthest from the limit."""
+
+    evaluated: int
+    rows: tuple[int, ...]
+    worst: float | None
+    values: tuple[float | None, ...] = ()  # in the order of `rows`
+
+
+@contextmanager
+def gates_process() -> Iterator[None]:
+    """Within the body, a process of its own imports Great Expectations and judges; `prepare` or the first gate starts
+    it. Where it is imported here already, and where that process is lost, this one judges."""
+    global _process
+    if _process is not None or "great_expectations" in sys.modules:
+        yield
+        return
+    _process = GatesProcess()
+    try:
+        yield
+    finally:
+        ended, _process = _process, None
+        ended.stop()
+
+
+def prepare() -> None:
+    """The gates will be asked soon: their process begins its import now, where there is one. Does not wait."""
+    if _process is not None:
+        with suppress(*LOST):
+            _process.start()
+
+
+def ready() -> float:
+    """Import and set up, once a process → seconds that were waited for it now."""
+    global _ready
+    started_s = time.perf_counter()
+    if _process is not None:
+        with suppress(*LOST):
+            return time.perf_counter() - started_s if _process.ready() else 0.0
+    with _lock:
+        if _ready:
+            return 0.0
+        _batch_definition()
+        _ready = True
+    return time.perf_counter() - started_s
+
+
+def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+    """One outcome a check, in order. Raises Terminal where an expectation could not be evaluated.
+
+    `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
+    since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
+    """
+    if _process is not None:
+        with suppress(*LOST):
+            return _process.judge(suite, checks, columns)
+    import pandas as pd
+
+    frame = pd.DataFrame({**columns, _ROW: range(len(next(iter(columns.values()))))})
+    evaluated = {check.code: _evaluated(check, frame) for check in checks}
+    checked = [check for check in checks if evaluated[check.code]]
+    failed = [
+        check
+        for check, result in zip(checked, _validate(suite, checked, frame, "BOOLEAN_ONLY"), strict=True)
+        if not result.success
+    ]
+    in_full = {
+        "result_format": "COMPLETE",
+        "unexpected_index_column_names": [_ROW],
+        "return_unexpected_index_query": False,
+    }
+    found = dict(zip((check.code for check in failed), _validate(suite, failed, frame, in_full), strict=True))
+    return [
+        _outcome(check, found[check.code], evaluated[check.code])
+        if check.code in found
+        else Outcome(evaluated[check.code], (), None)
+        for check in checks
+    ]
+
+
+def _evaluated(check: Check, frame: Any) -> int:
+    """Raises Terminal where the column is missing, as Great Expectations would, but says which."""
+    if check.column not in frame:
+        raise _broken(check, f"there is no column {check.column}")
+    return len(frame) if check.expectation.endswith("not_be_null") else int(frame[check.column].count())
+
+
+def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: str | dict[str, Any]) -> list[Any]:
+    """Great Expectations' results in the order of the checks."""
+    if not checks:
+        return []
+    gx = imported()
+    expectations = [
+        getattr(gx.expectations, _class_name(check.expectation))(
+            column=check.column, meta={"code": check.code}, **({check.bound: check.limit} if check.bound else {})
+        )
+        for check in checks
+    ]
+    expected = gx.ExpectationSuite(name=suite, expectations=expectations)
+    with _lock:  # its context is not made for threads
+        batch = _batch_definition().get_batch(batch_parameters={"dataframe": frame})
+        result = batch.validate(expected, result_format=result_format)
+    by_code = {each.expectation_config.meta["code"]: each for each in result.results}
+    return [by_code[check.code] for check in checks]
+
+
+def _outcome(check: Check, result: Any, evaluated: int) -> Outcome:
+    found = result.result
+    if "element_count" not in found or not found.get("unexpected_index_list"):
+        raise _broken(check, result.exception_info)
+    failed = sorted(found["unexpected_index_list"], key=lambda row: int(row[_ROW]))
+    values = [float(row[check.column]) if check.bound else None for row in failed]
+    numbers = [value for value in values if value is not None]
+    worst = (min(numbers) if check.bound == "min_value" else max(numbers)) if numbers else None
+    return Outcome(evaluated, tuple(int(row[_ROW]) for row in failed), worst, tuple(values))
+
+
+def _broken(check: Check, why: object) -> Terminal:
+    return Terminal(
+        f"Great Expectations could not evaluate {check.expectation} ({check.code}): {why}. No document of this batch "
+        "was let through; what the stage before has made is kept. Check its version against the lock."
+    )
+
+
+def _class_name(expectation: str) -> str:
+    return "".join(word.capitalize() for word in expectation.split("_"))
+
+
+def imported() -> Any:
+    """The library itself, told not to call home and not to report each of its functions at its import.
+
+    Its import leaves some 400,000 objects, which live as long as the process. Searching them for garbage takes a fifth
+    of the import, and half a second of some later stage: they are left out of that (`gc.freeze`)."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    if "great_expectations" in sys.modules:
+        return sys.modules["great_expectations"]
+    gc.disable()
+    try:
+        import great_expectations
+    finally:
+        gc.freeze()
+        gc.enable()
+    return great_expectations
+
+
+@cache
+def _batch_definition() -> Any:
+    gx = imported()
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("batch").add_dataframe_asset("rows")
+    return asset.add_batch_definition_whole_dataframe("all")

@@ -1,0 +1,128 @@
+"""Where something lies in a document that should not be shown, and the text with placeholders in its place."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from sluice.model.document import Document
+
+_PLACES_TOLD = 50
+
+
+Path = tuple[str | int, ...]  # keys and positions that lead to a string of the metadata
+
+
+class Span(NamedTuple):
+    """`text[start:end]` is of that kind. It never holds the text itself."""
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    text: tuple[Span, ...] = ()
+    title: tuple[Span, ...] = ()
+    metadata: tuple[tuple[Path, Span], ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.text) + len(self.title) + len(self.metadata)
+
+    def told(self) -> dict[str, Any]:
+        """Kinds, counts and places, for the ledger."""
+        spans = [("text", span) for span in self.text] + [("title", span) for span in self.title]
+        kinds = Counter(span.kind for _, span in [*spans, *(("metadata", span) for _, span in self.metadata)])
+        return {
+            "count": self.count,
+            "kinds": dict(sorted(kinds.items())),
+            "at": [[place, span.kind, span.start, span.end] for place, span in spans[:_PLACES_TOLD]],
+        }
+
+
+def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """In order and without overlaps: what overlaps becomes one, of the kind of the longer, so that masking leaves
+    nothing of either."""
+    kept: list[Span] = []
+    for span in sorted(spans):
+        if kept and span.start < kept[-1].end:
+            last = kept[-1]
+            kind = last.kind if last.end - last.start >= span.end - span.start else span.kind
+            kept[-1] = Span(last.start, max(last.end, span.end), kind)
+        else:
+            kept.append(span)
+    return tuple(kept)
+
+
+def windows(text: str, chars: int, overlap: int) -> Iterator[tuple[int, str]]:
+    """Pieces with where they begin. A pattern that takes the square of its text's length never sees a long one; what is
+    at most `overlap` long lies whole in one of them."""
+    start = 0
+    while len(text) - start > chars:
+        yield start, text[start : start + chars]
+        cut = start + chars - overlap
+        blank = text.rfind(" ", start + 1, cut)  # not within a word or number, where that can be helped
+        start = blank + 1 if blank >= max(start, cut - overlap) else cut
+    yield start, text[start:]
+
+
+def masked(document: Document, found: Sequence[Findings]) -> Document:
+    """The document with `[KIND]` in place of what was found; pages begin where they began."""
+    spans = apart(span for each in found for span in each.text)
+    starts = [span.start for span in spans]
+    grown = [0, *accumulate(len(span.kind) + 2 - (span.end - span.start) for span in spans)]
+
+    def moved(position: int) -> int:
+        before = bisect_right(starts, position)
+        if before and spans[before - 1].end > position:  # inside what was replaced: where the placeholder begins
+            return spans[before - 1].start + grown[before - 1]
+        return position + grown[before]
+
+    within: dict[Path, list[Span]] = defaultdict(list)
+    for each in found:
+        for path, span in each.metadata:
+            within[path].append(span)
+    return replace(
+        document,
+        text=replaced(document.text, spans),
+        title=replaced(document.title, apart(span for each in found for span in each.title)),
+        metadata=_rewritten(document.metadata, {path: apart(own) for path, own in within.items()}),
+        page_starts=tuple(moved(start) for start in document.page_starts),
+    )
+
+
+def replaced(text: str, spans: Sequence[Span]) -> str:
+    """`spans` in order and apart."""
+    parts: list[str] = []
+    position = 0
+    for span in spans:
+        parts += [text[position : span.start], f"[{span.kind}]"]
+        position = span.end
+    return "".join([*parts, text[position:]])
+
+
+def strings(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
+    """Every string of a metadata object, with what leads to it."""
+    if isinstance(value, str):
+        return [(path, value)] if value else []
+    if isinstance(value, Mapping):
+        return [each for key, part in value.items() for each in strings(part, (*path, key))]
+    if isinstance(value, list | tuple):
+        return [each for number, part in enumerate(value) for each in strings(part, (*path, number))]
+    return []
+
+
+def _rewritten(value: Any, within: Mapping[Path, Sequence[Span]], path: Path = ()) -> Any:
+    if isinstance(value, str):
+        return replaced(value, within.get(path, ()))
+    if isinstance(value, Mapping):
+        return {key: _rewritten(part, within, (*path, key)) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rewritten(part, within, (*path, number)) for number, part in enumerate(value)]
+    return value

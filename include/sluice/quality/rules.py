@@ -1,0 +1,76 @@
+"""How a collection departs from the suites, check by check: another limit, another action, other things to look for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast, get_args
+
+from sluice.errors import BadRequest
+from sluice.model.gates import GateAction, GateRule
+from sluice.quality.suites import SUITES, Check, check_of, suite_of
+
+Rules = Mapping[tuple[str, str], GateRule]  # by suite and code
+
+
+def parse_actions(text: str) -> dict[tuple[str, str], GateRule]:
+    """`code:action,code:action` → rules. Raises BadRequest on a check or an action that there is not."""
+    rules: dict[tuple[str, str], GateRule] = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        code, _, action = part.partition(":")
+        if action not in get_args(GateAction):
+            raise BadRequest(f"{part!r} names no action: write code:action, with {', '.join(get_args(GateAction))}.")
+        rule = GateRule(cast(GateAction, action))
+        ruled(check_of(code), rule)
+        rules[suite_of(code), code] = rule
+    return rules
+
+
+def merged(everywhere: Rules, own: Rules) -> dict[tuple[str, str], GateRule]:
+    """A collection's rules before those of all collections, part by part."""
+    rules = dict(everywhere)
+    for place, rule in own.items():
+        other = rules.get(place, GateRule())
+        rules[place] = GateRule(
+            rule.action or other.action,
+            other.limit if rule.limit is None else rule.limit,
+            other.options if rule.options is None else rule.options,
+        )
+    return rules
+
+
+def with_rules(suite: str, rules: Rules) -> tuple[Check, ...]:
+    """The checks that are on, as one collection wants them. Raises BadRequest on a rule that does not fit its check."""
+    checks = {check.code: check for check in SUITES[suite]}
+    for (of, code), rule in rules.items():
+        if of == suite:
+            if code not in checks:
+                suite_of(code)  # says what there is
+                raise BadRequest(f"Check {code!r} is not one of the suite {suite!r}.")
+            checks[code] = ruled(checks[code], rule)
+    return tuple(check for check in checks.values() if check.action != "off")
+
+
+def ruled(check: Check, rule: GateRule) -> Check:
+    """The check as the rule wants it. Raises BadRequest where the rule asks for what the check cannot do."""
+    if rule.limit is not None and not (check.bound and math.isfinite(rule.limit)):
+        takes = "a finite number" if check.bound else "no limit"
+        raise BadRequest(f"Check {check.code!r} takes {takes}, not {rule.limit!r}.")
+    if rule.action == "mask" and not check.masks:
+        raise BadRequest(f"Check {check.code!r} cannot mask; use off, flag or block.")
+    if rule.options is not None:
+        if not check.options:
+            raise BadRequest(f"Check {check.code!r} takes no options.")
+        unknown = set(rule.options) - set(check.known or rule.options)
+        if unknown or not rule.options:
+            raise BadRequest(
+                f"Check {check.code!r} takes one or more of {', '.join(check.known) or 'any names'}, not "
+                f"{', '.join(sorted(unknown)) or 'none'}. To switch it off: action off."
+            )
+    return replace(
+        check,
+        action=rule.action or check.action,
+        limit=check.limit if rule.limit is None else rule.limit,
+        options=check.options if rule.options is None else rule.options,
+    )

@@ -1,0 +1,1 @@
+"""Search: retrievers, fusion, hydration and passages."""

@@ -1,0 +1,380 @@
+"""Search: a question in, readable passages with citations out.
+
+The vector index only proposes. The ledger decides what this principal may read now, and the keyring whether it can
+still be opened; whatever either of them leaves out is replaced by the next best until `top_k` are found or the index
+has no more. A store that cannot be asked raises `Unavailable`: nothing is ever shown on a guess.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
+from typing import Any, cast
+from uuid import UUID
+
+from sluice.encryption import Cipher, ciphers
+from sluice.errors import BadRequest, NotFound
+from sluice.model.chunk import SparseVector, Vector
+from sluice.model.filters import Condition, holds, inexact, parse_filters
+from sluice.model.generation import Generation
+from sluice.model.grants import Principal
+from sluice.model.metadata import readable
+from sluice.model.passage import Passage
+from sluice.model.search import Candidate, Hydrated, Leg, SearchRequest, VectorQuery
+from sluice.ports.catalog import Catalog
+from sluice.ports.content import Embedder, Keyring
+from sluice.ports.projections import VectorIndex
+from sluice.ports.tools import Tools
+from sluice.retrieval.relevance import LEAST_JUDGED, is_relevant, similarities
+
+log = logging.getLogger(__name__)
+
+SparseQuery = Callable[[str, bytes], SparseVector]
+"""(question, tenant's index key) → keyed terms of the question."""
+
+MAX_QUERY_CHARS = 2000
+MAX_TOP_K = 100
+REFILL_FACTOR = 4
+MAX_CANDIDATES = 5000
+RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPorts:
+    """What one search asks: ledger, keys, vector index, and the two ways to encode a question."""
+
+    catalog: Catalog
+    keyring: Keyring
+    vectors: VectorIndex
+    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, who asks) → (dim,)
+    sparse_query: SparseQuery
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOutcome:
+    """`legs` are those that served; `degraded` names what was cut short (`refill`: more may exist).
+
+    `nothing_relevant`: no passage was found, or none of them has a word of the question or is near it in meaning.
+    """
+
+    passages: tuple[Passage, ...]
+    legs: tuple[Leg, ...]
+    degraded: tuple[str, ...]
+    generation: int
+    took_ms: float
+    nothing_relevant: bool = False
+
+
+class QueryVectors:
+    """The last `size` questions' dense vectors, so that paging or a repeated question is not embedded again.
+
+    Each caller has entries of their own: how long an answer takes must not tell what somebody else asked.
+    """
+
+    def __init__(self, embedder: Callable[[str], Embedder], size: int = 512) -> None:
+        self._embedder = embedder
+        self._size = size
+        self._kept: OrderedDict[tuple[str, str, str, str], Vector] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, embedder: str, question: str, principal: Principal) -> Vector:
+        """(dim,), float32, L2-normalised. Raises Transient."""
+        key = (principal.tenant, principal.name, embedder, question)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        vector = cast(Vector, self._embedder(embedder).embed([question])[0])
+        with self._lock:
+            self._kept[key] = vector
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return vector
+
+
+def search_ports(tools: Tools, sparse_query: SparseQuery) -> SearchPorts:
+    """Keep the result for the life of the process: it holds the kept question vectors."""
+    return SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(tools.embedder), sparse_query)
+
+
+def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
+    """Best passages first; equal scores are ordered by chunk id, so that the same question gives the same answer.
+
+    Raises BadRequest (what was asked cannot be), NotFound (no such collection for this tenant), Unavailable.
+    """
+    started = time.perf_counter()
+    question = _checked_question(request)
+    generation, sources = ports.catalog.live(request.collection, principal)
+    conditions = parse_filters(request.filters, generation.filter_fields)  # refused before any work is done for it
+    query = _encoded(ports, request, principal, generation, question, sources)
+    legs = tuple(leg for leg in request.legs if getattr(query, leg) is not None)
+    passages: list[Passage] = []
+    complete = True
+    # No readable source must mean no result, never "no restriction".
+    if sources and legs:
+        exactly = [each for each in conditions if inexact(each)]
+        wanted = _Wanted(request.top_k, exactly, request.min_score)
+        passages, complete = _filled(ports, generation, query, principal, wanted)
+    terms = partial(_terms, ports, principal)
+    relevant = is_relevant(passages, question, terms, ports.vectors, generation, query.dense)
+    passages = passages[: request.top_k]
+    if query.dense is not None and (request.explain or request.min_score is not None):
+        near = similarities(ports.vectors, generation, query.dense, [each.chunk_id for each in passages])
+        passages = [replace(each, similarity=near.get(each.chunk_id)) for each in passages]
+    return SearchOutcome(
+        passages=tuple(_by_rank(passages, len(legs)) if "sparse" in legs else passages),
+        legs=legs,
+        degraded=() if complete else ("refill",),
+        generation=generation.number,
+        took_ms=round((time.perf_counter() - started) * 1000, 2),
+        nothing_relevant=not relevant,
+    )
+
+
+def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
+    """One passage that is served now; its score is 0. Raises NotFound, Unavailable."""
+    generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
+    for row in catalog.hydrate(generation, [chunk_id], principal):
+        keys = keyring.get([row.document_id])
+        cipher = ciphers(principal.tenant, keys).get(row.document_id)
+        if cipher and (found := _opened(row, cipher, Candidate(chunk_id, 0.0))):
+            return found
+    raise NotFound(f"There is no passage {chunk_id} that you may read.")
+
+
+def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
+    """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
+    return {
+        "results": [search_result(passage, explain) for passage in outcome.passages],
+        "legs": list(outcome.legs),
+        "degraded": list(outcome.degraded),
+        "nothing_relevant": outcome.nothing_relevant,
+        "generation": outcome.generation,
+        "took_ms": outcome.took_ms,
+        "request_id": request_id,
+        "cached": False,
+    }
+
+
+def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
+    """One of `results`."""
+    result: dict[str, Any] = {
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "external_id": passage.external_id,
+        "title": passage.title,
+        "text": passage.text,
+        "score": passage.score,
+        "uri": passage.uri,
+        "location": {
+            "start": passage.start,
+            "end": passage.end,
+            "page": passage.page,
+            "headings": list(passage.headings),
+        },
+        "metadata": dict(passage.metadata),
+        "version": passage.version,
+        "generation": passage.generation,
+        "run_id": passage.run_id,
+    }
+    if passage.similarity is not None:
+        result["similarity"] = passage.similarity
+    if explain:
+        result["explain"] = {
+            "legs": dict(passage.legs),
+            "generation": passage.generation,
+            "run_id": passage.run_id,
+        }
+    return result
+
+
+def _checked_question(request: SearchRequest) -> str:
+    question = request.query.strip()
+    if not 1 <= len(question) <= MAX_QUERY_CHARS:
+        raise BadRequest(
+            f"The query has {len(question)} characters after trimming; 1 to {MAX_QUERY_CHARS} are allowed."
+        )
+    if "\x00" in question:
+        raise BadRequest("The query contains a NUL character; remove it.")
+    if not 1 <= request.top_k <= MAX_TOP_K:
+        raise BadRequest(f"top_k is {request.top_k}; 1 to {MAX_TOP_K} are allowed.")
+    if not request.legs:
+        raise BadRequest("No leg was chosen; name dense, sparse or both.")
+    if request.min_score is not None:
+        if not 0 <= request.min_score <= 1:
+            raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
+        if "dense" not in request.legs:
+            raise BadRequest("min_score compares meanings; add the leg dense, or leave min_score out.")
+    return question
+
+
+def _encoded(
+    ports: SearchPorts,
+    request: SearchRequest,
+    principal: Principal,
+    generation: Generation,
+    question: str,
+    sources: tuple[UUID, ...],
+) -> VectorQuery:
+    dense = ports.embed_query(generation.profile.embedder, question, principal) if "dense" in request.legs else None
+    sparse = None
+    if "sparse" in request.legs:
+        terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
+        sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
+    return VectorQuery(
+        dense=dense,
+        sparse=sparse,
+        tenant=principal.tenant,
+        sources=sources,
+        filters=request.filters,
+        limit=3 * request.top_k + 10,
+        explain=request.explain,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """How many passages; filters of which the index finds a superset; the lowest similarity."""
+
+    count: int
+    exactly: Sequence[Condition]
+    min_score: float | None
+
+
+def _filled(
+    ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
+) -> tuple[list[Passage], bool]:
+    """The passages that are wanted, at least `LEAST_JUDGED` where they are at hand, and whether the index was asked for
+    all it has (or enough was found).
+
+    Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
+    several, a version switched in between would show a document in two versions.
+    """
+    limit = query.limit
+    near: dict[UUID, float] = {}
+    while True:
+        found = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
+        candidates, complete = found, len(found) < limit
+        if wanted.min_score is not None and query.dense is not None:
+            new = [each.chunk_id for each in found if each.chunk_id not in near]
+            near |= similarities(ports.vectors, generation, query.dense, new)
+            candidates = [each for each in found if near.get(each.chunk_id, -1.0) >= wanted.min_score]
+            complete = complete or len(candidates) < _nearest_among(found, query)
+        first = candidates[: wanted.count + 10]
+        passages = _readable(ports, generation, principal, first, wanted)
+        if len(passages) < wanted.count and len(candidates) > len(first):
+            passages = _readable(ports, generation, principal, candidates, wanted)
+        if len(passages) >= wanted.count or complete:
+            return passages, True
+        if limit >= MAX_CANDIDATES:
+            return passages, False
+        limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
+
+
+def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
+    """How many of the passages nearest to the question are certainly among these.
+
+    Place r (from 0) of the dense leg alone gives a fused score of 1 / (60 + r), so what is not found has a place from
+    1 / (lowest score) - 60 on.
+    """
+    return len(found) if query.sparse is None else 1 / found[-1].score - RANK_CONSTANT
+
+
+def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
+    return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
+
+
+def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
+    return replace(query, limit=limit)
+
+
+def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
+
+
+def _readable(
+    ports: SearchPorts,
+    generation: Generation,
+    principal: Principal,
+    candidates: Sequence[Candidate],
+    wanted: _Wanted,
+) -> list[Passage]:
+    by_id = {candidate.chunk_id: candidate for candidate in candidates}
+    hydrated = ports.catalog.hydrate(generation, list(by_id), principal)
+    keys = ports.keyring.get(list(dict.fromkeys(row.document_id for row in hydrated)))
+    own = ciphers(principal.tenant, keys)
+    passages: list[Passage] = []
+    exactly = wanted.exactly
+    most = max(wanted.count, LEAST_JUDGED)
+    for row in hydrated:
+        cipher = own.get(row.document_id)  # no key: erased since it was hydrated
+        passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None
+        if passage and all(holds(each, {"mime": row.mime, **passage.metadata}.get(each.field)) for each in exactly):
+            passages.append(passage)
+        if len(passages) == most:
+            break
+    return passages
+
+
+def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | None:
+    try:
+        text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
+        title = cipher.decrypt_text("title", row.sealed_title)
+        headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
+        headings = tuple(_encodable(str(heading)) for heading in headings)
+        metadata = readable(cipher.decrypt_json("metadata", row.sealed_metadata))
+    except Exception:
+        # One row, altered or unlike anything foreseen, must not take every search down that meets it; the reconciler
+        # will find it too.
+        log.exception("Passage %s of document %s cannot be opened; left out", row.chunk_id, row.document_id)
+        return None
+    return Passage(
+        chunk_id=row.chunk_id,
+        document_id=row.document_id,
+        external_id=_encodable(row.external_id),
+        title=_encodable(title),
+        text=_encodable(text),
+        score=candidate.score,
+        uri=_encodable(row.uri),
+        start=row.start,
+        end=row.end,
+        page=row.page,
+        headings=headings,
+        metadata=metadata,
+        version=row.version,
+        generation=row.generation,
+        run_id=row.run_id,
+        legs=candidate.legs,
+    )
+
+
+def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
+    """Scored by the place in this answer, as if each leg had it there, and `legs["sparse"]` by the place in that leg.
+
+    BM25's own scores, and fused ranks, count what the caller may not read: a term's IDF says how often the whole
+    collection has it, a gap between ranks that another passage lies there.
+    """
+    sparse = sorted((each.legs["sparse"] for each in passages if "sparse" in each.legs), reverse=True)
+    return [
+        replace(
+            passage,
+            score=legs / (RANK_CONSTANT + place),
+            legs={
+                leg: 1 / (RANK_CONSTANT + sparse.index(score)) if leg == "sparse" else score
+                for leg, score in passage.legs.items()
+            },
+        )
+        for place, passage in enumerate(passages)
+    ]
+
+
+def _encodable(text: str) -> str:
+    """Lone surrogates (odd file names, broken UTF-16) cannot be sent as UTF-8: U+FFFD stands in, lengths stay."""
+    return _SURROGATES.sub("\ufffd", text)

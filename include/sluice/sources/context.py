@@ -1,0 +1,58 @@
+"""What readers may reach: folders, servers, connections. From the settings; wiring fills it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.errors import BadRequest
+from sluice.ports.content import Blobs, Keyring
+from sluice.ports.readers import Connection, Connections, OpenRows, RowQuery, Rows
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+def no_connections(conn_id: str) -> Connection:
+    raise BadRequest(f"Connection {conn_id!r} cannot be used here: no connections are given. Nothing was read.")
+
+
+def no_rows(connection: Connection, query: RowQuery) -> Rows:
+    raise BadRequest("Rows of a database cannot be read here. Nothing was read.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """How https:// sources behave."""
+
+    hosts: Sequence[str] = ()  # that documents may lie on, besides the host of their list
+    trusted_hosts: Sequence[str] = ()  # `host` or `host:port` that may be private, and be spoken to by http://
+    delay_s: float = 0.5  # between two requests to one host
+    backoff_s: float = 1.0  # before the second try of a request; doubled for each further one
+    pace_folder: Path | None = None  # shared by the processes that keep one pace
+    resolve: Callable[[str, int], list[str]] | None = None  # (host, port) → addresses; None: the system's
+    ssl_context: SSLContext | None = None  # None: the usual certificates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Handed to every reader; each takes what it needs."""
+
+    max_bytes: int  # of one document
+    roots: Sequence[Path] = ()  # folders that file://, jsonl:// and git+file:// may read
+    connections: Connections = no_connections
+    connect_timeout_s: float = 5.0
+    call_timeout_s: float = 30.0  # without a byte from the server
+    fetch_timeout_s: float = 120.0  # of one document, all in all
+    web: Web = field(default_factory=Web)
+    rows: OpenRows = no_rows
+    blobs: Blobs | None = None  # where uploads are, and the keys that seal them
+    keyring: Keyring | None = None
+    git_cache: Path | None = None  # folder of the copies of git+https:// repositories
+    s3_default_credentials: bool = False  # s3:// without a login may use the machine's own
+    admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
+    borrows: Callable[[str], bool] | None = None  # files that a git+file:// repository may read, by URI; None: all
+    since: str | None = None  # `MarkedReader.mark` of the last completed scan
+    dry: bool = False  # a scan writes nothing into a store, not even what makes the next one quicker

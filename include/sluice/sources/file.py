@@ -1,0 +1,200 @@
+"""file:///folder (recursive) or file:///one/file.
+
+What is listed: files, links and special files, in the order of their names. Hidden files and folders (a leading dot)
+are left out unless an include glob names one. A link to a file is an entry of its own. A link to a folder inside the
+source is followed, once per target and never into its own parents (those files are listed under their real path
+anyway). Links that lead out of the source, broken links and special files are listed, and refused when read: nothing
+is dropped without a trace. A folder that cannot be listed ends the scan. A zip whose members an include glob names is
+opened (`members.py`); `.zip!/` in other names is then printed as `.zip%21/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from sluice.errors import TRY_AGAIN, Terminal, Unavailable
+from sluice.model.document import Raw
+from sluice.model.file_names import original, printable
+from sluice.model.reasons import unreadable
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.sources.context import Reach
+from sluice.sources.globs import Globs
+from sluice.sources.members import Archive, listed, read_member, storage_failed
+from sluice.sources.roots import check_root, inside, open_inside
+
+_READ_ATTEMPTS = 3
+_INCOMPLETE = "The scan is not complete, and nothing was deleted."
+
+_Found = os.DirEntry[bytes]
+_Key = tuple[int, int]  # device, inode
+
+
+class FileReader:
+    """SourceReader of a folder or one file. Raises BadRequest when made, if the URI is not allowed."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        path = os.fsencode(check_root(spec.uri, reach.roots))
+        self._name = None if os.path.isdir(path) else os.path.basename(path)
+        self._root = path if self._name is None else os.path.dirname(path)
+        self._prefix = self._root.rstrip(b"/") + b"/"
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = reach.max_bytes
+        self._admits = reach.admits
+        self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one that was read from
+
+    def scan(self) -> Iterator[Entry]:
+        """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
+        if self._name is not None:
+            yield from self._entries(self._name, _status(self._prefix + self._name, follow=True))
+            return
+        followed: set[_Key] = set()
+        open_folders = [(_key(_status(self._root, follow=True)), self._list(self._root))]
+        while open_folders:
+            found = next(open_folders[-1][1], None)
+            if found is None:
+                open_folders.pop()
+            elif not self._globs.hidden and found.name.startswith(b"."):
+                continue
+            elif self._is_folder(found):
+                key = self._follow(found, [key for key, _ in open_folders], followed)
+                if key is not None:
+                    open_folders.append((key, self._list(found.path)))
+            else:
+                relative = found.path[len(self._prefix) :]
+                shown = self._printed(relative)
+                if self._globs.admit(shown) or self._globs.opens(shown):
+                    yield from self._entries(relative, _status(found.path, follow=self._leads_inside(found)))
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable or Unavailable; see `roots.open_inside`."""
+        external_id = item.entry.external_id
+        member = read_member(external_id, self._globs, self._max_bytes, lambda zip_id: self._opened(_relative(zip_id)))
+        if member is not None:
+            return Raw(item, member)
+        relative = _relative(external_id)
+        for _ in range(_READ_ATTEMPTS):
+            descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
+            with open(descriptor, "rb", buffering=0) as file:
+                content = _read(file.fileno(), before.st_size)
+                after = os.fstat(descriptor)
+            if _same(before, after) and len(content) == after.st_size:
+                return Raw(item, content)
+        raise unreadable("changing")
+
+    def _entries(self, relative: bytes, status: os.stat_result) -> Iterator[Entry]:
+        entry = self._entry(relative, status)
+        if not self._globs.opens(entry.external_id):
+            yield entry
+            return
+        yield from listed(entry, self._globs, lambda: self._opened(relative))
+        self._archive = None
+
+    def _opened(self, relative: bytes) -> Archive:
+        """Raises Unreadable, NotAnArchive and Unavailable. The last one stays open while the file is the same."""
+        descriptor, status = open_inside(self._prefix + relative, self._root, None, self._admits)
+        if self._archive is not None and self._archive[0] == relative and _same(self._archive[1], status):
+            os.close(descriptor)
+            return self._archive[2]
+        archive = Archive(open(descriptor, "rb"))  # noqa: SIM115 -- it closes it
+        self._archive = (relative, status, archive)
+        return archive
+
+    def _printed(self, relative: bytes) -> str:
+        return self._globs.printed(printable(relative))
+
+    def _list(self, folder: bytes) -> Iterator[_Found]:
+        shown = printable(folder[len(self._prefix) :]) or "itself"
+        try:
+            with os.scandir(folder) as found:
+                return iter(sorted(found, key=lambda entry: entry.name))
+        except PermissionError as error:
+            raise Terminal(
+                f"The source's folder ({shown}) may not be listed. {_INCOMPLETE} Give read permission, or exclude it."
+            ) from error
+        except OSError as error:
+            raise Unavailable(
+                "the source", f"its folder ({shown}): {error.strerror}. {_INCOMPLETE}", TRY_AGAIN
+            ) from error
+
+    def _is_folder(self, found: _Found) -> bool:
+        """A link that leads out of the source is not: it is listed as what it is."""
+        if found.is_symlink():  # DirEntry.is_dir() raises on a link to itself
+            return os.path.isdir(found.path) and self._leads_inside(found)
+        return found.is_dir()
+
+    def _leads_inside(self, found: _Found) -> bool:
+        return not found.is_symlink() or inside(os.path.realpath(found.path), self._root)
+
+    def _follow(self, found: _Found, parents: list[_Key], followed: set[_Key]) -> _Key | None:
+        """The folder's key, or None where there is no need to go in."""
+        below = self._printed(found.path[len(self._prefix) :] + b"/")
+        if self._globs.prune(below.removesuffix("/")):
+            return None
+        key = _key(_status(found.path, follow=True))
+        if found.is_symlink():
+            if key in parents or key in followed:
+                return None
+            followed.add(key)
+        return key
+
+    def _entry(self, relative: bytes, status: os.stat_result) -> Entry:
+        # ctime tells of an edit whose mtime was set back (rsync, cp -p, unpacking) and of changed permissions. A copy
+        # or a checkout changes it without need, which costs one read: equal content is recognised by its hash. The
+        # inode would add nothing to it, and is not stable on network file systems.
+        return Entry(
+            external_id=self._printed(relative),
+            uri="file://" + quote(self._prefix + relative),
+            fingerprint=f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}",
+            size_bytes=status.st_size,
+        )
+
+
+def _relative(external_id: str) -> bytes:
+    """Raises Unreadable (outside_root)."""
+    relative = original(external_id)
+    if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
+        raise unreadable("outside_root")
+    return relative
+
+
+def _status(path: bytes, *, follow: bool) -> os.stat_result:
+    try:
+        return os.stat(path) if follow else os.lstat(path)
+    except OSError as error:
+        if follow and os.path.islink(path):  # broken, or a circle: listed as the link that it is
+            return os.lstat(path)
+        raise Unavailable(
+            "the source", f"it changed or failed while it was listed. {_INCOMPLETE}", TRY_AGAIN
+        ) from error
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    """Also after an edit that set the modification time back; see `_entry`."""
+    return _state(one) == _state(other)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return *_key(status), status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _key(status: os.stat_result) -> _Key:
+    return status.st_dev, status.st_ino
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Up to `size` + 1 bytes: one more than expected tells of a file that grew."""
+    parts = []
+    left = size + 1
+    while left > 0:
+        try:
+            part = os.read(descriptor, left)
+        except OSError as error:
+            raise storage_failed(error) from error
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,107 @@
+"""What a git+ URI says: `git+file:///repo?ref=…&path=…&date=…`, `git+https://host/repo?…&connection=<id>`."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
+
+from sluice.errors import BadRequest
+from sluice.sources.naming import canonical_web
+
+_PARAMETERS = ("connection", "date", "path", "ref")  # in the order of the canonical form
+_REF = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}")  # git check-ref-format, without what revision syntax adds
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Raised errors and passages show `uri`; it holds no login."""
+
+    repository: str  # git+file:///repo or git+https://host/repo
+    ref: str | None  # branch, tag or commit; None: where HEAD points
+    path: bytes  # folder or file in the tree, without slashes around it; empty: all
+    until: datetime | None  # the last commit at or before it
+    connection: str | None
+
+    @property
+    def uri(self) -> str:
+        return self.repository + _query(self)
+
+    @property
+    def remote(self) -> str | None:
+        """The address to fetch from; None where the repository is a folder."""
+        return self.repository.removeprefix("git+") if self.repository.startswith("git+https:") else None
+
+    def document(self, path: bytes) -> str:
+        """The URI of a file for citations: without the commit, so that it is stable while the file is."""
+        pinned = Address(self.repository, self.ref, b"", self.until, None)
+        return f"{pinned.uri}#{quote_from_bytes(path)}"
+
+
+def parse(uri: str) -> Address:
+    """Raises BadRequest."""
+    place, _, query = uri.strip().partition("?")
+    values = _values(query)
+    ref = values["ref"].decode("utf-8", "replace") if "ref" in values else None
+    if ref is not None and (not _REF.fullmatch(ref) or ".." in ref or "@{" in ref or ref.startswith(("-", "/"))):
+        raise BadRequest(f"ref={ref[:80]!r} is not a branch, tag or commit. Nothing was read.")
+    path = values.get("path", b"").strip(b"/")
+    if b"\0" in path or any(part in (b".", b"..", b"") for part in path.split(b"/") if path):
+        raise BadRequest("path= names a folder or file in the repository, without '..'. Nothing was read.")
+    connection = values["connection"].decode("utf-8", "replace") if values.get("connection") else None
+    until = _end_of_day(values["date"].decode("ascii", "replace")) if "date" in values else None
+    return Address(_repository(place), ref, path, until, connection)
+
+
+def canonical_git(uri: str) -> str:
+    """One spelling a source. What cannot be understood stays as it is, and is refused by the reader."""
+    try:
+        return parse(uri).uri
+    except BadRequest:
+        return uri
+
+
+def _repository(place: str) -> str:
+    scheme, _, rest = place.partition("://")
+    host, slash, path = rest.partition("/")
+    if "#" in place or not slash or not path.strip("/"):
+        raise BadRequest("A git+ URI is git+file:///folder or git+https://host/repository, without '#'.")
+    if scheme.lower() == "git+file" and host.lower() in ("", "localhost"):
+        return f"git+file://{quote_from_bytes(os.path.normpath(b'/' + unquote_to_bytes(path).lstrip(b'/')))}"
+    if scheme.lower() == "git+https" and urlsplit(place).hostname and "@" not in host:
+        return "git+" + canonical_web(place[len("git+") :]).rstrip("/")
+    raise BadRequest("A git+ URI is git+file:///folder or git+https://host/repository. Logins belong in a connection.")
+
+
+def _values(query: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        if name not in _PARAMETERS or name in found or not value:
+            raise BadRequest(
+                f"{name[:80]!r} in the URI's query is unknown, empty or given twice. Allowed: ref, path, date, "
+                "connection."
+            )
+        found[name] = unquote_to_bytes(value)
+    return found
+
+
+def _end_of_day(text: str) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(f"date={text[:40]!r} is not a day. Write date=YYYY-MM-DD (the day ends in UTC).") from None
+    return datetime.combine(day, time.max, UTC)
+
+
+def _query(address: Address) -> str:
+    values = {
+        "connection": quote(address.connection or "", safe=""),
+        "date": address.until.date().isoformat() if address.until else "",
+        "path": quote_from_bytes(address.path),
+        "ref": quote(address.ref or ""),
+    }
+    pairs = [f"{name}={values[name]}" for name in _PARAMETERS if values[name]]
+    return f"?{'&'.join(pairs)}" if pairs else ""

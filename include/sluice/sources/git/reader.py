@@ -1,0 +1,152 @@
+"""git+file:// and git+https://: one document a file of the tree at one commit.
+
+`external_id` is the path in the repository, the fingerprint the blob's id: what is unchanged is not read, and a read
+finds its bytes by that id whatever the branch has become. Contents are the object store's, not the working tree's.
+Hidden files (`.github/…`) are skipped unless an include glob names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pygit2
+from pygit2.enums import ObjectType
+
+from sluice.errors import BadRequest
+from sluice.model.document import Raw
+from sluice.model.file_names import printable
+from sluice.model.reasons import unreadable
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.sources.context import Reach
+from sluice.sources.git import tree
+from sluice.sources.git.address import parse
+from sluice.sources.git.mirror import Mirror
+from sluice.sources.git.repository import open_folder, resolve, unavailable
+from sluice.sources.git.view import View
+from sluice.sources.globs import Globs
+
+_LFS = b"version https://git-lfs.github.com/spec/"  # first bytes of a pointer (git-lfs, docs/spec.md)
+_LFS_BYTES = 1024  # a pointer is smaller
+
+
+class GitReader:
+    """SourceReader and MarkedReader of one repository. Raises BadRequest when made, if the URI is not allowed."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        self._address = parse(spec.uri)
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = reach.max_bytes
+        self._since = reach.since
+        self._roots, self._borrows = reach.roots, reach.borrows
+        self._mirror: Mirror | None = None
+        self._refreshed = False
+        self._view: View | None = None
+        self._repository: pygit2.Repository | None = None
+        self._commit: pygit2.Oid | None = None
+        if self._address.remote is None:
+            if self._address.connection:
+                raise BadRequest("git+file:// reads a folder and takes no connection=. Nothing was read.")
+            self._open()
+        else:
+            self._mirror = Mirror(self._address, reach)
+
+    def mark(self) -> str:
+        """The id of the commit that `scan` lists. Raises what `scan` raises."""
+        if self._commit is None:
+            try:
+                if self._mirror is not None:
+                    self._mirror.fetch()
+                # Once: a branch that moves meanwhile is for the next scan.
+                self._commit = resolve(self._opened(), self._address).id
+            except (pygit2.GitError, OSError) as error:
+                raise unavailable(error) from error
+        return str(self._commit)
+
+    def scan(self) -> Iterator[Entry]:
+        """`former` of an entry is set where git knows a rename since the commit `reach.since`. Raises BadRequest where
+        the ref or the path is not there, Unavailable where the repository cannot be read."""
+        self.mark()
+        assert self._commit is not None
+        try:
+            repository = self._opened()
+            commit = repository[self._commit]
+            assert isinstance(commit, pygit2.Commit)
+            renamed = tree.renames(repository, self._since, commit) if self._since else {}
+            for path, fingerprint, size in tree.files(repository, commit, self._address.path, self._enter):
+                if self._admit(path):
+                    yield self._entry(path, fingerprint, size, renamed.get(path))
+        except (pygit2.GitError, KeyError, OSError) as error:
+            raise unavailable(error) from error
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable (link, submodule, lfs_pointer, too_large, vanished) or Unavailable."""
+        fingerprint = item.entry.fingerprint
+        if fingerprint.startswith(tree.LINK):
+            raise unreadable("link")
+        if fingerprint == tree.SUBMODULE:
+            raise unreadable("submodule")
+        try:
+            content = self._blob(fingerprint)
+        except (pygit2.GitError, OSError) as error:
+            raise unavailable(error) from error
+        if len(content) < _LFS_BYTES and content.startswith(_LFS):
+            raise unreadable("lfs_pointer")
+        return Raw(item, content)
+
+    def _blob(self, fingerprint: str) -> bytes:
+        oid = pygit2.Oid(hex=fingerprint)
+        if oid not in self._opened().odb:
+            self._refresh()
+        odb = self._opened().odb
+        if oid not in odb:
+            raise unreadable("vanished")
+        kind, size = odb.read_header(oid)
+        if size > self._max_bytes:
+            raise unreadable("too_large")
+        if kind != ObjectType.BLOB:
+            raise unreadable("not_a_file")
+        return bytes(odb.read(oid)[1])
+
+    def _refresh(self) -> None:
+        """What one object is missing for, others are, too: a remote is asked once, a folder opened again only where it
+        was packed anew."""
+        if self._mirror is not None and not self._refreshed:
+            self._mirror.fetch()  # listed on another machine
+            self._refreshed, self._repository = True, None
+        elif self._view is not None and not self._view.is_current():
+            self._repository = None
+
+    def _opened(self) -> pygit2.Repository:
+        return self._repository or self._open()
+
+    def _open(self) -> pygit2.Repository:
+        if self._mirror is not None:
+            self._repository = self._mirror.opened()
+        else:
+            self._view = open_folder(self._address, self._roots, self._borrows)
+            self._repository = self._view.repository
+        return self._repository
+
+    def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> Entry:
+        known = former is not None and self._admit(former)
+        return Entry(
+            external_id=printable(path),
+            uri=self._address.document(path),
+            fingerprint=fingerprint,
+            size_bytes=size,
+            former=printable(former) if known and former is not None else None,
+        )
+
+    def _enter(self, folder: bytes) -> bool:
+        return self._shown(folder) and not self._globs.prune(printable(folder))
+
+    def _admit(self, path: bytes) -> bool:
+        below = self._address.path
+        inside = not below or path == below or path.startswith(below + b"/")
+        return inside and self._shown(path) and self._globs.admit(printable(path))
+
+    def _shown(self, path: bytes) -> bool:
+        """What is asked for by path= is not hidden, however it is called."""
+        rest = path[len(self._address.path) :]
+        return self._globs.hidden or not any(part.startswith(b".") for part in rest.split(b"/"))

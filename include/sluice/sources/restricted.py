@@ -1,0 +1,27 @@
+"""A source of which some documents are kept for other tenants or groups: they are neither listed nor read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sluice.model.document import Raw
+from sluice.model.reasons import unreadable
+from sluice.model.scan import Entry, Item
+from sluice.ports.readers import SourceReader
+
+
+class Restricted:
+    """SourceReader of what `admits` lets through, by the documents' URIs (see `sluice.access.rules`)."""
+
+    def __init__(self, reader: SourceReader, admits: Callable[[str], bool]) -> None:
+        self._reader = reader
+        self._admits = admits
+
+    def scan(self) -> Iterator[Entry]:
+        return (entry for entry in self._reader.scan() if self._admits(entry.uri))
+
+    def read(self, item: Item) -> Raw:
+        """Raises Unreadable where the rule came after the scan."""
+        if not self._admits(item.entry.uri):
+            raise unreadable("outside_root")
+        return self._reader.read(item)

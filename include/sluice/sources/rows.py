@@ -1,0 +1,136 @@
+"""postgresql://<connection id>?table=schema.name or ?query=<name>: one document a row.
+
+Columns `id`, `text`, `title` and `updated_at`, or those that the URI names instead; all others become metadata. A saved
+query is an entry `query.<name>` in the connection's extra: who may make connections decides what is selected. A row
+without a usable id is listed as `#row-<number>`, a repeated id as `<id>#row-<number>`; both are refused when read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from sluice.errors import BadRequest
+from sluice.model.document import Raw
+from sluice.model.reasons import unreadable
+from sluice.model.records import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import RowQuery
+from sluice.sources.context import Reach
+from sluice.sources.globs import Globs
+
+_COLUMNS = ("id", "text", "title", "updated_at")
+_NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names are at most 63 bytes; quoted by the adapter
+_NO_ID, _DUPLICATE = "no-id ", "duplicate "
+
+
+class RowReader:
+    """SourceReader of one table or saved query. Raises BadRequest when made, if the URI is not understood."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        conn_id, values = _parsed(spec.uri)
+        connection = reach.connections(conn_id)
+        self._query = _query(values, connection.extra)
+        self._rows = reach.rows(connection, self._query)
+        self._uri = _uri(conn_id, values)
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._max_bytes = reach.max_bytes
+
+    def scan(self) -> Iterator[Entry]:
+        """One statement, so one moment of the table. Raises Unavailable or BadRequest."""
+        before: str | None = None
+        for number, row in enumerate(self._rows.listed(), start=1):
+            name, mark = row.id or "", row.mark
+            if not _usable(name):
+                name, mark = f"#row-{number}", _NO_ID + mark
+            elif name == before:  # the listing is in the order of the ids
+                name, mark = f"{name}#row-{number}", _DUPLICATE + mark
+            else:
+                before = name
+            if self._globs.admit(name):
+                yield Entry(name, f"{self._uri}#{quote(name)}", mark, row.size_bytes)
+
+    def read(self, item: Item) -> Raw:
+        """The row as it is now. Raises Unreadable (bad_row, duplicate_row, vanished, too_large) or Unavailable."""
+        entry = item.entry
+        if entry.fingerprint.startswith(_NO_ID):
+            raise unreadable("bad_row")
+        if entry.fingerprint.startswith(_DUPLICATE):
+            raise unreadable("duplicate_row")
+        found = self._rows.fetch(entry.external_id, self._max_bytes)
+        if found is None:
+            raise unreadable("vanished")
+        values = found[1]
+        if values is None:
+            raise unreadable("too_large")
+        try:
+            body = self._line(entry.external_id, values)
+            record = parse_record(body)
+        except ValueError as error:
+            raise unreadable("bad_row") from error
+        return Raw(item, body, RECORD_MIME, record.title, record.metadata)
+
+    def _line(self, name: str, values: Mapping[str, Any]) -> bytes:
+        used = {self._query.id, self._query.text, self._query.title, "_id", "text", "title"}
+        line = {key: value for key, value in values.items() if key not in used}
+        line |= {"_id": name, "title": values.get(self._query.title), "text": values.get(self._query.text)}
+        return json.dumps(line, ensure_ascii=False, sort_keys=True).encode("utf-8")
+
+
+def canonical_rows(uri: str) -> str:
+    """One spelling a source. What cannot be understood stays as it is, and is refused by the reader."""
+    try:
+        return _uri(*_parsed(uri))
+    except BadRequest:
+        return uri
+
+
+def _usable(name: str) -> bool:
+    return 0 < len(name) <= MAX_ID_CHARS and name.isprintable()
+
+
+def _parsed(uri: str) -> tuple[str, dict[str, str]]:
+    parts = urlsplit(uri.strip())
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    values = dict(pairs)
+    if not parts.netloc or parts.path.strip("/") or parts.fragment or len(values) != len(pairs):
+        raise BadRequest("A postgresql:// URI is postgresql://<connection id>?table=schema.name. Nothing was read.")
+    unknown = sorted(values.keys() - {"table", "query", *_COLUMNS})
+    if unknown or ("table" in values) == ("query" in values):
+        raise BadRequest(
+            "A postgresql:// URI names table= or query=, and may name the columns id=, text=, title=, updated_at=. "
+            f"{'Unknown: ' + ', '.join(unknown)[:200] + '. ' if unknown else ''}Nothing was read."
+        )
+    return parts.netloc, values
+
+
+def _query(values: Mapping[str, str], extra: Mapping[str, Any]) -> RowQuery:
+    names = {name: values.get(name) or name for name in _COLUMNS}
+    table = tuple(values["table"].split(".")) if "table" in values else ()
+    for name in (*names.values(), *table):
+        if not _NAME.fullmatch(name):
+            raise BadRequest(f"{name[:80]!r} is not the name of a table or column. Nothing was read.")
+    if len(table) > 2:
+        raise BadRequest("table= is a table, or schema.table. Nothing was read.")
+    select = None
+    if "query" in values:
+        select = extra.get(f"query.{values['query']}")
+        if not isinstance(select, str) or not select.strip():
+            raise BadRequest(
+                f"The connection saves no query {values['query'][:80]!r}. Add `query.<name>` with the SELECT to its "
+                "extra. Nothing was read."
+            )
+    return RowQuery(table=table, select=select, **names)
+
+
+def _uri(conn_id: str, values: Mapping[str, str]) -> str:
+    pairs = [
+        f"{name}={quote(values[name], safe='')}"
+        for name in sorted(values)
+        if values[name] and not (name in _COLUMNS and values[name] == name)
+    ]
+    return f"postgresql://{conn_id}?{'&'.join(pairs)}"

@@ -1,0 +1,367 @@
+"""s3://bucket/folder/[?connection=<id>]: the objects below a folder, of any S3-compatible endpoint.
+
+A document's external id is its key below the folder, printed as in `names.py`. Its fingerprint is ETag and size, which
+the listing has: an object that did not change is not read. Left out are folder markers (empty, the name ends with a
+slash) and, as in a folder, hidden names, unless an include glob names one. Of a zip whose members an include glob names
+(`members.py`) only the parts that are needed are fetched.
+
+The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`,
+`region_name`, `aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and
+`anonymous` (true: for public buckets). A source without a login is refused, unless `SLUICE_S3_DEFAULT_CREDENTIALS` lets
+boto3 look for one in its usual places: whoever may ingest could then read all that the machine may read.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache, partial
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from sluice.compression import gunzip
+from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable, Unreadable
+from sluice.model.document import Raw
+from sluice.model.file_names import hidden, original, printable
+from sluice.model.reasons import unreadable
+from sluice.model.records import RECORD_MIME
+from sluice.model.scan import Entry, Item
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection
+from sluice.sources.context import Reach
+from sluice.sources.globs import Globs
+from sluice.sources.members import Archive, listed, read_member
+from sluice.sources.naming import canonical_s3
+from sluice.sources.ranges import Ranges
+
+_ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
+_PART_BYTES = 1 << 20
+_INCOMPLETE = "The scan is not complete, and nothing was deleted."
+_BAD_LOGIN = frozenset(
+    {
+        "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+        "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "InvalidClientTokenId", "AccountProblem", "401",
+    }
+)  # fmt: skip
+
+
+# As boto3 takes them. An ARN or alias of an access point would be another name of a bucket that rules keep for others.
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS keeps for access points
+
+
+class S3Reader:
+    """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
+
+    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+        parts = urlsplit(canonical_s3(spec.uri))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        conn_id = options.pop("connection", "")
+        if not parts.netloc or parts.fragment or options:
+            raise BadRequest(
+                f"{spec.uri} is not s3://bucket/folder/ or s3://bucket/folder/?connection=<id>. In a folder's name "
+                "write ? as %3F, # as %23 and % as %25. Nothing was read."
+            )
+        if not _BUCKET.fullmatch(parts.netloc) or parts.netloc.lower().endswith(_ALIASES):
+            raise BadRequest(
+                f"{parts.netloc[:200]!r} is not a bucket's own name: letters, digits, '.', '_' and '-'. Nothing was "
+                "read. Name the bucket itself in place of an access point."
+            )
+        self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
+        self._connection = reach.connections(conn_id) if conn_id else None
+        _check_login(spec.uri, self._connection, reach)
+        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._reach = reach
+        self._archive: tuple[str, Archive] | None = None  # the last one that was read from
+        self._deadline_s = 0.0  # monotonic clock: of the document that is read, or the zip that is listed
+
+    def scan(self) -> Iterator[Entry]:
+        """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
+        for page in self._pages():
+            for listing in page.get("Contents", ()):
+                name = listing["Key"][len(self._prefix) :]
+                if name and not (name.endswith("/") and listing["Size"] == 0) and self._admits(name):
+                    yield from self._entries(name, listing)
+
+    def read(self, item: Item) -> Raw:
+        """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
+        and BadRequest where the login is not valid any more."""
+        self._start_clock()
+        member = self._member(item.entry.external_id)
+        if member is not None:
+            return Raw(item, member)
+        if item.entry.size_bytes > self._reach.max_bytes:
+            raise unreadable("too_large")
+        answer, content = self._get(self._key(item.entry.external_id), self._reach.max_bytes)
+        if answer.get("ContentEncoding", "").lower() == "gzip":
+            content = gunzip(content, self._reach.max_bytes)
+        mime = answer.get("ContentType")
+        modified = {"last_modified": answer["LastModified"].isoformat()} if "LastModified" in answer else {}
+        # What the object says of itself must not pass for what only our own readers say.
+        return Raw(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
+
+    def _pages(self) -> Iterator[Mapping[str, Any]]:
+        """boto3's own paginator would end quietly on a cut listing that names no next page."""
+        more: dict[str, str] = {}
+        while True:
+            try:
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, **more)
+            except Exception as error:
+                self._raise_for_listing(error)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            token = page.get("NextContinuationToken")
+            if not token or token == more.get("ContinuationToken"):
+                raise Unavailable(
+                    self._shown, f"its listing says that there is more, and not where. {_INCOMPLETE}", TRY_AGAIN
+                )
+            more = {"ContinuationToken": token}
+
+    def _admits(self, name: str) -> bool:
+        external_id = self._printed(name)
+        if not self._globs.hidden and hidden(external_id):
+            return False
+        return self._globs.admit(external_id) or self._globs.opens(external_id)
+
+    def _printed(self, name: str) -> str:
+        return self._globs.printed(printable(name.encode("utf-8", "surrogateescape")))
+
+    def _key(self, external_id: str) -> str:
+        return self._prefix + original(external_id).decode("utf-8", "surrogateescape")
+
+    def _start_clock(self) -> None:
+        self._deadline_s = time.monotonic() + self._reach.fetch_timeout_s
+
+    def _entries(self, name: str, listing: Mapping[str, Any]) -> Iterator[Entry]:
+        entry = self._entry(name, listing)
+        if not self._globs.opens(entry.external_id):
+            yield entry
+            return
+        self._start_clock()
+        yield from listed(entry, self._globs, lambda: self._open(entry.external_id, listing["Size"], listing))
+
+    def _member(self, external_id: str) -> bytes | None:
+        """See `read_member`. A zip that was replaced since it was opened is opened once more."""
+        read = partial(read_member, external_id, self._globs, self._reach.max_bytes, self._opened)
+        try:
+            return read()
+        except Unreadable as error:
+            if error.code != "changing":
+                raise
+        self._archive = None
+        return read()
+
+    def _opened(self, external_id: str) -> Archive:
+        """The last one stays open: its parts are of one state of the object. Raises what `_open` raises."""
+        if self._archive is None or self._archive[0] != external_id:
+            answer = self._head(self._key(external_id))
+            self._archive = (external_id, self._open(external_id, answer["ContentLength"], answer))
+        return self._archive[1]
+
+    def _open(self, external_id: str, size_bytes: int, state: Mapping[str, Any]) -> Archive:
+        """`state`: has the object's ETag. Raises Unreadable, NotAnArchive and Transient."""
+        same = {"IfMatch": state["ETag"]} if state.get("ETag") else {}
+
+        def part(start: int, stop: int) -> bytes:
+            size = stop - start
+            content = self._get(self._key(external_id), size, Range=f"bytes={start}-{stop - 1}", **same)[1]
+            if len(content) != size:
+                raise unreadable("changing")
+            return content
+
+        return Archive(Ranges(part, size_bytes))
+
+    def _head(self, key: str) -> Mapping[str, Any]:
+        try:
+            answer: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
+        except Exception as error:
+            self._raise_for_object(error)
+        return answer
+
+    def _entry(self, name: str, listing: Mapping[str, Any]) -> Entry:
+        state = listing.get("ETag", "").strip('"') or listing["LastModified"].isoformat()
+        return Entry(
+            external_id=self._printed(name),
+            uri=f"s3://{self._bucket}/{quote(self._prefix + name, errors='surrogateescape')}",
+            fingerprint=f"{state}-{listing['Size']}",
+            size_bytes=listing["Size"],
+        )
+
+    def _get(self, key: str, max_bytes: int, **part: str) -> tuple[Mapping[str, Any], bytes]:
+        """What is said of the object, and its bytes, before the deadline. boto3 tries the call again, but not a body
+        that breaks off."""
+        for pause_s in (0.2, 1.0, None):
+            if time.monotonic() > self._deadline_s:
+                raise unreadable("slow")
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, **part)
+            except Exception as error:
+                self._raise_for_object(error)
+            try:
+                return answer, _body(answer["Body"], max_bytes, self._deadline_s)
+            except SluiceError:
+                raise
+            except Exception as error:
+                if pause_s is None or time.monotonic() + pause_s > self._deadline_s:
+                    self._raise_for_all(error)
+            time.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+    # --- the client and its errors ----------------------------------------------------------------------------
+
+    @cached_property
+    def _client(self) -> Any:
+        return make_client(self._connection, self._reach)
+
+    @property
+    def _shown(self) -> str:
+        return f"bucket {self._bucket}"
+
+    def _raise_for_listing(self, error: Exception) -> NoReturn:
+        code, status = _error_code(error)
+        if status == 404:
+            raise BadRequest(
+                f"There is no {self._shown}. {_INCOMPLETE} Correct the source's URI or its connection's endpoint."
+            ) from error
+        if status in (400, 401, 403) and code not in _BAD_LOGIN:
+            raise BadRequest(
+                f"The {self._shown} may not be listed ({code}). {_INCOMPLETE} Give the connection's login the right "
+                "s3:ListBucket, or name another connection in the URI: ?connection=<id>."
+            ) from error
+        self._raise_for_all(error)
+
+    def _raise_for_object(self, error: Exception) -> NoReturn:
+        code, status = _error_code(error)
+        if code == "NoSuchBucket":
+            raise Unavailable(
+                self._shown, "it is gone", "Correct the source's URI, or make the bucket again."
+            ) from error
+        if code == "InvalidObjectState":
+            raise unreadable("archived") from error
+        if status == 404:
+            raise unreadable("vanished") from error
+        if code == "PreconditionFailed":  # of a part: the object is another by now
+            raise unreadable("changing") from error
+        if status in (400, 403, 405, 409, 412) and code not in _BAD_LOGIN:
+            raise unreadable("permission") from error
+        self._raise_for_all(error)
+
+    def _raise_for_all(self, error: Exception) -> NoReturn:
+        from botocore.exceptions import NoCredentialsError, ParamValidationError, PartialCredentialsError
+
+        code, status = _error_code(error)
+        if code in _BAD_LOGIN or isinstance(error, NoCredentialsError | PartialCredentialsError):
+            raise BadRequest(
+                f"The login for {self._shown} is missing or not valid ({code}). Nothing was changed. Name a connection "
+                "in the URI, ?connection=<id>, whose login and password are an access key and its secret."
+            ) from error
+        if isinstance(error, ParamValidationError) or (status is not None and 400 <= status < 500 and status != 429):
+            raise BadRequest(f"The server refused the call on {self._shown} ({code}). Nothing was changed.") from error
+        if _of_the_network(error):
+            raise Unavailable(self._shown, f"{code}. Nothing was changed", TRY_AGAIN) from error
+        raise error
+
+
+def _check_login(uri: str, connection: Connection | None, reach: Reach) -> None:
+    held = connection or Connection()
+    if (held.login and held.password) or _true(held.extra.get("anonymous")) or reach.s3_default_credentials:
+        return
+    raise BadRequest(
+        f"{uri} names no connection with a login, and the machine's own credentials may not be used. Nothing was read. "
+        "Add ?connection=<id>, whose login and password are an access key and its secret (or whose extra says "
+        '"anonymous": true, for a public bucket); or set SLUICE_S3_DEFAULT_CREDENTIALS=true where every writer may '
+        "read what this machine may read."
+    )
+
+
+def make_client(connection: Connection | None, reach: Reach) -> Any:
+    """boto3's client of S3, with timeouts. Connects to nothing yet. Raises BadRequest for an impossible endpoint."""
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    held = connection or Connection()
+    extra = held.extra
+    endpoint = extra.get("endpoint_url") or _endpoint(held)
+    config = Config(
+        connect_timeout=reach.connect_timeout_s,
+        read_timeout=reach.call_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        signature_version=UNSIGNED if _true(extra.get("anonymous")) else None,
+        # Servers at an address of their own seldom have a name for each bucket.
+        s3={"addressing_style": extra.get("addressing_style") or ("path" if endpoint else "auto")},
+        # Newer checksums are not known to all compatible servers.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        return _session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=extra.get("region_name") or ("us-east-1" if endpoint else None),
+            aws_access_key_id=held.login or None,
+            aws_secret_access_key=held.password or None,
+            aws_session_token=extra.get("aws_session_token"),
+            verify=_verify(extra.get("verify")),
+            config=config,
+        )
+    except ValueError as error:
+        raise BadRequest(f"The connection's endpoint_url or region_name cannot be used: {error}") from error
+
+
+@lru_cache(maxsize=1)
+def _session() -> Any:
+    """One a process: it reads the service's description from disk, which takes longer than a call."""
+    import boto3
+
+    return boto3.session.Session()
+
+
+def _endpoint(held: Connection) -> str | None:
+    if not held.host:
+        return None
+    return f"{held.schema or 'https'}://{held.host}" + (f":{held.port}" if held.port else "")
+
+
+def _verify(value: Any) -> bool | str | None:
+    """None: the usual certificates."""
+    if isinstance(value, str) and value.lower() in ("true", "false", ""):
+        return None if value.lower() != "false" else False
+    return value if isinstance(value, bool | str) else None
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes")
+
+
+def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := body.read(_PART_BYTES):
+            size += len(part)
+            if size > max_bytes:
+                raise unreadable("too_large")
+            if time.monotonic() > deadline_s:
+                raise unreadable("slow")
+            parts.append(part)
+    finally:
+        body.close()
+    return b"".join(parts)
+
+
+def _error_code(error: Exception) -> tuple[str, int | None]:
+    """(code, HTTP status) as the server said, else the error's name."""
+    answer: Any = getattr(error, "response", None)
+    if not isinstance(answer, dict):
+        return type(error).__name__, None
+    code = str(answer.get("Error", {}).get("Code") or type(error).__name__)
+    return code, answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+
+
+def _of_the_network(error: Exception) -> bool:
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return isinstance(error, BotoCoreError | ClientError | HTTPError | OSError)

@@ -1,0 +1,60 @@
+"""Which URLs a source may fetch at all, before anything is asked of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from sluice.model.reasons import unreadable
+from sluice.sources.naming import DEFAULT_PORTS
+from sluice.sources.uri_parts import ascii_host
+from sluice.sources.web.address import may_connect
+
+
+class Scope:
+    """The source's own host (with or without `www.`), and `hosts` beside it. `trusted`: `host` or `host:port` that may
+    lie in a private network and be spoken to by http://; a port other than 80 and 443 needs the second form."""
+
+    def __init__(self, home: str, hosts: Sequence[str], trusted: Sequence[str]) -> None:
+        self._homes = {_bare(each) for each in (home, *hosts)}
+        self._trusted = {_place(each) for each in trusted}
+
+    def trusts(self, host: str, port: int | None) -> bool:
+        return (host, port if port not in DEFAULT_PORTS.values() else None) in self._trusted
+
+    def upgraded(self, url: str) -> str:
+        """https:// for the http:// of a list or a redirect that was never brought up to date."""
+        parts = urlsplit(url)
+        if parts.scheme != "http" or ":" in parts.netloc or self.trusts(parts.netloc, None):
+            return url
+        return f"https{url[len('http') :]}"
+
+    def check(self, url: str) -> None:
+        """Raises Unreadable (bad_url, other_host, address)."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise unreadable("bad_url") from error
+        default = DEFAULT_PORTS.get(parts.scheme)
+        if default is None or not host or "@" in parts.netloc or not url.isascii() or not url.isprintable():
+            raise unreadable("bad_url")
+        if (parts.scheme == "http" or port not in (None, default)) and not self.trusts(host, port):
+            raise unreadable("bad_url")
+        if _bare(host) not in self._homes:
+            raise unreadable("other_host")
+        try:
+            allowed = may_connect(host, trusted=self.trusts(host, port))
+        except ValueError:  # a name: it is judged when it is connected to
+            return
+        if not allowed:
+            raise unreadable("address")
+
+
+def _bare(host: str) -> str:
+    return ascii_host(host).removeprefix("www.")
+
+
+def _place(text: str) -> tuple[str, int | None]:
+    parts = urlsplit(f"//{text}")
+    return ascii_host(parts.hostname or ""), parts.port if parts.port not in DEFAULT_PORTS.values() else None

@@ -1,0 +1,150 @@
+"""The port VectorIndex in memory: every point is compared with the query. Not for threads, not for volume."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from math import log
+from uuid import UUID
+
+import numpy as np
+
+from sluice.errors import Terminal, Transient, Unavailable
+from sluice.model.chunk import SparseVector
+from sluice.model.filters import Condition, holds, parse_filters
+from sluice.model.generation import Generation
+from sluice.model.points import Point, StoredPoint
+from sluice.model.search import Candidate, VectorQuery
+
+_RRF_K = 60
+_MIN_DEPTH = 100
+
+
+class MemoryVectors:
+    def __init__(self) -> None:
+        self._collections: dict[str, dict[UUID, Point]] = {}
+
+    def ensure(self, generation: Generation) -> None:
+        self._collections.setdefault(generation.physical, {})
+
+    def drop(self, generation: Generation) -> None:
+        self._collections.pop(generation.physical, None)
+
+    def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
+        held = self._collections.get(generation.physical)
+        if held is None:
+            raise Transient(f"There is no collection {generation.physical}. Run the ingest again.")
+        for point in points:
+            if point.dense.shape != (generation.profile.dim,) or not np.isfinite(point.dense).all():
+                raise Terminal(f"The vector of chunk {point.chunk_id} is not {generation.profile.dim} finite numbers.")
+        held.update({point.chunk_id: point for point in points})
+
+    def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
+        held = self._collections.get(generation.physical, {})
+        for chunk_id in chunk_ids:
+            held.pop(chunk_id, None)
+
+    def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
+        conditions = parse_filters(query.filters, generation.filter_fields)
+        if not query.sources or query.limit < 1:
+            return []
+        held = self._collections.get(generation.physical)
+        if held is None:
+            raise Unavailable("vector index", f"collection {generation.physical} is not there; ingest again")
+        readable = [point for point in held.values() if _permitted(point, query, conditions)]
+        legs = _legs(query, readable, list(held.values()))
+        depth = max(_MIN_DEPTH, 4 * query.limit)
+        if len(legs) == 1:
+            (scores,) = legs.values()
+        else:
+            scores = _fuse([_best(each, depth) for each in legs.values()])
+        top = _best(scores, query.limit)
+        if not query.explain:
+            return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in top]
+        near = {leg: set(_best(hits, max(depth, query.limit))) for leg, hits in legs.items()}
+        return [
+            Candidate(each, scores[each], {leg: hits[each] for leg, hits in legs.items() if each in near[leg]})
+            for each in top
+        ]
+
+    def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
+        held = self._collections.get(generation.physical, {})
+        return sum(
+            (tenant is None or point.payload["tenant"] == tenant)
+            and (source is None or str(point.payload["source_id"]) == str(source))
+            for point in held.values()
+        )
+
+    def points(
+        self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        held = self._collections.get(generation.physical, {})
+        ids = sorted(each for each in held if after is None or each > after)
+        return self.points_of(generation, ids[:limit], vectors=vectors)
+
+    def points_of(
+        self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
+    ) -> list[StoredPoint]:
+        held = self._collections.get(generation.physical, {})
+        return [
+            StoredPoint(
+                point.chunk_id,
+                point.payload,
+                point.dense if vectors else None,
+                point.sparse if vectors else None,
+            )
+            for point in (held[each] for each in chunk_ids if each in held)
+        ]
+
+    def ping(self) -> str:
+        return "memory"
+
+
+Scores = dict[UUID, float]
+
+
+def _legs(query: VectorQuery, readable: Sequence[Point], everything: Sequence[Point]) -> dict[str, Scores]:
+    legs: dict[str, Scores] = {}
+    if query.dense is not None:
+        legs["dense"] = {point.chunk_id: float(point.dense @ query.dense) for point in readable}
+    if query.sparse is not None and len(query.sparse.indices):
+        legs["sparse"] = _bm25(query.sparse, readable, everything)
+    return legs
+
+
+def _bm25(query: SparseVector, readable: Sequence[Point], everything: Sequence[Point]) -> Scores:
+    """Weights times IDF over the whole collection, as Qdrant's modifier computes it: ln((N − n + ½)/(n + ½) + 1)."""
+    wanted = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
+    having = Counter(index for point in everything for index in point.sparse.indices.tolist() if index in wanted)
+    weights = {
+        index: value * log((len(everything) - having[index] + 0.5) / (having[index] + 0.5) + 1)
+        for index, value in wanted.items()
+    }
+    scores: Scores = {}
+    for point in readable:
+        terms = zip(point.sparse.indices.tolist(), point.sparse.values.tolist(), strict=True)
+        products = [weights[index] * value for index, value in terms if index in weights]
+        if products:
+            scores[point.chunk_id] = sum(products)
+    return scores
+
+
+def _fuse(rankings: Iterable[Sequence[UUID]]) -> Scores:
+    """Reciprocal rank fusion; Qdrant counts ranks from 0."""
+    scores: Scores = defaultdict(float)
+    for ranking in rankings:
+        for rank, chunk_id in enumerate(ranking):
+            scores[chunk_id] += 1 / (_RRF_K + rank)
+    return scores
+
+
+def _best(scores: Scores, limit: int) -> list[UUID]:
+    return sorted(scores, key=lambda each: -scores[each])[:limit]
+
+
+def _permitted(point: Point, query: VectorQuery, conditions: Sequence[Condition]) -> bool:
+    return (
+        point.payload["tenant"] == query.tenant
+        and str(point.payload["source_id"]) in {str(each) for each in query.sources}
+        and all(holds(each, point.payload.get("meta", {}).get(each.field)) for each in conditions)
+    )

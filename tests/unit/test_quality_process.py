@@ -1,0 +1,113 @@
+"""Great Expectations in a process of its own: the same verdicts, and no process is left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sluice.quality import expectations
+from sluice.quality.process import GatesProcess
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {"PYTHONPATH": ":".join(sys.path), "AWS_SECRET_ACCESS_KEY": "never passed on"}
+PRELUDE = """
+import sys, time
+import psutil
+from uuid import UUID
+from test_quality import BAD, document, documents_gate
+from sluice.quality import expectations
+from sluice.quality.expectations import gates_process, prepare
+
+def others():
+    return psutil.Process().children(recursive=True)
+
+def verdict():
+    found = documents_gate([document("a"), *BAD.values()])
+    return found.results, found.rows, [(each.code, each.item.document_id) for each in found.failures]
+"""
+
+
+def test_it_judges_as_this_process_would_and_ends_with_the_body() -> None:
+    code = """
+from dataclasses import replace
+from sluice.errors import Terminal
+from sluice.quality.suites import SUITES
+
+with gates_process():
+    assert not others()
+    prepare()
+    [process] = others()
+    assert "AWS_SECRET_ACCESS_KEY" not in process.environ()
+    assert expectations.ready() > 0 and expectations.ready() == 0
+    there = verdict()
+    try:
+        expectations.judge("documents", [replace(SUITES["documents"][0], column="nowhere")], {"there": [1]})
+    except Terminal as error:
+        assert "there is no column nowhere" in str(error)
+    else:
+        raise AssertionError("nothing was told")
+    assert "great_expectations" not in sys.modules
+    assert [process] == others()
+assert not others()
+
+with gates_process():
+    prepare()
+    [process] = others()
+    process.kill()
+    process.wait()
+    assert verdict() == there
+    assert "great_expectations" in sys.modules
+
+with gates_process():
+    prepare()
+    assert not others()
+"""
+    subprocess.run([sys.executable, "-c", PRELUDE + code], check=True, timeout=180, env=ENVIRONMENT, cwd=HERE)
+
+
+def test_an_interrupted_call_ends_it_so_that_no_answer_is_taken_for_another() -> None:
+    process = GatesProcess()
+    process._process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        process.ready()
+    timer.join()
+    with pytest.raises(EOFError):
+        process.ready()
+    process.stop()
+
+
+def test_where_it_cannot_be_started_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
+    monkeypatch.setattr(expectations, "_ready", True)  # so that this process need not import it here
+    with expectations.gates_process():
+        expectations.prepare()
+        assert expectations.ready() == 0
+
+
+def test_it_does_not_outlive_a_process_that_is_killed() -> None:
+    code = "with gates_process():\n    prepare()\n    print(others()[0].pid, flush=True)\n    time.sleep(60)\n"
+    asked = [sys.executable, "-c", PRELUDE + code]
+    with subprocess.Popen(asked, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=HERE) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert psutil.pid_exists(pid)
+        process.kill()
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
