@@ -61,9 +61,10 @@ bench: install ## measurements into bench/results
 clean: ## remove the data folder, after asking (FORCE=1: without)
 	@$(RUN) -m devstack clean $(if $(FORCE),--force)
 
-docs: install ## rewrite .env.example and docs/dags.md
+docs: install ## rewrite .env.example, docs/dags.md and the index of decisions
 	@PYTHONPATH=include $(BIN)/python docs/env_example.py > .env.example
 	@$(BIN)/python docs/dags.py > docs/dags.md
+	@$(BIN)/python docs/decisions_index.py > docs/decisions/README.md
 
 lock: $(STAMP) ## resolve requirements.in into requirements.txt
 	@$(BIN)/uv pip compile requirements.in --override requirements.override --python-version 3.11 \
