@@ -15,7 +15,11 @@ import pytest
 from unit.compose_files import ROOT, env_example
 
 SKIPPED = {".venv", ".sluice", ".git", "node_modules"}
-MUST_EXIST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".env.example")
+MUST_EXIST = (
+    *("README.md", "LICENSE", "NOTICE", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CHANGELOG.md"),
+    *("Makefile", ".env.example", ".editorconfig", ".pre-commit-config.yaml", ".devcontainer/devcontainer.json"),
+    *("docs/architecture.md", "docs/glossary.md", "docs/decisions/README.md"),
+)
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
