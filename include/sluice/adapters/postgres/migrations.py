@@ -15,7 +15,8 @@ from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.grants import apply_grants
 from sluice.errors import Terminal
 
-PROJECT = Path(__file__).parents[4]
+# A wheel has the migrations in the package (setup.py puts them there), a checkout has them at its top.
+_PLACES = (Path(__file__).parents[2], Path(__file__).parents[4])
 LEDGER, KEYS = "alembic", "keys"
 _WAIT_FOR_ANOTHER_MIGRATOR = "10min"
 _LOCK_TIMEOUT = "5s"  # a migration queued behind a long reader would make every later reader queue behind it
@@ -40,9 +41,12 @@ def migrate(
 
 def configuration(section: str, url: str, **attributes: str) -> Config:
     """Alembic's configuration of one of the two databases, as `alembic -n <section>` would read it."""
-    file = PROJECT / "alembic.ini"
-    if not file.is_file():
-        raise Terminal(f"There is no {file.name} beside the package; run migrations from a checkout of the project.")
+    file = next((place / "alembic.ini" for place in _PLACES if (place / "alembic.ini").is_file()), None)
+    if file is None:
+        raise Terminal(
+            f"The migrations are missing: no alembic.ini in {' or '.join(map(str, _PLACES))}. Install the wheel that "
+            "`make wheel` builds, or run from a checkout of the project."
+        )
     config = Config(file, ini_section=section)
     config.attributes.update(attributes, url=url)
     return config
