@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from sluice import quality as validate
 from sluice import wiring
 from sluice.indexing import loading as load
 from sluice.maintenance import reconciliation
@@ -21,6 +20,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion, planning
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from sluice.quality import gates
 from support import steps
 
 MakeTools = Callable[..., Tools]
@@ -105,7 +105,7 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     ingestion.ingest(monday.tools, IngestRequest(monday.spec))
-    module, verb = {"validate": (validate, "documents_gate"), "load": (load, "load")}[stage]
+    module, verb = {"validate": (gates, "documents_gate"), "load": (load, "load")}[stage]
     done = getattr(module, verb)
 
     def breaks(*args: Any, **named: Any) -> Any:

@@ -43,6 +43,7 @@ from sluice.pipeline import (
     quarantine,
     validation,
 )
+from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
@@ -242,9 +243,9 @@ def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -
 def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     place.limit(None)
-    plan = planning.plan(place.tools, IngestRequest(place.spec, replay=None, run_id=uuid4(), orchestrator="tests"))
+    plan = planning.plan(place.tools, IngestRequest(place.spec, replay=(), run_id=uuid4(), orchestrator="tests"))
     for _ in range(2):
-        batch = (place.tools, plan.run, 0)
+        batch = (place.tools, plan.run, Batch(0, len(plan.items)))
         documents = validation.validate(*batch, extraction.extract(*batch, plan.items))
         loading.load(*batch, embedding.embed(*batch, chunking.chunk(*batch, documents)))
         finishing.finish(place.tools, plan.run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +11,15 @@ from sluice.pipeline import checkpoints, finishing, stages
 from sluice.ports.tools import Tools
 
 
-def _step(stage: stages.Stage, tools: Tools, ref: BatchRef) -> BatchRef:
-    return checkpoints.carry_out(tools, tools.ledger.run(UUID(ref.run_id)), stage, ref)
+def _step(stage: stages.Stage) -> Callable[[Tools, BatchRef], BatchRef]:
+    def step(tools: Tools, ref: BatchRef) -> BatchRef:
+        return checkpoints.carry_out(tools, tools.ledger.run(UUID(ref.run_id)), stage, ref)
+
+    step.__name__ = stage.name
+    return step
 
 
-extract, validate, chunk, embed, load = (partial(_step, stage) for stage in stages.STAGES)
+extract, validate, chunk, embed, load = map(_step, stages.STAGES)
 
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
