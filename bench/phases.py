@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
 from sluice.wiring import build
 
@@ -63,7 +64,7 @@ def main() -> None:
     for name in ("one", "two"):
         (warm_up / f"{name}.md").write_text(f"# {name}\n\n{_WARM_UP}\n")
     tools = build(Settings())
-    ingestion.ingest(tools, SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full")
+    ingestion.ingest(tools, IngestRequest(SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full"))
     # A tenant of its own: embeddings are cached by tenant, and a cold run must not find an earlier one's.
     spec = SourceSpec(asked.folder.as_uri(), asked.collection, tenant=asked.collection)
     phases: list[tuple[str, Callable[[Path], None] | None]] = [
@@ -76,7 +77,7 @@ def main() -> None:
         if change:
             change(asked.folder)
         began_s = time.perf_counter()
-        summary = ingestion.ingest(tools, spec)
+        summary = ingestion.ingest(tools, IngestRequest(spec))
         figures = {
             "phase": phase,
             "s": round(time.perf_counter() - began_s, 3),

@@ -35,6 +35,7 @@ from sluice.model.generation import Generation, Profile
 from sluice.model.points import Point
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder, Recognized
 from sluice.ports.tools import Tools
 from sluice.settings import Settings
@@ -91,7 +92,7 @@ def _name(figure: str) -> str:
 
 
 def warm(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
-    cold_s = _seconds(lambda: ingestion.ingest(tools, spec))
+    cold_s = _seconds(lambda: ingestion.ingest(tools, IngestRequest(spec)))
     return {"cold_s": round(cold_s, 2)}
 
 
@@ -99,7 +100,7 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
     times = []
     for _ in range(ROUNDS):
         began_s = time.perf_counter()
-        summary = ingestion.ingest(tools, spec)
+        summary = ingestion.ingest(tools, IngestRequest(spec))
         times.append(time.perf_counter() - began_s)
         if summary["documents"]["unchanged"] != summary["documents"]["seen"]:
             raise SystemExit(f"something had changed: {summary}")
@@ -108,7 +109,7 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
 
 def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
     """Cost of the stage `load` for each tenth of the chunks, in milliseconds a chunk."""
-    summary = ingestion.ingest(tools, spec)
+    summary = ingestion.ingest(tools, IngestRequest(spec))
     run = tools.ledger.run(uuid.UUID(summary["run_id"]))
     stats = sorted((each for each in tools.ledger.stages(run) if each.stage == "load"), key=lambda each: each.batch)
     windows: dict[int, list[tuple[float, int]]] = {}
@@ -176,7 +177,11 @@ def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str
     for turn in range(ROUNDS + 1):  # the first is the warm-up, and finds out the texts
         keeping.texts.clear()
         spec = SourceSpec(folder.as_uri(), f"{name}-{turn}", tenant=f"{name}-{turn}")
-        cold.append(_seconds(lambda spec=spec: ingestion.ingest(replace(tools, embedder=lambda _: keeping), spec)))
+        cold.append(
+            _seconds(
+                lambda spec=spec: ingestion.ingest(replace(tools, embedder=lambda _: keeping), IngestRequest(spec))
+            )
+        )
         texts = sorted(keeping.texts, key=len)
         bare.append(_seconds(lambda texts=texts: embedder.embed(texts)))
     ratios = [round(one / other, 3) for one, other in zip(cold[1:], bare[1:], strict=True)]

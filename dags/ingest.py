@@ -281,28 +281,28 @@ def sluice_ingest():
     @task(pool="sluice_extract", multiple_outputs=False, map_index_template=BATCH)
     def extract(ref: dict) -> dict:
         """Bytes to text, in processes of their own. What cannot be read goes to quarantine."""
-        return ingest.extract(ref)
+        return ingest.work("extract", ref)
 
     @task(pool="sluice_extract", multiple_outputs=False, map_index_template=BATCH)
     def validate(ref: dict) -> dict:
         """The gate on documents: blocks, masks or flags."""
-        return ingest.validate(ref)
+        return ingest.work("validate", ref)
 
     @task(pool="sluice_extract", multiple_outputs=False, map_index_template=BATCH)
     def chunk(ref: dict) -> dict:
         """Documents to chunks with their entities, and the gate on chunks."""
-        return ingest.chunk(ref)
+        return ingest.work("chunk", ref)
 
     @task(pool="sluice_embed", multiple_outputs=False, map_index_template=BATCH)
     def embed(ref: dict) -> dict:
         """Chunks to vectors, from the cache as far as it has them, and the gate on vectors. A budget stops it
         cleanly."""
-        return ingest.embed(ref)
+        return ingest.work("embed", ref)
 
     @task(pool="sluice_load", multiple_outputs=False, map_index_template=BATCH)
     def load(ref: dict) -> dict:
         """Into ledger, Qdrant and Neo4j; then one transaction makes the new versions the served ones."""
-        return ingest.load(ref)
+        return ingest.work("load", ref)
 
     @task_group
     def batch(ref: dict):

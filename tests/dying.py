@@ -25,12 +25,14 @@ from sluice.errors import SluiceError
 from sluice.model.chunk import Vector
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder
 from sluice.ports.ledger import VectorCache
 from sluice.ports.readers import SourceReader
 from sluice.ports.tools import Tools
 from sluice.settings import Settings
 from sluice.wiring import build
+from support import steps
 
 TIMEOUT_S = 120
 
@@ -129,7 +131,7 @@ def tools_of(order: Order) -> Tools:
 
 def work(tools: Tools, order: Order) -> dict[str, Any]:
     if order.path == "flow":
-        return ingestion.ingest(tools, order.spec)
+        return ingestion.ingest(tools, IngestRequest(order.spec))
     return _tasks(tools, order)
 
 
@@ -143,11 +145,11 @@ def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
         return pickle.loads(kept.read_bytes())
 
     options: dict[str, Any] = {"run_id": order.run_id, "orchestrator": f"airflow:drill/{order.run_id}"}
-    refs = task("plan", lambda: checkpoints.plan(tools, order.spec, "incremental", **options))
+    refs = task("plan", lambda: checkpoints.plan(tools, IngestRequest(order.spec, "incremental", **options)))
     for ref in refs:
-        for verb in (checkpoints.extract, checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
+        for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
             ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, tools, ref))
-    told: dict[str, Any] = task("finish", lambda: checkpoints.finish(tools, order.run_id))
+    told: dict[str, Any] = task("finish", lambda: steps.finish(tools, order.run_id))
     task("close", lambda: checkpoints.close(tools, order.run_id))
     return told
 

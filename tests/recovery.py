@@ -23,6 +23,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.settings import Settings
 from sluice.wiring import searcher
@@ -192,7 +193,7 @@ class Cases:
         """With the source as it was ingested."""
         case = self.make(path, **changes)
         case.put(BEFORE)
-        ingestion.ingest(case.tools, case.spec)
+        ingestion.ingest(case.tools, IngestRequest(case.spec))
         return case
 
     def fresh(self, tree: dict[str, str]) -> Held:
@@ -200,7 +201,7 @@ class Cases:
         if key not in self._fresh:
             case = self.make()
             case.put(tree)
-            ingestion.ingest(case.tools, case.spec)
+            ingestion.ingest(case.tools, IngestRequest(case.spec))
             self._fresh[key] = case.stores.snapshot(case.tools, case.spec).held
         return self._fresh[key]
 

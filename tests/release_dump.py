@@ -22,6 +22,7 @@ from sluice import __version__
 from sluice.adapters.postgres.migrations import migrate
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"
@@ -55,10 +56,10 @@ def fill(stack: EngineStack, work: Path) -> None:
         (source / name).write_text(text)
     tools = build(stack.settings(file_roots=str(work), embedder="hash:16"))
     spec = SourceSpec(source.as_uri(), "release", retention_days=36500)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (source / "gone.md").unlink()
     (source / "owls.md").write_text(TEXTS["owls.md"] + "\n## Food\n\nMostly voles.\n")
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     tools.close()
 
 

@@ -20,6 +20,7 @@ from sluice.model.gates import GateRule
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline.quarantine import path
+from sluice.pipeline.requests import IngestRequest
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
@@ -224,19 +225,20 @@ def gates_by_dataset(settings: Any, run_id: str) -> dict[str, set[tuple[str, str
 def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     ingest: Ingest, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from sluice.pipeline import checkpoints as batches
+    from sluice.pipeline import checkpoints
 
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)
-    embed = batches.embed
+    carry_out = checkpoints.carry_out
 
-    def embed_and_lose(tools: Any, ref: Any) -> Any:
-        done = embed(tools, ref)
-        tools.blobs.remove(f"runs/{ref.run_id}/{ref.batch:05d}/4-embedded.parquet")
+    def embed_and_lose(tools: Any, run: Any, stage: Any, ref: Any) -> Any:
+        done = carry_out(tools, run, stage, ref)
+        if stage.name == "embed":
+            tools.blobs.remove(f"runs/{ref.run_id}/{ref.batch:05d}/4-embedded.parquet")
         return done
 
-    monkeypatch.setattr(batches, "embed", embed_and_lose)
+    monkeypatch.setattr(checkpoints, "carry_out", embed_and_lose)
     broken = ingest(folder, name)
     done = tasks(broken)
     assert broken.state == "failed"
@@ -257,8 +259,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
 ) -> None:
     """The ledger's run ends once, with the DAG run: with the first error, when no batch is at work any more."""
     from sluice.errors import Busy, Terminal
-    from sluice.pipeline import checkpoints as batches
-    from sluice.pipeline import ingestion
+    from sluice.pipeline import checkpoints, ingestion
 
     folder = roots / name
     folder.mkdir()
@@ -266,24 +267,21 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
         (folder / f"{each}.md").write_text(f"# {each}\n\nA page of {name}, number {each}.\n")
     tools = make_tools([roots], graph="off")
     spec = SourceSpec(folder.as_uri(), name)
-    chunk, load = batches.chunk, batches.load
+    carry_out = checkpoints.carry_out
     seen: dict[str, Any] = {}
 
-    def chunk_two(tools: Any, ref: Any) -> Any:
-        if ref.batch == 0:
+    def chunk_two_and_load_one(tools: Any, run: Any, stage: Any, ref: Any) -> Any:
+        if (stage.name, ref.batch) == ("chunk", 0):
             raise Terminal("the first error")
-        return chunk(tools, ref)
-
-    def load_one(tools: Any, ref: Any) -> Any:
-        if ref.batch == 1:
+        if (stage.name, ref.batch) == ("load", 1):
             raise Terminal("a later error")
-        with pytest.raises(Busy):
-            ingestion.ingest(tools, spec)
-        seen["state"] = tools.ledger.saved_sources("default", name)[0].held_by
-        return load(tools, ref)
+        if stage.name == "load":
+            with pytest.raises(Busy):
+                ingestion.ingest(tools, IngestRequest(spec))
+            seen["state"] = tools.ledger.saved_sources("default", name)[0].held_by
+        return carry_out(tools, run, stage, ref)
 
-    monkeypatch.setattr(batches, "chunk", chunk_two)
-    monkeypatch.setattr(batches, "load", load_one)
+    monkeypatch.setattr(checkpoints, "carry_out", chunk_two_and_load_one)
     broken = ingest(folder, name, batch_size=1)
     states = {key: each.state for key, each in tasks(broken).items()}
     assert broken.state == "failed"
@@ -294,7 +292,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
-    told = ingestion.ingest(tools, spec)["documents"]  # at once
+    told = ingestion.ingest(tools, IngestRequest(spec))["documents"]  # at once
     assert (told["new"], told["unchanged"]) == (2, 1)
 
 

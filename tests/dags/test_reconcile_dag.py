@@ -9,6 +9,7 @@ import pytest
 
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.sources import uploads
 
 
@@ -31,7 +32,7 @@ def test_a_lost_upload_fails_it_and_says_what_to_do(
     tools = make_tools([roots], entities="off")
     place = {"tenant": name, "collection": name}
     uploads.store(tools.blobs, tools.keyring, **place, name="a.md", content=b"# A\n\nWords.")
-    ingestion.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
     assert dag.test(run_conf={"collection": name}).state == "success"
 
     tools.blobs.remove(f"uploads/{name}/{name}/{uploads.upload_id(name, name, 'a.md')}")

@@ -14,6 +14,7 @@ from sluice.model.grants import Grant
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def expired(make_tools: Any, roots: Path, name: str) -> Any:
         (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
     tools = make_tools([roots], graph="off")
     tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     served = sorted({each.document_id for each in tools.ledger.chunks_after(generation, None, 10)})
     for document_id in served[:2]:

@@ -13,7 +13,7 @@ import pytest
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from sluice.model.source import LastRun, SourceSpec
-from sluice.pipeline import stages
+from sluice.pipeline import planning
 from sluice.ports.tools import Tools
 
 DAG = "sluice_ingest_all"
@@ -48,7 +48,7 @@ def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pyt
     made = {name: root / name for name in ("heron", "gone", "stork")}
     for folder in made.values():
         folder.mkdir()
-        stages.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
+        planning.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
     (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
     shutil.rmtree(made["gone"])
     return made

@@ -17,6 +17,7 @@ from agreement import Capitals, Stores
 from failpoints import Point
 from recovery import BEFORE, Cases, patiently
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
@@ -32,7 +33,7 @@ texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
 
 
 def approved(tools: Tools, order: dying.Order) -> dict[str, Any]:
-    return ingestion.ingest(tools, order.spec, approve_shrink=True)
+    return ingestion.ingest(tools, IngestRequest(order.spec, approve_shrink=True))
 
 
 class History(RuleBasedStateMachine):

@@ -19,7 +19,9 @@ from sluice.model.costs import Quota
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support import steps
 
 MakeTools = Callable[..., Tools]
 SMALL = "chars:100:0"
@@ -59,18 +61,20 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL, embedding_price=0.02)
-    whole = ingestion.ingest(tools, replace(spec, collection=f"{spec.collection}-whole", tenant=f"{spec.tenant}-whole"))
+    whole = ingestion.ingest(
+        tools, IngestRequest(replace(spec, collection=f"{spec.collection}-whole", tenant=f"{spec.tenant}-whole"))
+    )
     tokens, texts = whole["cost"]["tokens"], whole["cost"]["texts"]
     assert texts == whole["embeddings"]["computed"] == 30 and whole["stopped"] is None and whole["remaining"] == 0
     assert whole["cost"]["money"] == pytest.approx(tokens * 0.02 / 1e6) and whole["cost"]["seconds"] > 0
 
     spent, runs, some = 0, [], cut(tools)
     (folder_of(spec) / "gone.md").write_text("# Gone\n\nIt will be.\n")
-    ingestion.ingest(tools, replace(spec, include=("gone.md",)))
+    ingestion.ingest(tools, IngestRequest(replace(spec, include=("gone.md",))))
     (folder_of(spec) / "gone.md").unlink()
     every = replace(spec, include=())
     while not runs or runs[-1]["stopped"]:
-        runs.append(ingestion.ingest(some, every, max_tokens=tokens // 3, approve_shrink=True))
+        runs.append(ingestion.ingest(some, IngestRequest(every, max_tokens=tokens // 3, approve_shrink=True)))
         spent += runs[-1]["cost"]["tokens"]
         assert runs[-1]["cost"]["tokens"] <= tokens // 3
         assert len(stores(tools, spec.collection)) == 1
@@ -82,7 +86,7 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     assert (deleted[0], sum(deleted)) == (0, 1), "while something is unread, what is missing may have been renamed"
     assert spent == tokens and sum(run["cost"]["texts"] for run in runs) == texts
     assert stores(tools, spec.collection) == {30}
-    again = ingestion.ingest(some, every, "full", max_tokens=0)
+    again = ingestion.ingest(some, IngestRequest(every, "full", max_tokens=0))
     assert again["stopped"] is None and again["cost"]["texts"] == 0, "what is in the cache costs nothing"
 
 
@@ -90,16 +94,16 @@ def test_a_document_that_moved_beyond_the_budget_keeps_its_id(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     who = Principal("tester", spec.tenant, frozenset({ALL_GROUPS}))
     before = {each.external_id: each.document_id for each in tools.catalog.documents(who, spec.collection, 99)}
     (folder_of(spec) / "5.md").rename(folder_of(spec) / "five.md")
     with (folder_of(spec) / "five.md").open("a") as file:
         file.write("\n## More\n\nThat costs something.\n")
-    stopped = ingestion.ingest(tools, spec, max_tokens=1)
+    stopped = ingestion.ingest(tools, IngestRequest(spec, max_tokens=1))
     assert (stopped["stopped"], stopped["remaining"], stopped["documents"]["deleted"]) == ("budget", 1, 0)
     assert len(stores(tools, spec.collection)) == 1
-    assert ingestion.ingest(tools, spec)["stopped"] is None
+    assert ingestion.ingest(tools, IngestRequest(spec))["stopped"] is None
     after = {each.external_id: each.document_id for each in tools.catalog.documents(who, spec.collection, 99)}
     assert after == {**{k: v for k, v in before.items() if k != "5.md"}, "five.md": before["5.md"]}
     assert len(stores(tools, spec.collection)) == 1
@@ -108,20 +112,21 @@ def test_a_document_that_moved_beyond_the_budget_keeps_its_id(
 def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
     tools, run_id = make_tools([tmp_path], chunker=SMALL), uuid4()
     refs = checkpoints.plan(
-        tools, spec, "incremental", run_id=run_id, orchestrator="tests:parallel", batch_size=2, max_tokens=150
+        tools,
+        IngestRequest(spec, "incremental", run_id=run_id, orchestrator="tests:parallel", batch_size=2, max_tokens=150),
     )
-    chunked = [checkpoints.chunk(tools, checkpoints.validate(tools, checkpoints.extract(tools, ref))) for ref in refs]
+    chunked = [steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref))) for ref in refs]
     with ThreadPoolExecutor(len(refs)) as pool:
-        embedded = list(pool.map(lambda ref: checkpoints.embed(tools, ref), chunked))
+        embedded = list(pool.map(lambda ref: steps.embed(tools, ref), chunked))
     spent = tools.ledger.spent(tools.ledger.run(run_id))
     assert 0 < spent.tokens <= 150
     for ref in embedded:
-        checkpoints.load(tools, ref)
-    told = checkpoints.finish(tools, run_id)
+        steps.load(tools, ref)
+    told = steps.finish(tools, run_id)
     assert told["stopped"] == "budget" and told["remaining"] + told["documents"]["new"] == 10
     assert told["cost"]["tokens"] == spent.tokens
     assert len(stores(tools, spec.collection)) == 1
-    rest = ingestion.ingest(tools, spec)
+    rest = ingestion.ingest(tools, IngestRequest(spec))
     assert rest["cost"]["texts"] == 30 - spent.texts and stores(tools, spec.collection) == {30}
 
 
@@ -138,12 +143,14 @@ def test_a_crash_around_the_embedder_locks_no_budget(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec, port: str, method: str, after: bool, paid: int
 ) -> None:
     tools, run_id = make_tools([tmp_path], chunker=SMALL), uuid4()
-    (ref,) = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="tests:crash", max_tokens=1000)
-    ref = checkpoints.chunk(tools, checkpoints.validate(tools, checkpoints.extract(tools, ref)))
+    (ref,) = checkpoints.plan(
+        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="tests:crash", max_tokens=1000)
+    )
+    ref = steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref)))
     with pytest.raises(Crash):
-        checkpoints.embed(replace(tools, **{port: Crashing(getattr(tools, port), method, after)}), ref)
-    checkpoints.load(tools, checkpoints.embed(tools, ref))
-    told = checkpoints.finish(tools, run_id)
+        steps.embed(replace(tools, **{port: Crashing(getattr(tools, port), method, after)}), ref)
+    steps.load(tools, steps.embed(tools, ref))
+    told = steps.finish(tools, run_id)
     assert (told["stopped"], told["documents"]["new"], told["cost"]["texts"]) == (None, 10, paid)
     assert stores(tools, spec.collection) == {30}
 
@@ -151,12 +158,12 @@ def test_a_crash_around_the_embedder_locks_no_budget(
 def test_a_limit_in_money_needs_a_price(make_tools: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
     with pytest.raises(BadRequest, match="SLUICE_EMBEDDING_PRICE"):
-        ingestion.ingest(tools, spec, max_cost=1.0)
+        ingestion.ingest(tools, IngestRequest(spec, max_cost=1.0))
     assert spec.collection not in [each.collection for each in tools.ledger.generations()]
     priced = make_tools([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
-    told = ingestion.ingest(priced, spec, max_cost=0.001)  # 100 tokens, in place of the 5
+    told = ingestion.ingest(priced, IngestRequest(spec, max_cost=0.001))  # 100 tokens, in place of the 5
     assert told["stopped"] == "budget" and 5 < told["cost"]["tokens"] <= 100 and told["cost"]["money"] <= 0.001
-    assert ingestion.ingest(priced, spec)["cost"]["tokens"] <= 5
+    assert ingestion.ingest(priced, IngestRequest(spec))["cost"]["tokens"] <= 5
 
 
 def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
@@ -164,18 +171,18 @@ def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
     tools.ledger.set_quota(spec.tenant, Quota(4))
-    first = ingestion.ingest(tools, spec)
+    first = ingestion.ingest(tools, IngestRequest(spec))
     assert (first["documents"]["new"], first["quarantine"], first["cost"]["texts"]) == (4, {"quota": 6}, 12)
     assert stores(tools, spec.collection) == {12}
-    again = ingestion.ingest(tools, spec)
+    again = ingestion.ingest(tools, IngestRequest(spec))
     assert (again["documents"]["new"], again["quarantine"], again["documents"]["unchanged"]) == (0, {"quota": 6}, 4)
     (folder_of(spec) / "0.md").unlink()
     (folder_of(spec) / "1.md").unlink()
-    assert ingestion.ingest(tools, spec)["documents"]["deleted"] == 2
-    last = ingestion.ingest(tools, spec)
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["deleted"] == 2
+    last = ingestion.ingest(tools, IngestRequest(spec))
     assert (last["documents"]["new"], last["quarantine"]) == (2, {"quota": 4})
     tools.ledger.set_quota(spec.tenant, Quota())
-    assert ingestion.ingest(tools, spec)["quarantine"] == {}
+    assert ingestion.ingest(tools, IngestRequest(spec))["quarantine"] == {}
     assert stores(tools, spec.collection) == {24}
 
 
@@ -183,16 +190,16 @@ def test_at_the_quota_a_rename_and_a_smaller_edit_are_no_growth(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     use = tools.ledger.tenant(spec.tenant)
     tools.ledger.set_quota(spec.tenant, Quota(use.documents, use.size_bytes))
     (folder_of(spec) / "3.md").rename(folder_of(spec) / "three.md")
-    told = ingestion.ingest(tools, spec)
+    told = ingestion.ingest(tools, IngestRequest(spec))
     assert (told["documents"]["moved"], told["documents"]["deleted"], told["quarantine"]) == (1, 0, {})
     text = (folder_of(spec) / "4.md").read_text()
     (folder_of(spec) / "4.md").write_text(text[:-40])
     (folder_of(spec) / "6.md").write_text((folder_of(spec) / "6.md").read_text() + "longer " * 20)
-    told = ingestion.ingest(tools, spec)
+    told = ingestion.ingest(tools, IngestRequest(spec))
     assert (told["documents"]["changed"], told["quarantine"]) == (1, {"quota": 1})
     assert len(stores(tools, spec.collection)) == 1
 
@@ -209,17 +216,16 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
         run_id = uuid4()
         (ref,) = checkpoints.plan(
             tools,
-            replace(spec, collection=collection),
-            "incremental",
-            run_id=run_id,
-            orchestrator=f"tests:{collection}",
+            IngestRequest(
+                replace(spec, collection=collection), "incremental", run_id=run_id, orchestrator=f"tests:{collection}"
+            ),
         )
-        ref = checkpoints.chunk(tools, checkpoints.validate(tools, checkpoints.extract(tools, ref)))
-        loads.append((run_id, checkpoints.embed(tools, ref)))  # each of them has room, as long as it is alone
+        ref = steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref)))
+        loads.append((run_id, steps.embed(tools, ref)))  # each of them has room, as long as it is alone
 
     def finish(load: tuple[UUID, object]) -> dict[str, object]:
-        checkpoints.load(tools, load[1])  # type: ignore[arg-type]
-        return checkpoints.finish(tools, load[0])
+        steps.load(tools, load[1])  # type: ignore[arg-type]
+        return steps.finish(tools, load[0])
 
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(finish, loads))

@@ -17,6 +17,7 @@ from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 
@@ -51,7 +52,7 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")  # the graph has its part in the next test
     spec = SourceSpec(place.as_uri(), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
     gone = documents(tools, name, name)["owls.md"]
     report = deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
@@ -61,15 +62,15 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
-        summary = ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        summary = ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
         assert summary["documents"]["new"] == 0
     (place / "owls.md").write_text("# owls\n\nThe tawny owl hoots.\n")
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     assert set(documents(tools, name, name)) == {"owls.md", "bread.md", "ferry.md"}
     deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
     assert deletion.restore(tools, gone).spec.uri == place.as_uri()  # type: ignore[arg-type]
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     assert documents(tools, name, name)["owls.md"] == gone
     assert reconciliation.reconcile(tools, collection=name)["ok"]
 
@@ -78,11 +79,11 @@ def test_a_new_name_does_not_bring_back_what_was_deleted(make_tools: MakeTools, 
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     deletion.delete_documents(tools, [documents(tools, name, name)["owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "owls.md").rename(place / "night birds.md")
     for mode in ("incremental", "full"):
-        ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
 
 
@@ -93,11 +94,11 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
     tools.ledger.set_gate_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     found = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     (long,) = (each.document_id for each in found if each.external_id == "long.md")
     deletion.delete_documents(tools, [long], actor="cli")
@@ -107,10 +108,10 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     else:
         (place / "long.md").touch()
     for mode in ("incremental", "full"):
-        ingestion.ingest(tools, spec, mode)  # type: ignore[arg-type]
+        ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}, mode
     deletion.restore(tools, long)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     assert documents(tools, name, name)["osprey.md" if renamed else "long.md"] == long
 
 
@@ -133,27 +134,27 @@ def test_keys_go_with_a_source_a_collection_and_a_placeholder(make_tools: MakeTo
 
     noting = replace(tools, keyring=Noting())  # type: ignore[arg-type]
     spec = SourceSpec(place.as_uri(), name, name)
-    ingestion.ingest(noting, spec)
+    ingestion.ingest(noting, IngestRequest(spec))
     first = list(created)
     (place / "owls.md").rename(place / "birds.md")
     edited = (place / "bread.md").read_text() + "It rises twice.\n"
     (place / "bread.md").unlink()
     (place / "loaf.md").write_text(edited)
-    assert ingestion.ingest(noting, spec)["documents"]["moved"] == 2
+    assert ingestion.ingest(noting, IngestRequest(spec))["documents"]["moved"] == 2
     placeholders = [each for each in created if each not in first]
     assert len(placeholders) == 2 and keyed(tools, created) == set(created), "a cleared task would need them"
 
     (place / "ferry.md").unlink()
-    ingestion.ingest(noting, spec)
+    ingestion.ingest(noting, IngestRequest(spec))
     assert keyed(tools, first) == set(first), "as history is kept"
     source = deletion.source_at(tools, name, name, spec.uri)
     deletion.remove_source(tools, source, with_documents=True, actor="cli")
     assert keyed(tools, created) == set()
 
-    ingestion.ingest(noting, spec)
+    ingestion.ingest(noting, IngestRequest(spec))
     again = [each for each in created if each not in first]
     (place / "birds.md").unlink()
-    ingestion.ingest(noting, spec)
+    ingestion.ingest(noting, IngestRequest(spec))
     deletion.delete_collection(tools, name, actor="cli")
     assert keyed(tools, again) == set()
 
@@ -163,7 +164,7 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
 ) -> None:
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
-    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
     live = generation(tools, name)
 
     class Late:
@@ -192,11 +193,11 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
     spec = SourceSpec(place.as_uri(), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
 
     def killed(*of: object) -> None:
         with pytest.raises(Busy, match="is being deleted"):
-            ingestion.ingest(tools, spec)
+            ingestion.ingest(tools, IngestRequest(spec))
         raise Crash
 
     class Killed:
@@ -206,9 +207,9 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     with pytest.raises(Crash):
         deletion.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
     with pytest.raises(Busy, match=f"sluice collections delete {name}"):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     assert deletion.delete_collection(tools, name, actor="cli")["dropped"]
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
     assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
 
@@ -226,7 +227,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
         content = f"# {sent}\n\nYes.".encode()
         upload = uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=sent, content=content)
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     document = documents(tools, name, name)["b.md"]
     broken = Crashing(getattr(tools, port), method, after)
     with pytest.raises(Crash):
@@ -237,7 +238,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     else:
         assert deletion.delete_documents(tools, [document], actor="cli")["documents"] == 1  # type: ignore[list-item]
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") == [] and tools.keyring.get([upload]) == {}
-    assert ingestion.ingest(tools, spec)["documents"]["seen"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["seen"] == 1
     assert set(documents(tools, name, name)) == {"a.md"}
     live = generation(tools, name)
     assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
@@ -246,7 +247,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
 def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place], graph="off")
-    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
 
     class Counting:
         def __init__(self) -> None:
@@ -268,11 +269,11 @@ def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, na
 def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = folder(tmp_path)
     tools = make_tools([place])
-    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
     upload = uploads.store(
         tools.blobs, tools.keyring, tenant=name, collection=name, name="sent.md", content=b"# Sent\n\nIt came."
     )
-    ingestion.ingest(tools, SourceSpec(uploads.source_uri(name, name), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
     live = generation(tools, name)
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") and len(documents(tools, name, name)) == 4
     (quarantined,) = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
@@ -283,7 +284,7 @@ def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Pat
     assert tools.vectors.count(live) == 0 and tools.graph.count(live) == 0  # type: ignore[union-attr]
     with pytest.raises(NotFound, match="sluice collections list"):
         reconciliation.reconcile(tools, collection=name)
-    ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
     assert len(documents(tools, name, name)) == 3
     report = reconciliation.reconcile(tools, collection=name)
     assert all(each["ok"] for each in report["collections"]), report  # orphans are counted over the whole graph
@@ -296,9 +297,9 @@ def test_an_upload_goes_with_its_object(make_tools: MakeTools, tmp_path: Path, n
             tools.blobs, tools.keyring, tenant=name, collection=name, name=sent, content=f"# {sent}\n\nYes.".encode()
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     deletion.delete_documents(tools, [documents(tools, name, name)["a.md"]], actor="cli")  # type: ignore[list-item]
-    assert ingestion.ingest(tools, spec)["documents"]["seen"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["seen"] == 1
     assert set(documents(tools, name, name)) == {"b.md"}
 
 
@@ -312,18 +313,23 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
         (place / folder_name / "it.md").write_text(f"# {folder_name}\n\n{text}\n")
     open_tools = make_tools([place])
     spec = SourceSpec(place.as_uri(), name, name, ("staff",))
-    ingestion.ingest(open_tools, spec)
+    ingestion.ingest(open_tools, IngestRequest(spec))
     assert len(documents(open_tools, name, name)) == 3
     rule = f'{{"{(place / "board").as_uri()}": {{"groups": ["board"]}}}}'
     tools = make_tools([place], source_rules=rule)
-    assert ingestion.ingest(tools, spec)["documents"]["deleted"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["deleted"] == 1
     assert set(documents(tools, name, name)) == {"staff/it.md", "more/it.md"}
     with pytest.raises(Forbidden):
-        ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))
+        ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name)))
     assert tools.ledger.saved_source(name, name, (place / "board").as_uri()) is None, "nothing was saved"
-    ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ("board",)))
+    ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name, ("board",))))
     with pytest.raises(BadRequest):
-        ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ()))
+        ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name, ())))
     saved = tools.ledger.saved_source(name, name, (place / "board").as_uri())
     assert saved and saved.access_groups == ("board",), "its groups are as they were"
-    assert ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))["documents"]["unchanged"] == 1
+    assert (
+        ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name)))["documents"][
+            "unchanged"
+        ]
+        == 1
+    )

@@ -17,6 +17,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion, quarantine
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))
@@ -44,11 +45,11 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     tools = make_tools([tmp_path], graph="off")
     (tmp_path / "owls.md").write_text(OWLS)
     spec = SourceSpec(tmp_path.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 200))
     (tmp_path / "waders.md").write_text(TWO)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (refused,) = tools.catalog.refusals(WHO, name, limit=9)
     assert tools.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
     old.undo()
@@ -58,7 +59,7 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     reconciliation.reconcile(tools, collection=name, repair=True)
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
     tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert ingestion.replay(tools, spec)["documents"]["new"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec, replay=()))["documents"]["new"] == 1
     assert any("curlew" in each for each in found(tools, name, "curlew"))
 
 
@@ -67,7 +68,7 @@ def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
 ) -> None:
     tools = make_tools([tmp_path], graph="off")
     (tmp_path / "waders.md").write_text(TWO)
-    ingestion.ingest(tools, SourceSpec(tmp_path.as_uri(), name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(tmp_path.as_uri(), name)))
     before = found(tools, name, "curlew or tern")
     swapped = text("""
         WITH own AS (

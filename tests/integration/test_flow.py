@@ -16,6 +16,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 
@@ -57,26 +58,26 @@ def test_cold_warm_edit_delete(make_tools: MakeTools, tmp_path: Path, name: str)
     # A tenant of its own: embeddings are cached by tenant, and other tests have the same texts.
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name, tenant=name)
 
-    cold = ingestion.ingest(tools, spec)
+    cold = ingestion.ingest(tools, IngestRequest(spec))
     assert cold["documents"] | {"seen": 3, "new": 3, "changed": 0, "unchanged": 0} == cold["documents"]
     assert cold["chunks"]["written"] == cold["chunks"]["total"] == cold["embeddings"]["computed"]
     assert set(stores(tools, name).values()) == {cold["chunks"]["total"]}
     assert titles(tools, "barn owl voles", name, name)[0] == "Owls"
 
-    warm = ingestion.ingest(tools, spec)
+    warm = ingestion.ingest(tools, IngestRequest(spec))
     assert warm["documents"]["unchanged"] == 3
     assert warm["embeddings"] == {"computed": 0, "cached": 0}
     assert warm["chunks"]["written"] == 0
 
     write(folder, bread=BREAD + "\n## Crumb\n\nAn open crumb needs strength and patience.\n")
-    edit = ingestion.ingest(tools, spec)
+    edit = ingestion.ingest(tools, IngestRequest(spec))
     assert (edit["documents"]["changed"], edit["documents"]["unchanged"]) == (1, 2)
     assert edit["embeddings"]["computed"] == 1
     assert "Bread" in titles(tools, "open crumb patience", name, name)
     assert set(stores(tools, name).values()) == {edit["chunks"]["total"]}
 
     (folder / "railways.md").unlink()
-    delete = ingestion.ingest(tools, spec)
+    delete = ingestion.ingest(tools, IngestRequest(spec))
     assert delete["documents"]["deleted"] == 1
     assert "Railways" not in titles(tools, "night train Vienna", name, name)
     assert set(stores(tools, name).values()) == {delete["chunks"]["total"]}
@@ -85,7 +86,7 @@ def test_cold_warm_edit_delete(make_tools: MakeTools, tmp_path: Path, name: str)
 def test_full_mode_reads_again_but_pays_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     write(tmp_path / "in", owls=OWLS, bread=BREAD)
     tools, spec = make_tools([tmp_path]), SourceSpec((tmp_path / "in").as_uri(), name)
-    cold, full = ingestion.ingest(tools, spec), ingestion.ingest(tools, spec, "full")
+    cold, full = ingestion.ingest(tools, IngestRequest(spec)), ingestion.ingest(tools, IngestRequest(spec, "full"))
     assert full["documents"]["changed"] == 2
     assert full["embeddings"]["computed"] == 0
     assert full["chunks"]["total"] == cold["chunks"]["total"]
@@ -100,13 +101,13 @@ def test_what_cannot_be_read_is_quarantined_and_the_rest_goes_on(
     (folder / "noise.bin").write_bytes(os.urandom(4096))
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    first = ingestion.ingest(tools, spec)
+    first = ingestion.ingest(tools, IngestRequest(spec))
     assert (first["documents"]["seen"], first["documents"]["new"], first["documents"]["quarantined"]) == (4, 1, 3)
-    again = ingestion.ingest(tools, spec)
+    again = ingestion.ingest(tools, IngestRequest(spec))
     assert (again["documents"]["unchanged"], again["documents"]["quarantined"]) == (1, 3)
 
     write(folder, empty="# No longer empty\n\nThe kingfisher dives from a low branch.\n")
-    mended = ingestion.ingest(tools, spec)
+    mended = ingestion.ingest(tools, IngestRequest(spec))
     assert (mended["documents"]["changed"] + mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 2)
     assert "No longer empty" in titles(tools, "kingfisher branch", name)
 
@@ -117,9 +118,9 @@ def test_a_document_that_turns_bad_keeps_its_last_good_version(
     folder = tmp_path / "in"
     write(folder, owls=OWLS, bread=BREAD)
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (folder / "owls.md").write_bytes(os.urandom(2048))
-    summary = ingestion.ingest(tools, spec)
+    summary = ingestion.ingest(tools, IngestRequest(spec))
     assert summary["documents"]["quarantined"] == 1
     assert titles(tools, "barn owl voles", name)[0] == "Owls"
     assert set(stores(tools, name).values()) == {summary["chunks"]["total"]}
@@ -130,8 +131,10 @@ def test_tenants_and_groups_see_their_own(make_tools: MakeTools, tmp_path: Path,
     write(tmp_path / "b", bread=BREAD)
     tools = make_tools([tmp_path])
     tenant_a, tenant_b = f"{name}a", f"{name}b"
-    ingestion.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), name, tenant_a, access_groups=("birds",)))
-    ingestion.ingest(tools, SourceSpec((tmp_path / "b").as_uri(), name, tenant_b))
+    ingestion.ingest(
+        tools, IngestRequest(SourceSpec((tmp_path / "a").as_uri(), name, tenant_a, access_groups=("birds",)))
+    )
+    ingestion.ingest(tools, IngestRequest(SourceSpec((tmp_path / "b").as_uri(), name, tenant_b)))
     assert titles(tools, "owl bread", name, tenant_a) == ["Owls"]
     assert titles(tools, "owl bread", name, tenant_a, groups="birds") == ["Owls"]
     assert titles(tools, "owl bread", name, tenant_a, groups="fish") == []
@@ -145,7 +148,7 @@ def test_no_store_holds_a_sentence(make_tools: MakeTools, stack, tmp_path: Path,
     secret = "Zanzibarian quokkas memorise improbable timetables"
     write(tmp_path / "in", quokkas=f"# Quokka notes\n\n{secret} every Thursday.\n", owls=OWLS)
     tools = make_tools([tmp_path])
-    ingestion.ingest(tools, SourceSpec((tmp_path / "in").as_uri(), name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec((tmp_path / "in").as_uri(), name)))
     assert titles(tools, "quokkas memorise timetables", name)[0] == "Quokka notes"
     assert stack.files_with(secret) == []
 
@@ -158,17 +161,17 @@ def test_what_is_not_allowed_fails_at_once_and_says_what_is(
     make_tools: MakeTools, tmp_path: Path, name: str, uri: str, said: str
 ) -> None:
     with pytest.raises(BadRequest, match=said):
-        ingestion.ingest(make_tools([tmp_path]), SourceSpec(uri, name))
+        ingestion.ingest(make_tools([tmp_path]), IngestRequest(SourceSpec(uri, name)))
 
 
 def test_a_vanished_folder_deletes_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in"
     write(folder, owls=OWLS)
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(SluiceError):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     assert titles(tools, "barn owl voles", name) == ["Owls"]
 
 
@@ -178,11 +181,13 @@ def test_what_is_not_given_again_is_kept(make_tools: MakeTools, tmp_path: Path, 
     write(folder, owls=OWLS)
     write(folder / "private", diary=BREAD)
     tools = make_tools([tmp_path])
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, access_groups=("birds",), exclude=("private/**",)))
-    again = ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
+    ingestion.ingest(
+        tools, IngestRequest(SourceSpec(folder.as_uri(), name, access_groups=("birds",), exclude=("private/**",)))
+    )
+    again = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
     assert (again["documents"]["seen"], again["documents"]["unchanged"]) == (1, 1)
     assert titles(tools, "owl bread", name, groups="fish") == []
-    opened = ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, access_groups=(), exclude=()))
+    opened = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, access_groups=(), exclude=())))
     assert opened["documents"]["new"] == 1
     assert set(titles(tools, "owl bread", name, groups="fish")) == {"Owls", "Bread"}
 
@@ -191,12 +196,12 @@ def test_an_emptied_folder_is_not_taken_for_a_deletion(make_tools: MakeTools, tm
     folder = tmp_path / "in"
     write(folder, owls=OWLS)
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (folder / "owls.md").unlink()
     with pytest.raises(SluiceError, match="unmounted"):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     assert titles(tools, "barn owl voles", name) == ["Owls"]
-    assert ingestion.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))["documents"]["deleted"] == 1
     assert titles(tools, "barn owl voles", name) == []
 
 
@@ -204,8 +209,8 @@ def test_another_spelling_is_no_other_source(make_tools: MakeTools, tmp_path: Pa
     folder = tmp_path / "in here"
     write(folder, owls=OWLS)
     tools = make_tools([tmp_path])
-    first = ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
-    again = ingestion.ingest(tools, SourceSpec(f"file://localhost{tmp_path}/in here/", name))
+    first = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
+    again = ingestion.ingest(tools, IngestRequest(SourceSpec(f"file://localhost{tmp_path}/in here/", name)))
     assert again["documents"]["unchanged"] == 1
     assert again["chunks"]["total"] == first["chunks"]["total"]
 
@@ -214,19 +219,19 @@ def test_a_renamed_file_keeps_its_document_and_costs_nothing(make_tools: MakeToo
     folder = tmp_path / "in"
     write(folder, owls=OWLS, railways=RAILWAYS, bread=BREAD)
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name, tenant=name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     before = documents(tools, name)
     (folder / "owls.md").rename(folder / "birds.md")
     (folder / "bread.md").unlink()
     write(folder, loaf=BREAD + "\nThe crumb is open.\n")
-    moved = ingestion.ingest(tools, spec)
+    moved = ingestion.ingest(tools, IngestRequest(spec))
     told = {key: moved["documents"][key] for key in ("new", "changed", "unchanged", "moved", "deleted")}
     assert told == {"new": 0, "changed": 0, "unchanged": 1, "moved": 2, "deleted": 0}
     assert moved["embeddings"]["computed"] == 1, "only the edited chunk is new"
     after = documents(tools, name)
     assert (after["birds.md"], after["loaf.md"]) == (before["owls.md"], before["bread.md"])
     assert set(stores(tools, name).values()) == {moved["chunks"]["total"]}
-    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 3
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 3
 
 
 def documents(tools: Tools, name: str) -> dict[str, object]:
@@ -240,15 +245,17 @@ def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(
     folder = tmp_path / "in"
     write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(45)})
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     for i in range(25):
         (folder / f"n{i}.md").unlink()
     with pytest.raises(SluiceError, match="25 documents fewer than the 45"):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     assert stores(tools, name)["ledger"] == 45
     with pytest.raises(SluiceError, match="globs that leave all out"):
-        ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, include=("*.pdf",)))
-    summary = ingestion.ingest(tools, spec, approve_shrink=True)  # of all files: the globs went with the refused run
+        ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, include=("*.pdf",))))
+    summary = ingestion.ingest(
+        tools, IngestRequest(spec, approve_shrink=True)
+    )  # of all files: the globs went with the refused run
     assert (summary["documents"]["seen"], summary["documents"]["deleted"]) == (20, 25)
     assert set(stores(tools, name).values()) == {20}
 
@@ -257,18 +264,18 @@ def test_mode_full_is_guarded_as_well(make_tools: MakeTools, tmp_path: Path, nam
     folder = tmp_path / "in"
     write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(45)})
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     for path in list(folder.iterdir())[:25]:
         path.unlink()
     with pytest.raises(SluiceError, match="25 documents fewer than the 45"):
-        ingestion.ingest(tools, spec, "full")
+        ingestion.ingest(tools, IngestRequest(spec, "full"))
     for path in folder.iterdir():
         path.unlink()
     with pytest.raises(SluiceError, match="unmounted"):
-        ingestion.ingest(tools, spec, "full")
+        ingestion.ingest(tools, IngestRequest(spec, "full"))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     assert tools.ledger.counts(generation).documents == 45
-    assert ingestion.ingest(tools, spec, "full", approve_shrink=True)["documents"]["deleted"] == 45
+    assert ingestion.ingest(tools, IngestRequest(spec, "full", approve_shrink=True))["documents"]["deleted"] == 45
 
 
 def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
@@ -279,7 +286,7 @@ def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
     write(folder, owls=OWLS)
     tools = make_tools([tmp_path], graph="off")
     spec = SourceSpec(folder.as_uri(), name, access_groups=("birds",), retention_days=9, exclude=("x/**",))
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     place = spec.tenant, spec.collection, spec.uri
     saved = tools.ledger.saved_source(*place)
     opened = SourceSpec(spec.uri, name, access_groups=(), retention_days=0, include=("*.md",), exclude=())
@@ -288,18 +295,18 @@ def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
     other = tools.ledger.start_run(source, "incremental", uuid4(), "tests")
     tools.ledger.claim(other, 600)
     with pytest.raises(Busy, match="Nothing was changed"):
-        ingestion.ingest(tools, opened)
+        ingestion.ingest(tools, IngestRequest(opened))
     tools.ledger.finish_run(other, "failed", {})
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(SluiceError):
-        ingestion.ingest(tools, opened)
+        ingestion.ingest(tools, IngestRequest(opened))
     (tmp_path / "elsewhere").rename(folder)
     with pytest.raises(SluiceError, match="globs that leave all out"):
-        ingestion.ingest(tools, replace(opened, include=("*.pdf",)))
+        ingestion.ingest(tools, IngestRequest(replace(opened, include=("*.pdf",))))
     assert tools.ledger.saved_source(*place) == saved == spec.over(None)
     assert titles(tools, "barn owl voles", name, groups="fish") == []
 
-    ingestion.ingest(tools, opened)
+    ingestion.ingest(tools, IngestRequest(opened))
     assert tools.ledger.saved_source(*place) == opened
     assert titles(tools, "barn owl voles", name, groups="fish") == ["Owls"]
 
@@ -311,26 +318,26 @@ def test_what_cannot_be_read_replaces_nothing(make_tools: MakeTools, tmp_path: P
     for number in range(30):
         (folder / f"{number}.md").write_text(f"# Page {number}\n\nThis is page {number} of the handbook.\n")
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name, name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     for path in list(folder.iterdir()):
         path.write_bytes(bytes(range(256)) * 4 + path.name.encode())
         path.rename(path.with_suffix(".locked"))
     with pytest.raises(Terminal, match=r"30 documents .* vanished, and 30 that appeared cannot be used"):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     who = Principal("t", name, frozenset({ALL_GROUPS}))
     assert len(searcher(tools)(SearchRequest("handbook", name, 50), who).passages) == 30
-    assert ingestion.ingest(tools, spec, approve_shrink=True)["documents"]["deleted"] == 30
+    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))["documents"]["deleted"] == 30
 
 
 def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in"
     write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(40)})
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (folder / "moved").mkdir()
     for path in list(folder.glob("*.md")):
         path.rename(folder / "moved" / path.name)
-    summary = ingestion.ingest(tools, spec)
+    summary = ingestion.ingest(tools, IngestRequest(spec))
     assert (summary["documents"]["moved"], summary["documents"]["deleted"]) == (40, 0)
     assert summary["embeddings"]["computed"] == 0
 
@@ -343,7 +350,7 @@ def test_the_second_of_two_runs_of_a_source_says_who_is_at_work(
     write(folder, **{f"n{i}": f"# Note {i}\n\nThe {i}th heron stands in the reeds.\n" for i in range(30)})
     spec = SourceSpec(folder.as_uri(), name)
     one, other = make_tools([tmp_path], batch_size=5), make_tools([tmp_path], batch_size=7)
-    ingestion.ingest(one, spec)
+    ingestion.ingest(one, IngestRequest(spec))
     for turn in range(3):
         write(folder, **{f"n{i}": f"# Note {i}\n\nIn turn {turn} the {i}th heron flies away.\n" for i in range(10)})
         with ThreadPoolExecutor(2) as pool:
@@ -352,12 +359,12 @@ def test_the_second_of_two_runs_of_a_source_says_who_is_at_work(
         assert "done" in outcomes
         assert set(outcomes) <= {"done", "busy"}
         assert set(stores(one, name).values()) == {30}
-    assert ingestion.ingest(one, spec)["documents"]["unchanged"] == 30
+    assert ingestion.ingest(one, IngestRequest(spec))["documents"]["unchanged"] == 30
 
 
 def _outcome(tools: Tools, spec: SourceSpec) -> str:
     try:
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     except Busy as error:
         assert "works on" in str(error)
         return "busy"

@@ -20,6 +20,7 @@ from sluice.model.passage import Passage
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 from sluice.wiring import searcher
@@ -61,7 +62,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     uploaded_by_0_2_0(tools, name, "title.md", b"# Title\n\nThe heron flies.", title="\ud800" + "x" * 2000)
     uploaded_by_0_2_0(tools, name, "plain.md", b"# Plain\n\nThe heron sleeps.", metadata={"year": 8})
     spec = SourceSpec(f"uploads://{name}/{name}", name, tenant=name)
-    summary = ingestion.ingest(tools, spec)
+    summary = ingestion.ingest(tools, IngestRequest(spec))
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 0)
     by_name = {each.external_id: each.metadata for each in found(tools, name, "heron", name)}
     assert by_name["deep.md"]["metadata_cut"] == ["x" + ".a" * 31] and by_name["deep.md"]["year"] == 7
@@ -70,7 +71,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     assert "metadata_cut" not in by_name["plain.md"]
     rows = tools.ledger.gate_rows(tools.ledger.run(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
-    again = ingestion.ingest(tools, spec)
+    again = ingestion.ingest(tools, IngestRequest(spec))
     assert again["documents"]["unchanged"] == 4
 
 
@@ -119,11 +120,11 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
 
     method = {"vectors": "upsert", "ledger": "stage"}[store]
     broken = replace(tools, **{store: Refusing(getattr(tools, store), method, refuses)})
-    summary = ingestion.ingest(broken, herons)
+    summary = ingestion.ingest(broken, IngestRequest(herons))
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert list(kept_out(tools, name).values()) == ["load_failed"]
     assert len(found(tools, name, "heron", name)) == 5
-    mended = ingestion.ingest(tools, herons)
+    mended = ingestion.ingest(tools, IngestRequest(herons))
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 0)
     assert len(found(tools, name, "heron", name)) == 6
 
@@ -132,8 +133,8 @@ def test_what_every_document_breaks_on_is_raised(make_tools: MakeTools, tmp_path
     tools = make_tools([tmp_path], graph="off")
     broken = replace(tools, vectors=Refusing(tools.vectors, "upsert", lambda *_: True))
     with pytest.raises(Terminal, match="refused what was asked"):
-        ingestion.ingest(broken, herons)
-    assert ingestion.ingest(tools, herons)["documents"]["new"] == 6
+        ingestion.ingest(broken, IngestRequest(herons))
+    assert ingestion.ingest(tools, IngestRequest(herons))["documents"]["new"] == 6
 
 
 def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
@@ -159,11 +160,11 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
             return raw
 
     monkeypatch.setattr(gates, "features", breaking)
-    summary = ingestion.ingest(replace(tools, reader=lambda *args: Reader(tools.reader(*args))), herons)
+    summary = ingestion.ingest(replace(tools, reader=lambda *args: Reader(tools.reader(*args))), IngestRequest(herons))
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 2)
     assert kept_out(tools, name) == {"2.md": "validate_failed", "4.md": "unforeseen"}
     monkeypatch.undo()
-    assert ingestion.ingest(tools, herons)["documents"]["new"] == 2
+    assert ingestion.ingest(tools, IngestRequest(herons))["documents"]["new"] == 2
 
 
 def test_filters_compare_big_integers_exactly_and_keep_types(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -171,7 +172,7 @@ def test_filters_compare_big_integers_exactly_and_keep_types(make_tools: MakeToo
     lines = [{"_id": f"n{n}", "text": f"The heron numbered {n}.", "year": value} for n, value in enumerate(values)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     tools = make_tools([tmp_path], graph="off", filter_fields="year")
-    ingestion.ingest(tools, SourceSpec(f"jsonl://{tmp_path}/rows.jsonl", name, tenant=name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(f"jsonl://{tmp_path}/rows.jsonl", name, tenant=name)))
 
     def numbers(wanted: Any) -> list[int]:
         passages = found(tools, name, "heron numbered", name, filters={"year": wanted})
@@ -199,7 +200,7 @@ def test_words_are_found_however_they_are_spelled_and_places_stay_exact(
     for file, text in texts.items():
         (tmp_path / f"{file}.md").write_text(text)
     tools = make_tools([tmp_path], graph="off")
-    ingestion.ingest(tools, SourceSpec(tmp_path.as_uri(), name, tenant=name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(tmp_path.as_uri(), name, tenant=name)))
 
     def names(query: str) -> list[str]:
         return [each.external_id[:-3] for each in found(tools, name, query, name, legs=("sparse",))]
@@ -217,7 +218,7 @@ def test_a_collection_of_other_groups_is_as_if_it_were_not_there(
     make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], graph="off")
-    ingestion.ingest(tools, replace(herons, access_groups=("board",)))
+    ingestion.ingest(tools, IngestRequest(replace(herons, access_groups=("board",))))
     stranger, said = Principal("t", name, frozenset({"staff"})), []
     for collection in (name, f"{name}-none"):
         with pytest.raises(NotFound) as refused:

@@ -22,6 +22,7 @@ from sluice.model.run import Run
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
@@ -49,14 +50,14 @@ def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stac
     folder.mkdir()
     (folder / "letter.md").write_text(LETTER)
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
-    first = ingestion.ingest(tools, spec)
+    first = ingestion.ingest(tools, IngestRequest(spec))
     assert ADDRESS in found(tools, name, "ferryman timetable")[0].text, "by default it is only flagged"
     assert found(tools, name, "ferryman timetable")[0].metadata["gate_flags"] == ["personal_data"]
     (row,) = rows(tools, first)
     assert (row.suite, row.code, row.observed["kinds"]) == ("documents", "personal_data", {"EMAIL": 1})
 
     tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("mask"))
-    full = ingestion.ingest(tools, spec, "full")
+    full = ingestion.ingest(tools, IngestRequest(spec, "full"))
     (passage,) = found(tools, name, "ferryman timetable")
     assert passage.text.endswith("Ask [EMAIL] for a copy of it.")
     assert (passage.start, passage.end) == (0, len(passage.text))
@@ -66,7 +67,7 @@ def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stac
     assert stack.files_with(ADDRESS) == []
 
     tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("block"))
-    assert ingestion.ingest(tools, spec, "full")["quarantine"] == {"personal_data": 1}
+    assert ingestion.ingest(tools, IngestRequest(spec, "full"))["quarantine"] == {"personal_data": 1}
     assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text, "the last good version stays"
 
 
@@ -77,12 +78,12 @@ def test_actions_of_all_collections_hold_from_the_first_document_on(
     folder.mkdir()
     (folder / "letter.md").write_text(LETTER)
     tools = make_tools([tmp_path], graph="off", gate_actions="personal_data:mask, secrets:block")
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
     assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text
     tools.ledger.set_gate_rule(
         generation(tools, name), "documents", "personal_data", GateRule(options=("IBAN", "PHONE"))
     )
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name), "full")
+    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name), "full"))
     assert ADDRESS in found(tools, name, "ferryman timetable")[0].text, "its own rule goes before, part by part"
     for wrong in ("personal_data", "personal_data:hide", "no_such:block", "too_long:mask"):
         with pytest.raises(BadRequest):
@@ -99,16 +100,18 @@ def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
     (folder / "owls.md").write_text(OWLS)
     # A batch of one: what another batch of the run has seen counts, too.
     tools, spec = make_tools([tmp_path], graph="off", batch_size=1), SourceSpec(folder.as_uri(), name)
-    assert [each.code for batch in (0, 1) for each in rows_of(tools, ingestion.ingest(tools, spec), batch)] == []
+    assert [
+        each.code for batch in (0, 1) for each in rows_of(tools, ingestion.ingest(tools, IngestRequest(spec)), batch)
+    ] == []
     (folder / "two.md").write_text(text + " and a little more")
-    (row,) = rows(tools, ingestion.ingest(tools, spec))
+    (row,) = rows(tools, ingestion.ingest(tools, IngestRequest(spec)))
     assert (row.code, row.observed["similarity"] > 0.9) == ("near_duplicate", True)
     assert row.observed["document_id"] != str(row.document_id)
     (folder / "two.md").write_text(text + " and still a little more")
-    assert rows(tools, ingestion.ingest(tools, spec)) != [], "while it is served it is compared with"
+    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec))) != [], "while it is served it is compared with"
     (folder / "one.md").unlink()
     (folder / "two.md").write_text(text + " and once more a little")
-    assert rows(tools, ingestion.ingest(tools, spec)) == []
+    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec))) == []
 
 
 def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
@@ -130,7 +133,7 @@ def test_the_cli_lists_sets_and_unsets(
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)
     tools = make_tools([tmp_path], graph="off")
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
 
     def listed() -> dict[str, Any]:
         checks = json.loads(command("gates", "list", "--collection", name, "--json").stdout)["checks"]
@@ -150,7 +153,9 @@ def test_the_cli_lists_sets_and_unsets(
     assert (listed()["language"]["action"], listed()["language"]["options"]) == ("block", ["deu"])
     assert "its own" in command("gates", "list", "--collection", name).stdout
     assert tools.ledger.gate_rules(generation(tools, name))["documents", "too_long"] == GateRule("flag", 7.0)
-    assert ingestion.ingest(tools, SourceSpec(folder.as_uri(), name), "full")["quarantine"] == {"language": 1}
+    assert ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name), "full"))["quarantine"] == {
+        "language": 1
+    }
     assert "suite says again" in command("gates", "unset", "too_long", "--collection", name).stdout
     assert "nothing of its own" in command("gates", "unset", "too_long", "--collection", name).stdout
     assert listed()["too_long"]["own"] is False

@@ -14,7 +14,9 @@ import pytest
 from sluice.errors import BadRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support import steps
 
 MakeTools = Callable[..., Tools]
 
@@ -56,13 +58,13 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
     tools = make_tools([tmp_path], graph="off")
     spec = SourceSpec(uri, name)
     run_id = uuid4()
-    for ref in checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="cli"):
-        done = checkpoints.extract(tools, ref)
-        for stage in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
+    for ref in checkpoints.plan(tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="cli")):
+        done = steps.extract(tools, ref)
+        for stage in (steps.validate, steps.chunk, steps.embed, steps.load):
             done = stage(tools, done)
-    told = checkpoints.finish(tools, run_id)
+    told = steps.finish(tools, run_id)
     assert (told["documents"]["new"], told["documents"]["quarantined"]) == (2, 1)
-    again = ingestion.ingest(tools, spec)["documents"]
+    again = ingestion.ingest(tools, IngestRequest(spec))["documents"]
     assert (again["seen"], again["unchanged"], again["new"], again["changed"]) == (3, 2, 0, 0)
     assert not hashes or stack.files_with(*hashes) == []
 
@@ -71,6 +73,10 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
 def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
     uri, _ = kind(tmp_path, *TEXTS)
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        ingestion.ingest(make_tools([tmp_path], graph="off", max_source_documents=2), SourceSpec(uri, name))
-    told = ingestion.ingest(make_tools([tmp_path], graph="off", max_source_documents=3), SourceSpec(uri, name))
+        ingestion.ingest(
+            make_tools([tmp_path], graph="off", max_source_documents=2), IngestRequest(SourceSpec(uri, name))
+        )
+    told = ingestion.ingest(
+        make_tools([tmp_path], graph="off", max_source_documents=3), IngestRequest(SourceSpec(uri, name))
+    )
     assert told["documents"]["seen"] == 3

@@ -15,6 +15,7 @@ import pytest
 from agreement import Capitals, Stores, assert_equal, ids_of
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 FRESH_AT = {1, 9}  # the step with most renames, and the last
@@ -41,7 +42,7 @@ def test_checkpoints_of_a_real_repository(
     for line in (packed / "steps.jsonl").read_text().splitlines()[:steps]:
         step = json.loads(line)
         apply(step, packed / f"{step['step']:03d}", folder)
-        summary = ingestion.ingest(tools, spec)
+        summary = ingestion.ingest(tools, IngestRequest(spec))
         now = stores.snapshot(tools, spec)
         assert now.strays == []
         assert summary["documents"]["seen"] == step["total_docs"]
@@ -56,7 +57,7 @@ def test_checkpoints_of_a_real_repository(
         former = ids
         if step["step"] in FRESH_AT:
             fresh = SourceSpec(folder.as_uri(), f"{name}-{step['step']}", tenant=f"{name}-{step['step']}")
-            ingestion.ingest(tools, fresh)
+            ingestion.ingest(tools, IngestRequest(fresh))
             assert_equal(now.held, stores.snapshot(tools, fresh).held)
     assert renames == {2: 155, 10: 213}[steps]
     print(f"{kept} of {renames} renames kept their id")

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 import pytest
 
-from sluice import quality as validate
 from sluice import wiring
 from sluice.indexing import loading as load
 from sluice.maintenance import reconciliation
@@ -18,8 +17,11 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.run import BatchRef
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion, stages
+from sluice.pipeline import checkpoints, ingestion, planning
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from sluice.quality import gates
+from support import steps
 
 MakeTools = Callable[..., Tools]
 WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
@@ -34,7 +36,7 @@ class Monday:
         self.folder.mkdir()
         self.spec = SourceSpec(self.folder.as_uri(), collection)
         self.write(OWLS.format(time="dusk"))
-        ingestion.ingest(tools, self.spec)
+        ingestion.ingest(tools, IngestRequest(self.spec))
         self.write(OWLS.format(time="dawn"))
         self.run_id = uuid4()
         self.refs = [self._embedded(ref) for ref in self.scan()]
@@ -42,11 +44,11 @@ class Monday:
 
     def scan(self) -> list[BatchRef]:
         return checkpoints.plan(
-            self.tools, self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday"
+            self.tools, IngestRequest(self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday")
         )
 
     def _embedded(self, ref: BatchRef) -> BatchRef:
-        for stage in (checkpoints.extract, checkpoints.validate, checkpoints.chunk, checkpoints.embed):
+        for stage in (steps.extract, steps.validate, steps.chunk, steps.embed):
             ref = stage(self.tools, ref)
         return ref
 
@@ -56,8 +58,8 @@ class Monday:
     def clear(self) -> dict[str, int]:
         """`load` and what follows it. Returns the documents of the summary."""
         for ref in self.refs:
-            checkpoints.load(self.tools, ref)
-        documents: dict[str, int] = checkpoints.finish(self.tools, self.run_id)["documents"]
+            steps.load(self.tools, ref)
+        documents: dict[str, int] = steps.finish(self.tools, self.run_id)["documents"]
         return documents
 
     def served(self) -> str:
@@ -74,7 +76,7 @@ def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
     monday: Monday, caplog: pytest.LogCaptureFixture
 ) -> None:
     monday.write(OWLS.format(time="dusk"))
-    assert ingestion.ingest(monday.tools, monday.spec)["documents"]["changed"] == 0
+    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec))["documents"]["changed"] == 0
     assert monday.clear()["superseded"] == 1
     assert "because a later run knows more of them" in caplog.text
     assert "at dusk" in monday.served() and "at dawn" not in monday.served()
@@ -86,15 +88,15 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
     generation = next(each for each in monday.tools.ledger.generations() if each.collection == monday.spec.collection)
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
     monday.write(OWLS.format(time="noon, " * 30))
-    ingestion.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
     (refusal,) = monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9)
     assert monday.clear()["superseded"] == 1
     for ref in monday.refs:  # clearing everything but the scan refuses it anew, with other bytes
         monday._embedded(ref)
-    checkpoints.finish(monday.tools, monday.run_id)
+    steps.finish(monday.tools, monday.run_id)
     assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert ingestion.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
+    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec, replay=()))["documents"]["changed"] == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
 
 
@@ -102,8 +104,8 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
 def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later_one_knows_more(
     monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    ingestion.ingest(monday.tools, monday.spec)
-    module, verb = {"validate": (validate, "documents_gate"), "load": (load, "load")}[stage]
+    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
+    module, verb = {"validate": (gates, "documents_gate"), "load": (load, "load")}[stage]
     done = getattr(module, verb)
 
     def breaks(*args: Any, **named: Any) -> Any:
@@ -114,10 +116,10 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     monkeypatch.setattr(module, verb, breaks)
     if stage == "validate":
         for ref in monday.refs:
-            checkpoints.validate(monday.tools, checkpoints.extract(monday.tools, ref))
+            steps.validate(monday.tools, steps.extract(monday.tools, ref))
     else:
         for ref in monday.refs:
-            checkpoints.load(monday.tools, ref)
+            steps.load(monday.tools, ref)
     counts = [each.counts for each in monday.tools.ledger.stages(monday.tools.ledger.run(monday.run_id))]
     (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
     assert (found["superseded"], found["quarantined"]) == (1, 0)
@@ -126,16 +128,18 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
 
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:
     (monday.folder / "newts.md").write_text("# Newts\n\nNewts live in ponds.\n")
-    plan = stages.scan(monday.tools, monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
+    plan = planning.plan(
+        monday.tools, IngestRequest(monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
+    )
     monday.tools.ledger.finish_run(plan.run, "failed", {})
     assert monday.clear()["superseded"] == 1
     assert "at dusk" in monday.served()
-    ingestion.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
     assert "at dawn" in monday.served() and "ponds" in monday.served()
 
 
 def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
-    ingestion.ingest(monday.tools, monday.spec)
+    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
     monday.write(OWLS.format(time="noon"))
     monday.refs = [monday._embedded(ref) for ref in monday.scan()]
     assert monday.clear()["superseded"] == 0
@@ -152,16 +156,18 @@ def test_a_try_of_extract_after_a_rename_was_found_goes_on_from_there(
     for each in ("owls", "bread", "ferry"):
         (folder / f"{each}.md").write_text(f"# {each}\n\nAll that can be said of {each} in one sentence.\n")
     spec = SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (folder / "owls.md").rename(folder / "birds.md")
     (folder / "ferry.md").unlink()
     run_id = uuid4()
-    (ref,) = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
-    checkpoints.extract(tools, ref)
-    done = checkpoints.extract(tools, ref)
+    (ref,) = checkpoints.plan(
+        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
+    )
+    steps.extract(tools, ref)
+    done = steps.extract(tools, ref)
     assert done.documents == 1
-    for stage in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
+    for stage in (steps.validate, steps.chunk, steps.embed, steps.load):
         done = stage(tools, done)
-    documents = checkpoints.finish(tools, run_id)["documents"]
+    documents = steps.finish(tools, run_id)["documents"]
     assert (documents["moved"], documents["deleted"]) == (1, 1)
-    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 2
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 2

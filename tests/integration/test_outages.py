@@ -19,6 +19,7 @@ from devstack import Stack, catalogue, credentials, processes, runner, stopping
 from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, patiently
 from sluice.errors import Transient, Unavailable
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
 
 HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
@@ -73,7 +74,7 @@ def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
     broken: Any = Before(getattr(tools, port), method, gone)
     try:
         with pytest.raises(Transient, match=TOLD[store]):
-            ingestion.ingest(replace(tools, **{port: broken}), case.spec)
+            ingestion.ingest(replace(tools, **{port: broken}), IngestRequest(case.spec))
         return time.monotonic() - gone_at[0]
     finally:
         tools.close()
@@ -125,13 +126,13 @@ def test_what_is_gone_at_the_source_is_not_served_while_a_store_is_down(
     try:
         case.put({name: text for name, text in BEFORE.items() if name != "gone.md"})
         with pytest.raises(Unavailable, match=pending):
-            ingestion.ingest(tools, case.spec)
+            ingestion.ingest(tools, IngestRequest(case.spec))
         assert case.ids().keys() == BEFORE.keys() - {"gone.md"}, "nothing is new: known with the scan"
         assert store == "qdrant" or "GOWN" not in case.served()
 
         case.put(tree)
         with pytest.raises(Unavailable, match=pending):
-            ingestion.ingest(tools, case.spec)
+            ingestion.ingest(tools, IngestRequest(case.spec))
         now = case.ids()
         assert now.keys() == tree.keys(), "known when all that is new was read"
         assert {old: now[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}

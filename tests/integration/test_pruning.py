@@ -20,6 +20,7 @@ from sluice.maintenance import pruning, reconciliation
 from sluice.model.retention import KeepDays
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
@@ -48,12 +49,12 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
     spec = SourceSpec(folder.as_uri(), name)
     (folder / "page.md").write_text(OWLS)
     (folder / "gone.md").write_text(OWLS.replace("owl", "gull"))
-    ingestion.ingest(at_once, spec)
+    ingestion.ingest(at_once, IngestRequest(spec))
     generation = next(each for each in at_once.ledger.generations() if each.collection == name)
     ids = sorted({each.document_id for each in at_once.ledger.chunks_after(generation, None, 9)})
     (folder / "page.md").write_text(NEWTS)
     (folder / "gone.md").unlink()
-    ingestion.ingest(at_once, spec)
+    ingestion.ingest(at_once, IngestRequest(spec))
 
     counted = pruning.prune(at_once)["kinds"]
     assert (counted["versions"]["found"], counted["versions"]["removed"]) == (2, 0)
@@ -71,7 +72,7 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
         "what is served has its vectors"
     )
     (folder / "page.md").write_text(OWLS)
-    assert ingestion.ingest(at_once, spec)["embeddings"]["computed"] == 1
+    assert ingestion.ingest(at_once, IngestRequest(spec))["embeddings"]["computed"] == 1
 
 
 def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stores, tmp_path: Path, name: str) -> None:
@@ -81,10 +82,10 @@ def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stor
     patient = replace(at_once, keep_days=KeepDays(embeddings=30))
     for content in (OWLS, NEWTS):
         (folder / "page.md").write_text(content)
-        ingestion.ingest(at_once, spec)
+        ingestion.ingest(at_once, IngestRequest(spec))
     assert "embeddings" not in removed(patient), "only noted"
     (folder / "page.md").write_text(OWLS)
-    assert ingestion.ingest(at_once, spec)["embeddings"]["computed"] == 0
+    assert ingestion.ingest(at_once, IngestRequest(spec))["embeddings"]["computed"] == 0
     with stores.engine.begin() as connection:
         connection.execute(text("UPDATE unused_embeddings SET since = now() - interval '31 days'"))
     assert removed(patient) == {}, "those of the newts are noted anew, those of the owls are used"
@@ -98,7 +99,7 @@ def test_a_count_notes_since_when_a_vector_is_unused(at_once: Tools, tmp_path: P
     pruning.prune(at_once, apply=True)  # of tests before
     for content in (f"{OWLS}Seen by {name}.\n", NEWTS):  # no other test has the first
         (folder / "page.md").write_text(content)
-        ingestion.ingest(at_once, SourceSpec(folder.as_uri(), name))
+        ingestion.ingest(at_once, IngestRequest(SourceSpec(folder.as_uri(), name)))
     counted = pruning.prune(at_once)["kinds"]["embeddings"]
     assert (counted["found"], counted["removed"]) == (1, 0)
 

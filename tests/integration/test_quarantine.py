@@ -32,7 +32,19 @@ from sluice.model.run import Run
 from sluice.model.scan import Entry, Item
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import finishing, ingestion, quarantine, replay, stages
+from sluice.pipeline import (
+    chunking,
+    embedding,
+    extraction,
+    finishing,
+    ingestion,
+    loading,
+    planning,
+    quarantine,
+    validation,
+)
+from sluice.pipeline.batching import Batch
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
@@ -50,7 +62,7 @@ class Place:
         self.folder.mkdir()
         (self.folder / "owls.md").write_text(OWLS)
         self.spec = SourceSpec(self.folder.as_uri(), name, tenant)
-        ingestion.ingest(tools, self.spec)
+        ingestion.ingest(tools, IngestRequest(self.spec))
         self.limit(200)
         (self.folder / "letter.md").write_text(LETTER)
 
@@ -90,7 +102,7 @@ def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., An
 
 
 def test_refused_listed_shown_replayed_served(place: Place, stack, command: Callable[..., Any]) -> None:  # type: ignore[no-untyped-def]
-    summary = ingestion.ingest(place.tools, place.spec)
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))
     assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
@@ -115,13 +127,13 @@ def test_refused_listed_shown_replayed_served(place: Place, stack, command: Call
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
     run = place.tools.ledger.run(UUID(figures["runs"][0]["run_id"]))
     assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
-    then = ingestion.ingest(place.tools, place.spec)
+    then = ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
 
 
 def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..., Any]) -> None:
     (place.folder / "nowhere.md").symlink_to(place.folder / "missing.md")
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     link = place.refused()["nowhere.md"]
     assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
     assert "not kept" in command("show", link.document_id).stdout
@@ -137,10 +149,10 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
 
 def test_the_source_may_be_gone(place: Place) -> None:
     (place.folder / "noise.bin").write_bytes(bytes(range(256)) * 20)
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     shutil.rmtree(place.folder)
     place.limit(None)
-    summary = ingestion.replay(place.tools, place.spec)
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert (summary["documents"]["seen"], summary["documents"]["new"], summary["quarantine"]) == (2, 1, {"binary": 1})
     assert SECRET in place.served()
     noise = place.refused()["noise.bin"]
@@ -149,14 +161,14 @@ def test_the_source_may_be_gone(place: Place) -> None:
 
 def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -> None:
     (place.folder / "other.md").write_text(LETTER.replace("Letter", "Other"))
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter, other = place.refused()["letter.md"], place.refused()["other.md"]
     (place.folder / "letter.md").write_text("# Letter\n\nThe ferryman has no timetable now.\n")
     (place.folder / "other.md").unlink()
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert place.refused() == {} and place.objects(letter) == place.objects(other) == []
     place.limit(None)
-    summary = ingestion.replay(place.tools, place.spec, [letter.document_id, other.document_id])
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=[letter.document_id, other.document_id]))
     assert summary["documents"]["seen"] == 0
     assert "no timetable now" in place.served() and SECRET not in place.served()
 
@@ -165,18 +177,19 @@ def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     """A gate stands after the bytes were let go of, so they are read again: the source may hold others by then."""
     edit = partial((place.folder / "letter.md").write_text, "# Letter\n\nThe ferryman has no timetable now.\n")
     ingestion.ingest(
-        replace(place.tools, ledger=cast(Any, Before(place.tools.ledger, "record_gates", edit))), place.spec
+        replace(place.tools, ledger=cast(Any, Before(place.tools.ledger, "record_gates", edit))),
+        IngestRequest(place.spec),
     )
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this was found" in letter.reason
-    assert ingestion.replay(place.tools, place.spec)["documents"]["seen"] == 0
-    ingestion.ingest(place.tools, place.spec)
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["seen"] == 0
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert "no timetable now" in place.served() and place.refused() == {}
 
 
 def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     key = place.tools.keyring.get([letter.document_id])[letter.document_id]
 
@@ -187,85 +200,85 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
         place.tools.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
     ledger = cast(Any, Before(place.tools.ledger, "record_gates", put_other_bytes))
-    ingestion.replay(replace(place.tools, ledger=ledger), place.spec)
+    ingestion.ingest(replace(place.tools, ledger=ledger), IngestRequest(place.spec, replay=()))
     after = place.refused()["letter.md"]
     assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
     place.limit(None)
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert SECRET in place.served(), "the next run looks again"
 
 
 def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> None:
     (place.folder / "owls.md").write_text(OWLS + "They sleep by day. " * 30)
-    ingestion.ingest(place.tools, place.spec)
-    ingestion.replay(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert "voles above wet meadows" in place.served() and "sleep by day" not in place.served()
     place.limit(None)
-    summary = ingestion.replay(place.tools, place.spec)
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert (summary["documents"]["new"], summary["documents"]["changed"]) == (1, 1)
     assert "sleep by day" in place.served()
 
 
 def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     ledger = place.tools.ledger
     other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests")
     ledger.claim(other, 60)
     with pytest.raises(Busy):
-        ingestion.replay(place.tools, place.spec)
+        ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     ledger.finish_run(other, "failed", {})
-    assert ingestion.replay(place.tools, place.spec)["documents"]["seen"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["seen"] == 1
 
 
 def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -> None:
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     place.tools.blobs.remove(quarantine.path(letter.document_id))
     place.limit(None)
-    assert ingestion.replay(place.tools, place.spec)["quarantine"] == {"not_kept": 1}
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["quarantine"] == {"not_kept": 1}
     assert place.refused()["letter.md"].kept_bytes is None
-    assert ingestion.ingest(place.tools, place.spec)["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec))["documents"]["new"] == 1
 
 
 def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     place.limit(None)
-    plan = replay.plan_replay(place.tools, place.spec, None, run_id=uuid4(), orchestrator="tests")
+    plan = planning.plan(place.tools, IngestRequest(place.spec, replay=(), run_id=uuid4(), orchestrator="tests"))
     for _ in range(2):
-        batch = (place.tools, plan.run, 0)
-        documents = stages.validate(*batch, stages.extract(*batch, plan.items))
-        stages.load(*batch, stages.embed(*batch, stages.chunk(*batch, documents)))
+        batch = (place.tools, plan.run, Batch(0, len(plan.items)))
+        documents = validation.validate(*batch, extraction.extract(*batch, plan.items))
+        loading.load(*batch, embedding.embed(*batch, chunking.chunk(*batch, documents)))
         finishing.finish(place.tools, plan.run)
     assert place.refused() == {} and SECRET in place.served()
-    assert ingestion.ingest(place.tools, place.spec)["documents"]["unchanged"] == 2
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec))["documents"]["unchanged"] == 2
 
 
 def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     place = Place(make_tools([tmp_path], graph="off"), tmp_path, name, tenant=name)
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     place.limit(None)
     place.tools.ledger.set_quota(name, Quota(max_documents=1))
     (place.folder / "letter.md").unlink()
-    assert ingestion.replay(place.tools, place.spec)["quarantine"] == {"quota": 1}
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["quarantine"] == {"quota": 1}
     place.tools.ledger.set_quota(name, Quota())
-    assert ingestion.replay(place.tools, place.spec)["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["new"] == 1
     assert SECRET in place.served()
 
 
 def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
     (place.folder / "card.md").write_text(LETTER.replace("ferryman", "postman"))
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     place.tools.blobs.write(quarantine.path(letter.document_id), b"torn")
     place.limit(None)
-    replayed = ingestion.replay(place.tools, place.spec)
+    replayed = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert (replayed["documents"]["new"], replayed["quarantine"]) == (1, {"not_kept": 1})
     assert place.objects(letter) != [], "a key that comes back may open it yet"
 
 
 def test_an_unknown_source_is_not_made(place: Place) -> None:
     with pytest.raises(NotFound):
-        ingestion.replay(place.tools, SourceSpec("file:///never/seen", place.name))
+        ingestion.ingest(place.tools, IngestRequest(SourceSpec("file:///never/seen", place.name), replay=()))
     assert place.tools.ledger.saved_source("default", place.name, "file:///never/seen") is None
 
 
@@ -277,13 +290,13 @@ def test_an_unknown_source_is_not_made(place: Place) -> None:
 def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after: bool) -> None:
     broken = Crashing(getattr(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(replace(place.tools, **{port: broken}), place.spec)
-    ingestion.ingest(place.tools, place.spec)
+        ingestion.ingest(replace(place.tools, **{port: broken}), IngestRequest(place.spec))
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
     shutil.rmtree(place.folder)
     place.limit(None)
-    assert ingestion.replay(place.tools, place.spec)["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["new"] == 1
     assert SECRET in place.served()
 
 
@@ -317,7 +330,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
 
     before = place.tools.blobs.list("quarantine")
     with pytest.raises(LostClaim):
-        ingestion.ingest(replace(place.tools, ledger=Losing()), place.spec)  # type: ignore[arg-type]
+        ingestion.ingest(replace(place.tools, ledger=Losing()), IngestRequest(place.spec))  # type: ignore[arg-type]
     assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
 
 
@@ -325,15 +338,15 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
 @pytest.mark.parametrize(("port", "method"), REPLAY)
 def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, after: bool) -> None:
     (place.folder / "letter.md").write_text(f"{LETTER}\n\nHis ferry is called {place.name}.\n")  # never embedded before
-    ingestion.ingest(place.tools, place.spec)
+    ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     shutil.rmtree(place.folder)
     place.limit(None)
     broken = Crashing(getattr(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.replay(replace(place.tools, **{port: broken}), place.spec)
+        ingestion.ingest(replace(place.tools, **{port: broken}), IngestRequest(place.spec, replay=()))
     assert broken.died
-    summary = ingestion.replay(place.tools, place.spec)
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
     assert place.tools.vectors.count(place.generation) == place.tools.ledger.counts(place.generation).chunks

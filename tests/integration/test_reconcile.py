@@ -23,6 +23,7 @@ from sluice.model.points import LedgerChunk
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 
@@ -47,7 +48,7 @@ def served(tools: Tools, tmp_path: Path, name: str) -> Generation:
         folder.mkdir()
         for number in range(DOCUMENTS // 2):
             (folder / f"{number}.md").write_text(text(tenant, number))
-        ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, f"{name}{tenant}"))
+        ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, f"{name}{tenant}")))
     return generation_of(tools, name)
 
 
@@ -176,7 +177,9 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
     """100 points deleted and 100 payloads altered, 50 nodes removed and 50 added: all of it, and nothing else."""
     for number in range(100, 150):
         (tmp_path / "a" / f"{number}.md").write_text(text("a", number))
-    ingestion.ingest(tools, SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
+    ingestion.ingest(
+        tools, IngestRequest(SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
+    )
     chunks = expected(tools, served)
     of_b = [each for each in chunks if each.tenant.endswith("b")]
     gone, altered = chunks[:100], chunks[100:200]
@@ -300,7 +303,7 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
             looked.append(reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True))
             return tools.ledger.activate(run, ids)
 
-    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
+    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), IngestRequest(spec))  # type: ignore[arg-type]
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
     assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
@@ -326,7 +329,7 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
                 self.runs += 1
                 for path in (tmp_path / "a").glob("*.md"):
                     path.write_text(text("a", int(path.stem), "bittern"))
-                ingestion.ingest(tools, spec)
+                ingestion.ingest(tools, IngestRequest(spec))
             tools.vectors.upsert(generation, points)
 
     overtaken = Overtaken()

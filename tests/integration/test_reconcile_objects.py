@@ -19,8 +19,10 @@ from sluice.maintenance import reconciliation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
+from support import steps
 
 MakeTools = Callable[..., Tools]
 DAY_S = 86_400
@@ -53,7 +55,7 @@ def sent(tools: Tools, name: str, *names: str) -> SourceSpec:
             tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=f"# {each}\n\nWords.".encode()
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    assert ingestion.ingest(tools, spec)["documents"]["new"] == len(names)
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["new"] == len(names)
     return spec
 
 
@@ -72,15 +74,17 @@ def started(tools: Tools, folder: Path, name: str) -> tuple[UUID, list[Any]]:
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Notes {number} {time.time_ns()}\n\nWords of document {number}.")
     spec, run_id = SourceSpec(folder.as_uri(), name, name), uuid4()
-    refs = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
-    return run_id, [checkpoints.extract(tools, ref) for ref in refs]
+    refs = checkpoints.plan(
+        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
+    )
+    return run_id, [steps.extract(tools, ref) for ref in refs]
 
 
 def finished(tools: Tools, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
     for ref in refs:
-        for verb in (checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
+        for verb in (steps.validate, steps.chunk, steps.embed, steps.load):
             ref = verb(tools, ref)
-    return checkpoints.finish(tools, run_id)
+    return steps.finish(tools, run_id)
 
 
 def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tools, root: Path, name: str) -> None:
@@ -101,7 +105,7 @@ def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tool
 
     for each in ("lost.md", "altered.md"):
         uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=b"# Again")
-    ingestion.ingest(tools, spec, approve_shrink=True)  # and finds that gone.md is gone
+    ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))  # and finds that gone.md is gone
     again = reconciliation.reconcile(tools, collection=name, deep=True)
     assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
 
@@ -201,7 +205,7 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
     folder.mkdir()
     (folder / "empty.md").write_text("")
     (folder / "good.md").write_text("# Good\n\nWords.")
-    ingestion.ingest(tools, SourceSpec(folder.as_uri(), name, name))
+    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, name)))
     who = Principal("tester", name, frozenset({ALL_GROUPS}))
     ids = {each.version is None: each.document_id for each in tools.catalog.documents(who, name, 10)}
     good, refused = ids[False], ids[True]

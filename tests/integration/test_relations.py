@@ -14,6 +14,7 @@ from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 Said = tuple[str, str, str]
@@ -61,13 +62,13 @@ def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
 
 
 def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec: SourceSpec, tmp_path: Path) -> None:
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
     (tmp_path / "one.md").write_text(f"# One\n\n{MERKEL}\n")
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     assert said(tools, spec) == {INSIDE: 1, CITIZEN: 1}  # the other document says so still
     (tmp_path / "other.md").unlink()
-    ingestion.ingest(tools, spec, approve_shrink=True)
+    ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))
     assert said(tools, spec) == {CITIZEN: 1}
     report = reconciliation.reconcile(tools, collection=spec.collection)
     assert (report["ok"], report["stale"], report["surplus"]) == (True, 0, 0)
@@ -89,7 +90,7 @@ def test_what_was_done_by_hand_is_told_and_mended(
     tools: Tools, spec: SourceSpec, cypher: Callable[..., Any], statement: str, stale: int, orphans: int
 ) -> None:
     reconciliation.reconcile(tools, repair=True)  # orphans are looked for everywhere
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     cypher(statement, t=spec.tenant)
     plain = reconciliation.reconcile(tools, collection=spec.collection)
     assert (plain["stale"], plain["orphans"], plain["ok"]) == (stale, orphans, False)
@@ -103,7 +104,7 @@ def test_what_was_done_by_hand_is_told_and_mended(
 def test_a_lost_graph_is_built_again_with_its_relations(
     tools: Tools, spec: SourceSpec, cypher: Callable[..., Any]
 ) -> None:
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     cypher("MATCH (n {tenant: $t}) DETACH DELETE n", t=spec.tenant)
     mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True)
     assert mended["ok"] and mended["embedded"] == 0

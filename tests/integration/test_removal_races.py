@@ -18,6 +18,7 @@ from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 
 MakeTools = Callable[..., Tools]
@@ -54,7 +55,7 @@ class Edited:
         self.file.parent.mkdir()
         self.spec = SourceSpec(self.file.parent.as_uri(), collection)
         self.file.write_text(A)
-        ingestion.ingest(tools, self.spec)
+        ingestion.ingest(tools, IngestRequest(self.spec))
         self.file.write_text(B)
 
     @property
@@ -95,7 +96,9 @@ def test_the_outbox_deletes_nothing_that_has_come_back(
 
     vectors: Any = Before(edited.tools.vectors, "delete", down)
     with pytest.raises(Transient):
-        ingestion.ingest(replace(edited.tools, vectors=vectors), edited.spec)  # B is served, and A waits in the outbox
+        ingestion.ingest(
+            replace(edited.tools, vectors=vectors), IngestRequest(edited.spec)
+        )  # B is served, and A waits in the outbox
     tools, slow = edited.slow(port, method)
     draining = pool.submit(
         loading.drain, edited.generation, ledger=tools.ledger, vectors=tools.vectors, graph=tools.graph
@@ -126,7 +129,7 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
         reconciling.result(60)  # it looks once more while the run has this in hand, and leaves it alone
 
     ledger: Any = Before(edited.tools.ledger, "activate", written)
-    ingestion.ingest(replace(edited.tools, ledger=ledger), edited.spec)
+    ingestion.ingest(replace(edited.tools, ledger=ledger), IngestRequest(edited.spec))
     assert reconciling.result(60)["ok"]
     edited.assert_agrees()
 
@@ -143,4 +146,4 @@ def _struck_off_undone(edited: Edited) -> None:
 
     stores: dict[str, Any] = {"vectors": Forgetful(edited.tools.vectors), "graph": Forgetful(edited.tools.graph)}
     with pytest.raises(Exception, match="do not hold the same chunks"):
-        ingestion.ingest(replace(edited.tools, **stores), edited.spec)
+        ingestion.ingest(replace(edited.tools, **stores), IngestRequest(edited.spec))

@@ -27,6 +27,7 @@ from sluice.model.retention import Retention, RetentionScope
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 
@@ -76,7 +77,7 @@ def loaded(make_tools: MakeTools, tmp_path: Path, name: str, count: int, **more:
     corpus(tmp_path / "notes.jsonl", count)
     tools = make_tools([tmp_path], **{"graph": "off", **more})
     spec = SourceSpec(f"jsonl://{tmp_path}/notes.jsonl", name, tenant=name)
-    assert ingestion.ingest(tools, spec)["documents"]["new"] == count
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["new"] == count
     return tools, spec
 
 
@@ -130,7 +131,7 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     assert sealed_bytes(stores, [each.document_id for each in listed]) == 0
 
     began = time.perf_counter()
-    again = ingestion.ingest(tools, spec)
+    again = ingestion.ingest(tools, IngestRequest(spec))
     rescan_s = time.perf_counter() - began
     assert (again["documents"]["unchanged"], again["embeddings"]["computed"]) == (count, 0)
     assert again["chunks"]["written"] == 0 and list(purging.expired(tools, tools.ledger.clock(), name)) == []
@@ -177,12 +178,12 @@ def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, 
     tools.ledger.set_retention(source, Retention(until=tools.ledger.clock()))
     purging.purge(tools, tools.ledger.clock(), collection=name)
     assert tools.vectors.count(generation(tools, name)) == 0
-    full = ingestion.ingest(tools, spec, "full")
+    full = ingestion.ingest(tools, IngestRequest(spec, "full"))
     assert (full["documents"]["unchanged"], full["chunks"]["total"]) == (30, 0)
     tools.ledger.set_retention(source, Retention(days=1))
     expire_by_age(tools, name)
     corpus(tmp_path / "notes.jsonl", 30, edited=4)
-    changed = ingestion.ingest(tools, spec)
+    changed = ingestion.ingest(tools, IngestRequest(spec))
     assert (changed["documents"]["changed"], changed["documents"]["new"], changed["chunks"]["total"]) == (4, 0, 4)
     assert set(documents(tools, name)) == {f"d{number:05}" for number in range(4)}
 
@@ -219,7 +220,7 @@ def test_a_purge_that_broke_off_goes_on(
     purging.purge(tools, as_of, collection=name)
     assert tools.ledger.counts(generation(tools, name)).documents == 8
     assert reconciliation.reconcile(tools, collection=name)["ok"]
-    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 10
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 10
 
 
 def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -227,10 +228,10 @@ def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name:
     folder.mkdir()
     (folder / "a.md").write_text("# Harbour\n\nThe ferry leaves at nine.\n")
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name, tenant=name)
-    ingestion.ingest(tools, spec)
+    ingestion.ingest(tools, IngestRequest(spec))
     (document_id,) = documents(tools, name).values()
     (folder / "a.md").write_bytes(b"\0\1\2" * 500)
-    assert ingestion.ingest(tools, spec)["documents"]["quarantined"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["quarantined"] == 1
     kept = f"quarantine/{document_id}.sealed"
     assert tools.blobs.read(kept)
     expire(tools, [document_id])
@@ -247,7 +248,7 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     outcome: list[Any] = []
 
     def ingest() -> None:
-        outcome.append(ingestion.ingest(replace(tools, batch_size=10), spec))
+        outcome.append(ingestion.ingest(replace(tools, batch_size=10), IngestRequest(spec)))
 
     beside = Thread(target=ingest)
     beside.start()
@@ -258,7 +259,7 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     if not outcome:  # it met a purge at its beginning and was told so
         ingest()
     purging.purge(tools, tools.ledger.clock(), collection=name)
-    assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 120
+    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 120
     assert reconciliation.reconcile(tools, collection=name)["ok"]
     readable = {f"d{number:05}" for number in range(120) if number % 3}
     assert set(documents(tools, name)) == readable

@@ -16,7 +16,9 @@ import dying
 from recovery import AFTER, LEASE_S, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
 from sluice.pipeline import checkpoints, ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support import steps
 
 
 def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
@@ -55,7 +57,7 @@ def test_a_killed_holder_is_taken_over_when_its_lease_has_lapsed(cases: Cases) -
     _wait_for(case.order.folder / "holds")
     time.sleep(2 * LEASE_S)  # alive, it keeps the source however long that takes
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, case.spec)
+        ingestion.ingest(case.tools, IngestRequest(case.spec))
     process.kill()
     process.join(60)
     case.ingest()
@@ -71,7 +73,7 @@ def test_a_killed_process_is_taken_over_at_once(cases: Cases) -> None:
     process, _ = dying.start(case.order, hold)
     _wait_for(case.order.folder / "holds")
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, case.spec)
+        ingestion.ingest(case.tools, IngestRequest(case.spec))
     process.kill()
     process.join(60)
     case.ingest()
@@ -88,7 +90,7 @@ def test_of_tasks_that_were_killed_only_the_lease_is_known(cases: Cases) -> None
     process.join(60)
     time.sleep(1)
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, case.spec)
+        ingestion.ingest(case.tools, IngestRequest(case.spec))
     case.ingest()  # its own tasks, tried again
 
 
@@ -100,19 +102,21 @@ def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_o
     known = case.ids()
     case.put(AFTER)
     run_id, tools = case.order.run_id, case.tools
-    refs = checkpoints.plan(tools, case.spec, "incremental", run_id=run_id, orchestrator="airflow:drill/cleared")
+    refs = checkpoints.plan(
+        tools, IngestRequest(case.spec, "incremental", run_id=run_id, orchestrator="airflow:drill/cleared")
+    )
     assert len(refs) > 1
     first, second = Terminal("the first error"), Terminal("another")
     checkpoints.record_error(tools, run_id, "extract", first)
     checkpoints.record_error(tools, run_id, "extract", second)
     if taken_over:
         _lapse(case)
-        ingestion.replay(tools, case.spec)  # a run that has no scan of its own
+        ingestion.ingest(tools, IngestRequest(case.spec, replay=()))  # a run that has no scan of its own
     assert (checkpoints.close(tools, run_id) is None) == taken_over
     for ref in refs:
-        for verb in (checkpoints.extract, checkpoints.validate, checkpoints.chunk, checkpoints.embed, checkpoints.load):
+        for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
             ref = verb(tools, ref)
-    told = checkpoints.finish(tools, run_id)
+    told = steps.finish(tools, run_id)
     assert checkpoints.close(tools, run_id) is None
     assert (told["documents"]["moved"], told["documents"]["deleted"]) == (2, 1)
     case.assert_whole(expected)

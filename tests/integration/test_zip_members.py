@@ -13,6 +13,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
+from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
 from unit.test_parsing_documents import docx, zipped
@@ -43,7 +44,7 @@ def test_members_live_as_documents(make_tools: MakeTools, place: Path, name: str
     (place / "x.zip").write_bytes(zipped({**members, "../out.md": b"out"}))
     (place / "a.docx").write_bytes(docx())
     tools = make_tools([place], graph="off")
-    assert counts(ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))) == (
+    assert counts(ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))) == (
         1,
         0,
         0,
@@ -52,18 +53,18 @@ def test_members_live_as_documents(make_tools: MakeTools, place: Path, name: str
     )  # as without the glob
 
     spec = SourceSpec(place.as_uri(), name, name, include=("**", "*.zip!/"))
-    assert counts(ingestion.ingest(tools, spec)) == (3, 0, 1, 1, 2)  # the zip itself is none any more
+    assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (3, 0, 1, 1, 2)  # the zip itself is none any more
     found = documents(tools, name)
     assert set(found) == {"a.docx", "x.zip!/owls.md", "x.zip!/d/trains.md", "x.zip!/bread.md"}
     principal = Principal("tester", name, frozenset({ALL_GROUPS}))
     best = searcher(tools)(SearchRequest("barn owl voles", name, 5), principal).passages[0]
     assert (best.uri, best.title) == (f"{(place / 'x.zip').as_uri()}#owls.md", "Owls")
     saved = SourceSpec(place.as_uri(), name, name)  # the globs are saved with the source
-    assert counts(ingestion.ingest(tools, saved)) == (0, 0, 4, 0, 2)
+    assert counts(ingestion.ingest(tools, IngestRequest(saved))) == (0, 0, 4, 0, 2)
 
     # Packed anew: equal content is read, and not paid for again; a renamed member keeps its id.
     (place / "x.zip").write_bytes(zipped({"owls.md": OWLS, "new/trains.md": TRAINS, "bread.md": BREAD + b" Slowly."}))
-    summary = ingestion.ingest(tools, saved)
+    summary = ingestion.ingest(tools, IngestRequest(saved))
     told = {key: summary["documents"][key] for key in ("new", "changed", "moved", "quarantined")}
     assert told == {"new": 0, "changed": 1, "moved": 1, "quarantined": 0}
     after = documents(tools, name)
@@ -73,19 +74,19 @@ def test_members_live_as_documents(make_tools: MakeTools, place: Path, name: str
     # A zip that is cut off says nothing of its members.
     whole = (place / "x.zip").read_bytes()
     (place / "x.zip").write_bytes(whole[:-40])
-    assert counts(ingestion.ingest(tools, saved)) == (0, 0, 1, 0, 1)
+    assert counts(ingestion.ingest(tools, IngestRequest(saved))) == (0, 0, 1, 0, 1)
     assert documents(tools, name) == after
     (place / "x.zip").write_bytes(zipped({"owls.md": OWLS, "new/trains.md": TRAINS}))
-    ingestion.ingest(tools, saved)
+    ingestion.ingest(tools, IngestRequest(saved))
     assert set(documents(tools, name)) == {"a.docx", "x.zip!/owls.md", "x.zip!/new/trains.md"}
 
     # Deleted by hand, it stays gone while its content is the same, however often the zip is packed.
     deletion.delete_documents(tools, [found["x.zip!/owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "x.zip").write_bytes(zipped({"new/trains.md": TRAINS, "owls.md": OWLS}))
-    ingestion.ingest(tools, saved)
+    ingestion.ingest(tools, IngestRequest(saved))
     assert set(documents(tools, name)) == {"a.docx", "x.zip!/new/trains.md"}
     (place / "x.zip").unlink()
-    ingestion.ingest(tools, saved)
+    ingestion.ingest(tools, IngestRequest(saved))
     assert set(documents(tools, name)) == {"a.docx"}
     assert reconciliation.reconcile(tools, collection=name)["ok"]
 
@@ -95,10 +96,10 @@ def test_the_guards_count_members(make_tools: MakeTools, place: Path, name: str)
     (place / "x.zip").write_bytes(zipped(members))
     spec = SourceSpec(place.as_uri(), name, name, include=("*.zip!/",))
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        ingestion.ingest(make_tools([place], graph="off", max_source_documents=29), spec)
+        ingestion.ingest(make_tools([place], graph="off", max_source_documents=29), IngestRequest(spec))
     tools = make_tools([place], graph="off")
-    assert counts(ingestion.ingest(tools, spec))[0] == 30
+    assert counts(ingestion.ingest(tools, IngestRequest(spec)))[0] == 30
     (place / "x.zip").write_bytes(zipped({"0.md": members["0.md"]}))
     with pytest.raises(Terminal, match="approve"):
-        ingestion.ingest(tools, spec)
+        ingestion.ingest(tools, IngestRequest(spec))
     assert len(documents(tools, name)) == 30

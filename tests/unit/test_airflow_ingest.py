@@ -104,5 +104,5 @@ def test_blank_lines_of_a_form_are_no_groups(
     params: dict[str, Any], typed: list[str] | None, kept: tuple[str, ...] | None
 ) -> None:
     """Only blank lines keep what is saved: they never open a source to everyone."""
-    spec = ingest._spec({**params, "access_groups": typed, "include": typed})
+    spec = ingest._request({**params, "access_groups": typed, "include": typed}, "airflow:sluice_ingest/manual").spec
     assert (spec.access_groups, spec.include) == (kept, kept)

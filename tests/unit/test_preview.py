@@ -20,6 +20,7 @@ from sluice.model.costs import Budget
 from sluice.model.sizes import size_in_words
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
+from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
@@ -68,7 +69,7 @@ def state(tools: Any) -> Any:
 
 def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
     before = state(tools)
-    report = preview.preview(tools, spec, **how)
+    report = preview.preview(tools, IngestRequest(spec, **how))
     assert state(tools) == before, "a dry run writes nothing, no key either"
     return report
 
@@ -145,7 +146,7 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
     assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
-    assert json.loads(as_json.output) == preview.preview(tools, spec)
+    assert json.loads(as_json.output) == preview.preview(tools, IngestRequest(spec))
     assert state(tools) == before
 
 

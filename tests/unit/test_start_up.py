@@ -116,7 +116,9 @@ import wave
 
 
 def test_pandas_can_be_imported_after_the_driver(tmp_path: Path) -> None:
-    found = imported("import sluice.adapters.neo4j, pandas\nassert pandas.DataFrame({'a': [1]}).a.sum() == 1", tmp_path)
+    found = imported(
+        "import sluice.adapters.neo4j.graph, pandas\nassert pandas.DataFrame({'a': [1]}).a.sum() == 1", tmp_path
+    )
     assert {"neo4j", "pandas", "numpy"} <= found
 
 

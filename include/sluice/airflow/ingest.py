@@ -1,20 +1,19 @@
-"""Bodies of the tasks of `sluice_ingest`: open the tools, one call into `batches`, one line of lineage."""
+"""Bodies of the tasks of `sluice_ingest`: open the dependencies, one call into `pipeline`, one line of lineage."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 if TYPE_CHECKING:
     from sluice.airflow import lineage
-    from sluice.model.gates import GateResult
-    from sluice.model.run import BatchRef, Run
-    from sluice.model.source import SourceSpec
+    from sluice.model.run import StageStat
+    from sluice.pipeline.requests import IngestRequest
     from sluice.ports.tools import Tools
     from sluice.settings import Settings
 
@@ -23,9 +22,6 @@ log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
 PREVIEW_KEY = "dry_run"  # XCom of `plan`: what a dry run found
-# Artefact → suite of the gate that judged its rows. The task that reads it tells, because OpenLineage knows assertions
-# of inputs only.
-_JUDGED_BY = {"1-extracted": "documents", "3-chunked": "chunks", "4-embedded": "vectors"}
 LEASE_S = 1800.0  # between two tasks of a run nobody renews it; they may wait for a slot in a pool
 Json = dict[str, Any]
 
@@ -38,23 +34,16 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     from sluice.pipeline import checkpoints
 
     with _noting(ti), _tools() as (tools, settings):
-        spec = _spec(params)
-        approved = params["approve_shrink"]
+        request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
+        spec, approved = request.spec, request.approve_shrink
         permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
-            return _previewed(tools, spec, params, ti)
+            return _previewed(tools, request, ti)
         permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
-        run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
-        ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left
-        how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}
-        how |= {"run_id": run_id, "orchestrator": orchestrator(dag_run.run_id, dag_run.dag_id)}
-        if params["replay"] is not None:
-            refs = checkpoints.plan_replay(tools, spec, [UUID(each) for each in params["replay"]], **how)
-        else:
-            few = params["max_documents"]
-            refs = checkpoints.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
-        run = tools.ledger.run(run_id)
+        ti.xcom_push(key=RUN_KEY, value=str(request.run_id))  # before it begins, so that `close` finds what a kill left
+        refs = checkpoints.plan(tools, request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
+        run = tools.ledger.run(request.run_id)
         lineage.emit(
             run,
             [(lineage.source(run), None)],
@@ -84,34 +73,23 @@ def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:
     return f"airflow:{dag_id}/{dag_run_id}"
 
 
-def extract(ref: Json) -> Json:
-    from sluice.pipeline import checkpoints
+def work(stage: str, ref: Json) -> Json:
+    """One stage of one batch, by the name of its task."""
+    from sluice.airflow import lineage
+    from sluice.model.run import BatchRef
+    from sluice.pipeline import checkpoints, stages
 
-    return _step(ref, checkpoints.extract, "source", "1-extracted")
-
-
-def validate(ref: Json) -> Json:
-    from sluice.pipeline import checkpoints
-
-    return _step(ref, checkpoints.validate, "1-extracted", "2-validated")
-
-
-def chunk(ref: Json) -> Json:
-    from sluice.pipeline import checkpoints
-
-    return _step(ref, checkpoints.chunk, "2-validated", "3-chunked")
-
-
-def embed(ref: Json) -> Json:
-    from sluice.pipeline import checkpoints
-
-    return _step(ref, checkpoints.embed, "3-chunked", "4-embedded")
-
-
-def load(ref: Json) -> Json:
-    from sluice.pipeline import checkpoints
-
-    return _step(ref, checkpoints.load, "4-embedded", "stores")
+    batch, row = BatchRef.from_json(ref), stages.BY_NAME[stage]
+    with _tools() as (tools, settings):
+        run = tools.ledger.run(UUID(batch.run_id))
+        done = checkpoints.carry_out(tools, run, row, batch)
+        gates, stats = tools.ledger.gates(run, batch.batch), tools.ledger.stages(run)
+        counts = _counts(stats, batch.batch, stage) | {"documents": done.documents}
+        lineage.emit(run, *lineage.of_stage(settings, run, row, gates, counts))
+    log.info(
+        "sluice: batch %d, %s: %d documents", batch.batch, row.writes.name if row.writes else "stores", done.documents
+    )
+    return done.to_json()
 
 
 def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
@@ -121,16 +99,16 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from sluice.airflow import lineage, links, notes
-    from sluice.pipeline import checkpoints, recording
+    from sluice.pipeline import finishing, recording
     from sluice.pipeline.summary import refused_by, summary_lines
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
     if run_id is None:
         raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
     with _tools() as (tools, settings):
-        summary = checkpoints.finish(tools, UUID(run_id))
         run = tools.ledger.run(UUID(run_id))
-        removed = _count(tools, run, recording.WHOLE_RUN, "finish", "removed")
+        summary = finishing.finish(tools, run)
+        removed = _counts(tools.ledger.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
         changed: list[lineage.Written] = [
             (lineage.table(settings, "documents"), "documents", summary["documents"]["deleted"]),
             (lineage.table(settings, "chunks"), "chunks", removed),
@@ -180,19 +158,18 @@ def close(ti: Any) -> None:
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _previewed(tools: Tools, spec: SourceSpec, params: Mapping[str, Any], ti: Any) -> list[Json]:
+def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
     """No batch: the tasks that follow are skipped. `max_documents` and `batch_size` have no say in it."""
     from sluice.airflow import notes
     from sluice.errors import BadRequest
     from sluice.pipeline import preview
 
-    if params["replay"] is not None:
+    if request.replay is not None:
         raise BadRequest(
             "A dry run scans a source, and a replay does not. Nothing was changed. Leave out dry_run or replay; "
             "`sluice quarantine list` shows what a replay would work on."
         )
-    how = {name: params[name] for name in ("approve_shrink", "max_tokens", "max_cost")}
-    report = preview.preview(tools, spec, params["mode"], **how)
+    report = preview.preview(tools, request)
     lines = preview.preview_lines(report)
     for line in lines:
         log.info("sluice: %s", line)
@@ -224,73 +201,31 @@ def _tools() -> Iterator[tuple[Tools, Settings]]:
         yield replace(built, lease_s=max(LEASE_S, settings.lease_s)), settings
 
 
-def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, after: str) -> Json:
-    from sluice.airflow import lineage
-    from sluice.model.run import BatchRef
-
-    batch = BatchRef.from_json(ref)
-    with _tools() as (tools, settings):
-        done = verb(tools, batch)
-        run = tools.ledger.run(UUID(batch.run_id))
-        lineage.emit(run, *_datasets(tools, settings, run, batch.batch, before, after, done.documents))
-    log.info("sluice: batch %d, %s: %d documents", batch.batch, after, done.documents)
-    return done.to_json()
+def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int]:
+    return next((dict(each.counts) for each in stats if (each.batch, each.stage) == (batch, stage)), {})
 
 
-def _datasets(
-    tools: Tools, settings: Settings, run: Run, batch: int, before: str, after: str, documents: int
-) -> tuple[list[lineage.Read], list[lineage.Written], Sequence[GateResult], tuple[int, int, int] | None]:
-    """What a step read and wrote, what the gate said of what it read, and what embedding cost."""
-    from sluice.airflow import lineage
-
-    gates = [each for each in tools.ledger.gates(run, batch) if each.suite == _JUDGED_BY.get(before)]
-    cache = lineage.table(settings, "embeddings")
-    if after == "stores":
-        loaded: list[lineage.Read] = [(lineage.artefact(run, before), before), (cache, "embeddings")]
-        return loaded, _stores(tools, settings, run, batch, documents), gates, None
-    written: list[lineage.Written] = [(lineage.artefact(run, after), after, documents)]
-    if before == "source":
-        read: list[lineage.Read] = [(lineage.source(run), None), (lineage.table(settings, "documents"), "documents")]
-        return read, written, (), None
-    read = [(lineage.artefact(run, before), before)]
-    if after != "4-embedded":
-        return read, written, gates, None
-    computed, cached, tokens = (_count(tools, run, batch, "embed", each) for each in ("computed", "cached", "tokens"))
-    return read, [*written, (cache, "embeddings", computed)], gates, (computed, cached, tokens)
-
-
-def _stores(tools: Tools, settings: Settings, run: Run, batch: int, documents: int) -> list[lineage.Written]:
-    from sluice.airflow import lineage
-
-    chunks = _count(tools, run, batch, "load", "written")
-    written: list[lineage.Written] = [
-        (lineage.table(settings, "versions"), "versions", documents),
-        (lineage.table(settings, "chunks"), "chunks", chunks),
-        (lineage.collection(settings, run), "points", chunks),
-    ]
-    if run.source.generation.profile.entities != "off":
-        written.append((lineage.graph(settings), "graph", None))
-    return written
-
-
-def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:
-    stats = [each for each in tools.ledger.stages(run) if (each.batch, each.stage) == (batch, stage)]
-    return sum(each.counts.get(name, 0) for each in stats)
-
-
-def _spec(params: Mapping[str, Any]) -> SourceSpec:
-    """None where the form was left empty: what is saved of the source is kept."""
+def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
+    """A field of the form that was left empty is None: what is saved of the source stays."""
     from sluice.model.source import SourceSpec
+    from sluice.pipeline.requests import IngestRequest
     from sluice.sources.roots import canonical
 
-    return SourceSpec(
-        uri=canonical(params["source"]),  # as it is saved: whose it is now must be found
-        collection=params["collection"],
-        tenant=params["tenant"],
-        access_groups=_tuple(params["access_groups"]),
-        retention_days=params["retention_days"],
-        include=_tuple(params["include"]),
-        exclude=_tuple(params["exclude"]),
+    replay = params["replay"]
+    names = ("mode", "approve_shrink", "max_documents", "max_tokens", "max_cost", "batch_size")
+    return IngestRequest(
+        SourceSpec(
+            uri=canonical(params["source"]),  # as it is saved: whose it is now must be found
+            collection=params["collection"],
+            tenant=params["tenant"],
+            access_groups=_tuple(params["access_groups"]),
+            retention_days=params["retention_days"],
+            include=_tuple(params["include"]),
+            exclude=_tuple(params["exclude"]),
+        ),
+        replay=None if replay is None else tuple(UUID(each) for each in replay),
+        orchestrator=orchestrator,
+        **{name: params[name] for name in names},
     )
 
 

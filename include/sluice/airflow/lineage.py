@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sluice.model.gates import GateResult
     from sluice.model.run import Run
+    from sluice.pipeline.stages import Stage
     from sluice.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,32 @@ def graph(settings: Settings) -> Name:
 
 def artefact(run: Run, stage: str) -> Name:
     return "sluice", safe(f"artefacts/{run.source.generation.collection}/{stage}")
+
+
+def of_stage(
+    settings: Settings, run: Run, stage: Stage, gates: Iterable[GateResult], counts: Mapping[str, int]
+) -> tuple[list[Read], list[Written], Sequence[GateResult], tuple[int, int, int] | None]:
+    """What a stage read and wrote, what the gate said of what it read, and what embedding cost: arguments of `emit`.
+    The stage that reads an artefact reports on its gate, because OpenLineage knows assertions of inputs only."""
+    # A scan leaves no dataset of its own: what it found is in the ledger.
+    read: list[Read] = [] if "source" in stage.inputs else [(artefact(run, stage.reads.name), stage.reads.name)]
+    read += [(_dataset(settings, run, name), None if name == "source" else name) for name in stage.inputs]
+    written: list[Written] = []
+    if stage.writes:
+        written.append((artefact(run, stage.writes.name), stage.writes.name, counts["documents"]))
+    for name, count in stage.outputs:
+        if name != "graph" or run.source.generation.profile.entities != "off":
+            written.append((_dataset(settings, run, name), name, counts.get(count, 0) if count else None))
+    cost = (counts["computed"], counts["cached"], counts["tokens"]) if "tokens" in counts else None
+    return read, written, [each for each in gates if each.suite == stage.reads.suite], cost
+
+
+def _dataset(settings: Settings, run: Run, name: str) -> Name:
+    if name == "source":
+        return source(run)
+    if name == "points":
+        return collection(settings, run)
+    return graph(settings) if name == "graph" else table(settings, name)
 
 
 def emit(

@@ -62,6 +62,7 @@ def ingest(
     """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion, preview
+    from sluice.pipeline.requests import IngestRequest
     from sluice.pipeline.summary import refused_by, summary_lines
     from sluice.quality import expectations
 
@@ -71,12 +72,12 @@ def ingest(
     with tools_of_settings() as tools:
         how: dict[str, Any] = {"approve_shrink": approve_shrink, "max_tokens": max_tokens, "max_cost": max_cost}
         if dry_run:
-            report = preview.preview(tools, spec, mode, **how)
+            report = preview.preview(tools, IngestRequest(spec, mode, **how))
             tell(report, json_, *preview.preview_lines(report))
             return
         hiding(tools, spec, yes)
         with expectations.gates_process():
-            summary = ingestion.ingest(tools, spec, mode, on_batch=None if json_ else Progress(), **how)
+            summary = ingestion.ingest(tools, IngestRequest(spec, mode, **how), on_batch=None if json_ else Progress())
         refused = refused_by(tools, spec, summary)
     tell(summary, json_, *summary_lines(summary, refused))
     if summary["stopped"]:

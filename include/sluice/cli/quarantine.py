@@ -116,6 +116,7 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
     """One run a source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion
+    from sluice.pipeline.requests import IngestRequest
     from sluice.quality import expectations
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
@@ -123,7 +124,11 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
     with expectations.gates_process():
         return [
-            ingestion.replay(tools, SourceSpec(uri, collection, tenant), ids, on_batch=None if quiet else Progress())
+            ingestion.ingest(
+                tools,
+                IngestRequest(SourceSpec(uri, collection, tenant), replay=ids),
+                on_batch=None if quiet else Progress(),
+            )
             for (uri, collection), ids in by_source.items()
         ]
 

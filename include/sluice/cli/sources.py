@@ -72,13 +72,13 @@ def sources_add(
 ) -> None:
     """Save a source before its first ingest, which then happens when it is due."""
     from sluice.model.source import SourceSpec
-    from sluice.pipeline import stages
+    from sluice.pipeline import planning
 
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
         hiding(tools, spec, yes)
-        saved = stages.save(tools, spec).spec
+        saved = planning.save(tools, spec).spec
         wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:
             wanted = replace(wanted, cron=cron)

@@ -57,7 +57,7 @@ def confirm(what: str, yes: bool) -> None:
 
 def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
     """Ask before groups or a retention hide documents that are served. Raises BadRequest, Abort."""
-    from sluice.pipeline.stages import hidden_by
+    from sluice.pipeline.planning import hidden_by
 
     if count := hidden_by(tools, spec):
         confirm(

@@ -12,7 +12,8 @@ A retry reads one number and writes the next; a file appears whole or not at all
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,25 @@ from sluice.model.scan import Entry, Item
 Ciphers = Mapping[UUID, Cipher]  # by document
 _PURPOSE = "artefact"
 _LOCATOR = "locator"
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One file of a batch. Its name is part of stored paths and of lineage."""
+
+    name: str
+    dump: Callable[[Sequence[Any], Ciphers, str], bytes]
+    load: Callable[[bytes, Ciphers, str], list[Any]]
+    suite: str | None = None  # of the gate that judged its rows
+
+    def path(self, run_id: UUID, batch: int) -> str:
+        """In object storage."""
+        return f"{folder(run_id, batch)}/{self.name}.parquet"
+
+
+def folder(run_id: UUID, batch: int) -> str:
+    """Of the artefacts of a batch, in object storage."""
+    return f"runs/{run_id}/{batch:05d}"
 
 
 # --- 0: what the scan found ---------------------------------------------------------------------------------
@@ -113,6 +133,15 @@ def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path:
 
 def load_embedded(content: bytes, ciphers: Ciphers, path: str) -> list[EmbeddedDocument]:
     return [_embedded(row, _chunked(_body(row, ciphers, path))) for row in _with_keys(content, ciphers)]
+
+
+# --- the artefacts, in order -------------------------------------------------------------------------------
+
+SCANNED = Artefact("0-scanned", dump_items, load_items)
+EXTRACTED = Artefact("1-extracted", dump_documents, load_documents, suite="documents")
+VALIDATED = Artefact("2-validated", dump_documents, load_documents)
+CHUNKED = Artefact("3-chunked", dump_chunked, load_chunked, suite="chunks")
+EMBEDDED = Artefact("4-embedded", dump_embedded, load_embedded, suite="vectors")
 
 
 # --- rows ---------------------------------------------------------------------------------------------------

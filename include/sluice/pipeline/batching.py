@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil, inf
 from typing import TypeVar
 
@@ -13,6 +14,14 @@ _SLICE_BYTES = 64_000_000  # raw bytes held at a time
 _LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
 _UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
 _MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Which batch of a run a stage works on."""
+
+    number: int
+    documents: int  # as the reference says; fewer are there where keys were erased since
 
 
 def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:

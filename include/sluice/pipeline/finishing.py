@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 from sluice.errors import Disagreement, Transient
 from sluice.indexing import loading
 from sluice.model.run import Run
+from sluice.pipeline.loading import ensure
 from sluice.pipeline.quarantine import let_go
 from sluice.pipeline.recording import WHOLE_RUN, graph_of, recorded
 from sluice.pipeline.removed_documents import check_replaced, remove_vanished, reporting_pending_removals
-from sluice.pipeline.stages import ensure
 from sluice.ports.tools import Tools
 
 

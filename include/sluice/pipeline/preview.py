@@ -7,21 +7,19 @@ it was as vanished, unless the source itself tells of renames; and tokens are an
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from sluice.encryption import new_key
 from sluice.errors import NotFound
 from sluice.model.names import check_collection_name
-from sluice.model.run import Mode
 from sluice.model.scan import ScanPreview
 from sluice.model.sizes import size_in_words
 from sluice.model.source import Source, SourceSpec
+from sluice.pipeline.planning import hidden_by, shrink_refusal
 from sluice.pipeline.recording import graph_of
+from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
-from sluice.pipeline.stages import hidden_by, shrink_refusal
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
 
 # Of English prose a token of the usual embedders is four to five characters. Files that are not plain text hold less
 # text than bytes, so that the estimate is high for them.
@@ -29,15 +27,7 @@ BYTES_PER_TOKEN = 4
 _TO_EMBED = ("new", "changed", "moved")
 
 
-def preview(
-    tools: Tools,
-    spec: SourceSpec,
-    mode: Mode = "incremental",
-    *,
-    approve_shrink: bool = False,
-    max_tokens: int | None = None,
-    max_cost: float | None = None,
-) -> dict[str, Any]:
+def preview(tools: Tools, request: IngestRequest) -> dict[str, Any]:
     """Compare a complete scan with the ledger, and write nothing: no source, run, key, document or artefact.
 
     Returns the keys of a run's summary where they have a meaning (`documents`, with `deleted` for what would vanish;
@@ -51,9 +41,9 @@ def preview(
 
     Raises BadRequest and what the source's reader raises, as a run would.
     """
-    check_collection_name(spec.collection)
-    spec = replace(spec, uri=canonical(spec.uri))
-    budget = tools.budget.limited(max_tokens, max_cost)
+    check_collection_name(request.spec.collection)
+    spec, mode = request.canonical_spec, request.mode
+    budget = tools.budget.limited(request.max_tokens, request.max_cost)
     source = _saved(tools, spec)
     if source is not None:
         graph_of(tools, source.generation)  # refuses a graph that is off
@@ -75,7 +65,7 @@ def preview(
         "saved": source is not None,
         "documents": _documents(found),
         "hidden": hidden_by(tools, spec),
-        "refusals": [refusal] if refusal and not approve_shrink else [],
+        "refusals": [refusal] if refusal and not request.approve_shrink else [],
         "estimate": {
             "documents": sum(found.documents.get(kind, 0) for kind in read),
             "bytes": sum(found.size_bytes.get(kind, 0) for kind in read),

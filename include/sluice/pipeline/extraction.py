@@ -1,0 +1,117 @@
+"""The stage `extract`: bytes to text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sluice.encryption import content_hash
+from sluice.errors import Unreadable
+from sluice.model.document import Document, Raw
+from sluice.model.metadata import described
+from sluice.model.quarantine import Failure
+from sluice.model.reasons import CIRCUMSTANTIAL
+from sluice.model.run import Run
+from sluice.model.scan import Item
+from sluice.pipeline import renames
+from sluice.pipeline.batching import Batch, batches
+from sluice.pipeline.progress import progressing
+from sluice.pipeline.quarantine import identity, reading, refuse, wanted
+from sluice.pipeline.recording import (
+    recorded,
+)
+from sluice.pipeline.removed_documents import remove_vanished
+from sluice.ports.content import Extracted
+from sluice.ports.tools import Tools
+
+QUOTA = (
+    "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
+    "(`sluice tenants set`). The next run tries again."
+)
+
+
+def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list[Document]:
+    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
+    So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
+    it to the next one."""
+    index_key = tools.keyring.index_key(run.source.spec.tenant)
+    documents: list[Document] = []
+    same: list[Item] = []
+    failures: list[Failure] = []
+    if tools.ledger.stopped(run):
+        with recorded(tools, run, batch.number, "extract") as counts:
+            counts["remaining"] = len(items)
+        return []
+    held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
+    read = reading(tools, run)
+    with (
+        recorded(tools, run, batch.number, "extract") as counts,
+        progressing("extract", batch.number, len(items)) as progress,
+        tools.extractor() as extractor,
+    ):
+        for part in batches(wanted(tools, run, items), len(items)):
+            raws: list[Raw] = []
+            for item in part:
+                try:
+                    raws.append(read(item))
+                except Unreadable as error:
+                    failures.append(_refused(item, error.code, error.reason))
+            hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
+            raws = renames.same_content(tools, run, raws, hashes)
+            hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
+            known = {
+                raw.item.document_id
+                for raw in raws
+                if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
+            }
+            same += [raw.item for raw in raws if raw.item.document_id in known]
+            raws = [raw for raw in raws if raw.item.document_id not in known]
+            progress.step(len(part) - len(raws))
+            for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
+                progress.step()
+                if extracted.failure:
+                    failures.append(_refused(raw.item, *extracted.failure))
+                    held[raw.item.document_id] = raw
+                else:
+                    documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
+            counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
+        documents, beyond = _within_quota(tools, run, renames.similar_text(tools, run, documents))
+        failures += beyond
+        touched = len(same) - len(tools.ledger.touch(run, same))
+        left = refuse(tools, run, failures, held)
+        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
+        counts |= {"superseded": len(same) - touched + left, "read": batch.documents}
+        counts["lost"] = sum(failure.item.new for failure in failures)
+    remove_vanished(tools, run)
+    return documents
+
+
+def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
+    """After moves are found: a document under another name needs no room of its own."""
+    sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
+    beyond = tools.ledger.beyond_quota(run, sizes)
+    within = [each for each in documents if each.document_id not in beyond]
+    return within, [beyond_quota(run, each) for each in documents if each.document_id in beyond]
+
+
+def beyond_quota(run: Run, document: Document) -> Failure:
+    reason = QUOTA.format(tenant=run.source.spec.tenant)
+    return Failure(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
+
+
+def _refused(item: Item, code: str, reason: str) -> Failure:
+    return Failure(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
+
+
+def _document(raw: Raw, extracted: Extracted, raw_hash: bytes) -> Document:
+    name = raw.item.entry.external_id.rsplit("/", 1)[-1]
+    title, metadata = described(raw.title or extracted.title or name, {**(extracted.metadata or {}), **raw.metadata})
+    return Document(
+        item=raw.item,
+        mime=extracted.mime,
+        title=title or name,
+        text=extracted.text,
+        raw_hash=raw_hash,
+        metadata=metadata,
+        page_starts=extracted.page_starts,
+    )

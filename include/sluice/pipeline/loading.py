@@ -1,0 +1,85 @@
+"""The stage `load`: into ledger, vectors and graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluice.indexing import loading
+from sluice.model.chunk import EmbeddedDocument
+from sluice.model.document import Document
+from sluice.model.generation import Generation
+from sluice.model.run import Run
+from sluice.model.scan import Item
+from sluice.pipeline.batching import Batch, parts
+from sluice.pipeline.extraction import beyond_quota
+from sluice.pipeline.progress import progressing
+from sluice.pipeline.quarantine import refuse
+from sluice.pipeline.recording import (
+    graph_of,
+    isolate_failures,
+    recorded,
+)
+from sluice.pipeline.removed_documents import reporting_pending_removals
+from sluice.ports.tools import Tools
+
+_LOADED_AT_ONCE = 500  # documents that one transaction activates
+
+
+def ensure(tools: Tools, generation: Generation) -> None:
+    """The stores can take points and contributions when this returns: before the first load of a process."""
+    tools.vectors.ensure(generation)
+    if graph := graph_of(tools, generation):
+        graph.ensure()
+
+
+def load(tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]) -> None:
+    """Into ledger, vectors and graph; then a transaction activates, for `_LOADED_AT_ONCE` documents at a time. What
+    does not fit the tenant's quota after all (others were quicker) is quarantined."""
+    with (
+        recorded(tools, run, batch.number, "load") as counts,
+        progressing("load", batch.number, len(documents)) as progress,
+    ):
+        counts |= {"written": 0, "removed": 0, "superseded": 0}
+        graph = graph_of(tools, run.source.generation)
+        beyond: list[Document] = []
+
+        def load_part(part: Sequence[EmbeddedDocument]) -> list[Item]:
+            loaded = loading.load(
+                run, part, ledger=tools.ledger, keyring=tools.keyring, vectors=tools.vectors, graph=graph
+            )
+            counts["written"] += loaded.written
+            counts["removed"] += loaded.removed
+            counts["superseded"] += len(loaded.superseded)
+            items = [each.document.item for each in part]
+            beyond.extend(each.document for each in part if each.document.document_id in loaded.refused)
+            left = loaded.refused | loaded.superseded
+            return [item for item in items if item.document_id not in left]
+
+        served, failures = [], []
+        for some in parts(documents, _LOADED_AT_ONCE):
+            done, failed = isolate_failures(load_part, some, "load", terminal=True)
+            served += done
+            failures += failed
+            progress.step(len(some))
+        left = refuse(tools, run, failures)
+        left += refuse(tools, run, [beyond_quota(run, each) for each in beyond], {})
+        new = sum(item.new for item in served)
+        moved = sum(item.moved for item in served)
+        counts |= {
+            "new": new,
+            "changed": len(served) - new - moved,
+            "superseded": counts["superseded"] + left,
+            "quarantined": len(beyond) + len(failures) - left,
+        }
+
+
+def load_in_task(
+    tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]
+) -> Sequence[EmbeddedDocument]:
+    """The same in a process that loads one batch only. Returns what it was given. Raises Transient with what is
+    pending where a store is down."""
+    with reporting_pending_removals(tools, run):
+        if documents:
+            ensure(tools, run.source.generation)
+        load(tools, run, batch, documents)
+    return documents
