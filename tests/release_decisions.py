@@ -337,7 +337,13 @@ def _post(method: str, path: str, bearer: str | None, media: str | None, site: s
 
 
 class _World(World):
-    """With the ledger, so that what removes can be asked; a question changes nothing."""
+    """With the ledger, so that what removes can be asked; a question changes nothing. bob writes for no group, sam reads
+    all of the tenant other and what is for legal in acme."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.catalog.grant(Grant("bob", "acme", frozenset(), True))
+        self.catalog.grant(Grant("sam", "other", frozenset({"*"}), False))
 
     def tools(self) -> Any:
         tools = super().tools()
