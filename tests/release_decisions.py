@@ -337,8 +337,8 @@ def _post(method: str, path: str, bearer: str | None, media: str | None, site: s
 
 
 class _World(World):
-    """With the ledger, so that what removes can be asked; a question changes nothing. bob writes for no group, sam reads
-    all of the tenant other and what is for legal in acme."""
+    """With the ledger, so that what removes can be asked; a question changes nothing. bob writes for no group, sam
+    reads all of the tenant other and what is for legal in acme."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ def command(environment: Mapping[str, str], words: Sequence[str]) -> Said:
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        except Exception:  # as Python ends a process of its own
+            traceback.print_exc()
+            code = 1
     return Said(code, out.getvalue(), err.getvalue())
 
 
@@ -52,5 +56,28 @@ def service(environment: Mapping[str, str], *, queues: bool = True) -> Iterator[
         settings = Settings()
         trigger = (lambda conf, caller: "queued") if queues else None
         app = create_app(lambda: build(settings, serving=True), authenticate, trigger=trigger)
-        with TestClient(app, base_url="http://sluice.test") as client:
+        with TestClient(app, base_url="http://sluice.test", raise_server_exceptions=False) as client:
             yield client
+
+
+def go_on(environment: Mapping[str, str], references: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is left of a run whose batches are done up to `done`, by the verbs that Airflow's tasks call. Returns the
+    summary."""
+    from uuid import UUID
+
+    from sluice import batches
+    from sluice.model import BatchRef
+    from sluice.settings import Settings
+    from sluice.wiring import build
+
+    verbs = (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load)
+    with patch.dict(os.environ, environment):
+        tools = build(Settings())
+    try:
+        for each in references:
+            ref = BatchRef.from_json(each)
+            for verb in verbs[each["done"] :]:
+                ref = verb(tools, ref)
+        return batches.finish(tools, UUID(references[0]["run_id"]))
+    finally:
+        tools.close()
