@@ -73,7 +73,6 @@ def engines() -> Iterator[tuple[EngineStack, Path]]:
             yield EngineStack(stack.environment(), stack), work
         finally:
             stack.clean()
-            shutil.rmtree(HOMES, ignore_errors=True)
 
 
 RECORDINGS: dict[str, Callable[[], object]] = {
@@ -84,4 +83,7 @@ RECORDINGS: dict[str, Callable[[], object]] = {
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    finally:
+        shutil.rmtree(HOMES, ignore_errors=True)  # made by conftest
