@@ -22,6 +22,16 @@ class Scratch:
     analyst_url: str
     keys_url: str
 
+    def environment(self, stack: Any) -> dict[str, str]:
+        """The stack's, with these databases."""
+        return {
+            **stack.environment,
+            "SLUICE_DATABASE_URL": self.app_url,
+            "SLUICE_DATABASE_OWNER_URL": self.owner_url,
+            "SLUICE_DATABASE_ANALYST_URL": self.analyst_url,
+            "SLUICE_KEYS_DATABASE_URL": self.keys_url,
+        }
+
 
 @contextmanager
 def scratch_databases(stack: Any) -> Iterator[Scratch]:

@@ -1,0 +1,30 @@
+"""Who may do what is decided as the release decided it.
+
+A deliberate change: `PYTHONPATH=include:tests python tests/release_record.py decisions`, and a line in CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from release_decisions import changes, decisions
+from release_recordings import read, versions
+
+VERSION = max(versions("decisions"), key=lambda version: [int(part) for part in version.split(".")])
+RECORDED = read(VERSION, "decisions")
+
+
+@pytest.fixture(scope="module")
+def now() -> dict[str, Any]:
+    return decisions()
+
+
+@pytest.mark.parametrize("question", RECORDED)
+def test_it_is_decided_as_it_was(now: dict[str, Any], question: str) -> None:
+    assert list(changes(RECORDED[question], now[question])) == []
+
+
+def test_every_question_is_recorded(now: dict[str, Any]) -> None:
+    assert set(now) == set(RECORDED), "run tests/release_record.py decisions"
