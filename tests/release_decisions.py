@@ -22,24 +22,21 @@ from fastapi import Request, Response
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from sluice.access import (
-    borrowing,
-    is_kept_from,
-    may_repeat,
-    merged_rules,
-    parse_rules,
-    place_of,
-    readers,
-    writing,
-)
-from sluice.adapters.memory.ledger import MemoryCatalog, MemoryLedger
+from sluice.access.borrowing import borrowing
+from sluice.access.grants import is_kept_from, may_repeat, readers, writing
+from sluice.access.places import place_of
+from sluice.access.rules import merged_rules, parse_rules
 from sluice.airflow.permission import check as check_run
 from sluice.airflow.permission import may_repeat as may_repeat_run
 from sluice.api.auth import principal_of_request, refuse_foreign_posts
 from sluice.api.routes_uploads import check_writer
 from sluice.errors import BadRequest, Forbidden, NotFound, SluiceError
-from sluice.model import Grant, Principal, Profile, SourceSpec
-from sluice.ports import Connection
+from sluice.model.generation import Profile
+from sluice.model.grants import Grant, Principal
+from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection
+from sluice.testing.catalog import MemoryCatalog
+from sluice.testing.ledger import MemoryLedger
 from sluice.wiring import allowed_connections
 
 REASONS = {Forbidden: "forbidden", NotFound: "not found", BadRequest: "invalid", SluiceError: "error"}

@@ -65,12 +65,12 @@ def go_on(environment: Mapping[str, str], references: Sequence[Mapping[str, Any]
     summary."""
     from uuid import UUID
 
-    from sluice import batches
-    from sluice.model import BatchRef
+    from sluice.model.run import BatchRef
     from sluice.settings import Settings
     from sluice.wiring import build
+    from support import steps
 
-    verbs = (batches.extract, batches.validate, batches.chunk, batches.embed, batches.load)
+    verbs = (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load)
     with patch.dict(os.environ, environment):
         tools = build(Settings())
     try:
@@ -78,6 +78,6 @@ def go_on(environment: Mapping[str, str], references: Sequence[Mapping[str, Any]
             ref = BatchRef.from_json(each)
             for verb in verbs[each["done"] :]:
                 ref = verb(tools, ref)
-        return batches.finish(tools, UUID(references[0]["run_id"]))
+        return steps.finish(tools, UUID(references[0]["run_id"]))
     finally:
         tools.close()

@@ -82,17 +82,19 @@ def fill(collection: str, home: Path) -> list[dict[str, Any]]:
 
 def half_done(source: str, collection: str) -> list[dict[str, Any]]:
     """A run of which one batch is only scanned, one is validated and one embedded."""
-    from sluice import batches
-    from sluice.model import SourceSpec
+    from sluice.model.source import SourceSpec
+    from sluice.pipeline import checkpoints
+    from sluice.pipeline.requests import IngestRequest
     from sluice.settings import Settings
     from sluice.wiring import build
+    from support import steps
 
     tools = build(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
-    verbs = (batches.extract, batches.validate, batches.chunk, batches.embed)
+    verbs = (steps.extract, steps.validate, steps.chunk, steps.embed)
     references = []
     spec = SourceSpec(source, collection)
-    how = {"run_id": RUN, "orchestrator": "airflow:sluice_ingest/half", "batch_size": 1}
-    for ref, done in zip(batches.plan(tools, spec, "incremental", **how), (0, 2, 4), strict=True):
+    request = IngestRequest(spec, run_id=RUN, orchestrator="airflow:sluice_ingest/half", batch_size=1)
+    for ref, done in zip(checkpoints.plan(tools, request), (0, 2, 4), strict=True):
         for verb in verbs[:done]:
             ref = verb(tools, ref)
         references.append({**ref.to_json(), "done": done})
@@ -101,8 +103,8 @@ def half_done(source: str, collection: str) -> list[dict[str, Any]]:
 
 
 def send(collection: str, texts: dict[str, str]) -> None:
-    from sluice.extract import uploads
     from sluice.settings import Settings
+    from sluice.sources import uploads
     from sluice.wiring import build
 
     tools = build(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
