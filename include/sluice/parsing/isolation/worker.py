@@ -1,9 +1,9 @@
 """The worker process: reads documents from stdin, answers with their text on stdout, until stdin ends.
 
 Started by `process.py` as `python -m sluice.parsing.isolation.worker <limits as JSON>`. A request is a frame
-`{mime, name, timeout_s}` with the document as its body. An answer is `{title, mime, metadata, page_starts,
-resident_mb}` with the text as its body, or `{failure: code}`, or `{missing: module}` where the installation lacks a
-module. The first answer, before any request, says that the worker is ready.
+`{mime, name, timeout_s}` with the document as its body; an answer is `{title, mime, metadata, page_starts, resident_mb}` with the
+text as its body, or `{failure: code}`, or `{missing: module}` where the installation lacks a module. The first answer,
+before any request, says that the worker is ready.
 """
 
 from __future__ import annotations
