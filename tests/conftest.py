@@ -53,12 +53,14 @@ os.environ["AIRFLOW_HOME"] = str(HOME / "airflow")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where several processes share the tests, a file's stay together, and so do all that run Airflow."""
+    """Where several processes share the tests, a file's stay together, and so do all that run Airflow, or a browser."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
+            if path.startswith("tests/e2e/pages/"):
+                return "pages"
             return "airflow" if path.startswith(("tests/dags/", "tests/e2e/")) else path
 
     return ByFile(config, log)

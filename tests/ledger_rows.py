@@ -46,6 +46,7 @@ class Room:
     epoch: Callable[[UUID], int]
     entities: Callable[[str], set[UUID]]  # of a tenant
     backdate: Callable[[UUID, int], None]  # a run's start, by hours
+    expire_lease: Callable[[Run], None]  # of the run's claim, as if its time had passed without a renewal
 
 
 def memory_room() -> Room:
@@ -72,8 +73,14 @@ def memory_room() -> Room:
     def backdate(run_id: UUID, hours: int) -> None:
         ledger.state.runs[run_id].started_at -= timedelta(hours=hours)
 
+    def expire_lease(run: Run) -> None:
+        with ledger.state.lock:
+            claim = ledger.state.claims[run.source.source_id]
+            assert claim.run_id == run.run_id
+            claim.lapses_at = now()
+
     catalog = MemoryCatalog(ledger.state)
-    return Room(ledger, catalog, MemoryVectorCache(), expire, set_own_groups, epoch, entities, backdate)
+    return Room(ledger, catalog, MemoryVectorCache(), expire, set_own_groups, epoch, entities, backdate, expire_lease)
 
 
 def postgres_room(engine: Engine) -> Room:
@@ -106,8 +113,15 @@ def postgres_room(engine: Engine) -> Room:
             id=run_id,
         )
 
+    def expire_lease(run: Run) -> None:
+        with engine.begin() as connection:
+            expired = connection.execute(
+                text("UPDATE claims SET lapses_at = clock_timestamp() WHERE run_id = :id"), {"id": run.run_id}
+            )
+            assert expired.rowcount == 1
+
     ledger, catalog, cache = PostgresLedger(engine), PostgresCatalog(engine), PostgresVectorCache(engine)
-    return Room(ledger, catalog, cache, expire, set_own_groups, epoch, entities, backdate)
+    return Room(ledger, catalog, cache, expire, set_own_groups, epoch, entities, backdate, expire_lease)
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:

@@ -34,6 +34,8 @@ _LEFT = text(
     "SELECT count(*) FROM versions v JOIN documents d USING (document_id) "
     "WHERE d.source_id = :source AND v.state = 'pending'"
 )
+_EXPIRE = text("UPDATE claims SET lapses_at = clock_timestamp() WHERE source_id = :source")
+_HOLDS = text("SELECT lapses_at > clock_timestamp() FROM claims WHERE source_id = :source")
 _OPEN = text("SELECT count(*) FROM runs WHERE source_id = :source AND state = 'running'")
 
 
@@ -119,6 +121,16 @@ class Case:
         """`anew`: not the tasks that died, but a run of its own."""
         order = replace(self.order, run_id=uuid4()) if anew else self.order
         return patiently(lambda: dying.work(self.tools, order))
+
+    def expire_lease(self) -> None:
+        """As if the time of the source's lease had passed without a renewal."""
+        with self.stores.engine.begin() as connection:
+            expired = connection.execute(_EXPIRE, {"source": self._source_id()})
+            assert expired.rowcount <= 1
+
+    def holds_its_lease(self) -> bool:
+        with self.stores.engine.connect() as connection:
+            return bool(connection.execute(_HOLDS, {"source": self._source_id()}).scalar_one_or_none())
 
     def ids(self) -> dict[str, UUID]:
         return ids_of(self.stores.engine, self._source_id())

@@ -293,7 +293,7 @@ def test_a_server_that_is_not_there_is_unavailable_in_time(silent: bool) -> None
         start = time.monotonic()
         with pytest.raises(Unavailable, match="neo4j is not available"):
             graph.count(_source("nowhere").generation)
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20  # the driver would retry for 30 s, and wait for a connection for 60 s
         graph.close()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from queue import Queue
 from types import SimpleNamespace
 from typing import cast
 from uuid import uuid4
@@ -56,9 +57,9 @@ def test_a_renewal_prolongs_the_lease_of_its_own_run(room: Room) -> None:
     source = opened(room)
     run, other = started(room, source), started(room, source)
     assert not room.ledger.renew(run, 60)  # nothing is claimed
-    room.ledger.claim(run, 0.2)
+    room.ledger.claim(run, 60)
+    room.expire_lease(run)
     assert room.ledger.renew(run, 60)
-    time.sleep(0.3)
     with pytest.raises(Busy):
         room.ledger.claim(other, 60)
 
@@ -70,26 +71,58 @@ def test_a_renewal_neither_opens_a_closed_run_nor_takes_its_source_back(room: Ro
     room.ledger.close_run(closed, {"error": "its task was killed"})
     assert not room.ledger.renew(closed, 60)
 
-    room.ledger.claim(slow, 0.01)
-    time.sleep(0.05)
-    room.ledger.claim(heir, 0.01)
-    time.sleep(0.05)
+    room.ledger.claim(slow, 60)
+    room.expire_lease(slow)
+    room.ledger.claim(heir, 60)
+    room.expire_lease(heir)
     assert not room.ledger.renew(slow, 60)  # although the heir's lease has lapsed, too
     room.ledger.finish_run(heir, "failed", {})
     assert not room.ledger.renew(slow, 60)
     assert not room.ledger.others_running(heir)
 
 
+class Renewals:
+    """A ledger that grants leases of a minute, however short those are that a stage requests, and counts renewals: a
+    test neither waits for a lease to expire nor loses one on a busy machine."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self.fenced = ledger, ledger.fenced
+        self._ended: Queue[bool] = Queue()
+
+    def claim(self, run: Run, lease_s: float) -> None:
+        self._ledger.claim(run, 60)
+
+    def renew(self, run: Run, lease_s: float) -> bool:
+        renewed = self._ledger.renew(run, 60)
+        self._ended.put(renewed)
+        return renewed
+
+    def wait_for_the_next(self) -> None:
+        """Waits for a renewal that begins after this call: the first to end may have begun before it."""
+        while not self._ended.empty():
+            self._ended.get()
+        assert self._ended.get(timeout=10) and self._ended.get(timeout=10)
+
+
+def wait_until_renewals_end(run: Run) -> None:
+    for thread in threading.enumerate():
+        if thread.name == f"lease-{run.run_id}":
+            thread.join(10)
+            assert not thread.is_alive()
+
+
 def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> None:
-    tools = cast("Tools", SimpleNamespace(ledger=room.ledger, lease_s=0.06))
+    ledger = Renewals(room.ledger)
+    tools = cast("Tools", SimpleNamespace(ledger=ledger, lease_s=0.03))
     source = opened(room)
     run, other = started(room, source), started(room, source)
     with pytest.raises(LostClaim), leased(tools, run):
-        time.sleep(0.15)
-        with pytest.raises(Busy):  # it was renewed
+        room.expire_lease(run)
+        ledger.wait_for_the_next()
+        with pytest.raises(Busy):
             room.ledger.claim(other, 60)
         room.ledger.close_run(run, {"error": "given up"})
-        time.sleep(0.1)
+        wait_until_renewals_end(run)
         assert not room.ledger.others_running(other)
 
 
@@ -97,9 +130,9 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     source = opened(room)
     dead = started(room, source)
     (item,) = scanned(room, dead, entry("a"))
-    room.ledger.claim(dead, 0.05)
+    room.ledger.claim(dead, 60)
     room.ledger.stage(dead, [version(dead, item, "one")])
-    time.sleep(0.1)
+    room.expire_lease(dead)
     heir = started(room, source)
     room.ledger.claim(heir, 60)
     ids = [item.document_id]
@@ -201,8 +234,8 @@ def test_a_session_says_nothing_of_other_runs(room: Room) -> None:
 def test_a_late_end_does_not_free_what_another_run_holds(room: Room) -> None:
     source = opened(room)
     dead, heir, third = started(room, source), started(room, source), started(room, source)
-    room.ledger.claim(dead, 0.01)
-    time.sleep(0.05)
+    room.ledger.claim(dead, 60)
+    room.expire_lease(dead)
     room.ledger.claim(heir, 60)
     room.ledger.finish_run(dead, "failed", {})
     with pytest.raises(Busy):
@@ -213,10 +246,10 @@ def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room
     source = opened(room)
     killed, killed_before_its_claim, heir = (started(room, source) for _ in range(3))
     elsewhere = held(room, opened(room))
-    room.ledger.claim(killed, 0.01)
+    room.ledger.claim(killed, 60)
     (item,) = scanned(room, killed, entry("a"))
     room.ledger.stage(killed, [version(killed, item, "one")])
-    time.sleep(0.05)
+    room.expire_lease(killed)
     room.ledger.claim(heir, 60)
     assert not room.ledger.others_running(heir)
     assert room.ledger.others_running(started(room, elsewhere.source))
@@ -382,9 +415,9 @@ def test_a_run_that_was_taken_over_still_knows_what_its_scan_missed(room: Room) 
     source = opened(room)
     old = served(room, source, a="one", b="two")
     slow = started(room, source)
-    room.ledger.claim(slow, 0.01)
+    room.ledger.claim(slow, 60)
     scanned(room, slow, entry("b"))
-    time.sleep(0.05)
+    room.expire_lease(slow)
     heir = started(room, source)
     room.ledger.claim(heir, 60)
     assert room.ledger.vanished(slow) == [old["a"].document_id]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -221,13 +220,13 @@ def test_leftovers_of_runs_without_a_lease_are_dropped(room: Room) -> None:
     loaded(room, crashed, a, "kept")
     room.ledger.stage(crashed, [version(started(room, source), a, "kept", "lost")])
     room.ledger.finish_run(crashed, "failed", {})
-    room.ledger.claim(dead, 0.05)
+    room.ledger.claim(dead, 60)
     room.ledger.stage(dead, [version(dead, b, "dead")])
     stranger = started(room, opened(room))
     (theirs,) = scanned(room, stranger, entry("a"))
     room.ledger.stage(stranger, [version(stranger, theirs, "theirs")])
     room.ledger.finish_run(stranger, "failed", {})
-    time.sleep(0.1)
+    room.expire_lease(dead)
     run = held(room, source)
     assert room.ledger.drop_leftovers(run) == 2
     assert room.ledger.drop_leftovers(run) == 0
@@ -264,9 +263,9 @@ def test_a_run_is_running_as_long_as_its_lease_holds(room: Room) -> None:
     room.ledger.finish_run(other, "failed", {})
     assert not room.ledger.others_running(run)
     room.ledger.start_run(source, "full", other.run_id)
-    room.ledger.claim(other, 0.05)
+    room.ledger.claim(other, 60)
     assert room.ledger.others_running(run)
-    time.sleep(0.1)
+    room.expire_lease(other)
     assert not room.ledger.others_running(run), "its lease has lapsed"
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sluice.airflow.tasks import begin, refuse_unknown_conf
+from sluice.errors import BadRequest
 from sluice.model.grants import Grant
 
 
@@ -20,9 +21,11 @@ def test_every_task_of_every_dag_looks_at_the_conf(dags: dict[str, Any]) -> None
 
 def test_what_airflows_providers_add_is_none_of_ours(dags: dict[str, Any]) -> None:
     class Triggered:
-        conf: ClassVar = {"source": "file:///in", "openlineage": {"parentRunId": "1"}}
+        conf: ClassVar = {"source": "file:///in", "openlineage": {"parentRunId": "1"}, "parent": "1"}
 
-    refuse_unknown_conf({"dag": dags["sluice_ingest"], "dag_run": Triggered})
+    with pytest.raises(BadRequest, match="'parent'") as caught:
+        refuse_unknown_conf({"dag": dags["sluice_ingest"], "dag_run": Triggered})
+    assert "openlineage" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

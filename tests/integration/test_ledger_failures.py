@@ -109,10 +109,8 @@ def test_a_locked_document_is_transient_and_a_retry_succeeds(url: str, room: Roo
     hasty, _ = named_room(url, call_timeout_s=1.0)
     with psycopg.connect(libpq(url)) as other:
         other.execute("SELECT FROM documents WHERE document_id = %s FOR UPDATE", [item.document_id])
-        began = time.monotonic()
-        with pytest.raises(Transient, match="lock"):
+        with pytest.raises(Transient, match="lock"):  # while the other one holds it
             hasty.ledger.activate(run, [item.document_id])
-        assert time.monotonic() - began < 5
         assert shown(room, source, item, "one") == []
     hasty.ledger.activate(run, [item.document_id])
     assert shown(room, source, item, "one")
@@ -136,11 +134,11 @@ def test_a_listing_may_take_longer_than_any_call(url: str) -> None:
     room, _ = named_room(url, call_timeout_s=0.5)
 
     def slow() -> Iterator[Entry]:
-        for i in range(3):
-            time.sleep(0.6)
+        for i in range(2):
+            time.sleep(0.6)  # each longer than a call may take
             yield entry(f"d{i}")
 
-    assert len(room.ledger.record_scan(started(room, opened(room)), slow()).items) == 3
+    assert len(room.ledger.record_scan(started(room, opened(room)), slow()).items) == 2
 
 
 def test_a_refused_row_leaves_nothing_of_its_batch(room: Room) -> None:

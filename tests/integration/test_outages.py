@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from sluice.errors import Transient, Unavailable
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
+from support.rotation import revision, share
 
 HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
 # Neo4j's driver waits for ten seconds without a sign of life (5 s twice), then tries for a call's time; then the run
@@ -28,11 +29,10 @@ HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2
 PATIENCE_S = 30.0
 CALLS = {"postgres": ("ledger", "stage"), "qdrant": ("vectors", "upsert"), "neo4j": ("graph", "write")}
 TOLD = {"postgres": "PostgreSQL", "qdrant": "qdrant", "neo4j": "neo4j"}
-TODAY = datetime.now(UTC).date().toordinal() % len(CALLS)
-
-
-def today(after_days: int) -> str:
-    return list(CALLS)[(TODAY + after_days) % len(CALLS)]
+# Outside the drill, one store hangs and another is restarted: as with the kill points, the commit chooses.
+HANGING = share(revision(Path(__file__).resolve().parents[2]), len(CALLS))
+RESTARTED = (HANGING + 1) % len(CALLS)
+STORES = list(CALLS)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def assert_nothing_wrong_is_shown(case: Case) -> None:
     assert time.monotonic() - began < PATIENCE_S
 
 
-@pytest.mark.parametrize("store", [today(0), *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
+@pytest.mark.parametrize("store", [STORES[HANGING], *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
 def test_a_store_that_hangs(cases: Cases, engines: Stack, store: str) -> None:
     expected = cases.fresh(AFTER)
     case = cases.before()
@@ -142,7 +142,7 @@ def test_what_is_gone_at_the_source_is_not_served_while_a_store_is_down(
     _recovers(case, expected)
 
 
-@pytest.mark.parametrize("store", [today(1), *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
+@pytest.mark.parametrize("store", [STORES[RESTARTED], *(pytest.param(each, marks=pytest.mark.drill) for each in CALLS)])
 def test_a_store_that_is_restarted(cases: Cases, engines: Stack, store: str) -> None:
     expected = cases.fresh(AFTER)
     case = cases.before()

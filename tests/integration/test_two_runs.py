@@ -9,16 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import text
 
 import dying
-from recovery import AFTER, LEASE_S, MOVED, Before, Case, Cases
+from recovery import AFTER, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
 from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from support import steps
+from support.waiting import wait_until
 
 
 def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
@@ -49,13 +51,14 @@ def test_of_two_at_once_one_works_and_the_other_is_told(cases: Cases, path: Any)
     assert not case.paid_twice()
 
 
-def test_a_killed_holder_is_taken_over_when_its_lease_has_lapsed(cases: Cases) -> None:
+def test_a_holder_renews_its_lease_until_it_is_killed(cases: Cases) -> None:
     expected = cases.fresh(AFTER)
     case = cases.before()
     case.put(AFTER)
     process, _ = dying.start(case.order, hold)
     _wait_for(case.order.folder / "holds")
-    time.sleep(2 * LEASE_S)  # alive, it keeps the source however long that takes
+    case.expire_lease()
+    wait_until(case.holds_its_lease, "the lease was not renewed")
     with pytest.raises(Busy):
         ingestion.ingest(case.tools, IngestRequest(case.spec))
     process.kill()
@@ -86,9 +89,11 @@ def test_of_tasks_that_were_killed_only_the_lease_is_known(cases: Cases) -> None
     case.put(AFTER)
     process, _ = dying.start(case.order, hold)
     _wait_for(case.order.folder / "holds")
+    ports = {each.laddr.port for each in psutil.Process(process.pid).net_connections() if each.raddr}
+    assert connected(case, ports)
     process.kill()
     process.join(60)
-    time.sleep(1)
+    wait_until(lambda: not connected(case, ports), "PostgreSQL did not notice the death")
     with pytest.raises(Busy):
         ingestion.ingest(case.tools, IngestRequest(case.spec))
     case.ingest()  # its own tasks, tried again
@@ -110,7 +115,7 @@ def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_o
     checkpoints.record_error(tools, run_id, "extract", first)
     checkpoints.record_error(tools, run_id, "extract", second)
     if taken_over:
-        _lapse(case)
+        case.expire_lease()
         ingestion.ingest(tools, IngestRequest(case.spec, replay=()))  # a run that has no scan of its own
     assert (checkpoints.close(tools, run_id) is None) == taken_over
     for ref in refs:
@@ -123,13 +128,11 @@ def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_o
     assert {old: case.ids()[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}
 
 
-def _lapse(case: Case) -> None:
-    with case.stores.engine.begin() as connection:
-        connection.execute(text("UPDATE claims SET lapses_at = now()"))
+def connected(case: Case, ports: set[int]) -> bool:
+    """Whether PostgreSQL still serves a connection that comes from one of these ports."""
+    with case.stores.engine.connect() as connection:
+        return not ports.isdisjoint(connection.execute(text("SELECT client_port FROM pg_stat_activity")).scalars())
 
 
 def _wait_for(file: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert time.monotonic() < deadline, f"{file.name} did not come"
-        time.sleep(0.05)
+    wait_until(file.exists, f"{file.name} did not come")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,8 +16,10 @@ from sluice.errors import BadRequest, Transient, Unreadable
 from sluice.model.records import RECORD_MIME
 from sluice.model.scan import Entry
 from sluice.sources.context import Web
+from sluice.sources.web import fetch, pace
 from sluice.sources.web.pace import Pace
 from sluice.sources.web.robots import MAX_DELAY_S, Robots
+from support.clock import Clock
 
 
 @pytest.fixture
@@ -72,42 +73,50 @@ def test_a_crawl_delay_is_honoured_up_to_a_limit() -> None:
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_readers_keep_one_pace(tmp_path: Path, shared: bool) -> None:
+def test_readers_keep_one_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    clock = Clock()
+    clock.install(monkeypatch, pace)
     one = Pace(tmp_path / "pace" if shared else None)
     paces = [one, Pace(tmp_path / "pace") if shared else one]
-    began_s = time.monotonic()
+    began_s = clock.time()
     for turn in range(4):
-        paces[turn % 2].wait("host", 0.05)
-    assert time.monotonic() - began_s >= 0.15
-    paces[0].wait("another host", 60)  # comes back at once: it was not asked before
+        paces[turn % 2].wait("host", 20)
+    assert clock.time() - began_s >= 60
+    assert [round(pause_s, -1) for pause_s in clock.pauses] == [0, 20, 20, 20]
+    paces[0].wait("another host", 60)
+    assert clock.pauses[-1] == 0, "it was not asked before"
     if shared:
         (tmp_path / "pace" / "third").write_text("17-half a numb")
         for _ in range(2):
-            paces[0].wait("third", 0.01)
+            paces[0].wait("third", 1)
         assert float((tmp_path / "pace" / "third").read_text()) > 0
     (tmp_path / "file").touch()
-    Pace(tmp_path / "file").wait("host", 0.01)  # no folder to write to
+    Pace(tmp_path / "file").wait("host", 1)  # no folder to write to
 
 
 # --- retries --------------------------------------------------------------------------------------------------
 
 
-def failing(times: int, status: int, headers: dict[str, str], then: Page) -> tuple[object, list[float]]:
-    when: list[float] = []
+def failing(times: int, status: int, headers: dict[str, str], then: Page) -> tuple[object, list[Asked]]:
+    asked_for: list[Asked] = []
 
     def answer(asked: Asked) -> Page:
-        when.append(time.monotonic())
-        return Page(status=status, headers=headers) if len(when) <= times else then
+        asked_for.append(asked)
+        return Page(status=status, headers=headers) if len(asked_for) <= times else then
 
-    return answer, when
+    return answer, asked_for
 
 
-def test_a_busy_server_is_asked_again_after_the_time_it_names(server: WebServer) -> None:
-    answer, when = failing(1, 429, {"Retry-After": "1"}, html("at last"))
+def test_a_busy_server_is_asked_again_after_the_time_it_names(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    clock.install(monkeypatch, fetch)
+    answer, requests = failing(1, 429, {"Retry-After": "3"}, html("at last"))
     server.pages["/a"] = answer  # type: ignore[assignment]
     raw = reader(server, "/a").read(item(Entry(server.url("/a"), "", "f", 0)))
-    assert b"at last" in raw.content
-    assert when[1] - when[0] >= 1
+    assert b"at last" in raw.content and len(requests) == 2
+    assert len(clock.pauses) == 1 and 3 <= clock.pauses[0] < 6
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])

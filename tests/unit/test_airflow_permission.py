@@ -49,6 +49,14 @@ def check(
     permission.check(MemoryCatalog(ledger.state), ledger, spec, run, roots=roots)
 
 
+def may(ledger: MemoryLedger, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> bool:
+    try:
+        check(ledger, spec, user, run_type)
+    except Forbidden:
+        return False
+    return True
+
+
 # --- a run that a user triggered ----------------------------------------------------------------------------
 
 
@@ -71,8 +79,10 @@ def test_a_grant_elsewhere_is_none_here(ledger: MemoryLedger) -> None:
 
 @pytest.mark.parametrize("asked", [None, (), ("birds",), ("birds", "fish")])
 def test_a_new_source_takes_groups_that_the_writer_holds(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
+    asking = replace(NEW, access_groups=asked)
+    assert not may(ledger, asking)
     grant(ledger, "birds", "fish")
-    check(ledger, replace(NEW, access_groups=asked))
+    assert may(ledger, asking)
 
 
 @pytest.mark.parametrize("asked", [("cats",), ("birds", "cats"), ("*",)])
@@ -98,8 +108,11 @@ def test_a_source_of_others_may_not_be_touched_and_its_groups_stay_unknown(
 @pytest.mark.parametrize("asked", [None, ("birds",), ("fish",), ("birds", "fish")])
 def test_who_holds_all_groups_of_before_and_after_may(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
     save(ledger, "birds")
+    asking = replace(NEW, access_groups=asked)
+    grant(ledger, "fish")
+    assert not may(ledger, asking)
     grant(ledger, "birds", "fish")
-    check(ledger, replace(NEW, access_groups=asked))
+    assert may(ledger, asking)
 
 
 def test_opening_to_the_whole_tenant_needs_all_groups(ledger: MemoryLedger) -> None:
@@ -116,20 +129,26 @@ def test_opening_to_the_whole_tenant_needs_all_groups(ledger: MemoryLedger) -> N
 def test_what_is_open_already_stays_open_to_writers(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
     save(ledger)
     grant(ledger, "birds")
-    check(ledger, replace(NEW, access_groups=asked))
+    assert may(ledger, replace(NEW, access_groups=asked))
+    assert not may(ledger, replace(NEW, access_groups=("fish",)))
 
 
 @pytest.mark.parametrize("asked", [None, (), ("cats",)])
 def test_all_groups_may_all(ledger: MemoryLedger, asked: tuple[str, ...] | None) -> None:
     save(ledger, "birds", "secret")
+    asking = replace(NEW, access_groups=asked)
+    grant(ledger, "birds")
+    assert not may(ledger, asking)
     grant(ledger, "*")
-    check(ledger, replace(NEW, access_groups=asked))
+    assert may(ledger, asking)
 
 
 def test_another_tenants_source_of_the_same_uri_does_not_count(ledger: MemoryLedger) -> None:
     ledger.open_source(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
     grant(ledger)
-    check(ledger, NEW)
+    assert may(ledger, NEW)
+    save(ledger, "secret")
+    assert not may(ledger, NEW), "one of this tenant counts"
 
 
 def test_a_check_changes_nothing(ledger: MemoryLedger) -> None:
@@ -145,8 +164,9 @@ def test_a_check_changes_nothing(ledger: MemoryLedger) -> None:
     "run_type", [DagRunType.SCHEDULED, DagRunType.ASSET_TRIGGERED, DagRunType.OPERATOR_TRIGGERED, "scheduled"]
 )
 def test_a_schedule_repeats_a_saved_source(ledger: MemoryLedger, run_type: Any) -> None:
+    assert not may(ledger, NEW, None, run_type), "nothing is saved yet"
     save(ledger, "birds")
-    check(ledger, NEW, None, run_type)
+    assert may(ledger, NEW, None, run_type)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +263,8 @@ def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(ledger: 
 def test_what_lies_beside_it_is_free(ledger: MemoryLedger, uri: str) -> None:
     ledger.open_source(BOARD, PROFILE, ())
     grant(ledger, "staff")
-    check(ledger, SourceSpec(uri, "mine", "acme", ("staff",)))
+    assert may(ledger, SourceSpec(uri, "mine", "acme", ("staff",)))
+    assert not may(ledger, SourceSpec(BOARD.uri, "mine", "acme", ("staff",)))
 
 
 # --- what hides documents -------------------------------------------------------------------------------------

@@ -29,7 +29,9 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("body", BODIES)
 def test_bodies_of_searches_are_accepted(body: str) -> None:
-    parse_filters(SearchBody.model_validate_json(body).filters, DECLARED)
+    search = SearchBody.model_validate_json(body)
+    assert search.query and search.collection
+    assert [condition.field for condition in parse_filters(search.filters, DECLARED)] == list(search.filters)
 
 
 @pytest.mark.parametrize("filters", FILTERS)

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from devstack import processes
 from devstack.processes import Record
+from support.waiting import wait_until
 
 FAMILY = """
 import os, subprocess, sys, time
@@ -37,9 +37,7 @@ def family(tmp_path: Path) -> Iterator[tuple[Record, dict[str, int]]]:
         log=log,
         marker=str(tmp_path),
     )
-    deadline = time.monotonic() + 20
-    while "ready" not in log.read_text() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: "ready" in log.read_text(), "the family did not start")
     pids = {line.split()[0]: int(line.split()[1]) for line in log.read_text().splitlines()[1:]}
     yield record, pids
     for pid in pids.values():
@@ -65,8 +63,7 @@ def test_stop_ends_the_whole_family(family: tuple[Record, dict[str, int]], tmp_p
 def test_orphans_of_a_killed_leader_are_ended(family: tuple[Record, dict[str, int]], tmp_path: Path) -> None:
     record, pids = family
     os.kill(record.pid, signal.SIGKILL)
-    while processes.lives(record):
-        time.sleep(0.01)
+    wait_until(lambda: not processes.lives(record), "the leader did not end")
     assert alive(pids) == {"child", "group", "session"}
     processes.stop(record, str(tmp_path), signals=(signal.SIGTERM,), to_all=False, timeout_s=0.3)
     assert alive(pids) == set()
@@ -103,8 +100,5 @@ def test_an_ended_child_is_not_alive_although_nobody_waited_for_it(tmp_path: Pat
     record = processes.spawn(
         "brief", ["/bin/sh", "-c", "exit 3"], env={}, workdir=tmp_path, log=tmp_path / "log", marker="m"
     )
-    deadline = time.monotonic() + 5
-    while processes.lives(record) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not processes.lives(record)
+    wait_until(lambda: not processes.lives(record), "it counts as alive")
     assert processes.exit_code(record) == 3

@@ -145,4 +145,7 @@ def test_nothing_heavy_is_imported_before_use_and_torch_never() -> None:
         "assert not {'onnxruntime', 'tokenizers', 'spacy'} & set(sys.modules); m.embed(['x']); "
         "assert not {'torch', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env={"PYTHONPATH": INCLUDE})
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={"PYTHONPATH": INCLUDE}
+    )
+    assert done.returncode == 0, done.stderr

@@ -51,6 +51,12 @@ def test_a_late_run_is_told(webhook: list[dict[str, Any]]) -> None:
     assert [(each["event"], each["run_id"]) for each in webhook] == [("deadline_missed", "manual__2")]
 
 
-def test_a_webhook_that_is_down_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_that_is_down_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("SLUICE_NOTIFY_URL", "http://127.0.0.1:9/")
-    RunFailed().notify({"dag_run": SimpleNamespace(dag_id="d", run_id="r")})
+    with caplog.at_level("WARNING", logger="sluice.airflow.notify"):
+        RunFailed().notify({"dag_run": SimpleNamespace(dag_id="d", run_id="r")})
+    failed, lost = [each.getMessage() for each in caplog.records if each.name == "sluice.airflow.notify"]
+    assert failed.startswith("sluice run_failed: d r failed")
+    assert lost == "sluice: the webhook did not take the message (ConnectError)"

@@ -32,6 +32,7 @@ from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.pages import page_starts
 from sluice.parsing.text import decode, markdown_title
 from sluice.ports.content import Extracted
+from support.waiting import wait_until
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
@@ -156,7 +157,7 @@ def test_text_needs_no_worker_and_little_time() -> None:
         spent_s = time.process_time() - before
         assert opened.pids == ()
     assert [found.title for found in results] == [f"Title {n}" for n in range(1400)]
-    assert spent_s < 0.5  # 0.05 s on two idle cores
+    assert spent_s < 5  # of processor time; it takes 0.05 s, and a worker would import for longer
 
 
 # --- documents ----------------------------------------------------------------------------------------------
@@ -298,9 +299,7 @@ def test_a_reason_never_holds_the_document(shared: IsolatedExtractor) -> None:
 def test_a_hanging_document_is_stopped_and_the_others_go_on() -> None:
     with extractor(workers=2, timeout_s=3.0) as opened:
         opened.extract([raw(docx(), "warm.docx"), raw(docx(), "up.docx")])
-        before = time.monotonic()
         results = opened.extract([raw(docx(str(n)), f"{n}.docx") for n in range(5)] + [raw(_slow(), "slow.html")])
-        assert time.monotonic() - before < 15
     assert [found.failure for found in results[:5]] == [None] * 5
     assert results[5].failure is not None and results[5].failure[0] in ("timeout", "out_of_memory", "crashed")
 
@@ -354,11 +353,8 @@ os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     pid, folder = done.stdout.split()
-    for _ in range(100):
-        if not Path(f"/proc/{pid}").exists():
-            break
-        time.sleep(0.1)
-    assert not Path(f"/proc/{pid}").exists() and not Path(folder).exists()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the worker did not end")
+    assert not Path(folder).exists()
 
 
 def test_workers_are_confined() -> None:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import logging
-import time
+import threading
 
 import pytest
 
 from sluice.pipeline import progress
+from support.waiting import wait_until
 
 
 def test_a_slow_stage_is_not_silent(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(progress, "EVERY_S", 0.05)
     with caplog.at_level(logging.INFO, "sluice.progress"), progress.progressing("embed", 3, 40, "chunks") as stage:
-        time.sleep(0.2)
+        wait_until(lambda: caplog.records, "the stage is silent")
         stage.step(10)
-        time.sleep(0.2)
+        wait_until(lambda: caplog.records[-1].getMessage().endswith(" s left"), "its progress is not told")
     told = [record.getMessage() for record in caplog.records]
     assert told[0].startswith("embed, batch 3: 40 chunks, at work for ")
     assert told[-1].startswith("embed, batch 3: 10 of 40 chunks, ") and told[-1].endswith(" s left")
-    time.sleep(0.1)
-    assert len(caplog.records) == len(told), "nothing is told of a stage that has ended"
+    running = {thread.name for thread in threading.enumerate()}
+    assert "progress-embed-3" not in running, "nothing is told of a stage that has ended"
 
 
 def test_a_quick_stage_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

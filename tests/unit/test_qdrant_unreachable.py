@@ -53,7 +53,7 @@ def test_every_call_ends_in_time_as_unavailable(
         start = time.monotonic()
         with pytest.raises(Unavailable, match="qdrant is not available"):
             call()
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 20  # the default of a call is 30 s
     index.close()
 
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -14,6 +13,7 @@ import pytest
 
 from sluice.quality import expectations
 from sluice.quality.process import GatesProcess
+from support.waiting import wait_until
 
 HERE = Path(__file__).parent
 ENVIRONMENT = {"PYTHONPATH": ":".join(sys.path), "AWS_SECRET_ACCESS_KEY": "never passed on"}
@@ -69,7 +69,9 @@ with gates_process():
     prepare()
     assert not others()
 """
-    subprocess.run([sys.executable, "-c", PRELUDE + code], check=True, timeout=180, env=ENVIRONMENT, cwd=HERE)
+    command = [sys.executable, "-c", PRELUDE + code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=ENVIRONMENT, cwd=HERE)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_interrupted_call_ends_it_so_that_no_answer_is_taken_for_another() -> None:
@@ -77,10 +79,12 @@ def test_an_interrupted_call_ends_it_so_that_no_answer_is_taken_for_another() ->
     process._process = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    # To this thread, as Ctrl-C comes to the main one: another thread's signal does not end what this one waits for.
+    timer = threading.Timer(0.3, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         process.ready()
+    assert process._process.wait(10) == -signal.SIGKILL, "it goes on, and its answer would be the next call's"
     timer.join()
     with pytest.raises(EOFError):
         process.ready()
@@ -107,7 +111,11 @@ def test_it_does_not_outlive_a_process_that_is_killed() -> None:
         pid = int(process.stdout.readline())
         assert psutil.pid_exists(pid)
         process.kill()
-    deadline = time.monotonic() + 60
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: ended(pid), "it outlives the process that started it")
+
+
+def ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -15,7 +16,7 @@ from sluice.embedding.bm25 import sparse_query
 from sluice.encryption import Cipher, new_key
 from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.model.chunk import SparseVector, Vector
-from sluice.model.filters import parse_filters
+from sluice.model.filters import AnyOf, Between, Condition, parse_filters
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Principal
 from sluice.model.points import Point, StoredPoint
@@ -290,21 +291,24 @@ def test_an_undeclared_filter_names_the_declared_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    ("wanted", "condition"),
     [
-        "en",
-        3,
-        2.5,
-        True,
-        ["en", "de"],
-        [1, 2],
-        {"gte": 2024},
-        {"gt": 1, "lt": 2.5},
-        {"gte": "2026-01-31", "lt": "2027-01-01"},
+        ("en", AnyOf("year", ("en",))),
+        (3, AnyOf("year", (3,))),
+        (2.5, AnyOf("year", (2.5,))),
+        (True, AnyOf("year", (True,))),
+        (["en", "de"], AnyOf("year", ("en", "de"))),
+        ([1, 2], AnyOf("year", (1, 2))),
+        ({"gte": 2024}, Between("year", {"gte": 2024})),
+        ({"gt": 1, "lt": 2.5}, Between("year", {"gt": 1, "lt": 2.5})),
+        (
+            {"gte": "2026-01-31", "lt": "2027-01-01"},
+            Between("year", {"gte": datetime(2026, 1, 31, tzinfo=UTC), "lt": datetime(2027, 1, 1, tzinfo=UTC)}),
+        ),
     ],
 )
-def test_filters_that_can_be(wanted: Any) -> None:
-    parse_filters({"year": wanted}, ("year",))
+def test_filters_that_can_be(wanted: Any, condition: Condition) -> None:
+    assert parse_filters({"year": wanted}, ("year",)) == [condition]
 
 
 @pytest.mark.parametrize(

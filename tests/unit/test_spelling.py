@@ -31,7 +31,16 @@ def test_the_nearest_name_is_told(given: str, meant: str | None) -> None:
 
 @pytest.mark.parametrize("conf", [None, {}, {"source": "file:///x"}, {"source": "x", "access_groups": []}])
 def test_a_conf_of_params_is_taken(conf: dict[str, Any] | None) -> None:
-    refuse_unknown_conf(context(conf))
+    assert accepted(conf)
+    assert not accepted({**(conf or {}), "other": None})
+
+
+def accepted(conf: dict[str, Any] | None) -> bool:
+    try:
+        refuse_unknown_conf(context(conf))
+    except BadRequest:
+        return False
+    return True
 
 
 def test_a_misspelled_param_is_refused() -> None:

@@ -89,7 +89,7 @@ def test_what_answers_searches_has_its_clients_before_the_first_one(tmp_path: Pa
 
 
 def test_only_the_thread_that_leaves_a_module_out_lacks_it(tmp_path: Path) -> None:
-    imported(
+    found = imported(
         """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +113,7 @@ import wave
 """.replace("from sluice", "import json\nfrom sluice"),
         tmp_path,
     )
+    assert {"colorsys", "wave"} <= found
 
 
 def test_pandas_can_be_imported_after_the_driver(tmp_path: Path) -> None:
