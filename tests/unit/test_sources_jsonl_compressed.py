@@ -15,7 +15,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.readers import reader_for
 from unit.test_compression import KINDS, Compress
-from unit.test_sources import item
+from unit.test_source_readers import item
 
 EACH_KIND = pytest.mark.parametrize(("suffix", "compress"), KINDS)
 LINES = [json.dumps({"_id": f"d{number}", "text": f"Größe {number}"}).encode() + b"\n" for number in range(500)]

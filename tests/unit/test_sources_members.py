@@ -23,7 +23,7 @@ from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, NotAnArchive
 from sluice.sources.ranges import Ranges
 from unit.test_parsing_documents import docx
-from unit.test_sources import ids, item, reader, refusal
+from unit.test_source_readers import ids, item, reader, refusal
 
 ALL = ("**", "*.zip!/")
 Members = list[tuple[str | zipfile.ZipInfo, bytes]]
