@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from sluice.pipeline import stages
 from unit.compose_files import ROOT, env_example
 
 SKIPPED = {".venv", ".sluice", ".git", "node_modules"}
@@ -271,3 +272,18 @@ def test_the_page_on_data_protection_has_the_days_of_the_settings() -> None:
     days = {name: Settings.model_fields[name].default for name in Settings.model_fields if name.endswith("_days")}
     assert len(days) >= 7
     assert {name for name, value in days.items() if not re.search(rf"\b{value} days|\b{value} and", page)} == set()
+
+
+def test_every_room_and_stage_is_described() -> None:
+    """A room that is added needs its row, and a stage its place in the order."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {
+        path.stem
+        for path in (ROOT / "include" / "sluice").iterdir()
+        if path.stem not in ("__init__", "__pycache__", "py")
+    }
+    assert {*re.findall(r"^\| ([a-z]+) \|", page.partition("## The rooms")[2], re.M)} - {"room"} == rooms
+    steps = re.findall(r"^\| ([a-z]+) \|", page.partition("## The rooms")[0], re.M)
+    assert [each for each in steps if each in stages.BY_NAME] == [*stages.BY_NAME]
+    linted = (ROOT / ".importlinter").read_text(encoding="utf-8")
+    assert rooms <= {*re.findall(r"[a-z]+", linted.partition("layers =")[2].partition("[")[0])}
