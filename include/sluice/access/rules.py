@@ -23,18 +23,7 @@ from sluice.access.places import Place, place_of
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
 from sluice.model.spelling import unknown_names
-from sluice.sources.uri_parts import ascii_host, uri_parts
-
-_WHOLE = ("git+file", "git+https")  # what is read of these holds every file, so nothing can be left out
-
-
-# --- grants ------------------------------------------------------------------------------------------------------
-
-
-# --- places ------------------------------------------------------------------------------------------------------
-
-
-# --- rules -------------------------------------------------------------------------------------------------------
+from sluice.sources.uri import ascii_host, scheme_of, uri_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,9 @@ class SourceRules:
 
 
 def _is_whole(uri: str) -> bool:
-    return uri.partition(":")[0].lower() in _WHOLE
+    """What is read of the source holds every file, so nothing can be left out."""
+    scheme = scheme_of(uri)
+    return scheme is not None and scheme.whole
 
 
 def parse_rules(text: str) -> SourceRules:
@@ -202,6 +193,3 @@ def _names(uri: str, given: Mapping[str, Any], key: str) -> frozenset[str] | Non
             f'SLUICE_SOURCE_RULES: {key} of {uri} is not a list of names, such as ["board"]. Nothing was read.'
         )
     return frozenset(found)
-
-
-# --- connections -------------------------------------------------------------------------------------------------

@@ -281,7 +281,7 @@ def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:
 def _spec(params: Mapping[str, Any]) -> SourceSpec:
     """None where the form was left empty: what is saved of the source is kept."""
     from sluice.model.source import SourceSpec
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     return SourceSpec(
         uri=canonical(params["source"]),  # as it is saved: whose it is now must be found

@@ -160,7 +160,7 @@ def _name(spec: SourceSpec) -> str:
 
 
 def _place(extra: Any) -> Place | None:
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     given = extra if isinstance(extra, Mapping) else {}
     texts = [value for key in ("tenant", "collection", "source") if isinstance(value := given.get(key), str)]

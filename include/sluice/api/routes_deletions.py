@@ -23,7 +23,7 @@ from sluice.maintenance import deletion
 from sluice.model.grants import ALL_GROUPS, Grant, Principal
 from sluice.model.source import Source
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 

@@ -83,7 +83,7 @@ def access_list(
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
     from sluice.access.grants import grant_json
     from sluice.pipeline import generations
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     with tools_of_settings() as tools:
         if tenant is not None and tenant not in (known := _tenants(tools)):

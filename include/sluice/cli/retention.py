@@ -153,7 +153,7 @@ def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: boo
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
     from sluice.model.retention import RetentionScope
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     if document:
         if collection or source:

@@ -139,7 +139,7 @@ def sources_remove(
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     uri = canonical(uri)
     with tools_of_settings() as tools:

@@ -24,7 +24,7 @@ from sluice.pipeline.quarantine import let_go
 from sluice.pipeline.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 BATCH_DOCUMENTS = 500
 Report = dict[str, Any]

@@ -21,7 +21,7 @@ from sluice.pipeline.recording import graph_of
 from sluice.pipeline.scanning import listed
 from sluice.pipeline.stages import hidden_by, shrink_refusal
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 # Of English prose a token of the usual embedders is four to five characters. Files that are not plain text hold less
 # text than bytes, so that the estimate is high for them.

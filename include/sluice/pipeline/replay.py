@@ -10,7 +10,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.pipeline.stages import Plan, profile_of
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 
 def plan_replay(

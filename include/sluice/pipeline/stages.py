@@ -41,7 +41,7 @@ from sluice.ports.content import Extracted
 from sluice.ports.readers import MarkedReader
 from sluice.ports.tools import Tools
 from sluice.quality import gates
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 _LOADED_AT_ONCE = 500  # documents that one transaction activates
 _CUT_AT_ONCE = 200

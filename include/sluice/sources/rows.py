@@ -22,6 +22,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import RowQuery
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
+from sluice.sources.uri import Scheme, place_below
 
 _COLUMNS = ("id", "text", "title", "updated_at")
 _NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names are at most 63 bytes; quoted by the adapter
@@ -87,6 +88,20 @@ def canonical_rows(uri: str) -> str:
         return _uri(*_parsed(uri))
     except BadRequest:
         return uri
+
+
+def _place(conn_id: str, path: bytes) -> tuple[str, bytes]:
+    """As variables name connections: `my-crm`, `My_CRM` and `my.crm` are one."""
+    name = "".join(each if each.isalnum() else "_" for each in conn_id.lower())
+    return place_below("postgresql", name, path)
+
+
+SCHEME = Scheme(
+    reader="rows:RowReader",
+    example="postgresql://<connection id>?table=…",
+    canonical=canonical_rows,
+    place=_place,
+)
 
 
 def _usable(name: str) -> bool:

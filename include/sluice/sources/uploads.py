@@ -34,10 +34,12 @@ from sluice.model.source import SourceSpec
 from sluice.ports.content import Blobs, Keyring
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
+from sluice.sources.uri import Scheme
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes
 _KEYS_AT_ONCE = 500
+SCHEME = Scheme(reader="uploads:UploadReader", example="uploads://<tenant>/<collection>")
 
 
 def source_uri(tenant: str, collection: str) -> str:
