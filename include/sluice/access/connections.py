@@ -1,7 +1,8 @@
-"""Who may use a connection."""
+"""Which connections a source may use."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,27 @@ from sluice.access.places import Place
 from sluice.access.rules import Rule
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
+from sluice.ports.readers import Connection, Connections
+
+_CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+
+
+def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
+    """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
+    data, and of the others those whose extras `tenants` and `groups` admit it."""
+
+    def allowed(conn_id: str) -> Connection:
+        if not _CONNECTION_ID.fullmatch(conn_id):
+            raise BadRequest(f"{conn_id[:80]!r} is not a connection's id: letters, digits, '_', '-' and '.'.")
+        if conn_id.lower().startswith("sluice"):
+            raise Forbidden(
+                f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
+            )
+        found = connections(conn_id)
+        check_connection(conn_id, found.extra, spec)
+        return found
+
+    return allowed
 
 
 def check_connection(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:

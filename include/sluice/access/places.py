@@ -34,3 +34,9 @@ def place_of(uri: str) -> Place | None:
     rest = uri.strip().partition("://")[2]
     host, _, path = rest.partition("#")[0].partition("?")[0].partition("/")
     return Place(*scheme.place(host, unquote_to_bytes(path)))
+
+
+def is_whole(uri: str) -> bool:
+    """What is read of the source holds every file, so nothing can be left out."""
+    scheme = scheme_of(uri)
+    return scheme is not None and scheme.whole

@@ -33,6 +33,7 @@ Json = dict[str, Any]
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
     XCom, for `finish` and `close`. A dry run has no such id and no batch: its findings go to the log and to XCom."""
+    from sluice.access import ingestion
     from sluice.airflow import lineage, notes, permission
     from sluice.model.sizes import size_in_words
     from sluice.pipeline import checkpoints
@@ -40,10 +41,11 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     with _noting(ti), _tools() as (tools, settings):
         spec = _spec(params)
         approved = params["approve_shrink"]
-        permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
+        who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
+        ingestion.check(tools.catalog, tools.ledger, spec, **who, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
             return _previewed(tools, spec, params, ti)
-        permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
+        ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         run_id = uuid4()  # an attempt of its own: a retry after a crash scans anew
         ti.xcom_push(key=RUN_KEY, value=str(run_id))  # before it begins, so that `close` finds what a kill left
         how = {name: params[name] for name in ("batch_size", "max_tokens", "max_cost")}

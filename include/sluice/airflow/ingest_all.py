@@ -47,14 +47,15 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
 
     Raises Forbidden where the run does not say who triggered it.
     """
+    from sluice.access import ingestion
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
 
     user = permission.triggered_by(dag_run)
     with opened() as (tools, _):
+        may = ingestion.may_repeat(tools.catalog, user)
         saved = tools.ledger.saved_sources(params["tenant"] or None, params["collection"] or None)
-        if user is not None:
-            saved = [each for each in saved if permission.may_repeat(tools.catalog, user, each.spec)]
+        saved = [each for each in saved if may(each.spec)]
     if events:
         choice = named(saved, events)
     else:

@@ -16,7 +16,7 @@ from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, D
 from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal, Transient
 from sluice.model.catalog import DocumentInfo
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import Principal
 from sluice.ports.content import Keyring
 from sluice.ports.tools import Tools
 
@@ -65,7 +65,7 @@ def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
     if info is None:
         raise no_collection(name)
     stores: dict[str, Callable[[], int]] = {}
-    if ALL_GROUPS in caller.groups:
+    if caller.holds_all_groups:
         stores["qdrant"] = lambda: tools.vectors.count(generation, caller.tenant)
         if (graph := tools.graph) and generation.profile.entities != "off":
             stores["neo4j"] = lambda: graph.count(generation, caller.tenant)

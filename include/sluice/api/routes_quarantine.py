@@ -11,11 +11,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from sluice.access import ingestion
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_search import no_collection
-from sluice.api.routes_uploads import Trigger, check_writer
+from sluice.api.routes_uploads import Trigger
 from sluice.errors import BadRequest, NotFound
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
@@ -135,7 +136,7 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
 
 def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
     refusal = tools.catalog.refusal(caller, document_id)
-    check_writer(tools, caller, refusal.collection, refusal.source_uri)
+    ingestion.check_sender(tools.ledger, caller, refusal.collection, refusal.source_uri)
     if refusal.kept_bytes is None:
         raise BadRequest(f"The bytes of {document_id} could not be had. The next ingest of its source reads it again.")
     return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from sluice.access.grants import visible_groups
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.schemas import SourceList
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import Principal
 from sluice.model.schedules import described
 from sluice.model.source import SavedSource
 
@@ -32,8 +33,5 @@ async def list_sources(
 
 
 def _described(saved: SavedSource, caller: Principal) -> dict[str, Any]:
-    """Which other groups may read it is not for everyone to know."""
     told = described(saved)
-    if ALL_GROUPS not in caller.groups:
-        told["access_groups"] = [group for group in told["access_groups"] if group in caller.groups]
-    return told
+    return {**told, "access_groups": visible_groups(caller, told["access_groups"])}

@@ -39,11 +39,12 @@ from sluice.sources.uri import Scheme
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes
 _KEYS_AT_ONCE = 500
+PREFIX = "uploads://"
 SCHEME = Scheme(reader="uploads:UploadReader", example="uploads://<tenant>/<collection>")
 
 
 def source_uri(tenant: str, collection: str) -> str:
-    return f"uploads://{tenant}/{collection}"
+    return f"{PREFIX}{tenant}/{collection}"
 
 
 def upload_id(tenant: str, collection: str, name: str) -> UUID:
@@ -173,7 +174,7 @@ class UploadReader:
     """SourceReader of one collection's uploads. Raises BadRequest or Forbidden when made."""
 
     def __init__(self, spec: SourceSpec, reach: Reach) -> None:
-        tenant, _, collection = spec.uri.removeprefix("uploads://").partition("/")
+        tenant, _, collection = spec.uri.removeprefix(PREFIX).partition("/")
         self._folder = _checked_folder(tenant, collection)
         if (tenant, collection) != (spec.tenant, spec.collection):
             raise Forbidden("Uploads belong to their own tenant and collection. Nothing was read.")
