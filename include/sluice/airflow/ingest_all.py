@@ -72,18 +72,16 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
 
     A source that another run holds is left out: it stays due until a run of it has started since.
     """
-    from sluice.model.schedules import due, next_due
-
     choice = Choice()
     wanted = []
     for each in saved:
-        occasion = asked_by or str(due(each, now) or "")
+        occasion = asked_by or str(each.due(now) or "")
         if each.schedule.paused and asked_by:
             choice.left_out[_name(each.spec)] = "it is paused"
         elif each.held_by and occasion:
             choice.left_out[_name(each.spec)] = f"{each.held_by} works on it now"
         elif occasion:
-            wanted.append((next_due(each) or now, occasion, each))
+            wanted.append((each.next_due() or now, occasion, each))
     wanted.sort(key=lambda one: one[0])
     for _, _, each in wanted[MAX_SOURCES:]:
         choice.left_out[_name(each.spec)] = f"a run takes in {MAX_SOURCES} at most; the next one goes on"

@@ -17,6 +17,7 @@ from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal, Transient
 from sluice.model.catalog import DocumentInfo
 from sluice.model.grants import Principal
+from sluice.model.text import encodable
 from sluice.ports.content import Keyring
 from sluice.ports.tools import Tools
 
@@ -149,6 +150,6 @@ def _title(info: DocumentInfo, cipher: Cipher | None) -> str | None:
     if info.sealed_title is None or cipher is None:
         return None
     try:
-        return cipher.decrypt_text("title", info.sealed_title).encode("utf-8", "replace").decode()
+        return encodable(cipher.decrypt_text("title", info.sealed_title))
     except Terminal:
         return None

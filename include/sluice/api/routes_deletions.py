@@ -21,6 +21,7 @@ from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import no_collection
 from sluice.errors import NotFound
 from sluice.maintenance import deletion
+from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
 from sluice.ports.tools import Tools
 from sluice.sources.uri import canonical
@@ -28,7 +29,7 @@ from sluice.sources.uri import canonical
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 
 DryRun = Annotated[bool, Query(description="true: only say what would go.")]
-OfCollection = Annotated[str, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+OfCollection = Annotated[str, Query(pattern=NAME_PATTERN)]
 
 
 class Deleted(BaseModel):
@@ -174,7 +175,7 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
 async def show_access(
     request: Request,
     caller: Caller,
-    collection: Annotated[str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = None,
+    collection: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
     source: Annotated[str | None, Query(min_length=1, max_length=2000)] = None,
 ) -> Any:
     """Who can read this? Grants in the tenant, and for each source its groups and who may read it. Needs a grant to

@@ -93,7 +93,7 @@ async def list_quarantine(
         found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
         page = found[:limit]
         last = page[-1].document_id if len(found) > limit else None
-        return {"quarantine": [asdict(each) for each in page], "next": last}
+        return {"quarantine": [each.to_json() for each in page], "next": last}
 
     return await backend.calls.run(find)
 
@@ -106,7 +106,7 @@ async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> d
 
 
 def _in_full(refusal: Refusal) -> dict[str, Any]:
-    return {**asdict(refusal), "rows": [failed_check(row) for row in refusal.rows]}
+    return {**refusal.to_json(), "rows": [failed_check(row) for row in refusal.rows]}
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:

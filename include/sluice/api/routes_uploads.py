@@ -24,6 +24,7 @@ from sluice.api.problems import documented
 from sluice.errors import Full
 from sluice.model.grants import Principal
 from sluice.model.metadata import MAX_DEPTH, checked, unique
+from sluice.model.names import NAME_PATTERN
 from sluice.sources import uploads
 
 Trigger = Callable[[Mapping[str, Any], str], str]
@@ -37,7 +38,7 @@ _FORM = {
     "required": ["file", "collection"],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "Its name is the document's external id."},
-        "collection": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+        "collection": {"type": "string", "pattern": NAME_PATTERN},
         "title": {"type": "string", "maxLength": 1000},
         "metadata": {"type": "string", "description": "A JSON object; searches may filter on declared fields."},
     },

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sluice.cli.tenants import use_json, use_lines
+from sluice.cli.tenants import use_lines
 from sluice.cli.terminal import (
     FAILED,
     OK,
@@ -54,7 +54,7 @@ def status(json_: Json = False) -> None:
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
-    told = {"collections": collections, "tenants": [use_json(use) for use in uses], "engines": engines}
+    told = {"collections": collections, "tenants": [use.to_json() for use in uses], "engines": engines}
     tell(told, json_, *lines, *limited, *_engine_lines(engines))
     raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
 

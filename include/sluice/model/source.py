@@ -1,12 +1,14 @@
-"""What the ledger keeps of a source between its runs: when it is taken in by itself, and how that went last."""
+"""Sources: where documents come from, who may read them, when they are due and how their last run went."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sluice.model.generation import Generation
+from sluice.model.schedules import NIGHTLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,52 @@ class SavedSource:
     last: LastRun | None = None  # the one that was started last, by whomever; None: never run
     held_by: str | None = None  # the run that works on it now, as its orchestrator names it; None: nobody
     removed_at: datetime | None = None  # removed by hand, and its documents kept; None: it was not
+
+    def next_due(self) -> datetime | None:
+        """The first time after the start of its last run (or after it was saved), perhaps past; None: it is paused."""
+        from croniter import croniter
+
+        if self.schedule.paused:
+            return None
+        since = self.last.started_at if self.last else self.saved_at
+        due: datetime = croniter(self.schedule.cron or NIGHTLY, since).get_next(datetime)
+        return due
+
+    def due(self, now: datetime) -> datetime | None:
+        """The latest time for which it is due and was not started; None: nothing is due.
+
+        The latest, not the first: a source whose runs break before the ledger hears of them gets a new chance each
+        time.
+        """
+        from croniter import croniter
+
+        first = self.next_due()
+        if first is None or first > now:
+            return None
+        latest: datetime = croniter(self.schedule.cron or NIGHTLY, now).get_prev(datetime)
+        return max(first, latest)
+
+    def to_json(self) -> dict[str, Any]:
+        spec, last = self.spec, self.last
+        return {
+            "uri": spec.uri,
+            "collection": spec.collection,
+            "tenant": spec.tenant,
+            "access_groups": list(spec.access_groups or ()),
+            "retention_days": spec.retention_days or 0,
+            "include": list(spec.include or ()),
+            "exclude": list(spec.exclude or ()),
+            "schedule": self.schedule.cron,
+            "paused": self.schedule.paused,
+            "next_due": self.next_due(),
+            "last_run": last
+            and {
+                "run_id": last.run_id,
+                "state": last.state,
+                "started_at": last.started_at,
+                "finished_at": last.finished_at,
+            },
+        }
 
 
 @dataclass(frozen=True, slots=True)

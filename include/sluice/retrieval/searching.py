@@ -8,7 +8,6 @@ has no more. A store that cannot be asked raises `Unavailable`: nothing is ever 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from sluice.model.grants import Principal
 from sluice.model.metadata import readable
 from sluice.model.passage import Passage
 from sluice.model.search import Candidate, Hydrated, Leg, SearchRequest, VectorQuery
+from sluice.model.text import encodable
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.projections import VectorIndex
@@ -43,7 +43,6 @@ MAX_TOP_K = 100
 REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +327,7 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
         title = cipher.decrypt_text("title", row.sealed_title)
         headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
-        headings = tuple(_encodable(str(heading)) for heading in headings)
+        headings = tuple(_sent(str(heading)) for heading in headings)
         metadata = readable(cipher.decrypt_json("metadata", row.sealed_metadata))
     except Exception:
         # One row, altered or unlike anything foreseen, must not take every search down that meets it; the reconciler
@@ -338,11 +337,11 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
     return Passage(
         chunk_id=row.chunk_id,
         document_id=row.document_id,
-        external_id=_encodable(row.external_id),
-        title=_encodable(title),
-        text=_encodable(text),
+        external_id=_sent(row.external_id),
+        title=_sent(title),
+        text=_sent(text),
         score=candidate.score,
-        uri=_encodable(row.uri),
+        uri=_sent(row.uri),
         start=row.start,
         end=row.end,
         page=row.page,
@@ -375,6 +374,5 @@ def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
     ]
 
 
-def _encodable(text: str) -> str:
-    """Lone surrogates (odd file names, broken UTF-16) cannot be sent as UTF-8: U+FFFD stands in, lengths stay."""
-    return _SURROGATES.sub("\ufffd", text)
+def _sent(text: str) -> str:
+    return encodable(text, "\ufffd")

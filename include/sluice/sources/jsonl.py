@@ -18,8 +18,9 @@ from urllib.parse import quote
 from sluice.compression import kind_of, most_bytes, unpacked
 from sluice.errors import BadRequest, Terminal, Transient, Unreadable
 from sluice.model.document import Raw
+from sluice.model.names import MAX_ID_CHARS
 from sluice.model.reasons import unreadable
-from sluice.model.records import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.model.records import RECORD_MIME, parse_record
 from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.sources.context import Reach

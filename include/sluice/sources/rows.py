@@ -15,8 +15,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from sluice.errors import BadRequest
 from sluice.model.document import Raw
+from sluice.model.names import is_external_id
 from sluice.model.reasons import unreadable
-from sluice.model.records import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.model.records import RECORD_MIME, parse_record
 from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import RowQuery
@@ -46,7 +47,7 @@ class RowReader:
         before: str | None = None
         for number, row in enumerate(self._rows.listed(), start=1):
             name, mark = row.id or "", row.mark
-            if not _usable(name):
+            if not is_external_id(name):
                 name, mark = f"#row-{number}", _NO_ID + mark
             elif name == before:  # the listing is in the order of the ids
                 name, mark = f"{name}#row-{number}", _DUPLICATE + mark
@@ -102,10 +103,6 @@ SCHEME = Scheme(
     canonical=canonical_rows,
     place=_place,
 )
-
-
-def _usable(name: str) -> bool:
-    return 0 < len(name) <= MAX_ID_CHARS and name.isprintable()
 
 
 def _parsed(uri: str) -> tuple[str, dict[str, str]]:
