@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +14,8 @@ from sluice.api.problems import documented
 from sluice.api.routes_search import no_collection
 from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
 from sluice.encryption import Cipher, ciphers
-from sluice.errors import NotFound, Terminal, Transient
+from sluice.errors import NotFound, Terminal
+from sluice.indexing.counts import counted, counters
 from sluice.model.catalog import DocumentInfo
 from sluice.model.grants import Principal
 from sluice.model.text import encodable
@@ -65,17 +66,9 @@ def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
     info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
     if info is None:
         raise no_collection(name)
-    stores: dict[str, Callable[[], int]] = {}
-    if caller.holds_all_groups:
-        stores["qdrant"] = lambda: tools.vectors.count(generation, caller.tenant)
-        if (graph := tools.graph) and generation.profile.entities != "off":
-            stores["neo4j"] = lambda: graph.count(generation, caller.tenant)
     counts: dict[str, int | None] = {}
-    for store, count in stores.items():
-        try:
-            counts[store] = count()
-        except Transient:
-            counts[store] = None
+    if caller.holds_all_groups:
+        counts = counted(counters(generation, vectors=tools.vectors, graph=tools.graph, tenant=caller.tenant))
     return {
         "name": info.name,
         "generation": info.generation,

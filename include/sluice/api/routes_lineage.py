@@ -23,7 +23,8 @@ from sluice.model.passage import PassageLineage
 from sluice.ports.tools import Tools
 from sluice.quality import labels
 from sluice.quality.labels import Result
-from sluice.retrieval.searching import passage, search_result
+from sluice.retrieval.answers import search_result
+from sluice.retrieval.searching import passage
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 

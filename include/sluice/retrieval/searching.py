@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from sluice.encryption import Cipher, ciphers
@@ -146,52 +146,6 @@ def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Princ
         if cipher and (found := _opened(row, cipher, Candidate(chunk_id, 0.0))):
             return found
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
-
-
-def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
-    """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
-    return {
-        "results": [search_result(passage, explain) for passage in outcome.passages],
-        "legs": list(outcome.legs),
-        "degraded": list(outcome.degraded),
-        "nothing_relevant": outcome.nothing_relevant,
-        "generation": outcome.generation,
-        "took_ms": outcome.took_ms,
-        "request_id": request_id,
-        "cached": False,
-    }
-
-
-def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
-    """One of `results`."""
-    result: dict[str, Any] = {
-        "chunk_id": passage.chunk_id,
-        "document_id": passage.document_id,
-        "external_id": passage.external_id,
-        "title": passage.title,
-        "text": passage.text,
-        "score": passage.score,
-        "uri": passage.uri,
-        "location": {
-            "start": passage.start,
-            "end": passage.end,
-            "page": passage.page,
-            "headings": list(passage.headings),
-        },
-        "metadata": dict(passage.metadata),
-        "version": passage.version,
-        "generation": passage.generation,
-        "run_id": passage.run_id,
-    }
-    if passage.similarity is not None:
-        result["similarity"] = passage.similarity
-    if explain:
-        result["explain"] = {
-            "legs": dict(passage.legs),
-            "generation": passage.generation,
-            "run_id": passage.run_id,
-        }
-    return result
 
 
 def _checked_question(request: SearchRequest) -> str:
