@@ -13,11 +13,15 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, Connections
 
 _CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_MISSPELLED = frozenset(
+    {"tenant", "tenants", "tennants", "tenents", "group", "groups", "accessgroups", "accessgroup", "allowedtenants"}
+    | {"allowedgroups"}
+)
 
 
 def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
     """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
-    data, and of the others those whose extras `tenants` and `groups` admit it."""
+    data, and of the others those whose extras `tenants` and `groups` (with `,` between them, or a list) admit it."""
 
     def allowed(conn_id: str) -> Connection:
         if not _CONNECTION_ID.fullmatch(conn_id):
@@ -27,15 +31,14 @@ def allowed_connections(connections: Connections, spec: SourceSpec) -> Connectio
                 f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
             )
         found = connections(conn_id)
-        check_connection(conn_id, found.extra, spec)
+        _check(conn_id, found.extra, spec)
         return found
 
     return allowed
 
 
-def check_connection(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
-    """A connection's extra may name `tenants` and `groups` (with `,` between them, or a list): only they may use it.
-    Raises Forbidden, and BadRequest for a name that is nearly one of the two: it would leave the connection open."""
+def _check(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
+    """Raises Forbidden, and BadRequest for a name that is nearly one of the two: it would leave the connection open."""
     for name in extra:
         if name not in ("tenants", "groups") and str(name).casefold().replace("_", "") in _MISSPELLED:
             raise BadRequest(
@@ -48,12 +51,6 @@ def check_connection(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -
             f"Sources of tenant {spec.tenant!r} for {', '.join(spec.access_groups or ()) or 'everyone'} may not use "
             f"connection {conn_id!r}. Its extras `tenants` and `groups` say who may. Nothing was read."
         )
-
-
-_MISSPELLED = frozenset(
-    {"tenant", "tenants", "tennants", "tenents", "group", "groups", "accessgroups", "accessgroup", "allowedtenants"}
-    | {"allowedgroups"}
-)
 
 
 def _listed(value: Any) -> frozenset[str] | None:

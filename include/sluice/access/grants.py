@@ -47,13 +47,7 @@ def readers(grants: Iterable[Grant], spec: SourceSpec) -> list[Grant]:
 
 def readable_by(spec: SourceSpec, grants: Iterable[Grant]) -> dict[str, Any]:
     """A source, the groups that it is for and who may read it."""
-    return {
-        "uri": spec.uri,
-        "collection": spec.collection,
-        "tenant": spec.tenant,
-        "access_groups": list(spec.access_groups or ()),
-        "readers": [each.principal for each in readers(grants, spec)],
-    }
+    return {**spec.to_json(), "readers": [each.principal for each in readers(grants, spec)]}
 
 
 def visible_groups(caller: Principal, groups: Iterable[str]) -> list[str]:

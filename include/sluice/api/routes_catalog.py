@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Query, Request
 from sluice.api.auth import Caller, Grants
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.api.routes_search import no_collection
+from sluice.api.routes_search import collection_of
 from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
 from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal
@@ -31,16 +32,7 @@ async def list_collections(request: Request, caller: Caller, grants: Grants) -> 
     backend = backend_of(request)
     found = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
     return {
-        "collections": [
-            {
-                "name": info.name,
-                "generation": info.generation,
-                "documents": info.documents,
-                "chunks": info.chunks,
-                "quarantined": info.quarantined,
-            }
-            for info in found
-        ],
+        "collections": [asdict(info) for info in found],
         "tenant": caller.tenant,
         "tenants": [grant.tenant for grant in grants],
     }
@@ -59,13 +51,11 @@ async def show_collection(collection: str, request: Request, caller: Caller) -> 
 
 
 def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
-    try:
+    with collection_of(name):
         generation, _ = tools.catalog.live(name, caller)
-    except NotFound as error:
-        raise no_collection(name) from error
-    info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
-    if info is None:
-        raise no_collection(name)
+        info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
+        if info is None:
+            raise NotFound(name)
     counts: dict[str, int | None] = {}
     if caller.holds_all_groups:
         counts = counted(counters(generation, vectors=tools.vectors, graph=tools.graph, tenant=caller.tenant))
@@ -97,11 +87,9 @@ async def list_documents(
 
 
 def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
-    try:
+    with collection_of(collection):
         tools.catalog.live(collection, caller)
         found = tools.catalog.documents(caller, collection, limit + 1, after)
-    except NotFound as error:
-        raise no_collection(collection) from error
     page = found[:limit]
     return {
         "documents": _described(tools.keyring, caller.tenant, page),

@@ -18,7 +18,7 @@ from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import ReplayBody
-from sluice.api.routes_search import no_collection
+from sluice.api.routes_search import collection_of
 from sluice.errors import NotFound
 from sluice.maintenance import deletion
 from sluice.model.names import NAME_PATTERN
@@ -141,10 +141,8 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        try:
+        with collection_of(collection):
             tools.catalog.live(collection, caller)
-        except NotFound as error:
-            raise no_collection(collection) from error
         check_administrator(caller)
         if dry_run:
             sources = deletion.collection_sources(tools, collection, caller.tenant)

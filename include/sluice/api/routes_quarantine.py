@@ -15,9 +15,9 @@ from sluice.access import ingestion
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.api.routes_search import no_collection
+from sluice.api.routes_search import collection_of
 from sluice.api.routes_uploads import Trigger
-from sluice.errors import BadRequest, NotFound
+from sluice.errors import BadRequest
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
 from sluice.model.quarantine import Refusal
@@ -85,11 +85,9 @@ async def list_quarantine(
 
     def find() -> dict[str, Any]:
         catalog = backend.tools.catalog
-        try:
-            if collection is not None:
+        if collection is not None:
+            with collection_of(collection):
                 catalog.live(collection, caller)
-        except NotFound as error:
-            raise no_collection(str(collection)) from error
         found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
         page = found[:limit]
         last = page[-1].document_id if len(found) > limit else None

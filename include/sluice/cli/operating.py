@@ -19,7 +19,7 @@ from sluice.maintenance.probes import EngineState, probe_all
 
 def status(json_: Json = False) -> None:
     """Collections with their counts in every store, and the engines."""
-    from sluice.indexing.counts import counted, counters
+    from sluice.indexing.counts import by_collection, counted, counters
     from sluice.model.costs import Quota
 
     with tools_of_settings() as tools:
@@ -27,18 +27,9 @@ def status(json_: Json = False) -> None:
         up = {each.name for each in engines if each.ok}
         uses = tools.ledger.tenants()
         collections: list[dict[str, Any]] = []
-        for generation in tools.ledger.generations():
-            counts = tools.ledger.counts(generation)
+        for generation, counts in by_collection(tools.ledger):
             stores = counters(generation, vectors=tools.vectors, graph=tools.graph)
-            collections.append(
-                {
-                    "name": generation.collection,
-                    "generation": generation.number,
-                    "documents": counts.documents,
-                    "chunks": {"ledger": counts.chunks, **counted(stores, up)},
-                    "quarantined": counts.quarantined,
-                }
-            )
+            collections.append({**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}})
     lines = [
         f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
         f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each['chunks'].items())}"

@@ -1,16 +1,27 @@
-"""How many chunks the stores beside the ledger hold."""
+"""How many documents and chunks each store holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sluice.errors import Transient
 from sluice.model.generation import Generation
+from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 
 Counters = Mapping[str, Callable[[], int]]
+
+
+def by_collection(ledger: Ledger) -> list[tuple[Generation, dict[str, Any]]]:
+    """Live generations, and what the ledger counts in each."""
+    return [
+        (each, {"name": each.collection, "generation": each.number, **asdict(ledger.counts(each))})
+        for each in ledger.generations()
+    ]
 
 
 def counters(

@@ -16,7 +16,7 @@ from sluice.errors import Busy
 from sluice.model.deletion import Deletion
 from sluice.model.generation import Generation
 from sluice.model.run import Counts, Run
-from sluice.model.source import SavedSource, Source
+from sluice.model.source import Source
 from sluice.pipeline.generations import live_generations
 from sluice.pipeline.quarantine import let_go
 from sluice.pipeline.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
@@ -93,7 +93,7 @@ def collection_sources(tools: Tools, collection: str, tenant: str | None = None)
     """Of all tenants, or of one. Raises NotFound where there is no such collection."""
     [generation] = live_generations(tools, collection)
     saved = tools.ledger.saved_sources(tenant, collection)
-    return [_source(each, generation) for each in saved]
+    return [Source(each.source_id, each.spec, generation) for each in saved]
 
 
 def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
@@ -180,10 +180,6 @@ def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) 
     names = tools.ledger.names_of(source, document_ids)
     spec = source.spec
     uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
-
-
-def _source(saved: SavedSource, generation: Generation) -> Source:
-    return Source(saved.source_id, saved.spec, generation)
 
 
 def _deletion(kind: Any, source: Source, name: str, actor: str, documents: int, chunks: int) -> Deletion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 ALL_GROUPS = "*"
@@ -40,12 +40,7 @@ class Grant:
         return Principal(self.principal, self.tenant, self.groups, self.may_write)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "principal": self.principal,
-            "tenant": self.tenant,
-            "groups": sorted(self.groups),
-            "may_write": self.may_write,
-        }
+        return {**asdict(self), "groups": sorted(self.groups)}
 
 
 def operator(tenant: str) -> Principal:

@@ -65,10 +65,7 @@ class SavedSource:
     def to_json(self) -> dict[str, Any]:
         spec, last = self.spec, self.last
         return {
-            "uri": spec.uri,
-            "collection": spec.collection,
-            "tenant": spec.tenant,
-            "access_groups": list(spec.access_groups or ()),
+            **spec.to_json(),
             "retention_days": spec.retention_days or 0,
             "include": list(spec.include or ()),
             "exclude": list(spec.exclude or ()),
@@ -76,12 +73,7 @@ class SavedSource:
             "paused": self.schedule.paused,
             "next_due": self.next_due(),
             "last_run": last
-            and {
-                "run_id": last.run_id,
-                "state": last.state,
-                "started_at": last.started_at,
-                "finished_at": last.finished_at,
-            },
+            and {name: getattr(last, name) for name in ("run_id", "state", "started_at", "finished_at")},
         }
 
 
@@ -101,6 +93,11 @@ class SourceSpec:
     retention_days: int | None = None  # of readable life, see Retention; 0: for ever
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Which source, and for whom."""
+        place = {name: getattr(self, name) for name in ("uri", "collection", "tenant")}
+        return {**place, "access_groups": list(self.access_groups or ())}
 
     def over(self, saved: SourceSpec | None) -> SourceSpec:
         """This with what is saved, or the default of a new source, in place of None. Only the retention may be None

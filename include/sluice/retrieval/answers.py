@@ -7,6 +7,10 @@ from typing import Any
 from sluice.model.passage import Passage
 from sluice.retrieval.searching import SearchOutcome
 
+_OUTCOME = ("nothing_relevant", "generation", "took_ms")
+_PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
+_ORIGIN = ("version", "generation", "run_id")
+
 
 def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
     """Ids are UUID."""
@@ -14,9 +18,7 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
         "results": [search_result(passage, explain) for passage in outcome.passages],
         "legs": list(outcome.legs),
         "degraded": list(outcome.degraded),
-        "nothing_relevant": outcome.nothing_relevant,
-        "generation": outcome.generation,
-        "took_ms": outcome.took_ms,
+        **_named(outcome, _OUTCOME),
         "request_id": request_id,
         "cached": False,
     }
@@ -24,31 +26,15 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
 
 def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     """One of `results`."""
-    result: dict[str, Any] = {
-        "chunk_id": passage.chunk_id,
-        "document_id": passage.document_id,
-        "external_id": passage.external_id,
-        "title": passage.title,
-        "text": passage.text,
-        "score": passage.score,
-        "uri": passage.uri,
-        "location": {
-            "start": passage.start,
-            "end": passage.end,
-            "page": passage.page,
-            "headings": list(passage.headings),
-        },
-        "metadata": dict(passage.metadata),
-        "version": passage.version,
-        "generation": passage.generation,
-        "run_id": passage.run_id,
-    }
+    location = {**_named(passage, ("start", "end", "page")), "headings": list(passage.headings)}
+    result = {**_named(passage, _PASSAGE), "location": location, "metadata": dict(passage.metadata)}
+    result |= _named(passage, _ORIGIN)
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
     if explain:
-        result["explain"] = {
-            "legs": dict(passage.legs),
-            "generation": passage.generation,
-            "run_id": passage.run_id,
-        }
+        result["explain"] = {"legs": dict(passage.legs), **_named(passage, ("generation", "run_id"))}
     return result
+
+
+def _named(found: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names}

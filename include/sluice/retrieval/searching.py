@@ -213,7 +213,8 @@ def _filled(
     limit = query.limit
     near: dict[UUID, float] = {}
     while True:
-        found = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
+        found = ports.vectors.search(generation, replace(query, limit=limit))
+        found = sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
         candidates, complete = found, len(found) < limit
         if wanted.min_score is not None and query.dense is not None:
             new = [each.chunk_id for each in found if each.chunk_id not in near]
@@ -242,14 +243,6 @@ def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
 
 def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
     return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
-
-
-def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
-    return replace(query, limit=limit)
-
-
-def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
 
 
 def _readable(
