@@ -60,14 +60,9 @@ def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
     if caller.holds_all_groups:
         counts = counted(counters(generation, vectors=tools.vectors, graph=tools.graph, tenant=caller.tenant))
     return {
-        "name": info.name,
-        "generation": info.generation,
-        "documents": info.documents,
+        **asdict(info),
+        **asdict(info.profile),
         "chunks": {"ledger": info.chunks, **counts},
-        "quarantined": info.quarantined,
-        "chunker": info.profile.chunker,
-        "embedder": info.profile.embedder,
-        "entities": info.profile.entities,
         "filter_fields": list(generation.filter_fields),
         "degraded": [store for store, value in counts.items() if value is None],
     }

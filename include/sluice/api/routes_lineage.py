@@ -157,7 +157,7 @@ async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> d
 
 
 def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
-    facts, profile = asdict(found), found.profile
+    facts = asdict(found)
     return {
         "chunk_id": found.chunk_id,
         "source": found.source_uri,
@@ -170,18 +170,12 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
         "gates": [gate(each) for each in found.gates],
         "flags": [failed_check(row) for row in found.rows],
         "generation": {
+            **facts["profile"],
             "collection": found.collection,
             "number": found.generation,
             "physical": found.physical,
-            "chunker": profile.chunker,
-            "entities": profile.entities,
         },
-        "embedding": {
-            "embedder": profile.embedder,
-            "dim": profile.dim,
-            "computed": found.computed,
-            "cached": found.cached,
-        },
+        "embedding": {**facts["profile"], "computed": found.computed, "cached": found.cached},
         "datasets": [_dataset(tools, each) for each in found.datasets],
     }
 
