@@ -102,7 +102,8 @@ from airflow.sdk import Param, TriggerRule, dag, task, task_group, teardown
 from sluice.airflow import ingest, links
 from sluice.airflow.assets import COLLECTIONS, DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
+from sluice.airflow.tasks import defaults, form, late_after, switch
+from sluice.model.names import NAME_PATTERN
 
 # The first argument of a batch's tasks: a BatchRef as JSON. One of a run that an older release began has no title.
 BATCH = "{{ task.op_args[0].get('title', '') }}"
@@ -131,7 +132,7 @@ PARAMS = {
     "collection": Param(
         "docs",
         type="string",
-        pattern=NAME,
+        pattern=NAME_PATTERN,
         title="Collection",
         description_md="What the documents become part of, and what is "
         f"[searched]({links.address('/sluice/')}); made on first use. a-z, 0-9, _ and -",
@@ -145,7 +146,7 @@ PARAMS = {
     "tenant": Param(
         "default",
         type="string",
-        pattern=NAME,
+        pattern=NAME_PATTERN,
         title="Tenant",
         description_md="Who owns the documents; you need a grant to write there",
         section=ACCESS,

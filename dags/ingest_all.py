@@ -51,7 +51,8 @@ from sluice.airflow import ingest_all, links
 from sluice.airflow.assets import CHANGED
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
+from sluice.airflow.tasks import defaults, form, late_after, switch
+from sluice.model.names import NAME_PATTERN
 
 PARAMS = {
     "all": switch(
@@ -62,12 +63,16 @@ PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
-        pattern=NAME,
+        pattern=NAME_PATTERN,
         title="Collection",
         description_md="Only of this one. Empty: of all",
     ),
     "tenant": Param(
-        None, type=["string", "null"], pattern=NAME, title="Tenant", description_md="Only of this one. Empty: of all"
+        None,
+        type=["string", "null"],
+        pattern=NAME_PATTERN,
+        title="Tenant",
+        description_md="Only of this one. Empty: of all",
     ),
 }
 

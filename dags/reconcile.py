@@ -44,13 +44,14 @@ from airflow.sdk import Param, dag, task
 from sluice.airflow import reconcile
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
+from sluice.airflow.tasks import defaults, form, late_after, switch
+from sluice.model.names import NAME_PATTERN
 
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
-        pattern=NAME,
+        pattern=NAME_PATTERN,
         title="Collection",
         description_md="Only this one. Empty: all",
     ),

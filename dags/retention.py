@@ -48,13 +48,14 @@ from airflow.sdk import Param, TriggerRule, dag, task
 from sluice.airflow import links, retention
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import NAME, defaults, form, late_after, switch
+from sluice.airflow.tasks import defaults, form, late_after, switch
+from sluice.model.names import NAME_PATTERN
 
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
-        pattern=NAME,
+        pattern=NAME_PATTERN,
         title="Collection",
         description_md="Only this one. Empty: all",
     ),

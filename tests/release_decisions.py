@@ -22,14 +22,14 @@ from fastapi import Request, Response
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from sluice.access.borrowing import borrowing
+from sluice.access import ingestion
+from sluice.access.borrowing import borrowable
+from sluice.access.connections import allowed_connections
 from sluice.access.grants import is_kept_from, may_repeat, readers, writing
 from sluice.access.places import place_of
 from sluice.access.rules import merged_rules, parse_rules
-from sluice.airflow.permission import check as check_run
-from sluice.airflow.permission import may_repeat as may_repeat_run
+from sluice.airflow import permission
 from sluice.api.auth import principal_of_request, refuse_foreign_posts
-from sluice.api.routes_uploads import check_writer
 from sluice.errors import BadRequest, Forbidden, NotFound, SluiceError
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant, Principal
@@ -37,7 +37,6 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
 from sluice.testing.catalog import MemoryCatalog
 from sluice.testing.ledger import MemoryLedger
-from sluice.wiring import allowed_connections
 
 REASONS = {Forbidden: "forbidden", NotFound: "not found", BadRequest: "invalid", SluiceError: "error"}
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)
@@ -147,7 +146,11 @@ def _run(grant: str, saved: str, uri: str, asked: list[str] | None) -> None:
     ledger = _ledger(saved, uri)
     catalog = _granted(ledger, grant)
     run = SimpleNamespace(triggering_user_name="ann", run_type="manual")
-    check_run(catalog, ledger, _spec(uri, groups=asked), run, roots=())
+    ingestion.check(catalog, ledger, _spec(uri, groups=asked), **_who(run), roots=())
+
+
+def _who(run: Any) -> dict[str, Any]:
+    return {"user": permission.triggered_by(run), "kind": permission.run_kind(run)}
 
 
 def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: bool, more: str) -> None:
@@ -155,7 +158,7 @@ def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: b
     how: dict[str, Any] = {"nothing": {}, "retention": {"retention_days": 3}, "globs": {"include": ("*.md",)}}[more]
     run = SimpleNamespace(triggering_user_name=None, run_type=kind)
     spec = SourceSpec(URIS[0], "docs", "acme", None if asked is None else tuple(asked), **how)
-    check_run(MemoryCatalog(ledger.state), ledger, spec, run, roots=(), approve_shrink=shrink)
+    ingestion.check(MemoryCatalog(ledger.state), ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
 
 
 def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
@@ -163,7 +166,7 @@ def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
     catalog = _granted(ledger, grant)
     spec = _spec(URIS[0], groups=groups)
     held = writing(catalog.grants("ann"), "acme")
-    return [may_repeat_run(catalog, "ann", spec), may_repeat(held, spec), may_repeat(held, None)]
+    return [ingestion.may_repeat(catalog, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
 
 
 def _readers(groups: list[str], tenant: str) -> list[str]:
@@ -179,7 +182,7 @@ def _upload(grant: str, saved: str) -> None:
     uri = "uploads://acme/docs"
     tenant, groups, may_write = GRANTS.get(grant, ("acme", [], False))
     caller = Principal("ann", tenant, frozenset(groups), may_write)
-    check_writer(SimpleNamespace(ledger=_ledger(saved, uri)), caller, "docs", uri)  # type: ignore[arg-type]
+    ingestion.check_sender(_ledger(saved, uri), caller, "docs", uri)
 
 
 def _ledger(saved: str, uri: str) -> MemoryLedger:
@@ -268,9 +271,9 @@ def _merged(first: str, more: str) -> Any:
 
 
 def _borrowed(kept: str, own: str, other: str) -> bool:
-    place = place_of(kept)
-    assert place is not None
-    return borrowing(_spec(own), [place])(other)
+    saved: Any = SimpleNamespace(spec=_spec(kept, groups=["board"]))
+    admits = borrowable(_spec(own), lambda tenant: [saved], roots=())
+    return admits is None or admits(other)
 
 
 # --- connections -------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sluice.access import borrowing, grants
-from sluice.access.connections import check_connection
+from sluice.access.borrowing import borrowable
+from sluice.access.connections import allowed_connections
 from sluice.access.rules import parse_rules
 from sluice.encryption import parse_master_key
-from sluice.errors import BadRequest, Forbidden
+from sluice.errors import BadRequest
 from sluice.model.costs import Budget
 from sluice.model.gates import GateRule
 from sluice.model.generation import Profile
@@ -30,8 +29,6 @@ from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Ke
 from sluice.ports.readers import Connection, Connections, SourceReader
 from sluice.ports.tools import Tools
 from sluice.settings import Settings, connection_uri
-
-_CONNECTION_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
 if TYPE_CHECKING:
     from sluice.adapters.embedders.openai import Endpoint
@@ -288,30 +285,12 @@ def _reader(
         blobs=blobs,
         keyring=keyring,
         git_cache=_git_cache(settings),
-        borrows=_borrowing(settings, saved_sources, spec),
+        borrows=borrowable(spec, saved_sources, settings.roots),
         since=since,
         dry=dry,
     )
     reader = reader_for(spec, reach)
     return reader if reach.admits is None else Restricted(reader, reach.admits)
-
-
-def _borrowing(
-    settings: Settings, saved_sources: Callable[[str], Sequence[SavedSource]], spec: SourceSpec
-) -> Callable[[str], bool] | None:
-    """What a repository may read outside of itself: nothing that the tenant has saved for other groups. This is asked
-    of each file that is opened, in every run: alternates and links may have changed since `plan` was permitted."""
-    from sluice.access.borrowing import known_places
-
-    if not spec.uri.lower().startswith("git+file:"):
-        return None
-    kept = [
-        place
-        for each in saved_sources(spec.tenant)
-        if (each.spec.uri, each.spec.collection) != (spec.uri, spec.collection) and grants.is_kept_from(each.spec, spec)
-        for place in known_places(each.spec.uri, settings.roots)
-    ]
-    return borrowing.borrowing(spec, kept) if kept else None
 
 
 def _git_cache(settings: Settings) -> Path:
@@ -352,24 +331,6 @@ def _parsed_connection(uri: str) -> Connection:
         schema=unquote(parts.path.removeprefix("/")),
         extra={**extra, **more},
     )
-
-
-def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
-    """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
-    data, and of the others those whose extras `tenants` and `groups` admit it."""
-
-    def allowed(conn_id: str) -> Connection:
-        if not _CONNECTION_ID.fullmatch(conn_id):
-            raise BadRequest(f"{conn_id[:80]!r} is not a connection's id: letters, digits, '_', '-' and '.'.")
-        if conn_id.lower().startswith("sluice"):
-            raise Forbidden(
-                f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
-            )
-        found = connections(conn_id)
-        check_connection(conn_id, found.extra, spec)
-        return found
-
-    return allowed
 
 
 def _embedder(name: str, settings: Settings, serving: bool) -> Embedder:

@@ -25,7 +25,7 @@ from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
 from sluice.sources.readers import reader_for
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 
 class Place:

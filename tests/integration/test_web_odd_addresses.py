@@ -12,7 +12,7 @@ from integration.web_sites import html, item, reader
 from sluice.errors import BadRequest, Unreadable
 from sluice.model.source import SourceSpec
 from sluice.sources.readers import reader_for
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 from sluice.sources.web.address import joined
 from sluice.sources.web.robots import Robots
 

@@ -19,7 +19,7 @@ from sluice.model.generation import Profile
 from sluice.model.scan import Item
 from sluice.model.source import SavedSource, SourceSpec
 from sluice.settings import Settings
-from sluice.sources.roots import canonical, check_root
+from sluice.sources.uri import canonical, check_root
 from sluice.testing.ledger import MemoryLedger
 from sluice.wiring import _reader, environment_connection
 

@@ -13,6 +13,7 @@ import pygit2
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
+from sluice.access import ingestion
 from sluice.airflow import permission
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.generation import Profile
@@ -46,7 +47,12 @@ def check(
     roots: Sequence[Path] = (Path("/"),),
 ) -> None:
     run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
-    permission.check(MemoryCatalog(ledger.state), ledger, spec, run, roots=roots)
+    _check(ledger, spec, run, roots=roots)
+
+
+def _check(ledger: MemoryLedger, spec: SourceSpec, run: Any, **given: Any) -> None:
+    who = {"user": permission.triggered_by(run), "kind": permission.run_kind(run)}
+    ingestion.check(MemoryCatalog(ledger.state), ledger, spec, **who, **given)
 
 
 def may(ledger: MemoryLedger, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> bool:
@@ -189,7 +195,7 @@ def test_every_other_run_must_say_who_triggered_it(ledger: MemoryLedger, run_typ
 def test_a_run_that_says_nothing_of_itself_is_refused(ledger: MemoryLedger) -> None:
     save(ledger)
     with pytest.raises(Forbidden, match="does not say who"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, SimpleNamespace(), roots=())
+        _check(ledger, NEW, SimpleNamespace(), roots=())
 
 
 def test_an_empty_user_is_no_user(ledger: MemoryLedger) -> None:
@@ -226,7 +232,7 @@ def test_nobody_approves_that_much_vanishes(ledger: MemoryLedger, run_type: Any)
     save(ledger)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
     with pytest.raises(Forbidden, match="for a person who has looked"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, roots=(), approve_shrink=True)
+        _check(ledger, NEW, run, roots=(), approve_shrink=True)
 
 
 # --- the same place by another way ----------------------------------------------------------------------------
@@ -276,10 +282,10 @@ def test_a_run_that_hides_documents_needs_an_approval() -> None:
     ledger = World().ledger
     spec = SourceSpec("file:///acme/docs/None/open", "docs", "acme", ("hr",))
     with pytest.raises(BadRequest, match=r"1 documents of .* would become unreadable.*approve_hiding"):
-        permission.check_hiding(ledger, spec, approved=False)
-    permission.check_hiding(ledger, spec, approved=True)
-    permission.check_hiding(ledger, replace(spec, access_groups=None), approved=False)
-    permission.check_hiding(ledger, replace(spec, uri="file:///new"), approved=False)
+        ingestion.check_hiding(ledger, spec, approved=False)
+    ingestion.check_hiding(ledger, spec, approved=True)
+    ingestion.check_hiding(ledger, replace(spec, access_groups=None), approved=False)
+    ingestion.check_hiding(ledger, replace(spec, uri="file:///new"), approved=False)
 
 
 def _gitdir(secret: Path, mine: Path) -> None:

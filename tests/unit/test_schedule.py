@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from sluice.errors import BadRequest
-from sluice.model.schedules import NIGHTLY, check_cron, described, due, next_due
+from sluice.model.schedules import NIGHTLY, check_cron
 from sluice.model.source import LastRun, SavedSource, Schedule, SourceSpec
 
 SPEC = SourceSpec("file:///in", "docs", "acme", (), 0, (), ())
@@ -39,40 +39,40 @@ def test_what_is_no_schedule_is_refused_with_an_example(cron: str) -> None:
 
 
 def test_it_is_due_at_the_next_time_after_its_last_start() -> None:
-    assert next_due(source("0 4 * * *", last="10 04:00")) == at("11 04:00")
-    assert next_due(source("0 4 * * *", last="10 03:59")) == at("10 04:00")
-    assert next_due(source(None, last="10 12:00")) == at("11 01:00")
+    assert source("0 4 * * *", last="10 04:00").next_due() == at("11 04:00")
+    assert source("0 4 * * *", last="10 03:59").next_due() == at("10 04:00")
+    assert source(None, last="10 12:00").next_due() == at("11 01:00")
 
 
 def test_a_source_that_never_ran_counts_from_when_it_was_saved() -> None:
-    assert next_due(source("0 4 * * *", saved="10 12:00")) == at("11 04:00")
+    assert source("0 4 * * *", saved="10 12:00").next_due() == at("11 04:00")
 
 
 @pytest.mark.parametrize("now", ["10 04:00", "10 04:14", "10 23:59"])
 def test_once_it_is_due_it_stays_so(now: str) -> None:
-    assert due(source("0 4 * * *", last="09 04:00"), at(now)) == at("10 04:00")
+    assert source("0 4 * * *", last="09 04:00").due(at(now)) == at("10 04:00")
 
 
 def test_before_it_is_not() -> None:
-    assert due(source("0 4 * * *", last="09 04:00"), at("10 03:59")) is None
-    assert due(source("0 4 * * *", last="10 04:00"), at("10 04:01")) is None
+    assert source("0 4 * * *", last="09 04:00").due(at("10 03:59")) is None
+    assert source("0 4 * * *", last="10 04:00").due(at("10 04:01")) is None
 
 
 def test_of_times_that_were_missed_only_the_latest_is_made_up_for() -> None:
-    assert due(source("0 * * * *", last="09 04:00"), at("10 13:20")) == at("10 13:00")
+    assert source("0 * * * *", last="09 04:00").due(at("10 13:20")) == at("10 13:00")
 
 
 def test_a_paused_source_is_never_due() -> None:
     paused = source("* * * * *", paused=True)
-    assert (next_due(paused), due(paused, at("20 00:00"))) == (None, None)
-    assert described(paused)["next_due"] is None
+    assert (paused.next_due(), paused.due(at("20 00:00"))) == (None, None)
+    assert paused.to_json()["next_due"] is None
 
 
 def test_ticks_of_a_day_take_a_source_in_once_a_time() -> None:
     """Every quarter of an hour, as the DAG does: the times for which runs start are those of the schedule."""
     saved, now, started = source("20 */6 * * *", last="09 00:00"), at("09 00:00"), []
     while now < at("10 00:00"):
-        if due(saved, now):
+        if saved.due(now):
             started.append(now)
             saved = SavedSource(saved.source_id, SPEC, saved.schedule, saved.saved_at, LastRun(uuid4(), "", now, None))
         now += timedelta(minutes=15)

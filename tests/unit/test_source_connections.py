@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from sluice.access.connections import allowed_connections
 from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
 from sluice.settings import Settings
-from sluice.wiring import allowed_connections, environment_connection
+from sluice.wiring import environment_connection
 
 REPORTS = "aws://AKIA:s%2Fe%40c%20ret@/?endpoint_url=http%3A%2F%2Fminio%3A9000&region_name=eu-1"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.sources.naming import dataset_name
-from sluice.sources.roots import canonical
+from sluice.sources.uri import SCHEMES, canonical, check_scheme, dataset_name, imported
 
 
 @pytest.mark.parametrize(
@@ -50,3 +49,12 @@ def test_what_cannot_be_understood_is_left_to_the_reader(odd: str) -> None:
 )
 def test_names_in_lineage(uri: str, name: tuple[str, str]) -> None:
     assert dataset_name(uri) == name
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_every_scheme_has_a_reader_and_keeps_its_own_spelling(name: str) -> None:
+    scheme = check_scheme(f"{name}://")
+    assert callable(imported(scheme.reader))
+    uri = scheme.example.partition(" (")[0] or f"{name}://host/"
+    assert uri.startswith(f"{name}://")
+    assert canonical(canonical(uri)) == canonical(uri)

@@ -25,7 +25,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.globs import Globs
 from sluice.sources.readers import reader_for
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 
 def reader(

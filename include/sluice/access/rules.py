@@ -19,22 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sluice.access.places import Place, place_of
+from sluice.access.places import Place, is_whole, place_of
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
 from sluice.model.spelling import unknown_names
-from sluice.sources.uri_parts import ascii_host, uri_parts
-
-_WHOLE = ("git+file", "git+https")  # what is read of these holds every file, so nothing can be left out
-
-
-# --- grants ------------------------------------------------------------------------------------------------------
-
-
-# --- places ------------------------------------------------------------------------------------------------------
-
-
-# --- rules -------------------------------------------------------------------------------------------------------
+from sluice.sources.uri import ascii_host, uri_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +51,7 @@ class SourceRules:
             return None
         rule = self._deciding(place)
         below = [each for each in self.rules if place.holds(each.place) and not each.admits(spec)]
-        if (rule and not rule.admits(spec)) or (_is_whole(spec.uri) and below):
+        if (rule and not rule.admits(spec)) or (is_whole(spec.uri) and below):
             who = f"groups {', '.join(spec.access_groups)}" if spec.access_groups else "everyone"
             raise Forbidden(
                 f"{spec.uri} may not be given to {who} in tenant {spec.tenant}: SLUICE_SOURCE_RULES keeps it, or a "
@@ -74,7 +63,7 @@ class SourceRules:
     def admitting(self, spec: SourceSpec) -> Callable[[str], bool] | None:
         """Which documents of the source, by their URIs, it may hold; None where no rule is about any of them."""
         place = place_of(spec.uri)
-        if _is_whole(spec.uri):  # `check` has refused it already where a rule is about a part of it
+        if is_whole(spec.uri):  # `check` has refused it already where a rule is about a part of it
             return None
         kinds = {each.place.kind for each in self.rules if not each.admits(spec)}
         # Documents of a web source may lie on other hosts than its list.
@@ -95,7 +84,7 @@ class SourceRules:
         itself: what lies there may be for others. Raises Forbidden as `check`: a link on the way to the folder may
         lead elsewhere by now, so the place that is judged is the one that may be read."""
         place = self.check(spec)
-        if place is None or not _is_whole(spec.uri) or not any(each.place.kind == "file" for each in self.rules):
+        if place is None or not is_whole(spec.uri) or not any(each.place.kind == "file" for each in self.rules):
             return roots
         own = Path(os.fsdecode(place.path))
         return [own] if place.kind == "file" and any(own.is_relative_to(each.resolve()) for each in roots) else roots
@@ -104,10 +93,6 @@ class SourceRules:
         """The one with the longest beginning."""
         covering = [each for each in self.rules if each.place.holds(place)]
         return max(covering, key=lambda each: len(each.place.path), default=None)
-
-
-def _is_whole(uri: str) -> bool:
-    return uri.partition(":")[0].lower() in _WHOLE
 
 
 def parse_rules(text: str) -> SourceRules:
@@ -202,6 +187,3 @@ def _names(uri: str, given: Mapping[str, Any], key: str) -> frozenset[str] | Non
             f'SLUICE_SOURCE_RULES: {key} of {uri} is not a list of names, such as ["board"]. Nothing was read.'
         )
     return frozenset(found)
-
-
-# --- connections -------------------------------------------------------------------------------------------------

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
+from sluice.model.text import encodable
+
 _UNSAFE = re.compile(r"[^a-zA-Z0-9:;=/_.@+-]")
 # Stores of ours: their datasets have the names of tables and collections, never of somebody's files.
 _CLEAR = ("sluice", "postgres:", "qdrant:", "neo4j:")
@@ -120,7 +122,7 @@ def _values(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
-    return value.replace("\0", "").encode("utf-8", "replace").decode()
+    return encodable(value.replace("\0", ""))
 
 
 def _renamed(value: Any, rename: Rename) -> Any:

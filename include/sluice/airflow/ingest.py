@@ -29,6 +29,7 @@ Json = dict[str, Any]
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
     XCom, for `finish` and `close`. A dry run has no such id and no batch: its findings go to the log and to XCom."""
+    from sluice.access import ingestion
     from sluice.airflow import lineage, notes, permission
     from sluice.model.sizes import size_in_words
     from sluice.pipeline import checkpoints
@@ -36,10 +37,11 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     with _noting(ti), _tools() as (tools, settings):
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
-        permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
+        who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
+        ingestion.check(tools.catalog, tools.ledger, spec, **who, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
             return _previewed(tools, request, ti)
-        permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
+        ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         ti.xcom_push(key=RUN_KEY, value=str(request.run_id))  # before it begins, so that `close` finds what a kill left
         refs = checkpoints.plan(tools, request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
@@ -209,7 +211,7 @@ def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
     """A field of the form that was left empty is None: what is saved of the source stays."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     replay = params["replay"]
     names = ("mode", "approve_shrink", "max_documents", "max_tokens", "max_cost", "batch_size")

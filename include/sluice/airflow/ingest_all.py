@@ -47,14 +47,15 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
 
     Raises Forbidden where the run does not say who triggered it.
     """
+    from sluice.access import ingestion
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
 
     user = permission.triggered_by(dag_run)
     with opened() as (tools, _):
+        may = ingestion.may_repeat(tools.catalog, user)
         saved = tools.ledger.saved_sources(params["tenant"] or None, params["collection"] or None)
-        if user is not None:
-            saved = [each for each in saved if permission.may_repeat(tools.catalog, user, each.spec)]
+        saved = [each for each in saved if may(each.spec)]
     if events:
         choice = named(saved, events)
     else:
@@ -71,18 +72,16 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
 
     A source that another run holds is left out: it stays due until a run of it has started since.
     """
-    from sluice.model.schedules import due, next_due
-
     choice = Choice()
     wanted = []
     for each in saved:
-        occasion = asked_by or str(due(each, now) or "")
+        occasion = asked_by or str(each.due(now) or "")
         if each.schedule.paused and asked_by:
             choice.left_out[_name(each.spec)] = "it is paused"
         elif each.held_by and occasion:
             choice.left_out[_name(each.spec)] = f"{each.held_by} works on it now"
         elif occasion:
-            wanted.append((next_due(each) or now, occasion, each))
+            wanted.append((each.next_due() or now, occasion, each))
     wanted.sort(key=lambda one: one[0])
     for _, _, each in wanted[MAX_SOURCES:]:
         choice.left_out[_name(each.spec)] = f"a run takes in {MAX_SOURCES} at most; the next one goes on"
@@ -160,7 +159,7 @@ def _name(spec: SourceSpec) -> str:
 
 
 def _place(extra: Any) -> Place | None:
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     given = extra if isinstance(extra, Mapping) else {}
     texts = [value for key in ("tenant", "collection", "source") if isinstance(value := given.get(key), str)]

@@ -19,6 +19,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     A user sees, and has removed, what they may write; a run that nobody triggered, all. Raises Forbidden where the run
     does not say who triggered it.
     """
+    from sluice.access import ingestion
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
     from sluice.maintenance import purging
@@ -27,12 +28,8 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     user = permission.triggered_by(dag_run)
     with opened() as (tools, settings):
         as_of = tools.ledger.clock()
-        for each in purging.expired(
-            tools,
-            as_of,
-            params["collection"] or None,
-            may=lambda spec: user is None or permission.may_repeat(tools.catalog, user, spec),
-        ):
+        may = ingestion.may_repeat(tools.catalog, user)
+        for each in purging.expired(tools, as_of, params["collection"] or None, may=may):
             ids.append(str(each.document_id))
             chunks += each.chunks
             log.info(

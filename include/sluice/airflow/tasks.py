@@ -12,7 +12,6 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from sluice.airflow.notify import deadline_missed
 
-NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"  # pattern of a collection's or tenant's name, in a form
 OWNER = "sluice"
 RETRIES = ExceptionRetryPolicy(
     rules=[

@@ -86,7 +86,7 @@ def principal_of_request(
         raise Forbidden(f"{grants[0].principal} was not granted the tenant named in X-Sluice-Tenant.")
     grant = by_tenant[x_sluice_tenant] if x_sluice_tenant else by_tenant.get(DEFAULT_TENANT, grants[0])
     response.headers["X-Sluice-Tenant"] = grant.tenant
-    return Principal(grant.principal, grant.tenant, grant.groups, grant.may_write)
+    return grant.holder()
 
 
 Caller = Annotated[Principal, Depends(principal_of_request)]

@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from sluice.errors import BadRequest, Forbidden, Full, NotFound, Transient, Unavailable
 from sluice.model.spelling import unknown_names
+from sluice.model.text import encodable
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def _field(error: Mapping[str, Any]) -> str:
         return "body"
     parts = [str(part)[:80] for part in error["loc"][1:]]  # the first one says body, query, path or header
     name = ".".join(parts) or "body"
-    return name.encode("utf-8", "replace").decode()
+    return encodable(name)
 
 
 def _message(request: Request, error: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,12 +12,14 @@ from fastapi import APIRouter, Query, Request
 from sluice.api.auth import Caller, Grants
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.api.routes_search import no_collection
+from sluice.api.routes_search import collection_of
 from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
 from sluice.encryption import Cipher, ciphers
-from sluice.errors import NotFound, Terminal, Transient
+from sluice.errors import NotFound, Terminal
+from sluice.indexing.counts import counted, counters
 from sluice.model.catalog import DocumentInfo
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import Principal
+from sluice.model.text import encodable
 from sluice.ports.content import Keyring
 from sluice.ports.tools import Tools
 
@@ -29,16 +32,7 @@ async def list_collections(request: Request, caller: Caller, grants: Grants) -> 
     backend = backend_of(request)
     found = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
     return {
-        "collections": [
-            {
-                "name": info.name,
-                "generation": info.generation,
-                "documents": info.documents,
-                "chunks": info.chunks,
-                "quarantined": info.quarantined,
-            }
-            for info in found
-        ],
+        "collections": [asdict(info) for info in found],
         "tenant": caller.tenant,
         "tenants": [grant.tenant for grant in grants],
     }
@@ -57,33 +51,18 @@ async def show_collection(collection: str, request: Request, caller: Caller) -> 
 
 
 def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
-    try:
+    with collection_of(name):
         generation, _ = tools.catalog.live(name, caller)
-    except NotFound as error:
-        raise no_collection(name) from error
-    info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
-    if info is None:
-        raise no_collection(name)
-    stores: dict[str, Callable[[], int]] = {}
-    if ALL_GROUPS in caller.groups:
-        stores["qdrant"] = lambda: tools.vectors.count(generation, caller.tenant)
-        if (graph := tools.graph) and generation.profile.entities != "off":
-            stores["neo4j"] = lambda: graph.count(generation, caller.tenant)
+        info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
+        if info is None:
+            raise NotFound(name)
     counts: dict[str, int | None] = {}
-    for store, count in stores.items():
-        try:
-            counts[store] = count()
-        except Transient:
-            counts[store] = None
+    if caller.holds_all_groups:
+        counts = counted(counters(generation, vectors=tools.vectors, graph=tools.graph, tenant=caller.tenant))
     return {
-        "name": info.name,
-        "generation": info.generation,
-        "documents": info.documents,
+        **asdict(info),
+        **asdict(info.profile),
         "chunks": {"ledger": info.chunks, **counts},
-        "quarantined": info.quarantined,
-        "chunker": info.profile.chunker,
-        "embedder": info.profile.embedder,
-        "entities": info.profile.entities,
         "filter_fields": list(generation.filter_fields),
         "degraded": [store for store, value in counts.items() if value is None],
     }
@@ -103,11 +82,9 @@ async def list_documents(
 
 
 def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
-    try:
+    with collection_of(collection):
         tools.catalog.live(collection, caller)
         found = tools.catalog.documents(caller, collection, limit + 1, after)
-    except NotFound as error:
-        raise no_collection(collection) from error
     page = found[:limit]
     return {
         "documents": _described(tools.keyring, caller.tenant, page),
@@ -149,6 +126,6 @@ def _title(info: DocumentInfo, cipher: Cipher | None) -> str | None:
     if info.sealed_title is None or cipher is None:
         return None
     try:
-        return cipher.decrypt_text("title", info.sealed_title).encode("utf-8", "replace").decode()
+        return encodable(cipher.decrypt_text("title", info.sealed_title))
     except Terminal:
         return None

@@ -12,23 +12,24 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from sluice.access.grants import grant_json, held, may_repeat, readers
+from sluice.access import granting
+from sluice.access.grants import check_administrator, check_deleting, held, readable_by
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import ReplayBody
-from sluice.api.routes_search import no_collection
-from sluice.errors import Forbidden, NotFound
+from sluice.api.routes_search import collection_of
+from sluice.errors import NotFound
 from sluice.maintenance import deletion
-from sluice.model.grants import ALL_GROUPS, Grant, Principal
+from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 
 DryRun = Annotated[bool, Query(description="true: only say what would go.")]
-OfCollection = Annotated[str, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")]
+OfCollection = Annotated[str, Query(pattern=NAME_PATTERN)]
 
 
 class Deleted(BaseModel):
@@ -80,7 +81,7 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
         tools = backend.tools
         tools.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
         [(source, ids)] = deletion.by_source(tools, [document_id])
-        _check(caller, source)
+        check_deleting(caller, source.spec)
         if dry_run:
             return _listed(tools, [(source, ids)])
         return _done(deletion.delete_documents(tools, ids, actor=caller.name))
@@ -98,7 +99,7 @@ async def restore_document(document_id: UUID, body: ReplayBody, request: Request
         source = tools.ledger.sources_of([document_id], deleted=True)[document_id]
         if source.spec.tenant != caller.tenant:
             raise NotFound(f"There is no document {document_id} that was deleted.")
-        _check(caller, source)
+        check_deleting(caller, source.spec)
         return {"document_id": document_id, "source": deletion.restore(tools, document_id).spec.uri}
 
     return await backend.calls.run(work)
@@ -124,7 +125,7 @@ async def delete_source(
         source = deletion.source_at(tools, caller.tenant, collection, uri)
         if source.spec not in known:
             raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
-        _check(caller, source)
+        check_deleting(caller, source.spec)
         if dry_run:
             return _listed(tools, [(source, None if documents == "remove" else [])])
         return _done(deletion.remove_source(tools, source, with_documents=documents == "remove", actor=caller.name))
@@ -140,11 +141,9 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        try:
+        with collection_of(collection):
             tools.catalog.live(collection, caller)
-        except NotFound as error:
-            raise no_collection(collection) from error
-        _check_administrator(caller)
+        check_administrator(caller)
         if dry_run:
             sources = deletion.collection_sources(tools, collection, caller.tenant)
             return _listed(tools, [(each, None) for each in sources])
@@ -160,12 +159,12 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        _check_administrator(caller)
+        check_administrator(caller)
         before = held(tools.catalog.grants(principal), caller.tenant)
-        hidden = deletion.hidden_from(tools, before, None) if before else 0
-        if before is None or not (dry_run or deletion.revoke(tools, before, caller.name)):
+        hidden = granting.hidden_from(tools.catalog, before, None) if before else 0
+        if before is None or not (dry_run or granting.revoke(tools.catalog, tools.ledger, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
-        return {**grant_json(before), "dry_run": dry_run, "hidden": hidden}
+        return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
 
     return await backend.calls.run(work)
 
@@ -174,7 +173,7 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
 async def show_access(
     request: Request,
     caller: Caller,
-    collection: Annotated[str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$")] = None,
+    collection: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
     source: Annotated[str | None, Query(min_length=1, max_length=2000)] = None,
 ) -> Any:
     """Who can read this? Grants in the tenant, and for each source its groups and who may read it. Needs a grant to
@@ -183,44 +182,17 @@ async def show_access(
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        _check_administrator(caller)
+        check_administrator(caller)
         grants = tools.catalog.all_grants(caller.tenant)
         wanted = None if source is None else canonical(source)
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
-            "grants": [grant_json(each) for each in grants],
-            "sources": [
-                {
-                    "uri": spec.uri,
-                    "collection": spec.collection,
-                    "access_groups": list(spec.access_groups or ()),
-                    "readers": [each.principal for each in readers(grants, spec)],
-                }
-                for spec in saved
-                if wanted in (None, spec.uri)
-            ],
+            "grants": [each.to_json() for each in grants],
+            "sources": [readable_by(spec, grants) for spec in saved if wanted in (None, spec.uri)],
         }
 
     return await backend.calls.run(work)
-
-
-def _check(caller: Principal, source: Source) -> None:
-    """Raises Forbidden."""
-    grant = Grant(caller.name, caller.tenant, caller.groups, caller.may_write)
-    if not caller.may_write or source.spec.tenant != caller.tenant or not may_repeat(grant, source.spec):
-        raise Forbidden(
-            f"{caller.name} may not delete there: it needs a grant to write to tenant {caller.tenant} with every group "
-            "of the source. Nothing was changed. An operator can allow it with `sluice grant`."
-        )
-
-
-def _check_administrator(caller: Principal) -> None:
-    if not caller.may_write or ALL_GROUPS not in caller.groups:
-        raise Forbidden(
-            f"{caller.name} may not do this: it needs a grant to write to tenant {caller.tenant} with all groups. "
-            "Nothing was changed."
-        )
 
 
 def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> dict[str, Any]:

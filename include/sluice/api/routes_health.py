@@ -12,13 +12,14 @@ from fastapi import APIRouter, Request, Response
 from sluice.api.backend import Backend, backend_of
 from sluice.api.problems import documented
 from sluice.api.schemas import Health, Probe
+from sluice.maintenance import probes
+from sluice.maintenance.probes import NEEDED, EngineState
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 
 PING_TIMEOUT_S = 5.0
 READY_KEPT_S = 2.0
-NEEDED = ("ledger", "keys", "qdrant")  # without one of these no search can be answered
 
 
 @router.get("/health/live", response_model=Probe)
@@ -33,8 +34,8 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     state = request.app.state
     async with state.ready_lock:
         if time.monotonic() - state.ready_at > READY_KEPT_S:
-            found = {item["name"]: item["state"] for item in await _dependencies(backend_of(request))}
-            state.ready = all(found.get(name) == "ok" for name in NEEDED)
+            found = {each.name for each in await _dependencies(backend_of(request)) if each.ok}
+            state.ready = found.issuperset(NEEDED)
             state.ready_at = time.monotonic()
     response.status_code = 200 if state.ready else 503
     return {"status": "ready" if state.ready else "not ready"}
@@ -44,36 +45,40 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 async def health(request: Request) -> dict[str, Any]:
     """Every dependency: state, version, latency."""
     dependencies = await _dependencies(backend_of(request))
-    down = {item["name"] for item in dependencies if item["state"] == "down"}
-    status = "down" if down.intersection(NEEDED) else "degraded" if down else "ok"
-    return {"status": status, "dependencies": dependencies}
+    return {"status": probes.overall_state(dependencies), "dependencies": [_told(each) for each in dependencies]}
 
 
-async def _dependencies(backend: Backend) -> list[dict[str, Any]]:
+async def _dependencies(backend: Backend) -> list[EngineState]:
     """All at once, each within PING_TIMEOUT_S."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, EngineState] = {}
     try:
         names = list((await backend.probes.run(lambda: backend.tools)).pings)
     except Exception:
         names = list(NEEDED)  # nothing can be built: each is asked, and says so
 
-    async def probe(name: str) -> None:
+    async def ask(name: str) -> None:
         found[name] = await _probe(backend, name)
 
     async with anyio.create_task_group() as group:
         for name in names:
-            group.start_soon(probe, name)
+            group.start_soon(ask, name)
     return [found[name] for name in names]
 
 
-async def _probe(backend: Backend, name: str) -> dict[str, Any]:
-    started = time.perf_counter()
+async def _probe(backend: Backend, name: str) -> EngineState:
     try:
         with anyio.fail_after(PING_TIMEOUT_S):
-            version = await backend.probes.run(lambda: backend.tools.pings[name](), abandon=True)
+            found = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
     except Exception as error:
-        # Whatever a client raises, the answer to "is it there?" is no; the log keeps the reason.
-        log.warning("%s does not answer: %s", name, error or "no answer in time")
-        return {"name": name, "state": "down", "version": None, "latency_ms": None}
-    latency_ms = round((time.perf_counter() - started) * 1000, 2)
-    return {"name": name, "state": "ok", "version": version or None, "latency_ms": latency_ms}
+        # Whatever a client raises, the answer to "is it there?" is no.
+        found = EngineState(name, error=str(error) or "no answer in time")
+    if not found.ok:  # the reason is for the log alone
+        log.warning("%s does not answer: %s", name, found.error)
+    return found
+
+
+def _told(found: EngineState) -> dict[str, Any]:
+    if not found.ok:
+        return {"name": found.name, "state": "down", "version": None, "latency_ms": None}
+    latency_ms = round(found.latency_ms, 2)
+    return {"name": found.name, "state": "ok", "version": found.version or None, "latency_ms": latency_ms}

@@ -23,7 +23,8 @@ from sluice.model.passage import PassageLineage
 from sluice.ports.tools import Tools
 from sluice.quality import labels
 from sluice.quality.labels import Result
-from sluice.retrieval.searching import passage, search_result
+from sluice.retrieval.answers import search_result
+from sluice.retrieval.searching import passage
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -156,7 +157,7 @@ async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> d
 
 
 def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
-    facts, profile = asdict(found), found.profile
+    facts = asdict(found)
     return {
         "chunk_id": found.chunk_id,
         "source": found.source_uri,
@@ -169,18 +170,12 @@ def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
         "gates": [gate(each) for each in found.gates],
         "flags": [failed_check(row) for row in found.rows],
         "generation": {
+            **facts["profile"],
             "collection": found.collection,
             "number": found.generation,
             "physical": found.physical,
-            "chunker": profile.chunker,
-            "entities": profile.entities,
         },
-        "embedding": {
-            "embedder": profile.embedder,
-            "dim": profile.dim,
-            "computed": found.computed,
-            "cached": found.cached,
-        },
+        "embedding": {**facts["profile"], "computed": found.computed, "cached": found.cached},
         "datasets": [_dataset(tools, each) for each in found.datasets],
     }
 

@@ -11,12 +11,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from sluice.access import ingestion
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
-from sluice.api.routes_search import no_collection
-from sluice.api.routes_uploads import Trigger, check_writer
-from sluice.errors import BadRequest, NotFound
+from sluice.api.routes_search import collection_of
+from sluice.api.routes_uploads import Trigger
+from sluice.errors import BadRequest
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
 from sluice.model.quarantine import Refusal
@@ -84,15 +85,13 @@ async def list_quarantine(
 
     def find() -> dict[str, Any]:
         catalog = backend.tools.catalog
-        try:
-            if collection is not None:
+        if collection is not None:
+            with collection_of(collection):
                 catalog.live(collection, caller)
-        except NotFound as error:
-            raise no_collection(str(collection)) from error
         found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
         page = found[:limit]
         last = page[-1].document_id if len(found) > limit else None
-        return {"quarantine": [asdict(each) for each in page], "next": last}
+        return {"quarantine": [each.to_json() for each in page], "next": last}
 
     return await backend.calls.run(find)
 
@@ -105,7 +104,7 @@ async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> d
 
 
 def _in_full(refusal: Refusal) -> dict[str, Any]:
-    return {**asdict(refusal), "rows": [failed_check(row) for row in refusal.rows]}
+    return {**refusal.to_json(), "rows": [failed_check(row) for row in refusal.rows]}
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:
@@ -135,7 +134,7 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
 
 def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
     refusal = tools.catalog.refusal(caller, document_id)
-    check_writer(tools, caller, refusal.collection, refusal.source_uri)
+    ingestion.check_sender(tools.ledger, caller, refusal.collection, refusal.source_uri)
     if refusal.kept_bytes is None:
         raise BadRequest(f"The bytes of {document_id} could not be had. The next ingest of its source reads it again.")
     return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +14,7 @@ from sluice.api.problems import documented
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import NotFound
 from sluice.model.search import SearchRequest
-from sluice.retrieval.searching import search_response
+from sluice.retrieval.answers import search_response
 
 router = APIRouter(tags=["search"])
 
@@ -35,13 +37,16 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
         explain=body.explain,
         min_score=body.min_score,
     )
-    try:
+    with collection_of(body.collection):
         outcome = await backend.calls.run(lambda: backend.search(wanted, caller))
-    except NotFound as error:
-        raise no_collection(body.collection) from error
     return search_response(outcome, request.state.sluice_request_id, body.explain)
 
 
-def no_collection(name: str) -> NotFound:
-    """The same words whether it does not exist or is another tenant's."""
-    return NotFound(f"There is no collection named {name} that you may read. GET /collections lists yours.")
+@contextmanager
+def collection_of(name: str) -> Iterator[None]:
+    """Raises NotFound in the same words whether it does not exist or is another tenant's."""
+    try:
+        yield
+    except NotFound as error:
+        message = f"There is no collection named {name} that you may read. GET /collections lists yours."
+        raise NotFound(message) from error

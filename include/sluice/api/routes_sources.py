@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from sluice.access.grants import visible_groups
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
 from sluice.api.schemas import SourceList
-from sluice.model.grants import ALL_GROUPS, Principal
-from sluice.model.schedules import described
+from sluice.model.grants import Principal
+from sluice.model.names import NAME_PATTERN
 from sluice.model.source import SavedSource
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
@@ -21,9 +22,7 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 async def list_sources(
     request: Request,
     caller: Caller,
-    collection: Annotated[
-        str | None, Query(pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="Only of this one.")
-    ] = None,
+    collection: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only of this one.")] = None,
 ) -> dict[str, Any]:
     """The saved sources of one tenant, with their schedules and last runs."""
     backend = backend_of(request)
@@ -32,8 +31,5 @@ async def list_sources(
 
 
 def _described(saved: SavedSource, caller: Principal) -> dict[str, Any]:
-    """Which other groups may read it is not for everyone to know."""
-    told = described(saved)
-    if ALL_GROUPS not in caller.groups:
-        told["access_groups"] = [group for group in told["access_groups"] if group in caller.groups]
-    return told
+    told = saved.to_json()
+    return {**told, "access_groups": visible_groups(caller, told["access_groups"])}

@@ -16,15 +16,15 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from sluice.access import grants
+from sluice.access import ingestion
 from sluice.api.auth import Caller
 from sluice.api.backend import Backend, backend_of
 from sluice.api.limits import FORM_TIMEOUT_S, MAX_UPLOAD_BYTES
 from sluice.api.problems import documented
-from sluice.errors import Forbidden, Full
-from sluice.model.grants import Grant, Principal
+from sluice.errors import Full
+from sluice.model.grants import Principal
 from sluice.model.metadata import MAX_DEPTH, checked, unique
-from sluice.ports.tools import Tools
+from sluice.model.names import NAME_PATTERN
 from sluice.sources import uploads
 
 Trigger = Callable[[Mapping[str, Any], str], str]
@@ -38,7 +38,7 @@ _FORM = {
     "required": ["file", "collection"],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "Its name is the document's external id."},
-        "collection": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+        "collection": {"type": "string", "pattern": NAME_PATTERN},
         "title": {"type": "string", "maxLength": 1000},
         "metadata": {"type": "string", "description": "A JSON object; searches may filter on declared fields."},
     },
@@ -81,8 +81,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
     trigger: Trigger | None = request.app.state.trigger
     if trigger is None:
         raise HTTPException(501, "Uploads need Airflow, which this service runs without.")
-    if not caller.may_write:
-        raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
+    ingestion.check_writer(caller)
     backend = backend_of(request)
     with backend.forms.slot(caller.name):
         try:
@@ -96,7 +95,7 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
 def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     tools = backend.tools
     source = uploads.source_uri(caller.tenant, form.collection)
-    check_writer(tools, caller, form.collection, source)
+    ingestion.check_sender(tools.ledger, caller, form.collection, source)
     _check_quota(backend, caller.tenant, form)
     upload = uploads.store(
         tools.blobs,
@@ -110,15 +109,6 @@ def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) ->
     )
     run = trigger({"source": source, "collection": form.collection, "tenant": caller.tenant}, caller.name)
     return Accepted(upload_id=upload, external_id=form.name, collection=form.collection, source=source, dag_run_id=run)
-
-
-def check_writer(tools: Tools, caller: Principal, collection: str, source: str) -> None:
-    """What the run that is queued will check, too. Raises Forbidden."""
-    if not caller.may_write:
-        raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
-    saved = tools.ledger.saved_source(caller.tenant, collection, source)
-    if not grants.may_repeat(Grant(caller.name, caller.tenant, caller.groups, caller.may_write), saved):
-        raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 
 
 def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
@@ -176,7 +166,3 @@ async def _checked(found: FormData) -> _Form:
 
 def _invalid(field: str, message: str) -> RequestValidationError:
     return RequestValidationError([{"loc": ("body", field), "msg": message, "type": "form"}])
-
-
-def _forbidden(caller: Principal, what: str) -> Forbidden:
-    return Forbidden(f"{caller.name} {what}. Nothing was kept. An operator can allow it with `sluice grant`.")

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sluice.chunking.about import about
 from sluice.chunking.cutter import Cutter, parse_profile
-from sluice.chunking.measure import encodable
 from sluice.model.chunk import Chunk, ChunkedDocument, Mention, Relation
 from sluice.model.document import Document
+from sluice.model.text import encodable
 from sluice.ports.content import EntityExtractor, EntityIds, Recognized
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sluice.chunking.measure import encodable
+from sluice.model.text import encodable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sluice.errors import BadRequest
+from sluice.model.text import encodable
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -88,11 +89,6 @@ def tokenize(texts: Sequence[str], tokenizer: Tokenizer) -> list[Tokens]:
     for (number, start, _), encoding in zip(slices, encodings, strict=True):
         tokens[number].slices.append((start, encoding))
     return tokens
-
-
-def encodable(text: str) -> str:
-    """Half of a surrogate pair (from a broken file) has no UTF-8 form; a question mark stands in, lengths stay."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _slices(text: str) -> list[tuple[int, int]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
-from sluice.errors import BadRequest, NotFound
+from sluice.errors import NotFound
 
 if TYPE_CHECKING:
     from sluice.model.grants import Grant
@@ -32,23 +32,26 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
-    from sluice.access.grants import grant_json, held
+    from sluice.access import granting
+    from sluice.access.grants import held
     from sluice.model.grants import Grant
+    from sluice.wiring import airflow_knows
 
     with tools_of_settings() as tools:
         before = held(tools.catalog.grants(user), tenant)
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
-        _check_tenant(tools, tenant, create_tenant)
-        known = _check_user(user, unknown_user or before is not None)
+        granting.check_tenant(tools.ledger, tenant, create=create_tenant)
+        known = airflow_knows(user)
+        granting.check_user(user, known, unchecked=unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
             _confirm(tools, before, after, yes)
         tools.catalog.grant(after)
     told = {
-        **grant_json(after),
-        "before": None if before is None else grant_json(before),
+        **after.to_json(),
+        "before": before and before.to_json(),
         "user_checked": known is True,
     }
     lines = [f"{user} may, in tenant {tenant}, {_named(after)}. Before: {_named(before) if before else 'nothing'}."]
@@ -81,12 +84,13 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """Who can read this? Grants by user, and for each source its groups and who may read it."""
-    from sluice.access.grants import grant_json
+    from sluice.access.granting import tenants
+    from sluice.access.grants import readable_by
     from sluice.pipeline import generations
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     with tools_of_settings() as tools:
-        if tenant is not None and tenant not in (known := _tenants(tools)):
+        if tenant is not None and tenant not in (known := tenants(tools.ledger)):
             raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
         if collection is not None:
             generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
@@ -102,25 +106,12 @@ def access_list(
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(
         {
-            "grants": [grant_json(each) for each in grants],
-            "sources": [source_json(each, grants) for each in saved],
+            "grants": [each.to_json() for each in grants],
+            "sources": [readable_by(each.spec, grants) for each in saved],
         },
         json_,
         *(lines or ["Nothing is granted and no source is saved there."]),
     )
-
-
-def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
-    from sluice.access.grants import readers
-
-    spec = saved.spec
-    return {
-        "uri": spec.uri,
-        "collection": spec.collection,
-        "tenant": spec.tenant,
-        "access_groups": list(spec.access_groups or ()),
-        "readers": [each.principal for each in readers(grants, spec)],
-    }
 
 
 # --- details -----------------------------------------------------------------------------------------------------
@@ -128,9 +119,9 @@ def source_json(saved: SavedSource, grants: Sequence[Grant]) -> dict[str, Any]:
 
 def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
     """Ask where a change of a grant hides documents from its holder; returns how many. Raises BadRequest, Abort."""
-    from sluice.maintenance import deletion
+    from sluice.access import granting
 
-    hidden = deletion.hidden_from(tools, before, after)
+    hidden = granting.hidden_from(tools.catalog, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
@@ -141,45 +132,17 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
-    from sluice.access.grants import grant_json
-    from sluice.maintenance import deletion
+    from sluice.access import granting
 
     hidden = _confirm(tools, before, None, yes) if before else 0
-    had = before is not None and deletion.revoke(tools, before, operator(tenant).name)
+    had = before is not None and granting.revoke(tools.catalog, tools.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
     tell(
-        {"removed": had, "before": None if before is None else grant_json(before), "hidden": hidden},
+        {"removed": had, "before": before and before.to_json(), "hidden": hidden},
         as_json,
         line + more,
     )
-
-
-def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
-    """`default` needs no creation. Raises BadRequest."""
-    if tenant not in (known := _tenants(tools)) and not create:
-        raise BadRequest(
-            f"There is no tenant {tenant!r}; there are {', '.join(known)}. Nothing was granted. Correct the "
-            "name, or add --create-tenant where it is a new one."
-        )
-
-
-def _tenants(tools: Tools) -> list[str]:
-    return sorted({use.tenant for use in tools.ledger.tenants()} | {"default"})
-
-
-def _check_user(user: str, unchecked: bool) -> bool | None:
-    """Whether Airflow knows the user; None where it cannot be asked. Raises BadRequest where it does not, unless
-    `unchecked`."""
-    from sluice.wiring import airflow_knows
-
-    known = airflow_knows(user)
-    if known is False and not unchecked:
-        raise BadRequest(
-            f"Airflow has no user {user!r}. Nothing was granted. Correct the name, make the user first (Airflow: "
-            "Security, List Users), or add --unknown-user where somebody else keeps the users."
-        )
-    return known
 
 
 def _named(granted: Grant) -> str:
@@ -188,7 +151,9 @@ def _named(granted: Grant) -> str:
 
 
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:
-    told = source_json(saved, grants)
+    from sluice.access.grants import readable_by
+
+    told = readable_by(saved.spec, grants)
     groups = ", ".join(told["access_groups"]) or "everyone in the tenant"
     return [
         f"{told['uri']} (collection {told['collection']}, tenant {told['tenant']})",

@@ -18,25 +18,17 @@ Documents = Annotated[list[UUID], typer.Argument(help="Ids of documents; a searc
 @app.command("list")
 def collections_list(json_: Json = False) -> None:
     """Every collection with its documents, chunks and tenants."""
+    from sluice.indexing.counts import by_collection
+
     with tools_of_settings() as tools:
-        saved = tools.ledger.saved_sources()
-        told = []
-        for generation in tools.ledger.generations():
-            counts = tools.ledger.counts(generation)
-            tenants = {each.spec.tenant for each in saved if each.spec.collection == generation.collection}
-            told.append(
-                {
-                    "name": generation.collection,
-                    "generation": generation.number,
-                    "documents": counts.documents,
-                    "chunks": counts.chunks,
-                    "quarantined": counts.quarantined,
-                    "tenants": sorted(tenants),
-                }
-            )
+        saved = [each.spec for each in tools.ledger.saved_sources()]
+        told = [
+            {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
+            for _, counts in by_collection(tools.ledger)
+        ]
     lines = [
         f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "
-        f"tenants {', '.join(each['tenants']) or 'none'}"  # type: ignore[arg-type]
+        f"tenants {', '.join(each['tenants']) or 'none'}"
         for each in told
     ]
     tell({"collections": told}, json_, *(lines or ["No collection yet."]))

@@ -106,7 +106,7 @@ def search(
 ) -> None:
     """Passages with their citations, best first."""
     from sluice.model.search import SearchRequest
-    from sluice.retrieval.searching import search_response
+    from sluice.retrieval.answers import search_response
     from sluice.wiring import searcher
 
     filters = dict(map(_filter, filter_ or ()))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from sluice.cli.tenants import use_json, use_lines
+from sluice.cli.tenants import use_lines
 from sluice.cli.terminal import (
     FAILED,
     OK,
@@ -17,46 +14,35 @@ from sluice.cli.terminal import (
     tell,
     tools_of_settings,
 )
-from sluice.errors import SluiceError, Transient
-
-if TYPE_CHECKING:
-    from sluice.model.generation import Generation
-    from sluice.ports.tools import Tools
+from sluice.maintenance.probes import EngineState, probe_all
 
 
 def status(json_: Json = False) -> None:
     """Collections with their counts in every store, and the engines."""
+    from sluice.indexing.counts import by_collection, counted, counters
     from sluice.model.costs import Quota
 
     with tools_of_settings() as tools:
-        engines = _engines(tools)
-        up = {each["name"] for each in engines if each["ok"]}
+        engines = probe_all(tools.pings)
+        up = {each.name for each in engines if each.ok}
         uses = tools.ledger.tenants()
         collections: list[dict[str, Any]] = []
-        for generation in tools.ledger.generations():
-            counts = tools.ledger.counts(generation)
-            stores: dict[str, int | None] = {"ledger": counts.chunks}
-            stores["qdrant"] = _counted("qdrant", tools.vectors.count, generation, up)
-            if tools.graph is not None and generation.profile.entities != "off":
-                stores["neo4j"] = _counted("neo4j", tools.graph.count, generation, up)
-            collections.append(
-                {
-                    "name": generation.collection,
-                    "generation": generation.number,
-                    "documents": counts.documents,
-                    "chunks": stores,
-                    "quarantined": counts.quarantined,
-                }
-            )
+        for generation, counts in by_collection(tools.ledger):
+            stores = counters(generation, vectors=tools.vectors, graph=tools.graph)
+            collections.append({**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}})
     lines = [
         f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
         f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each['chunks'].items())}"
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
-    told = {"collections": collections, "tenants": [use_json(use) for use in uses], "engines": engines}
+    told = {
+        "collections": collections,
+        "tenants": [use.to_json() for use in uses],
+        "engines": [each.to_json() for each in engines],
+    }
     tell(told, json_, *lines, *limited, *_engine_lines(engines))
-    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+    raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
 def reconcile(
@@ -84,9 +70,9 @@ def reconcile(
 def doctor(json_: Json = False) -> None:
     """Is every engine reachable, which version, how fast, and what to do where it is not."""
     with tools_of_settings() as tools:
-        engines = _engines(tools)
-    tell({"engines": engines}, json_, *_engine_lines(engines))
-    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+        engines = probe_all(tools.pings)
+    tell({"engines": [each.to_json() for each in engines]}, json_, *_engine_lines(engines))
+    raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
 def migrate() -> None:
@@ -133,35 +119,8 @@ def _shown(count: int | None) -> str:
     return "?" if count is None else str(count)
 
 
-def _counted(store: str, count: Callable[[Generation], int], generation: Generation, up: Collection[str]) -> int | None:
-    """None where the store is down, which is not asked then: which one it is stands in the list of engines."""
-    try:
-        return count(generation) if store in up else None
-    except Transient:
-        return None
-
-
-def _engines(tools: Tools) -> list[dict[str, Any]]:
-    """In the order of `pings`; asked side by side, so that those which are down cost one time-out together."""
-    with ThreadPoolExecutor(max(1, len(tools.pings)), thread_name_prefix="ping") as pool:
-        return [*pool.map(_engine, tools.pings.keys(), tools.pings.values())]
-
-
-def _engine(name: str, ping: Callable[[], str]) -> dict[str, Any]:
-    started_s = time.perf_counter()
-    try:
-        version, detail = ping(), None
-    except SluiceError as error:
-        version, detail = None, str(error)
-    latency_ms = round((time.perf_counter() - started_s) * 1000, 1)
-    engine: dict[str, Any] = {"name": name, "ok": detail is None, "version": version, "latency_ms": latency_ms}
-    return engine if detail is None else {**engine, "detail": detail}
-
-
-def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
+def _engine_lines(engines: list[EngineState]) -> list[str]:
     return [
-        f"{each['name']}: {each['version']}, {each['latency_ms']} ms"
-        if each["ok"]
-        else f"{each['name']}: {each['detail']}"
+        f"{each.name}: {each.version}, {each.to_json()['latency_ms']} ms" if each.ok else f"{each.name}: {each.error}"
         for each in engines
     ]

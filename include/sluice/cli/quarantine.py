@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -35,7 +35,7 @@ def quarantine_list(
         f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
         for each in found
     ]
-    tell({"quarantine": [_told(each) for each in found]}, json_, *lines, f"{len(found)} in quarantine")
+    tell({"quarantine": [each.to_json() for each in found]}, json_, *lines, f"{len(found)} in quarantine")
 
 
 @app.command("show")
@@ -50,7 +50,7 @@ def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Js
         for row in found.rows
     ]
     tell(
-        _told(found) | {"rows": [asdict(row) for row in found.rows]},
+        found.to_json() | {"rows": [asdict(row) for row in found.rows]},
         json_,
         f"{found.external_id} ({found.uri})",
         f"{found.code}, at {found.stage}: {found.reason}",
@@ -131,10 +131,6 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
             )
             for (uri, collection), ids in by_source.items()
         ]
-
-
-def _told(refusal: Refusal) -> dict[str, Any]:
-    return {name: value for name, value in asdict(replace(refusal, rows=())).items() if name != "rows"}
 
 
 def _brief(refusal: Refusal) -> str:

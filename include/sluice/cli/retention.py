@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -32,7 +31,7 @@ def show(collection: Only = None, json_: Json = False) -> None:
     """What is set. Where nothing is, documents are kept for ever."""
     with tools_of_settings() as tools:
         settings = tools.ledger.retentions(collection)
-    told = [{**asdict(each.scope), **asdict(each.retention)} for each in settings]
+    told = [each.to_json() for each in settings]
     tell({"retention": told}, json_, *([_setting(each) for each in settings] or ["None is set: all is kept for ever."]))
 
 
@@ -138,7 +137,7 @@ def _tell_listed(
     again = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
     told = {"apply": False, "as_of": moment.isoformat(), "listed": digest, "documents": len(found), "chunks": chunks}
     tell(
-        {**told, "expired": [asdict(each) for each in found]},
+        {**told, "expired": [each.to_json() for each in found]},
         as_json,
         *map(_expired, found),
         f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed.",
@@ -153,7 +152,7 @@ def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: boo
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
     from sluice.model.retention import RetentionScope
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     if document:
         if collection or source:

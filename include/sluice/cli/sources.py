@@ -45,11 +45,9 @@ def sources_list(
     json_: Json = False,
 ) -> None:
     """Every saved source with its schedule, its last run and when it is due."""
-    from sluice.model.schedules import described
-
     with tools_of_settings() as tools:
         found = tools.ledger.saved_sources(tenant, collection)
-    told = [{**described(each), "held_by": each.held_by} for each in found]
+    told = [{**each.to_json(), "held_by": each.held_by} for each in found]
     lines = [line for each in found for line in _lines(each)]
     tell({"sources": told}, json_, *(lines or ["No source is saved. An ingest saves one, or: sluice sources add URI"]))
 
@@ -139,7 +137,7 @@ def sources_remove(
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
-    from sluice.sources.roots import canonical
+    from sluice.sources.uri import canonical
 
     uri = canonical(uri)
     with tools_of_settings() as tools:
@@ -168,12 +166,10 @@ def _when(schedule: Schedule) -> str:
 
 
 def _lines(saved: SavedSource) -> list[str]:
-    from sluice.model.schedules import described, due
-
     spec, last = saved.spec, saved.last
     ran = f"{last.state}, started {last.started_at:%Y-%m-%d %H:%M} UTC" if last else "never"
-    told = described(saved)
-    next_due = "not due" if told["next_due"] is None else f"due {told['next_due']:%Y-%m-%d %H:%M} UTC"
+    next_at = saved.next_due()
+    next_due = "not due" if next_at is None else f"due {next_at:%Y-%m-%d %H:%M} UTC"
     readers = ", ".join(spec.access_groups or ()) or "everyone"
     kept = f"{spec.retention_days} days" if spec.retention_days else "for ever"
     removed = "; removed, its documents are kept" if saved.removed_at else ""
@@ -181,6 +177,6 @@ def _lines(saved: SavedSource) -> list[str]:
         f"{spec.uri}{removed}",
         f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {kept}",
         f"    {_when(saved.schedule)}; last run {ran}; "
-        + ("due now" if due(saved, datetime.now(UTC)) else next_due)
+        + ("due now" if saved.due(datetime.now(UTC)) else next_due)
         + (f"; {saved.held_by} works on it now" if saved.held_by else ""),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def list_(json_: Json = False) -> None:
     with tools_of_settings() as tools:
         uses = tools.ledger.tenants()
     lines = [line for use in uses for line in use_lines(use)]
-    tell({"tenants": [use_json(use) for use in uses]}, json_, *(lines or ["No tenant yet: an ingest makes it."]))
+    tell({"tenants": [use.to_json() for use in uses]}, json_, *(lines or ["No tenant yet: an ingest makes it."]))
 
 
 @app.command("set")
@@ -42,17 +42,7 @@ def set_(
         now = tools.ledger.tenant(tenant).quota
         tools.ledger.set_quota(tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes)))
         use = tools.ledger.tenant(tenant)
-    tell(use_json(use), json_, *use_lines(use))
-
-
-def use_json(use: TenantUse) -> dict[str, Any]:
-    return {
-        "name": use.tenant,
-        "documents": use.documents,
-        "bytes": use.size_bytes,
-        "max_documents": use.quota.max_documents,
-        "max_bytes": use.quota.max_bytes,
-    }
+    tell(use.to_json(), json_, *use_lines(use))
 
 
 def use_lines(use: TenantUse) -> list[str]:

@@ -9,26 +9,23 @@ queued is carried out by the next run in the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from sluice.errors import Busy
 from sluice.model.deletion import Deletion
 from sluice.model.generation import Generation
-from sluice.model.grants import Grant, Principal
 from sluice.model.run import Counts, Run
-from sluice.model.source import SavedSource, Source
+from sluice.model.source import Source
 from sluice.pipeline.generations import live_generations
 from sluice.pipeline.quarantine import let_go
 from sluice.pipeline.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 BATCH_DOCUMENTS = 500
 Report = dict[str, Any]
-_UPLOADS = "uploads://"
 
 
 def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> Report:
@@ -58,7 +55,7 @@ def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) 
     for source, ids in by_source(tools, document_ids):
 
         def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
-            stays_listed = not source.spec.uri.startswith(_UPLOADS)
+            stays_listed = not source.spec.uri.startswith(uploads.PREFIX)
             taken = 0
             for start in range(0, len(ids), BATCH_DOCUMENTS):
                 some = ids[start : start + BATCH_DOCUMENTS]
@@ -80,7 +77,7 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
         gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
         tools.ledger.remove_source(run)  # first: should this break off, no schedule ingests what is gone
         if with_documents:
-            if source.spec.uri.startswith(_UPLOADS):
+            if source.spec.uri.startswith(uploads.PREFIX):
                 place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
                 uploads.remove_all(tools.blobs, tools.keyring, **place)
             _all_documents(tools, run)
@@ -96,7 +93,7 @@ def collection_sources(tools: Tools, collection: str, tenant: str | None = None)
     """Of all tenants, or of one. Raises NotFound where there is no such collection."""
     [generation] = live_generations(tools, collection)
     saved = tools.ledger.saved_sources(tenant, collection)
-    return [_source(each, generation) for each in saved]
+    return [Source(each.source_id, each.spec, generation) for each in saved]
 
 
 def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
@@ -128,23 +125,6 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
     return report
 
 
-def hidden_from(tools: Tools, before: Grant, after: Grant | None) -> int:
-    """Documents that may be read by `before` and not by `after` (None: nothing is granted): what groups of both open
-    less what the later do."""
-    if after is None:
-        return _readable(tools, before)
-    both = replace(before, groups=before.groups | after.groups)
-    return _readable(tools, both) - _readable(tools, after)
-
-
-def revoke(tools: Tools, grant: Grant, actor: str) -> bool:
-    """Take a grant back. False where there was none any more."""
-    had = tools.catalog.revoke(grant.principal, grant.tenant)
-    if had:
-        tools.ledger.record_deletion(Deletion("grant", grant.principal, actor, grant.tenant))
-    return had
-
-
 def restore(tools: Tools, document_id: UUID) -> Source:
     """A document that was deleted by hand is ingested again by the next run of its source. Raises NotFound."""
     return tools.ledger.restore(document_id)
@@ -156,11 +136,6 @@ def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
 
 
 # --- details -----------------------------------------------------------------------------------------------------
-
-
-def _readable(tools: Tools, granted: Grant) -> int:
-    who = Principal(granted.principal, granted.tenant, granted.groups, granted.may_write)
-    return sum(each.documents for each in tools.catalog.collections(who))
 
 
 def _begun() -> Report:
@@ -205,10 +180,6 @@ def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) 
     names = tools.ledger.names_of(source, document_ids)
     spec = source.spec
     uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
-
-
-def _source(saved: SavedSource, generation: Generation) -> Source:
-    return Source(saved.source_id, saved.spec, generation)
 
 
 def _deletion(kind: Any, source: Source, name: str, actor: str, documents: int, chunks: int) -> Deletion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
@@ -56,12 +56,4 @@ class Found:
         known += [str(each) for each in names[: _EXAMPLES - len(known)]]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "checked": self.checked,
-            "missing": self.missing,
-            "surplus": self.surplus,
-            "stale": self.stale,
-            "repaired": self.repaired,
-            "in_flight": self.in_flight,
-            "examples": {kind: ids for kind, ids in self.examples.items() if ids},
-        }
+        return {**asdict(self), "examples": {kind: ids for kind, ids in self.examples.items() if ids}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sluice.errors import BadRequest
 
@@ -88,3 +89,12 @@ class TenantUse:
             refused=0,
             refused_bytes=0,
         )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.tenant,
+            "documents": self.documents,
+            "bytes": self.size_bytes,
+            "max_documents": self.quota.max_documents,
+            "max_bytes": self.quota.max_bytes,
+        }

@@ -23,6 +23,11 @@ def printable(name: bytes) -> str:
     return "".join(char if _shows(char) else _escaped(char) for char in text)
 
 
+def printed(name: str, max_chars: int) -> str:
+    """A name that is text already, on one line."""
+    return printable(" ".join(name.split()).encode("utf-8", "replace"))[:max_chars]
+
+
 def hidden(path: str) -> bool:
     """A folder or file of it begins with a dot."""
     return _HIDDEN.search(path) is not None

@@ -1,4 +1,4 @@
-"""Names and text as every store can hold them, and the one form of a host's name."""
+"""Names as every store can hold them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import re
 
 from sluice.errors import BadRequest
 
-_COLLECTION = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}$"  # of collections, and of tenants where a form or an address names them
+_NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
+MAX_ID_CHARS = 1000
+
+
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
 
 
 def check_collection_name(name: str) -> None:
     """Raises BadRequest."""
-    if not _COLLECTION.fullmatch(name) or "__g" in name:
+    if not is_name(name) or "__g" in name:
         raise BadRequest(
             f"{name[:80]!r} cannot be a collection's name: use 1 to 63 of a-z, 0-9, '_' and '-', beginning with a "
             "letter or digit, without '__g' (which marks generations)."
         )
+
+
+def is_external_id(text: str) -> bool:
+    """Whether a record, a row or an upload may call itself so."""
+    return 0 < len(text) <= MAX_ID_CHARS and text.isprintable()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 from uuid import UUID
 
 from sluice.model.gates import GateRow
 from sluice.model.scan import Item
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +40,9 @@ class Refusal:
     refused_at: datetime
     kept_bytes: int | None  # size of the document's bytes, which are kept for a replay; None: they are not
     rows: tuple[GateRow, ...] = ()  # what its gate found; only where one record is asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """Without its rows: those are told with what they mean, or not at all."""
+        found = asdict(replace(self, rows=()))
+        del found["rows"]
+        return found

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.model.metadata import INTEGERS, checked
+from sluice.model.names import is_external_id
 from sluice.model.text import storable
 
 RECORD_MIME = "application/vnd.sluice.record+json"  # what `Raw.mime` says of such a line
-MAX_ID_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def parse_record(line: bytes) -> Record:
     identifier = value.pop("_id", None)
     if type(identifier) is int and identifier in INTEGERS:
         identifier = str(identifier)
-    if not isinstance(identifier, str) or not 0 < len(identifier) <= MAX_ID_CHARS or not identifier.isprintable():
+    if not isinstance(identifier, str) or not is_external_id(identifier):
         raise ValueError("no usable _id")
     text = value.pop("text", None)
     if not isinstance(text, str):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 Prunable = Literal["versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage"]
@@ -34,6 +34,9 @@ class RetentionSetting:
     scope: RetentionScope
     retention: Retention
 
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self.scope), **asdict(self.retention)}
+
 
 @dataclass(frozen=True, slots=True)
 class KeepDays:
@@ -58,3 +61,6 @@ class ExpiredDocument:
     tenant: str
     expired_at: datetime
     chunks: int  # of its active versions
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)

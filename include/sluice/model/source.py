@@ -1,12 +1,14 @@
-"""What the ledger keeps of a source between its runs: when it is taken in by itself, and how that went last."""
+"""Sources: where documents come from, who may read them, when they are due and how their last run went."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sluice.model.generation import Generation
+from sluice.model.schedules import NIGHTLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,44 @@ class SavedSource:
     held_by: str | None = None  # the run that works on it now, as its orchestrator names it; None: nobody
     removed_at: datetime | None = None  # removed by hand, and its documents kept; None: it was not
 
+    def next_due(self) -> datetime | None:
+        """The first time after the start of its last run (or after it was saved), perhaps past; None: it is paused."""
+        from croniter import croniter
+
+        if self.schedule.paused:
+            return None
+        since = self.last.started_at if self.last else self.saved_at
+        due: datetime = croniter(self.schedule.cron or NIGHTLY, since).get_next(datetime)
+        return due
+
+    def due(self, now: datetime) -> datetime | None:
+        """The latest time for which it is due and was not started; None: nothing is due.
+
+        The latest, not the first: a source whose runs break before the ledger hears of them gets a new chance each
+        time.
+        """
+        from croniter import croniter
+
+        first = self.next_due()
+        if first is None or first > now:
+            return None
+        latest: datetime = croniter(self.schedule.cron or NIGHTLY, now).get_prev(datetime)
+        return max(first, latest)
+
+    def to_json(self) -> dict[str, Any]:
+        spec, last = self.spec, self.last
+        return {
+            **spec.to_json(),
+            "retention_days": spec.retention_days or 0,
+            "include": list(spec.include or ()),
+            "exclude": list(spec.exclude or ()),
+            "schedule": self.schedule.cron,
+            "paused": self.schedule.paused,
+            "next_due": self.next_due(),
+            "last_run": last
+            and {name: getattr(last, name) for name in ("run_id", "state", "started_at", "finished_at")},
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
@@ -53,6 +93,11 @@ class SourceSpec:
     retention_days: int | None = None  # of readable life, see Retention; 0: for ever
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Which source, and for whom."""
+        place = {name: getattr(self, name) for name in ("uri", "collection", "tenant")}
+        return {**place, "access_groups": list(self.access_groups or ())}
 
     def over(self, saved: SourceSpec | None) -> SourceSpec:
         """This with what is saved, or the default of a new source, in place of None. Only the retention may be None

@@ -20,7 +20,7 @@ from email.utils import formataddr, getaddresses
 from typing import Any
 
 from sluice.errors import Unreadable
-from sluice.model.file_names import printable
+from sluice.model.file_names import printed
 from sluice.parsing.coverage import completed, is_ruin
 from sluice.parsing.embedded import without_blobs
 from sluice.parsing.html import html_blocks
@@ -203,8 +203,7 @@ def _charset(part: Message) -> str | None:
 
 
 def _file_name(part: Message) -> str:
-    name = part.get_filename() or ""
-    return printable(" ".join(name.split()).encode("utf-8", "replace"))[:_MAX_NAME_CHARS]
+    return printed(part.get_filename() or "", _MAX_NAME_CHARS)
 
 
 def _addresses(message: Message, name: str) -> list[str]:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from sluice.errors import Unreadable
-from sluice.model.file_names import printable
+from sluice.model.file_names import printed
 from sluice.parsing.html import html_blocks
 from sluice.parsing.mail import MAX_DEPTH, MAX_PARTS, Read
 from sluice.parsing.ole import Storage, read_ole
@@ -98,7 +98,7 @@ def _decoded(storage: Storage, number: str) -> str:
 
 
 def _name(storage: Storage, number: str) -> str:
-    return printable(" ".join(_text(storage, number).split()).encode("utf-8", "replace"))[:_MAX_NAME_CHARS]
+    return printed(_text(storage, number), _MAX_NAME_CHARS)
 
 
 def _unpacked(packed: bytes) -> bytes:

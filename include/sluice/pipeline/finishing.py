@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from sluice.errors import Disagreement, Transient
 from sluice.indexing import loading
+from sluice.indexing.counts import counters
 from sluice.model.run import Run
 from sluice.pipeline.loading import ensure
 from sluice.pipeline.quarantine import let_go
@@ -44,12 +45,9 @@ def agree(tools: Tools, run: Run) -> None:
     Raises Disagreement with the figures, Transient where another run of the source may be why they differ.
     """
     generation, source_id = run.source.generation, run.source.source_id
-    figures = {
-        "ledger": tools.ledger.run_counts(run).chunks,
-        "qdrant": tools.vectors.count(generation, source=source_id),
-    }
-    if graph := graph_of(tools, generation):
-        figures["neo4j"] = graph.count(generation, source=source_id)
+    figures = {"ledger": tools.ledger.run_counts(run).chunks}
+    stores = counters(generation, vectors=tools.vectors, graph=graph_of(tools, generation), source=source_id)
+    figures |= {store: count() for store, count in stores.items()}
     if len(set(figures.values())) > 1:
         told = ", ".join(f"{store} {count}" for store, count in figures.items())
         if tools.ledger.others_running(run):

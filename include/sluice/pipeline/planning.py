@@ -20,7 +20,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
 from sluice.ports.readers import MarkedReader
 from sluice.ports.tools import Tools
-from sluice.sources.roots import canonical
+from sluice.sources.uri import canonical
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import operator
 from sluice.model.quarantine import Refusal
 from sluice.model.source import SourceSpec
 from sluice.ports.tools import Tools
@@ -42,8 +42,7 @@ def refused_by(tools: Tools, spec: SourceSpec, summary: dict[str, Any]) -> list[
     """The first documents of the source that are in quarantine because of the run that `summary` is of."""
     if not summary["quarantine"]:
         return []
-    everyone = Principal("operator", spec.tenant, frozenset({ALL_GROUPS}))
-    return tools.catalog.refusals(everyone, spec.collection, run_id=UUID(summary["run_id"]), limit=_NAMED)
+    return tools.catalog.refusals(operator(spec.tenant), spec.collection, run_id=UUID(summary["run_id"]), limit=_NAMED)
 
 
 def _cost_line(cost: dict[str, Any]) -> str:

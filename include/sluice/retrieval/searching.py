@@ -8,14 +8,13 @@ has no more. A store that cannot be asked raises `Unavailable`: nothing is ever 
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
-from typing import Any, cast
+from typing import cast
 from uuid import UUID
 
 from sluice.encryption import Cipher, ciphers
@@ -27,6 +26,7 @@ from sluice.model.grants import Principal
 from sluice.model.metadata import readable
 from sluice.model.passage import Passage
 from sluice.model.search import Candidate, Hydrated, Leg, SearchRequest, VectorQuery
+from sluice.model.text import encodable
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.projections import VectorIndex
@@ -43,7 +43,6 @@ MAX_TOP_K = 100
 REFILL_FACTOR = 4
 MAX_CANDIDATES = 5000
 RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,52 +148,6 @@ def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Princ
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
-def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
-    """What `POST /search` answers and `sluice search --json` prints; ids are UUID."""
-    return {
-        "results": [search_result(passage, explain) for passage in outcome.passages],
-        "legs": list(outcome.legs),
-        "degraded": list(outcome.degraded),
-        "nothing_relevant": outcome.nothing_relevant,
-        "generation": outcome.generation,
-        "took_ms": outcome.took_ms,
-        "request_id": request_id,
-        "cached": False,
-    }
-
-
-def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
-    """One of `results`."""
-    result: dict[str, Any] = {
-        "chunk_id": passage.chunk_id,
-        "document_id": passage.document_id,
-        "external_id": passage.external_id,
-        "title": passage.title,
-        "text": passage.text,
-        "score": passage.score,
-        "uri": passage.uri,
-        "location": {
-            "start": passage.start,
-            "end": passage.end,
-            "page": passage.page,
-            "headings": list(passage.headings),
-        },
-        "metadata": dict(passage.metadata),
-        "version": passage.version,
-        "generation": passage.generation,
-        "run_id": passage.run_id,
-    }
-    if passage.similarity is not None:
-        result["similarity"] = passage.similarity
-    if explain:
-        result["explain"] = {
-            "legs": dict(passage.legs),
-            "generation": passage.generation,
-            "run_id": passage.run_id,
-        }
-    return result
-
-
 def _checked_question(request: SearchRequest) -> str:
     question = request.query.strip()
     if not 1 <= len(question) <= MAX_QUERY_CHARS:
@@ -260,7 +213,8 @@ def _filled(
     limit = query.limit
     near: dict[UUID, float] = {}
     while True:
-        found = _ranked(ports.vectors.search(generation, _with_limit(query, limit)))
+        found = ports.vectors.search(generation, replace(query, limit=limit))
+        found = sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
         candidates, complete = found, len(found) < limit
         if wanted.min_score is not None and query.dense is not None:
             new = [each.chunk_id for each in found if each.chunk_id not in near]
@@ -289,14 +243,6 @@ def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
 
 def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
     return set(ports.sparse_query(text, ports.keyring.index_key(principal.tenant)).indices.tolist())
-
-
-def _with_limit(query: VectorQuery, limit: int) -> VectorQuery:
-    return replace(query, limit=limit)
-
-
-def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
-    return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))
 
 
 def _readable(
@@ -328,7 +274,7 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
         title = cipher.decrypt_text("title", row.sealed_title)
         headings = cipher.decrypt_json("headings", row.sealed_headings, row.chunk_id)
-        headings = tuple(_encodable(str(heading)) for heading in headings)
+        headings = tuple(_sent(str(heading)) for heading in headings)
         metadata = readable(cipher.decrypt_json("metadata", row.sealed_metadata))
     except Exception:
         # One row, altered or unlike anything foreseen, must not take every search down that meets it; the reconciler
@@ -338,11 +284,11 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
     return Passage(
         chunk_id=row.chunk_id,
         document_id=row.document_id,
-        external_id=_encodable(row.external_id),
-        title=_encodable(title),
-        text=_encodable(text),
+        external_id=_sent(row.external_id),
+        title=_sent(title),
+        text=_sent(text),
         score=candidate.score,
-        uri=_encodable(row.uri),
+        uri=_sent(row.uri),
         start=row.start,
         end=row.end,
         page=row.page,
@@ -375,6 +321,5 @@ def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
     ]
 
 
-def _encodable(text: str) -> str:
-    """Lone surrogates (odd file names, broken UTF-16) cannot be sent as UTF-8: U+FFFD stands in, lengths stay."""
-    return _SURROGATES.sub("\ufffd", text)
+def _sent(text: str) -> str:
+    return encodable(text, "\ufffd")

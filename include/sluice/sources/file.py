@@ -23,13 +23,15 @@ from sluice.model.source import SourceSpec
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member, storage_failed
-from sluice.sources.roots import check_root, inside, open_inside
+from sluice.sources.roots import inside, open_inside
+from sluice.sources.uri import check_root, path_scheme
 
 _READ_ATTEMPTS = 3
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
 
 _Found = os.DirEntry[bytes]
 _Key = tuple[int, int]  # device, inode
+SCHEME = path_scheme("file:FileReader", "file:///folder (or one file)")
 
 
 class FileReader:

@@ -18,13 +18,15 @@ from urllib.parse import quote
 from sluice.compression import kind_of, most_bytes, unpacked
 from sluice.errors import BadRequest, Terminal, Transient, Unreadable
 from sluice.model.document import Raw
+from sluice.model.names import MAX_ID_CHARS
 from sluice.model.reasons import unreadable
-from sluice.model.records import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.model.records import RECORD_MIME, parse_record
 from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
-from sluice.sources.roots import check_root, open_inside
+from sluice.sources.roots import open_inside
+from sluice.sources.uri import check_root, path_scheme
 
 # The id of a line that starts with it, without parsing the rest, which is judged on reading: half the cost of a scan.
 _LEADING_ID = re.compile(rb'\s*\{\s*"_id"\s*:\s*"([^"\\\x00-\x1f\x7f-\xff]{1,%d})"\s*[,}]' % MAX_ID_CHARS)
@@ -37,6 +39,7 @@ _DAMAGED = {
     "zip_bomb": "unpacks to far more than lines of JSON do",
     "unsupported": "is compressed with zstd, and this system lacks libzstd",
 }
+SCHEME = path_scheme("jsonl:JsonlReader", "jsonl:///file")
 
 
 class JsonlReader:

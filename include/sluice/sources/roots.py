@@ -1,4 +1,4 @@
-"""Confinement: which paths a source may name, and opening a file without being led out of them.
+"""Confinement: opening a file without being led out of the folders that a source may read.
 
 Linux only: a file is opened as a bare handle first (O_PATH: no device is woken, no pipe blocks), judged by what that
 handle is and where it lies, and only then opened for reading through the handle. A swap of the path in between changes
@@ -10,69 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes
+from collections.abc import Callable
+from urllib.parse import quote_from_bytes
 
-from sluice.errors import TRY_AGAIN, BadRequest, Unavailable
+from sluice.errors import TRY_AGAIN, Unavailable
 from sluice.model.reasons import unreadable
-from sluice.sources.git.address import canonical_git
-from sluice.sources.naming import canonical_s3, canonical_web
-from sluice.sources.rows import canonical_rows
-from sluice.sources.uri_parts import check_uri, uri_parts
-
-
-def canonical(uri: str) -> str:
-    """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are. Raises
-    BadRequest where it holds what cannot be stored."""
-    check_uri(uri)
-    try:
-        uri_parts(uri.strip())
-    except ValueError:
-        return uri  # refused by whoever is to read it
-    scheme, separator, rest = uri.strip().partition("://")
-    if scheme.lower() == "s3":
-        return canonical_s3(uri.strip())
-    if scheme.lower() in ("http", "https"):
-        return canonical_web(uri.strip())
-    if scheme.lower() in ("git+file", "git+https"):
-        return canonical_git(uri)
-    if scheme.lower() == "postgresql":
-        return canonical_rows(uri)
-    host, _, path = rest.partition("/")
-    if not separator or scheme.lower() not in ("file", "jsonl") or host.lower() not in ("", "localhost"):
-        return uri
-    named = os.path.normpath(b"/" + unquote_to_bytes(path).lstrip(b"/"))
-    return f"{scheme.lower()}://{quote_from_bytes(named)}"
-
-
-def check_root(uri: str, roots: Sequence[Path]) -> Path:
-    """The path that a file:// or jsonl:// URI names, links resolved. Raises BadRequest, listing what is allowed."""
-    check_uri(uri)
-    scheme, _, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise BadRequest(f"A {scheme}:// URI starts with three slashes: {scheme}:///folder. Nothing was read.")
-    named = unquote_to_bytes(slash + path)
-    if b"\0" in named:
-        raise BadRequest(f"The {scheme}:// URI holds a NUL character. Nothing was read.")
-    if not roots:
-        raise BadRequest(
-            "No folder may be read yet. Set SLUICE_FILE_ROOTS to the allowed folders, with ':' between them."
-        )
-    resolved = Path(os.fsdecode(os.path.realpath(named)))
-    if not any(resolved.is_relative_to(os.path.realpath(root)) for root in roots):
-        allowed = ", ".join(str(root) for root in roots)
-        raise BadRequest(
-            f"{uri} is outside the folders that may be read. Allowed: {allowed}. "
-            "Choose a path in one of them, or add its folder to SLUICE_FILE_ROOTS (for Airflow also: its variable "
-            "sluice_file_roots)."
-        )
-    if not os.path.lexists(resolved):
-        raise BadRequest(
-            f"{uri} does not exist. Nothing was read or deleted; correct the path, or mount what is missing."
-        )
-    return resolved
 
 
 def open_inside(

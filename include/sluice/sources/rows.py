@@ -15,13 +15,15 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from sluice.errors import BadRequest
 from sluice.model.document import Raw
+from sluice.model.names import is_external_id
 from sluice.model.reasons import unreadable
-from sluice.model.records import MAX_ID_CHARS, RECORD_MIME, parse_record
+from sluice.model.records import RECORD_MIME, parse_record
 from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import RowQuery
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
+from sluice.sources.uri import Scheme, place_below
 
 _COLUMNS = ("id", "text", "title", "updated_at")
 _NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names are at most 63 bytes; quoted by the adapter
@@ -45,7 +47,7 @@ class RowReader:
         before: str | None = None
         for number, row in enumerate(self._rows.listed(), start=1):
             name, mark = row.id or "", row.mark
-            if not _usable(name):
+            if not is_external_id(name):
                 name, mark = f"#row-{number}", _NO_ID + mark
             elif name == before:  # the listing is in the order of the ids
                 name, mark = f"{name}#row-{number}", _DUPLICATE + mark
@@ -89,8 +91,18 @@ def canonical_rows(uri: str) -> str:
         return uri
 
 
-def _usable(name: str) -> bool:
-    return 0 < len(name) <= MAX_ID_CHARS and name.isprintable()
+def _place(conn_id: str, path: bytes) -> tuple[str, bytes]:
+    """As variables name connections: `my-crm`, `My_CRM` and `my.crm` are one."""
+    name = "".join(each if each.isalnum() else "_" for each in conn_id.lower())
+    return place_below("postgresql", name, path)
+
+
+SCHEME = Scheme(
+    reader="rows:RowReader",
+    example="postgresql://<connection id>?table=…",
+    canonical=canonical_rows,
+    place=_place,
+)
 
 
 def _parsed(uri: str) -> tuple[str, dict[str, str]]:

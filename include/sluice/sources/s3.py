@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache, partial
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from sluice.compression import gunzip
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable, Unreadable
@@ -32,8 +32,8 @@ from sluice.ports.readers import Connection
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member
-from sluice.sources.naming import canonical_s3
 from sluice.sources.ranges import Ranges
+from sluice.sources.uri import Scheme, dataset_by_host, place_below
 
 _ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
 _PART_BYTES = 1 << 20
@@ -49,6 +49,31 @@ _BAD_LOGIN = frozenset(
 # As boto3 takes them. An ARN or alias of an access point would be another name of a bucket that rules keep for others.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS keeps for access points
+
+
+def canonical_s3(uri: str) -> str:
+    """`s3://bucket/folder/?connection=x`: the prefix is a folder and ends with a slash, escapes are in one form."""
+    uri = uri.strip()
+    parts = urlsplit(uri)
+    if parts.fragment or not parts.netloc:
+        return uri  # refused by the reader
+    prefix = unquote(parts.path).removeprefix("/")
+    folder = quote(prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
+    query = urlencode(sorted(parse_qsl(parts.query, keep_blank_values=True)))
+    return f"s3://{parts.netloc}/{folder}" + (f"?{query}" if query else "")
+
+
+def _dataset(parts: SplitResult) -> tuple[str, str]:
+    return dataset_by_host(parts._replace(path=parts.path.strip("/")))
+
+
+SCHEME = Scheme(
+    reader="s3:S3Reader",
+    example="s3://bucket/folder/",
+    canonical=canonical_s3,
+    dataset=_dataset,
+    place=partial(place_below, "s3"),
+)
 
 
 class S3Reader:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
@@ -26,22 +25,23 @@ from sluice.encryption import Cipher, keyed_hash
 from sluice.errors import BadRequest, Forbidden, NotFound, Terminal, Transient
 from sluice.model.document import Raw
 from sluice.model.metadata import checked
-from sluice.model.names import check_collection_name
+from sluice.model.names import MAX_ID_CHARS, check_collection_name, is_external_id, is_name
 from sluice.model.reasons import unreadable
-from sluice.model.records import MAX_ID_CHARS
 from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.ports.content import Blobs, Keyring
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
+from sluice.sources.uri import Scheme
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # what the DAG's form takes
 _KEYS_AT_ONCE = 500
+PREFIX = "uploads://"
+SCHEME = Scheme(reader="uploads:UploadReader", example="uploads://<tenant>/<collection>")
 
 
 def source_uri(tenant: str, collection: str) -> str:
-    return f"uploads://{tenant}/{collection}"
+    return f"{PREFIX}{tenant}/{collection}"
 
 
 def upload_id(tenant: str, collection: str, name: str) -> UUID:
@@ -70,7 +70,7 @@ def store(
     """
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
     place = f"{folder}/{document}"
-    if not 0 < len(name) <= MAX_ID_CHARS or not name.isprintable():
+    if not is_external_id(name):
         raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
     try:
         checked({"title": title}, letters=True)
@@ -171,7 +171,7 @@ class UploadReader:
     """SourceReader of one collection's uploads. Raises BadRequest or Forbidden when made."""
 
     def __init__(self, spec: SourceSpec, reach: Reach) -> None:
-        tenant, _, collection = spec.uri.removeprefix("uploads://").partition("/")
+        tenant, _, collection = spec.uri.removeprefix(PREFIX).partition("/")
         self._folder = _checked_folder(tenant, collection)
         if (tenant, collection) != (spec.tenant, spec.collection):
             raise Forbidden("Uploads belong to their own tenant and collection. Nothing was read.")
@@ -313,7 +313,7 @@ def _mark(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
 
 def _checked_folder(tenant: str, collection: str) -> str:
     """Raises BadRequest."""
-    if not _TENANT.fullmatch(tenant):
+    if not is_name(tenant):
         raise BadRequest(
             "Uploads are for a tenant with a name of 1 to 63 lower-case letters, digits, '_' and '-': "
             f"uploads://<tenant>/<collection>, not {tenant[:80]!r}."

@@ -27,11 +27,6 @@ def packaged(package: str, name: str) -> Path:
     )
 
 
-def encodable(text: str) -> str:
-    """Half of a surrogate pair (from a broken file) has no UTF-8 form; it becomes a question mark."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
 def read_tokenizer(package: str, name: str) -> Tokenizer:
     """Cutting and padding nothing."""
     from tokenizers import Tokenizer

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer
+from sluice.adapters.embedders.local import packaged, read_tokenizer
 from sluice.model.chunk import Vector
+from sluice.model.text import encodable
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -21,6 +21,7 @@ import numpy as np
 
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.chunk import Vector
+from sluice.model.text import encodable
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0  # asked to wait for longer, the caller is told: its scheduler waits better
@@ -89,7 +90,7 @@ class OpenAiEmbedder:
         )
 
     def _request(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        sent = [text.encode("utf-8", "replace").decode() for text in texts]
+        sent = [encodable(text) for text in texts]
         body = self._answer({"model": self._model, "input": sent, "encoding_format": "float"})
         try:
             vectors = _vectors(body, len(texts))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sluice.adapters.embedders.local import encodable, packaged, read_tokenizer, unit_rows
+from sluice.adapters.embedders.local import packaged, read_tokenizer, unit_rows
 from sluice.model.chunk import Vector
+from sluice.model.text import encodable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

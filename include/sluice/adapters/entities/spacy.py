@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sluice.adapters.entities.naming import normalise, shown, tidy
 from sluice.adapters.entities.relations import COARSE, Named, typed
 from sluice.errors import BadRequest
+from sluice.model.text import encodable
 from sluice.ports.content import Recognized
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _pieces(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
     """(piece, position of its text), long texts cut at white space."""
     for position, text in enumerate(texts):
         if not text.isascii():
-            text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair has no UTF-8 form
+            text = encodable(text)
         start = 0
         while start < len(text):
             end = _cut(text, start)

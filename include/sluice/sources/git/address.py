@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
+from functools import partial
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
 from sluice.errors import BadRequest
-from sluice.sources.naming import canonical_web
+from sluice.sources.uri import Scheme, path_place
+from sluice.sources.web.urls import canonical_web, web_place
 
 _PARAMETERS = ("connection", "date", "path", "ref")  # in the order of the canonical form
 _REF = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}")  # git check-ref-format, without what revision syntax adds
@@ -61,6 +63,16 @@ def canonical_git(uri: str) -> str:
         return parse(uri).uri
     except BadRequest:
         return uri
+
+
+FILE = Scheme(
+    reader="git.reader:GitReader",
+    example="git+file:///repository",
+    canonical=canonical_git,
+    place=path_place,
+    whole=True,
+)
+HTTPS = replace(FILE, example="git+https://host/repository", place=partial(web_place, "https"))
 
 
 def _repository(place: str) -> str:

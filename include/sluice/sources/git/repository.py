@@ -13,7 +13,7 @@ from pygit2.enums import ObjectType, RepositoryOpenFlag
 from sluice.errors import BadRequest, Unavailable
 from sluice.sources.git.address import Address
 from sluice.sources.git.view import REPAIR, View
-from sluice.sources.roots import check_root
+from sluice.sources.uri import check_root
 
 _NOTHING = "Nothing was read or deleted."
 

@@ -20,8 +20,8 @@ from urllib.parse import urljoin
 import httpcore
 
 from sluice.model.reasons import unreadable
-from sluice.sources.naming import canonical_web
-from sluice.sources.uri_parts import uri_parts
+from sluice.sources.uri import uri_parts
+from sluice.sources.web.urls import canonical_web
 
 Resolve = Callable[[str, int], list[str]]
 """(host, port) → addresses as text. Raises OSError."""

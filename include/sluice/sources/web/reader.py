@@ -24,10 +24,10 @@ from sluice.model.scan import Entry, Item
 from sluice.model.source import SourceSpec
 from sluice.sources.context import Reach
 from sluice.sources.globs import Globs
-from sluice.sources.naming import canonical_web
 from sluice.sources.web.fetch import Answer, Fetcher, Throttled, http_date
 from sluice.sources.web.listing import BrokenListing, Kind, Listed, entries_of, kind_of, named_like_a_list
 from sluice.sources.web.scope import Scope
+from sluice.sources.web.urls import canonical_web
 
 MAX_LISTING_BYTES = 52_428_800  # https://www.sitemaps.org/protocol.html, unpacked
 MAX_LISTINGS = 1000  # sitemaps of one source

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from sluice.model.reasons import unreadable
-from sluice.sources.naming import DEFAULT_PORTS
-from sluice.sources.uri_parts import ascii_host
+from sluice.sources.uri import ascii_host
 from sluice.sources.web.address import may_connect
+from sluice.sources.web.urls import DEFAULT_PORTS
 
 
 class Scope:

@@ -1,0 +1,148 @@
+"""Who may run an ingest: the tenant and groups that a run asks for, against whoever started it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sluice.access import grants
+from sluice.access.borrowing import all_places, known_places
+from sluice.access.places import place_of
+from sluice.errors import BadRequest, Forbidden
+from sluice.model.grants import Grant, Principal
+from sluice.model.source import SourceSpec
+from sluice.ports.catalog import Catalog
+from sluice.ports.ledger import Ledger
+
+
+def check(
+    catalog: Catalog,
+    ledger: Ledger,
+    spec: SourceSpec,
+    *,
+    user: str | None,
+    kind: str | None,
+    roots: Sequence[Path],
+    approve_shrink: bool = False,
+) -> None:
+    """Raises Forbidden, and BadRequest where a repository reads outside `roots`; nothing is changed then.
+
+    `user`: who triggered the run; None: nobody did, and the `kind` of run is named in messages. A user needs a grant to
+    write to the tenant, with every group that may read the source now and every group that the run gives it, or `*`;
+    the same holds for saved sources of the tenant that overlap it. Opening a source that is for some groups to everyone
+    in the tenant needs `*`. A run that nobody triggered may only repeat a saved source, as it is saved, and approves
+    nothing.
+    """
+    if user is None:
+        _check_unattended(ledger, spec, kind, approve_shrink)
+        return
+    grant = grants.writing(catalog.grants(user), spec.tenant)
+    if grant is None:
+        raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
+    if not grant.holds_all_groups:
+        _check_groups(ledger, spec, grant)
+        _check_place(ledger, spec, grant, roots)
+
+
+def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
+    """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
+    if not approved and (count := ledger.hidden_by(spec)):
+        raise BadRequest(
+            f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
+            "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
+            "changed. If that is meant, trigger the run again with approve_hiding."
+        )
+
+
+def may_repeat(catalog: Catalog, user: str | None) -> Callable[[SourceSpec], bool]:
+    """Which saved sources a run that this user started may ingest, or purge, as they are saved. None, a run that nobody
+    started: all."""
+    if user is None:
+        return lambda saved: True
+    held = catalog.grants(user)
+    return lambda saved: grants.may_repeat(grants.writing(held, saved.tenant), saved)
+
+
+def check_writer(caller: Principal) -> None:
+    """Of an upload or a replay, before anything of it is looked at. Raises Forbidden."""
+    if not caller.may_write:
+        raise _not_kept(caller, f"may not write to tenant {caller.tenant}")
+
+
+def check_sender(ledger: Ledger, caller: Principal, collection: str, uri: str) -> None:
+    """What the run that is queued in the caller's name will check, too. Raises Forbidden."""
+    check_writer(caller)
+    if not grants.may_repeat(caller, ledger.saved_source(caller.tenant, collection, uri)):
+        raise _not_kept(caller, f"may not write to {uri}, which is for groups that they do not hold")
+
+
+def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approve_shrink: bool) -> None:
+    if approve_shrink:
+        raise Forbidden(
+            f"A {kind} run may not approve that much vanishes: that is for a person who has looked. Nothing was "
+            "changed. Trigger sluice_ingest with approve_shrink as a user who may write there."
+        )
+    if (spec.access_groups, spec.retention_days, spec.include, spec.exclude) != (None, None, None, None):
+        raise Forbidden(
+            f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
+            "so that what is saved is kept, or trigger the run as a user."
+        )
+    saved = ledger.saved_sources(spec.tenant, spec.collection)
+    if not any(each.spec.uri == spec.uri and each.removed_at is None for each in saved):
+        raise Forbidden(
+            f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
+            "may not add one. Nothing was changed. Ingest it once as a user who may write there."
+        )
+
+
+def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
+    saved = ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    now = frozenset((saved.access_groups if saved else None) or ())
+    if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}",
+        )
+    if not now <= grant.groups:  # which groups those are is not for them to know
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to {spec.uri}, which is for groups that they do not hold",
+        )
+    if now and spec.access_groups == ():
+        raise _forbidden(
+            grant.principal, spec.tenant, f"may not open {spec.uri}, which is for some groups, to the whole tenant"
+        )
+
+
+def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> None:
+    """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, by
+    another collection, or by a repository that keeps a part of it elsewhere (which its reader judges once more, by
+    what it opens)."""
+    if place_of(spec.uri) is None:
+        return
+    others = [
+        other
+        for saved in ledger.saved_sources(spec.tenant)
+        if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
+        and not grants.may_repeat(grant, saved.spec)
+        for other in known_places(saved.spec.uri, roots)
+    ]
+    if others and any(place.overlaps(other) for place in all_places(spec.uri, roots) for other in others):
+        raise _forbidden(
+            grant.principal,
+            spec.tenant,
+            f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
+        )
+
+
+def _forbidden(user: str, tenant: str, what: str) -> Forbidden:
+    return Forbidden(
+        f"{user} {what}. Nothing was changed. An administrator can allow it: "
+        f"sluice grant {user} --tenant {tenant} --write --group '*'"
+    )
+
+
+def _not_kept(caller: Principal, what: str) -> Forbidden:
+    return Forbidden(f"{caller.name} {what}. Nothing was kept. An operator can allow it with `sluice grant`.")

@@ -1,0 +1,52 @@
+"""How many documents and chunks each store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sluice.errors import Transient
+from sluice.model.generation import Generation
+from sluice.ports.ledger import Ledger
+from sluice.ports.projections import GraphIndex, VectorIndex
+
+Counters = Mapping[str, Callable[[], int]]
+
+
+def by_collection(ledger: Ledger) -> list[tuple[Generation, dict[str, Any]]]:
+    """Live generations, and what the ledger counts in each."""
+    return [
+        (each, {"name": each.collection, "generation": each.number, **asdict(ledger.counts(each))})
+        for each in ledger.generations()
+    ]
+
+
+def counters(
+    generation: Generation,
+    *,
+    vectors: VectorIndex,
+    graph: GraphIndex | None,
+    tenant: str | None = None,
+    source: UUID | None = None,
+) -> Counters:
+    """By store, of a generation or of one tenant's or source's part of it; Neo4j where the generation has a graph. A
+    call raises Unavailable where its store is down."""
+    stores: dict[str, VectorIndex | GraphIndex] = {"qdrant": vectors}
+    if graph is not None and generation.profile.entities != "off":
+        stores["neo4j"] = graph
+    return {name: partial(store.count, generation, tenant=tenant, source=source) for name, store in stores.items()}
+
+
+def counted(counters: Counters, up: Collection[str] | None = None) -> dict[str, int | None]:
+    """None where a store is down. `up`: stores that are asked at all; None: each."""
+    return {name: _count(count) if up is None or name in up else None for name, count in counters.items()}
+
+
+def _count(count: Callable[[], int]) -> int | None:
+    try:
+        return count()
+    except Transient:
+        return None

@@ -1,0 +1,40 @@
+"""What a search found as JSON: what `POST /search` answers and `sluice search --json` prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluice.model.passage import Passage
+from sluice.retrieval.searching import SearchOutcome
+
+_OUTCOME = ("nothing_relevant", "generation", "took_ms")
+_PASSAGE = ("chunk_id", "document_id", "external_id", "title", "text", "score", "uri")
+_ORIGIN = ("version", "generation", "run_id")
+
+
+def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
+    """Ids are UUID."""
+    return {
+        "results": [search_result(passage, explain) for passage in outcome.passages],
+        "legs": list(outcome.legs),
+        "degraded": list(outcome.degraded),
+        **_named(outcome, _OUTCOME),
+        "request_id": request_id,
+        "cached": False,
+    }
+
+
+def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
+    """One of `results`."""
+    location = {**_named(passage, ("start", "end", "page")), "headings": list(passage.headings)}
+    result = {**_named(passage, _PASSAGE), "location": location, "metadata": dict(passage.metadata)}
+    result |= _named(passage, _ORIGIN)
+    if passage.similarity is not None:
+        result["similarity"] = passage.similarity
+    if explain:
+        result["explain"] = {"legs": dict(passage.legs), **_named(passage, ("generation", "run_id"))}
+    return result
+
+
+def _named(found: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names}
