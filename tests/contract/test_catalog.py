@@ -17,7 +17,6 @@ from ledger_rows import (
     loaded,
     name,
     opened,
-    postgres_room,
     reader,
     resaved,
     scanned,
@@ -261,7 +260,7 @@ def test_ping_tells_the_version(room: Room) -> None:
 def test_ping_of_a_server_that_is_not_there_is_unavailable() -> None:
     engine = engine_of("postgresql+psycopg://nobody:secret@127.0.0.1:9/none")
     with pytest.raises(Unavailable, match="PostgreSQL") as caught:
-        postgres_room(engine).catalog.ping()
+        Room(engine).catalog.ping()
     assert "secret" not in str(caught.value)
 
 

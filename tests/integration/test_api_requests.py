@@ -11,17 +11,12 @@ from typing import Any
 
 import anyio
 import pytest
-from api_service import HOSTILE, World, as_caller, client_of, named, question
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
+from api_service import HOSTILE, World, as_caller, client_of, named, question
 from sluice.api.limits import BoundedExecutor
 from sluice.errors import Terminal
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 @pytest.fixture
@@ -234,8 +229,9 @@ def test_an_unknown_field_of_a_body_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize("store", ["ledger", "keys", "qdrant"])
-def test_a_lost_store_is_503_without_internals(store: str) -> None:
-    with client_of(World(down={store})) as client:
+def test_a_lost_store_is_503_without_internals(world: World, store: str) -> None:
+    world.down.add(store)
+    with client_of(world) as client:
         answer = client.post("/api/v1/search", json=question())
     refused(answer, 503)
     assert answer.headers["retry-after"]

@@ -1,4 +1,4 @@
-"""A dry run says what would be done and about what it would cost, and writes nothing; on a ledger in memory."""
+"""A dry run says what would be done and about what it would cost, and writes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ledger_rows import PROFILE, version
+from ledger_copies import rows
+from ledger_rows import PROFILE, Room, version
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
 from sluice.model.costs import Budget
@@ -23,13 +24,13 @@ from sluice.pipeline import preview
 from sluice.pipeline.scanning import listed
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
-from sluice.testing.ledger import MemoryLedger
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Any:
+def tools(room: Room, tmp_path: Path) -> Any:
     return SimpleNamespace(
-        ledger=MemoryLedger(),
+        room=room,
+        ledger=room.ledger,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=10**9, roots=[tmp_path]),
         budget=Budget(),
@@ -61,9 +62,7 @@ def ingested(tools: Any, spec: SourceSpec) -> None:
 
 
 def state(tools: Any) -> Any:
-    rows = {name: value for name, value in vars(tools.ledger.state).items() if name != "lock"}
-    keys = tools.keyring
-    return deepcopy((rows, keys._index_keys, keys._document_keys))
+    return deepcopy((rows(tools.room.engine), vars(tools.keyring)))
 
 
 def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
