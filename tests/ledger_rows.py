@@ -18,6 +18,7 @@ from sluice.adapters.postgres.ledger import PostgresLedger
 from sluice.adapters.postgres.vectors import PostgresVectorCache
 from sluice.model.chunk import Relation
 from sluice.model.deletion import Deletion
+from sluice.model.gates import GateRow
 from sluice.model.generation import Profile
 from sluice.model.grants import Principal
 from sluice.model.points import Removal, SealedChunk, SealedVersion
@@ -26,6 +27,7 @@ from sluice.model.run import Mode, Run
 from sluice.model.scan import Entry, Item
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.ledger import Ledger
+from sluice.ports.tools import Tools
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
 
@@ -68,10 +70,24 @@ class Room:
         earlier = "UPDATE runs SET started_at = started_at - make_interval(hours => :h) WHERE run_id = :id"
         self.execute(earlier, h=hours, id=run_id)
 
+    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
+        """In the order of stages, then as recorded."""
+        columns = ", ".join(each.name for each in fields(GateRow))
+        rows = f"SELECT {columns} FROM gate_rows WHERE run_id = :id AND batch = :batch ORDER BY stage, position"
+        return [GateRow(*row) for row in self.select(rows, id=run.run_id, batch=batch)]
+
+    def purged(self, run_id: UUID) -> list[UUID]:
+        return self.select("SELECT document_id FROM purged_documents WHERE run_id = :id ORDER BY 1", id=run_id)
+
     def deletions(self) -> list[Deletion]:
         """Recorded ones, in the order in which they were made."""
         columns = ", ".join(each.name for each in fields(Deletion))
         return [Deletion(*row) for row in self.select(f"SELECT {columns} FROM deletions ORDER BY deleted_at")]
+
+
+def room_of(tools: Tools) -> Room:
+    """The ledger of these tools, to look into its tables."""
+    return Room(tools.catalog._engine)  # type: ignore[attr-defined]
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
 from sluice.model.chunk import Mention, Relation
@@ -106,14 +107,16 @@ def test_a_relation_is_there_while_a_chunk_says_so(graph: GraphIndex, driver: Dr
     other = replace(_chunk(0, london=1, england=1), relations=(inside,))
     for _ in range(2):
         graph.write(source, [one, other])
-        assert _relations(graph, source, "england") == [(inside, 2), (born, 1)]
+        assert _relations(graph, source.generation, source.spec.tenant, "england") == [(inside, 2), (born, 1)]
     edited = replace(one, mentions=_chunk(0, ada=1, england=1).mentions, relations=(born,))
     graph.write(source, [edited])
-    assert _relations(graph, source, "england") == sorted([(inside, 1), (born, 1)])  # the other chunk says so still
+    assert _relations(graph, source.generation, source.spec.tenant, "england") == sorted(
+        [(inside, 1), (born, 1)]
+    )  # the other chunk says so still
     graph.remove([_removal(source, [other], gone=True)])
-    assert _relations(graph, source, "england") == [(born, 1)]
+    assert _relations(graph, source.generation, source.spec.tenant, "england") == [(born, 1)]
     graph.remove_chunks(source.generation, [one.chunk_id])
-    assert _relations(graph, source, "england") == []
+    assert _relations(graph, source.generation, source.spec.tenant, "england") == []
     assert _entities(graph, driver, source) == set()
 
 
@@ -217,7 +220,7 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
         (c.document_id, m.name) for batch in kept for c in batch for m in c.mentions if m.about
     }
     said = Counter(relation for batch in kept for each in batch for relation in each.relations)
-    found = graph.relations(source.generation, source.spec.tenant, [_entity(name) for name in names], 1000)
+    found = relations(graph, source.generation, source.spec.tenant, [_entity(name) for name in names])
     assert dict(found) == dict(said) and said
 
 
@@ -335,7 +338,7 @@ def _abouts(graph: GraphIndex, source: Source) -> set[tuple[UUID | None, str]]:
 
 
 def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relation, int]]:
-    return graph.relations(source.generation, source.spec.tenant, [_entity(name)], 10)
+    return relations(graph, source.generation, source.spec.tenant, [_entity(name)])
 
 
 def _removal(source: Source, chunks: Sequence[GraphChunk], gone: bool) -> Removal:

@@ -159,8 +159,8 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 
 # What a run says of itself, and how it comes by its source.
 _OF_ITSELF = {"settle", "record_error", "close_run", "claim", "renew"}
-_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
-_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged", "superseded"}
+_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "similar"}
+_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "superseded"}
 
 
 def _writes_of_a_run() -> set[str]:
