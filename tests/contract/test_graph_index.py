@@ -107,16 +107,14 @@ def test_a_relation_is_there_while_a_chunk_says_so(graph: GraphIndex, driver: Dr
     other = replace(_chunk(0, london=1, england=1), relations=(inside,))
     for _ in range(2):
         graph.write(source, [one, other])
-        assert _relations(graph, source.generation, source.spec.tenant, "england") == [(inside, 2), (born, 1)]
+        assert _relations(graph, source, "england") == [(inside, 2), (born, 1)]
     edited = replace(one, mentions=_chunk(0, ada=1, england=1).mentions, relations=(born,))
     graph.write(source, [edited])
-    assert _relations(graph, source.generation, source.spec.tenant, "england") == sorted(
-        [(inside, 1), (born, 1)]
-    )  # the other chunk says so still
+    assert _relations(graph, source, "england") == sorted([(inside, 1), (born, 1)])  # the other chunk says so still
     graph.remove([_removal(source, [other], gone=True)])
-    assert _relations(graph, source.generation, source.spec.tenant, "england") == [(born, 1)]
+    assert _relations(graph, source, "england") == [(born, 1)]
     graph.remove_chunks(source.generation, [one.chunk_id])
-    assert _relations(graph, source.generation, source.spec.tenant, "england") == []
+    assert _relations(graph, source, "england") == []
     assert _entities(graph, driver, source) == set()
 
 

@@ -1,4 +1,4 @@
-"""What gates read from the ledger and leave in it: in memory and on PostgreSQL."""
+"""What gates read from the ledger and leave in it."""
 
 from __future__ import annotations
 

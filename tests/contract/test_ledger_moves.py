@@ -1,4 +1,4 @@
-"""One run at a time, and documents that change their name: the ledger in memory and the one on PostgreSQL."""
+"""One run at a time, and documents that change their name, in the ledger."""
 
 from __future__ import annotations
 

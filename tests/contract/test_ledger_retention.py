@@ -1,4 +1,4 @@
-"""Retention and purges: the ledger in memory and the one on PostgreSQL."""
+"""Retention and purges, in the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys in memory."""
+"""The port Keyring in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sluice.encryption import new_key
 
 
 class MemoryKeyring:
-    """`sluice.ports.content.Keyring`, for as long as the process lives."""
+    """For as long as the process lives."""
 
     def __init__(self) -> None:
         self._index_keys: dict[str, bytes] = {}
