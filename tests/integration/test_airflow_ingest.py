@@ -93,15 +93,3 @@ def test_a_dry_run_asks_for_the_same_rights(tools: Any, params: dict[str, Any]) 
 def test_a_replay_has_no_dry_run(tools: Any, params: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="Leave out dry_run or replay"):
         ingest.plan({**params, "replay": []}, ANN, TaskInstance())
-
-
-@pytest.mark.parametrize(
-    ("typed", "kept"),
-    [(None, None), ([], ()), (["hr", ""], ("hr",)), ([""], None), ([" ", ""], None), (["a", "b"], ("a", "b"))],
-)
-def test_blank_lines_of_a_form_are_no_groups(
-    params: dict[str, Any], typed: list[str] | None, kept: tuple[str, ...] | None
-) -> None:
-    """Only blank lines keep what is saved: they never open a source to everyone."""
-    spec = ingest._spec({**params, "access_groups": typed, "include": typed})
-    assert (spec.access_groups, spec.include) == (kept, kept)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from api_service import World
@@ -61,17 +60,3 @@ def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: py
     told = json.loads(said("zzz qqq xxyzzy", "--json"))
     assert told["nothing_relevant"] is True and len(told["results"]) == 3
     assert json.loads(said("pumps", "--json"))["nothing_relevant"] is False
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [("year=7", ("year", 7)), ("name=seven", ("name", "seven")), ('year={"gte": 7}', ("year", {"gte": 7}))],
-)
-def test_a_filter_is_json_or_text(text: str, found: tuple[str, object]) -> None:
-    assert documents._filter(text) == found
-
-
-@pytest.mark.parametrize("text", ["year={gte: 7}", "year=[1, 2", 'name="seven', "year"])
-def test_a_filter_that_is_neither_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        documents._filter(text)

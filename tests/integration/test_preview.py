@@ -18,7 +18,6 @@ from ledger_rows import PROFILE, Room, version
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
 from sluice.model.costs import Budget
-from sluice.model.sizes import size_in_words
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
 from sluice.pipeline.scanning import listed
@@ -146,10 +145,3 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
     assert json.loads(as_json.output) == preview.preview(tools, spec)
     assert state(tools) == before
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1_234_567, "1.2 MB"), (10**16, "10000.0 TB")]
-)
-def test_sizes_in_words(size_bytes: int, words: str) -> None:
-    assert size_in_words(size_bytes) == words
