@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from devstack import Config, Stack, dotenv, ports
+from scratch_databases import libpq
 from sluice.model.source import Schedule
 from sluice.ports.tools import Tools
 from sluice.settings import Settings
@@ -145,6 +147,9 @@ def _running(running: Stack) -> Iterator[EngineStack]:
     try:
         running.up(["engines"], lambda line: print(line, file=sys.stderr))
         environment = running.environment()
+        with psycopg.connect(libpq(running.full_environment()["SLUICE_POSTGRES_ADMIN_URL"]), autocommit=True) as admin:
+            admin.execute("ALTER SYSTEM SET fsync = off")  # tests end processes, never the machine
+            admin.execute("SELECT pg_reload_conf()")
         subprocess.run(
             [sys.executable, "-m", "sluice.cli", "migrate"],
             env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},

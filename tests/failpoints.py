@@ -47,7 +47,7 @@ def _methods(protocol: type) -> set[str]:
 # Methods of the ports that no ingest calls, by who does.
 _OTHERS = {
     "asked by people": {
-        *("ledger.set_gate_rule", "ledger.gates", "ledger.gate_rows"),
+        *("ledger.set_gate_rule", "ledger.gates"),
         *("ledger.set_quota", "ledger.tenant", "ledger.tenants", "ledger.save_source"),
     },
     "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
@@ -59,7 +59,7 @@ _OTHERS = {
     "uploading": {"ledger.quota"},
     "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
     "where a budget ends": {"ledger.stop"},
-    "searching": {"vectors.search", "graph.related", "graph.relations"},
+    "searching": {"vectors.search"},
     "reconciling": {
         *("ledger.chunks_after", "ledger.chunks_of", "ledger.claimed"),
         *("ledger.documents_from", "ledger.last_signs", "ledger.in_quarantine", "blobs.walk", "blobs.modified_at"),

@@ -1,13 +1,13 @@
-"""Ledgers to test, and rows to put in them."""
+"""A ledger to test, and rows to put in it."""
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import fields
+from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from sqlalchemy import Engine, text
@@ -17,6 +17,8 @@ from sluice.adapters.postgres.engine import make_engine
 from sluice.adapters.postgres.ledger import PostgresLedger
 from sluice.adapters.postgres.vectors import PostgresVectorCache
 from sluice.model.chunk import Relation
+from sluice.model.deletion import Deletion
+from sluice.model.gates import GateRow
 from sluice.model.generation import Profile
 from sluice.model.grants import Principal
 from sluice.model.points import Removal, SealedChunk, SealedVersion
@@ -24,104 +26,74 @@ from sluice.model.quarantine import Failure
 from sluice.model.run import Mode, Run
 from sluice.model.scan import Entry, Item
 from sluice.model.source import Source, SourceSpec
-from sluice.ports.catalog import Catalog
-from sluice.ports.ledger import Ledger, VectorCache
-from sluice.testing.catalog import MemoryCatalog
-from sluice.testing.embeddings import MemoryVectorCache
-from sluice.testing.ledger import MemoryLedger
-from sluice.testing.state import now
+from sluice.ports.ledger import Ledger
+from sluice.ports.tools import Tools
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
 
 
-@dataclass(frozen=True)
 class Room:
-    """One implementation of the ledger's ports, and what only a test may do to it."""
+    """A ledger on PostgreSQL, and what only a test may do to it."""
 
-    ledger: Ledger
-    catalog: Catalog
-    cache: VectorCache
-    expire: Callable[[UUID], None]
-    set_own_groups: Callable[[UUID, Sequence[str]], None]
-    epoch: Callable[[UUID], int]
-    entities: Callable[[str], set[UUID]]  # of a tenant
-    backdate: Callable[[UUID, int], None]  # a run's start, by hours
-    expire_lease: Callable[[Run], None]  # of the run's claim, as if its time had passed without a renewal
-
-
-def memory_room() -> Room:
-    ledger = MemoryLedger()
-
-    def expire(document_id: UUID) -> None:
-        ledger.state.documents[document_id].expires_at = now()
-
-    def set_own_groups(document_id: UUID, groups: Sequence[str]) -> None:
-        ledger.state.documents[document_id].access_groups = tuple(groups)
-
-    def epoch(collection_id: UUID) -> int:
-        return ledger.state.epochs.get(collection_id, 0)
-
-    def entities(tenant: str) -> set[UUID]:
-        return {
-            entity_id
-            for each in ledger.state.all_versions()
-            if ledger.state.documents[each.sealed.document_id].source.spec.tenant == tenant
-            for chunk in each.sealed.chunks
-            for entity_id, *_ in chunk.mentions
-        }
-
-    def backdate(run_id: UUID, hours: int) -> None:
-        ledger.state.runs[run_id].started_at -= timedelta(hours=hours)
-
-    def expire_lease(run: Run) -> None:
-        with ledger.state.lock:
-            claim = ledger.state.claims[run.source.source_id]
-            assert claim.run_id == run.run_id
-            claim.lapses_at = now()
-
-    catalog = MemoryCatalog(ledger.state)
-    return Room(ledger, catalog, MemoryVectorCache(), expire, set_own_groups, epoch, entities, backdate, expire_lease)
-
-
-def postgres_room(engine: Engine) -> Room:
-    def execute(statement: str, **values: object) -> None:
-        with engine.begin() as connection:
-            connection.execute(text(statement), values)
-
-    def expire(document_id: UUID) -> None:
-        execute("UPDATE documents SET expires_at = now() WHERE document_id = :id", id=document_id)
-
-    def set_own_groups(document_id: UUID, groups: Sequence[str]) -> None:
-        execute("UPDATE documents SET access_groups = :g WHERE document_id = :id", g=list(groups), id=document_id)
-
-    def epoch(collection_id: UUID) -> int:
-        with engine.begin() as connection:
-            found = connection.execute(
-                text("SELECT epoch FROM collections WHERE collection_id = :id"), {"id": collection_id}
-            )
-            return int(found.scalar_one())
-
-    def entities(tenant: str) -> set[UUID]:
-        with engine.begin() as connection:
-            found = connection.execute(text("SELECT entity_id FROM entities WHERE tenant_id = :t"), {"t": tenant})
-            return set(found.scalars())
-
-    def backdate(run_id: UUID, hours: int) -> None:
-        execute(
-            "UPDATE runs SET started_at = started_at - make_interval(hours => :h) WHERE run_id = :id",
-            h=hours,
-            id=run_id,
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.ledger, self.catalog, self.cache = (
+            PostgresLedger(engine),
+            PostgresCatalog(engine),
+            PostgresVectorCache(engine),
         )
 
-    def expire_lease(run: Run) -> None:
-        with engine.begin() as connection:
-            expired = connection.execute(
-                text("UPDATE claims SET lapses_at = clock_timestamp() WHERE run_id = :id"), {"id": run.run_id}
-            )
-            assert expired.rowcount == 1
+    def execute(self, statement: str, **values: object) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), values)
 
-    ledger, catalog, cache = PostgresLedger(engine), PostgresCatalog(engine), PostgresVectorCache(engine)
-    return Room(ledger, catalog, cache, expire, set_own_groups, epoch, entities, backdate, expire_lease)
+    def select(self, statement: str, **values: object) -> list[Any]:
+        """Rows; of one column, its values."""
+        with self.engine.begin() as connection:
+            found = [tuple(row) for row in connection.execute(text(statement), values)]
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    def expire(self, document_id: UUID) -> None:
+        self.execute("UPDATE documents SET expires_at = now() WHERE document_id = :id", id=document_id)
+
+    def set_own_groups(self, document_id: UUID, groups: Sequence[str]) -> None:
+        self.execute("UPDATE documents SET access_groups = :g WHERE document_id = :id", g=list(groups), id=document_id)
+
+    def epoch(self, collection_id: UUID) -> int:
+        return int(self.select("SELECT epoch FROM collections WHERE collection_id = :id", id=collection_id)[0])
+
+    def entities(self, tenant: str) -> set[UUID]:
+        return set(self.select("SELECT entity_id FROM entities WHERE tenant_id = :t", t=tenant))
+
+    def backdate(self, run_id: UUID, hours: int) -> None:
+        """A run's start."""
+        earlier = "UPDATE runs SET started_at = started_at - make_interval(hours => :h) WHERE run_id = :id"
+        self.execute(earlier, h=hours, id=run_id)
+
+    def expire_lease(self, run: Run) -> None:
+        """As if the lease's time had passed without a renewal."""
+        leased = "SELECT count(*) FROM claims WHERE run_id = :id"
+        assert self.select(leased, id=run.run_id) == [1]
+        self.execute("UPDATE claims SET lapses_at = clock_timestamp() WHERE run_id = :id", id=run.run_id)
+
+    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
+        """In the order of stages, then as recorded."""
+        columns = ", ".join(each.name for each in fields(GateRow))
+        rows = f"SELECT {columns} FROM gate_rows WHERE run_id = :id AND batch = :batch ORDER BY stage, position"
+        return [GateRow(*row) for row in self.select(rows, id=run.run_id, batch=batch)]
+
+    def purged(self, run_id: UUID) -> list[UUID]:
+        return self.select("SELECT document_id FROM purged_documents WHERE run_id = :id ORDER BY 1", id=run_id)
+
+    def deletions(self) -> list[Deletion]:
+        """Recorded ones, in the order in which they were made."""
+        columns = ", ".join(each.name for each in fields(Deletion))
+        return [Deletion(*row) for row in self.select(f"SELECT {columns} FROM deletions ORDER BY deleted_at")]
+
+
+def room_of(tools: Tools) -> Room:
+    """The ledger of these tools, to look into its tables."""
+    return Room(tools.catalog._engine)  # type: ignore[attr-defined]
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:

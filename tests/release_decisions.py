@@ -17,11 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from api_service import World, client_of, named
 from fastapi import Request, Response
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
+from api_service import World, client_of, named
 from sluice.access import ingestion
 from sluice.access.borrowing import borrowable
 from sluice.access.connections import allowed_connections
@@ -35,8 +35,6 @@ from sluice.model.generation import Profile
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
-from sluice.testing.catalog import MemoryCatalog
-from sluice.testing.ledger import MemoryLedger
 
 REASONS = {Forbidden: "forbidden", NotFound: "not found", BadRequest: "invalid", SluiceError: "error"}
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)
@@ -144,7 +142,7 @@ KINDS = ["manual", "scheduled", "asset_triggered", "operator_triggered", "backfi
 
 def _run(grant: str, saved: str, uri: str, asked: list[str] | None) -> None:
     ledger = _ledger(saved, uri)
-    catalog = _granted(ledger, grant)
+    catalog = _granted(grant)
     run = SimpleNamespace(triggering_user_name="ann", run_type="manual")
     ingestion.check(catalog, ledger, _spec(uri, groups=asked), **_who(run), roots=())
 
@@ -158,12 +156,11 @@ def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: b
     how: dict[str, Any] = {"nothing": {}, "retention": {"retention_days": 3}, "globs": {"include": ("*.md",)}}[more]
     run = SimpleNamespace(triggering_user_name=None, run_type=kind)
     spec = SourceSpec(URIS[0], "docs", "acme", None if asked is None else tuple(asked), **how)
-    ingestion.check(MemoryCatalog(ledger.state), ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
+    ingestion.check(_granted("none"), ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
 
 
 def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
-    ledger = MemoryLedger()
-    catalog = _granted(ledger, grant)
+    catalog = _granted(grant)
     spec = _spec(URIS[0], groups=groups)
     held = writing(catalog.grants("ann"), "acme")
     return [ingestion.may_repeat(catalog, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
@@ -185,21 +182,43 @@ def _upload(grant: str, saved: str) -> None:
     ingestion.check_sender(_ledger(saved, uri), caller, "docs", uri)
 
 
-def _ledger(saved: str, uri: str) -> MemoryLedger:
-    ledger = MemoryLedger()
-    if saved in SAVED:
-        place, collection, groups = SAVED[saved]
-        where = place.format(uri=uri, above=uri.rpartition("/")[0])
-        ledger.open_source(_spec(where, collection=collection, groups=groups), PROFILE, ())
-    return ledger
+class _Saved:
+    """What the rules ask a ledger for: the sources that are saved in it."""
+
+    def __init__(self, specs: Sequence[SourceSpec]) -> None:
+        self._specs = specs
+
+    def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+        named = (tenant, collection, uri)
+        return next((each for each in self._specs if (each.tenant, each.collection, each.uri) == named), None)
+
+    def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[Any]:
+        return [SimpleNamespace(spec=each, removed_at=None) for each in self._specs if tenant in (None, each.tenant)]
 
 
-def _granted(ledger: MemoryLedger, grant: str) -> MemoryCatalog:
-    catalog = MemoryCatalog(ledger.state)
-    if grant in GRANTS:
-        tenant, groups, may_write = GRANTS[grant]
-        catalog.grant(Grant("ann", tenant, frozenset(groups), may_write))
-    return catalog
+class _Granted:
+    """What the rules ask a catalog for."""
+
+    def __init__(self, grants: Sequence[Grant]) -> None:
+        self._grants = grants
+
+    def grants(self, principal: str) -> list[Grant]:
+        return [each for each in self._grants if each.principal == principal]
+
+
+def _ledger(saved: str, uri: str) -> Any:
+    if saved not in SAVED:
+        return _Saved([])
+    place, collection, groups = SAVED[saved]
+    where = place.format(uri=uri, above=uri.rpartition("/")[0])
+    return _Saved([_spec(where, collection=collection, groups=groups or ())])
+
+
+def _granted(grant: str) -> Any:
+    if grant not in GRANTS:
+        return _Granted([])
+    tenant, groups, may_write = GRANTS[grant]
+    return _Granted([Grant("ann", tenant, frozenset(groups), may_write)])
 
 
 def _spec(uri: str, collection: str = "docs", tenant: str = "acme", groups: Sequence[str] | None = ()) -> SourceSpec:
@@ -336,44 +355,35 @@ def _post(method: str, path: str, bearer: str | None, media: str | None, site: s
     refuse_foreign_posts(Request({**scope, "scheme": "http", "server": ("sluice.test", 80)}))
 
 
-class _World(World):
-    """With the ledger, so that what removes can be asked; a question changes nothing. bob writes for no group, sam
-    reads all of the tenant other and what is for legal in acme."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.catalog.grant(Grant("bob", "acme", frozenset(), True))
-        self.catalog.grant(Grant("sam", "other", frozenset({"*"}), False))
-
-    def tools(self) -> Any:
-        tools = super().tools()
-        tools.ledger = self.ledger
-        return tools
-
-    def status(self, client: TestClient, caller: str, route: str, tenant: str | None) -> int:
-        headers = {"X-Sluice-Tenant": tenant} if tenant else {}
-        headers |= {"Authorization": f"Bearer {caller}-token"} if caller else {}
-        method, path = route.split(" ", 1)
-        body = {"json": {"query": "pumps", "collection": "docs"} if path.endswith("/search") else {}}
-        given = body if method == "POST" else {}
-        return client.request(method, self._addressed(path), headers=headers, **given).status_code
-
-    def _addressed(self, path: str) -> str:
-        before, _, rest = path.partition("<")
-        name, _, after = rest.partition(">")
-        return f"{before}{self._id(before, name)}{after}" if name else path
-
-    def _id(self, before: str, name: str) -> UUID:
-        if "passages" in before:
-            return named(f"chunk {name}")
-        return named(f"run {name}") if "runs" in before else self.ids[name]
+def _status(world: World, client: TestClient, caller: str, route: str, tenant: str | None) -> int:
+    headers = {"X-Sluice-Tenant": tenant} if tenant else {}
+    headers |= {"Authorization": f"Bearer {caller}-token"} if caller else {}
+    method, path = route.split(" ", 1)
+    body = {"json": {"query": "pumps", "collection": "docs"} if path.endswith("/search") else {}}
+    given = body if method == "POST" else {}
+    return client.request(method, _addressed(world, path), headers=headers, **given).status_code
 
 
-def _routes() -> dict[str, Any]:
-    world = _World()
+def _addressed(world: World, path: str) -> str:
+    before, _, rest = path.partition("<")
+    name, _, after = rest.partition(">")
+    return f"{before}{_id(world, before, name)}{after}" if name else path
+
+
+def _id(world: World, before: str, name: str) -> UUID:
+    if "passages" in before:
+        return named(f"chunk {name}")
+    return named(f"run {name}") if "runs" in before else world.ids[name]
+
+
+def routes(world: World) -> dict[str, Any]:
+    """A question changes nothing. bob writes for no group, sam reads all of the tenant other and what is for legal in
+    acme."""
+    world.catalog.grant(Grant("bob", "acme", frozenset(), True))
+    world.catalog.grant(Grant("sam", "other", frozenset({"*"}), False))
     with client_of(world, token=None) as client:
         axes: Axes = {"caller": CALLERS, "route": ROUTES, "tenant": [None, "acme", "other", "nowhere"]}
-        return Question(axes, partial(world.status, client)).table()
+        return Question(axes, partial(_status, world, client)).table()
 
 
 QUESTIONS = {
@@ -422,6 +432,6 @@ QUESTIONS = {
 }
 
 
-def decisions() -> dict[str, Any]:
+def decisions(world: World) -> dict[str, Any]:
     """By question. Takes some seconds, nearly all of them for the routes."""
-    return {**{name: question.table() for name, question in QUESTIONS.items()}, "routes": _routes()}
+    return {**{name: question.table() for name, question in QUESTIONS.items()}, "routes": routes(world)}

@@ -43,10 +43,13 @@ def surface(name: str) -> object:
 
 
 def decisions() -> object:
-    sys.path.append(str(TESTS / "unit"))  # the service that its questions are asked of
+    """Of the rules, and of the routes of a service over a ledger of its own."""
     import release_decisions
+    from api_service import worlds
+    from ledger_copies import ledger_copies
 
-    return release_decisions.decisions()
+    with engines() as (stack, _), ledger_copies(stack) as copies, worlds(copies) as make, make() as world:
+        return release_decisions.decisions(world)
 
 
 def answers() -> object:

@@ -1,19 +1,17 @@
-"""The two ledgers that keep one contract."""
+"""The ledger of the session's stack."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from ledger_rows import Room, engine_of, memory_room, postgres_room
+from ledger_rows import Room, engine_of
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
-    if request.param == "memory":
-        yield memory_room()
-        return
-    engine = engine_of(request.getfixturevalue("stack").environment["SLUICE_DATABASE_URL"], pool_size=10)
-    yield postgres_room(engine)
+@pytest.fixture
+def room(stack: Any) -> Iterator[Room]:
+    engine = engine_of(stack.environment["SLUICE_DATABASE_URL"], pool_size=10)
+    yield Room(engine)
     engine.dispose()

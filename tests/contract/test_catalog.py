@@ -1,11 +1,10 @@
-"""Who may read what, and the vector cache: in memory and on PostgreSQL."""
+"""Who may read what."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from uuid import uuid4
 
-import numpy as np
 import pytest
 
 from ledger_rows import (
@@ -17,7 +16,6 @@ from ledger_rows import (
     loaded,
     name,
     opened,
-    postgres_room,
     reader,
     resaved,
     scanned,
@@ -261,41 +259,8 @@ def test_ping_tells_the_version(room: Room) -> None:
 def test_ping_of_a_server_that_is_not_there_is_unavailable() -> None:
     engine = engine_of("postgresql+psycopg://nobody:secret@127.0.0.1:9/none")
     with pytest.raises(Unavailable, match="PostgreSQL") as caught:
-        postgres_room(engine).catalog.ping()
+        Room(engine).catalog.ping()
     assert "secret" not in str(caught.value)
-
-
-# --- cached vectors
-
-
-def test_vectors_come_back_as_they_were(room: Room) -> None:
-    embedder = name()
-    hashes = [bytes([i]) * 20 for i in range(50)]
-    vectors = np.random.default_rng(7).standard_normal((50, 8)).astype(np.float32)
-    room.cache.store(embedder, hashes, vectors)
-    found = room.cache.cached(embedder, [*hashes, b"\xff" * 20, hashes[0]])
-    assert set(found) == set(hashes)
-    for i, each in enumerate(hashes):
-        assert found[each].dtype == np.float32
-        assert np.array_equal(found[each], vectors[i])
-    assert room.cache.cached(name(), hashes) == {}
-    assert room.cache.cached(embedder, []) == {}
-
-
-def test_the_first_vector_of_a_text_stays(room: Room) -> None:
-    embedder, text_hash = name(), b"x" * 20
-    first, second = np.full((1, 4), 0.5, np.float32), np.full((2, 4), 0.25, np.float32)
-    room.cache.store(embedder, [text_hash], first)
-    room.cache.store(embedder, [text_hash, b"y" * 20], second)
-    assert np.array_equal(room.cache.cached(embedder, [text_hash])[text_hash], first[0])
-    room.cache.store(embedder, [b"z" * 20, b"z" * 20], second)
-    assert len(room.cache.cached(embedder, [b"y" * 20, b"z" * 20])) == 2
-
-
-def test_vectors_must_fit_their_hashes(room: Room) -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        room.cache.store(name(), [b"x" * 20], np.zeros((2, 4), np.float32))
-    room.cache.store(name(), [], np.zeros((0, 4), np.float32))
 
 
 # --- a passage's past

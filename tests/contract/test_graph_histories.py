@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
@@ -108,14 +109,11 @@ def _same(graph: GraphIndex, source: Source, expected: dict[UUID, GraphChunk]) -
         )
         for _, chunk in sorted(expected.items())
     ]
-    mentioned = [{each.entity_id for each in chunk.mentions if each.count} for chunk in expected.values()]
-    for entity in set().union(*mentioned):
-        weights = Counter(other for ids in mentioned if entity in ids for other in ids - {entity})
-        ranked = sorted(weights.items(), key=lambda each: (-each[1], each[0]))
-        assert graph.related(source.generation, tenant, [entity], 100) == ranked
+    entities = {each.entity_id for chunk in expected.values() for each in chunk.mentions if each.count}
+    for entity in entities:
         said = Counter(each for chunk in expected.values() for each in chunk.relations if entity in each)
         facts = sorted(said.items(), key=lambda each: (-each[1], each[0]))
-        assert graph.relations(source.generation, tenant, [entity], 100) == facts
+        assert relations(graph, source.generation, source.spec.tenant, [entity]) == facts
 
 
 def _said(mentions: tuple[Mention, ...]) -> tuple[Relation, ...]:

@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
 from sluice.model.chunk import Mention, Relation
@@ -217,7 +218,7 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
         (c.document_id, m.name) for batch in kept for c in batch for m in c.mentions if m.about
     }
     said = Counter(relation for batch in kept for each in batch for relation in each.relations)
-    found = graph.relations(source.generation, source.spec.tenant, [_entity(name) for name in names], 1000)
+    found = relations(graph, source.generation, source.spec.tenant, [_entity(name) for name in names])
     assert dict(found) == dict(said) and said
 
 
@@ -335,7 +336,7 @@ def _abouts(graph: GraphIndex, source: Source) -> set[tuple[UUID | None, str]]:
 
 
 def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relation, int]]:
-    return graph.relations(source.generation, source.spec.tenant, [_entity(name)], 10)
+    return relations(graph, source.generation, source.spec.tenant, [_entity(name)])
 
 
 def _removal(source: Source, chunks: Sequence[GraphChunk], gone: bool) -> Removal:

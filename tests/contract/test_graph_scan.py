@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
+from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
@@ -128,30 +129,6 @@ def test_a_document_without_chunks_is_an_orphan_until_it_has_one_again(graph: Gr
     assert not graph.orphans(10)
 
 
-def test_related_counts_the_chunks_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
-    second = replace(source, generation=replace(source.generation, number=2))
-    both, mostly = _chunk(0, {ADA: 9, LONDON: 1, PARIS: 1}), _chunk(1, {ADA: 1, PARIS: 4})
-    far = _chunk(2, {LONDON: 1, PARIS: 1})
-    graph.write(source, [both, mostly, far])
-    graph.write(source, [both, mostly, far])
-    graph.write(second, [both])
-
-    def related(*ids: UUID, limit: int = 10) -> list[tuple[UUID, int]]:
-        return graph.related(source.generation, source.spec.tenant, ids, limit)
-
-    assert related(ADA) == [(PARIS, 2), (LONDON, 1)]
-    assert related(ADA, limit=1) == [(PARIS, 2)]
-    assert related(ADA, LONDON) == [(PARIS, 3)]  # a chunk that mentions both counts once
-    assert related(uuid.uuid4()) == related() == []
-    assert graph.related(source.generation, "another", [ADA], 10) == []
-    assert graph.related(second.generation, source.spec.tenant, [ADA], 10) == sorted([(LONDON, 1), (PARIS, 1)])
-    graph.remove([Removal(1, source.generation, mostly.document_id, (mostly.chunk_id,), True)])
-    graph.write(source, [replace(far, mentions=both.mentions)])
-    assert related(ADA) == sorted([(LONDON, 2), (PARIS, 2)])
-    graph.write(source, [replace(far, mentions=(_about(ADA), *_chunk(0, {LONDON: 1}).mentions))])
-    assert related(ADA) == sorted([(LONDON, 1), (PARIS, 1)])  # a title is no mention
-
-
 def test_relations_are_those_of_this_generation_and_tenant(graph: GraphIndex, source: Source) -> None:
     second = replace(source, generation=replace(source.generation, number=2))
     stays, moves = Relation(PARIS, "located_in", LONDON), Relation(ADA, "citizen_of", LONDON)
@@ -159,18 +136,18 @@ def test_relations_are_those_of_this_generation_and_tenant(graph: GraphIndex, so
     graph.write(source, chunks)
     graph.write(second, chunks[1:])
 
-    def relations(*ids: UUID, limit: int = 10) -> Pairs:
-        return graph.relations(source.generation, source.spec.tenant, ids, limit)
+    def said(*ids: UUID, of: Source = source) -> Pairs:
+        return relations(graph, of.generation, of.spec.tenant, ids)
 
-    assert relations(LONDON) == relations(LONDON, ADA, PARIS) == [(stays, 2), (moves, 1)]
-    assert relations(ADA) == [(moves, 1)] and relations(LONDON, limit=1) == [(stays, 2)]
-    assert relations(uuid.uuid4()) == relations() == []
-    assert graph.relations(source.generation, "another", [ADA], 10) == []
+    assert said(LONDON) == said(LONDON, ADA, PARIS) == [(stays, 2), (moves, 1)]
+    assert said(ADA) == [(moves, 1)]
+    assert said(uuid.uuid4()) == said() == []
+    assert said(ADA, of=replace(source, spec=replace(source.spec, tenant="another"))) == []
     both: Pairs = sorted([(stays, 1), (moves, 1)])
-    assert graph.relations(second.generation, source.spec.tenant, [LONDON], 10) == both
+    assert said(LONDON, of=second) == both
     graph.drop(second.generation)
-    assert relations(LONDON) == [(stays, 2), (moves, 1)]
-    assert graph.relations(second.generation, source.spec.tenant, [LONDON], 10) == []
+    assert said(LONDON) == [(stays, 2), (moves, 1)]
+    assert said(LONDON, of=second) == []
 
 
 def test_an_entity_shows_a_name_that_a_mention_carries(
@@ -264,13 +241,13 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
     assert {mention for row in rows for mention in row.mentions} == {(ADA, 1), (PARIS, 1)}
 
 
-def test_pages_relations_and_drops_use_an_index(driver: Driver | None, graph: GraphIndex) -> None:
+def test_pages_and_drops_use_an_index(driver: Driver | None, graph: GraphIndex) -> None:
     if driver is None:
         pytest.skip("there are no plans in memory")
-    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, RELATED, RELATIONS
+    from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP
 
     values = {"collection": "", "generation": 1, "after": "", "limit": 10, "ids": [], "tenant": ""}
-    asked = (CHUNKS_AFTER, CHUNKS_OF, RELATED, RELATIONS, *DROP.values())
+    asked = (CHUNKS_AFTER, CHUNKS_OF, *DROP.values())
     statements: list[LiteralString] = ["EXPLAIN " + each for each in asked]
     plans = [str(driver.execute_query(statement, values).summary.plan) for statement in statements]
     assert not [plan for plan in plans if re.search("(Nodes?|Label|Index|Relationships?|Type)Scan", plan)]

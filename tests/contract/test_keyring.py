@@ -11,9 +11,10 @@ from sqlalchemy import Engine, text
 
 from ledger_rows import engine_of, name
 from sluice.adapters.postgres.keyring import PostgresKeyring
-from sluice.encryption import KEY_BYTES, new_key
+from sluice.encryption import new_key
 from sluice.errors import Terminal, Unavailable
 from sluice.ports.content import Keyring
+from sluice.testing.contracts.keyring import KeyringContract
 from sluice.testing.keyring import MemoryKeyring
 
 MASTER = new_key()
@@ -26,45 +27,16 @@ def keys_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     engine.dispose()
 
 
-@pytest.fixture(params=["memory", "postgres"])
-def keyring(request: pytest.FixtureRequest) -> Keyring:
-    if request.param == "memory":
+class TestMemoryKeyring(KeyringContract):
+    @pytest.fixture
+    def keyring(self) -> Keyring:
         return MemoryKeyring()
-    return PostgresKeyring(request.getfixturevalue("keys_engine"), MASTER)
 
 
-def test_a_tenants_index_key_is_made_once(keyring: Keyring) -> None:
-    tenant = name()
-    key = keyring.index_key(tenant)
-    assert len(key) == KEY_BYTES
-    assert keyring.index_key(tenant) == key
-    assert keyring.index_key(name()) != key
-
-
-def test_to_ask_for_a_tenants_index_key_makes_none(keyring: Keyring) -> None:
-    tenant = name()
-    assert keyring.known_index_key(tenant) is None
-    assert keyring.known_index_key(tenant) is None
-    assert keyring.index_key(tenant) == keyring.known_index_key(tenant)
-
-
-def test_a_documents_key_is_made_once(keyring: Keyring) -> None:
-    a, b, c = uuid4(), uuid4(), uuid4()
-    made = keyring.create([a, b, a])
-    assert set(made) == {a, b} and len({*made.values()}) == 2
-    assert all(len(key) == KEY_BYTES for key in made.values())
-    more = keyring.create([b, c])
-    assert more[b] == made[b]
-    assert keyring.get([a, b, c, uuid4()]) == {**made, **more}
-    assert keyring.get([]) == {} and keyring.create([]) == {}
-
-
-def test_a_document_that_was_never_sealed_has_no_key(keyring: Keyring) -> None:
-    assert keyring.get([uuid4()]) == {}
-
-
-def test_ping_tells_the_version(keyring: Keyring) -> None:
-    assert keyring.ping()
+class TestPostgresKeyring(KeyringContract):
+    @pytest.fixture
+    def keyring(self, keys_engine: Engine) -> Keyring:
+        return PostgresKeyring(keys_engine, MASTER)
 
 
 def test_ping_of_a_key_database_that_is_not_there_is_unavailable() -> None:

@@ -1,4 +1,4 @@
-"""Sources, runs, scans and quarantine: the ledger in memory and the one on PostgreSQL."""
+"""Sources, runs, scans and quarantine, in the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs may spend and have spent, and what tenants may hold: in memory and on PostgreSQL."""
+"""What runs may spend and have spent, and what tenants may hold."""
 
 from __future__ import annotations
 

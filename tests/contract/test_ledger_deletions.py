@@ -1,4 +1,4 @@
-"""Deletions by hand, and what a change would hide: the ledger in memory and the one on PostgreSQL."""
+"""Deletions by hand, and what a change would hide, in the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gates read from the ledger and leave in it: in memory and on PostgreSQL."""
+"""What gates read from the ledger and leave in it."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_rows_are_kept_in_order_and_replaced_by_a_retry(room: Room) -> None:
     room.ledger.record_gates(run, 1, "validate", [], [one])
     room.ledger.record_gates(run, 0, "chunk", [], [three])
     told = GateRow(item.document_id, 4, "chunks", "blank_chunk", "between", "nan")
-    assert room.ledger.gate_rows(run, 0) == [told, two, one]
-    assert room.ledger.gate_rows(run, 1) == [one]
+    assert room.gate_rows(run, 0) == [told, two, one]
+    assert room.gate_rows(run, 1) == [one]
     room.ledger.record_gates(run, 0, "validate", [])
-    assert room.ledger.gate_rows(run, 0) == [told]
-    assert room.ledger.gate_rows(started(room, opened(room)), 0) == []
+    assert room.gate_rows(run, 0) == [told]
+    assert room.gate_rows(started(room, opened(room)), 0) == []
 
 
 def test_of_each_check_the_first_thousand_rows_are_kept(room: Room) -> None:
@@ -61,7 +61,7 @@ def test_of_each_check_the_first_thousand_rows_are_kept(room: Room) -> None:
     many = [GateRow(uuid4(), ordinal, "chunks", "many", "e", ordinal) for ordinal in range(1200)]
     few = [GateRow(uuid4(), 0, "chunks", "few", "e"), GateRow(uuid4(), 0, "documents", "many", "e")]
     room.ledger.record_gates(run, 0, "chunk", [], [*many, *few])
-    assert room.ledger.gate_rows(run, 0) == [*many[:1000], *few]
+    assert room.gate_rows(run, 0) == [*many[:1000], *few]
 
 
 # --- signatures

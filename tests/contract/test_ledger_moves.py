@@ -1,4 +1,4 @@
-"""One run at a time, and documents that change their name: the ledger in memory and the one on PostgreSQL."""
+"""One run at a time, and documents that change their name, in the ledger."""
 
 from __future__ import annotations
 
@@ -192,8 +192,8 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 
 # What a run says of itself, and how it comes by its source.
 _OF_ITSELF = {"settle", "record_error", "close_run", "claim", "renew"}
-_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
-_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged", "superseded"}
+_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "similar"}
+_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "superseded"}
 
 
 def _writes_of_a_run() -> set[str]:

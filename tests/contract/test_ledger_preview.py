@@ -1,4 +1,4 @@
-"""What a run would find, before anything is written: in memory and on PostgreSQL."""
+"""What a run would find, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History that is removed: the ledger in memory and the one on PostgreSQL."""
+"""History that is removed, in the ledger."""
 
 from __future__ import annotations
 

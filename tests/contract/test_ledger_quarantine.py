@@ -1,4 +1,4 @@
-"""Quarantine records and gate results as they are read, and whose bytes are kept: in memory and on PostgreSQL."""
+"""Quarantine records and gate results as they are read, and whose bytes are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retention and purges: the ledger in memory and the one on PostgreSQL."""
+"""Retention and purges, in the ledger."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ def test_a_purge_takes_out_what_is_listed_and_records_it(room: Room) -> None:
     run, as_of = purging(room, source), room.ledger.clock()
     ids = [item.document_id, other.document_id]
     assert room.ledger.purge(run, ids, as_of) == [item.document_id]  # the other one has not expired
-    assert room.ledger.purged(run) == [item.document_id]
+    assert room.purged(run.run_id) == [item.document_id]
     assert room.ledger.purge(run, ids, as_of) == []
     assert due(room, source) == [] and room.ledger.expired_sources(as_of, source.spec.collection) == []
     assert room.epoch(source.generation.collection_id) == epoch + 1

@@ -1,4 +1,4 @@
-"""Runs of one source beside and after each other: the ledger in memory and the one on PostgreSQL."""
+"""Runs of one source beside and after each other, in the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saved sources, their schedules and who may see them: in memory and on PostgreSQL."""
+"""Saved sources, their schedules and who may see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the projections must hold, as the ledger tells it: in memory and on PostgreSQL."""
+"""What the projections must hold, as the ledger tells it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions, their switch and their end: the ledger in memory and the one on PostgreSQL."""
+"""Versions, their switch and their end, in the ledger."""
 
 from __future__ import annotations
 

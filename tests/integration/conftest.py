@@ -1,4 +1,4 @@
-"""Direct connections to the session's stores."""
+"""Direct connections to the session's stores, and ledgers of a test's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from neo4j import GraphDatabase
 from qdrant_client import QdrantClient
 
 from agreement import Stores
-from ledger_rows import engine_of
+from api_service import MakeWorld, World, worlds
+from ledger_copies import Copies, ledger_copies
+from ledger_rows import Room, engine_of
 from recovery import Cases
 
 
@@ -40,3 +42,28 @@ def cases(stack: Any, stores: Stores, tmp_path: Path) -> Iterator[Cases]:
     cases = Cases(stack.settings, stores, tmp_path)
     yield cases
     cases.close()
+
+
+@pytest.fixture(scope="session")
+def ledgers(stack: Any) -> Iterator[Copies]:
+    with ledger_copies(stack) as copies:
+        yield copies
+
+
+@pytest.fixture
+def room(ledgers: Copies) -> Iterator[Room]:
+    """An empty ledger of the test's own."""
+    with ledgers.copy() as copy:
+        yield copy.room
+
+
+@pytest.fixture(scope="session")
+def make_world(ledgers: Copies) -> Iterator[MakeWorld]:
+    with worlds(ledgers) as make:
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> Iterator[World]:
+    with make_world() as made:
+        yield made

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from ledger_rows import engine_of, entry, failure, loaded, opened, postgres_room, scanned, spec
+from ledger_rows import Room, engine_of, entry, failure, loaded, opened, scanned, spec
 from scratch_databases import libpq
 from sluice.model.costs import Budget, Spent
 from sluice.model.deletion import Deletion
@@ -24,7 +24,7 @@ PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
-    room = postgres_room(engine)
+    room = Room(engine)
     source = opened(room, spec(access_groups=("hr",)))
     room.catalog.grant(Grant("ann", source.spec.tenant, frozenset({"*"}), True))
     room.catalog.grant(Grant("bob", source.spec.tenant, frozenset({"it"}), False))
@@ -95,7 +95,7 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
 
 def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  # type: ignore[no-untyped-def]
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
-    room = postgres_room(engine)
+    room = Room(engine)
     source = opened(room, spec(access_groups=("hr",), retention_days=30))
     tenant, collection, uri = source.spec.tenant, source.spec.collection, source.spec.uri
     run = room.ledger.start_run(source, "incremental", uuid4(), "tests", Budget(None, None))

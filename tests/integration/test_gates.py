@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
+from ledger_rows import room_of
 from sluice import wiring
 from sluice.cli import app
 from sluice.errors import BadRequest
@@ -37,7 +38,7 @@ def generation(tools: Tools, collection: str) -> Generation:
 
 def rows(tools: Tools, summary: dict[str, Any]) -> list[GateRow]:
     run: Run = tools.ledger.run(UUID(summary["run_id"]))
-    return tools.ledger.gate_rows(run, 0)
+    return room_of(tools).gate_rows(run, 0)
 
 
 def found(tools: Tools, collection: str, query: str) -> list[Any]:
@@ -115,7 +116,7 @@ def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
 
 
 def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
-    return tools.ledger.gate_rows(tools.ledger.run(UUID(summary["run_id"])), batch)
+    return room_of(tools).gate_rows(tools.ledger.run(UUID(summary["run_id"])), batch)
 
 
 @pytest.fixture

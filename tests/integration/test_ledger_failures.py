@@ -18,7 +18,6 @@ from ledger_rows import (
     loaded,
     name,
     opened,
-    postgres_room,
     scanned,
     shown,
     spec,
@@ -40,7 +39,7 @@ def url(stack) -> str:  # type: ignore[no-untyped-def]
 @pytest.fixture
 def room(url: str) -> Iterator[Room]:
     engine = engine_of(url)
-    yield postgres_room(engine)
+    yield Room(engine)
     engine.dispose()
 
 
@@ -64,7 +63,7 @@ def named_room(url: str, **limits: float) -> tuple[Room, str]:
         call_timeout_s=limits.get("call_timeout_s", 30.0),
         name=application,
     )
-    return postgres_room(engine), application
+    return Room(engine), application
 
 
 def test_a_slow_statement_is_not_taken_for_a_hung_server(url: str) -> None:
@@ -126,7 +125,7 @@ def test_a_slow_statement_is_ended(url: str) -> None:
 def test_waiting_for_a_connection_ends(url: str) -> None:
     engine = engine_of(url, pool_size=1, call_timeout_s=0.5)
     with engine.connect(), pytest.raises(Unavailable, match="SLUICE_POOL_SIZE"):
-        postgres_room(engine).ledger.generations()
+        Room(engine).ledger.generations()
     engine.dispose()
 
 
@@ -158,13 +157,13 @@ def test_a_refused_row_leaves_nothing_of_its_batch(room: Room) -> None:
 def test_the_wrong_password_is_not_shown(url: str) -> None:
     wrong = engine_of(url.replace("sluice_app:", "sluice_app:not-", 1))
     with pytest.raises(Unavailable) as caught:
-        postgres_room(wrong).ledger.generations()
+        Room(wrong).ledger.generations()
     assert "not-" not in str(caught.value)
 
 
 def test_a_large_unchanged_scan_needs_no_memory(url: str) -> None:
     engine = engine_of(url)
-    room = postgres_room(engine)
+    room = Room(engine)
     source = opened(room, spec(retention_days=1))
     run = started(room, source)
     count = 30_000

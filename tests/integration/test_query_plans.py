@@ -280,7 +280,6 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         {"pk_gate_results"},
     ),
     "rules of a collection": (gates.RULES, "", {"pk_gate_overrides"}),
-    "rows of a batch": (gates.READ_ROWS, "", {"pk_gate_rows"}),
     "similar documents": (gates.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
     "signatures of documents that go": (gates.FORGET, "document_ids", {"pk_signatures"}),
     "expired documents of a source": (
@@ -289,7 +288,6 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         {"ix_documents_expiring", "uq_versions_active", "pk_chunks", "uq_versions_document_id_generation_number"},
     ),
     "sources with expired documents": (retention.EXPIRED_SOURCES, "", {"ix_documents_expiring"}),
-    "what a purge took out": (retention.PURGED, "", {"pk_purged_documents"}),
     "grants of a caller": (catalog.GRANTS, "", {"pk_grants"}),
     "a document's mentions go with its chunks": (
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",

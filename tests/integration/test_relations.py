@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from neo4j import GraphDatabase
 
+from graph_rows import relations
 from sluice.adapters.entities.naming import entity_id
 from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
@@ -55,7 +56,7 @@ def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
     key = tools.keyring.index_key(spec.tenant)
     names = {entity_id(key, name): name for each in (INSIDE, CITIZEN) for name in (each[0], each[2])}
     assert tools.graph is not None
-    found = dict(tools.graph.relations(generation, spec.tenant, list(names), 100))
+    found = dict(relations(tools.graph, generation, spec.tenant, names))
     rows = [each for chunk in tools.ledger.chunks_after(generation, None, 100) for each in chunk.relations]
     assert {each: rows.count(each) for each in rows} == found
     return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in found.items()}

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from agreement import Stores
 from failing import Crash, Crashing
+from ledger_rows import room_of
 from sluice.cli import app
 from sluice.errors import NotFound
 from sluice.maintenance import purging, reconciliation
@@ -119,7 +120,7 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     report = purging.purge(tools, as_of, collection=name)
     purge_s = time.perf_counter() - began
     (told,) = report["sources"]
-    assert set(tools.ledger.purged(tools.ledger.run(UUID(told["run_id"])))) == {each.document_id for each in listed}
+    assert set(room_of(tools).purged(UUID(told["run_id"]))) == {each.document_id for each in listed}
     assert (report["documents"], report["chunks"]) == (len(listed), sum(each.chunks for each in listed))
 
     left = chunks - report["chunks"]

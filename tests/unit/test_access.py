@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pygit2
 import pytest
@@ -15,12 +17,10 @@ from sluice.access import places
 from sluice.access.rules import merged_rules, parse_rules
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import BadRequest, Forbidden, SluiceError, Unreadable
-from sluice.model.generation import Profile
 from sluice.model.scan import Item
-from sluice.model.source import SavedSource, SourceSpec
+from sluice.model.source import SavedSource, Schedule, SourceSpec
 from sluice.settings import Settings
 from sluice.sources.uri import canonical, check_root
-from sluice.testing.ledger import MemoryLedger
 from sluice.wiring import _reader, environment_connection
 
 
@@ -231,10 +231,8 @@ def test_what_a_saved_repository_borrows_is_kept_for_its_groups_too(tmp_path: Pa
 
 
 def saved_source(uri: str, *groups: str) -> SavedSource:
-    ledger = MemoryLedger()
-    ledger.open_source(SourceSpec(uri, "theirs", "acme", groups), Profile("tokens:256:0", "hash:64", "off", 64), ())
-    (saved,) = ledger.saved_sources("acme")
-    return saved
+    saved = SourceSpec(uri, "theirs", "acme", groups, None, (), ())
+    return SavedSource(uuid4(), saved, Schedule(), datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

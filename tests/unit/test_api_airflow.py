@@ -1,80 +1,14 @@
-"""Airflow's side of the query service: who calls, and a plugin that costs other processes nothing."""
+"""Airflow's side of the query service: a plugin that costs other processes nothing."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-
-import pytest
-from api_service import World
-from fastapi.testclient import TestClient
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("qdrant_client", "neo4j", "onnxruntime", "tokenizers", "spacy", "pyarrow", "great_expectations", "kreuzberg")
-
-
-class AuthManager:
-    """Stands in for Airflow's configured one: what its tokens mean."""
-
-    async def get_user_from_token(self, token: str) -> Any:
-        from jwt import ExpiredSignatureError, InvalidTokenError
-        from sqlalchemy.exc import OperationalError
-
-        match token:
-            case "good":
-                return SimpleNamespace(get_name=lambda: "ann")
-            case "nameless":
-                return SimpleNamespace(get_name=lambda: "")
-            case "expired":
-                raise ExpiredSignatureError
-            case "database-down":
-                raise OperationalError("SELECT", {}, Exception("down"))
-            case _:
-                raise InvalidTokenError
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    from airflow.api_fastapi import app as airflow_app
-
-    from sluice.airflow.auth import authenticate
-    from sluice.api.app import create_app
-
-    monkeypatch.setattr(airflow_app._AuthManagerState, "instance", AuthManager())
-    world = World()
-    with TestClient(create_app(world.tools, authenticate, world.make_search)) as client:
-        yield client
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 401),
-        ({"Authorization": "Bearer good"}, 200),
-        ({"Authorization": "bearer good"}, 200),
-        ({"Cookie": "_token=good"}, 200),
-        ({"Authorization": "Bearer forged"}, 401),
-        ({"Authorization": "Bearer expired"}, 401),
-        ({"Authorization": "Bearer nameless"}, 401),
-        ({"Authorization": "Bearer"}, 401),
-        ({"Authorization": "Basic Z29vZA=="}, 401),
-        ({"Authorization": "good"}, 401),
-        ({"Cookie": "_token=forged"}, 401),
-        ({"Cookie": "session=good"}, 401),
-        ({"Authorization": "Bearer forged", "Cookie": "_token=good"}, 401),
-        ({"Authorization": "Bearer database-down"}, 503),
-    ],
-)
-def test_airflows_tokens_decide(client: TestClient, headers: dict[str, str], status: int) -> None:
-    answer = client.get("/api/v1/collections", headers=headers)
-    assert answer.status_code == status
-    if status != 200:
-        assert answer.headers["content-type"] == "application/problem+json"
 
 
 def _in_a_process(code: str) -> str:

@@ -24,6 +24,7 @@ from sluice.model.costs import Spent
 from sluice.model.document import Document
 from sluice.model.scan import Entry, Item
 from sluice.ports.content import Embedder
+from sluice.testing.embeddings import MemoryVectorCache
 
 KEY, OTHER = b"i" * 32, b"o" * 32
 
@@ -48,22 +49,12 @@ def embed(
     return embed_with(documents, embedder=embedder, dim=8, cache=cache, index_key=index_key, account=Unlimited())
 
 
-class Cache:
-    def __init__(self) -> None:
-        self.vectors: dict[tuple[str, bytes], Vector] = {}
-        self.lookups = 0
+class Cache(MemoryVectorCache):
+    lookups = 0
 
     def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
         self.lookups += 1
-        return {each: self.vectors[embedder, each] for each in hashes if (embedder, each) in self.vectors}
-
-    def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
-        for each, vector in zip(hashes, vectors, strict=True):
-            self.vectors.setdefault((embedder, each), vector)
-
-    def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
-        for each in hashes:
-            del self.vectors[embedder, each]
+        return super().cached(embedder, hashes)
 
 
 def chunked(texts: Sequence[str], title: str = "") -> list[ChunkedDocument]:

@@ -200,9 +200,6 @@ class Ledger(SavedSources, RetentionLedger, PruneLedger, DeletionLedger, Protoco
 
     def gates(self, run: Run, batch: int) -> list[GateResult]: ...
 
-    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
-        """In the order of stages, then as recorded."""
-
     def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
         """Signatures that share a band with these: of documents that the run's generation serves, or that this run has
         remembered. Any `limit` of them where there are more."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, Point, Removal, StoredPoint
 from sluice.model.search import Candidate, VectorQuery
@@ -78,18 +77,5 @@ class GraphIndex(Protocol):
     def drop_orphans(self, orphans: GraphOrphans) -> int:
         """Those of them that are orphans still. Returns how many went, without the relationships that a node took
         with it."""
-
-    def related(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[UUID, int]]:
-        """Entities that share chunks of this generation and tenant with the given ones, which are left out themselves.
-        (entity id, weight): weight = chunks that mention it and at least one of the given. Heaviest first, then by
-        id."""
-
-    def relations(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[Relation, int]]:
-        """What chunks of this generation and tenant say of the given entities, as head or tail. (relation, weight):
-        weight = chunks that say so. Heaviest first, then in the order of relations."""
 
     def ping(self) -> str: ...

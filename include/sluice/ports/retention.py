@@ -40,6 +40,3 @@ class RetentionLedger(Protocol):
 
         The document itself stays, as long as its source lists it: the same content is not taken in again while its
         retention has passed; other content makes a new version."""
-
-    def purged(self, run: Run) -> list[UUID]:
-        """What this run took out, by id."""

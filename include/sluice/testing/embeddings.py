@@ -1,4 +1,4 @@
-"""Cached vectors in memory."""
+"""The port VectorCache in memory."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from sluice.model.chunk import Vector
 
 
 class MemoryVectorCache:
-    """`sluice.ports.ledger.VectorCache`."""
+    """`vectors`, by embedder and hash, may be looked at."""
 
     def __init__(self) -> None:
-        self._vectors: dict[tuple[str, bytes], Vector] = {}
+        self.vectors: dict[tuple[str, bytes], Vector] = {}
 
     def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
-        return {each: self._vectors[embedder, each] for each in hashes if (embedder, each) in self._vectors}
+        return {each: self.vectors[embedder, each] for each in hashes if (embedder, each) in self.vectors}
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
         if vectors.ndim != 2 or len(vectors) != len(hashes):
             raise ValueError(f"{len(hashes)} hashes do not fit vectors of shape {vectors.shape}")
         for text_hash, vector in zip(hashes, vectors, strict=True):
-            self._vectors.setdefault((embedder, text_hash), np.array(vector, np.float32))
+            self.vectors.setdefault((embedder, text_hash), np.array(vector, np.float32))
 
     def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
         for text_hash in hashes:
-            self._vectors.pop((embedder, text_hash), None)
+            self.vectors.pop((embedder, text_hash), None)

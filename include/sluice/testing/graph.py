@@ -100,26 +100,6 @@ class MemoryGraph:
             del self.entities[UUID(id)]
         return len(documents) + len(entities)
 
-    def related(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[UUID, int]]:
-        weights: Counter[UUID] = Counter()
-        for node in self._of(generation).values():
-            mentioned = {mention.entity_id for mention in node.mentions if mention.count}
-            if node.tenant == tenant and not mentioned.isdisjoint(entity_ids):
-                weights.update(mentioned.difference(entity_ids))
-        return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
-
-    def relations(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[Relation, int]]:
-        wanted = set(entity_ids)
-        weights: Counter[Relation] = Counter()
-        for node in self._of(generation).values():
-            if node.tenant == tenant:
-                weights.update(each for each in node.relations if not wanted.isdisjoint((each.head_id, each.tail_id)))
-        return sorted(weights.items(), key=lambda each: (-each[1], each[0]))[:limit]
-
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
         return sum(
             number == generation.number

@@ -165,26 +165,6 @@ CHUNKS_OF: LiteralString = f"""
 UNWIND $ids AS id
 MATCH (c:Chunk {{chunk_id: id, generation: $generation}}) WHERE c.collection = $collection
 {_ROW}"""
-# Weight = distinct chunks. One hop from the given entities to their chunks, one from each chunk to the others.
-RELATED: LiteralString = """
-UNWIND $ids AS id
-MATCH (:Entity {entity_id: id, tenant: $tenant})<-[:MENTIONS]-(c:Chunk)
-WHERE c.collection = $collection AND c.generation = $generation AND c.tenant = $tenant
-WITH DISTINCT c
-MATCH (c)-[:MENTIONS]->(e:Entity {tenant: $tenant})
-WHERE NOT e.entity_id IN $ids
-RETURN e.entity_id AS id, count(DISTINCT c) AS weight ORDER BY weight DESC, id LIMIT $limit
-"""
-# Weight = distinct chunks, which have to be there: they say of which collection and tenant the relation is.
-RELATIONS: LiteralString = """
-UNWIND $ids AS id
-MATCH (:Entity {entity_id: id, tenant: $tenant})-[r:RELATES {generation: $generation}]-(:Entity {tenant: $tenant})
-WITH DISTINCT r
-MATCH (c:Chunk {chunk_id: r.chunk_id, generation: r.generation})
-WHERE c.collection = $collection AND c.tenant = $tenant
-RETURN startNode(r).entity_id AS head, r.kind AS kind, endNode(r).entity_id AS tail, count(DISTINCT c) AS weight
-ORDER BY weight DESC, head, kind, tail LIMIT $limit
-"""
 _LONE_DOCUMENT: LiteralString = "NOT (n)-[:HAS_CHUNK]->(:Chunk)"
 _LONE_ENTITY: LiteralString = "NOT (n)<-[:MENTIONS]-(:Chunk) AND NOT (n)<-[:ABOUT]-(:Document)"
 _STRAY_CHUNK: LiteralString = (

@@ -1,4 +1,4 @@
-"""The graph as it is: its rows, what is related in it, and what nothing supports."""
+"""The graph as it is: its rows, and what nothing supports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from uuid import UUID
 
 from neo4j import Driver, ManagedTransaction
 
-from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE, RELATED, RELATIONS
+from sluice.adapters.neo4j.cypher import CHUNKS_AFTER, CHUNKS_OF, DROP, LONE
 from sluice.adapters.neo4j.failures import asking
-from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import GraphOrphans, GraphRow
 
@@ -39,27 +38,6 @@ class GraphScan:
                     values = {**_scope(generation), "ids": ids}
                     found += [_row(each) for each in session.execute_read(self._transaction(_all), CHUNKS_OF, values)]
         return found
-
-    def related(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[UUID, int]]:
-        """(entity id, chunks that mention it and at least one of the given), heaviest first. Read from the mentions
-        themselves, so that it cannot differ from them (docs/decisions/0018)."""
-        ids = sorted({str(each) for each in entity_ids})
-        values = {**_scope(generation), "ids": ids, "tenant": tenant, "limit": limit}
-        with asking("read what is related"), self._driver.session() as session:
-            records = session.execute_read(self._transaction(_all), RELATED, values)
-        return [(UUID(record["id"]), record["weight"]) for record in records]
-
-    def relations(
-        self, generation: Generation, tenant: str, entity_ids: Sequence[UUID], limit: int
-    ) -> list[tuple[Relation, int]]:
-        """(relation of one of the given, chunks that say so), heaviest first."""
-        ids = sorted({str(each) for each in entity_ids})
-        values = {**_scope(generation), "ids": ids, "tenant": tenant, "limit": limit}
-        with asking("read relations"), self._driver.session() as session:
-            records = session.execute_read(self._transaction(_all), RELATIONS, values)
-        return [(Relation(UUID(each["head"]), each["kind"], UUID(each["tail"])), each["weight"]) for each in records]
 
     def orphans(self, limit: int) -> GraphOrphans:
         """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything."""

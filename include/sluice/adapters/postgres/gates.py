@@ -39,10 +39,6 @@ _ROWS = {
     "observed": "jsonb",
 }
 _OLD_ROWS = text("DELETE FROM gate_rows WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
-READ_ROWS = text("""
-    SELECT document_id, ordinal, suite, code, expectation, observed
-    FROM gate_rows WHERE run_id = :run_id AND batch = :batch ORDER BY stage, position
-""")
 # The planner takes an overlap with thousands of bands for most of the table; it is a handful of rows.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
 SIMILAR = text("""
@@ -106,11 +102,6 @@ def record_rows(connection: Connection, run: Run, batch: int, stage: str, rows: 
                 for position, each in enumerate(kept_rows(rows))
             ),
         )
-
-
-def read_rows(connection: Connection, run: Run, batch: int) -> list[GateRow]:
-    found = connection.execute(READ_ROWS, {"run_id": run.run_id, "batch": batch})
-    return [GateRow(row.document_id, row.ordinal, row.suite, row.code, row.expectation, row.observed) for row in found]
 
 
 def similar(connection: Connection, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:

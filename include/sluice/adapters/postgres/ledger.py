@@ -245,10 +245,6 @@ class PostgresLedger(PostgresRetention, PostgresPruning, PostgresDeletions):
         with transaction(self._engine) as connection:
             return runs.read_gates(connection, run, batch)
 
-    def gate_rows(self, run: Run, batch: int) -> list[GateRow]:
-        with transaction(self._engine) as connection:
-            return gates.read_rows(connection, run, batch)
-
     def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
         if not bands:
             return []

@@ -97,7 +97,6 @@ BLANK = text("""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE document_id = ANY(CAST(:ids AS uuid[]))
 """)
-PURGED = text("SELECT document_id FROM purged_documents WHERE run_id = :run_id ORDER BY document_id")
 
 
 def set_retention(connection: Connection, scope: RetentionScope, retention: Retention | None) -> int:
@@ -166,10 +165,6 @@ def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of:
     return taken
 
 
-def purged(connection: Connection, run: Run) -> list[UUID]:
-    return list(connection.execute(PURGED, {"run_id": run.run_id}).scalars())
-
-
 def _expired(row: Row[Any]) -> ExpiredDocument:
     return ExpiredDocument(**row._mapping)
 
@@ -204,7 +199,3 @@ class PostgresRetention(Transactions):
             return []
         with self._writing(run) as connection:
             return purge(connection, run, document_ids, as_of)
-
-    def purged(self, run: Run) -> list[UUID]:
-        with transaction(self._engine) as connection:
-            return purged(connection, run)

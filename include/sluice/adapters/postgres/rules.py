@@ -1,4 +1,4 @@
-"""What every ledger refuses or cleans before it stores, whatever it is built on."""
+"""What the ledger refuses or cleans before it stores, and in which words."""
 
 from __future__ import annotations
 

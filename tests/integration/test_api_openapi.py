@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import World, client_of, named, question
 from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 
+from api_service import MakeWorld, World, client_of, named, question
+
 
 @pytest.fixture(scope="module")
-def world() -> World:
-    return World()
+def world(make_world: MakeWorld) -> Iterator[World]:
+    with make_world() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 
 import anyio
 import pytest
-from api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
+from api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 from sluice.api import quota_check, routes_uploads
 from sluice.api.app import create_app
 from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, UploadSlots
@@ -31,8 +31,8 @@ PATH = "/api/v1/documents"
 
 
 class Service:
-    def __init__(self) -> None:
-        self.world, self.blobs = World(), MemoryBlobs()
+    def __init__(self, world: World) -> None:
+        self.world, self.blobs = world, MemoryBlobs()
         self.queued: list[tuple[dict[str, Any], str]] = []
         self.failing = False
         self.world.catalog.grant(Grant("sam", "acme", frozenset({"legal"}), True))
@@ -63,8 +63,8 @@ class Service:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
+def service(world: World) -> Iterator[Service]:
+    made = Service(world)
     with made.client:
         yield made
 
@@ -166,8 +166,8 @@ def test_when_airflow_fails_the_caller_is_told_to_try_again(service: Service) ->
     assert service.send().status_code == 503
 
 
-def test_without_airflow_there_are_no_uploads() -> None:
-    app = create_app(World().tools, authenticate)
+def test_without_airflow_there_are_no_uploads(world: World) -> None:
+    app = create_app(world.tools, authenticate)
     with TestClient(app, base_url="http://sluice.test") as client:
         answer = client.post(PATH, files={"file": ("a", b"x")}, headers=as_caller("ann-token"))
     assert answer.status_code == 501

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from api_service import HOSTILE, World, as_caller, client_of, named, question
 from fastapi.testclient import TestClient
-from starlette.exceptions import HTTPException
 
-from sluice.api.limits import BoundedExecutor
+from api_service import HOSTILE, World, as_caller, client_of, named, question
 from sluice.errors import Terminal
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 @pytest.fixture
@@ -234,8 +225,9 @@ def test_an_unknown_field_of_a_body_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize("store", ["ledger", "keys", "qdrant"])
-def test_a_lost_store_is_503_without_internals(store: str) -> None:
-    with client_of(World(down={store})) as client:
+def test_a_lost_store_is_503_without_internals(world: World, store: str) -> None:
+    world.down.add(store)
+    with client_of(world) as client:
         answer = client.post("/api/v1/search", json=question())
     refused(answer, 503)
     assert answer.headers["retry-after"]
@@ -279,28 +271,6 @@ def test_tools_are_built_on_first_use_once_and_closed(world: World) -> None:
             client.post("/api/v1/search", json=question())
         assert (world.built, world.closed) == (1, 0)
     assert world.closed == 1
-
-
-def test_calls_beyond_the_queue_are_turned_away_at_once() -> None:
-    release = threading.Event()
-
-    async def crowd() -> list[int]:
-        executor, turned_away = BoundedExecutor(threads=1, max_waiting=1), []
-
-        async def call() -> None:
-            try:
-                await executor.run(lambda: release.wait(10))
-            except HTTPException as error:
-                turned_away.append(error.status_code)
-
-        async with anyio.create_task_group() as group:
-            for _ in range(4):  # one runs, one waits, two are too many
-                group.start_soon(call)
-            await anyio.wait_all_tasks_blocked()
-            release.set()
-        return turned_away
-
-    assert anyio.run(crowd) == [503, 503]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A query service over the adapters in memory, for the tests of the HTTP surface.
+"""A query service over a ledger of its own and fakes of the other stores, for the tests of the HTTP surface.
 
 Tenant acme has the collection docs: `open` and `hostile` for all, `legal` for the group legal. Tenant other has a
 document of its own in docs (`neighbour`) and one in secret (`foreign`). ann holds all groups of acme, bob none, sam is
@@ -8,7 +8,8 @@ granted both tenants, nil nothing.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,8 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
+from ledger_copies import Copies
+from ledger_rows import Room
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
@@ -30,10 +33,8 @@ from sluice.model.scan import Entry, Item
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import SourceSpec
 from sluice.retrieval.searching import QueryVectors, SearchPorts, search
-from sluice.testing.catalog import MemoryCatalog
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
-from sluice.testing.ledger import MemoryLedger
 from sluice.testing.vectors import MemoryVectors
 
 PROFILE = Profile("chars:100:0", "hash:4", "spacy:en_core_web_sm", 4)
@@ -74,23 +75,49 @@ def named(name: str) -> UUID:
     return uuid5(NAMESPACE_URL, name)
 
 
+@dataclass
+class Fakes:
+    """All stores but the ledger, and the ids that documents were given."""
+
+    keyring: MemoryKeyring = field(default_factory=MemoryKeyring)
+    vectors: MemoryVectors = field(default_factory=MemoryVectors)
+    graph: MemoryGraph = field(default_factory=MemoryGraph)
+    ids: dict[str, UUID] = field(default_factory=dict)
+
+
+@contextmanager
+def worlds(ledgers: Copies) -> Iterator[MakeWorld]:
+    """Each call makes a world of its own, filled with `TEXTS` in the order in which they are found (the first is the
+    best)."""
+    with ledgers.copy() as copy:
+        first = World(copy.room, Fakes())
+        first.fill()
+        with ledgers.copies_of(copy) as filled:
+
+            @contextmanager
+            def world() -> Iterator[World]:
+                with filled.copy() as own:
+                    yield World(own.room, deepcopy(first.fakes))
+
+            yield world
+
+
 class World:
-    """The adapters in memory, filled with `TEXTS` in the order in which they are found (the first is the best).
+    """`down` names what does not answer, `erased` whose keys are gone; a `careless` index proposes every chunk there
+    is."""
 
-    `down` names what does not answer, `erased` whose keys are gone; a `careless` index proposes every chunk there is.
-    """
-
-    def __init__(self, down: set[str] | None = None) -> None:
+    def __init__(self, room: Room, fakes: Fakes) -> None:
         self.down: set[str] = set()
         self.erased: set[str] = set()
         self.careless = False
         self.built = self.closed = 0
-        self.ids: dict[str, UUID] = {}
-        self.ledger, self.keyring, self.graph = MemoryLedger(), MemoryKeyring(), MemoryGraph()
-        self.vectors = MemoryVectors()
-        self.catalog = MemoryCatalog(self.ledger.state)
+        self.room, self.fakes = room, fakes
+        self.ledger, self.catalog = room.ledger, room.catalog
+        self.keyring, self.vectors, self.graph, self.ids = fakes.keyring, fakes.vectors, fakes.graph, fakes.ids
+
+    def fill(self) -> None:
         for rank, text in enumerate(TEXTS):
-            self._publish(text, rank)
+            self.publish(text, rank)
         for grant in (
             Grant("ann", "acme", frozenset({ALL_GROUPS}), True),
             Grant("bob", "acme", frozenset(), False),
@@ -98,9 +125,8 @@ class World:
             Grant("sam", "acme", frozenset({"legal"}), False),
         ):
             self.catalog.grant(grant)
-        self.down = down or set()
 
-    def _publish(self, text: Text, rank: int) -> None:
+    def publish(self, text: Text, rank: int) -> None:
         groups = (text.group,) if text.group else ()
         uri = f"file:///{text.tenant}/{text.collection}/{text.group}/{text.name}"
         spec = SourceSpec(uri, text.collection, text.tenant, groups)
@@ -120,15 +146,18 @@ class World:
             graph=self.graph,
         )
 
+    def finish_runs(self) -> None:
+        for text in TEXTS:
+            self.ledger.finish_run(self.run(text.name), "succeeded", {})
+
     def delete(self, name: str) -> None:
         """In the ledger; the index still has it."""
-        self.ledger.remove_documents(self._run(name), [self.ids[name]])
+        self.ledger.remove_documents(self.run(name), [self.ids[name]])
 
     def expire(self, name: str) -> None:
-        document = self.ledger.state.documents[self.ids[name]]
-        document.expires_at = document.first_seen_at
+        self.room.expire(self.ids[name])
 
-    def _run(self, name: str) -> Run:
+    def run(self, name: str) -> Run:
         return self.ledger.run(named(f"run {name}"))
 
     def check(self, store: str) -> None:
@@ -155,6 +184,9 @@ class World:
         embedder = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
         ports = SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(lambda name: embedder), _terms)
         return lambda request, principal: search(ports, request, principal)
+
+
+MakeWorld = Callable[[], AbstractContextManager[World]]
 
 
 @dataclass
@@ -215,7 +247,7 @@ def _embedded(text: Text, item: Item, rank: int) -> EmbeddedDocument:
         end=len(text.text),
         page=2,
         headings=("Upkeep",),
-        text_hash=text.name.encode(),
+        text_hash=text.name.encode().ljust(20, b"\0"),
     )
     document = Document(item, "text/markdown", f"Title of {text.name}", text.text, b"raw", text.metadata)
     angle = 0.1 * rank

@@ -1,4 +1,4 @@
-"""`sluice sources`, on a ledger in memory."""
+"""`sluice sources`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from ledger_rows import Room
 from sluice.cli import app, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Profile
+from sluice.ports.ledger import Ledger
 from sluice.sources.readers import reader_for
-from sluice.testing.ledger import MemoryLedger
 
 
 @pytest.fixture
-def ledger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MemoryLedger:
-    made = MemoryLedger()
-
+def ledger(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ledger:
     @contextmanager
     def tools() -> Iterator[Any]:
         yield SimpleNamespace(
-            ledger=made,
+            ledger=room.ledger,
             profile=lambda: Profile("tokens:256:0", "hash:64", "off", 64),
             filter_fields=(),
             reader=lambda spec: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
         )
 
     monkeypatch.setattr(sources, "tools_of_settings", tools)
-    return made
+    return room.ledger
 
 
 def sluice(*arguments: str) -> str:
@@ -47,7 +46,7 @@ def listed() -> list[dict[str, Any]]:
     return found
 
 
-def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: MemoryLedger, tmp_path: Path) -> None:
+def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: Ledger, tmp_path: Path) -> None:
     assert "No source is saved" in sluice("list")
     uri = tmp_path.as_uri()
     added = sluice("add", uri + "/", "--schedule", "0 4 * * *", "--access-group", "staff", "--retention-days", "30")
@@ -73,7 +72,7 @@ def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: MemoryLedger, 
     assert "every night; last run never; due " in sluice("list")
 
 
-def test_what_may_not_be_read_or_is_no_schedule_is_not_saved(ledger: MemoryLedger, tmp_path: Path) -> None:
+def test_what_may_not_be_read_or_is_no_schedule_is_not_saved(ledger: Ledger, tmp_path: Path) -> None:
     for arguments in (
         ["file:///etc"],
         [tmp_path.as_uri(), "--schedule", "sometimes"],

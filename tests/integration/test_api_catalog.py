@@ -7,17 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import PROFILE, World, as_caller, client_of, named
 from fastapi.testclient import TestClient
 
+from api_service import PROFILE, World, as_caller, client_of, named
 from sluice.api import routes_health
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.source import Schedule, SourceSpec
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 @pytest.fixture
@@ -102,8 +97,9 @@ def test_health_of_every_dependency(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("store", "status"), [("qdrant", "down"), ("keys", "down"), ("neo4j", "degraded")])
-def test_health_tells_what_is_down_and_what_that_means(store: str, status: str) -> None:
-    with client_of(World(down={store})) as client:
+def test_health_tells_what_is_down_and_what_that_means(world: World, store: str, status: str) -> None:
+    world.down.add(store)
+    with client_of(world) as client:
         answer = client.get("/api/v1/health")
     assert answer.json()["status"] == status
     assert [name for name, state in states(answer.json()).items() if state == "down"] == [store]

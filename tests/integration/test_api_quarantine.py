@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import HOSTILE, World, as_caller, authenticate, named
 from fastapi.testclient import TestClient
 
+from api_service import HOSTILE, World, as_caller, authenticate, named
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.model.gates import GateResult, GateRow
@@ -22,8 +22,8 @@ PATH = "/api/v1/quarantine"
 class Service:
     """`open` (with bytes), `hostile` (without) and `legal` (of the group legal, with bytes) are in quarantine."""
 
-    def __init__(self, *, airflow: bool = True) -> None:
-        self.world = World()
+    def __init__(self, world: World, *, airflow: bool = True) -> None:
+        self.world = world
         self.queued: list[tuple[dict[str, Any], str]] = []
         self.failing = False
         for name, kept_bytes in (("open", 7), ("hostile", None), ("legal", 9)):
@@ -63,8 +63,8 @@ class Service:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
+def service(world: World) -> Iterator[Service]:
+    made = Service(world)
     with made.client:
         yield made
 
@@ -127,7 +127,7 @@ def test_who_may_not_replay_queues_nothing(service: Service) -> None:
     assert (told.status_code, "could not be had" in told.json()["detail"]) == (422, True)
     assert service.replay("open", json={"document_id": 1}).status_code == 422
     service.world.catalog.grant(Grant("bob", "acme", frozenset({"sales"}), True))
-    service.world.ledger.state.documents[service.world.ids["legal"]].access_groups = ()
+    service.world.room.set_own_groups(service.world.ids["legal"], [])
     told = service.replay("legal", "bob-token")
     assert (told.status_code, "groups that they do not hold" in told.json()["detail"]) == (403, True)
     assert service.queued == []
@@ -149,8 +149,8 @@ def test_no_foreign_page_can_replay(service: Service) -> None:
     assert status(json={}, headers={"Sec-Fetch-Site": "same-origin"}) == 202
 
 
-def test_without_airflow_there_are_no_replays() -> None:
-    made = Service(airflow=False)
+def test_without_airflow_there_are_no_replays(world: World) -> None:
+    made = Service(world, airflow=False)
     with made.client:
         assert made.replay("open").status_code == 501
 

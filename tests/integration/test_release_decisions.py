@@ -5,10 +5,12 @@ A deliberate change: `PYTHONPATH=include:tests python tests/release_record.py de
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from api_service import MakeWorld
 from release_decisions import changes, decisions
 from release_recordings import read, versions
 
@@ -17,8 +19,9 @@ RECORDED = read(VERSION, "decisions")
 
 
 @pytest.fixture(scope="module")
-def now() -> dict[str, Any]:
-    return decisions()
+def now(make_world: MakeWorld) -> Iterator[dict[str, Any]]:
+    with make_world() as world:
+        yield decisions(world)
 
 
 @pytest.mark.parametrize("question", RECORDED)

@@ -9,26 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from api_service import World
 from typer.testing import CliRunner
 
+from api_service import World
 from sluice.cli import app, documents
 from sluice.embedding.bm25 import sparse_query
 from sluice.retrieval.searching import SearchPorts, search
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
+def service(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
     @contextmanager
     def tools() -> Iterator[Any]:
-        yield made.tools()
+        yield world.tools()
 
     monkeypatch.setattr(documents, "tools_of_settings", tools)
-    monkeypatch.setattr("sluice.wiring.searcher", made.make_search)
-    return made
+    monkeypatch.setattr("sluice.wiring.searcher", world.make_search)
+    return world
 
 
 def said(*arguments: str) -> str:
@@ -37,19 +35,19 @@ def said(*arguments: str) -> str:
     return result.output
 
 
-def test_passages_with_their_citations(world: World) -> None:
+def test_passages_with_their_citations(service: World) -> None:
     told = said("pumps")
     assert told.startswith("3 passages in ") and "similarity" not in told
     assert "file:///docs/open.md (Upkeep, page 2, version 1)" in told
 
 
-def test_the_lowest_similarity_of_what_is_shown(world: World) -> None:
+def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
     told = said("pumps", "--min-score", "0.99")
     assert told.startswith("2 passages in ") and ", similarity 1.00]" in told
     assert CliRunner().invoke(app, ["search", "pumps", "--min-score", "1.5"]).exit_code == 2
 
 
-def test_it_says_that_nothing_relevant_was_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def of_words(tools: Any) -> Any:
         """`hash` embedders are judged by words alone."""
         fakes = SearchPorts(
@@ -62,17 +60,3 @@ def test_it_says_that_nothing_relevant_was_found(world: World, monkeypatch: pyte
     told = json.loads(said("zzz qqq xxyzzy", "--json"))
     assert told["nothing_relevant"] is True and len(told["results"]) == 3
     assert json.loads(said("pumps", "--json"))["nothing_relevant"] is False
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [("year=7", ("year", 7)), ("name=seven", ("name", "seven")), ('year={"gte": 7}', ("year", {"gte": 7}))],
-)
-def test_a_filter_is_json_or_text(text: str, found: tuple[str, object]) -> None:
-    assert documents._filter(text) == found
-
-
-@pytest.mark.parametrize("text", ["year={gte: 7}", "year=[1, 2", 'name="seven', "year"])
-def test_a_filter_that_is_neither_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        documents._filter(text)

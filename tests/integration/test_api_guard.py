@@ -6,13 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import World, as_caller, client_of, named, question
 from fastapi.testclient import TestClient
 
-
-@pytest.fixture
-def world() -> World:
-    return World()
+from api_service import World, as_caller, client_of, named, question
 
 
 @pytest.fixture
@@ -68,8 +64,9 @@ def test_the_probes_are_open_and_bare(stranger: TestClient, world: World) -> Non
 
 
 @pytest.mark.parametrize(("store", "status"), [("ledger", 503), ("keys", 503), ("qdrant", 503), ("neo4j", 200)])
-def test_ready_means_that_searches_can_be_answered(store: str, status: int) -> None:
-    with client_of(World(down={store}), token=None) as client:
+def test_ready_means_that_searches_can_be_answered(world: World, store: str, status: int) -> None:
+    world.down.add(store)
+    with client_of(world, token=None) as client:
         answer = client.get("/api/v1/health/ready")
     assert answer.status_code == status
     assert list(answer.json()) == ["status"]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from api_service import World, as_caller, authenticate
 from fastapi.testclient import TestClient
 
+from api_service import World, as_caller, authenticate
 from sluice.api.app import create_app
 from sluice.model.grants import Grant
 from sluice.testing.blobs import MemoryBlobs
@@ -18,10 +18,9 @@ OPEN = "file:///acme/docs/None/open"
 
 
 class Service:
-    def __init__(self) -> None:
-        self.world = World()
-        for name in ("open", "legal", "hostile", "foreign", "neighbour"):
-            self.world.ledger.finish_run(self.world._run(name), "succeeded", {})
+    def __init__(self, world: World) -> None:
+        self.world = world
+        world.finish_runs()
         self.world.catalog.grant(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
         app = create_app(self._tools, authenticate, self.world.make_search)
         self.client = TestClient(app, base_url="http://sluice.test")
@@ -42,8 +41,8 @@ class Service:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    made = Service()
+def service(world: World) -> Iterator[Service]:
+    made = Service(world)
     with made.client:
         yield made
 
@@ -57,7 +56,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
     assert service.call("DELETE", path).json() == {"dry_run": False, "documents": 1, "chunks": 1, "left": []}
     assert "open.md" not in service.names()
     assert service.call("DELETE", path).status_code == 404
-    assert [(each.kind, each.actor) for each in service.world.ledger.state.deletions] == [("document", "ann")]
+    assert [(each.kind, each.actor) for each in service.world.room.deletions()] == [("document", "ann")]
     headers = {**as_caller("ann-token"), "X-Sluice-Tenant": "acme"}
     restored = service.client.post(f"/api/v1{path}/restore", json={}, headers=headers)
     assert restored.json() == {"document_id": str(service.world.ids["open"]), "source": OPEN}
@@ -74,7 +73,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
 )
 def test_who_may_not_write_it_deletes_nothing(service: Service, name: str, token: str, status: int) -> None:
     assert service.call("DELETE", f"/documents/{service.world.ids[name]}", token).status_code == status
-    assert {"open.md", "legal.md"} <= service.names() and service.world.ledger.state.deletions == []
+    assert {"open.md", "legal.md"} <= service.names() and service.world.room.deletions() == []
 
 
 def test_a_source_is_only_listed_unless_it_is_meant(service: Service) -> None:

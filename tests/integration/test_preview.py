@@ -1,4 +1,4 @@
-"""A dry run says what would be done and about what it would cost, and writes nothing; on a ledger in memory."""
+"""A dry run says what would be done and about what it would cost, and writes nothing."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ledger_rows import PROFILE, version
+from ledger_copies import rows
+from ledger_rows import PROFILE, Room, version
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
 from sluice.model.costs import Budget
-from sluice.model.sizes import size_in_words
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
 from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
-from sluice.testing.ledger import MemoryLedger
 
 
 @pytest.fixture
-def tools(tmp_path: Path) -> Any:
+def tools(room: Room, tmp_path: Path) -> Any:
     return SimpleNamespace(
-        ledger=MemoryLedger(),
+        room=room,
+        ledger=room.ledger,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=10**9, roots=[tmp_path]),
         budget=Budget(),
@@ -62,9 +62,7 @@ def ingested(tools: Any, spec: SourceSpec) -> None:
 
 
 def state(tools: Any) -> Any:
-    rows = {name: value for name, value in vars(tools.ledger.state).items() if name != "lock"}
-    keys = tools.keyring
-    return deepcopy((rows, keys._index_keys, keys._document_keys))
+    return deepcopy((rows(tools.room.engine), vars(tools.keyring)))
 
 
 def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
@@ -148,10 +146,3 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
     assert json.loads(as_json.output) == preview.preview(tools, IngestRequest(spec))
     assert state(tools) == before
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1_234_567, "1.2 MB"), (10**16, "10000.0 TB")]
-)
-def test_sizes_in_words(size_bytes: int, words: str) -> None:
-    assert size_in_words(size_bytes) == words

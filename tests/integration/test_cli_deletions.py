@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from api_service import Text, World
 from typer.testing import CliRunner
 
+from api_service import MakeWorld, Text, World
 from sluice import wiring
 from sluice.cli import access, app, collections, retention, sources
 from sluice.errors import BadRequest, NotFound
@@ -21,10 +21,13 @@ from sluice.testing.blobs import MemoryBlobs
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World()
-    for name in ("open", "legal", "hostile", "foreign", "neighbour"):
-        made.ledger.finish_run(made._run(name), "succeeded", {})
+def world(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with make_world() as made:
+        yield _commanded(made, monkeypatch)
+
+
+def _commanded(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    made.finish_runs()
 
     @contextmanager
     def tools() -> Iterator[Any]:
@@ -95,7 +98,7 @@ def test_a_grant_that_takes_groups_away_asks(world: World, monkeypatch: pytest.M
 
 
 def test_a_grant_that_opens_as_much_as_it_hides_asks(world: World) -> None:
-    world._publish(Text("pay", "acme", "docs", "What everyone is paid.", group="hr"), 0)
+    world.publish(Text("pay", "acme", "docs", "What everyone is paid.", group="hr"), 0)
     said("grant", "bob", "--tenant", "acme", "--group", "legal")
     with pytest.raises(BadRequest, match=r"1 documents of tenant acme become unreadable for bob .*legal"):
         said("grant", "bob", "--tenant", "acme", "--group", "hr")
@@ -106,10 +109,10 @@ def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
         with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
             said(*command, "--tenant", "acme")
-    assert world.catalog.grants("ann") != [] and world.ledger.state.deletions == []
+    assert world.catalog.grants("ann") != [] and world.room.deletions() == []
     assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme", "--yes")
     assert world.catalog.grants("ann") == []
-    assert [(each.kind, each.name, each.tenant) for each in world.ledger.state.deletions] == [("grant", "ann", "acme")]
+    assert [(each.kind, each.name, each.tenant) for each in world.room.deletions()] == [("grant", "ann", "acme")]
     assert "had no grant" in said("grant", "ann", "--tenant", "acme", "--remove")
 
 
@@ -140,7 +143,7 @@ def test_one_document_goes_at_once_and_more_only_when_asked_twice(world: World) 
     assert served(world) == {"legal.md", "hostile.md"}
     sluice("documents", "delete", two, three, "--apply")
     assert served(world) == set()
-    assert {(each.kind, each.documents, each.chunks) for each in world.ledger.state.deletions} == {("document", 1, 1)}
+    assert {(each.kind, each.documents, each.chunks) for each in world.room.deletions()} == {("document", 1, 1)}
     with pytest.raises(NotFound):
         said("documents", "delete", one)
     assert "1 documents are ingested again by the next run" in said("documents", "restore", one)

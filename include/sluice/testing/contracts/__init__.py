@@ -1,0 +1,7 @@
+"""What an adapter of a port has to do: a class of tests for each port. A subclass overrides the fixture:
+
+class TestMine(KeyringContract):
+    @pytest.fixture
+    def keyring(self) -> Keyring:
+        return MyKeyring()
+"""

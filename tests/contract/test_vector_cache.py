@@ -1,0 +1,22 @@
+"""Vectors that were paid for, in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger_rows import Room
+from sluice.ports.ledger import VectorCache
+from sluice.testing.contracts.embeddings import VectorCacheContract
+from sluice.testing.embeddings import MemoryVectorCache
+
+
+class TestMemoryVectorCache(VectorCacheContract):
+    @pytest.fixture
+    def cache(self) -> VectorCache:
+        return MemoryVectorCache()
+
+
+class TestPostgresVectorCache(VectorCacheContract):
+    @pytest.fixture
+    def cache(self, room: Room) -> VectorCache:
+        return room.cache
