@@ -193,7 +193,11 @@ class _Saved:
         return next((each for each in self._specs if (each.tenant, each.collection, each.uri) == named), None)
 
     def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[Any]:
-        return [SimpleNamespace(spec=each, removed_at=None) for each in self._specs if tenant in (None, each.tenant)]
+        return [
+            SimpleNamespace(spec=each, removed_at=None)
+            for each in self._specs
+            if tenant in (None, each.tenant) and collection in (None, each.collection)
+        ]
 
 
 class _Granted:
@@ -381,6 +385,14 @@ def routes(world: World) -> dict[str, Any]:
     acme."""
     world.catalog.grant(Grant("bob", "acme", frozenset(), True))
     world.catalog.grant(Grant("sam", "other", frozenset({"*"}), False))
+    made = world.tools
+
+    def tools() -> Any:
+        built = made()
+        built.ledger = world.ledger  # what removes is asked, too
+        return built
+
+    world.tools = tools  # type: ignore[method-assign]
     with client_of(world, token=None) as client:
         axes: Axes = {"caller": CALLERS, "route": ROUTES, "tenant": [None, "acme", "other", "nowhere"]}
         return Question(axes, partial(_status, world, client)).table()
