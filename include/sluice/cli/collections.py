@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
@@ -15,31 +16,35 @@ documents = typer.Typer(help="Documents: delete some, take a deletion back.", no
 Documents = Annotated[list[UUID], typer.Argument(help="Ids of documents; a search shows them as document_id.")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A collection as `list` shows it."""
+
+    name: str
+    generation: int
+    documents: int
+    chunks: int
+    quarantined: int
+    tenants: list[str]
+
+
 @app.command("list")
 def collections_list(json_: Json = False) -> None:
     """Every collection with its documents, chunks and tenants."""
     with tools_of_settings() as tools:
         saved = tools.ledger.saved_sources()
-        told = []
+        listed = []
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
             tenants = {each.spec.tenant for each in saved if each.spec.collection == generation.collection}
-            told.append(
-                {
-                    "name": generation.collection,
-                    "generation": generation.number,
-                    "documents": counts.documents,
-                    "chunks": counts.chunks,
-                    "quarantined": counts.quarantined,
-                    "tenants": sorted(tenants),
-                }
-            )
+            figures = (counts.documents, counts.chunks, counts.quarantined)
+            listed.append(_Listed(generation.collection, generation.number, *figures, sorted(tenants)))
     lines = [
-        f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "
-        f"tenants {', '.join(each['tenants']) or 'none'}"  # type: ignore[arg-type]
-        for each in told
+        f"{each.name}: {each.documents} documents, {each.chunks} chunks, {each.quarantined} in quarantine; "
+        f"tenants {', '.join(each.tenants) or 'none'}"
+        for each in listed
     ]
-    tell({"collections": told}, json_, *(lines or ["No collection yet."]))
+    tell({"collections": [asdict(each) for each in listed]}, json_, *(lines or ["No collection yet."]))
 
 
 @app.command("delete")
@@ -58,11 +63,12 @@ def collections_delete(
     with tools_of_settings() as tools:
         sources = deletion.collection_sources(tools, collection, tenant)
         found = deletion.listed(tools, [(each, None) for each in sources])
-        found["tenants"] = sorted({each.spec.tenant for each in sources})
+        tenants = sorted({each.spec.tenant for each in sources})
         report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
-    of = f" of tenants {', '.join(found['tenants'])}" if found["tenants"] else ""
-    tell_deletion(f"collection {collection}, {found['sources']} sources{of}", found, report, json_)
-    raise typer.Exit(FAILED if report and report["left"] else OK)
+    of = f" of tenants {', '.join(tenants)}" if tenants else ""
+    named = f"collection {collection}, {found.sources} sources{of}"
+    tell_deletion(named, replace(found, tenants=tenants), report, json_)
+    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("delete")
@@ -76,8 +82,8 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
         found = deletion.listed(tools, [*chosen])
         single = len(set(document_id)) == 1
         report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
-    tell_deletion(f"{found['documents']} documents", found, report, json_)
-    raise typer.Exit(FAILED if report and report["left"] else OK)
+    tell_deletion(f"{found.documents} documents", found, report, json_)
+    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("restore")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,8 +21,34 @@ from sluice.cli.terminal import (
 from sluice.errors import SluiceError, Transient
 
 if TYPE_CHECKING:
+    from sluice.maintenance.drift import StoreReport
+    from sluice.maintenance.reconciliation import ReconciliationReport
     from sluice.model.generation import Generation
     from sluice.ports.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class _CollectionStatus:
+    name: str
+    generation: int
+    documents: int
+    chunks: dict[str, int | None]  # by store; None: the store is down
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    name: str
+    ok: bool
+    version: str | None  # None: it did not answer
+    latency_ms: float
+    detail: str | None  # why it did not answer
+
+    def to_json(self) -> dict[str, Any]:
+        told = asdict(self)
+        if self.ok:
+            del told["detail"]
+        return told
 
 
 def status(json_: Json = False) -> None:
@@ -30,33 +57,30 @@ def status(json_: Json = False) -> None:
 
     with tools_of_settings() as tools:
         engines = _engines(tools)
-        up = {each["name"] for each in engines if each["ok"]}
+        up = {each.name for each in engines if each.ok}
         uses = tools.ledger.tenants()
-        collections: list[dict[str, Any]] = []
+        collections = []
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
             stores: dict[str, int | None] = {"ledger": counts.chunks}
             stores["qdrant"] = _counted("qdrant", tools.vectors.count, generation, up)
             if tools.graph is not None and generation.profile.entities != "off":
                 stores["neo4j"] = _counted("neo4j", tools.graph.count, generation, up)
-            collections.append(
-                {
-                    "name": generation.collection,
-                    "generation": generation.number,
-                    "documents": counts.documents,
-                    "chunks": stores,
-                    "quarantined": counts.quarantined,
-                }
-            )
+            named = (generation.collection, generation.number)
+            collections.append(_CollectionStatus(*named, counts.documents, stores, counts.quarantined))
     lines = [
-        f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
-        f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each['chunks'].items())}"
+        f"{each.name} (generation {each.generation}): {each.documents} documents, {each.quarantined} in "
+        f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each.chunks.items())}"
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
-    told = {"collections": collections, "tenants": [use_json(use) for use in uses], "engines": engines}
-    tell(told, json_, *lines, *limited, *_engine_lines(engines))
-    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+    told = {
+        "collections": [asdict(each) for each in collections],
+        "tenants": [use_json(use) for use in uses],
+        "engines": [each.to_json() for each in engines],
+    }
+    tell(told, json_, *lines, *limited, *map(_engine_line, engines))
+    raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
 def reconcile(
@@ -71,22 +95,22 @@ def reconcile(
     with tools_of_settings() as tools:
         report = reconciliation.reconcile(tools, collection=collection, repair=repair, deep=deep)
     lines = [
-        f"{each['name']}, {store}: {told['checked']} chunks, {told['missing']} missing, {told['surplus']} surplus, "
-        f"{told['stale']} stale, {told['repaired']} repaired, {told['in_flight']} in a run's hands"
-        for each in report["collections"]
-        for store, told in each["stores"].items()
+        f"{each.name}, {store}: {compared.checked} chunks, {compared.missing} missing, {compared.surplus} surplus, "
+        f"{compared.stale} stale, {compared.repaired} repaired, {compared.in_flight} in a run's hands"
+        for each in report.collections
+        for store, compared in each.stores.items()
     ]
     lines = lines or ["No collection yet: there is nothing to compare."]
-    tell(report, json_, *lines, *_object_lines(report["objects"]), *_advice(report))
-    raise typer.Exit(OK if report["ok"] else FAILED)
+    tell(report.to_json(), json_, *lines, *_object_lines(report.objects), *_advice(report))
+    raise typer.Exit(OK if report.ok else FAILED)
 
 
 def doctor(json_: Json = False) -> None:
     """Is every engine reachable, which version, how fast, and what to do where it is not."""
     with tools_of_settings() as tools:
         engines = _engines(tools)
-    tell({"engines": engines}, json_, *_engine_lines(engines))
-    raise typer.Exit(OK if all(each["ok"] for each in engines) else FAILED)
+    tell({"engines": [each.to_json() for each in engines]}, json_, *map(_engine_line, engines))
+    raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
 def migrate() -> None:
@@ -108,12 +132,12 @@ def migrate() -> None:
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _object_lines(told: dict[str, Any]) -> list[str]:
+def _object_lines(objects: StoreReport) -> list[str]:
     lines = [
-        f"objects: {told['checked']} uploads, {told['missing']} missing, {told['stale']} stale; "
-        f"{told['surplus']} objects that nobody needs, {told['repaired']} removed"
+        f"objects: {objects.checked} uploads, {objects.missing} missing, {objects.stale} stale; "
+        f"{objects.surplus} objects that nobody needs, {objects.repaired} removed"
     ]
-    lost = [*told["examples"].get("missing", ()), *told["examples"].get("stale", ())]
+    lost = [*objects.examples.get("missing", ()), *objects.examples.get("stale", ())]
     if lost:
         lines.append(
             f"Uploads of these documents are lost: {', '.join(lost)}. What was made from them is served meanwhile. "
@@ -122,9 +146,9 @@ def _object_lines(told: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _advice(report: dict[str, Any]) -> list[str]:
-    left = report["missing"] + report["stale"] + report["surplus"] - report["repaired"]
-    if report["repair"] or left == report["objects"]["missing"] + report["objects"]["stale"]:
+def _advice(report: ReconciliationReport) -> list[str]:
+    left = report.missing + report.stale + report.surplus - report.repaired
+    if report.repair or left == report.objects.missing + report.objects.stale:
         return []
     return ["Nothing was changed. To make it right: sluice reconcile --repair"]
 
@@ -141,27 +165,21 @@ def _counted(store: str, count: Callable[[Generation], int], generation: Generat
         return None
 
 
-def _engines(tools: Tools) -> list[dict[str, Any]]:
+def _engines(tools: Tools) -> list[_Engine]:
     """In the order of `pings`; asked side by side, so that those which are down cost one time-out together."""
     with ThreadPoolExecutor(max(1, len(tools.pings)), thread_name_prefix="ping") as pool:
         return [*pool.map(_engine, tools.pings.keys(), tools.pings.values())]
 
 
-def _engine(name: str, ping: Callable[[], str]) -> dict[str, Any]:
+def _engine(name: str, ping: Callable[[], str]) -> _Engine:
     started_s = time.perf_counter()
     try:
         version, detail = ping(), None
     except SluiceError as error:
         version, detail = None, str(error)
     latency_ms = round((time.perf_counter() - started_s) * 1000, 1)
-    engine: dict[str, Any] = {"name": name, "ok": detail is None, "version": version, "latency_ms": latency_ms}
-    return engine if detail is None else {**engine, "detail": detail}
+    return _Engine(name, detail is None, version, latency_ms, detail)
 
 
-def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{each['name']}: {each['version']}, {each['latency_ms']} ms"
-        if each["ok"]
-        else f"{each['name']}: {each['detail']}"
-        for each in engines
-    ]
+def _engine_line(engine: _Engine) -> str:
+    return f"{engine.name}: " + (f"{engine.version}, {engine.latency_ms} ms" if engine.ok else f"{engine.detail}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
@@ -27,15 +27,16 @@ class Drift:
 
 
 @dataclass(slots=True)
-class Found:
-    """Of one store's part of one generation, or of object storage."""
+class StoreReport:
+    """Of one store's part of one generation, in chunks; or of object storage, in documents and, where surplus, in
+    objects. `examples`: ids or paths, by what is wrong with them."""
 
     checked: int = 0  # what the ledger expects
     missing: int = 0
     surplus: int = 0
     stale: int = 0
     repaired: int = 0
-    in_flight: int = 0
+    in_flight: int = 0  # in a living run's hands, or queued
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -56,12 +57,4 @@ class Found:
         known += [str(each) for each in names[: _EXAMPLES - len(known)]]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "checked": self.checked,
-            "missing": self.missing,
-            "surplus": self.surplus,
-            "stale": self.stale,
-            "repaired": self.repaired,
-            "in_flight": self.in_flight,
-            "examples": {kind: ids for kind, ids in self.examples.items() if ids},
-        }
+        return {**asdict(self), "examples": {kind: ids for kind, ids in self.examples.items() if ids}}
