@@ -81,7 +81,7 @@ def test_a_source_that_was_never_saved(tools: Any, spec: SourceSpec) -> None:
         "seen": 40, "new": 40, "changed": 0, "moved": 0, "quarantined": 0, "unchanged": 0, "deleted": 0,
     }  # fmt: skip
     assert (told["dry_run"], told["saved"], told["run_id"]) == (True, False, None)
-    assert report.estimate.to_json() == {
+    assert report.to_json()["estimate"] == {
         "documents": 40, "bytes": 4000, "tokens": 1000, "money": None, "max_tokens": None,
     }  # fmt: skip
     assert tools.ledger.generations() == []
@@ -95,7 +95,7 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
     report = previewed(tools, spec)
     told = report.documents
     assert (told.seen, told.new, told.changed, told.unchanged, told.deleted) == (40, 1, 1, 38, 1)
-    assert report.estimate.to_json() == {
+    assert report.to_json()["estimate"] == {
         "documents": 2, "bytes": 4100, "tokens": 1025, "money": 0.00205, "max_tokens": 5000,
     }  # fmt: skip
     lines = "\n".join(report.lines())
@@ -103,7 +103,7 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
     assert "about 1025 tokens at most, 0.002050 US dollars (an estimate from bytes" in lines
     assert "the budget of a run is 5000 tokens" in lines and "2 documents, 4.1 kB" in lines
     full = previewed(tools, spec, mode="full").estimate
-    assert (full.documents, full.size_bytes, full.tokens) == (40, 7900, 1025), "the rest comes from the cache"
+    assert (full.documents, full.bytes, full.tokens) == (40, 7900, 1025), "the rest comes from the cache"
 
 
 def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(

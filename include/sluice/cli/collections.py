@@ -37,8 +37,16 @@ def collections_list(json_: Json = False) -> None:
         for generation in tools.ledger.generations():
             counts = tools.ledger.counts(generation)
             tenants = {each.spec.tenant for each in saved if each.spec.collection == generation.collection}
-            figures = (counts.documents, counts.chunks, counts.quarantined)
-            listed.append(_Listed(generation.collection, generation.number, *figures, sorted(tenants)))
+            listed.append(
+                _Listed(
+                    name=generation.collection,
+                    generation=generation.number,
+                    documents=counts.documents,
+                    chunks=counts.chunks,
+                    quarantined=counts.quarantined,
+                    tenants=sorted(tenants),
+                )
+            )
     lines = [
         f"{each.name}: {each.documents} documents, {each.chunks} chunks, {each.quarantined} in quarantine; "
         f"tenants {', '.join(each.tenants) or 'none'}"

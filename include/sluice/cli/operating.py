@@ -66,8 +66,15 @@ def status(json_: Json = False) -> None:
             stores["qdrant"] = _counted("qdrant", tools.vectors.count, generation, up)
             if tools.graph is not None and generation.profile.entities != "off":
                 stores["neo4j"] = _counted("neo4j", tools.graph.count, generation, up)
-            named = (generation.collection, generation.number)
-            collections.append(_CollectionStatus(*named, counts.documents, stores, counts.quarantined))
+            collections.append(
+                _CollectionStatus(
+                    name=generation.collection,
+                    generation=generation.number,
+                    documents=counts.documents,
+                    chunks=stores,
+                    quarantined=counts.quarantined,
+                )
+            )
     lines = [
         f"{each.name} (generation {each.generation}): {each.documents} documents, {each.quarantined} in "
         f"quarantine, chunks: {', '.join(f'{_shown(count)} in {store}' for store, count in each.chunks.items())}"

@@ -45,19 +45,10 @@ class Estimate:
     """What would be read, and what embedding would take at most, were each passage new: the cache costs nothing."""
 
     documents: int
-    size_bytes: int
+    bytes: int  # as the source lists them
     tokens: int
     money: float | None  # US dollars; None: no price is set
     max_tokens: int | None  # the budget of a run; None: without a limit
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "documents": self.documents,
-            "bytes": self.size_bytes,
-            "tokens": self.tokens,
-            "money": self.money,
-            "max_tokens": self.max_tokens,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ class Preview:
     estimate: Estimate
 
     def to_json(self) -> dict[str, Any]:
-        return {"dry_run": True, "run_id": None, **asdict(self), "estimate": self.estimate.to_json()}
+        return {"dry_run": True, "run_id": None, **asdict(self)}
 
     def lines(self) -> list[str]:
         documents, estimate = self.documents, self.estimate
@@ -86,7 +77,7 @@ class Preview:
             f"{documents.unchanged} unchanged, {documents.moved} moved, "
             f"{documents.quarantined} in quarantine and unchanged; {documents.deleted} would vanish",
             *_renames(documents),
-            f"To be read: {estimate.documents} documents, {size_in_words(estimate.size_bytes)}",
+            f"To be read: {estimate.documents} documents, {size_in_words(estimate.bytes)}",
             _cost_line(estimate),
             *_consequences(self),
         ]
@@ -122,7 +113,7 @@ def preview(tools: Tools, request: IngestRequest) -> Preview:
         refusals=[refusal] if refusal and not request.approve_shrink else [],
         estimate=Estimate(
             documents=sum(found.documents.get(kind, 0) for kind in read),
-            size_bytes=sum(found.size_bytes.get(kind, 0) for kind in read),
+            bytes=sum(found.size_bytes.get(kind, 0) for kind in read),
             tokens=tokens,
             money=budget.money(tokens),
             max_tokens=budget.max_tokens,
