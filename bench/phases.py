@@ -81,10 +81,10 @@ def main() -> None:
         figures = {
             "phase": phase,
             "s": round(time.perf_counter() - began_s, 3),
-            "embedded": summary["embeddings"]["computed"],
-            "written": summary["chunks"]["written"],
-            "points": summary["chunks"]["total"],
-            "stages": summary["stages"],
+            "embedded": summary.embeddings.computed,
+            "written": summary.chunks.written,
+            "points": summary.chunks.total,
+            "stages": summary.stages,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
         print(json.dumps(figures), flush=True)

@@ -102,7 +102,7 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
         began_s = time.perf_counter()
         summary = ingestion.ingest(tools, IngestRequest(spec))
         times.append(time.perf_counter() - began_s)
-        if summary["documents"]["unchanged"] != summary["documents"]["seen"]:
+        if summary.documents.unchanged != summary.documents.seen:
             raise SystemExit(f"something had changed: {summary}")
     return {"warm_s": round(statistics.median(times), 2), "all_s": [round(each, 2) for each in times], **_peak()}
 
@@ -110,7 +110,7 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
 def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
     """Cost of the stage `load` for each tenth of the chunks, in milliseconds a chunk."""
     summary = ingestion.ingest(tools, IngestRequest(spec))
-    run = tools.ledger.run(uuid.UUID(summary["run_id"]))
+    run = tools.ledger.run(summary.run_id)
     stats = sorted((each for each in tools.ledger.stages(run) if each.stage == "load"), key=lambda each: each.batch)
     windows: dict[int, list[tuple[float, int]]] = {}
     so_far = 0

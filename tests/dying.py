@@ -131,7 +131,7 @@ def tools_of(order: Order) -> Tools:
 
 def work(tools: Tools, order: Order) -> dict[str, Any]:
     if order.path == "flow":
-        return ingestion.ingest(tools, IngestRequest(order.spec))
+        return ingestion.ingest(tools, IngestRequest(order.spec)).to_json()
     return _tasks(tools, order)
 
 

@@ -157,7 +157,7 @@ class Case:
         now = self.stores.snapshot(self.tools, self.spec)
         assert now.strays == []
         assert_equal(now.held, expected)
-        report = reconciliation.reconcile(self.tools, collection=self.spec.collection, deep=True)
+        report = reconciliation.reconcile(self.tools, collection=self.spec.collection, deep=True).to_json()
         found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
         assert not any(found.values()), found
         assert report["collections"][0]["surplus"] == 0

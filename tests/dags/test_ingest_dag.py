@@ -292,7 +292,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
-    told = ingestion.ingest(tools, IngestRequest(spec))["documents"]  # at once
+    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]  # at once
     assert (told["new"], told["unchanged"]) == (2, 1)
 
 

@@ -33,7 +33,7 @@ texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
 
 
 def approved(tools: Tools, order: dying.Order) -> dict[str, Any]:
-    return ingestion.ingest(tools, IngestRequest(order.spec, approve_shrink=True))
+    return ingestion.ingest(tools, IngestRequest(order.spec, approve_shrink=True)).to_json()
 
 
 class History(RuleBasedStateMachine):

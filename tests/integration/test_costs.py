@@ -63,7 +63,7 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     tools = make_tools([tmp_path], chunker=SMALL, embedding_price=0.02)
     whole = ingestion.ingest(
         tools, IngestRequest(replace(spec, collection=f"{spec.collection}-whole", tenant=f"{spec.tenant}-whole"))
-    )
+    ).to_json()
     tokens, texts = whole["cost"]["tokens"], whole["cost"]["texts"]
     assert texts == whole["embeddings"]["computed"] == 30 and whole["stopped"] is None and whole["remaining"] == 0
     assert whole["cost"]["money"] == pytest.approx(tokens * 0.02 / 1e6) and whole["cost"]["seconds"] > 0
@@ -74,7 +74,7 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     (folder_of(spec) / "gone.md").unlink()
     every = replace(spec, include=())
     while not runs or runs[-1]["stopped"]:
-        runs.append(ingestion.ingest(some, IngestRequest(every, max_tokens=tokens // 3, approve_shrink=True)))
+        runs.append(ingestion.ingest(some, IngestRequest(every, max_tokens=tokens // 3, approve_shrink=True)).to_json())
         spent += runs[-1]["cost"]["tokens"]
         assert runs[-1]["cost"]["tokens"] <= tokens // 3
         assert len(stores(tools, spec.collection)) == 1
@@ -86,7 +86,7 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     assert (deleted[0], sum(deleted)) == (0, 1), "while something is unread, what is missing may have been renamed"
     assert spent == tokens and sum(run["cost"]["texts"] for run in runs) == texts
     assert stores(tools, spec.collection) == {30}
-    again = ingestion.ingest(some, IngestRequest(every, "full", max_tokens=0))
+    again = ingestion.ingest(some, IngestRequest(every, "full", max_tokens=0)).to_json()
     assert again["stopped"] is None and again["cost"]["texts"] == 0, "what is in the cache costs nothing"
 
 
@@ -100,10 +100,10 @@ def test_a_document_that_moved_beyond_the_budget_keeps_its_id(
     (folder_of(spec) / "5.md").rename(folder_of(spec) / "five.md")
     with (folder_of(spec) / "five.md").open("a") as file:
         file.write("\n## More\n\nThat costs something.\n")
-    stopped = ingestion.ingest(tools, IngestRequest(spec, max_tokens=1))
+    stopped = ingestion.ingest(tools, IngestRequest(spec, max_tokens=1)).to_json()
     assert (stopped["stopped"], stopped["remaining"], stopped["documents"]["deleted"]) == ("budget", 1, 0)
     assert len(stores(tools, spec.collection)) == 1
-    assert ingestion.ingest(tools, IngestRequest(spec))["stopped"] is None
+    assert ingestion.ingest(tools, IngestRequest(spec)).stopped is None
     after = {each.external_id: each.document_id for each in tools.catalog.documents(who, spec.collection, 99)}
     assert after == {**{k: v for k, v in before.items() if k != "5.md"}, "five.md": before["5.md"]}
     assert len(stores(tools, spec.collection)) == 1
@@ -126,7 +126,7 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
     assert told["stopped"] == "budget" and told["remaining"] + told["documents"]["new"] == 10
     assert told["cost"]["tokens"] == spent.tokens
     assert len(stores(tools, spec.collection)) == 1
-    rest = ingestion.ingest(tools, IngestRequest(spec))
+    rest = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert rest["cost"]["texts"] == 30 - spent.texts and stores(tools, spec.collection) == {30}
 
 
@@ -161,9 +161,9 @@ def test_a_limit_in_money_needs_a_price(make_tools: MakeTools, tmp_path: Path, s
         ingestion.ingest(tools, IngestRequest(spec, max_cost=1.0))
     assert spec.collection not in [each.collection for each in tools.ledger.generations()]
     priced = make_tools([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
-    told = ingestion.ingest(priced, IngestRequest(spec, max_cost=0.001))  # 100 tokens, in place of the 5
+    told = ingestion.ingest(priced, IngestRequest(spec, max_cost=0.001)).to_json()  # 100 tokens, in place of the 5
     assert told["stopped"] == "budget" and 5 < told["cost"]["tokens"] <= 100 and told["cost"]["money"] <= 0.001
-    assert ingestion.ingest(priced, IngestRequest(spec))["cost"]["tokens"] <= 5
+    assert ingestion.ingest(priced, IngestRequest(spec)).cost.tokens <= 5
 
 
 def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
@@ -171,18 +171,18 @@ def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
     tools.ledger.set_quota(spec.tenant, Quota(4))
-    first = ingestion.ingest(tools, IngestRequest(spec))
+    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (first["documents"]["new"], first["quarantine"], first["cost"]["texts"]) == (4, {"quota": 6}, 12)
     assert stores(tools, spec.collection) == {12}
-    again = ingestion.ingest(tools, IngestRequest(spec))
+    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (again["documents"]["new"], again["quarantine"], again["documents"]["unchanged"]) == (0, {"quota": 6}, 4)
     (folder_of(spec) / "0.md").unlink()
     (folder_of(spec) / "1.md").unlink()
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["deleted"] == 2
-    last = ingestion.ingest(tools, IngestRequest(spec))
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.deleted == 2
+    last = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (last["documents"]["new"], last["quarantine"]) == (2, {"quota": 4})
     tools.ledger.set_quota(spec.tenant, Quota())
-    assert ingestion.ingest(tools, IngestRequest(spec))["quarantine"] == {}
+    assert ingestion.ingest(tools, IngestRequest(spec)).quarantine == {}
     assert stores(tools, spec.collection) == {24}
 
 
@@ -194,12 +194,12 @@ def test_at_the_quota_a_rename_and_a_smaller_edit_are_no_growth(
     use = tools.ledger.tenant(spec.tenant)
     tools.ledger.set_quota(spec.tenant, Quota(use.documents, use.size_bytes))
     (folder_of(spec) / "3.md").rename(folder_of(spec) / "three.md")
-    told = ingestion.ingest(tools, IngestRequest(spec))
+    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (told["documents"]["moved"], told["documents"]["deleted"], told["quarantine"]) == (1, 0, {})
     text = (folder_of(spec) / "4.md").read_text()
     (folder_of(spec) / "4.md").write_text(text[:-40])
     (folder_of(spec) / "6.md").write_text((folder_of(spec) / "6.md").read_text() + "longer " * 20)
-    told = ingestion.ingest(tools, IngestRequest(spec))
+    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (told["documents"]["changed"], told["quarantine"]) == (1, {"quota": 1})
     assert len(stores(tools, spec.collection)) == 1
 

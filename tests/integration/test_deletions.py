@@ -55,14 +55,14 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
     gone = documents(tools, name, name)["owls.md"]
-    report = deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
+    report = deletion.delete_documents(tools, [gone], actor="cli").to_json()  # type: ignore[list-item]
     assert (report["documents"], report["left"]) == (1, [])
     assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}
     assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 2
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
-        summary = ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
+        summary = ingestion.ingest(tools, IngestRequest(spec, mode)).to_json()  # type: ignore[arg-type]
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
         assert summary["documents"]["new"] == 0
     (place / "owls.md").write_text("# owls\n\nThe tawny owl hoots.\n")
@@ -72,7 +72,7 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     assert deletion.restore(tools, gone).spec.uri == place.as_uri()  # type: ignore[arg-type]
     ingestion.ingest(tools, IngestRequest(spec))
     assert documents(tools, name, name)["owls.md"] == gone
-    assert reconciliation.reconcile(tools, collection=name)["ok"]
+    assert reconciliation.reconcile(tools, collection=name).ok
 
 
 def test_a_new_name_does_not_bring_back_what_was_deleted(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -140,7 +140,7 @@ def test_keys_go_with_a_source_a_collection_and_a_placeholder(make_tools: MakeTo
     edited = (place / "bread.md").read_text() + "It rises twice.\n"
     (place / "bread.md").unlink()
     (place / "loaf.md").write_text(edited)
-    assert ingestion.ingest(noting, IngestRequest(spec))["documents"]["moved"] == 2
+    assert ingestion.ingest(noting, IngestRequest(spec)).documents.moved == 2
     placeholders = [each for each in created if each not in first]
     assert len(placeholders) == 2 and keyed(tools, created) == set(created), "a cleared task would need them"
 
@@ -208,7 +208,7 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
         deletion.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
     with pytest.raises(Busy, match=f"sluice collections delete {name}"):
         ingestion.ingest(tools, IngestRequest(spec))
-    assert deletion.delete_collection(tools, name, actor="cli")["dropped"]
+    assert deletion.delete_collection(tools, name, actor="cli").dropped
     ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
     assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
@@ -236,9 +236,9 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
         with pytest.raises(NotFound):  # the ledger has forgotten it, and nothing is left to do
             deletion.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
     else:
-        assert deletion.delete_documents(tools, [document], actor="cli")["documents"] == 1  # type: ignore[list-item]
+        assert deletion.delete_documents(tools, [document], actor="cli").documents == 1  # type: ignore[list-item]
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") == [] and tools.keyring.get([upload]) == {}
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["seen"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.seen == 1
     assert set(documents(tools, name, name)) == {"a.md"}
     live = generation(tools, name)
     assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
@@ -277,7 +277,7 @@ def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Pat
     live = generation(tools, name)
     assert tools.blobs.list(f"uploads/{name}/{name}/{upload}") and len(documents(tools, name, name)) == 4
     (quarantined,) = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
-    report = deletion.delete_collection(tools, name, actor="cli")
+    report = deletion.delete_collection(tools, name, actor="cli").to_json()
     assert (report["documents"], report["left"], report["dropped"]) == (5, [], True)
     assert tools.blobs.list(f"uploads/{name}") == []
     assert not [each for each in tools.blobs.list("quarantine") if str(quarantined.document_id) in each]
@@ -286,7 +286,7 @@ def test_a_collection_leaves_nothing_behind(make_tools: MakeTools, tmp_path: Pat
         reconciliation.reconcile(tools, collection=name)
     ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
     assert len(documents(tools, name, name)) == 3
-    report = reconciliation.reconcile(tools, collection=name)
+    report = reconciliation.reconcile(tools, collection=name).to_json()
     assert all(each["ok"] for each in report["collections"]), report  # orphans are counted over the whole graph
 
 
@@ -299,7 +299,7 @@ def test_an_upload_goes_with_its_object(make_tools: MakeTools, tmp_path: Path, n
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
     ingestion.ingest(tools, IngestRequest(spec))
     deletion.delete_documents(tools, [documents(tools, name, name)["a.md"]], actor="cli")  # type: ignore[list-item]
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["seen"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.seen == 1
     assert set(documents(tools, name, name)) == {"b.md"}
 
 
@@ -317,7 +317,7 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
     assert len(documents(open_tools, name, name)) == 3
     rule = f'{{"{(place / "board").as_uri()}": {{"groups": ["board"]}}}}'
     tools = make_tools([place], source_rules=rule)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["deleted"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.deleted == 1
     assert set(documents(tools, name, name)) == {"staff/it.md", "more/it.md"}
     with pytest.raises(Forbidden):
         ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name)))
@@ -328,8 +328,6 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
     saved = tools.ledger.saved_source(name, name, (place / "board").as_uri())
     assert saved and saved.access_groups == ("board",), "its groups are as they were"
     assert (
-        ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name)))["documents"][
-            "unchanged"
-        ]
+        ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name))).documents.unchanged
         == 1
     )

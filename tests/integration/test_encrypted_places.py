@@ -59,7 +59,7 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     reconciliation.reconcile(tools, collection=name, repair=True)
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
     tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert ingestion.ingest(tools, IngestRequest(spec, replay=()))["documents"]["new"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec, replay=())).documents.new == 1
     assert any("curlew" in each for each in found(tools, name, "curlew"))
 
 

@@ -58,26 +58,26 @@ def test_cold_warm_edit_delete(make_tools: MakeTools, tmp_path: Path, name: str)
     # A tenant of its own: embeddings are cached by tenant, and other tests have the same texts.
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name, tenant=name)
 
-    cold = ingestion.ingest(tools, IngestRequest(spec))
+    cold = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert cold["documents"] | {"seen": 3, "new": 3, "changed": 0, "unchanged": 0} == cold["documents"]
     assert cold["chunks"]["written"] == cold["chunks"]["total"] == cold["embeddings"]["computed"]
     assert set(stores(tools, name).values()) == {cold["chunks"]["total"]}
     assert titles(tools, "barn owl voles", name, name)[0] == "Owls"
 
-    warm = ingestion.ingest(tools, IngestRequest(spec))
+    warm = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert warm["documents"]["unchanged"] == 3
     assert warm["embeddings"] == {"computed": 0, "cached": 0}
     assert warm["chunks"]["written"] == 0
 
     write(folder, bread=BREAD + "\n## Crumb\n\nAn open crumb needs strength and patience.\n")
-    edit = ingestion.ingest(tools, IngestRequest(spec))
+    edit = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (edit["documents"]["changed"], edit["documents"]["unchanged"]) == (1, 2)
     assert edit["embeddings"]["computed"] == 1
     assert "Bread" in titles(tools, "open crumb patience", name, name)
     assert set(stores(tools, name).values()) == {edit["chunks"]["total"]}
 
     (folder / "railways.md").unlink()
-    delete = ingestion.ingest(tools, IngestRequest(spec))
+    delete = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert delete["documents"]["deleted"] == 1
     assert "Railways" not in titles(tools, "night train Vienna", name, name)
     assert set(stores(tools, name).values()) == {delete["chunks"]["total"]}
@@ -86,7 +86,10 @@ def test_cold_warm_edit_delete(make_tools: MakeTools, tmp_path: Path, name: str)
 def test_full_mode_reads_again_but_pays_nothing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     write(tmp_path / "in", owls=OWLS, bread=BREAD)
     tools, spec = make_tools([tmp_path]), SourceSpec((tmp_path / "in").as_uri(), name)
-    cold, full = ingestion.ingest(tools, IngestRequest(spec)), ingestion.ingest(tools, IngestRequest(spec, "full"))
+    cold, full = (
+        ingestion.ingest(tools, IngestRequest(spec)).to_json(),
+        ingestion.ingest(tools, IngestRequest(spec, "full")).to_json(),
+    )
     assert full["documents"]["changed"] == 2
     assert full["embeddings"]["computed"] == 0
     assert full["chunks"]["total"] == cold["chunks"]["total"]
@@ -101,13 +104,13 @@ def test_what_cannot_be_read_is_quarantined_and_the_rest_goes_on(
     (folder / "noise.bin").write_bytes(os.urandom(4096))
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<<")
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
-    first = ingestion.ingest(tools, IngestRequest(spec))
+    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (first["documents"]["seen"], first["documents"]["new"], first["documents"]["quarantined"]) == (4, 1, 3)
-    again = ingestion.ingest(tools, IngestRequest(spec))
+    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (again["documents"]["unchanged"], again["documents"]["quarantined"]) == (1, 3)
 
     write(folder, empty="# No longer empty\n\nThe kingfisher dives from a low branch.\n")
-    mended = ingestion.ingest(tools, IngestRequest(spec))
+    mended = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (mended["documents"]["changed"] + mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 2)
     assert "No longer empty" in titles(tools, "kingfisher branch", name)
 
@@ -120,7 +123,7 @@ def test_a_document_that_turns_bad_keeps_its_last_good_version(
     tools, spec = make_tools([tmp_path]), SourceSpec(folder.as_uri(), name)
     ingestion.ingest(tools, IngestRequest(spec))
     (folder / "owls.md").write_bytes(os.urandom(2048))
-    summary = ingestion.ingest(tools, IngestRequest(spec))
+    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert summary["documents"]["quarantined"] == 1
     assert titles(tools, "barn owl voles", name)[0] == "Owls"
     assert set(stores(tools, name).values()) == {summary["chunks"]["total"]}
@@ -184,10 +187,12 @@ def test_what_is_not_given_again_is_kept(make_tools: MakeTools, tmp_path: Path, 
     ingestion.ingest(
         tools, IngestRequest(SourceSpec(folder.as_uri(), name, access_groups=("birds",), exclude=("private/**",)))
     )
-    again = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
+    again = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name))).to_json()
     assert (again["documents"]["seen"], again["documents"]["unchanged"]) == (1, 1)
     assert titles(tools, "owl bread", name, groups="fish") == []
-    opened = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, access_groups=(), exclude=())))
+    opened = ingestion.ingest(
+        tools, IngestRequest(SourceSpec(folder.as_uri(), name, access_groups=(), exclude=()))
+    ).to_json()
     assert opened["documents"]["new"] == 1
     assert set(titles(tools, "owl bread", name, groups="fish")) == {"Owls", "Bread"}
 
@@ -201,7 +206,7 @@ def test_an_emptied_folder_is_not_taken_for_a_deletion(make_tools: MakeTools, tm
     with pytest.raises(SluiceError, match="unmounted"):
         ingestion.ingest(tools, IngestRequest(spec))
     assert titles(tools, "barn owl voles", name) == ["Owls"]
-    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))["documents"]["deleted"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True)).documents.deleted == 1
     assert titles(tools, "barn owl voles", name) == []
 
 
@@ -209,8 +214,8 @@ def test_another_spelling_is_no_other_source(make_tools: MakeTools, tmp_path: Pa
     folder = tmp_path / "in here"
     write(folder, owls=OWLS)
     tools = make_tools([tmp_path])
-    first = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
-    again = ingestion.ingest(tools, IngestRequest(SourceSpec(f"file://localhost{tmp_path}/in here/", name)))
+    first = ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name))).to_json()
+    again = ingestion.ingest(tools, IngestRequest(SourceSpec(f"file://localhost{tmp_path}/in here/", name))).to_json()
     assert again["documents"]["unchanged"] == 1
     assert again["chunks"]["total"] == first["chunks"]["total"]
 
@@ -224,14 +229,14 @@ def test_a_renamed_file_keeps_its_document_and_costs_nothing(make_tools: MakeToo
     (folder / "owls.md").rename(folder / "birds.md")
     (folder / "bread.md").unlink()
     write(folder, loaf=BREAD + "\nThe crumb is open.\n")
-    moved = ingestion.ingest(tools, IngestRequest(spec))
+    moved = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     told = {key: moved["documents"][key] for key in ("new", "changed", "unchanged", "moved", "deleted")}
     assert told == {"new": 0, "changed": 0, "unchanged": 1, "moved": 2, "deleted": 0}
     assert moved["embeddings"]["computed"] == 1, "only the edited chunk is new"
     after = documents(tools, name)
     assert (after["birds.md"], after["loaf.md"]) == (before["owls.md"], before["bread.md"])
     assert set(stores(tools, name).values()) == {moved["chunks"]["total"]}
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 3
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.unchanged == 3
 
 
 def documents(tools: Tools, name: str) -> dict[str, object]:
@@ -255,7 +260,7 @@ def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(
         ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, include=("*.pdf",))))
     summary = ingestion.ingest(
         tools, IngestRequest(spec, approve_shrink=True)
-    )  # of all files: the globs went with the refused run
+    ).to_json()  # of all files: the globs went with the refused run
     assert (summary["documents"]["seen"], summary["documents"]["deleted"]) == (20, 25)
     assert set(stores(tools, name).values()) == {20}
 
@@ -275,7 +280,7 @@ def test_mode_full_is_guarded_as_well(make_tools: MakeTools, tmp_path: Path, nam
         ingestion.ingest(tools, IngestRequest(spec, "full"))
     generation = next(each for each in tools.ledger.generations() if each.collection == name)
     assert tools.ledger.counts(generation).documents == 45
-    assert ingestion.ingest(tools, IngestRequest(spec, "full", approve_shrink=True))["documents"]["deleted"] == 45
+    assert ingestion.ingest(tools, IngestRequest(spec, "full", approve_shrink=True)).documents.deleted == 45
 
 
 def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
@@ -326,7 +331,7 @@ def test_what_cannot_be_read_replaces_nothing(make_tools: MakeTools, tmp_path: P
         ingestion.ingest(tools, IngestRequest(spec))
     who = Principal("t", name, frozenset({ALL_GROUPS}))
     assert len(searcher(tools)(SearchRequest("handbook", name, 50), who).passages) == 30
-    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))["documents"]["deleted"] == 30
+    assert ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True)).documents.deleted == 30
 
 
 def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -337,7 +342,7 @@ def test_what_only_moved_is_not_missing(make_tools: MakeTools, tmp_path: Path, n
     (folder / "moved").mkdir()
     for path in list(folder.glob("*.md")):
         path.rename(folder / "moved" / path.name)
-    summary = ingestion.ingest(tools, IngestRequest(spec))
+    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (summary["documents"]["moved"], summary["documents"]["deleted"]) == (40, 0)
     assert summary["embeddings"]["computed"] == 0
 
@@ -359,7 +364,7 @@ def test_the_second_of_two_runs_of_a_source_says_who_is_at_work(
         assert "done" in outcomes
         assert set(outcomes) <= {"done", "busy"}
         assert set(stores(one, name).values()) == {30}
-    assert ingestion.ingest(one, IngestRequest(spec))["documents"]["unchanged"] == 30
+    assert ingestion.ingest(one, IngestRequest(spec)).documents.unchanged == 30
 
 
 def _outcome(tools: Tools, spec: SourceSpec) -> str:

@@ -63,7 +63,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     uploaded_by_0_2_0(tools, name, "title.md", b"# Title\n\nThe heron flies.", title="\ud800" + "x" * 2000)
     uploaded_by_0_2_0(tools, name, "plain.md", b"# Plain\n\nThe heron sleeps.", metadata={"year": 8})
     spec = SourceSpec(f"uploads://{name}/{name}", name, tenant=name)
-    summary = ingestion.ingest(tools, IngestRequest(spec))
+    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 0)
     by_name = {each.external_id: each.metadata for each in found(tools, name, "heron", name)}
     assert by_name["deep.md"]["metadata_cut"] == ["x" + ".a" * 31] and by_name["deep.md"]["year"] == 7
@@ -72,7 +72,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     assert "metadata_cut" not in by_name["plain.md"]
     rows = room_of(tools).gate_rows(tools.ledger.run(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
-    again = ingestion.ingest(tools, IngestRequest(spec))
+    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert again["documents"]["unchanged"] == 4
 
 
@@ -121,11 +121,11 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
 
     method = {"vectors": "upsert", "ledger": "stage"}[store]
     broken = replace(tools, **{store: Refusing(getattr(tools, store), method, refuses)})
-    summary = ingestion.ingest(broken, IngestRequest(herons))
+    summary = ingestion.ingest(broken, IngestRequest(herons)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert list(kept_out(tools, name).values()) == ["load_failed"]
     assert len(found(tools, name, "heron", name)) == 5
-    mended = ingestion.ingest(tools, IngestRequest(herons))
+    mended = ingestion.ingest(tools, IngestRequest(herons)).to_json()
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 0)
     assert len(found(tools, name, "heron", name)) == 6
 
@@ -135,7 +135,7 @@ def test_what_every_document_breaks_on_is_raised(make_tools: MakeTools, tmp_path
     broken = replace(tools, vectors=Refusing(tools.vectors, "upsert", lambda *_: True))
     with pytest.raises(Terminal, match="refused what was asked"):
         ingestion.ingest(broken, IngestRequest(herons))
-    assert ingestion.ingest(tools, IngestRequest(herons))["documents"]["new"] == 6
+    assert ingestion.ingest(tools, IngestRequest(herons)).documents.new == 6
 
 
 def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
@@ -161,11 +161,13 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
             return raw
 
     monkeypatch.setattr(gates, "features", breaking)
-    summary = ingestion.ingest(replace(tools, reader=lambda *args: Reader(tools.reader(*args))), IngestRequest(herons))
+    summary = ingestion.ingest(
+        replace(tools, reader=lambda *args: Reader(tools.reader(*args))), IngestRequest(herons)
+    ).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 2)
     assert kept_out(tools, name) == {"2.md": "validate_failed", "4.md": "unforeseen"}
     monkeypatch.undo()
-    assert ingestion.ingest(tools, IngestRequest(herons))["documents"]["new"] == 2
+    assert ingestion.ingest(tools, IngestRequest(herons)).documents.new == 2
 
 
 def test_filters_compare_big_integers_exactly_and_keep_types(make_tools: MakeTools, tmp_path: Path, name: str) -> None:

@@ -51,14 +51,14 @@ def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stac
     folder.mkdir()
     (folder / "letter.md").write_text(LETTER)
     tools, spec = make_tools([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
-    first = ingestion.ingest(tools, IngestRequest(spec))
+    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert ADDRESS in found(tools, name, "ferryman timetable")[0].text, "by default it is only flagged"
     assert found(tools, name, "ferryman timetable")[0].metadata["gate_flags"] == ["personal_data"]
     (row,) = rows(tools, first)
     assert (row.suite, row.code, row.observed["kinds"]) == ("documents", "personal_data", {"EMAIL": 1})
 
     tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("mask"))
-    full = ingestion.ingest(tools, IngestRequest(spec, "full"))
+    full = ingestion.ingest(tools, IngestRequest(spec, "full")).to_json()
     (passage,) = found(tools, name, "ferryman timetable")
     assert passage.text.endswith("Ask [EMAIL] for a copy of it.")
     assert (passage.start, passage.end) == (0, len(passage.text))
@@ -68,7 +68,7 @@ def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stac
     assert stack.files_with(ADDRESS) == []
 
     tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("block"))
-    assert ingestion.ingest(tools, IngestRequest(spec, "full"))["quarantine"] == {"personal_data": 1}
+    assert ingestion.ingest(tools, IngestRequest(spec, "full")).quarantine == {"personal_data": 1}
     assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text, "the last good version stays"
 
 
@@ -102,17 +102,21 @@ def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
     # A batch of one: what another batch of the run has seen counts, too.
     tools, spec = make_tools([tmp_path], graph="off", batch_size=1), SourceSpec(folder.as_uri(), name)
     assert [
-        each.code for batch in (0, 1) for each in rows_of(tools, ingestion.ingest(tools, IngestRequest(spec)), batch)
+        each.code
+        for batch in (0, 1)
+        for each in rows_of(tools, ingestion.ingest(tools, IngestRequest(spec)).to_json(), batch)
     ] == []
     (folder / "two.md").write_text(text + " and a little more")
-    (row,) = rows(tools, ingestion.ingest(tools, IngestRequest(spec)))
+    (row,) = rows(tools, ingestion.ingest(tools, IngestRequest(spec)).to_json())
     assert (row.code, row.observed["similarity"] > 0.9) == ("near_duplicate", True)
     assert row.observed["document_id"] != str(row.document_id)
     (folder / "two.md").write_text(text + " and still a little more")
-    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec))) != [], "while it is served it is compared with"
+    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec)).to_json()) != [], (
+        "while it is served it is compared with"
+    )
     (folder / "one.md").unlink()
     (folder / "two.md").write_text(text + " and once more a little")
-    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec))) == []
+    assert rows(tools, ingestion.ingest(tools, IngestRequest(spec)).to_json()) == []
 
 
 def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
@@ -154,7 +158,7 @@ def test_the_cli_lists_sets_and_unsets(
     assert (listed()["language"]["action"], listed()["language"]["options"]) == ("block", ["deu"])
     assert "its own" in command("gates", "list", "--collection", name).stdout
     assert tools.ledger.gate_rules(generation(tools, name))["documents", "too_long"] == GateRule("flag", 7.0)
-    assert ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name), "full"))["quarantine"] == {
+    assert ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name), "full")).quarantine == {
         "language": 1
     }
     assert "suite says again" in command("gates", "unset", "too_long", "--collection", name).stdout

@@ -64,7 +64,7 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
             done = stage(tools, done)
     told = steps.finish(tools, run_id)
     assert (told["documents"]["new"], told["documents"]["quarantined"]) == (2, 1)
-    again = ingestion.ingest(tools, IngestRequest(spec))["documents"]
+    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]
     assert (again["seen"], again["unchanged"], again["new"], again["changed"]) == (3, 2, 0, 0)
     assert not hashes or stack.files_with(*hashes) == []
 
@@ -78,5 +78,5 @@ def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, n
         )
     told = ingestion.ingest(
         make_tools([tmp_path], graph="off", max_source_documents=3), IngestRequest(SourceSpec(uri, name))
-    )
+    ).to_json()
     assert told["documents"]["seen"] == 3

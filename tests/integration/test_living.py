@@ -42,7 +42,7 @@ def test_checkpoints_of_a_real_repository(
     for line in (packed / "steps.jsonl").read_text().splitlines()[:steps]:
         step = json.loads(line)
         apply(step, packed / f"{step['step']:03d}", folder)
-        summary = ingestion.ingest(tools, IngestRequest(spec))
+        summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
         now = stores.snapshot(tools, spec)
         assert now.strays == []
         assert summary["documents"]["seen"] == step["total_docs"]

@@ -47,12 +47,12 @@ def test_a_bucket(make_tools: MakeTools, s3: S3Server, name: str, monkeypatch: p
     for key, text in (("in/owls.md", OWLS), ("in/trains.md", TRAINS), ("out/x.md", "beside")):
         s3.client.put_object(Bucket=bucket, Key=key, Body=text.encode())
     tools, spec = make_tools([]), SourceSpec(f"s3://{bucket}/in?connection=local-s3", name, tenant=name)
-    assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (2, 0, 0, 0, 0)
+    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
     assert uris(tools, "barn owl voles", name)[0] == f"s3://{bucket}/in/owls.md"
     s3.client.put_object(Bucket=bucket, Key="in/owls.md", Body=b"Owls are birds of the night.")
     s3.client.delete_object(Bucket=bucket, Key="in/trains.md")
-    assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (0, 1, 0, 1, 0)
-    assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (0, 0, 1, 0, 0)
+    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 1, 0, 1, 0)
+    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 0, 1, 0, 0)
     with pytest.raises(Forbidden, match="own"):
         ingestion.ingest(
             tools, IngestRequest(SourceSpec(f"s3://{bucket}/in?connection=sluice_ledger", name, tenant=name))
@@ -66,11 +66,11 @@ def test_a_site(make_tools: MakeTools, name: str) -> None:
         web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains", "/gone")
         web.pages["/owls"], web.pages["/trains"] = html(OWLS, {"ETag": '"1"'}), html(TRAINS, {"ETag": '"1"'})
         spec = SourceSpec(web.url("/sitemap.xml"), name, tenant=name)
-        assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (2, 0, 0, 0, 1)
+        assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 1)
         assert uris(tools, "night train Vienna", name)[0] == web.url("/trains")
         web.asked.clear()
         web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains")
-        assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (0, 0, 2, 1, 0)
+        assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 0, 2, 1, 0)
         assert web.paths("GET") == ["/sitemap.xml"]
         with pytest.raises(BadRequest, match="SLUICE_HTTP_TRUSTED_HOSTS"):
             ingestion.ingest(make_tools([]), IngestRequest(spec))
@@ -98,9 +98,9 @@ def test_a_rename_is_gits_own_since_the_commit_of_the_last_run(
         SourceSpec((tmp_path / "repo").as_uri().replace("file", "git+file"), name, name),
     )
     commit(repository, {"owls.md": f"{OWLS}\n" * 20, "trains.md": TRAINS})
-    assert counts(ingestion.ingest(tools, IngestRequest(spec))) == (2, 0, 0, 0, 0)
+    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
     commit(repository, {"birds.md": f"{OWLS}\n" * 18 + "And so does the little owl.\n", "trains.md": TRAINS})
-    documents = ingestion.ingest(tools, IngestRequest(spec))["documents"]
+    documents = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]
     assert (documents["moved"], documents["new"], documents["deleted"], documents["unchanged"]) == (1, 0, 0, 1)
     engine = sqlalchemy.create_engine(stack.environment["SLUICE_DATABASE_URL"])
     told = sqlalchemy.text("SELECT m.how FROM moves m JOIN documents d USING (document_id) WHERE d.tenant_id = :tenant")

@@ -76,11 +76,11 @@ def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
     monday: Monday, caplog: pytest.LogCaptureFixture
 ) -> None:
     monday.write(OWLS.format(time="dusk"))
-    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec))["documents"]["changed"] == 0
+    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec)).documents.changed == 0
     assert monday.clear()["superseded"] == 1
     assert "because a later run knows more of them" in caplog.text
     assert "at dusk" in monday.served() and "at dawn" not in monday.served()
-    report = reconciliation.reconcile(monday.tools, collection=monday.spec.collection)
+    report = reconciliation.reconcile(monday.tools, collection=monday.spec.collection).to_json()
     assert (report["missing"], report["collections"][0]["surplus"]) == (0, 0), "nothing was written beside the ledger"
 
 
@@ -96,7 +96,7 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
     steps.finish(monday.tools, monday.run_id)
     assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
     monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
-    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec, replay=()))["documents"]["changed"] == 1
+    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec, replay=())).documents.changed == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
 
 
@@ -170,4 +170,4 @@ def test_a_try_of_extract_after_a_rename_was_found_goes_on_from_there(
         done = stage(tools, done)
     documents = steps.finish(tools, run_id)["documents"]
     assert (documents["moved"], documents["deleted"]) == (1, 1)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 2
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.unchanged == 2

@@ -65,7 +65,7 @@ def state(tools: Any) -> Any:
     return deepcopy((rows(tools.room.engine), vars(tools.keyring)))
 
 
-def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
+def previewed(tools: Any, spec: SourceSpec, **how: Any) -> preview.Preview:
     before = state(tools)
     report = preview.preview(tools, IngestRequest(spec, **how))
     assert state(tools) == before, "a dry run writes nothing, no key either"
@@ -74,11 +74,12 @@ def previewed(tools: Any, spec: SourceSpec, **how: Any) -> dict[str, Any]:
 
 def test_a_source_that_was_never_saved(tools: Any, spec: SourceSpec) -> None:
     report = previewed(tools, spec)
-    assert report["documents"] == {
+    told = report.to_json()
+    assert told["documents"] == {
         "seen": 40, "new": 40, "changed": 0, "moved": 0, "quarantined": 0, "unchanged": 0, "deleted": 0,
     }  # fmt: skip
-    assert (report["dry_run"], report["saved"], report["run_id"]) == (True, False, None)
-    assert report["estimate"] == {
+    assert (told["dry_run"], told["saved"], told["run_id"]) == (True, False, None)
+    assert report.to_json()["estimate"] == {
         "documents": 40, "bytes": 4000, "tokens": 1000, "money": None, "max_tokens": None,
     }  # fmt: skip
     assert tools.ledger.generations() == []
@@ -90,17 +91,17 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
     (tmp_path / "in" / "01.md").rename(tmp_path / "in" / "renamed.md")
     tools.budget = Budget(5000, 2.0)
     report = previewed(tools, spec)
-    told = report["documents"]
-    assert (told["seen"], told["new"], told["changed"], told["unchanged"], told["deleted"]) == (40, 1, 1, 38, 1)
-    assert report["estimate"] == {
+    told = report.documents
+    assert (told.seen, told.new, told.changed, told.unchanged, told.deleted) == (40, 1, 1, 38, 1)
+    assert report.to_json()["estimate"] == {
         "documents": 2, "bytes": 4100, "tokens": 1025, "money": 0.00205, "max_tokens": 5000,
     }  # fmt: skip
-    lines = "\n".join(preview.preview_lines(report))
+    lines = "\n".join(report.lines())
     assert "renamed counts as new and as vanished" in lines
     assert "about 1025 tokens at most, 0.002050 US dollars (an estimate from bytes" in lines
     assert "the budget of a run is 5000 tokens" in lines and "2 documents, 4.1 kB" in lines
-    full = previewed(tools, spec, mode="full")["estimate"]
-    assert (full["documents"], full["bytes"], full["tokens"]) == (40, 7900, 1025), "the rest comes from the cache"
+    full = previewed(tools, spec, mode="full").estimate
+    assert (full.documents, full.bytes, full.tokens) == (40, 7900, 1025), "the rest comes from the cache"
 
 
 def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(
@@ -110,20 +111,20 @@ def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(
     for each in sorted((tmp_path / "in").iterdir())[:30]:
         each.unlink()
     report = previewed(tools, spec)
-    assert report["documents"]["deleted"] == 30
-    assert "lists 30 documents fewer than the 40" in report["refusals"][0]
-    assert "It would be refused: " in "\n".join(preview.preview_lines(report))
-    assert previewed(tools, spec, approve_shrink=True)["refusals"] == []
+    assert report.documents.deleted == 30
+    assert "lists 30 documents fewer than the 40" in report.refusals[0]
+    assert "It would be refused: " in "\n".join(report.lines())
+    assert previewed(tools, spec, approve_shrink=True).refusals == []
     for each in (tmp_path / "in").iterdir():
         each.unlink()
-    assert "is empty now" in previewed(tools, spec)["refusals"][0]
+    assert "is empty now" in previewed(tools, spec).refusals[0]
 
 
 def test_what_new_groups_would_hide_is_counted(tools: Any, spec: SourceSpec) -> None:
     ingested(tools, spec)
     report = previewed(tools, SourceSpec(spec.uri, spec.collection, access_groups=("hr",)))
-    assert (report["hidden"], report["refusals"]) == (40, [])
-    assert "40 documents that are readable now would become unreadable" in preview.preview_lines(report)[-1]
+    assert (report.hidden, report.refusals) == (40, [])
+    assert "40 documents that are readable now would become unreadable" in report.lines()[-1]
 
 
 def test_what_cannot_be_read_or_named_is_refused(tools: Any, spec: SourceSpec) -> None:
@@ -144,5 +145,5 @@ def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.M
     told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
     assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
-    assert json.loads(as_json.output) == preview.preview(tools, IngestRequest(spec))
+    assert json.loads(as_json.output) == preview.preview(tools, IngestRequest(spec)).to_json()
     assert state(tools) == before

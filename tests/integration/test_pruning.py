@@ -39,7 +39,7 @@ def at_once(make_tools: MakeTools, tmp_path: Path) -> Tools:
 
 
 def removed(tools: Tools) -> dict[str, int]:
-    report = pruning.prune(tools, apply=True)
+    report = pruning.prune(tools, apply=True).to_json()
     return {kind: told["removed"] for kind, told in report["kinds"].items() if told["removed"]}
 
 
@@ -56,9 +56,9 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
     (folder / "gone.md").unlink()
     ingestion.ingest(at_once, IngestRequest(spec))
 
-    counted = pruning.prune(at_once)["kinds"]
+    counted = pruning.prune(at_once).to_json()["kinds"]
     assert (counted["versions"]["found"], counted["versions"]["removed"]) == (2, 0)
-    assert pruning.prune(at_once)["kinds"] == counted, "nothing was changed"
+    assert pruning.prune(at_once).to_json()["kinds"] == counted, "nothing was changed"
     first = removed(at_once)
     assert (first["versions"], first["embeddings"], first["keys"]) == (2, 2, 1), first
     assert removed(at_once) == {}
@@ -68,11 +68,9 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
             {"ids": ids},
         ).scalars()
     assert at_once.keyring.get(ids).keys() == set(ids) - {UUID(str(destroyed))}
-    assert reconciliation.reconcile(at_once, collection=name, deep=True)["embedded"] == 0, (
-        "what is served has its vectors"
-    )
+    assert reconciliation.reconcile(at_once, collection=name, deep=True).embedded == 0, "what is served has its vectors"
     (folder / "page.md").write_text(OWLS)
-    assert ingestion.ingest(at_once, IngestRequest(spec))["embeddings"]["computed"] == 1
+    assert ingestion.ingest(at_once, IngestRequest(spec)).embeddings.computed == 1
 
 
 def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stores, tmp_path: Path, name: str) -> None:
@@ -85,7 +83,7 @@ def test_a_vector_that_is_used_again_is_not_removed(at_once: Tools, stores: Stor
         ingestion.ingest(at_once, IngestRequest(spec))
     assert "embeddings" not in removed(patient), "only noted"
     (folder / "page.md").write_text(OWLS)
-    assert ingestion.ingest(at_once, IngestRequest(spec))["embeddings"]["computed"] == 0
+    assert ingestion.ingest(at_once, IngestRequest(spec)).embeddings.computed == 0
     with stores.engine.begin() as connection:
         connection.execute(text("UPDATE unused_embeddings SET since = now() - interval '31 days'"))
     assert removed(patient) == {}, "those of the newts are noted anew, those of the owls are used"
@@ -100,7 +98,7 @@ def test_a_count_notes_since_when_a_vector_is_unused(at_once: Tools, tmp_path: P
     for content in (f"{OWLS}Seen by {name}.\n", NEWTS):  # no other test has the first
         (folder / "page.md").write_text(content)
         ingestion.ingest(at_once, IngestRequest(SourceSpec(folder.as_uri(), name)))
-    counted = pruning.prune(at_once)["kinds"]["embeddings"]
+    counted = pruning.prune(at_once).to_json()["kinds"]["embeddings"]
     assert (counted["found"], counted["removed"]) == (1, 0)
 
 
@@ -112,13 +110,13 @@ def test_repositories_that_nobody_fetches_go(at_once: Tools, tmp_path: Path) -> 
         fetched_at = at_once.ledger.clock().timestamp() - age_days * 86400
         os.utime(cache / f"{mirror}.lock", (fetched_at, fetched_at))
     tools = replace(at_once, git_cache=cache, keep_days=KeepDays())
-    assert pruning.prune(tools)["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}
+    assert pruning.prune(tools).to_json()["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}
     assert removed(tools)["mirrors"] == 1
     assert [each.name for each in cache.glob("*.git")] == ["new.git"]
 
 
 def test_nothing_goes_before_the_artefacts_of_its_run(at_once: Tools) -> None:
-    report = pruning.prune(replace(at_once, artefacts_keep_days=7))
+    report = pruning.prune(replace(at_once, artefacts_keep_days=7)).to_json()
     assert {told["keep_days"] for told in report["kinds"].values()} == {7}
 
 

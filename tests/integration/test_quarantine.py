@@ -102,7 +102,7 @@ def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., An
 
 
 def test_refused_listed_shown_replayed_served(place: Place, stack, command: Callable[..., Any]) -> None:  # type: ignore[no-untyped-def]
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec))
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))
     assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
@@ -127,7 +127,7 @@ def test_refused_listed_shown_replayed_served(place: Place, stack, command: Call
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
     run = place.tools.ledger.run(UUID(figures["runs"][0]["run_id"]))
     assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
-    then = ingestion.ingest(place.tools, IngestRequest(place.spec))
+    then = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
     assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
 
 
@@ -152,7 +152,7 @@ def test_the_source_may_be_gone(place: Place) -> None:
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     shutil.rmtree(place.folder)
     place.limit(None)
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert (summary["documents"]["seen"], summary["documents"]["new"], summary["quarantine"]) == (2, 1, {"binary": 1})
     assert SECRET in place.served()
     noise = place.refused()["noise.bin"]
@@ -168,7 +168,9 @@ def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert place.refused() == {} and place.objects(letter) == place.objects(other) == []
     place.limit(None)
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=[letter.document_id, other.document_id]))
+    summary = ingestion.ingest(
+        place.tools, IngestRequest(place.spec, replay=[letter.document_id, other.document_id])
+    ).to_json()
     assert summary["documents"]["seen"] == 0
     assert "no timetable now" in place.served() and SECRET not in place.served()
 
@@ -183,7 +185,7 @@ def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this was found" in letter.reason
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["seen"] == 0
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 0
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert "no timetable now" in place.served() and place.refused() == {}
 
@@ -214,7 +216,7 @@ def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> N
     ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     assert "voles above wet meadows" in place.served() and "sleep by day" not in place.served()
     place.limit(None)
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert (summary["documents"]["new"], summary["documents"]["changed"]) == (1, 1)
     assert "sleep by day" in place.served()
 
@@ -227,7 +229,7 @@ def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
     with pytest.raises(Busy):
         ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
     ledger.finish_run(other, "failed", {})
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["seen"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 1
 
 
 def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -> None:
@@ -235,9 +237,9 @@ def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -
     letter = place.refused()["letter.md"]
     place.tools.blobs.remove(quarantine.path(letter.document_id))
     place.limit(None)
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["quarantine"] == {"not_kept": 1}
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).quarantine == {"not_kept": 1}
     assert place.refused()["letter.md"].kept_bytes is None
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec))["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec)).documents.new == 1
 
 
 def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
@@ -250,7 +252,7 @@ def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -
         loading.load(*batch, embedding.embed(*batch, chunking.chunk(*batch, documents)))
         finishing.finish(place.tools, plan.run)
     assert place.refused() == {} and SECRET in place.served()
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec))["documents"]["unchanged"] == 2
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec)).documents.unchanged == 2
 
 
 def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -259,9 +261,9 @@ def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tm
     place.limit(None)
     place.tools.ledger.set_quota(name, Quota(max_documents=1))
     (place.folder / "letter.md").unlink()
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["quarantine"] == {"quota": 1}
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).quarantine == {"quota": 1}
     place.tools.ledger.set_quota(name, Quota())
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.new == 1
     assert SECRET in place.served()
 
 
@@ -271,7 +273,7 @@ def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
     letter = place.refused()["letter.md"]
     place.tools.blobs.write(quarantine.path(letter.document_id), b"torn")
     place.limit(None)
-    replayed = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+    replayed = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert (replayed["documents"]["new"], replayed["quarantine"]) == (1, {"not_kept": 1})
     assert place.objects(letter) != [], "a key that comes back may open it yet"
 
@@ -296,7 +298,7 @@ def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after
     assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
     shutil.rmtree(place.folder)
     place.limit(None)
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))["documents"]["new"] == 1
+    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.new == 1
     assert SECRET in place.served()
 
 
@@ -346,7 +348,7 @@ def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, afte
     with pytest.raises(Crash):
         ingestion.ingest(replace(place.tools, **{port: broken}), IngestRequest(place.spec, replay=()))
     assert broken.died
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
     assert place.tools.vectors.count(place.generation) == place.tools.ledger.counts(place.generation).chunks

@@ -109,7 +109,7 @@ def assert_right_answers(tools: Tools, generation: Generation) -> None:
 
 
 def test_nothing_is_found_where_nothing_was_done(tools: Tools, served: Generation) -> None:
-    report = reconciliation.reconcile(tools, collection=served.collection, deep=True, page_chunks=7)
+    report = reconciliation.reconcile(tools, collection=served.collection, deep=True, page_chunks=7).to_json()
     assert found(report) == (0, 0, 0, 0) and report["ok"]
     checked = report["collections"][0]["stores"]["qdrant"]["checked"]
     assert checked == tools.ledger.counts(served).chunks == len(expected(tools, served)) >= 100
@@ -129,16 +129,18 @@ def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
     added = {"id": str(uuid4()), "vector": {"dense": [0.5] * dim}, "payload": {"tenant": f"{served.collection}a"}}
     qdrant("PUT", "/points", {"points": [added]})
 
-    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16)
+    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16).to_json()
     assert found(plain) == (30, 1, 30, 0) and not plain["ok"]
     told = plain["collections"][0]["stores"]["qdrant"]["examples"]
     assert told["surplus"] == [added["id"]] and set(told["missing"]) <= set(ids_of(gone))
     assert_right_answers(tools, served)
 
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True, page_chunks=16)
+    mended = reconciliation.reconcile(
+        tools, collection=served.collection, repair=True, deep=True, page_chunks=16
+    ).to_json()
     assert found(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
     assert_right_answers(tools, served)
-    again = reconciliation.reconcile(tools, collection=served.collection, deep=True)
+    again = reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()
     assert found(again) == (0, 0, 0, 0) and again["ok"]
 
 
@@ -200,8 +202,8 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
             "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: $t, ordinal: 0})"
         )
         cypher(create, ids=added, t=of_b[0].tenant, **scope)
-        plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=64)
-        mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=64)
+        plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=64).to_json()
+        mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=64).to_json()
 
     own = {chunk.chunk_id for chunk in altered[:50] if chunk.document_id != of_b[0].document_id} | {
         chunk.chunk_id for chunk in altered[50:]
@@ -216,7 +218,7 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
         100,
     ]
     assert len(own) >= 97  # of a hundred: what was that document's before has not changed
-    again = reconciliation.reconcile(tools, collection=served.collection, deep=True)
+    again = reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
     assert cypher("MATCH (n) WHERE n.document_id IN $ids OR n.chunk_id IN $ids RETURN n", ids=added) == []
 
@@ -226,10 +228,10 @@ def test_a_lost_collection_is_built_again_without_embedding(
 ) -> None:
     qdrant("DELETE", "")
     chunks = tools.ledger.counts(served).chunks
-    assert found(reconciliation.reconcile(tools, collection=served.collection)) == (chunks, 0, 0, 0)
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    assert found(reconciliation.reconcile(tools, collection=served.collection).to_json()) == (chunks, 0, 0, 0)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50).to_json()
     assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
     assert_right_answers(tools, served)
 
 
@@ -259,14 +261,14 @@ def test_nodes_removed_altered_and_added_are_found_and_mended(
     cypher("UNWIND $ids AS id CREATE (:Document {document_id: 'l' + id}), (:Entity {entity_id: 'l' + id})", ids=added)
     cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
 
-    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16)
+    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16).to_json()
     told = plain["collections"][0]["stores"]["neo4j"]
     assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
     assert plain["orphans"] >= 30  # and those of other collections
 
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=16)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=16).to_json()
     assert mended["ok"] and mended["embedded"] == 0
-    again = reconciliation.reconcile(tools, collection=served.collection)
+    again = reconciliation.reconcile(tools, collection=served.collection).to_json()
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
     left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
     assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
@@ -280,10 +282,10 @@ def test_a_lost_graph_is_built_again_without_embedding(
     tools: Tools, served: Generation, cypher: Callable[..., Any]
 ) -> None:
     cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
+    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50).to_json()
     told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.counts(served).chunks
     assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
-    assert found(reconciliation.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection).to_json()) == (0, 0, 0, 0)
     assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
 
 
@@ -300,13 +302,15 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
             return getattr(tools.ledger, method)
 
         def activate(self, run: Any, ids: Any) -> Any:
-            looked.append(reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True))
+            looked.append(
+                reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True).to_json()
+            )
             return tools.ledger.activate(run, ids)
 
-    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), IngestRequest(spec))  # type: ignore[arg-type]
+    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), IngestRequest(spec)).to_json()  # type: ignore[arg-type]
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_a_run_that_ends_between_the_two_looks_is_not_broken(
@@ -333,9 +337,13 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
             tools.vectors.upsert(generation, points)
 
     overtaken = Overtaken()
-    mended = reconciliation.reconcile(replace(tools, vectors=overtaken), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    mended = reconciliation.reconcile(
+        replace(tools, vectors=overtaken),
+        collection=served.collection,
+        repair=True,  # type: ignore[arg-type]
+    ).to_json()
     assert overtaken.runs == 1 and mended["ok"]
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
     held = {each.chunk_id for each in tools.vectors.points(served, None, 10_000)}
     assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(tools, served)}
 
@@ -353,7 +361,11 @@ def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
             deletion.delete_collection(tools, generation.collection, actor="cli")
             tools.vectors.ensure(generation)
 
-    report = reconciliation.reconcile(replace(tools, vectors=Deleted()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    report = reconciliation.reconcile(
+        replace(tools, vectors=Deleted()),
+        collection=served.collection,
+        repair=True,  # type: ignore[arg-type]
+    ).to_json()
     assert report["collections"] == []
     assert served.collection not in {each.collection for each in tools.ledger.generations()}
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
@@ -375,9 +387,13 @@ def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
             known = tools.cache.cached(embedder, hashes)
             return {key: vector for key, vector in known.items() if key != lost[0].text_hash}
 
-    mended = reconciliation.reconcile(replace(tools, cache=Forgetful()), collection=served.collection, repair=True)  # type: ignore[arg-type]
+    mended = reconciliation.reconcile(
+        replace(tools, cache=Forgetful()),
+        collection=served.collection,
+        repair=True,  # type: ignore[arg-type]
+    ).to_json()
     assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
+    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_a_collection_that_is_not_there(tools: Tools) -> None:

@@ -55,7 +55,7 @@ def sent(tools: Tools, name: str, *names: str) -> SourceSpec:
             tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=f"# {each}\n\nWords.".encode()
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["new"] == len(names)
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.new == len(names)
     return spec
 
 
@@ -89,24 +89,24 @@ def finished(tools: Tools, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
 
 def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tools, root: Path, name: str) -> None:
     spec = sent(tools, name, "whole.md", "lost.md", "gone.md", "altered.md")
-    assert objects(reconciliation.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+    assert objects(reconciliation.reconcile(tools, collection=name, deep=True).to_json()) == (0, 0, 0, 0)
 
     (root / content_of(tools, folder_of(name, "lost.md"))).unlink()
     tools.blobs.remove(folder_of(name, "gone.md"))
     altered = root / content_of(tools, folder_of(name, "altered.md"))
     altered.write_bytes(altered.read_bytes()[:-1] + b"x")
 
-    plain = reconciliation.reconcile(tools, collection=name)
+    plain = reconciliation.reconcile(tools, collection=name).to_json()
     assert objects(plain) == (2, 0, 0, 0) and not plain["ok"] and plain["objects"]["checked"] == 4
     known = {each.external_id: str(each.document_id) for each in tools.ledger.documents_from("uploads", name, None, 9)}
     assert set(plain["objects"]["examples"]["missing"]) == {known["lost.md"], known["gone.md"]}
-    deep = reconciliation.reconcile(tools, collection=name, deep=True, repair=True)
+    deep = reconciliation.reconcile(tools, collection=name, deep=True, repair=True).to_json()
     assert objects(deep) == (2, 0, 1, 0) and deep["objects"]["examples"]["stale"] == [known["altered.md"]]
 
     for each in ("lost.md", "altered.md"):
         uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=b"# Again")
     ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))  # and finds that gone.md is gone
-    again = reconciliation.reconcile(tools, collection=name, deep=True)
+    again = reconciliation.reconcile(tools, collection=name, deep=True).to_json()
     assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
 
 
@@ -140,12 +140,12 @@ def test_what_no_head_names_goes_when_it_is_old(tools: Tools, root: Path, name: 
     for path in (crashed, headless, part):
         aged(root, path, 2 * DAY_S)
 
-    told = reconciliation.reconcile(tools, collection=name)
+    told = reconciliation.reconcile(tools, collection=name).to_json()
     assert objects(told) == (0, 3, 0, 0) and told["ok"]
     assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
-    assert objects(reconciliation.reconcile(tools, collection=name, sweep=True)) == (0, 3, 0, 3)
+    assert objects(reconciliation.reconcile(tools, collection=name, sweep=True).to_json()) == (0, 3, 0, 3)
     assert set(tools.blobs.walk("uploads")) == whole | {between}
-    assert objects(reconciliation.reconcile(tools, collection=name, deep=True)) == (0, 0, 0, 0)
+    assert objects(reconciliation.reconcile(tools, collection=name, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_artefacts_go_with_time_and_never_from_a_living_run(
@@ -160,15 +160,15 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
     assert len(tools.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
-    kept = reconciliation.reconcile(tools, sweep=True)
+    kept = reconciliation.reconcile(tools, sweep=True).to_json()
     assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
     assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
 
     at_once = replace(tools, artefacts_keep_days=0)
-    told = reconciliation.reconcile(at_once)
+    told = reconciliation.reconcile(at_once).to_json()
     assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
     assert len(tools.blobs.list(f"runs/{ended}")) == 10  # a dry run
-    assert reconciliation.reconcile(at_once, sweep=True)["objects"]["repaired"] == 10
+    assert reconciliation.reconcile(at_once, sweep=True).objects.repaired == 10
     assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(living), str(recent)}
     assert finished(tools, living, refs)["documents"]["new"] == 3
 
@@ -193,7 +193,7 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
             return tools.ledger.last_signs(run_ids)
 
     resumed = Resumed()
-    report = reconciliation.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True)  # type: ignore[arg-type]
+    report = reconciliation.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True).to_json()  # type: ignore[arg-type]
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
     assert finished(tools, run_id, refs)["documents"]["new"] == 3
 
@@ -218,7 +218,7 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
     (root / torn).write_bytes(b"half")
     aged(root, torn, 7200)
 
-    assert objects(reconciliation.reconcile(tools))[1] == 2
-    assert objects(reconciliation.reconcile(tools, sweep=True))[1:] == (2, 0, 2)
+    assert objects(reconciliation.reconcile(tools).to_json())[1] == 2
+    assert objects(reconciliation.reconcile(tools, sweep=True).to_json())[1:] == (2, 0, 2)
     assert len(tools.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
     assert f"quarantine/{refused}.sealed" in tools.blobs.list("quarantine")

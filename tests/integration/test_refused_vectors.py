@@ -102,14 +102,14 @@ def codes(tools: Tools, spec: SourceSpec) -> set[str]:
 @pytest.mark.parametrize("way", ["incremental", "full", "replay"])
 def test_one_vector_for_all_is_not_kept(tools: Tools, endpoint: Endpoint, spec: SourceSpec, way: str) -> None:
     endpoint.confused = constant
-    summary = ingestion.ingest(tools, IngestRequest(spec))
+    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (0, 6)
     assert codes(tools, spec) == {"shared_vector"} and served(tools, spec) == 0
     endpoint.confused = lambda text: None
     mended = (
-        ingestion.ingest(tools, IngestRequest(spec, replay=()))
+        ingestion.ingest(tools, IngestRequest(spec, replay=())).to_json()
         if way == "replay"
-        else ingestion.ingest(tools, IngestRequest(spec, way))
+        else ingestion.ingest(tools, IngestRequest(spec, way)).to_json()
     )  # type: ignore[arg-type]
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (6, 0)
     assert mended["embeddings"] == {"computed": 6, "cached": 0} and served(tools, spec) == 6
@@ -120,11 +120,11 @@ def test_a_text_without_a_vector_costs_its_document_only(
     tools: Tools, endpoint: Endpoint, spec: SourceSpec, nonsense: float | None
 ) -> None:
     endpoint.confused = lambda text: [nonsense] * DIM if "x2 waits" in text else None
-    summary = ingestion.ingest(tools, IngestRequest(spec))
+    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert codes(tools, spec) == {"wrong_length"} and served(tools, spec) == 5
     endpoint.confused = lambda text: None
-    mended = ingestion.ingest(tools, IngestRequest(spec))
+    mended = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (mended["documents"]["new"], mended["embeddings"]["computed"]) == (1, 1), "what was good is not paid again"
     assert served(tools, spec) == 6
 
@@ -136,7 +136,7 @@ def test_what_a_crash_leaves_before_the_gate_is_judged_by_the_next_run(
     endpoint.confused = constant
     with pytest.raises(Crash):
         ingestion.ingest(replace(tools, cache=Crashing(tools.cache, "forget", after=False)), IngestRequest(spec))
-    first = ingestion.ingest(tools, IngestRequest(spec))
+    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (first["embeddings"]["computed"], first["documents"]["quarantined"]) == (0, 6)
     endpoint.confused = lambda text: None
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["new"] == 6
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.new == 6

@@ -71,7 +71,7 @@ def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec:
     (tmp_path / "other.md").unlink()
     ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))
     assert said(tools, spec) == {CITIZEN: 1}
-    report = reconciliation.reconcile(tools, collection=spec.collection)
+    report = reconciliation.reconcile(tools, collection=spec.collection).to_json()
     assert (report["ok"], report["stale"], report["surplus"]) == (True, 0, 0)
 
 
@@ -93,12 +93,12 @@ def test_what_was_done_by_hand_is_told_and_mended(
     reconciliation.reconcile(tools, repair=True)  # orphans are looked for everywhere
     ingestion.ingest(tools, IngestRequest(spec))
     cypher(statement, t=spec.tenant)
-    plain = reconciliation.reconcile(tools, collection=spec.collection)
+    plain = reconciliation.reconcile(tools, collection=spec.collection).to_json()
     assert (plain["stale"], plain["orphans"], plain["ok"]) == (stale, orphans, False)
-    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True)
+    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True).to_json()
     assert mended["ok"] and mended["embedded"] == 0
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
-    again = reconciliation.reconcile(tools, collection=spec.collection)
+    again = reconciliation.reconcile(tools, collection=spec.collection).to_json()
     assert (again["stale"], again["orphans"], again["ok"]) == (0, 0, True)
 
 
@@ -107,6 +107,6 @@ def test_a_lost_graph_is_built_again_with_its_relations(
 ) -> None:
     ingestion.ingest(tools, IngestRequest(spec))
     cypher("MATCH (n {tenant: $t}) DETACH DELETE n", t=spec.tenant)
-    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True)
+    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True).to_json()
     assert mended["ok"] and mended["embedded"] == 0
     assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}

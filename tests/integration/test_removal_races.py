@@ -67,7 +67,7 @@ class Edited:
         return replace(self.tools, **{port: cast(Any, slow)}), slow
 
     def assert_agrees(self) -> None:
-        report = reconciliation.reconcile(self.tools, collection=self.spec.collection)
+        report = reconciliation.reconcile(self.tools, collection=self.spec.collection).to_json()
         assert {name: report[name] for name in ("missing", "stale", "in_flight")} == {
             "missing": 0,
             "stale": 0,
@@ -105,10 +105,10 @@ def test_the_outbox_deletes_nothing_that_has_come_back(
     )
     assert slow.begun.wait(20)
     edited.file.write_text(A)
-    ingesting = pool.submit(ingestion.ingest, edited.tools, edited.spec)
+    ingesting = pool.submit(ingestion.ingest, edited.tools, IngestRequest(edited.spec))
     ingesting.add_done_callback(lambda _: slow.over.set())
     assert draining.result(60) > 0
-    assert ingesting.result(60)["documents"]["changed"] == 1
+    assert ingesting.result(60).documents.changed == 1
     edited.assert_agrees()
 
 

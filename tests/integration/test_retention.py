@@ -78,7 +78,7 @@ def loaded(make_tools: MakeTools, tmp_path: Path, name: str, count: int, **more:
     corpus(tmp_path / "notes.jsonl", count)
     tools = make_tools([tmp_path], **{"graph": "off", **more})
     spec = SourceSpec(f"jsonl://{tmp_path}/notes.jsonl", name, tenant=name)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["new"] == count
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.new == count
     return tools, spec
 
 
@@ -117,7 +117,7 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     assert tools.ledger.counts(generation(tools, name)).chunks == chunks, "a dry run changed something"
 
     began = time.perf_counter()
-    report = purging.purge(tools, as_of, collection=name)
+    report = purging.purge(tools, as_of, collection=name).to_json()
     purge_s = time.perf_counter() - began
     (told,) = report["sources"]
     assert set(room_of(tools).purged(UUID(told["run_id"]))) == {each.document_id for each in listed}
@@ -126,12 +126,12 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     left = chunks - report["chunks"]
     assert (tools.vectors.count(generation(tools, name)), tools.graph.count(generation(tools, name))) == (left, left)  # type: ignore[union-attr]
     assert tools.ledger.counts(generation(tools, name)).chunks == left
-    reconciled = reconciliation.reconcile(tools, collection=name, deep=True)
+    reconciled = reconciliation.reconcile(tools, collection=name, deep=True).to_json()
     assert [reconciled[each] for each in ("missing", "surplus", "stale", "in_flight")] == [0, 0, 0, 0]
     assert sealed_bytes(stores, [each.document_id for each in listed]) == 0
 
     began = time.perf_counter()
-    again = ingestion.ingest(tools, IngestRequest(spec))
+    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     rescan_s = time.perf_counter() - began
     assert (again["documents"]["unchanged"], again["embeddings"]["computed"]) == (count, 0)
     assert again["chunks"]["written"] == 0 and list(purging.expired(tools, tools.ledger.clock(), name)) == []
@@ -180,12 +180,12 @@ def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, 
     tools.ledger.set_retention(source, Retention(until=tools.ledger.clock()))
     purging.purge(tools, tools.ledger.clock(), collection=name)
     assert tools.vectors.count(generation(tools, name)) == 0
-    full = ingestion.ingest(tools, IngestRequest(spec, "full"))
+    full = ingestion.ingest(tools, IngestRequest(spec, "full")).to_json()
     assert (full["documents"]["unchanged"], full["chunks"]["total"]) == (30, 0)
     tools.ledger.set_retention(source, Retention(days=1))
     expire_by_age(tools, name)
     corpus(tmp_path / "notes.jsonl", 30, edited=4)
-    changed = ingestion.ingest(tools, IngestRequest(spec))
+    changed = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert (changed["documents"]["changed"], changed["documents"]["new"], changed["chunks"]["total"]) == (4, 0, 4)
     assert set(documents(tools, name)) == {f"d{number:05}" for number in range(4)}
 
@@ -221,8 +221,8 @@ def test_a_purge_that_broke_off_goes_on(
     assert broken.died
     purging.purge(tools, as_of, collection=name)
     assert tools.ledger.counts(generation(tools, name)).documents == 8
-    assert reconciliation.reconcile(tools, collection=name)["ok"]
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 10
+    assert reconciliation.reconcile(tools, collection=name).ok
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.unchanged == 10
 
 
 def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -233,7 +233,7 @@ def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name:
     ingestion.ingest(tools, IngestRequest(spec))
     (document_id,) = documents(tools, name).values()
     (folder / "a.md").write_bytes(b"\0\1\2" * 500)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["quarantined"] == 1
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.quarantined == 1
     kept = f"quarantine/{document_id}.sealed"
     assert tools.blobs.read(kept)
     expire(tools, [document_id])
@@ -250,7 +250,7 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     outcome: list[Any] = []
 
     def ingest() -> None:
-        outcome.append(ingestion.ingest(replace(tools, batch_size=10), IngestRequest(spec)))
+        outcome.append(ingestion.ingest(replace(tools, batch_size=10), IngestRequest(spec)).to_json())
 
     beside = Thread(target=ingest)
     beside.start()
@@ -261,8 +261,8 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     if not outcome:  # it met a purge at its beginning and was told so
         ingest()
     purging.purge(tools, tools.ledger.clock(), collection=name)
-    assert ingestion.ingest(tools, IngestRequest(spec))["documents"]["unchanged"] == 120
-    assert reconciliation.reconcile(tools, collection=name)["ok"]
+    assert ingestion.ingest(tools, IngestRequest(spec)).documents.unchanged == 120
+    assert reconciliation.reconcile(tools, collection=name).ok
     readable = {f"d{number:05}" for number in range(120) if number % 3}
     assert set(documents(tools, name)) == readable
     assert tools.ledger.counts(generation(tools, name)).documents == len(readable)
@@ -278,7 +278,7 @@ def test_no_more_goes_than_was_listed(make_tools: MakeTools, tmp_path: Path, nam
     tools.ledger.set_retention(RetentionScope(name, name, spec.uri), Retention(until=as_of))
     assert listed == {ids[0]} and len(list(purging.expired(tools, as_of, name))) == 5
     tools.ledger.set_retention(RetentionScope(document_id=ids[1]), Retention(days=0))
-    assert purging.purge(tools, as_of, collection=name, listed=listed)["documents"] == 1
+    assert purging.purge(tools, as_of, collection=name, listed=listed).documents == 1
     assert [each.document_id for each in purging.expired(tools, as_of, name)] == sorted(ids[2:])
     with pytest.raises(NotFound):
         purging.purge(tools, as_of, collection="nowhere")

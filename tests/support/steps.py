@@ -23,4 +23,4 @@ extract, validate, chunk, embed, load = map(_step, stages.STAGES)
 
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
-    return finishing.finish(tools, tools.ledger.run(run_id))
+    return finishing.finish(tools, tools.ledger.run(run_id)).to_json()

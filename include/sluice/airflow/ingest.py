@@ -102,7 +102,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
 
     from sluice.airflow import lineage, links, notes
     from sluice.pipeline import finishing, recording
-    from sluice.pipeline.summary import refused_by, summary_lines
+    from sluice.pipeline.summary import refused_by
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
     if run_id is None:
@@ -112,7 +112,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         summary = finishing.finish(tools, run)
         removed = _counts(tools.ledger.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
         changed: list[lineage.Written] = [
-            (lineage.table(settings, "documents"), "documents", summary["documents"]["deleted"]),
+            (lineage.table(settings, "documents"), "documents", summary.documents.deleted),
             (lineage.table(settings, "chunks"), "chunks", removed),
             (lineage.collection(settings, run), "points", removed),
         ]
@@ -120,20 +120,20 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
         refused = refused_by(tools, run.source.spec, summary)
-    lines = summary_lines(summary, refused)
+    lines, told = summary.lines(refused), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)
     ti.xcom_push(key=notes.KEY, value=lines[0])
-    log.info("sluice: run summary as JSON %s", json.dumps(summary))
-    if summary["stopped"]:
-        log.warning("sluice: stopped by its %s, %d documents remain", summary["stopped"], summary["remaining"])
-    log.info("sluice: gate results at %s", links.address(summary["gates"]))
+    log.info("sluice: run summary as JSON %s", json.dumps(told))
+    if summary.stopped:
+        log.warning("sluice: stopped by its %s, %d documents remain", summary.stopped, summary.remaining)
+    log.info("sluice: gate results at %s", links.address(summary.gates))
     # `collection` is validated by the ledger: it is safe in a URI.
-    asset = Asset(name=f"sluice_{summary['collection']}", uri=f"sluice://collections/{summary['collection']}")
-    extra = {name: summary[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    asset = Asset(name=f"sluice_{summary.collection}", uri=f"sluice://collections/{summary.collection}")
+    extra = {name: told[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
-    outlet_events[everything].extra = {"collection": summary["collection"], **extra}
-    return summary
+    outlet_events[everything].extra = {"collection": summary.collection, **extra}
+    return told
 
 
 def failed(context: Mapping[str, Any]) -> None:
@@ -172,11 +172,11 @@ def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
             "`sluice quarantine list` shows what a replay would work on."
         )
     report = preview.preview(tools, request)
-    lines = preview.preview_lines(report)
+    lines, told = report.lines(), report.to_json()
     for line in lines:
         log.info("sluice: %s", line)
-    log.info("sluice: dry run as JSON %s", json.dumps(report))
-    ti.xcom_push(key=PREVIEW_KEY, value=report)
+    log.info("sluice: dry run as JSON %s", json.dumps(told))
+    ti.xcom_push(key=PREVIEW_KEY, value=told)
     ti.xcom_push(key=notes.KEY, value=lines[1])
     return []
 

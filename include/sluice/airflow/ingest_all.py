@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid5
@@ -28,6 +28,15 @@ class Choice:
 
     elements: list[Json] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Names of sources; why those failed or are left out."""
+
+    done: list[str]
+    failed: dict[str, str]
+    left_out: dict[str, str]
 
 
 def events(dag_run: Any, triggering: Iterable[Any], every: Any) -> list[Any]:
@@ -122,21 +131,22 @@ def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
     states = ti.get_task_states(dag_run.dag_id, task_ids=["ingest"], run_ids=[dag_run.run_id]).get(dag_run.run_id, {})
     outcomes = [(each, str(states.get(f"ingest_{index}"))) for index, each in enumerate(elements)]
     failed = _reasons([each for each, state in outcomes if state not in ("success", "skipped")])
-    told: dict[str, Any] = {
-        "done": [each["title"] for each, state in outcomes if state == "success"],
-        "failed": {title: why for title, why in failed.items() if not why.startswith("Busy:")},
-        "left_out": {
+    outcome = Outcome(
+        done=[each["title"] for each, state in outcomes if state == "success"],
+        failed={title: why for title, why in failed.items() if not why.startswith("Busy:")},
+        left_out={
             **(ti.xcom_pull(task_ids="plan", key=LEFT_OUT) or {}),
             **{each["title"]: "an earlier run asked for it" for each, state in outcomes if state == "skipped"},
             **{title: why for title, why in failed.items() if why.startswith("Busy:")},
         },
-    }
+    )
+    told = asdict(outcome)
     log.info("sluice: %s", json.dumps(told))
     ti.xcom_push(key=SUMMARY, value=told)
-    if told["failed"]:
-        lines = "".join(f"\n- {title}: {why}" for title, why in told["failed"].items())
-        others = ", the others are done" if told["done"] else ""
-        raise Terminal(f"{len(told['failed'])} of {len(outcomes)} sources failed{others}:{lines}")
+    if outcome.failed:
+        lines = "".join(f"\n- {title}: {why}" for title, why in outcome.failed.items())
+        others = ", the others are done" if outcome.done else ""
+        raise Terminal(f"{len(outcome.failed)} of {len(outcomes)} sources failed{others}:{lines}")
     return told
 
 

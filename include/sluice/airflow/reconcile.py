@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sluice.maintenance.reconciliation import ReconciliationReport
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +28,20 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             sweep=params["sweep"],
             page_chunks=params["page_chunks"],
         )
-    log.info("sluice: reconciliation %s", json.dumps(report))
-    if not report["ok"]:
-        counts = ", ".join(f"{report[name]} {name}" for name in ("missing", "surplus", "stale", "repaired"))
+    told = report.to_json()
+    log.info("sluice: reconciliation %s", json.dumps(told))
+    if not report.ok:
         raise Disagreement(
-            f"The stores are not what the ledger says: {counts}. Searches stay right, because the ledger decides what "
+            f"The stores are not what the ledger says: {report.missing} missing, {report.surplus} surplus, "
+            f"{report.stale} stale, {report.repaired} repaired. Searches stay right, because the ledger decides what "
             f"is shown. {_advice(report)}"
         )
-    return report
+    return told
 
 
-def _advice(report: Mapping[str, Any]) -> str:
-    objects = report["objects"]
-    lost = objects["missing"] + objects["stale"]
-    told = "" if report["repair"] else "Run it with repair to make the projections right. "
+def _advice(report: ReconciliationReport) -> str:
+    lost = report.objects.missing + report.objects.stale
+    told = "" if report.repair else "Run it with repair to make the projections right. "
     if lost:
         told += f"Lost uploads: {lost} (objects in the log). Send them again, or let their source's run remove them."
     return told or "Run it again."

@@ -6,13 +6,23 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
 log = logging.getLogger(__name__)
 
 
-def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
+class Expired(TypedDict):
+    """XCom of `look`."""
+
+    as_of: str  # a time, ISO 8601
+    documents: int
+    chunks: int
+    apply: bool  # whether this run removes
+    listed: str  # path of the documents' ids in object storage
+
+
+def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     """List exactly what would go, a line a document, in this log; where this run is to remove it, the ids go to object
     storage. Returns how much it is, as of when, and where the ids are.
 
@@ -41,12 +51,12 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             tools.blobs.write(listed, json.dumps(ids).encode())
-    found = {"as_of": as_of.isoformat(), "documents": len(ids), "chunks": chunks, "apply": apply, "listed": listed}
+    found = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
     log.info("sluice: %s", json.dumps(found))
     return found
 
 
-def prune(found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
+def prune(found: Expired, dag_run: Any) -> dict[str, Any]:
     """Count history that nobody reads any more and, where the nightly run removes, remove it. It belongs to no single
     tenant, so a run that somebody triggers only counts."""
     from sluice.airflow import permission
@@ -55,19 +65,19 @@ def prune(found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
 
     apply = found["apply"] and permission.triggered_by(dag_run) is None
     with opened() as (tools, _):
-        report = pruning.prune(tools, apply=apply)
+        report = pruning.prune(tools, apply=apply).to_json()
     log.info("sluice: prune %s", json.dumps(report))
     return report
 
 
-def way(found: Mapping[str, Any], approve_above: int) -> str | None:
+def way(found: Expired, approve_above: int) -> str | None:
     """The task that comes next: None where nothing is to be removed, and a person is asked where it is much."""
     if not found["apply"] or not found["documents"]:
         return None
     return "approve" if found["documents"] > approve_above else "purge"
 
 
-def purge(params: Mapping[str, Any], found: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
+def purge(params: Mapping[str, Any], found: Expired, dag_run: Any) -> dict[str, Any]:
     """Remove what `look` has listed, and nothing else. Raises Busy where an ingest held a source."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Busy
@@ -81,7 +91,7 @@ def purge(params: Mapping[str, Any], found: Mapping[str, Any], dag_run: Any) -> 
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
             listed={UUID(each) for each in json.loads(tools.blobs.read(found["listed"]))},
         )
-        log.info("sluice: purge %s", json.dumps(report))
-        if left := [each["left"] for each in report["sources"] if "left" in each]:
-            raise Busy(f"{len(left)} sources were left: {left[0]}")
-    return {name: report[name] for name in ("as_of", "documents", "chunks")}
+        log.info("sluice: purge %s", json.dumps(report.to_json()))
+        if report.left:
+            raise Busy(f"{len(report.left)} sources were left: {report.left[0]}")
+    return {"as_of": report.as_of.isoformat(), "documents": report.documents, "chunks": report.chunks}

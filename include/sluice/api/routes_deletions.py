@@ -77,7 +77,7 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
     its content changes, or by `POST /documents/{document_id}/restore`."""
     backend = backend_of(request)
 
-    def work() -> dict[str, Any]:
+    def work() -> Deleted:
         tools = backend.tools
         tools.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
         [(source, ids)] = deletion.by_source(tools, [document_id])
@@ -119,7 +119,7 @@ async def delete_source(
     """Ingest a source no more, and take its documents out of all stores or leave them served."""
     backend = backend_of(request)
 
-    def work() -> dict[str, Any]:
+    def work() -> Deleted:
         tools = backend.tools
         known = [each.spec for each in tools.catalog.sources(caller, collection)]
         source = deletion.source_at(tools, caller.tenant, collection, uri)
@@ -139,7 +139,7 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
     Needs a grant to write with all groups (`*`)."""
     backend = backend_of(request)
 
-    def work() -> dict[str, Any]:
+    def work() -> Deleted:
         tools = backend.tools
         with collection_of(collection):
             tools.catalog.live(collection, caller)
@@ -195,10 +195,10 @@ async def show_access(
     return await backend.calls.run(work)
 
 
-def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> dict[str, Any]:
+def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> Deleted:
     found = deletion.listed(tools, sources)
-    return {"dry_run": True, "documents": found["documents"], "chunks": found["chunks"], "left": []}
+    return Deleted(dry_run=True, documents=found.documents, chunks=found.chunks, left=[])
 
 
-def _done(report: dict[str, Any]) -> dict[str, Any]:
-    return {"dry_run": False, **{name: report[name] for name in ("documents", "chunks", "left")}}
+def _done(report: deletion.DeletionReport) -> Deleted:
+    return Deleted(dry_run=False, documents=report.documents, chunks=report.chunks, left=report.left)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -50,11 +51,12 @@ def collections_delete(
     with tools_of_settings() as tools:
         sources = deletion.collection_sources(tools, collection, tenant)
         found = deletion.listed(tools, [(each, None) for each in sources])
-        found["tenants"] = sorted({each.spec.tenant for each in sources})
+        tenants = sorted({each.spec.tenant for each in sources})
         report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
-    of = f" of tenants {', '.join(found['tenants'])}" if found["tenants"] else ""
-    tell_deletion(f"collection {collection}, {found['sources']} sources{of}", found, report, json_)
-    raise typer.Exit(FAILED if report and report["left"] else OK)
+    of = f" of tenants {', '.join(tenants)}" if tenants else ""
+    named = f"collection {collection}, {found.sources} sources{of}"
+    tell_deletion(named, replace(found, tenants=tenants), report, json_)
+    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("delete")
@@ -68,8 +70,8 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
         found = deletion.listed(tools, [*chosen])
         single = len(set(document_id)) == 1
         report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
-    tell_deletion(f"{found['documents']} documents", found, report, json_)
-    raise typer.Exit(FAILED if report and report["left"] else OK)
+    tell_deletion(f"{found.documents} documents", found, report, json_)
+    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("restore")

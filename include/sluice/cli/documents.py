@@ -63,26 +63,26 @@ def ingest(
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion, preview
     from sluice.pipeline.requests import IngestRequest
-    from sluice.pipeline.summary import refused_by, summary_lines
+    from sluice.pipeline.summary import refused_by
     from sluice.quality import expectations
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
     mode: Mode = "full" if full else "incremental"
+    request = IngestRequest(spec, mode, approve_shrink=approve_shrink, max_tokens=max_tokens, max_cost=max_cost)
     with tools_of_settings() as tools:
-        how: dict[str, Any] = {"approve_shrink": approve_shrink, "max_tokens": max_tokens, "max_cost": max_cost}
         if dry_run:
-            report = preview.preview(tools, IngestRequest(spec, mode, **how))
-            tell(report, json_, *preview.preview_lines(report))
+            report = preview.preview(tools, request)
+            tell(report.to_json(), json_, *report.lines())
             return
         hiding(tools, spec, yes)
         with expectations.gates_process():
-            summary = ingestion.ingest(tools, IngestRequest(spec, mode, **how), on_batch=None if json_ else Progress())
+            summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
         refused = refused_by(tools, spec, summary)
-    tell(summary, json_, *summary_lines(summary, refused))
-    if summary["stopped"]:
+    tell(summary.to_json(), json_, *summary.lines(refused))
+    if summary.stopped:
         raise typer.Exit(STOPPED)
-    raise typer.Exit(QUARANTINED if summary["documents"]["quarantined"] else OK)
+    raise typer.Exit(QUARANTINED if summary.documents.quarantined else OK)
 
 
 def search(

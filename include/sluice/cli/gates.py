@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,13 +35,12 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     with tools_of_settings() as tools:
         own = tools.ledger.gate_rules(_generation(tools, collection))
         rules = merged(tools.gate_rules, own)
-    checks: list[dict[str, Any]] = []
-    lines = []
+    checks, lines = [], []
     for suite, check in [(suite, check) for suite, suited in suites.SUITES.items() for check in suited]:
         place = (suite, check.code)
         now = ruled(check, rules.get(place, GateRule()))
-        told = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": place in own}
-        checks.append({"suite": suite, "code": check.code, **told})
+        ruling = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": place in own}
+        checks.append({"suite": suite, "code": check.code, **ruling})
         limit = "" if now.limit is None else f"{now.limit:g}"
         mark = "its own" if place in own else ""
         lines.append(

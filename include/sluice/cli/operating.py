@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from sluice.cli.terminal import (
     tools_of_settings,
 )
 from sluice.maintenance.probes import EngineState, probe_all
+
+if TYPE_CHECKING:
+    from sluice.maintenance.drift import StoreReport
+    from sluice.maintenance.reconciliation import ReconciliationReport
 
 
 def status(json_: Json = False) -> None:
@@ -57,14 +61,14 @@ def reconcile(
     with tools_of_settings() as tools:
         report = reconciliation.reconcile(tools, collection=collection, repair=repair, deep=deep)
     lines = [
-        f"{each['name']}, {store}: {told['checked']} chunks, {told['missing']} missing, {told['surplus']} surplus, "
-        f"{told['stale']} stale, {told['repaired']} repaired, {told['in_flight']} in a run's hands"
-        for each in report["collections"]
-        for store, told in each["stores"].items()
+        f"{each.name}, {store}: {compared.checked} chunks, {compared.missing} missing, {compared.surplus} surplus, "
+        f"{compared.stale} stale, {compared.repaired} repaired, {compared.in_flight} in a run's hands"
+        for each in report.collections
+        for store, compared in each.stores.items()
     ]
     lines = lines or ["No collection yet: there is nothing to compare."]
-    tell(report, json_, *lines, *_object_lines(report["objects"]), *_advice(report))
-    raise typer.Exit(OK if report["ok"] else FAILED)
+    tell(report.to_json(), json_, *lines, *_object_lines(report.objects), *_advice(report))
+    raise typer.Exit(OK if report.ok else FAILED)
 
 
 def doctor(json_: Json = False) -> None:
@@ -94,12 +98,12 @@ def migrate() -> None:
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _object_lines(told: dict[str, Any]) -> list[str]:
+def _object_lines(objects: StoreReport) -> list[str]:
     lines = [
-        f"objects: {told['checked']} uploads, {told['missing']} missing, {told['stale']} stale; "
-        f"{told['surplus']} objects that nobody needs, {told['repaired']} removed"
+        f"objects: {objects.checked} uploads, {objects.missing} missing, {objects.stale} stale; "
+        f"{objects.surplus} objects that nobody needs, {objects.repaired} removed"
     ]
-    lost = [*told["examples"].get("missing", ()), *told["examples"].get("stale", ())]
+    lost = [*objects.examples.get("missing", ()), *objects.examples.get("stale", ())]
     if lost:
         lines.append(
             f"Uploads of these documents are lost: {', '.join(lost)}. What was made from them is served meanwhile. "
@@ -108,9 +112,9 @@ def _object_lines(told: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _advice(report: dict[str, Any]) -> list[str]:
-    left = report["missing"] + report["stale"] + report["surplus"] - report["repaired"]
-    if report["repair"] or left == report["objects"]["missing"] + report["objects"]["stale"]:
+def _advice(report: ReconciliationReport) -> list[str]:
+    left = report.missing + report.stale + report.surplus - report.repaired
+    if report.repair or left == report.objects.missing + report.objects.stale:
         return []
     return ["Nothing was changed. To make it right: sluice reconcile --repair"]
 

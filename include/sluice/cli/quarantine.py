@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -15,6 +15,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.quarantine import Refusal
+    from sluice.pipeline.summary import RunSummary
     from sluice.ports.tools import Tools
 
 app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
@@ -83,16 +84,16 @@ def quarantine_replay(
                 f"{found[0].reason} An ingest of {found[0].source_uri} reads it again."
             )
         runs = _replayed(tools, tenant, kept, quiet=json_)
-    served = sum(run["documents"]["new"] + run["documents"]["changed"] for run in runs)
-    computed = sum(run["embeddings"]["computed"] for run in runs)
+    served = sum(run.documents.new + run.documents.changed for run in runs)
+    computed = sum(run.embeddings.computed for run in runs)
     told = {"replayed": len(kept), "served": served, "quarantined": len(found) - served}
     tell(
-        {**told, "not_kept": len(found) - len(kept), "runs": runs},
+        {**told, "not_kept": len(found) - len(kept), "runs": [run.to_json() for run in runs]},
         json_,
         f"{len(kept)} replayed, {served} served now, {len(found) - served} still in quarantine "
         f"({len(found) - len(kept)} of them without bytes)",
         f"{computed} embeddings computed",
-        *(f"run {run['run_id']}: {run['gates']}" for run in runs),
+        *(f"run {run.run_id}: {run.gates}" for run in runs),
     )
     raise typer.Exit(QUARANTINED if len(found) > served else OK)
 
@@ -112,7 +113,7 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
     return found
 
 
-def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[dict[str, Any]]:
+def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[RunSummary]:
     """One run a source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion

@@ -103,11 +103,10 @@ def purge(
                 "Nothing was removed. Run it without --apply and look at the new list."
             )
         report = purging.purge(tools, moment, collection=collection, listed=ids)
-    lines = [_expired(each) for each in found] if not report["left"] else []
-    lines += [each["left"] for each in report["sources"] if "left" in each]
-    lines.append(f"{report['documents']} documents with {report['chunks']} chunks were taken out of all stores.")
-    tell({"apply": True, **report}, json_, *lines)
-    raise typer.Exit(FAILED if report["left"] else OK)
+    lines = report.left or [_expired(each) for each in found]
+    lines.append(f"{report.documents} documents with {report.chunks} chunks were taken out of all stores.")
+    tell({"apply": True, **report.to_json()}, json_, *lines)
+    raise typer.Exit(FAILED if report.left else OK)
 
 
 def prune(
@@ -120,13 +119,13 @@ def prune(
     with tools_of_settings() as tools:
         report = pruning.prune(tools, apply=apply)
     lines = [
-        f"{kind}: {told['removed'] if apply else told['found']} {'removed' if apply else 'found'}, kept for "
-        f"{told['keep_days']} days"
-        for kind, told in report["kinds"].items()
+        f"{kind}: {pruned.removed if apply else pruned.found} {'removed' if apply else 'found'}, kept for "
+        f"{pruned.keep_days} days"
+        for kind, pruned in report.kinds.items()
     ]
-    found = any(told["found"] for told in report["kinds"].values())
+    found = any(pruned.found for pruned in report.kinds.values())
     advice = ["Nothing was removed. To remove it: sluice prune --apply"] if found and not apply else []
-    tell(report, json_, *lines, *advice)
+    tell(report.to_json(), json_, *lines, *advice)
 
 
 def _tell_listed(

@@ -130,10 +130,10 @@ def sources_remove(
         source = deletion.source_at(tools, tenant, collection, uri)
         found = deletion.listed(tools, [(source, None)])
         if not with_documents:
-            found |= {"kept": found["documents"], "documents": 0, "chunks": 0, "quarantined": 0}
+            found = replace(found, kept=found.documents, documents=0, chunks=0, quarantined=0)
         report = deletion.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
     tell_deletion(f"source {source.spec.uri}", found, report, json_)
-    raise typer.Exit(FAILED if report and report["left"] else OK)
+    raise typer.Exit(FAILED if report and report.left else OK)
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:

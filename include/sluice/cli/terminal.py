@@ -18,6 +18,7 @@ import typer
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
+    from sluice.maintenance.deletion import DeletionPreview, DeletionReport
     from sluice.model.grants import Principal
     from sluice.model.source import SourceSpec
     from sluice.ports.tools import Tools
@@ -67,21 +68,19 @@ def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
         )
 
 
-def tell_deletion(what: str, found: dict[str, Any], report: dict[str, Any] | None, as_json: bool) -> None:
+def tell_deletion(what: str, found: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
     """What would go, or (with a report) what went."""
-    named = (
-        f"{found['documents']} documents with {found['chunks']} chunks, {found['quarantined']} of them in quarantine"
-    )
-    kept = f"; {found['kept']} documents stay served" if "kept" in found else ""
+    named = f"{found.documents} documents with {found.chunks} chunks, {found.quarantined} of them in quarantine"
+    kept = "" if found.kept is None else f"; {found.kept} documents stay served"
     if report is None:
         tell(
-            {"apply": False, **found},
+            {"apply": False, **found.to_json()},
             as_json,
             f"{what}: {named} would go{kept}. Nothing was changed; to do it, run it again with --apply.",
         )
         return
-    went = f"{report['documents']} documents went, and {report['chunks']} chunks out of all stores{kept}."
-    tell({"apply": True, **found, **report}, as_json, f"{what}: {went}", *report["left"])
+    went = f"{report.documents} documents went, and {report.chunks} chunks out of all stores{kept}."
+    tell({"apply": True, **found.to_json(), **report.to_json()}, as_json, f"{what}: {went}", *report.left)
 
 
 def given(values: list[str] | None) -> tuple[str, ...] | None:

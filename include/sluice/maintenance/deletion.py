@@ -9,6 +9,7 @@ queued is carried out by the next run in the collection.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -25,18 +26,45 @@ from sluice.sources import uploads
 from sluice.sources.uri import canonical
 
 BATCH_DOCUMENTS = 500
-Report = dict[str, Any]
 
 
-def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> Report:
+@dataclass(frozen=True, slots=True)
+class DeletionPreview:
+    """What a deletion would take out."""
+
+    documents: int
+    chunks: int
+    quarantined: int  # of the documents
+    sources: int  # that they are of
+    kept: int | None = None  # documents that stay served; None: not told
+    tenants: list[str] | None = None  # whose documents; None: not told
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_none(asdict(self))
+
+
+@dataclass(slots=True)
+class DeletionReport:
+    """What a deletion took out."""
+
+    documents: int = 0
+    chunks: int = 0  # out of all stores
+    left: list[str] = field(default_factory=list)  # why some of it is still there, one entry a source
+    dropped: bool | None = None  # whether the collection itself is gone; None: not asked for
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_none(asdict(self))
+
+
+def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
     """What a deletion of these documents (None: all of the source) would take out. Changes nothing."""
     held = [tools.ledger.held(source, ids) for source, ids in sources]
-    return {
-        "documents": sum(each.documents for each in held),
-        "chunks": sum(each.chunks for each in held),
-        "quarantined": sum(each.quarantined for each in held),
-        "sources": len(sources),
-    }
+    return DeletionPreview(
+        documents=sum(each.documents for each in held),
+        chunks=sum(each.chunks for each in held),
+        quarantined=sum(each.quarantined for each in held),
+        sources=len(sources),
+    )
 
 
 def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
@@ -48,10 +76,10 @@ def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, 
     return [(sources[ids[0]], ids) for ids in by_id.values()]
 
 
-def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> Report:
+def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> DeletionReport:
     """Unreadable when this returns. While the source lists them, their content is not ingested again until it changes
     (`restore`); uploads are removed with them. Raises NotFound."""
-    report = _begun()
+    report = DeletionReport()
     for source, ids in by_source(tools, document_ids):
 
         def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
@@ -68,10 +96,10 @@ def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) 
     return report
 
 
-def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: str) -> Report:
+def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: str) -> DeletionReport:
     """The source is not ingested any more, until somebody asks for it. Its documents go with it, or stay as they are
     until they expire, are deleted, or the source is ingested again."""
-    report = _begun()
+    report = DeletionReport()
 
     def work(run: Run) -> int:
         gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
@@ -96,20 +124,20 @@ def collection_sources(tools: Tools, collection: str, tenant: str | None = None)
     return [Source(each.source_id, each.spec, generation) for each in saved]
 
 
-def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> Report:
+def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> DeletionReport:
     """The documents of every source in it (or of one tenant's), and, where no other tenant has a source there, the
     collection itself: backing collection, graph, and all that the ledger knows of it. Raises NotFound."""
     [generation] = live_generations(tools, collection)
-    report = _begun()
+    report = DeletionReport()
     chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
     for source in collection_sources(tools, collection, tenant):
         chunks += tools.ledger.held(source).chunks
         removed = remove_source(tools, source, with_documents=True, actor=actor)
-        for name in ("documents", "chunks"):
-            report[name] += removed[name]
-        report["left"] += removed["left"]
-    report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
-    if report["dropped"]:
+        report.documents += removed.documents
+        report.chunks += removed.chunks
+        report.left += removed.left
+    report.dropped = not report.left and not tools.ledger.saved_sources(None, collection)
+    if report.dropped:
         drained(tools, generation)
         # A mark in the ledger, in one transaction with the look: an ingest that begins meanwhile would be active there
         # and absent from the stores, and repairing that takes longer than refusing it. A repetition finds the mark of a
@@ -118,9 +146,9 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
         _destroy_keys(tools, generation)  # also of what had gone at its source before
         drop_stores(tools, generation)  # first: once the ledger has forgotten it, nobody knows what to drop
         tools.ledger.drop_collection(generation)
-    if not report["left"]:
+    if not report.left:
         tools.ledger.record_deletion(
-            Deletion("collection", collection, actor, tenant, collection, report["documents"], chunks)
+            Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
         )
     return report
 
@@ -138,26 +166,26 @@ def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
 # --- details -----------------------------------------------------------------------------------------------------
 
 
-def _begun() -> Report:
-    return {"documents": 0, "chunks": 0, "left": []}
-
-
-def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: Report) -> None:
+def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
     """Holding the source; one that is at work is left."""
     run = tools.ledger.start_run(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
-    removed = {"documents": 0, "chunks": 0}
+    documents = chunks = 0
     try:
         with tools.ledger.session(run.run_id), failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
-                removed["documents"] = work(run)
-                removed["chunks"] = drained(tools, source.generation)
+                documents = work(run)
+                chunks = drained(tools, source.generation)
                 let_go(tools, run)
-                counts |= {"deleted": removed["documents"], "removed": removed["chunks"]}
-            tools.ledger.finish_run(run, "succeeded", {**removed, "actor": actor})
+                counts |= {"deleted": documents, "removed": chunks}
+            tools.ledger.finish_run(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
     except Busy as error:
-        report["left"].append(str(error))
-    for name, count in removed.items():
-        report[name] += count
+        report.left.append(str(error))
+    report.documents += documents
+    report.chunks += chunks
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _all_documents(tools: Tools, run: Run) -> None:

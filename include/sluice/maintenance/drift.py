@@ -27,15 +27,16 @@ class Drift:
 
 
 @dataclass(slots=True)
-class Found:
-    """Of one store's part of one generation, or of object storage."""
+class StoreReport:
+    """Of one store's part of one generation, in chunks; or of object storage, in documents and, where surplus, in
+    objects. `examples`: ids or paths, by what is wrong with them."""
 
     checked: int = 0  # what the ledger expects
     missing: int = 0
     surplus: int = 0
     stale: int = 0
     repaired: int = 0
-    in_flight: int = 0
+    in_flight: int = 0  # in a living run's hands, or queued
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property

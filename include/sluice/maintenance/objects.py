@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 from uuid import UUID
 
 from sluice.errors import NotFound
-from sluice.maintenance.drift import Found
+from sluice.maintenance.drift import StoreReport
 from sluice.model.points import SourceDocument
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
@@ -42,29 +42,29 @@ class Leftover:
     still: Callable[[], bool]
 
 
-def compare(tools: Tools, *, collection: str | None = None, sweep: bool = False, deep: bool = False) -> Found:
+def compare(tools: Tools, *, collection: str | None = None, sweep: bool = False, deep: bool = False) -> StoreReport:
     """Uploads of all collections or one, and, where all are asked for, what belongs to no collection. `checked` counts
     documents, `surplus` objects; `sweep` removes those; `deep` reads the uploads."""
-    found = Found()
-    _compare_uploads(tools, collection, deep, found)
+    report = StoreReport()
+    _compare_uploads(tools, collection, deep, report)
     everywhere = () if collection else chain(_runs(tools), _quarantined(tools), _lists(tools))
     for each in chain(_unnamed(tools, collection), everywhere):
         if each.still():
-            found.note("surplus", [each.path], each.objects)
+            report.note("surplus", [each.path], each.objects)
             if sweep:
                 tools.blobs.remove(each.path)
-                found.repaired += each.objects
-    return found
+                report.repaired += each.objects
+    return report
 
 
-def _compare_uploads(tools: Tools, collection: str | None, deep: bool, found: Found) -> None:
+def _compare_uploads(tools: Tools, collection: str | None, deep: bool, report: StoreReport) -> None:
     after: UUID | None = None
     while page := tools.ledger.documents_from("uploads", collection, after, _PAGE):
-        found.checked += len(page)
+        report.checked += len(page)
         if _damaged(tools, page, deep):  # or sent again, or removed, between two reads
             page_again = tools.ledger.documents_from("uploads", collection, after, _PAGE)
             for document_id, what in _damaged(tools, [each for each in page_again if each in page], deep).items():
-                found.note(what, [document_id])
+                report.note(what, [document_id])
         after = page[-1].document_id
 
 

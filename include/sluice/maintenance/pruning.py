@@ -7,6 +7,7 @@ before the artefacts of runs do. Batches are whole; a run that breaks off is rep
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
@@ -17,25 +18,42 @@ BATCH = 1000
 _COUNTED = 100_000  # at most, of keys
 
 
+@dataclass(slots=True)
+class PrunedKind:
+    """What is beyond its time of one kind, in rows, keys or folders."""
+
+    keep_days: int
+    found: int
+    removed: int = 0
+
+
+@dataclass(slots=True)
+class PruningReport:
+    apply: bool  # false: only counted
+    kinds: dict[str, PrunedKind] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def prune(
     tools: Tools, *, apply: bool = False, on_batch: Callable[[str, int], object] = lambda kind, removed: None
-) -> dict[str, Any]:
+) -> PruningReport:
     """Count what is beyond its time and, with `apply`, remove it. Since when a vector is unused is noted either way, so
-    that its days do not begin with the first removal. Returns by kind the days that it is kept, what was found and what
-    was removed. `on_batch(kind, removed)` is called after every batch."""
-    kinds: dict[str, dict[str, int]] = {}
+    that its days do not begin with the first removal. `on_batch(kind, removed)` is called after every batch."""
+    report = PruningReport(apply)
     tools.ledger.mark_unused()
     now = tools.ledger.clock()
     for kind in get_args(Prunable):
         days = _days(tools, "runs" if kind == "reconciliations" else kind)
         before = now - timedelta(days=days)
-        told = kinds[kind] = {"keep_days": days, "found": tools.ledger.prunable(kind, before), "removed": 0}
+        pruned = report.kinds[kind] = PrunedKind(days, tools.ledger.prunable(kind, before))
         while apply and (gone := tools.ledger.prune(kind, before, BATCH)):
-            told["removed"] += gone
-            on_batch(kind, told["removed"])
-    kinds["keys"] = _keys(tools, now, apply)
-    kinds["mirrors"] = _mirrors(tools, now, apply)
-    return {"apply": apply, "kinds": kinds}
+            pruned.removed += gone
+            on_batch(kind, pruned.removed)
+    report.kinds["keys"] = _keys(tools, now, apply)
+    report.kinds["mirrors"] = _mirrors(tools, now, apply)
+    return report
 
 
 def _days(tools: Tools, kind: str) -> int:
@@ -43,26 +61,24 @@ def _days(tools: Tools, kind: str) -> int:
     return max(days, tools.artefacts_keep_days)
 
 
-def _keys(tools: Tools, now: datetime, apply: bool) -> dict[str, int]:
+def _keys(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
     """What went just now may leave more of them than a dry run counts."""
     days = _days(tools, "keys")
     before = now - timedelta(days=days)
-    told = {"keep_days": days, "found": len(tools.ledger.keyed(before, _COUNTED)), "removed": 0}
+    pruned = PrunedKind(days, len(tools.ledger.keyed(before, _COUNTED)))
     while apply and (document_ids := tools.ledger.keyed(before, BATCH)):
-        told["removed"] += tools.keyring.destroy(document_ids)
+        pruned.removed += tools.keyring.destroy(document_ids)
         tools.ledger.key_destroyed(document_ids)  # last: a crash before destroys them once more
-    return told
+    return pruned
 
 
-def _mirrors(tools: Tools, now: datetime, apply: bool) -> dict[str, int]:
+def _mirrors(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
     days = _days(tools, "mirrors")
-    told = {"keep_days": days, "found": 0, "removed": 0}
     if tools.git_cache is None or not tools.git_cache.is_dir():
-        return told
+        return PrunedKind(days, 0)
     from sluice.sources.git import mirror
 
     before_s = (now - timedelta(days=days)).timestamp()
     folders = mirror.unused(tools.git_cache, before_s)
-    told["found"] = len(folders)
-    told["removed"] = sum(mirror.remove(folder, before_s) for folder in folders) if apply else 0
-    return told
+    removed = sum(mirror.remove(folder, before_s) for folder in folders) if apply else 0
+    return PrunedKind(days, len(folders), removed)

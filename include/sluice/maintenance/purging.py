@@ -8,6 +8,7 @@ off has taken out some, and one that is started again empties the outbox first a
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -23,6 +24,52 @@ from sluice.pipeline.recording import WHOLE_RUN, drained, failing, recorded
 from sluice.ports.tools import Tools
 
 BATCH_DOCUMENTS = 500
+
+
+@dataclass(slots=True)
+class SourcePurge:
+    """What a purge took out of one source."""
+
+    run_id: UUID
+    tenant: str
+    uri: str
+    collection: str
+    documents: int = 0
+    chunks: int = 0  # out of all stores
+    left: str | None = None  # why some of it is still there; None: all went
+
+    def to_json(self) -> dict[str, Any]:
+        told = {**asdict(self), "run_id": str(self.run_id)}
+        return {name: value for name, value in told.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeReport:
+    as_of: datetime
+    sources: list[SourcePurge]
+
+    @property
+    def documents(self) -> int:
+        return sum(each.documents for each in self.sources)
+
+    @property
+    def chunks(self) -> int:
+        return sum(each.chunks for each in self.sources)
+
+    @property
+    def left(self) -> list[str]:
+        """Why sources were left, one entry a source."""
+        return [each.left for each in self.sources if each.left is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """`left` is the number of sources that were left."""
+        return {
+            "as_of": self.as_of.isoformat(),
+            "documents": self.documents,
+            "chunks": self.chunks,
+            "left": len(self.left),
+            "sources": [each.to_json() for each in self.sources],
+        }
 
 
 def expired(
@@ -54,22 +101,16 @@ def purge(
     orchestrator: str = "cli",
     listed: Container[UUID] | None = None,
     on_batch: Callable[[int], object] = lambda gone: None,
-) -> dict[str, Any]:
-    """Take out what had expired then and has still. Returns counts, and what each source gave or why it was left.
+) -> PurgeReport:
+    """Take out what had expired then and has still.
 
     `listed`: nothing but these, whatever else has expired by now; None: all. `on_batch(gone)` is told after every
     batch, in documents of the source. Raises NotFound where there is no such collection.
     """
     for generation in live_generations(tools, collection):  # what an earlier purge, or an ingest, left queued
         drained(tools, generation)
-    report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
-    for source in tools.ledger.expired_sources(as_of, collection):
-        told = _source(tools, source, as_of, orchestrator, listed, on_batch)
-        report["sources"].append(told)
-        report["documents"] += told["documents"]
-        report["chunks"] += told["chunks"]
-        report["left"] += "left" in told
-    return report
+    sources = tools.ledger.expired_sources(as_of, collection)
+    return PurgeReport(as_of, [_source(tools, each, as_of, orchestrator, listed, on_batch) for each in sources])
 
 
 def _source(
@@ -79,7 +120,7 @@ def _source(
     orchestrator: str,
     listed: Container[UUID] | None,
     on_batch: Callable[[int], object],
-) -> dict[str, Any]:
+) -> SourcePurge:
     run_id = uuid4()
     with tools.ledger.session(run_id):
         run = tools.ledger.start_run(source, "purge", run_id, orchestrator)
@@ -92,23 +133,22 @@ def _purged(
     as_of: datetime,
     listed: Container[UUID] | None,
     on_batch: Callable[[int], object],
-) -> dict[str, Any]:
+) -> SourcePurge:
     source = run.source
-    told: dict[str, Any] = {"run_id": str(run.run_id), "tenant": source.spec.tenant, "uri": source.spec.uri}
-    told |= {"collection": source.spec.collection, "documents": 0, "chunks": 0}
+    report = SourcePurge(run.run_id, source.spec.tenant, source.spec.uri, source.spec.collection)
     try:
         with failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "purge") as counts:
                 for page in _pages(tools, source, as_of):
                     page = [each for each in page if listed is None or each.document_id in listed]
-                    told["documents"] += _batch(tools, run, page, as_of)
-                    told["chunks"] += drained(tools, source.generation)
-                    on_batch(told["documents"])
-                counts |= {"purged": told["documents"], "removed": told["chunks"]}
-            tools.ledger.finish_run(run, "succeeded", told)
+                    report.documents += _batch(tools, run, page, as_of)
+                    report.chunks += drained(tools, source.generation)
+                    on_batch(report.documents)
+                counts |= {"purged": report.documents, "removed": report.chunks}
+            tools.ledger.finish_run(run, "succeeded", report.to_json())
     except Busy as error:
-        told["left"] = str(error)
-    return told
+        report.left = str(error)
+    return report
 
 
 def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:

@@ -9,12 +9,13 @@ ids are read once more, because the ledger may have moved on meanwhile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sluice.maintenance import objects
-from sluice.maintenance.drift import Drift, Found
+from sluice.maintenance.drift import Drift, StoreReport
 from sluice.maintenance.projections import Contributions, Points, Projection
 from sluice.maintenance.rebuilding import Rebuilder
 from sluice.model.generation import Generation
@@ -28,6 +29,48 @@ _ROUNDS = 3  # of repair and second look; more only where runs change the same d
 _ORPHANS = 1000  # at a time
 
 
+@dataclass(frozen=True, slots=True)
+class CollectionReport:
+    """A collection's live generation against the ledger. Counts are of chunks, of all its stores together."""
+
+    name: str
+    generation: int
+    missing: int
+    surplus: int
+    stale: int
+    repaired: int
+    ok: bool  # nothing differs, or all was repaired
+    in_flight: int  # in a living run's hands, or queued
+    unreadable: int  # chunks that could not be made again
+    embedded: int  # vectors that the cache had lost
+    stores: Mapping[str, StoreReport]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "stores": {name: each.to_json() for name, each in self.stores.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationReport:
+    """All that was compared. `missing` to `repaired` are chunks, orphans of the graph and objects together."""
+
+    missing: int
+    surplus: int
+    stale: int
+    repaired: int
+    ok: bool  # nothing that changes an answer differs still
+    in_flight: int
+    unreadable: int
+    embedded: int
+    orphans: int  # in the graph: chunks, documents and entities that nothing supports
+    repair: bool
+    objects: StoreReport
+    collections: list[CollectionReport]
+
+    def to_json(self) -> dict[str, Any]:
+        collections = [each.to_json() for each in self.collections]
+        return {**asdict(self), "objects": self.objects.to_json(), "collections": collections}
+
+
 def reconcile(
     tools: Tools,
     *,
@@ -36,8 +79,8 @@ def reconcile(
     deep: bool = False,
     sweep: bool = False,
     page_chunks: int = PAGE_CHUNKS,
-) -> dict[str, Any]:
-    """Compare all collections, or one, and repair where asked. Returns counts, in total and by collection and store.
+) -> ReconciliationReport:
+    """Compare all collections, or one, and repair where asked.
 
     `deep` compares vectors, too, which costs reading them and recomputing sparse ones; nothing is embedded unless the
     cache has lost a vector; and reads the uploads. `sweep` takes out objects that nobody needs any more, also where
@@ -45,27 +88,27 @@ def reconcile(
     """
     generations = live_generations(tools, collection)
     reports = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
-    told = [each for each in reports if each is not None]
-    totals = {name: sum(each[name] for each in told) for name in ("missing", "surplus", "stale", "repaired")}
-    more = {name: sum(each[name] for each in told) for name in ("in_flight", "unreadable", "embedded")}
+    compared = [each for each in reports if each is not None]
     # Last, because chunks that are taken out leave documents and entities behind.
     lone, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
-    totals["surplus"] += lone
-    totals["repaired"] += dropped
     stored = objects.compare(tools, collection=collection, sweep=repair or sweep, deep=deep)
-    for name in totals:
-        totals[name] += getattr(stored, name)
     # What is left over in object storage is nobody's to read and changes no answer.
-    ok = all(each["ok"] for each in told) and lone == dropped and not stored.missing and not stored.stale
-    return {
-        **totals,
-        "ok": ok,
-        **more,
-        "orphans": lone,
-        "repair": repair,
-        "objects": stored.to_json(),
-        "collections": told,
-    }
+    ok = all(each.ok for each in compared) and lone == dropped and not stored.missing and not stored.stale
+    parts: list[CollectionReport | StoreReport] = [*compared, stored]
+    return ReconciliationReport(
+        missing=sum(each.missing for each in parts),
+        surplus=sum(each.surplus for each in parts) + lone,
+        stale=sum(each.stale for each in parts),
+        repaired=sum(each.repaired for each in parts) + dropped,
+        ok=ok,
+        in_flight=sum(each.in_flight for each in compared),
+        unreadable=sum(each.unreadable for each in compared),
+        embedded=sum(each.embedded for each in compared),
+        orphans=lone,
+        repair=repair,
+        objects=stored,
+        collections=compared,
+    )
 
 
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
@@ -86,7 +129,7 @@ def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
 
 def _generation(
     tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
-) -> dict[str, Any] | None:
+) -> CollectionReport | None:
     """None where the collection is deleted meanwhile."""
     started_at = datetime.now(UTC)
     rebuilder = Rebuilder(tools, generation)
@@ -96,47 +139,49 @@ def _generation(
     if repair:  # what is queued would only be counted as in flight
         drained(tools, generation)
     stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
-    found = list(stores.values())
+    found = stores.values()
     unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
-    counts = {name: sum(getattr(each, name) for each in found) for name in ("missing", "surplus", "stale", "repaired")}
-    report = {
-        "name": generation.collection,
-        "generation": generation.number,
-        **counts,
-        "ok": all(each.repaired == each.drift for each in found),
-        "in_flight": sum(each.in_flight for each in found),
-        "unreadable": len(unreadable),
-        "embedded": sum(each.embedded for each in projections),
-        "stores": {name: each.to_json() for name, each in stores.items()},
-    }
-    if tools.ledger.record_reconciliation(generation, started_at, repair, report):
+    report = CollectionReport(
+        name=generation.collection,
+        generation=generation.number,
+        missing=sum(each.missing for each in found),
+        surplus=sum(each.surplus for each in found),
+        stale=sum(each.stale for each in found),
+        repaired=sum(each.repaired for each in found),
+        ok=all(each.repaired == each.drift for each in found),
+        in_flight=sum(each.in_flight for each in found),
+        unreadable=len(unreadable),
+        embedded=sum(each.embedded for each in projections),
+        stores=stores,
+    )
+    if tools.ledger.record_reconciliation(generation, started_at, repair, report.to_json()):
         return report
     if repair:  # what was made again after the deletion had dropped it
         drop_stores(tools, generation)
     return None
 
 
-def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> Found:
+def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> StoreReport:
     """One store's part of a generation, page by page."""
-    found, later = Found(), list[UUID]()
+    report, later = StoreReport(), list[UUID]()
     if repair:
         store.ensure()
     for checked, suspects in _suspects(tools, generation, store, page_chunks):
-        found.checked += checked
+        report.checked += checked
         if suspects:
             drift = _look_again(tools, generation, store, suspects)
-            found.add(drift)
-            found.in_flight += len(drift.in_flight)
+            report.add(drift)
+            report.in_flight += len(drift.in_flight)
             if repair and drift.ids:
-                later += _mend(tools, generation, store, drift, found)
+                later += _mend(tools, generation, store, drift, report)
     # A run took these up while they were mended: it may have written before us, and meant what it wrote.
     for start in range(0, len(later), page_chunks):
         drift = _look_again(tools, generation, store, later[start : start + page_chunks])
-        found.in_flight += len(drift.in_flight)
+        report.in_flight += len(drift.in_flight)
         if drift.ids:
-            found.repaired -= len(drift.ids)
-            found.in_flight += len(_mend(tools, generation, store, drift, found))
-    return found
+            report.repaired -= len(drift.ids)
+            report.in_flight += len(_mend(tools, generation, store, drift, report))
+    return report
 
 
 def _suspects(
@@ -177,7 +222,7 @@ def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_i
     )
 
 
-def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift, found: Found) -> list[UUID]:
+def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift, report: StoreReport) -> list[UUID]:
     """Make it right and see that it is. Returns the ids that a run has taken up meanwhile."""
     touched, later = drift.ids, list[UUID]()
     for _ in range(_ROUNDS):
@@ -187,7 +232,7 @@ def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift,
         later = drift.in_flight
         if not drift.ids:
             break
-    found.repaired += len(touched) - len(drift.ids)
+    report.repaired += len(touched) - len(drift.ids)
     return later
 
 

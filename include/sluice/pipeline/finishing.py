@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlencode
 
 from sluice.errors import Disagreement, Transient
@@ -13,10 +12,11 @@ from sluice.pipeline.loading import ensure
 from sluice.pipeline.quarantine import let_go
 from sluice.pipeline.recording import WHOLE_RUN, graph_of, recorded
 from sluice.pipeline.removed_documents import check_replaced, remove_vanished, reporting_pending_removals
+from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
 from sluice.ports.tools import Tools
 
 
-def finish(tools: Tools, run: Run) -> dict[str, Any]:
+def finish(tools: Tools, run: Run) -> RunSummary:
     """Remove what is gone at the source (a run that was stopped leaves that to the next one while anything new was not
     read: it may turn out to have moved), see that the stores agree, close the run and return its summary.
 
@@ -35,7 +35,7 @@ def finish(tools: Tools, run: Run) -> dict[str, Any]:
         ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)
-    tools.ledger.finish_run(run, "succeeded", summary)
+    tools.ledger.finish_run(run, "succeeded", summary.to_json())
     return summary
 
 
@@ -61,7 +61,7 @@ def agree(tools: Tools, run: Run) -> None:
         )
 
 
-def summarise(tools: Tools, run: Run) -> dict[str, Any]:
+def summarise(tools: Tools, run: Run) -> RunSummary:
     totals: dict[str, int] = {}
     seconds: dict[str, float] = {}
     for stat in tools.ledger.stages(run):
@@ -69,40 +69,30 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
         for name, count in stat.counts.items():
             totals[name] = totals.get(name, 0) + count
     counts, spent = tools.ledger.run_counts(run), tools.ledger.spent(run)
-    return {
-        "run_id": str(run.run_id),
-        "collection": run.source.spec.collection,
-        "generation": run.source.generation.number,
-        "documents": {
-            "seen": totals.get("seen", 0),
-            "new": totals.get("new", 0),
-            "changed": totals.get("changed", 0),
-            "unchanged": totals.get("unchanged", 0),
-            "moved": len(tools.ledger.moved(run)),
-            "deleted": totals.get("deleted", 0),
-            "quarantined": counts.quarantined,
-            "superseded": totals.get("superseded", 0),
-        },
-        "chunks": {
-            "written": totals.get("written", 0),
-            "removed": totals.get("removed", 0),
-            "total": tools.ledger.counts(run.source.generation).chunks,
-        },
-        "embeddings": {"computed": totals.get("computed", 0), "cached": totals.get("cached", 0)},
-        "cost": {
-            "texts": spent.texts,
-            "tokens": spent.tokens,
-            "seconds": round(spent.seconds, 6),
-            "money": run.budget.money(spent.tokens),
-        },
-        "stopped": tools.ledger.stopped(run),
-        "remaining": totals.get("remaining", 0),
-        "seconds": round(sum(seconds.values()), 3),
-        "quarantine": tools.ledger.reasons(run),
-        "gates": gates_page(run.run_id, run.source.spec.tenant),
-        "stages": seconds,
-        "gx_import_seconds": totals.get("gx_import_ms", 0) / 1000,
-    }
+    return RunSummary(
+        run_id=run.run_id,
+        collection=run.source.spec.collection,
+        generation=run.source.generation.number,
+        documents=DocumentCounts(
+            **{name: totals.get(name, 0) for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
+            moved=len(tools.ledger.moved(run)),
+            quarantined=counts.quarantined,
+        ),
+        chunks=ChunkCounts(
+            written=totals.get("written", 0),
+            removed=totals.get("removed", 0),
+            total=tools.ledger.counts(run.source.generation).chunks,
+        ),
+        embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
+        cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
+        stopped=tools.ledger.stopped(run),
+        remaining=totals.get("remaining", 0),
+        seconds=round(sum(seconds.values()), 3),
+        quarantine=tools.ledger.reasons(run),
+        gates=gates_page(run.run_id, run.source.spec.tenant),
+        stages=seconds,
+        gx_import_seconds=totals.get("gx_import_ms", 0) / 1000,
+    )
 
 
 def gates_page(run_id: object, tenant: str) -> str:

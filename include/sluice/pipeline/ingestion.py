@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sluice.errors import SluiceError, Transient
 from sluice.model.chunk import ChunkedDocument
@@ -26,6 +26,7 @@ from sluice.pipeline.planning import Plan, plan
 from sluice.pipeline.recording import failing
 from sluice.pipeline.removed_documents import reporting_pending_removals
 from sluice.pipeline.requests import IngestRequest
+from sluice.pipeline.summary import RunSummary
 from sluice.pipeline.validation import validate
 from sluice.ports.tools import Tools
 from sluice.quality.expectations import prepare
@@ -37,7 +38,7 @@ U = TypeVar("U")
 _OVERLAPPING = 400
 
 
-def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> RunSummary:
     """Bring a collection up to date with one source, or replay what quarantine retains. Returns the run's summary.
 
     `on_batch(done, planned)` is called after every batch, in documents. Raises Busy where another run works on the
@@ -47,7 +48,7 @@ def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], 
         return _carried_out(tools, plan(tools, request), on_batch)
 
 
-def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], None] | None) -> dict[str, Any]:
+def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
     run, items, done, broken = planned.run, planned.items, 0, False
 
     def cut(numbered: tuple[int, list[Item]]) -> tuple[Batch, list[ChunkedDocument]]:

@@ -1,8 +1,9 @@
-"""A run's summary in words: the end of `sluice ingest`, and of the log of the task `finish`."""
+"""A run's summary: counts and costs, and the same in words at the end of `sluice ingest` and of the task `finish`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,43 +15,93 @@ from sluice.ports.tools import Tools
 _NAMED = 20  # documents in quarantine
 
 
-def summary_lines(summary: dict[str, Any], refused: Iterable[Refusal] = ()) -> list[str]:
-    """`refused`: documents in quarantine that are named; `summary` says how many there are."""
-    documents, chunks, vectors = summary["documents"], summary["chunks"], summary["embeddings"]
-    named = list(refused)
-    more = 0 < len(named) < sum(summary["quarantine"].values())
-    kinds = ("new", "changed", "unchanged", "moved", "deleted")
-    return [
-        f"{documents['seen']:,} documents seen: "
-        + ", ".join(f"{documents[kind]:,} {kind}" for kind in kinds)
-        + f", {documents['quarantined']:,} in quarantine",
-        *(f"  in quarantine, {code}: {count}" for code, count in summary["quarantine"].items()),
-        *(f"    {each.code}: {each.external_id}" for each in named),
-        *([f"    and more: sluice quarantine list --collection {summary['collection']}"] if more else []),
-        f"{chunks['written']:,} chunks written, {chunks['removed']:,} removed, "
-        f"{chunks['total']:,} in {summary['collection']}",
-        f"{vectors['computed']:,} embeddings computed, {vectors['cached']:,} from the cache",
-        _cost_line(summary["cost"]),
-        f"{summary['seconds']:.1f} s ("
-        + ", ".join(f"{name} {took:.1f}" for name, took in summary["stages"].items())
-        + ")",
-        *_stopped_lines(summary),
-    ]
+@dataclass(frozen=True, slots=True)
+class DocumentCounts:
+    seen: int = 0  # listed by the source
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    deleted: int = 0
+    quarantined: int = 0  # of the source, also by earlier runs
+    superseded: int = 0  # left, because a later run knows more of them
 
 
-def refused_by(tools: Tools, spec: SourceSpec, summary: dict[str, Any]) -> list[Refusal]:
+@dataclass(frozen=True, slots=True)
+class ChunkCounts:
+    written: int = 0
+    removed: int = 0
+    total: int = 0  # of the whole collection
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingCounts:
+    computed: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingCost:
+    texts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    money: float | None = None  # US dollars; None: no price is set
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run did.
+
+    `seconds` and `stages` are the seconds of work that its stages recorded, in total and by stage; batches may overlap.
+    `quarantine`: documents of the source in quarantine, by reason code. `stopped`: the limit that ended the run early,
+    with `remaining` documents to go; None: it did all. `gates`: the path of the page with its gate results.
+    """
+
+    run_id: UUID
+    collection: str
+    generation: int
+    documents: DocumentCounts
+    chunks: ChunkCounts
+    embeddings: EmbeddingCounts
+    cost: EmbeddingCost
+    stopped: str | None
+    remaining: int
+    seconds: float
+    quarantine: Mapping[str, int]
+    gates: str
+    stages: Mapping[str, float]
+    gx_import_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "run_id": str(self.run_id)}
+
+    def lines(self, refused: Iterable[Refusal] = ()) -> list[str]:
+        """`refused`: documents in quarantine that are named; the summary says how many there are."""
+        documents, chunks, vectors, cost = self.documents, self.chunks, self.embeddings, self.cost
+        named = list(refused)
+        more = 0 < len(named) < sum(self.quarantine.values())
+        money = "" if cost.money is None else f", {cost.money:.6f} US dollars"
+        return [
+            f"{documents.seen:,} documents seen: {documents.new:,} new, {documents.changed:,} changed, "
+            f"{documents.unchanged:,} unchanged, {documents.moved:,} moved, {documents.deleted:,} deleted, "
+            f"{documents.quarantined:,} in quarantine",
+            *(f"  in quarantine, {code}: {count}" for code, count in self.quarantine.items()),
+            *(f"    {each.code}: {each.external_id}" for each in named),
+            *([f"    and more: sluice quarantine list --collection {self.collection}"] if more else []),
+            f"{chunks.written:,} chunks written, {chunks.removed:,} removed, {chunks.total:,} in {self.collection}",
+            f"{vectors.computed:,} embeddings computed, {vectors.cached:,} from the cache",
+            f"{cost.tokens:,} tokens in {cost.texts:,} texts, {cost.seconds:.1f} s of embedding{money}",
+            f"{self.seconds:.1f} s (" + ", ".join(f"{name} {took:.1f}" for name, took in self.stages.items()) + ")",
+            *(
+                [f"Stopped by the {self.stopped}: {self.remaining} documents remain. To go on, run it again."]
+                if self.stopped
+                else []
+            ),
+        ]
+
+
+def refused_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[Refusal]:
     """The first documents of the source that are in quarantine because of the run that `summary` is of."""
-    if not summary["quarantine"]:
+    if not summary.quarantine:
         return []
-    return tools.catalog.refusals(operator(spec.tenant), spec.collection, run_id=UUID(summary["run_id"]), limit=_NAMED)
-
-
-def _cost_line(cost: dict[str, Any]) -> str:
-    money = "" if cost["money"] is None else f", {cost['money']:.6f} US dollars"
-    return f"{cost['tokens']:,} tokens in {cost['texts']:,} texts, {cost['seconds']:.1f} s of embedding{money}"
-
-
-def _stopped_lines(summary: dict[str, Any]) -> list[str]:
-    if not summary["stopped"]:
-        return []
-    return [f"Stopped by the {summary['stopped']}: {summary['remaining']} documents remain. To go on, run it again."]
+    return tools.catalog.refusals(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)
