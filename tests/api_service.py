@@ -124,16 +124,16 @@ class World:
             Grant("sam", "other", frozenset(), False),
             Grant("sam", "acme", frozenset({"legal"}), False),
         ):
-            self.catalog.grant(grant)
+            self.ledger.grants.add(grant)
 
     def publish(self, text: Text, rank: int) -> None:
         groups = (text.group,) if text.group else ()
         uri = f"file:///{text.tenant}/{text.collection}/{text.group}/{text.name}"
         spec = SourceSpec(uri, text.collection, text.tenant, groups)
-        source = self.ledger.open_source(spec, PROFILE, FILTER_FIELDS)
-        run = self.ledger.start_run(source, "incremental", named(f"run {text.name}"))
+        source = self.ledger.sources.open(spec, PROFILE, FILTER_FIELDS)
+        run = self.ledger.runs.start(source, "incremental", named(f"run {text.name}"))
         entry = Entry(f"{text.name}.md", f"file:///docs/{text.name}.md", "1", len(text.text))
-        [item] = self.ledger.record_scan(run, [entry]).items
+        [item] = self.ledger.scans.record(run, [entry]).items
         self.ids[text.name] = item.document_id
         self.keyring.create([item.document_id])
         self.vectors.ensure(source.generation)
@@ -148,17 +148,17 @@ class World:
 
     def finish_runs(self) -> None:
         for text in TEXTS:
-            self.ledger.finish_run(self.run(text.name), "succeeded", {})
+            self.ledger.runs.finish(self.run(text.name), "succeeded", {})
 
     def delete(self, name: str) -> None:
         """In the ledger; the index still has it."""
-        self.ledger.remove_documents(self.run(name), [self.ids[name]])
+        self.ledger.versions.remove(self.run(name), [self.ids[name]])
 
     def expire(self, name: str) -> None:
         self.room.expire(self.ids[name])
 
     def run(self, name: str) -> Run:
-        return self.ledger.run(named(f"run {name}"))
+        return self.ledger.runs.get(named(f"run {name}"))
 
     def check(self, store: str) -> None:
         if store in self.down:

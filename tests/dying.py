@@ -18,6 +18,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import great_expectations  # noqa: F401  # seconds of imports, paid once by the fork server
+from sluice.ports.vector_cache import VectorCache
 
 from agreement import Capitals
 from failpoints import Point, Watch, listen
@@ -27,7 +28,6 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder
-from sluice.ports.ledger import VectorCache
 from sluice.ports.readers import SourceReader
 from sluice.ports.tools import Tools
 from sluice.settings import Settings

@@ -18,11 +18,12 @@ from typing import Any
 import grpc
 import httpx
 import neo4j
+from sluice.ports.vector_cache import VectorCache
 from sqlalchemy import Connection, Engine, event
 
 from sluice.ports.content import Blobs, Keyring
 from sluice.ports.deletions import DeletionLedger
-from sluice.ports.ledger import Ledger, VectorCache
+from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.pruning import PruneLedger
 from sluice.ports.retention import RetentionLedger

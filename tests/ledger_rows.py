@@ -112,23 +112,23 @@ def spec(
 
 
 def opened(room: Room, wanted: SourceSpec | None = None) -> Source:
-    return room.ledger.open_source(wanted or spec(), PROFILE, ("mime", "year"))
+    return room.ledger.sources.open(wanted or spec(), PROFILE, ("mime", "year"))
 
 
 def resaved(room: Room, wanted: SourceSpec) -> Source:
     """As a person saves it."""
-    return room.ledger.save_source(wanted, PROFILE, ("mime", "year"))
+    return room.ledger.sources.save(wanted, PROFILE, ("mime", "year"))
 
 
 def held(room: Room, source: Source, mode: Mode = "incremental") -> Run:
     """A run that holds its source."""
     run = started(room, source, mode)
-    room.ledger.claim(run, 60)
+    room.ledger.runs.claim(run, 60)
     return run
 
 
 def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
-    return room.ledger.start_run(source, mode, uuid4(), "tests")
+    return room.ledger.runs.start(source, mode, uuid4(), "tests")
 
 
 def entry(external_id: str, fingerprint: str = "1") -> Entry:
@@ -136,7 +136,7 @@ def entry(external_id: str, fingerprint: str = "1") -> Entry:
 
 
 def scanned(room: Room, run: Run, *entries: Entry) -> list[Item]:
-    return room.ledger.record_scan(run, list(entries)).items
+    return room.ledger.scans.record(run, list(entries)).items
 
 
 def chunk_id(document_id: UUID, words: str) -> UUID:
@@ -183,8 +183,8 @@ def version(
 
 def loaded(room: Room, run: Run, item: Item, *texts: str) -> None:
     """Staged and activated."""
-    room.ledger.stage(run, [version(run, item, *texts)])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, *texts)])
+    room.ledger.versions.activate(run, [item.document_id])
 
 
 def failure(item: Item, reason: str = "it is encrypted; remove the password") -> Failure:
@@ -197,14 +197,14 @@ class _Left(Exception):
 
 def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
     """What the outbox holds, left as it is."""
-    with suppress(_Left), ledger.removals(collection_id, limit) as found:
+    with suppress(_Left), ledger.outbox.removals(collection_id, limit) as found:
         raise _Left
     return found
 
 
 def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
     """The same, struck off."""
-    with ledger.removals(collection_id, limit) as found:
+    with ledger.outbox.removals(collection_id, limit) as found:
         return found
 
 

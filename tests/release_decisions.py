@@ -162,7 +162,7 @@ def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: b
 def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
     catalog = _granted(grant)
     spec = _spec(URIS[0], groups=groups)
-    held = writing(catalog.grants("ann"), "acme")
+    held = writing(ledger.grants.of("ann"), "acme")
     return [ingestion.may_repeat(catalog, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
 
 
@@ -383,8 +383,8 @@ def _id(world: World, before: str, name: str) -> UUID:
 def routes(world: World) -> dict[str, Any]:
     """A question changes nothing. bob writes for no group, sam reads all of the tenant other and what is for legal in
     acme."""
-    world.catalog.grant(Grant("bob", "acme", frozenset(), True))
-    world.catalog.grant(Grant("sam", "other", frozenset({"*"}), False))
+    world.ledger.grants.add(Grant("bob", "acme", frozenset(), True))
+    world.ledger.grants.add(Grant("sam", "other", frozenset({"*"}), False))
     made = world.tools
 
     def tools() -> Any:

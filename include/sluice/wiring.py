@@ -90,7 +90,7 @@ def build(
         graph=graph,
         blobs=blobs,
         extractor=lambda: _extractor(settings),
-        reader=partial(_reader, settings, connections or environment_connection, blobs, keyring, ledger.saved_sources),
+        reader=partial(_reader, settings, connections or environment_connection, blobs, keyring, ledger.sources.saved),
         embedder=embedder,
         entities=_entities,
         entity_id=entity_id,

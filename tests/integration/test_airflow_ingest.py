@@ -39,7 +39,7 @@ class TaskInstance:
 
 @pytest.fixture
 def tools(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    room.catalog.grant(Grant("ann", "default", frozenset({"*"}), may_write=True))
+    room.ledger.grants.add(Grant("ann", "default", frozenset({"*"}), may_write=True))
     made = SimpleNamespace(
         ledger=room.ledger,
         catalog=room.catalog,
@@ -82,7 +82,7 @@ def test_a_dry_run_ends_after_its_plan(
         ingest.finish(ti, {}, None, None)
     ingest.close(ti)
     ingest.failed({"ti": ti, "exception": ValueError("x")})
-    assert tools.ledger.generations() == [] and room.select("SELECT run_id FROM runs") == []
+    assert tools.ledger.collections.generations() == [] and room.select("SELECT run_id FROM runs") == []
 
 
 def test_a_dry_run_asks_for_the_same_rights(tools: Any, params: dict[str, Any]) -> None:

@@ -27,11 +27,11 @@ PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)
 
 
 def save(room: Room, *groups: str) -> None:
-    room.ledger.open_source(replace(NEW, access_groups=groups), PROFILE, ())
+    room.ledger.sources.open(replace(NEW, access_groups=groups), PROFILE, ())
 
 
 def grant(room: Room, *groups: str, tenant: str = "acme", may_write: bool = True) -> None:
-    room.catalog.grant(Grant("ann", tenant, frozenset(groups), may_write))
+    room.ledger.grants.add(Grant("ann", tenant, frozenset(groups), may_write))
 
 
 def check(
@@ -143,7 +143,7 @@ def test_all_groups_may_all(room: Room, asked: tuple[str, ...] | None) -> None:
 
 
 def test_another_tenants_source_of_the_same_uri_does_not_count(room: Room) -> None:
-    room.ledger.open_source(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
+    room.ledger.sources.open(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
     grant(room)
     assert may(room, NEW)
     save(room, "secret")
@@ -245,7 +245,7 @@ BOARD = SourceSpec("file:///documents/board", "docs", "acme", ("board",))
     ],
 )
 def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(room: Room, uri: str) -> None:
-    room.ledger.open_source(BOARD, PROFILE, ())
+    room.ledger.sources.open(BOARD, PROFILE, ())
     grant(room, "staff")
     asked = SourceSpec(uri, "mine", "acme", ("staff",))
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
@@ -260,7 +260,7 @@ def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(room: Ro
     "uri", ["file:///documents/boards", "file:///other", "https://documents/board", "uploads://acme/docs"]
 )
 def test_what_lies_beside_it_is_free(room: Room, uri: str) -> None:
-    room.ledger.open_source(BOARD, PROFILE, ())
+    room.ledger.sources.open(BOARD, PROFILE, ())
     grant(room, "staff")
     assert may(room, SourceSpec(uri, "mine", "acme", ("staff",)))
     assert not may(room, SourceSpec(BOARD.uri, "mine", "acme", ("staff",)))
@@ -309,7 +309,7 @@ def test_a_repository_is_judged_by_all_folders_that_it_reads(
     for folder in (secret, free):
         pygit2.init_repository(str(folder))
     borrow(secret, mine)
-    room.ledger.open_source(SourceSpec(f"{scheme}://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    room.ledger.sources.open(SourceSpec(f"{scheme}://{secret}", "docs", "acme", ("board",)), PROFILE, ())
     grant(room, "staff")
     check(room, SourceSpec(f"git+file://{free}", "docs", "acme", ("staff",)))
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
@@ -322,7 +322,7 @@ def test_what_a_repository_for_others_borrows_is_for_them_alone(room: Room, tmp_
     store, secret = tmp_path / "store", tmp_path / "secret"
     pygit2.init_repository(str(store))
     _alternates(store, secret)
-    room.ledger.open_source(SourceSpec(f"git+file://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    room.ledger.sources.open(SourceSpec(f"git+file://{secret}", "docs", "acme", ("board",)), PROFILE, ())
     grant(room, "staff")
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
         check(room, SourceSpec(f"file://{store}", "docs", "acme", ("staff",)))
@@ -335,7 +335,7 @@ def _borrow(folder: Path, objects: str) -> None:
 
 
 def test_a_repository_that_borrows_from_outside_the_roots_is_refused(room: Room, tmp_path: Path) -> None:
-    room.ledger.open_source(BOARD, PROFILE, ())
+    room.ledger.sources.open(BOARD, PROFILE, ())
     grant(room, "staff")
     _borrow(tmp_path / "mine", "/usr")
     mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
@@ -346,7 +346,7 @@ def test_a_repository_that_borrows_from_outside_the_roots_is_refused(room: Room,
 def test_a_saved_repository_that_borrows_from_outside_the_roots_stops_nobody(room: Room, tmp_path: Path) -> None:
     _borrow(tmp_path / "theirs", "/usr")
     theirs = SourceSpec(f"git+file://{tmp_path}/theirs", "docs", "acme", ("board",))
-    room.ledger.open_source(theirs, PROFILE, ())
+    room.ledger.sources.open(theirs, PROFILE, ())
     grant(room, "staff")
     check(room, SourceSpec(f"file://{tmp_path}/mine", "docs", "acme", ("staff",)), roots=[tmp_path])
     with pytest.raises(Forbidden, match="overlaps"):
@@ -362,9 +362,9 @@ def test_what_a_repository_names_is_not_walked(
     _borrow(tmp_path / "mine", f"{tmp_path}/large")
     mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
     if saved:
-        room.ledger.open_source(replace(mine, access_groups=("board",)), PROFILE, ())
+        room.ledger.sources.open(replace(mine, access_groups=("board",)), PROFILE, ())
         mine = replace(mine, uri=f"file://{tmp_path}/other")
-    room.ledger.open_source(BOARD, PROFILE, ())
+    room.ledger.sources.open(BOARD, PROFILE, ())
     grant(room, "staff")
     opened: list[object] = []
     scandir = os.scandir

@@ -45,7 +45,7 @@ def documents(tools: Tools, tenant: str, collection: str) -> dict[str, object]:
 
 
 def generation(tools: Tools, collection: str) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == collection)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == collection)
 
 
 def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -58,7 +58,7 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     report = deletion.delete_documents(tools, [gone], actor="cli").to_json()  # type: ignore[list-item]
     assert (report["documents"], report["left"]) == (1, [])
     assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}
-    assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 2
+    assert tools.ledger.collections.counts(live).chunks == tools.vectors.count(live) == 2
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
@@ -96,13 +96,13 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     spec = SourceSpec(place.as_uri(), name, name)
     ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
-    tools.ledger.set_gate_rule(live, "documents", "too_long", GateRule("block", 60))
+    tools.ledger.quality.set_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
     ingestion.ingest(tools, IngestRequest(spec))
     found = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     (long,) = (each.document_id for each in found if each.external_id == "long.md")
     deletion.delete_documents(tools, [long], actor="cli")
-    tools.ledger.set_gate_rule(live, "documents", "too_long", None)
+    tools.ledger.quality.set_rule(live, "documents", "too_long", None)
     if renamed:
         (place / "long.md").rename(place / "osprey.md")
     else:
@@ -177,7 +177,7 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
             return []
 
         def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
-            return tools.ledger.saved_sources(tenant, collection) if tenant else []
+            return tools.ledger.sources.saved(tenant, collection) if tenant else []
 
     with pytest.raises(Terminal, match="still holds"):
         deletion.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
@@ -211,7 +211,7 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     assert deletion.delete_collection(tools, name, actor="cli").dropped
     ingestion.ingest(tools, IngestRequest(spec))
     live = generation(tools, name)
-    assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
+    assert tools.vectors.count(live) == tools.ledger.collections.counts(live).chunks == 3
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -241,7 +241,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     assert ingestion.ingest(tools, IngestRequest(spec)).documents.seen == 1
     assert set(documents(tools, name, name)) == {"a.md"}
     live = generation(tools, name)
-    assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
+    assert tools.ledger.collections.counts(live).chunks == tools.vectors.count(live) == 1
 
 
 def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -321,11 +321,11 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
     assert set(documents(tools, name, name)) == {"staff/it.md", "more/it.md"}
     with pytest.raises(Forbidden):
         ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name)))
-    assert tools.ledger.saved_source(name, name, (place / "board").as_uri()) is None, "nothing was saved"
+    assert tools.ledger.sources.spec(name, name, (place / "board").as_uri()) is None, "nothing was saved"
     ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name, ("board",))))
     with pytest.raises(BadRequest):
         ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name, ())))
-    saved = tools.ledger.saved_source(name, name, (place / "board").as_uri())
+    saved = tools.ledger.sources.spec(name, name, (place / "board").as_uri())
     assert saved and saved.access_groups == ("board",), "its groups are as they were"
     assert (
         ingestion.ingest(tools, IngestRequest(SourceSpec((place / "board").as_uri(), name, name))).documents.unchanged

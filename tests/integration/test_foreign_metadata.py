@@ -70,7 +70,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     assert by_name["half.md"]["language"] == "\ufffd" and by_name["half.md"]["metadata_cut"] == ["language", "n"]
     assert by_name["title.md"]["metadata_cut"] == ["title"]
     assert "metadata_cut" not in by_name["plain.md"]
-    rows = room_of(tools).gate_rows(tools.ledger.run(UUID(summary["run_id"])), 0)
+    rows = room_of(tools).gate_rows(tools.ledger.runs.get(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
     again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
     assert again["documents"]["unchanged"] == 4

@@ -68,11 +68,11 @@ class Place:
 
     @property
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.generations() if each.collection == self.name)
+        return next(each for each in self.tools.ledger.collections.generations() if each.collection == self.name)
 
     def limit(self, chars: float | None) -> None:
         rule = None if chars is None else GateRule("block", chars)
-        self.tools.ledger.set_gate_rule(self.generation, "documents", "too_long", rule)
+        self.tools.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, Refusal]:
         found = self.tools.catalog.refusals(self.who, self.name, limit=100)
@@ -125,7 +125,7 @@ def test_refused_listed_shown_replayed_served(place: Place, stack, command: Call
     figures = json.loads(replayed.stdout)
     assert (replayed.exit_code, figures["served"], figures["quarantined"]) == (0, 1, 0), replayed.output
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    run = place.tools.ledger.run(UUID(figures["runs"][0]["run_id"]))
+    run = place.tools.ledger.runs.get(UUID(figures["runs"][0]["run_id"]))
     assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
     then = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
     assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
@@ -224,11 +224,13 @@ def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> N
 def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     ledger = place.tools.ledger
-    other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests")
-    ledger.claim(other, 60)
+    other = ledger.runs.start(
+        ledger.sources.open(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests"
+    )
+    ledger.runs.claim(other, 60)
     with pytest.raises(Busy):
         ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
-    ledger.finish_run(other, "failed", {})
+    ledger.runs.finish(other, "failed", {})
     assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 1
 
 
@@ -259,10 +261,10 @@ def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tm
     place = Place(make_tools([tmp_path], graph="off"), tmp_path, name, tenant=name)
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     place.limit(None)
-    place.tools.ledger.set_quota(name, Quota(max_documents=1))
+    place.tools.ledger.quotas.assign(name, Quota(max_documents=1))
     (place.folder / "letter.md").unlink()
     assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).quarantine == {"quota": 1}
-    place.tools.ledger.set_quota(name, Quota())
+    place.tools.ledger.quotas.assign(name, Quota())
     assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.new == 1
     assert SECRET in place.served()
 
@@ -281,7 +283,7 @@ def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
 def test_an_unknown_source_is_not_made(place: Place) -> None:
     with pytest.raises(NotFound):
         ingestion.ingest(place.tools, IngestRequest(SourceSpec("file:///never/seen", place.name), replay=()))
-    assert place.tools.ledger.saved_source("default", place.name, "file:///never/seen") is None
+    assert place.tools.ledger.sources.spec("default", place.name, "file:///never/seen") is None
 
 
 # --- a crash anywhere
@@ -326,8 +328,8 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
                     text("UPDATE claims SET lapses_at = now() - interval '1 s' WHERE source_id = :id"),
                     {"id": run.source.source_id},
                 )
-            other = place.tools.ledger.start_run(run.source, "incremental", uuid4(), "tests")
-            place.tools.ledger.claim(other, 60)
+            other = place.tools.ledger.runs.start(run.source, "incremental", uuid4(), "tests")
+            place.tools.ledger.runs.claim(other, 60)
             return set()
 
     before = place.tools.blobs.list("quarantine")
@@ -351,4 +353,4 @@ def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, afte
     summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    assert place.tools.vectors.count(place.generation) == place.tools.ledger.counts(place.generation).chunks
+    assert place.tools.vectors.count(place.generation) == place.tools.ledger.collections.counts(place.generation).chunks

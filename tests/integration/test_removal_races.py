@@ -60,7 +60,9 @@ class Edited:
 
     @property
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.generations() if each.collection == self.spec.collection)
+        return next(
+            each for each in self.tools.ledger.collections.generations() if each.collection == self.spec.collection
+        )
 
     def slow(self, port: str, method: str) -> tuple[Tools, Slow]:
         slow = Slow(getattr(self.tools, port), method)

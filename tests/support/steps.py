@@ -13,7 +13,7 @@ from sluice.ports.tools import Tools
 
 def _step(stage: stages.Stage) -> Callable[[Tools, BatchRef], BatchRef]:
     def step(tools: Tools, ref: BatchRef) -> BatchRef:
-        return checkpoints.carry_out(tools, tools.ledger.run(UUID(ref.run_id)), stage, ref)
+        return checkpoints.carry_out(tools, tools.ledger.runs.get(UUID(ref.run_id)), stage, ref)
 
     step.__name__ = stage.name
     return step
@@ -23,4 +23,4 @@ extract, validate, chunk, embed, load = map(_step, stages.STAGES)
 
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
-    return finishing.finish(tools, tools.ledger.run(run_id)).to_json()
+    return finishing.finish(tools, tools.ledger.runs.get(run_id)).to_json()

@@ -13,7 +13,7 @@ from sluice.ports.ledger import Ledger
 
 def tenants(ledger: Ledger) -> list[str]:
     """`default` needs no creation."""
-    return sorted({use.tenant for use in ledger.tenants()} | {"default"})
+    return sorted({use.tenant for use in ledger.quotas.uses()} | {"default"})
 
 
 def check_tenant(ledger: Ledger, tenant: str, *, create: bool) -> None:
@@ -46,9 +46,9 @@ def hidden_from(catalog: Catalog, before: Grant, after: Grant | None) -> int:
 
 def revoke(catalog: Catalog, ledger: Ledger, grant: Grant, actor: str) -> bool:
     """Take a grant back. False where there was none any more."""
-    had = catalog.revoke(grant.principal, grant.tenant)
+    had = ledger.grants.revoke(grant.principal, grant.tenant)
     if had:
-        ledger.record_deletion(Deletion("grant", grant.principal, actor, grant.tenant))
+        ledger.deletions.record(Deletion("grant", grant.principal, actor, grant.tenant))
     return had
 
 

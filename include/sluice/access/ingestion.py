@@ -36,7 +36,7 @@ def check(
     if user is None:
         _check_unattended(ledger, spec, kind, approve_shrink)
         return
-    grant = grants.writing(catalog.grants(user), spec.tenant)
+    grant = grants.writing(ledger.grants.of(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if not grant.holds_all_groups:
@@ -46,7 +46,7 @@ def check(
 
 def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
     """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
-    if not approved and (count := ledger.hidden_by(spec)):
+    if not approved and (count := ledger.deletions.hidden_by(spec)):
         raise BadRequest(
             f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
             "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
@@ -59,7 +59,7 @@ def may_repeat(catalog: Catalog, user: str | None) -> Callable[[SourceSpec], boo
     started: all."""
     if user is None:
         return lambda saved: True
-    held = catalog.grants(user)
+    held = ledger.grants.of(user)
     return lambda saved: grants.may_repeat(grants.writing(held, saved.tenant), saved)
 
 
@@ -72,7 +72,7 @@ def check_writer(caller: Principal) -> None:
 def check_sender(ledger: Ledger, caller: Principal, collection: str, uri: str) -> None:
     """What the run that is queued in the caller's name will check, too. Raises Forbidden."""
     check_writer(caller)
-    if not grants.may_repeat(caller, ledger.saved_source(caller.tenant, collection, uri)):
+    if not grants.may_repeat(caller, ledger.sources.spec(caller.tenant, collection, uri)):
         raise _not_kept(caller, f"may not write to {uri}, which is for groups that they do not hold")
 
 
@@ -87,7 +87,7 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
             f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
             "so that what is saved is kept, or trigger the run as a user."
         )
-    saved = ledger.saved_sources(spec.tenant, spec.collection)
+    saved = ledger.sources.saved(spec.tenant, spec.collection)
     if not any(each.spec.uri == spec.uri and each.removed_at is None for each in saved):
         raise Forbidden(
             f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
@@ -96,7 +96,7 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
 
 
 def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
-    saved = ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    saved = ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     now = frozenset((saved.access_groups if saved else None) or ())
     if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
         raise _forbidden(
@@ -124,7 +124,7 @@ def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence
         return
     others = [
         other
-        for saved in ledger.saved_sources(spec.tenant)
+        for saved in ledger.sources.saved(spec.tenant)
         if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
         and not grants.may_repeat(grant, saved.spec)
         for other in known_places(saved.spec.uri, roots)

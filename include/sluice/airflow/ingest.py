@@ -45,7 +45,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         ti.xcom_push(key=RUN_KEY, value=str(request.run_id))  # before it begins, so that `close` finds what a kill left
         refs = checkpoints.plan(tools, request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
-        run = tools.ledger.run(request.run_id)
+        run = tools.ledger.runs.get(request.run_id)
         lineage.emit(
             run,
             [(lineage.source(run), None)],
@@ -83,9 +83,9 @@ def work(stage: str, ref: Json) -> Json:
 
     batch, row = BatchRef.from_json(ref), stages.BY_NAME[stage]
     with _tools() as (tools, settings):
-        run = tools.ledger.run(UUID(batch.run_id))
+        run = tools.ledger.runs.get(UUID(batch.run_id))
         done = checkpoints.carry_out(tools, run, row, batch)
-        gates, stats = tools.ledger.gates(run, batch.batch), tools.ledger.stages(run)
+        gates, stats = tools.ledger.quality.gates(run, batch.batch), tools.ledger.runs.stages(run)
         counts = _counts(stats, batch.batch, stage) | {"documents": done.documents}
         lineage.emit(run, *lineage.of_stage(settings, run, row, gates, counts))
     log.info(
@@ -108,9 +108,9 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     if run_id is None:
         raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
     with _tools() as (tools, settings):
-        run = tools.ledger.run(UUID(run_id))
+        run = tools.ledger.runs.get(UUID(run_id))
         summary = finishing.finish(tools, run)
-        removed = _counts(tools.ledger.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
+        removed = _counts(tools.ledger.runs.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
         changed: list[lineage.Written] = [
             (lineage.table(settings, "documents"), "documents", summary.documents.deleted),
             (lineage.table(settings, "chunks"), "chunks", removed),

@@ -37,7 +37,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     ids, chunks = [], 0
     user = permission.triggered_by(dag_run)
     with opened() as (tools, settings):
-        as_of = tools.ledger.clock()
+        as_of = tools.ledger.retention.clock()
         may = ingestion.may_repeat(tools.catalog, user)
         for each in purging.expired(tools, as_of, params["collection"] or None, may=may):
             ids.append(str(each.document_id))

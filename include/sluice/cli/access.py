@@ -38,7 +38,7 @@ def grant(
     from sluice.wiring import airflow_knows
 
     with tools_of_settings() as tools:
-        before = held(tools.catalog.grants(user), tenant)
+        before = held(tools.ledger.grants.of(user), tenant)
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
@@ -48,7 +48,7 @@ def grant(
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
             _confirm(tools, before, after, yes)
-        tools.catalog.grant(after)
+        tools.ledger.grants.add(after)
     told = {
         **after.to_json(),
         "before": before and before.to_json(),
@@ -72,7 +72,7 @@ def revoke(
     from sluice.access.grants import held
 
     with tools_of_settings() as tools:
-        before = held(tools.catalog.grants(user), tenant)
+        before = held(tools.ledger.grants.of(user), tenant)
         _remove(tools, user, tenant, before, yes, json_)
 
 
@@ -94,8 +94,8 @@ def access_list(
             raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
         if collection is not None:
             generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
-        grants = tools.catalog.all_grants(tenant)
-        saved = tools.ledger.saved_sources(tenant, collection)
+        grants = tools.ledger.grants.all(tenant)
+        saved = tools.ledger.sources.saved(tenant, collection)
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:

@@ -22,7 +22,7 @@ def collections_list(json_: Json = False) -> None:
     from sluice.indexing.counts import by_collection
 
     with tools_of_settings() as tools:
-        saved = [each.spec for each in tools.ledger.saved_sources()]
+        saved = [each.spec for each in tools.ledger.sources.saved()]
         told = [
             {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
             for _, counts in by_collection(tools.ledger)

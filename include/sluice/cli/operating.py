@@ -29,7 +29,7 @@ def status(json_: Json = False) -> None:
     with tools_of_settings() as tools:
         engines = probe_all(tools.pings)
         up = {each.name for each in engines if each.ok}
-        uses = tools.ledger.tenants()
+        uses = tools.ledger.quotas.uses()
         collections: list[dict[str, Any]] = []
         for generation, counts in by_collection(tools.ledger):
             stores = counters(generation, vectors=tools.vectors, graph=tools.graph)

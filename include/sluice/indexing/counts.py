@@ -19,8 +19,8 @@ Counters = Mapping[str, Callable[[], int]]
 def by_collection(ledger: Ledger) -> list[tuple[Generation, dict[str, Any]]]:
     """Live generations, and what the ledger counts in each."""
     return [
-        (each, {"name": each.collection, "generation": each.number, **asdict(ledger.counts(each))})
-        for each in ledger.generations()
+        (each, {"name": each.collection, "generation": each.number, **asdict(ledger.collections.counts(each))})
+        for each in ledger.collections.generations()
     ]
 
 

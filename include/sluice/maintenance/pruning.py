@@ -42,13 +42,13 @@ def prune(
     """Count what is beyond its time and, with `apply`, remove it. Since when a vector is unused is noted either way, so
     that its days do not begin with the first removal. `on_batch(kind, removed)` is called after every batch."""
     report = PruningReport(apply)
-    tools.ledger.mark_unused()
-    now = tools.ledger.clock()
+    tools.ledger.pruning.mark_unused()
+    now = tools.ledger.retention.clock()
     for kind in get_args(Prunable):
         days = _days(tools, "runs" if kind == "reconciliations" else kind)
         before = now - timedelta(days=days)
-        pruned = report.kinds[kind] = PrunedKind(days, tools.ledger.prunable(kind, before))
-        while apply and (gone := tools.ledger.prune(kind, before, BATCH)):
+        pruned = report.kinds[kind] = PrunedKind(days, tools.ledger.pruning.prunable(kind, before))
+        while apply and (gone := tools.ledger.pruning.prune(kind, before, BATCH)):
             pruned.removed += gone
             on_batch(kind, pruned.removed)
     report.kinds["keys"] = _keys(tools, now, apply)
@@ -65,10 +65,10 @@ def _keys(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
     """What went just now may leave more of them than a dry run counts."""
     days = _days(tools, "keys")
     before = now - timedelta(days=days)
-    pruned = PrunedKind(days, len(tools.ledger.keyed(before, _COUNTED)))
-    while apply and (document_ids := tools.ledger.keyed(before, BATCH)):
+    pruned = PrunedKind(days, len(tools.ledger.pruning.keyed(before, _COUNTED)))
+    while apply and (document_ids := tools.ledger.pruning.keyed(before, BATCH)):
         pruned.removed += tools.keyring.destroy(document_ids)
-        tools.ledger.key_destroyed(document_ids)  # last: a crash before destroys them once more
+        tools.ledger.pruning.key_destroyed(document_ids)  # last: a crash before destroys them once more
     return pruned
 
 

@@ -48,16 +48,18 @@ def carry_out(tools: Tools, run: Run, stage: Stage, ref: BatchRef) -> BatchRef:
 def record_error(tools: Tools, run_id: UUID, task: str, error: BaseException | None) -> None:
     """A task failed for good. The run goes on, because other batches may be at work; the ledger keeps its first
     error."""
-    tools.ledger.record_error(tools.ledger.run(run_id), {"task": task, "error": f"{type(error).__name__}: {error}"})
+    tools.ledger.runs.record_error(
+        tools.ledger.runs.get(run_id), {"task": task, "error": f"{type(error).__name__}: {error}"}
+    )
 
 
 def close(tools: Tools, run_id: UUID) -> int | None:
     """When no task is at work any more: a run that `finish` did not close is closed as failed, and its source is free.
     Returns how many chunks are still to be removed from the stores; None where the run had ended already."""
-    run = tools.ledger.run(run_id)
-    if not tools.ledger.close_run(run, {"error": _NO_ERROR}):
+    run = tools.ledger.runs.get(run_id)
+    if not tools.ledger.runs.close(run, {"error": _NO_ERROR}):
         return None
-    return tools.ledger.queued(run.source.generation)
+    return tools.ledger.outbox.queued(run.source.generation)
 
 
 def _read(tools: Tools, run: Run, ref: BatchRef, artefact: Artefact) -> list[Any]:

@@ -53,7 +53,7 @@ def embed(tools: Tools, run: Run, batch: Batch, documents: Sequence[ChunkedDocum
 
         embedded, failures = isolate_failures(embed_part, documents, "embed")
         if counts["remaining"]:
-            tools.ledger.stop(run, "budget")
+            tools.ledger.costs.stop(run, "budget")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
         if embedded:

@@ -38,7 +38,7 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list
     documents: list[Document] = []
     same: list[Item] = []
     failures: list[Failure] = []
-    if tools.ledger.stopped(run):
+    if tools.ledger.costs.stopped(run):
         with recorded(tools, run, batch.number, "extract") as counts:
             counts["remaining"] = len(items)
         return []
@@ -77,7 +77,7 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents, beyond = _within_quota(tools, run, renames.similar_text(tools, run, documents))
         failures += beyond
-        touched = len(same) - len(tools.ledger.touch(run, same))
+        touched = len(same) - len(tools.ledger.versions.touch(run, same))
         left = refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
         counts |= {"superseded": len(same) - touched + left, "read": batch.documents}
@@ -89,7 +89,7 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list
 def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
     """After moves are found: a document under another name needs no room of its own."""
     sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
-    beyond = tools.ledger.beyond_quota(run, sizes)
+    beyond = tools.ledger.quotas.beyond(run, sizes)
     within = [each for each in documents if each.document_id not in beyond]
     return within, [beyond_quota(run, each) for each in documents if each.document_id in beyond]
 

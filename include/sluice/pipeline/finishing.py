@@ -28,14 +28,14 @@ def finish(tools: Tools, run: Run) -> RunSummary:
     with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
         remove_vanished(tools, run)
-        tools.ledger.drop_leftovers(run)
-        counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
+        tools.ledger.versions.drop_leftovers(run)
+        counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
         counts["released"] = let_go(tools, run)
         ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)
-    tools.ledger.finish_run(run, "succeeded", summary.to_json())
+    tools.ledger.runs.finish(run, "succeeded", summary.to_json())
     return summary
 
 
@@ -45,12 +45,12 @@ def agree(tools: Tools, run: Run) -> None:
     Raises Disagreement with the figures, Transient where another run of the source may be why they differ.
     """
     generation, source_id = run.source.generation, run.source.source_id
-    figures = {"ledger": tools.ledger.run_counts(run).chunks}
+    figures = {"ledger": tools.ledger.runs.counts(run).chunks}
     stores = counters(generation, vectors=tools.vectors, graph=graph_of(tools, generation), source=source_id)
     figures |= {store: count() for store, count in stores.items()}
     if len(set(figures.values())) > 1:
         told = ", ".join(f"{store} {count}" for store, count in figures.items())
-        if tools.ledger.others_running(run):
+        if tools.ledger.runs.others_running(run):
             raise Transient(
                 f"Another run of {run.source.spec.uri} is at work, so the stores cannot be compared yet ({told}). "
                 "Nothing is lost; once it has ended, run this again."
@@ -64,31 +64,31 @@ def agree(tools: Tools, run: Run) -> None:
 def summarise(tools: Tools, run: Run) -> RunSummary:
     totals: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for stat in tools.ledger.stages(run):
+    for stat in tools.ledger.runs.stages(run):
         seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
         for name, count in stat.counts.items():
             totals[name] = totals.get(name, 0) + count
-    counts, spent = tools.ledger.run_counts(run), tools.ledger.spent(run)
+    counts, spent = tools.ledger.runs.counts(run), tools.ledger.costs.spent(run)
     return RunSummary(
         run_id=run.run_id,
         collection=run.source.spec.collection,
         generation=run.source.generation.number,
         documents=DocumentCounts(
             **{name: totals.get(name, 0) for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
-            moved=len(tools.ledger.moved(run)),
+            moved=len(tools.ledger.moves.found(run)),
             quarantined=counts.quarantined,
         ),
         chunks=ChunkCounts(
             written=totals.get("written", 0),
             removed=totals.get("removed", 0),
-            total=tools.ledger.counts(run.source.generation).chunks,
+            total=tools.ledger.collections.counts(run.source.generation).chunks,
         ),
         embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
         cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
-        stopped=tools.ledger.stopped(run),
+        stopped=tools.ledger.costs.stopped(run),
         remaining=totals.get("remaining", 0),
         seconds=round(sum(seconds.values()), 3),
-        quarantine=tools.ledger.reasons(run),
+        quarantine=tools.ledger.quarantine.reasons(run),
         gates=gates_page(run.run_id, run.source.spec.tenant),
         stages=seconds,
         gx_import_seconds=totals.get("gx_import_ms", 0) / 1000,

@@ -44,7 +44,7 @@ def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], 
     `on_batch(done, planned)` is called after every batch, in documents. Raises Busy where another run works on the
     source, and NotFound for a replay of a source that is not saved.
     """
-    with tools.ledger.session(request.run_id):
+    with tools.ledger.runs.session(request.run_id):
         return _carried_out(tools, plan(tools, request), on_batch)
 
 
@@ -82,7 +82,7 @@ def _read_on(tools: Tools, run: Run, made: Iterable[object]) -> None:
     """A store is down. What is new is read all the same where that decides which documents are gone, so that these are
     not served meanwhile."""
     with suppress(SluiceError):
-        if tools.ledger.vanished(run):
+        if tools.ledger.moves.vanished(run):
             for _ in made:
                 pass
 

@@ -35,14 +35,14 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
     """Save what is given of a source; make the source, its collection and its tenant where they are new. Raises
     BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
-    saved = tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    saved = tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     tools.reader(spec.over(saved))  # refuses what is not allowed, before anything is saved
-    return tools.ledger.save_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    return tools.ledger.sources.save(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def hidden_by(tools: Tools, spec: SourceSpec) -> int:
     """Documents that a run with these groups and this retention would hide at once from somebody who may read them."""
-    return tools.ledger.hidden_by(replace(spec, uri=canonical(spec.uri)))
+    return tools.ledger.deletions.hidden_by(replace(spec, uri=canonical(spec.uri)))
 
 
 def plan(tools: Tools, request: IngestRequest) -> Plan:
@@ -61,7 +61,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
     spec = request.canonical_spec
     budget = tools.budget.limited(request.max_tokens, request.max_cost)  # refuses before anything is saved
     source = _opened(tools, spec)
-    run = tools.ledger.start_run(source, request.mode, request.run_id, request.orchestrator, budget)
+    run = tools.ledger.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
         refusal = shrink_refusal(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
@@ -71,10 +71,10 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
     with failing(tools, run):
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
             graph_of(tools, source.generation)  # refuses a graph that is off before anything is written
-            reader = tools.reader(spec.over(source.spec), tools.ledger.last_mark(source))
-            result = tools.ledger.record_scan(run, listed(tools, source.spec, reader), spec, accept)
+            reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_mark(source))
+            result = tools.ledger.scans.record(run, listed(tools, source.spec, reader), spec, accept)
             if isinstance(reader, MarkedReader) and (mark := reader.mark()):
-                tools.ledger.record_mark(run, mark)
+                tools.ledger.scans.record_mark(run, mark)
             items = result.items[: request.max_documents]
             tools.keyring.create([item.document_id for item in items])
             counts |= {
@@ -87,7 +87,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
                 "approved": int(request.approve_shrink),
             }
         remove_vanished(tools, run)
-        return Plan(tools.ledger.run(run.run_id), items)
+        return Plan(tools.ledger.runs.get(run.run_id), items)
 
 
 def _replay(tools: Tools, request: IngestRequest) -> Plan:
@@ -95,14 +95,14 @@ def _replay(tools: Tools, request: IngestRequest) -> Plan:
     counts as vanished, and what is saved of it stays. Raises NotFound where there is no such source."""
     spec = request.canonical_spec
     place = SourceSpec(spec.uri, spec.collection, spec.tenant)
-    if tools.ledger.saved_source(place.tenant, place.collection, place.uri) is None:
+    if tools.ledger.sources.spec(place.tenant, place.collection, place.uri) is None:
         raise NotFound(f"{place.uri} is no source of collection {place.collection}. Nothing was changed.")
-    source = tools.ledger.open_source(place, profile_of(tools, place.collection), tools.filter_fields)
+    source = tools.ledger.sources.open(place, profile_of(tools, place.collection), tools.filter_fields)
     budget = tools.budget.limited(request.max_tokens, request.max_cost)
-    run = tools.ledger.start_run(source, "replay", request.run_id, request.orchestrator, budget)
+    run = tools.ledger.runs.start(source, "replay", request.run_id, request.orchestrator, budget)
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
         graph_of(tools, source.generation)  # refuses a graph that is off
-        items = tools.ledger.refused(run, request.replay or None)
+        items = tools.ledger.quarantine.refused(run, request.replay or None)
         counts |= {"seen": len(items), "planned": len(items)}
     return Plan(run, items)
 
@@ -110,9 +110,9 @@ def _replay(tools: Tools, request: IngestRequest) -> Plan:
 def _opened(tools: Tools, spec: SourceSpec) -> Source:
     """A saved source that cannot be read any more (its folder is gone) gets a failed run in the ledger: whoever asks
     when it ran last must see it. One that is not saved leaves nothing behind."""
-    if tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri) is None:
+    if tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri) is None:
         tools.reader(spec)
-    return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    return tools.ledger.sources.open(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
@@ -136,5 +136,5 @@ def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: f
 
 def profile_of(tools: Tools, collection: str) -> Profile:
     """A collection's own, or what a new one is made with: an embedder behind an endpoint is asked for that alone."""
-    made = (each.profile for each in tools.ledger.generations() if each.collection == collection)
+    made = (each.profile for each in tools.ledger.collections.generations() if each.collection == collection)
     return next(made, None) or tools.profile()

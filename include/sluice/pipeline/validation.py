@@ -37,11 +37,11 @@ def validate(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]
             rules=gate_rules(tools, generation),
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
-            similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
+            similar=lambda bands: tools.ledger.quality.similar(run, bands, _SIMILAR_AT_MOST),
             on_screened=progress.step,
         )
         verdict, failures = leave_out_failing(judge, documents, "validate")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
-        tools.ledger.remember_signatures(run, verdict.signatures)
+        tools.ledger.quality.remember(run, verdict.signatures)
         return gated(tools, run, batch.number, "validate", verdict, counts)
