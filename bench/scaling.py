@@ -109,8 +109,10 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
 def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
     """Cost of the stage `load` for each tenth of the chunks, in milliseconds a chunk."""
     summary = ingestion.ingest(tools, spec)
-    run = tools.ledger.run(uuid.UUID(summary["run_id"]))
-    stats = sorted((each for each in tools.ledger.stages(run) if each.stage == "load"), key=lambda each: each.batch)
+    run = tools.ledger.runs.get(uuid.UUID(summary["run_id"]))
+    stats = sorted(
+        (each for each in tools.ledger.runs.stages(run) if each.stage == "load"), key=lambda each: each.batch
+    )
     windows: dict[int, list[tuple[float, int]]] = {}
     so_far = 0
     for each in stats:

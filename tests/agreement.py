@@ -117,7 +117,7 @@ class Stores:
     neo4j: Any
 
     def snapshot(self, tools: Tools, spec: SourceSpec) -> Snapshot:
-        source = tools.ledger.open_source(spec, tools.profile(), tools.filter_fields)
+        source = tools.ledger.sources.open(spec, tools.profile(), tools.filter_fields)
         return snapshot(tools, self.engine, self.qdrant, self.neo4j, source)
 
 

@@ -162,8 +162,8 @@ def airflow_stack(stack: EngineStack) -> EngineStack:
     environment = stack.environment
     with _tools_of(stack) as make:
         ledger = make([]).ledger
-        for each in ledger.saved_sources():
-            ledger.set_schedule(each.spec.tenant, each.spec.collection, each.spec.uri, Schedule(paused=True))
+        for each in ledger.sources.saved():
+            ledger.sources.set_schedule(each.spec.tenant, each.spec.collection, each.spec.uri, Schedule(paused=True))
     subprocess.run(
         [sys.executable, "-m", "sluice.cli", "grant", environment["SLUICE_ADMIN_USER"], "--write", "--group", "*"],
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "include")},

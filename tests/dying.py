@@ -26,9 +26,9 @@ from sluice.model.chunk import Vector
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
 from sluice.ports.content import Embedder
-from sluice.ports.ledger import VectorCache
 from sluice.ports.readers import SourceReader
 from sluice.ports.tools import Tools
+from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
 from sluice.wiring import build
 

@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 
 from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
-from sluice.adapters.postgres.ledger import PostgresLedger
-from sluice.adapters.postgres.vectors import PostgresVectorCache
+from sluice.adapters.postgres.ledger import postgres_ledger
+from sluice.adapters.postgres.vector_cache import PostgresVectorCache
 from sluice.model.chunk import Relation
 from sluice.model.generation import Profile
 from sluice.model.grants import Principal
@@ -25,7 +25,8 @@ from sluice.model.run import Mode, Run
 from sluice.model.scan import Entry, Item
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.catalog import Catalog
-from sluice.ports.ledger import Ledger, VectorCache
+from sluice.ports.ledger import Ledger
+from sluice.ports.vector_cache import VectorCache
 from sluice.testing.catalog import MemoryCatalog
 from sluice.testing.embeddings import MemoryVectorCache
 from sluice.testing.ledger import MemoryLedger
@@ -106,7 +107,7 @@ def postgres_room(engine: Engine) -> Room:
             id=run_id,
         )
 
-    ledger, catalog, cache = PostgresLedger(engine), PostgresCatalog(engine), PostgresVectorCache(engine)
+    ledger, catalog, cache = postgres_ledger(engine), PostgresCatalog(engine), PostgresVectorCache(engine)
     return Room(ledger, catalog, cache, expire, set_own_groups, epoch, entities, backdate)
 
 
@@ -126,23 +127,23 @@ def spec(
 
 
 def opened(room: Room, wanted: SourceSpec | None = None) -> Source:
-    return room.ledger.open_source(wanted or spec(), PROFILE, ("mime", "year"))
+    return room.ledger.sources.open(wanted or spec(), PROFILE, ("mime", "year"))
 
 
 def resaved(room: Room, wanted: SourceSpec) -> Source:
     """As a person saves it."""
-    return room.ledger.save_source(wanted, PROFILE, ("mime", "year"))
+    return room.ledger.sources.save(wanted, PROFILE, ("mime", "year"))
 
 
 def held(room: Room, source: Source, mode: Mode = "incremental") -> Run:
     """A run that holds its source."""
     run = started(room, source, mode)
-    room.ledger.claim(run, 60)
+    room.ledger.runs.claim(run, 60)
     return run
 
 
 def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
-    return room.ledger.start_run(source, mode, uuid4(), "tests")
+    return room.ledger.runs.start(source, mode, uuid4(), "tests")
 
 
 def entry(external_id: str, fingerprint: str = "1") -> Entry:
@@ -150,7 +151,7 @@ def entry(external_id: str, fingerprint: str = "1") -> Entry:
 
 
 def scanned(room: Room, run: Run, *entries: Entry) -> list[Item]:
-    return room.ledger.record_scan(run, list(entries)).items
+    return room.ledger.scans.record(run, list(entries)).items
 
 
 def chunk_id(document_id: UUID, words: str) -> UUID:
@@ -197,8 +198,8 @@ def version(
 
 def loaded(room: Room, run: Run, item: Item, *texts: str) -> None:
     """Staged and activated."""
-    room.ledger.stage(run, [version(run, item, *texts)])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, *texts)])
+    room.ledger.versions.activate(run, [item.document_id])
 
 
 def failure(item: Item, reason: str = "it is encrypted; remove the password") -> Failure:
@@ -211,14 +212,14 @@ class _Left(Exception):
 
 def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
     """What the outbox holds, left as it is."""
-    with suppress(_Left), ledger.removals(collection_id, limit) as found:
+    with suppress(_Left), ledger.outbox.removals(collection_id, limit) as found:
         raise _Left
     return found
 
 
 def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
     """The same, struck off."""
-    with ledger.removals(collection_id, limit) as found:
+    with ledger.outbox.removals(collection_id, limit) as found:
         return found
 
 

@@ -132,7 +132,9 @@ class Case:
         assert ("leaves at nine" in served) != ("leaves at ten" in served), "a mix of two versions, or none"
 
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.generations() if each.collection == self.spec.collection)
+        return next(
+            each for each in self.tools.ledger.collections.generations() if each.collection == self.spec.collection
+        )
 
     def orphans(self) -> set[str]:
         assert self.tools.graph is not None
@@ -161,7 +163,7 @@ class Case:
         return Counter({text: times - 1 for text, times in paid.items() if times > 1})
 
     def _source_id(self) -> UUID:
-        return self.tools.ledger.open_source(self.spec, self.tools.profile(), self.tools.filter_fields).source_id
+        return self.tools.ledger.sources.open(self.spec, self.tools.profile(), self.tools.filter_fields).source_id
 
 
 class Cases:

@@ -154,7 +154,7 @@ def test_another_collections_generation_serves_nothing(room: Room) -> None:
 def test_collections_are_counted_by_tenant(room: Room) -> None:
     source, run, _ = filled(room)
     (bad,) = [item for item in scanned(room, run, entry("a"), entry("bad")) if item.new]
-    room.ledger.quarantine(run, [failure(bad)])
+    room.ledger.quarantine.add(run, [failure(bad)])
     filled(room, collection=source.spec.collection)
     (info,) = room.catalog.collections(reader(source))
     assert (info.name, info.generation, info.profile) == (source.spec.collection, 1, source.generation.profile)
@@ -164,7 +164,7 @@ def test_collections_are_counted_by_tenant(room: Room) -> None:
 def test_only_what_may_be_read_is_counted(room: Room) -> None:
     source, run, item = filled(room, "staff")
     (bad,) = [each for each in scanned(room, run, entry("a"), entry("bad")) if each.new]
-    room.ledger.quarantine(run, [failure(bad)])
+    room.ledger.quarantine.add(run, [failure(bad)])
     assert room.catalog.collections(reader(source, "guests")) == []
     open_to_all = opened(room, replace(source.spec, uri="file:///open", access_groups=()))
     guest, staff = reader(source, "guests"), reader(source, "staff")
@@ -196,9 +196,9 @@ def test_documents_come_in_pages(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     items = scanned(room, run, *(entry(f"d{i:02}") for i in range(25)))
-    room.ledger.stage(run, [version(run, item, "one", "two") for item in items[:20]])
-    room.ledger.activate(run, [item.document_id for item in items[:20]])
-    room.ledger.quarantine(run, [failure(items[20])])
+    room.ledger.versions.stage(run, [version(run, item, "one", "two") for item in items[:20]])
+    room.ledger.versions.activate(run, [item.document_id for item in items[:20]])
+    room.ledger.quarantine.add(run, [failure(items[20])])
     seen = []
     after = None
     while page := room.catalog.documents(reader(source), source.spec.collection, 10, after):
@@ -229,29 +229,29 @@ def test_an_unknown_collection_is_not_found(room: Room) -> None:
 
 def test_a_grant_can_be_replaced(room: Room) -> None:
     who, tenant, other = name(), name(), name()
-    assert room.catalog.grants(who) == []
-    room.catalog.grant(Grant(who, tenant, frozenset({"staff", "board"}), False))
-    room.catalog.grant(Grant(who, tenant, frozenset({"*"}), True))
-    room.catalog.grant(Grant(who, other, frozenset(), False))
-    room.catalog.grant(Grant(name(), tenant, frozenset({"staff"}), True))
+    assert room.ledger.grants.of(who) == []
+    room.ledger.grants.add(Grant(who, tenant, frozenset({"staff", "board"}), False))
+    room.ledger.grants.add(Grant(who, tenant, frozenset({"*"}), True))
+    room.ledger.grants.add(Grant(who, other, frozenset(), False))
+    room.ledger.grants.add(Grant(name(), tenant, frozenset({"staff"}), True))
     expected = [Grant(who, tenant, frozenset({"*"}), True), Grant(who, other, frozenset(), False)]
-    assert room.catalog.grants(who) == sorted(expected, key=lambda grant: grant.tenant)
+    assert room.ledger.grants.of(who) == sorted(expected, key=lambda grant: grant.tenant)
 
 
 def test_a_grant_can_be_taken_back(room: Room) -> None:
     who, tenant, other = name(), name(), name()
     kept = Grant(who, other, frozenset({"staff"}), True)
-    room.catalog.grant(Grant(who, tenant, frozenset({"*"}), True))
-    room.catalog.grant(kept)
-    assert room.catalog.revoke(who, tenant)
-    assert not room.catalog.revoke(who, tenant)
-    assert not room.catalog.revoke(name(), other)
-    assert room.catalog.grants(who) == [kept]
+    room.ledger.grants.add(Grant(who, tenant, frozenset({"*"}), True))
+    room.ledger.grants.add(kept)
+    assert room.ledger.grants.revoke(who, tenant)
+    assert not room.ledger.grants.revoke(who, tenant)
+    assert not room.ledger.grants.revoke(name(), other)
+    assert room.ledger.grants.of(who) == [kept]
 
 
 def test_a_grant_for_a_nameless_tenant_is_refused(room: Room) -> None:
     with pytest.raises(BadRequest):
-        room.catalog.grant(Grant(name(), "", frozenset(), False))
+        room.ledger.grants.add(Grant(name(), "", frozenset(), False))
 
 
 def test_ping_tells_the_version(room: Room) -> None:
@@ -307,14 +307,14 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
     (changed,) = scanned(room, second, entry("a", "2"))
     loaded(room, second, changed, "one", "three")
     met = GateResult("texts", "not_empty", "text", True, True, 3, 0, {"code": "no_text"})
-    room.ledger.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
+    room.ledger.quality.record_gates(second, 0, "validate", [met, replace(met, blocking=False)])
     of_document = GateRow(item.document_id, None, "texts", "no_title", "not_null")
     of_chunks = [GateRow(item.document_id, ordinal, "texts", "no_terms", "between", 1.0) for ordinal in (0, 1)]
     of_another = GateRow(uuid4(), None, "texts", "no_title", "not_null")
     rows = [of_document, *of_chunks, of_another]
-    room.ledger.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)], rows)
-    room.ledger.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
-    room.ledger.record_stage(second, StageStat(1, "embed", 1.0, {"computed": 2, "cached": 3}))
+    room.ledger.quality.record_gates(second, 1, "validate", [replace(met, success=False, unexpected=2)], rows)
+    room.ledger.runs.record_stage(second, StageStat(0, "embed", 1.0, {"computed": 4, "cached": 1}))
+    room.ledger.runs.record_stage(second, StageStat(1, "embed", 1.0, {"computed": 2, "cached": 3}))
     told = room.catalog.lineage(reader(source), chunk_id(item.document_id, "one"))
     assert (told.external_id, told.source_uri, told.collection) == ("a", source.spec.uri, source.spec.collection)
     assert [(each.number, each.state, each.run_id) for each in told.history] == [

@@ -47,30 +47,30 @@ def test_what_is_not_given_is_kept(room: Room) -> None:
     bare = spec(wanted.tenant, wanted.collection, wanted.uri)
     assert opened(room, bare) == source
     assert room.epoch(source.generation.collection_id) == epoch
-    assert room.ledger.saved_source(*place) == wanted
+    assert room.ledger.sources.spec(*place) == wanted
     cleared = replace(bare, access_groups=(), retention_days=0, include=(), exclude=())
     assert opened(room, cleared) == source, "to open it changes nothing"
     assert resaved(room, bare) == source
     assert room.epoch(source.generation.collection_id) == epoch
     assert resaved(room, cleared).spec == cleared
-    assert room.ledger.saved_source(*place) == cleared
+    assert room.ledger.sources.spec(*place) == cleared
     assert room.epoch(source.generation.collection_id) == epoch + 1
 
 
 def test_a_new_source_is_open_to_its_tenant_and_kept_as_its_collection_says(room: Room) -> None:
     bare = spec()
-    assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) is None
+    assert room.ledger.sources.spec(bare.tenant, bare.collection, bare.uri) is None
     source = opened(room, bare)
     assert source.spec == replace(bare, access_groups=(), include=(), exclude=())
     assert started(room, source).source == source
-    assert room.ledger.saved_source(bare.tenant, bare.collection, bare.uri) == source.spec
-    assert room.ledger.saved_source("another", bare.collection, bare.uri) is None
+    assert room.ledger.sources.spec(bare.tenant, bare.collection, bare.uri) == source.spec
+    assert room.ledger.sources.spec("another", bare.collection, bare.uri) is None
 
 
 def test_an_existing_collection_keeps_its_profile(room: Room) -> None:
     source = opened(room)
     other = spec(collection=source.spec.collection)
-    again = room.ledger.open_source(other, Profile("tokens:9:0", "hash:4", "off", 4), ("author",))
+    again = room.ledger.sources.open(other, Profile("tokens:9:0", "hash:4", "off", 4), ("author",))
     assert again.generation == source.generation
     assert again.source_id != source.source_id
 
@@ -80,7 +80,7 @@ def test_a_source_takes_new_groups_and_globs(room: Room) -> None:
     run = started(room, source)
     changed = replace(source.spec, access_groups=("staff",), include=("*.md",))
     assert resaved(room, changed).source_id == source.source_id
-    assert room.ledger.run(run.run_id).source.spec == changed
+    assert room.ledger.runs.get(run.run_id).source.spec == changed
 
 
 def test_a_new_retention_reaches_documents_that_are_unchanged(room: Room) -> None:
@@ -115,21 +115,21 @@ def test_a_bad_source_is_refused(room: Room, change: dict[str, object]) -> None:
 def test_a_run_is_started_once(room: Room) -> None:
     source = opened(room)
     run_id = uuid4()
-    run = room.ledger.start_run(source, "full", run_id, "tests")
-    assert room.ledger.start_run(source, "full", run_id, "tests") == run
-    assert room.ledger.run(run_id) == run
+    run = room.ledger.runs.start(source, "full", run_id, "tests")
+    assert room.ledger.runs.start(source, "full", run_id, "tests") == run
+    assert room.ledger.runs.get(run_id) == run
     assert run.source == source and run.mode == "full"
 
 
 def test_a_run_belongs_to_one_source(room: Room) -> None:
     run = started(room, opened(room))
     with pytest.raises(Terminal, match="belongs to"):
-        room.ledger.start_run(opened(room), "full", run.run_id)
+        room.ledger.runs.start(opened(room), "full", run.run_id)
 
 
 def test_an_unknown_run_is_not_found(room: Room) -> None:
     with pytest.raises(NotFound):
-        room.ledger.run(uuid4())
+        room.ledger.runs.get(uuid4())
 
 
 # --- scans
@@ -139,12 +139,12 @@ def test_a_scan_gives_new_entries_ids_that_stay(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     listed = [Entry(f"d{i}", f"file:///d{i}", "1", 5, offset=i) for i in range(20)]
-    result = room.ledger.record_scan(run, iter(listed))
+    result = room.ledger.scans.record(run, iter(listed))
     assert (result.seen, result.unchanged, result.quarantined, result.vanished) == (20, 0, 0, [])
     assert [item.entry for item in result.items] == listed
     assert all(item.new and item.active_hash is None for item in result.items)
     assert len({item.document_id for item in result.items}) == 20
-    assert room.ledger.record_scan(started(room, source), listed).items == result.items
+    assert room.ledger.scans.record(started(room, source), listed).items == result.items
 
 
 def test_an_unchanged_document_is_not_an_item(room: Room) -> None:
@@ -153,7 +153,7 @@ def test_an_unchanged_document_is_not_an_item(room: Room) -> None:
     a, b = scanned(room, run, entry("a"), entry("b"))
     loaded(room, run, a, "one")
     loaded(room, run, b, "two")
-    result = room.ledger.record_scan(started(room, source), [entry("a"), entry("b", "2")])
+    result = room.ledger.scans.record(started(room, source), [entry("a"), entry("b", "2")])
     assert (result.seen, result.unchanged) == (2, 1)
     (item,) = result.items
     assert item.document_id == b.document_id and not item.new
@@ -165,8 +165,8 @@ def test_a_full_scan_takes_nothing_for_unchanged(room: Room) -> None:
     run = started(room, source)
     a, b = scanned(room, run, entry("a"), entry("b"))
     loaded(room, run, a, "one")
-    room.ledger.quarantine(run, [failure(b)])
-    result = room.ledger.record_scan(started(room, source, "full"), [entry("a"), entry("b")])
+    room.ledger.quarantine.add(run, [failure(b)])
+    result = room.ledger.scans.record(started(room, source, "full"), [entry("a"), entry("b")])
     assert (result.unchanged, result.quarantined, len(result.items)) == (0, 0, 2)
     assert [item.new for item in result.items] == [False, True]
 
@@ -177,10 +177,10 @@ def test_a_scan_tells_what_vanished(room: Room) -> None:
     a, b, c = scanned(room, run, entry("a"), entry("b"), entry("c"))
     loaded(room, run, a, "one")
     loaded(room, run, b, "two")
-    result = room.ledger.record_scan(started(room, source), [entry("b")])
+    result = room.ledger.scans.record(started(room, source), [entry("b")])
     assert sorted(result.vanished) == sorted([a.document_id, c.document_id])
     assert shown(room, source, a, "one"), "a scan alone removes nothing"
-    assert room.ledger.record_scan(started(room, source), []).seen == 0
+    assert room.ledger.scans.record(started(room, source), []).seen == 0
 
 
 def test_what_a_container_held_is_not_gone_while_it_cannot_be_opened(room: Room) -> None:
@@ -192,17 +192,17 @@ def test_what_a_container_held_is_not_gone_while_it_cannot_be_opened(room: Room)
         loaded(room, run, item, item.entry.external_id)
     others = [item.document_id for item in items[3:]]
     broken = [replace(entry(name), holds=lambda name: name != "x.zip!/left out") for name in ("x.zip", "w!/y.zip")]
-    result = room.ledger.record_scan(started(room, source), broken)
+    result = room.ledger.scans.record(started(room, source), broken)
     assert sorted(result.vanished) == sorted(others) and result.seen == 2
     assert result.known == len(others), "what they hold is no part of what might be missing"
-    result = room.ledger.record_scan(started(room, source), [entry("x.zip"), entry("w!/y.zip")])
+    result = room.ledger.scans.record(started(room, source), [entry("x.zip"), entry("w!/y.zip")])
     assert sorted(result.vanished) == sorted(item.document_id for item in items)
 
 
 def test_an_entry_listed_twice_is_named_and_nothing_is_kept(room: Room) -> None:
     source = opened(room)
     with pytest.raises(Terminal, match="'twice'"):
-        room.ledger.record_scan(started(room, source), [entry("once"), entry("twice"), entry("twice", "2")])
+        room.ledger.scans.record(started(room, source), [entry("once"), entry("twice"), entry("twice", "2")])
     assert room.catalog.documents(reader(source), source.spec.collection, 10) == []
 
 
@@ -214,7 +214,7 @@ def test_a_scan_that_breaks_off_changes_nothing(room: Room) -> None:
 
     source = opened(room)
     with pytest.raises(OSError, match="share is gone"):
-        room.ledger.record_scan(started(room, source), broken())
+        room.ledger.scans.record(started(room, source), broken())
     assert room.catalog.documents(reader(source), source.spec.collection, 10) == []
     assert len(scanned(room, started(room, source), entry("d1"))) == 1
 
@@ -222,7 +222,7 @@ def test_a_scan_that_breaks_off_changes_nothing(room: Room) -> None:
 @pytest.mark.parametrize("bad", ["", "nul\0", "lone\udcff"])
 def test_an_entry_that_cannot_be_stored_is_named(room: Room, bad: str) -> None:
     with pytest.raises(Terminal, match="external id"):
-        room.ledger.record_scan(started(room, opened(room)), [entry(bad)])
+        room.ledger.scans.record(started(room, opened(room)), [entry(bad)])
 
 
 def test_a_scan_learns_new_uris(room: Room) -> None:
@@ -232,7 +232,7 @@ def test_a_scan_learns_new_uris(room: Room) -> None:
     loaded(room, run, item, "one")
     before = room.epoch(source.generation.collection_id)
     moved = replace(entry("a"), uri="file:///elsewhere/a")
-    assert room.ledger.record_scan(started(room, source), [moved]).unchanged == 1
+    assert room.ledger.scans.record(started(room, source), [moved]).unchanged == 1
     assert room.catalog.document(reader(source), item.document_id).uri == moved.uri
     assert room.epoch(source.generation.collection_id) == before + 1
 
@@ -250,26 +250,26 @@ def test_a_quarantined_document_waits_until_it_changes(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.quarantine(run, [failure(item)])
-    room.ledger.quarantine(run, [failure(item)])
-    result = room.ledger.record_scan(started(room, source), [entry("a")])
+    room.ledger.quarantine.add(run, [failure(item)])
+    room.ledger.quarantine.add(run, [failure(item)])
+    result = room.ledger.scans.record(started(room, source), [entry("a")])
     assert (result.unchanged, result.quarantined, result.items) == (0, 1, [])
-    assert room.ledger.run_counts(run) == Counts(0, 0, 1)
+    assert room.ledger.runs.counts(run) == Counts(0, 0, 1)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a", "2"))
     assert item.new, "it was never active"
     loaded(room, run, item, "one")
-    assert room.ledger.run_counts(run) == Counts(1, 1, 0)
-    assert room.ledger.record_scan(started(room, source), [entry("a", "2")]).unchanged == 1
+    assert room.ledger.runs.counts(run) == Counts(1, 1, 0)
+    assert room.ledger.scans.record(started(room, source), [entry("a", "2")]).unchanged == 1
 
 
 def test_a_later_failure_replaces_the_earlier(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.quarantine(run, [failure(item, "first")])
-    room.ledger.quarantine(run, [failure(item, "first"), failure(item, "last \0 \udcff")])
-    assert room.ledger.counts(source.generation).quarantined == 1
+    room.ledger.quarantine.add(run, [failure(item, "first")])
+    room.ledger.quarantine.add(run, [failure(item, "first"), failure(item, "last \0 \udcff")])
+    assert room.ledger.collections.counts(source.generation).quarantined == 1
     assert room.catalog.document(reader(source), item.document_id).quarantine == "last  �"
 
 
@@ -280,9 +280,9 @@ def test_a_failing_edit_leaves_the_active_version_served(room: Room) -> None:
     loaded(room, run, item, "one")
     later = started(room, source)
     (edited,) = scanned(room, later, entry("a", "2"))
-    room.ledger.quarantine(later, [failure(edited)])
+    room.ledger.quarantine.add(later, [failure(edited)])
     assert len(shown(room, source, item, "one")) == 1
-    assert room.ledger.counts(source.generation) == Counts(1, 1, 1)
+    assert room.ledger.collections.counts(source.generation) == Counts(1, 1, 1)
 
 
 def test_touching_remembers_the_fingerprint(room: Room) -> None:
@@ -292,9 +292,9 @@ def test_touching_remembers_the_fingerprint(room: Room) -> None:
     loaded(room, run, item, "one")
     later = started(room, source)
     (again,) = scanned(room, later, entry("a", "2"))
-    room.ledger.touch(later, [again])
-    room.ledger.touch(later, [again])
-    assert room.ledger.record_scan(started(room, source), [entry("a", "2")]).unchanged == 1
+    room.ledger.versions.touch(later, [again])
+    room.ledger.versions.touch(later, [again])
+    assert room.ledger.scans.record(started(room, source), [entry("a", "2")]).unchanged == 1
 
 
 def test_going_back_to_what_is_served_ends_a_quarantine(room: Room) -> None:
@@ -304,8 +304,8 @@ def test_going_back_to_what_is_served_ends_a_quarantine(room: Room) -> None:
     loaded(room, run, item, "one")
     second, third = started(room, source), started(room, source)
     (broken,) = scanned(room, second, entry("a", "2"))
-    room.ledger.quarantine(second, [failure(broken)])
+    room.ledger.quarantine.add(second, [failure(broken)])
     (back,) = scanned(room, third, entry("a", "1"))
     assert back.active_hash == version(run, item, "one").raw_hash
-    room.ledger.touch(third, [back])
-    assert room.ledger.counts(source.generation) == Counts(1, 1, 0)
+    room.ledger.versions.touch(third, [back])
+    assert room.ledger.collections.counts(source.generation) == Counts(1, 1, 0)

@@ -31,7 +31,7 @@ from sluice.model.source import Source
 
 
 def limited(room: Room, max_tokens: int | None, price: float | None = None) -> Run:
-    return room.ledger.start_run(opened(room), "incremental", uuid4(), "tests", Budget(max_tokens, price))
+    return room.ledger.runs.start(opened(room), "incremental", uuid4(), "tests", Budget(max_tokens, price))
 
 
 def sized(external_id: str, size_bytes: int) -> Entry:
@@ -44,7 +44,7 @@ def served(room: Room, source: Source, *entries: Entry) -> list[Item]:
     items = scanned(room, run, *entries)
     for item in items:
         loaded(room, run, item, f"{item.entry.external_id} {item.entry.fingerprint}")
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     return items
 
 
@@ -52,10 +52,12 @@ def refused(room: Room, source: Source, *entries: Entry) -> list[str]:
     """Names of those that `activate` refuses when they come in one batch."""
     run = started(room, source)
     items = scanned(room, run, *entries)
-    room.ledger.stage(run, [version(run, item, f"{item.entry.external_id} {item.entry.fingerprint}") for item in items])
+    room.ledger.versions.stage(
+        run, [version(run, item, f"{item.entry.external_id} {item.entry.fingerprint}") for item in items]
+    )
     names = {item.document_id: item.entry.external_id for item in items}
-    found = [names[each] for each in room.ledger.activate(run, [item.document_id for item in items])]
-    room.ledger.finish_run(run, "succeeded", {})
+    found = [names[each] for each in room.ledger.versions.activate(run, [item.document_id for item in items])]
+    room.ledger.runs.finish(run, "succeeded", {})
     return found
 
 
@@ -64,45 +66,45 @@ def refused(room: Room, source: Source, *entries: Entry) -> list[str]:
 
 def test_the_budget_of_a_run_is_its_first(room: Room) -> None:
     run = limited(room, 10, 0.02)
-    again = room.ledger.start_run(run.source, "incremental", run.run_id, "tests", Budget(99, 1.0))
-    assert run.budget == again.budget == room.ledger.run(run.run_id).budget == Budget(10, 0.02)
+    again = room.ledger.runs.start(run.source, "incremental", run.run_id, "tests", Budget(99, 1.0))
+    assert run.budget == again.budget == room.ledger.runs.get(run.run_id).budget == Budget(10, 0.02)
     assert started(room, opened(room)).budget == Budget()
 
 
 def test_what_is_reserved_is_not_there_for_others(room: Room) -> None:
     run = limited(room, 100)
-    assert room.ledger.reserve(run, 0, 70) == 70
-    assert room.ledger.reserve(run, 1, 70) == 30
-    assert room.ledger.reserve(run, 2, 1) == 0
-    room.ledger.settle(run, 0, Spent(3, 20, 0.5))
-    assert room.ledger.reserve(run, 2, 70) == 50
-    assert room.ledger.spent(run) == Spent(3, 20, 0.5)
+    assert room.ledger.costs.reserve(run, 0, 70) == 70
+    assert room.ledger.costs.reserve(run, 1, 70) == 30
+    assert room.ledger.costs.reserve(run, 2, 1) == 0
+    room.ledger.costs.settle(run, 0, Spent(3, 20, 0.5))
+    assert room.ledger.costs.reserve(run, 2, 70) == 50
+    assert room.ledger.costs.spent(run) == Spent(3, 20, 0.5)
 
 
 def test_a_retry_takes_the_place_of_its_own_reservation(room: Room) -> None:
     run = limited(room, 100)
-    assert room.ledger.reserve(run, 0, 90) == 90  # and its process dies
-    assert room.ledger.reserve(run, 1, 90) == 10
-    assert room.ledger.reserve(run, 0, 95) == 90
-    room.ledger.settle(run, 0, Spent(1, 90, 0.0))
-    assert room.ledger.reserve(run, 1, 95) == 10
+    assert room.ledger.costs.reserve(run, 0, 90) == 90  # and its process dies
+    assert room.ledger.costs.reserve(run, 1, 90) == 10
+    assert room.ledger.costs.reserve(run, 0, 95) == 90
+    room.ledger.costs.settle(run, 0, Spent(1, 90, 0.0))
+    assert room.ledger.costs.reserve(run, 1, 95) == 10
 
 
 def test_what_is_paid_twice_counts_twice(room: Room) -> None:
     run = limited(room, None)
     for _ in range(2):
-        room.ledger.settle(run, 0, Spent(2, 5, 0.25))
-    room.ledger.settle(run, 7, Spent(1, 1, 1.0))
-    assert room.ledger.spent(run) == Spent(5, 11, 1.5)
-    assert room.ledger.spent(limited(room, None)) == Spent()
-    assert room.ledger.reserve(run, 0, 10**12) == 10**12, "no limit"
+        room.ledger.costs.settle(run, 0, Spent(2, 5, 0.25))
+    room.ledger.costs.settle(run, 7, Spent(1, 1, 1.0))
+    assert room.ledger.costs.spent(run) == Spent(5, 11, 1.5)
+    assert room.ledger.costs.spent(limited(room, None)) == Spent()
+    assert room.ledger.costs.reserve(run, 0, 10**12) == 10**12, "no limit"
 
 
 def test_more_than_was_reserved_leaves_nothing(room: Room) -> None:
     run = limited(room, 10)
-    assert room.ledger.reserve(run, 0, 8) == 8
-    room.ledger.settle(run, 0, Spent(1, 25, 0.0))
-    assert room.ledger.reserve(run, 0, 1) == room.ledger.reserve(run, 1, 1) == 0
+    assert room.ledger.costs.reserve(run, 0, 8) == 8
+    room.ledger.costs.settle(run, 0, Spent(1, 25, 0.0))
+    assert room.ledger.costs.reserve(run, 0, 1) == room.ledger.costs.reserve(run, 1, 1) == 0
 
 
 def test_parallel_batches_never_get_more_than_there_is(room: Room) -> None:
@@ -110,22 +112,22 @@ def test_parallel_batches_never_get_more_than_there_is(room: Room) -> None:
 
     def spend(batch: int) -> int:
         taken = 0
-        while granted := room.ledger.reserve(run, batch, 37):
-            room.ledger.settle(run, batch, Spent(1, granted, 0.0))
+        while granted := room.ledger.costs.reserve(run, batch, 37):
+            room.ledger.costs.settle(run, batch, Spent(1, granted, 0.0))
             taken += granted
         return taken
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(spend, range(8))) == 1000
-    assert room.ledger.spent(run).tokens == 1000
+    assert room.ledger.costs.spent(run).tokens == 1000
 
 
 def test_a_run_is_stopped_once_and_for_all(room: Room) -> None:
     run = limited(room, 0)
-    assert room.ledger.stopped(run) is None
-    room.ledger.stop(run, "budget")
-    assert room.ledger.stopped(run) == "budget"
-    assert room.ledger.stopped(limited(room, 0)) is None
+    assert room.ledger.costs.stopped(run) is None
+    room.ledger.costs.stop(run, "budget")
+    assert room.ledger.costs.stopped(run) == "budget"
+    assert room.ledger.costs.stopped(limited(room, 0)) is None
 
 
 # --- quotas
@@ -134,42 +136,42 @@ def test_a_run_is_stopped_once_and_for_all(room: Room) -> None:
 def test_use_is_what_is_served_in_all_collections(room: Room) -> None:
     tenant = name()
     one, other = opened(room, spec(tenant)), opened(room, spec(tenant))
-    assert room.ledger.tenant(tenant).quota == Quota()
+    assert room.ledger.quotas.use(tenant).quota == Quota()
     a, b = served(room, one, sized("a", 100), sized("b", 20))
     served(room, other, sized("a", 3))
     served(room, opened(room), sized("a", 5000))
-    use = room.ledger.tenant(tenant)
+    use = room.ledger.quotas.use(tenant)
     assert (use.documents, use.size_bytes) == (3, 123)
-    assert use in room.ledger.tenants()
+    assert use in room.ledger.quotas.uses()
     served(room, one, sized("a", 100), replace(sized("b", 50), fingerprint="2"))
-    assert room.ledger.tenant(tenant).size_bytes == 153, "a former version is not served"
-    room.ledger.remove_documents(started(room, one), [a.document_id])
-    use = room.ledger.tenant(tenant)
+    assert room.ledger.quotas.use(tenant).size_bytes == 153, "a former version is not served"
+    room.ledger.versions.remove(started(room, one), [a.document_id])
+    use = room.ledger.quotas.use(tenant)
     assert (use.documents, use.size_bytes) == (2, 53)
     room.expire(b.document_id)
-    assert room.ledger.tenant(tenant).documents == 2, "until it is removed"
+    assert room.ledger.quotas.use(tenant).documents == 2, "until it is removed"
 
 
 def test_a_quota_is_kept_and_taken_back(room: Room) -> None:
     tenant = name()
-    room.ledger.set_quota(tenant, Quota(7, 0))
-    assert room.ledger.tenant(tenant).quota == Quota(7, 0)
-    assert [each.quota for each in room.ledger.tenants() if each.tenant == tenant] == [Quota(7, 0)]
-    room.ledger.set_quota(tenant, Quota(None, 9))
-    assert room.ledger.tenant(tenant).quota == Quota(None, 9)
+    room.ledger.quotas.assign(tenant, Quota(7, 0))
+    assert room.ledger.quotas.use(tenant).quota == Quota(7, 0)
+    assert [each.quota for each in room.ledger.quotas.uses() if each.tenant == tenant] == [Quota(7, 0)]
+    room.ledger.quotas.assign(tenant, Quota(None, 9))
+    assert room.ledger.quotas.use(tenant).quota == Quota(None, 9)
     for wrong in (Quota(-1), Quota(None, -1), Quota(2**63)):
         with pytest.raises(BadRequest):
-            room.ledger.set_quota(tenant, wrong)
-    unknown = room.ledger.tenant(name())
+            room.ledger.quotas.assign(tenant, wrong)
+    unknown = room.ledger.quotas.use(name())
     assert (unknown.documents, unknown.quota) == (0, Quota())
 
 
 def test_documents_beyond_the_quota_are_refused_and_leave_nothing(room: Room) -> None:
     source = opened(room)
-    room.ledger.set_quota(source.spec.tenant, Quota(2))
+    room.ledger.quotas.assign(source.spec.tenant, Quota(2))
     assert refused(room, source, entry("a"), entry("b"), entry("c")) == ["c"]
-    assert room.ledger.tenant(source.spec.tenant).documents == 2
-    assert room.ledger.counts(source.generation).chunks == 2
+    assert room.ledger.quotas.use(source.spec.tenant).documents == 2
+    assert room.ledger.collections.counts(source.generation).chunks == 2
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"), entry("b"), entry("c"))
     assert item.entry.external_id == "c", "it is tried again"
@@ -181,17 +183,17 @@ def test_documents_beyond_the_quota_are_refused_and_leave_nothing(room: Room) ->
 def test_bytes_are_shared_by_the_collections_of_a_tenant(room: Room) -> None:
     tenant = name()
     one, other = opened(room, spec(tenant)), opened(room, spec(tenant))
-    room.ledger.set_quota(tenant, Quota(None, 100))
+    room.ledger.quotas.assign(tenant, Quota(None, 100))
     assert refused(room, one, sized("a", 60)) == []
     assert refused(room, other, sized("big", 41), sized("small", 40), sized("none", 0)) == ["big"]
     assert refused(room, one, sized("a", 60), sized("b", 1)) == ["b"]
-    assert room.ledger.tenant(tenant).size_bytes == 100
+    assert room.ledger.quotas.use(tenant).size_bytes == 100
 
 
 def test_an_edit_that_does_not_grow_is_always_allowed(room: Room) -> None:
     source = opened(room)
     (item,) = served(room, source, sized("a", 80))
-    room.ledger.set_quota(source.spec.tenant, Quota(0, 10))
+    room.ledger.quotas.assign(source.spec.tenant, Quota(0, 10))
     assert refused(room, source, replace(sized("a", 80), fingerprint="2")) == []
     assert refused(room, source, replace(sized("a", 79), fingerprint="3")) == []
     assert refused(room, source, replace(sized("a", 80), fingerprint="4")) == ["a"]
@@ -205,19 +207,19 @@ def test_what_does_not_fit_now_is_told_before_anything_is_paid(room: Room) -> No
     run = started(room, source)
     b, c = scanned(room, run, sized("a", 10), sized("b", 10), sized("c", 10))
     sizes = {each.document_id: 10 for each in (a, b, c)}
-    assert room.ledger.beyond_quota(run, sizes) == set()
-    room.ledger.set_quota(source.spec.tenant, Quota(2))
-    assert room.ledger.beyond_quota(run, sizes) == {c.document_id}
-    assert room.ledger.beyond_quota(run, {}) == set()
-    room.ledger.quarantine(run, [replace(failure(c), code="quota", retry=True)])
-    room.ledger.set_quota(source.spec.tenant, Quota())
+    assert room.ledger.quotas.beyond(run, sizes) == set()
+    room.ledger.quotas.assign(source.spec.tenant, Quota(2))
+    assert room.ledger.quotas.beyond(run, sizes) == {c.document_id}
+    assert room.ledger.quotas.beyond(run, {}) == set()
+    room.ledger.quarantine.add(run, [replace(failure(c), code="quota", retry=True)])
+    room.ledger.quotas.assign(source.spec.tenant, Quota())
     again = started(room, source)
     assert c in scanned(room, again, sized("a", 10), sized("b", 10), sized("c", 10)), "there is room now"
 
 
 def test_runs_side_by_side_do_not_exceed_it_together(room: Room) -> None:
     tenant = name()
-    room.ledger.set_quota(tenant, Quota(10, 95))
+    room.ledger.quotas.assign(tenant, Quota(10, 95))
     sources = [opened(room, spec(tenant)) for _ in range(6)]
 
     def load(source: Source) -> int:
@@ -225,11 +227,11 @@ def test_runs_side_by_side_do_not_exceed_it_together(room: Room) -> None:
         items = scanned(room, run, *[sized(f"{n}", 10) for n in range(4)])
         went = 0
         for item in items:
-            room.ledger.stage(run, [version(run, item, item.entry.external_id)])
-            went += len(room.ledger.activate(run, [item.document_id]))
+            room.ledger.versions.stage(run, [version(run, item, item.entry.external_id)])
+            went += len(room.ledger.versions.activate(run, [item.document_id]))
         return went
 
     with ThreadPoolExecutor(6) as pool:
         went = sum(pool.map(load, sources))
-    use = room.ledger.tenant(tenant)
+    use = room.ledger.quotas.use(tenant)
     assert (use.documents, use.size_bytes, went) == (9, 90, 15)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import cast, get_type_hints
 from uuid import uuid4
 
 import pytest
@@ -43,41 +43,41 @@ from sluice.ports.tools import Tools
 def test_one_run_at_a_time_works_on_a_source(room: Room) -> None:
     source = opened(room)
     first, second, elsewhere = started(room, source), started(room, source), started(room, opened(room))
-    room.ledger.claim(first, 60)
-    room.ledger.claim(first, 60)
-    room.ledger.claim(elsewhere, 60)
+    room.ledger.runs.claim(first, 60)
+    room.ledger.runs.claim(first, 60)
+    room.ledger.runs.claim(elsewhere, 60)
     with pytest.raises(Busy, match="tests, started"):
-        room.ledger.claim(second, 60)
-    room.ledger.finish_run(first, "succeeded", {})
-    room.ledger.claim(second, 60)
+        room.ledger.runs.claim(second, 60)
+    room.ledger.runs.finish(first, "succeeded", {})
+    room.ledger.runs.claim(second, 60)
 
 
 def test_a_renewal_prolongs_the_lease_of_its_own_run(room: Room) -> None:
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    assert not room.ledger.renew(run, 60)  # nothing is claimed
-    room.ledger.claim(run, 0.2)
-    assert room.ledger.renew(run, 60)
+    assert not room.ledger.runs.renew(run, 60)  # nothing is claimed
+    room.ledger.runs.claim(run, 0.2)
+    assert room.ledger.runs.renew(run, 60)
     time.sleep(0.3)
     with pytest.raises(Busy):
-        room.ledger.claim(other, 60)
+        room.ledger.runs.claim(other, 60)
 
 
 def test_a_renewal_neither_opens_a_closed_run_nor_takes_its_source_back(room: Room) -> None:
     source = opened(room)
     closed, slow, heir = started(room, source), started(room, source), started(room, source)
-    room.ledger.claim(closed, 60)
-    room.ledger.close_run(closed, {"error": "its task was killed"})
-    assert not room.ledger.renew(closed, 60)
+    room.ledger.runs.claim(closed, 60)
+    room.ledger.runs.close(closed, {"error": "its task was killed"})
+    assert not room.ledger.runs.renew(closed, 60)
 
-    room.ledger.claim(slow, 0.01)
+    room.ledger.runs.claim(slow, 0.01)
     time.sleep(0.05)
-    room.ledger.claim(heir, 0.01)
+    room.ledger.runs.claim(heir, 0.01)
     time.sleep(0.05)
-    assert not room.ledger.renew(slow, 60)  # although the heir's lease has lapsed, too
-    room.ledger.finish_run(heir, "failed", {})
-    assert not room.ledger.renew(slow, 60)
-    assert not room.ledger.others_running(heir)
+    assert not room.ledger.runs.renew(slow, 60)  # although the heir's lease has lapsed, too
+    room.ledger.runs.finish(heir, "failed", {})
+    assert not room.ledger.runs.renew(slow, 60)
+    assert not room.ledger.runs.others_running(heir)
 
 
 def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> None:
@@ -87,51 +87,51 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     with pytest.raises(LostClaim), leased(tools, run):
         time.sleep(0.15)
         with pytest.raises(Busy):  # it was renewed
-            room.ledger.claim(other, 60)
-        room.ledger.close_run(run, {"error": "given up"})
+            room.ledger.runs.claim(other, 60)
+        room.ledger.runs.close(run, {"error": "given up"})
         time.sleep(0.1)
-        assert not room.ledger.others_running(other)
+        assert not room.ledger.runs.others_running(other)
 
 
 def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room: Room) -> None:
     source = opened(room)
     dead = started(room, source)
     (item,) = scanned(room, dead, entry("a"))
-    room.ledger.claim(dead, 0.05)
-    room.ledger.stage(dead, [version(dead, item, "one")])
+    room.ledger.runs.claim(dead, 0.05)
+    room.ledger.versions.stage(dead, [version(dead, item, "one")])
     time.sleep(0.1)
     heir = started(room, source)
-    room.ledger.claim(heir, 60)
+    room.ledger.runs.claim(heir, 60)
     ids = [item.document_id]
     writes: dict[str, Callable[[], object]] = {
-        "record_scan": lambda: room.ledger.record_scan(dead, [entry("a"), entry("b")]),
-        "record_mark": lambda: room.ledger.record_mark(dead, "state"),
-        "adopt_same": lambda: room.ledger.adopt_same(dead, {item.document_id: b"h"}),
-        "adopt_similar": lambda: room.ledger.adopt_similar(dead, {item.document_id: {}}),
-        "touch": lambda: room.ledger.touch(dead, [item]),
-        "quarantine": lambda: room.ledger.quarantine(dead, [failure(item)]),
-        "stage": lambda: room.ledger.stage(dead, [version(dead, item, "one")]),
-        "activate": lambda: room.ledger.activate(dead, ids),
-        "remove_documents": lambda: room.ledger.remove_documents(dead, ids),
-        "drop_leftovers": lambda: room.ledger.drop_leftovers(dead),
-        "delete_documents": lambda: room.ledger.delete_documents(dead, ids, listed=True),
-        "remove_source": lambda: room.ledger.remove_source(dead),
-        "fenced": lambda: room.ledger.fenced(dead).__enter__(),
-        "purge": lambda: room.ledger.purge(dead, ids, room.ledger.clock()),
-        "record_gates": lambda: room.ledger.record_gates(dead, 0, "validate", []),
-        "remember_signatures": lambda: room.ledger.remember_signatures(dead, [Signature(item.document_id, (1,), (2,))]),
-        "record_stage": lambda: room.ledger.record_stage(dead, StageStat(0, "extract", 1.0, {})),
-        "reserve": lambda: room.ledger.reserve(dead, 0, 10),
-        "stop": lambda: room.ledger.stop(dead, "budget"),
-        "finish_run": lambda: room.ledger.finish_run(dead, "succeeded", {}),
+        "scans.record": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
+        "scans.record_mark": lambda: room.ledger.scans.record_mark(dead, "state"),
+        "moves.adopt_same": lambda: room.ledger.moves.adopt_same(dead, {item.document_id: b"h"}),
+        "moves.adopt_similar": lambda: room.ledger.moves.adopt_similar(dead, {item.document_id: {}}),
+        "versions.touch": lambda: room.ledger.versions.touch(dead, [item]),
+        "quarantine.add": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
+        "versions.stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
+        "versions.activate": lambda: room.ledger.versions.activate(dead, ids),
+        "versions.remove": lambda: room.ledger.versions.remove(dead, ids),
+        "versions.drop_leftovers": lambda: room.ledger.versions.drop_leftovers(dead),
+        "deletions.delete": lambda: room.ledger.deletions.delete(dead, ids, listed=True),
+        "sources.remove": lambda: room.ledger.sources.remove(dead),
+        "runs.fenced": lambda: room.ledger.runs.fenced(dead).__enter__(),
+        "retention.purge": lambda: room.ledger.retention.purge(dead, ids, room.ledger.retention.clock()),
+        "quality.record_gates": lambda: room.ledger.quality.record_gates(dead, 0, "validate", []),
+        "quality.remember": lambda: room.ledger.quality.remember(dead, [Signature(item.document_id, (1,), (2,))]),
+        "runs.record_stage": lambda: room.ledger.runs.record_stage(dead, StageStat(0, "extract", 1.0, {})),
+        "costs.reserve": lambda: room.ledger.costs.reserve(dead, 0, 10),
+        "costs.stop": lambda: room.ledger.costs.stop(dead, "budget"),
+        "runs.finish": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
     }
     for name, write in writes.items():
         with pytest.raises(Terminal, match="took over"):
             write()
             raise AssertionError(f"{name} is not fenced")
     assert writes.keys() | _OF_ITSELF == _writes_of_a_run()
-    room.ledger.settle(dead, 0, Spent(1, 10, 0.1))  # what is paid is paid
-    assert (room.ledger.spent(dead).tokens, room.ledger.stages(dead)) == (10, [])
+    room.ledger.costs.settle(dead, 0, Spent(1, 10, 0.1))  # what is paid is paid
+    assert (room.ledger.costs.spent(dead).tokens, room.ledger.runs.stages(dead)) == (10, [])
     assert shown(room, source, item, "one") == []
     assert "b" not in [each.external_id for each in room.catalog.documents(reader(source), source.spec.collection, 9)]
     loaded(room, heir, item, "two")
@@ -148,86 +148,105 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
         other = started(room, source)
         for item in scanned(room, other, entry("a"), entry("b")):
             loaded(room, other, item, item.entry.external_id)
-        room.ledger.finish_run(other, "succeeded", {})
+        room.ledger.runs.finish(other, "succeeded", {})
 
     with pytest.raises(Terminal, match="took over"):
-        room.ledger.record_scan(suspended, listing())
-    assert room.ledger.vanished(suspended) == []
+        room.ledger.scans.record(suspended, listing())
+    assert room.ledger.moves.vanished(suspended) == []
     listed = room.catalog.documents(reader(source), source.spec.collection, 9)
     assert sorted(each.external_id for each in listed) == ["a", "b"]
 
 
 # What a run says of itself, and how it comes by its source.
-_OF_ITSELF = {"settle", "record_error", "close_run", "claim", "renew"}
-_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "gate_rows", "similar"}
-_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "purged", "superseded"}
+_OF_ITSELF = {"costs.settle", "runs.record_error", "runs.close", "runs.claim", "runs.renew"}
+_READ = {
+    "moves.missed",
+    "moves.found",
+    "moves.vanished",
+    "quarantine.refused",
+    "versions.deleted_by",
+    "runs.others_running",
+    "quality.gates",
+    "quality.rows",
+    "quality.similar",
+}
+_READ |= {
+    "costs.spent",
+    "costs.stopped",
+    "quotas.beyond",
+    "runs.stages",
+    "runs.counts",
+    "quarantine.reasons",
+    "retention.purged",
+    "versions.superseded",
+}
 
 
 def _writes_of_a_run() -> set[str]:
     """Methods of the ledger whose first argument is a run, without those that only read."""
     found = set()
-    for protocol in Ledger.__mro__:
+    for role, protocol in get_type_hints(Ledger).items():
         for name, method in vars(protocol).items():
             if not name.startswith("_") and list(inspect.signature(method).parameters)[1:2] == ["run"]:
-                found.add(name)
+                found.add(f"{role}.{name}")
     return found - _READ
 
 
 def test_a_run_whose_process_has_ended_is_taken_over_at_once(room: Room) -> None:
     source = opened(room)
     first, second, third = (started(room, source) for _ in range(3))
-    with room.ledger.session(first.run_id):
-        room.ledger.claim(first, 3600)
+    with room.ledger.runs.session(first.run_id):
+        room.ledger.runs.claim(first, 3600)
         with pytest.raises(Busy):
-            room.ledger.claim(second, 3600)
-        room.ledger.claim(first, 3600)
-    room.ledger.claim(second, 3600)
+            room.ledger.runs.claim(second, 3600)
+        room.ledger.runs.claim(first, 3600)
+    room.ledger.runs.claim(second, 3600)
     with pytest.raises(Busy):  # of the second nothing but its lease is known
-        room.ledger.claim(third, 3600)
+        room.ledger.runs.claim(third, 3600)
     with pytest.raises(Terminal, match="took over"):
-        room.ledger.stop(first, "budget")
+        room.ledger.costs.stop(first, "budget")
 
 
 def test_a_session_says_nothing_of_other_runs(room: Room) -> None:
     source = opened(room)
     first, second = started(room, source), started(room, source)
-    room.ledger.claim(first, 3600)
-    with room.ledger.session(second.run_id), pytest.raises(Busy):
-        room.ledger.claim(second, 3600)
-    with room.ledger.session(second.run_id), pytest.raises(Busy):
-        room.ledger.claim(second, 3600)
+    room.ledger.runs.claim(first, 3600)
+    with room.ledger.runs.session(second.run_id), pytest.raises(Busy):
+        room.ledger.runs.claim(second, 3600)
+    with room.ledger.runs.session(second.run_id), pytest.raises(Busy):
+        room.ledger.runs.claim(second, 3600)
 
 
 def test_a_late_end_does_not_free_what_another_run_holds(room: Room) -> None:
     source = opened(room)
     dead, heir, third = started(room, source), started(room, source), started(room, source)
-    room.ledger.claim(dead, 0.01)
+    room.ledger.runs.claim(dead, 0.01)
     time.sleep(0.05)
-    room.ledger.claim(heir, 60)
-    room.ledger.finish_run(dead, "failed", {})
+    room.ledger.runs.claim(heir, 60)
+    room.ledger.runs.finish(dead, "failed", {})
     with pytest.raises(Busy):
-        room.ledger.claim(third, 60)
+        room.ledger.runs.claim(third, 60)
 
 
 def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room: Room) -> None:
     source = opened(room)
     killed, killed_before_its_claim, heir = (started(room, source) for _ in range(3))
     elsewhere = held(room, opened(room))
-    room.ledger.claim(killed, 0.01)
+    room.ledger.runs.claim(killed, 0.01)
     (item,) = scanned(room, killed, entry("a"))
-    room.ledger.stage(killed, [version(killed, item, "one")])
+    room.ledger.versions.stage(killed, [version(killed, item, "one")])
     time.sleep(0.05)
-    room.ledger.claim(heir, 60)
-    assert not room.ledger.others_running(heir)
-    assert room.ledger.others_running(started(room, elsewhere.source))
-    assert room.ledger.drop_leftovers(heir) == 1
-    room.ledger.finish_run(heir, "succeeded", {})
+    room.ledger.runs.claim(heir, 60)
+    assert not room.ledger.runs.others_running(heir)
+    assert room.ledger.runs.others_running(started(room, elsewhere.source))
+    assert room.ledger.versions.drop_leftovers(heir) == 1
+    room.ledger.runs.finish(heir, "succeeded", {})
 
     third = started(room, source)
-    room.ledger.claim(killed_before_its_claim, 60)  # it was only slow
-    assert room.ledger.others_running(third)
+    room.ledger.runs.claim(killed_before_its_claim, 60)  # it was only slow
+    assert room.ledger.runs.others_running(third)
     with pytest.raises(Busy):
-        room.ledger.claim(third, 60)
+        room.ledger.runs.claim(third, 60)
 
 
 # --- moves
@@ -238,7 +257,7 @@ def served(room: Room, source: Source, **texts: str) -> dict[str, Item]:
     items = {item.entry.external_id: item for item in scanned(room, run, *(entry(name) for name in texts))}
     for name, item in items.items():
         loaded(room, run, item, *texts[name].split())
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     return items
 
 
@@ -252,24 +271,26 @@ def test_the_same_content_under_another_name_is_the_same_document(room: Room) ->
     run = started(room, source)
     new, fresh = scanned(room, run, entry("c/x"), entry("fresh"), entry("b"))
     hashes = {new.document_id: hash_of(run, new, "one", "two"), fresh.document_id: hash_of(run, fresh, "other")}
-    found = room.ledger.adopt_same(run, hashes)
+    found = room.ledger.moves.adopt_same(run, hashes)
     assert found == {new.document_id: old["a/x"].document_id}
-    assert room.ledger.adopt_same(run, hashes) == found, "a second try finds what the first one did"
-    assert room.ledger.moved(run) == {old["a/x"].document_id}
+    assert room.ledger.moves.adopt_same(run, hashes) == found, "a second try finds what the first one did"
+    assert room.ledger.moves.found(run) == {old["a/x"].document_id}
     info = room.catalog.document(reader(source), old["a/x"].document_id)
     assert (info.external_id, info.uri, info.version) == ("c/x", "file:///c/x", 1)
 
     moved = replace(new, document_id=old["a/x"].document_id)
     loaded(room, run, moved, "one", "two")
-    room.ledger.finish_run(run, "succeeded", {})
-    after = room.ledger.record_scan(started(room, source), [entry("c/x"), entry("fresh"), entry("b")])
+    room.ledger.runs.finish(run, "succeeded", {})
+    after = room.ledger.scans.record(started(room, source), [entry("c/x"), entry("fresh"), entry("b")])
     assert (after.unchanged, after.vanished) == (2, [])
 
-    later = room.ledger.clock() + timedelta(seconds=1)
-    assert new.document_id in room.ledger.keyed(later, 100_000), "nobody needs the key of the name's own id any more"
-    assert new.document_id not in room.ledger.keyed(later - timedelta(days=1), 100_000)
-    room.ledger.key_destroyed([new.document_id])
-    assert new.document_id not in room.ledger.keyed(later, 100_000)
+    later = room.ledger.retention.clock() + timedelta(seconds=1)
+    assert new.document_id in room.ledger.pruning.keyed(later, 100_000), (
+        "nobody needs the key of the name's own id any more"
+    )
+    assert new.document_id not in room.ledger.pruning.keyed(later - timedelta(days=1), 100_000)
+    room.ledger.pruning.key_destroyed([new.document_id])
+    assert new.document_id not in room.ledger.pruning.keyed(later, 100_000)
 
 
 def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> None:
@@ -277,7 +298,7 @@ def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> No
     old = served(room, source, a="one", b="two")
     crashed = started(room, source)
     (new,) = scanned(room, crashed, entry("c"), entry("b"))
-    room.ledger.adopt_same(crashed, {new.document_id: hash_of(crashed, new, "one")})
+    room.ledger.moves.adopt_same(crashed, {new.document_id: hash_of(crashed, new, "one")})
     (item,) = scanned(room, started(room, source), entry("c"), entry("b"))
     assert (item.document_id, item.new, item.active_hash) == (old["a"].document_id, False, None)
 
@@ -289,10 +310,10 @@ def test_an_older_run_finds_no_moves_that_a_later_scan_may_have_undone(room: Roo
     loaded(room, first, item, "one")
     older, newer = started(room, source), started(room, source)
     (placeholder,) = scanned(room, older, entry("new"))
-    room.ledger.record_scan(newer, [entry("old")])
+    room.ledger.scans.record(newer, [entry("old")])
     same = {placeholder.document_id: version(first, item, "one").raw_hash}
-    assert room.ledger.adopt_same(older, same) == {}
-    assert room.ledger.adopt_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
+    assert room.ledger.moves.adopt_same(older, same) == {}
+    assert room.ledger.moves.adopt_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
     assert room.catalog.document(reader(source), item.document_id).external_id == "old"
 
 
@@ -302,18 +323,18 @@ def test_likeness_tells_a_move_with_an_edit(room: Room) -> None:
     run = started(room, source)
     new, other = scanned(room, run, entry("c"), entry("d"))
     a, b = old["a"].document_id, old["b"].document_id
-    missed = room.ledger.missed(run, 10)
+    missed = room.ledger.moves.missed(run, 10)
     assert [document_id for document_id, _ in missed] == sorted([a, b])
     assert all(len(sealed) == 40 for _, sealed in missed)
-    assert len(room.ledger.missed(run, 1)) == 1
+    assert len(room.ledger.moves.missed(run, 1)) == 1
     found = {new.document_id: a, other.document_id: b}
     assert (
-        room.ledger.adopt_similar(run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}})
+        room.ledger.moves.adopt_similar(run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}})
         == found
     )
-    assert room.ledger.adopt_similar(run, {new.document_id: {}, other.document_id: {}}) == found
-    assert room.ledger.moved(run) == {a, b}
-    assert room.ledger.missed(run, 10) == []
+    assert room.ledger.moves.adopt_similar(run, {new.document_id: {}, other.document_id: {}}) == found
+    assert room.ledger.moves.found(run) == {a, b}
+    assert room.ledger.moves.missed(run, 10) == []
 
 
 def test_each_document_is_taken_over_once(room: Room) -> None:
@@ -321,7 +342,7 @@ def test_each_document_is_taken_over_once(room: Room) -> None:
     old = served(room, source, **{"v/a": "one", "v/b": "one"})
     run = started(room, source)
     items = scanned(room, run, entry("w/a"), entry("w/b"), entry("w/c"))
-    found = room.ledger.adopt_same(run, {each.document_id: hash_of(run, each, "one") for each in items})
+    found = room.ledger.moves.adopt_same(run, {each.document_id: hash_of(run, each, "one") for each in items})
     a, b, _ = items
     assert found == {a.document_id: old["v/a"].document_id, b.document_id: old["v/b"].document_id}
 
@@ -331,10 +352,10 @@ def test_what_is_still_there_or_never_served_is_no_former_name(room: Room) -> No
     served(room, source, kept="one")
     run = started(room, source)
     (refused,) = scanned(room, run, entry("refused"), entry("kept"))
-    room.ledger.quarantine(run, [failure(refused)])
+    room.ledger.quarantine.add(run, [failure(refused)])
     again = started(room, source)
     (copy,) = scanned(room, again, entry("copy"), entry("kept"))
-    assert room.ledger.adopt_same(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
+    assert room.ledger.moves.adopt_same(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
 
 
 def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(room: Room) -> None:
@@ -342,12 +363,12 @@ def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(roo
     old = served(room, source, a="one", b="two", c="three")
     run = started(room, source)
     listed = [replace(entry("x"), former="a"), replace(entry("y"), former="b"), entry("b"), entry("c")]
-    result = room.ledger.record_scan(run, listed)
+    result = room.ledger.scans.record(run, listed)
     x, y = result.items
     assert (x.document_id, x.new, x.moved, x.active_hash) == (old["a"].document_id, False, True, None)
     assert (y.new, y.moved) == (True, False)
     assert (result.vanished, result.known) == ([], 3)
-    assert room.ledger.moved(run) == {old["a"].document_id}
+    assert room.ledger.moves.found(run) == {old["a"].document_id}
 
 
 # --- what a scan missed, and a run that is resumed
@@ -358,38 +379,40 @@ def test_a_run_that_failed_still_knows_what_its_scan_missed(room: Room) -> None:
     source = opened(room)
     old = served(room, source, a="one", b="two", kept="three")
     room.expire(old["b"].document_id)
-    assert room.ledger.purge(started(room, source, "purge"), [old["b"].document_id], room.ledger.clock())
+    assert room.ledger.retention.purge(
+        started(room, source, "purge"), [old["b"].document_id], room.ledger.retention.clock()
+    )
     run = started(room, source)
-    room.ledger.claim(run, 60)
+    room.ledger.runs.claim(run, 60)
     new, back = scanned(room, run, entry("c"), entry("d"), entry("kept"))
     missed = sorted([old["a"].document_id, old["b"].document_id])
-    assert room.ledger.vanished(run) == missed
-    room.ledger.finish_run(run, "failed", {})
-    assert room.ledger.vanished(run) == missed
+    assert room.ledger.moves.vanished(run) == missed
+    room.ledger.runs.finish(run, "failed", {})
+    assert room.ledger.moves.vanished(run) == missed
 
-    beside = room.ledger.start_run(source, "replay", uuid4(), "tests")
-    room.ledger.claim(beside, 60)  # no scan of its own
-    room.ledger.finish_run(beside, "succeeded", {})
+    beside = room.ledger.runs.start(source, "replay", uuid4(), "tests")
+    room.ledger.runs.claim(beside, 60)  # no scan of its own
+    room.ledger.runs.finish(beside, "succeeded", {})
 
-    room.ledger.claim(run, 60)
+    room.ledger.runs.claim(run, 60)
     hashes = {new.document_id: hash_of(run, new, "one"), back.document_id: hash_of(run, back, "two")}
     found = {new.document_id: old["a"].document_id, back.document_id: old["b"].document_id}
-    assert room.ledger.adopt_same(run, hashes) == found
-    assert room.ledger.vanished(run) == []
+    assert room.ledger.moves.adopt_same(run, hashes) == found
+    assert room.ledger.moves.vanished(run) == []
 
 
 def test_a_run_that_was_taken_over_still_knows_what_its_scan_missed(room: Room) -> None:
     source = opened(room)
     old = served(room, source, a="one", b="two")
     slow = started(room, source)
-    room.ledger.claim(slow, 0.01)
+    room.ledger.runs.claim(slow, 0.01)
     scanned(room, slow, entry("b"))
     time.sleep(0.05)
     heir = started(room, source)
-    room.ledger.claim(heir, 60)
-    assert room.ledger.vanished(slow) == [old["a"].document_id]
+    room.ledger.runs.claim(heir, 60)
+    assert room.ledger.moves.vanished(slow) == [old["a"].document_id]
     scanned(room, heir, entry("a"), entry("b"))
-    assert room.ledger.vanished(slow) == [], "a later scan knows better"
+    assert room.ledger.moves.vanished(slow) == [], "a later scan knows better"
 
 
 def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> None:
@@ -397,11 +420,11 @@ def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> No
     old = served(room, source, a="one", b="two")
     run = started(room, source)
     scanned(room, run, entry("b"))
-    assert room.ledger.vanished(run) == [old["a"].document_id]
-    room.ledger.remove_documents(run, room.ledger.vanished(run))
-    assert room.ledger.vanished(run) == [], "what is removed is not removed again"
-    room.ledger.finish_run(run, "succeeded", {})
-    assert room.ledger.vanished(run) == []
+    assert room.ledger.moves.vanished(run) == [old["a"].document_id]
+    room.ledger.versions.remove(run, room.ledger.moves.vanished(run))
+    assert room.ledger.moves.vanished(run) == [], "what is removed is not removed again"
+    room.ledger.runs.finish(run, "succeeded", {})
+    assert room.ledger.moves.vanished(run) == []
 
 
 # --- settings and refusals
@@ -412,15 +435,15 @@ def test_what_a_run_sets_is_written_with_its_scan(room: Room) -> None:
     run = held(room, source)
     wanted = replace(source.spec, access_groups=("board",), retention_days=3, include=None)
     before = room.epoch(source.generation.collection_id)
-    (item,) = room.ledger.record_scan(run, [entry("a")], wanted).items
-    assert room.ledger.run(run.run_id).source.spec == replace(wanted, include=("*.md",))
+    (item,) = room.ledger.scans.record(run, [entry("a")], wanted).items
+    assert room.ledger.runs.get(run.run_id).source.spec == replace(wanted, include=("*.md",))
     assert room.epoch(source.generation.collection_id) == before + 1
     loaded(room, run, item, "one")
-    assert room.ledger.record_scan(held_again(room, run), [entry("a")], spec_of(source)).unchanged == 1
+    assert room.ledger.scans.record(held_again(room, run), [entry("a")], spec_of(source)).unchanged == 1
 
 
 def held_again(room: Room, run: Run) -> Run:
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     return held(room, run.source)
 
 
@@ -442,15 +465,15 @@ def test_a_scan_that_is_refused_changes_nothing_at_all(room: Room) -> None:
         raise Terminal("refused")
 
     with pytest.raises(Terminal, match="refused"):
-        room.ledger.record_scan(run, listed, wanted, refuse)
+        room.ledger.scans.record(run, listed, wanted, refuse)
     assert [(each.seen, each.known, each.vanished) for each in seen] == [(3, 2, [])]
-    assert room.ledger.run(run.run_id).source.spec == source.spec
+    assert room.ledger.runs.get(run.run_id).source.spec == source.spec
     assert room.epoch(source.generation.collection_id) == before
     who = reader(source, "staff")
     found = {each.external_id: each.document_id for each in room.catalog.documents(who, source.spec.collection, 9)}
     assert found == {name: item.document_id for name, item in old.items()}
     assert room.catalog.document(who, old["b"].document_id).uri == "file:///b"
-    assert (room.ledger.moved(run), room.ledger.vanished(run)) == (set(), [])
+    assert (room.ledger.moves.found(run), room.ledger.moves.vanished(run)) == (set(), [])
     other = started(room, source)
-    room.ledger.finish_run(run, "failed", {})
-    assert room.ledger.remove_documents(other, [old["a"].document_id]) == 1, "no scan was completed"
+    room.ledger.runs.finish(run, "failed", {})
+    assert room.ledger.versions.remove(other, [old["a"].document_id]) == 1, "no scan was completed"

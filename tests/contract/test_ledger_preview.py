@@ -20,12 +20,12 @@ def served(room: Room, source: Source, *names: str) -> list[Item]:
     items = scanned(room, run, *(entry(name) for name in names))
     for item in items:
         loaded(room, run, item, f"words of {item.entry.external_id}")
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     return items
 
 
 def preview(room: Room, source: Source | None, *entries: Entry) -> ScanPreview:
-    return room.ledger.preview_scan(source, list(entries))
+    return room.ledger.scans.preview(source, list(entries))
 
 
 def test_of_a_source_that_is_not_saved_all_is_new(room: Room) -> None:
@@ -41,8 +41,8 @@ def test_each_kind_of_document_is_counted_with_its_bytes(room: Room) -> None:
     run = started(room, source)
     listed = [entry("kept"), entry("edited"), entry("left"), entry("refused"), entry("again")]
     refused, again = scanned(room, run, *listed)
-    room.ledger.quarantine(run, [failure(refused), replace(failure(again), retry=True)])
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.quarantine.add(run, [failure(refused), replace(failure(again), retry=True)])
+    room.ledger.runs.finish(run, "succeeded", {})
     found = preview(
         room,
         source,
@@ -78,10 +78,10 @@ def test_what_was_purged_stays_gone_until_it_changes(room: Room) -> None:
     source = opened(room)
     (item,) = served(room, source, "a")
     scope = RetentionScope(source.spec.collection, source.spec.tenant, source.spec.uri)
-    room.ledger.set_retention(scope, Retention(until=datetime.now(UTC) - timedelta(hours=1)))
-    run = room.ledger.start_run(source, "purge", uuid4(), "tests")
-    assert room.ledger.purge(run, [item.document_id], room.ledger.clock()) == [item.document_id]
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.retention.assign(scope, Retention(until=datetime.now(UTC) - timedelta(hours=1)))
+    run = room.ledger.runs.start(source, "purge", uuid4(), "tests")
+    assert room.ledger.retention.purge(run, [item.document_id], room.ledger.retention.clock()) == [item.document_id]
+    room.ledger.runs.finish(run, "succeeded", {})
     assert preview(room, source, entry("a")).documents == {"gone": 1}
     assert preview(room, source, entry("a", "2")).documents == {"changed": 1}
 
@@ -101,7 +101,7 @@ def test_it_says_what_the_scan_then_finds_and_leaves_no_trace(room: Room) -> Non
     found = preview(room, source, *entries)
     assert preview(room, source, *entries) == found, "the first one wrote nothing"
     assert room.epoch(source.generation.collection_id) == epoch
-    result = room.ledger.record_scan(started(room, source), entries)
+    result = room.ledger.scans.record(started(room, source), entries)
     assert (found.seen, found.known, found.vanished) == (result.seen, result.known, len(result.vanished))
     assert found.documents == {"unchanged": result.unchanged, "changed": 1, "new": 1}
     assert len(result.items) == 2
@@ -110,8 +110,8 @@ def test_it_says_what_the_scan_then_finds_and_leaves_no_trace(room: Room) -> Non
 def test_it_waits_for_no_run_that_is_at_work(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
-    room.ledger.claim(run, 60)
-    with room.ledger.fenced(run):
+    room.ledger.runs.claim(run, 60)
+    with room.ledger.runs.fenced(run):
         assert preview(room, source, entry("a")).documents == {"new": 1}
 
 

@@ -40,58 +40,60 @@ def test_a_replay_works_on_open_records_with_bytes(room: Room) -> None:
     run = started(room, source)
     a, b, c = scanned(room, run, entry("a", "f1"), entry("b"), entry("c"))
     loaded(room, run, b, "old text")
-    room.ledger.quarantine(run, [kept(a, 7), kept(b), kept(c, None)])
+    room.ledger.quarantine.add(run, [kept(a, 7), kept(b), kept(c, None)])
     other = opened(room)
     (foreign,) = scanned(room, started(room, other), entry("a"))
-    room.ledger.quarantine(started(room, other), [kept(foreign)])
+    room.ledger.quarantine.add(started(room, other), [kept(foreign)])
 
-    replay = room.ledger.start_run(source, "replay", uuid4(), "tests")
-    assert room.ledger.run(replay.run_id).mode == "replay"
-    items = {item.entry.external_id: item for item in room.ledger.refused(replay)}
+    replay = room.ledger.runs.start(source, "replay", uuid4(), "tests")
+    assert room.ledger.runs.get(replay.run_id).mode == "replay"
+    items = {item.entry.external_id: item for item in room.ledger.quarantine.refused(replay)}
     assert set(items) == {"a", "b"}
     assert (items["a"].entry.fingerprint, items["a"].entry.size_bytes, items["a"].new) == ("f1", 7, True)
     assert (items["b"].new, items["b"].active_hash) == (False, None)
-    assert ids(room.ledger.refused(replay)) == sorted([a.document_id, b.document_id])
-    assert ids(room.ledger.refused(replay, [b.document_id, c.document_id, foreign.document_id])) == [b.document_id]
-    assert room.ledger.refused(replay, []) == []
+    assert ids(room.ledger.quarantine.refused(replay)) == sorted([a.document_id, b.document_id])
+    assert ids(room.ledger.quarantine.refused(replay, [b.document_id, c.document_id, foreign.document_id])) == [
+        b.document_id
+    ]
+    assert room.ledger.quarantine.refused(replay, []) == []
 
     loaded(room, replay, items["a"], "served now")
-    assert ids(room.ledger.refused(replay)) == [b.document_id]
+    assert ids(room.ledger.quarantine.refused(replay)) == [b.document_id]
 
 
 def test_bytes_are_released_when_their_record_is_closed(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     served, same, gone, still, never = scanned(room, run, *map(entry, ("served", "same", "gone", "still", "never")))
-    room.ledger.quarantine(run, [kept(each) for each in (served, same, gone, still)] + [kept(never, None)])
-    assert room.ledger.released(source.source_id, 10) == []
+    room.ledger.quarantine.add(run, [kept(each) for each in (served, same, gone, still)] + [kept(never, None)])
+    assert room.ledger.quarantine.released(source.source_id, 10) == []
     loaded(room, run, served, "one")
     loaded(room, run, never, "two")
-    room.ledger.touch(run, [same])
-    room.ledger.remove_documents(run, [gone.document_id])
+    room.ledger.versions.touch(run, [same])
+    room.ledger.versions.remove(run, [gone.document_id])
     released = sorted([served.document_id, same.document_id, gone.document_id])
-    assert room.ledger.released(source.source_id, 10) == released
-    assert room.ledger.released(source.source_id, 2) == released[:2]
-    assert room.ledger.released(opened(room).source_id, 10) == []
-    room.ledger.let_go(released[1:])
-    assert room.ledger.released(source.source_id, 10) == released[:1]
-    room.ledger.let_go([still.document_id])
-    assert ids(room.ledger.refused(run)) == [still.document_id], "what is open stays"
+    assert room.ledger.quarantine.released(source.source_id, 10) == released
+    assert room.ledger.quarantine.released(source.source_id, 2) == released[:2]
+    assert room.ledger.quarantine.released(opened(room).source_id, 10) == []
+    room.ledger.quarantine.let_go(released[1:])
+    assert room.ledger.quarantine.released(source.source_id, 10) == released[:1]
+    room.ledger.quarantine.let_go([still.document_id])
+    assert ids(room.ledger.quarantine.refused(run)) == [still.document_id], "what is open stays"
 
 
 def test_bytes_that_a_new_record_counts_on_are_not_released(room: Room) -> None:
     source = opened(room)
     first = started(room, source)
     (item,) = scanned(room, first, entry("a"))
-    room.ledger.quarantine(first, [kept(item)])
+    room.ledger.quarantine.add(first, [kept(item)])
     loaded(room, first, item, "one")
     second = started(room, source)
     (item,) = scanned(room, second, entry("a", "2"))
-    room.ledger.quarantine(second, [kept(item, 99)])
-    assert room.ledger.released(source.source_id, 10) == []
-    room.ledger.quarantine(second, [kept(item, None)])
-    assert room.ledger.refused(second) == [], "the newer failure is what counts"
-    assert room.ledger.released(source.source_id, 10) == [item.document_id]
+    room.ledger.quarantine.add(second, [kept(item, 99)])
+    assert room.ledger.quarantine.released(source.source_id, 10) == []
+    room.ledger.quarantine.add(second, [kept(item, None)])
+    assert room.ledger.quarantine.refused(second) == [], "the newer failure is what counts"
+    assert room.ledger.quarantine.released(source.source_id, 10) == [item.document_id]
 
 
 # --- who may read what
@@ -102,10 +104,10 @@ def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> 
     run = started(room, source)
     a, b, c, d = scanned(room, run, *map(entry, "abcd"))
     loaded(room, run, d, "fine")
-    room.ledger.quarantine(run, [kept(a), kept(b, None, "empty"), kept(c)])
+    room.ledger.quarantine.add(run, [kept(a), kept(b, None, "empty"), kept(c)])
     other = opened(room, spec(source.spec.tenant))
     (e,) = scanned(room, started(room, other), entry("e"))
-    room.ledger.quarantine(started(room, other), [kept(e)])
+    room.ledger.quarantine.add(started(room, other), [kept(e)])
     who, here = reader(source), source.spec.collection
 
     def listed(*asked: str, **page: object) -> list[str]:
@@ -133,8 +135,8 @@ def test_a_refusal_is_shown_with_the_rows_of_its_run(room: Room) -> None:
     mine = GateRow(a.document_id, 3, "chunks", "blank_chunk", "between", {"share": 0.5})
     for each in (former, run):
         rows = [mine, GateRow(b.document_id, None, "documents", "too_long", "between", 9)]
-        room.ledger.record_gates(each, 0, "chunk", [], rows)
-    room.ledger.quarantine(run, [kept(a), kept(b)])
+        room.ledger.quality.record_gates(each, 0, "chunk", [], rows)
+    room.ledger.quarantine.add(run, [kept(a), kept(b)])
     assert room.catalog.refusal(reader(source), a.document_id).rows == (mine,)
 
 
@@ -142,8 +144,8 @@ def test_what_may_not_be_read_is_not_there(room: Room) -> None:
     source = opened(room, spec(access_groups=("legal",)))
     run = started(room, source)
     a, b, c = scanned(room, run, entry("a"), entry("b"), entry("c"))
-    room.ledger.quarantine(run, [kept(a), kept(b), kept(c)])
-    room.ledger.record_gates(
+    room.ledger.quarantine.add(run, [kept(a), kept(b), kept(c)])
+    room.ledger.quality.record_gates(
         run, 0, "validate", [], [GateRow(each.document_id, None, "d", "x", "e") for each in (a, b)]
     )
     room.set_own_groups(b.document_id, ["board"])
@@ -176,10 +178,16 @@ def test_the_gates_of_a_run_are_summed_up_and_their_rows_paged(room: Room) -> No
     one = GateRow(a.document_id, None, "documents", "too_long", "between", 9)
     two = GateRow(b.document_id, 1, "documents", "too_long", "between", [1, None, "x"])
     three = GateRow(a.document_id, 0, "chunks", "blank_chunk", "between")
-    room.ledger.record_gates(run, 1, "validate", [GateResult("documents", "between", "c", True, True, 5, 0)], [two])
-    room.ledger.record_gates(run, 0, "validate", [GateResult("documents", "between", "c", False, True, 2, 1)], [one])
-    room.ledger.record_gates(run, 0, "chunk", [GateResult("chunks", "between", None, False, False, 3, 1)], [three])
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.quality.record_gates(
+        run, 1, "validate", [GateResult("documents", "between", "c", True, True, 5, 0)], [two]
+    )
+    room.ledger.quality.record_gates(
+        run, 0, "validate", [GateResult("documents", "between", "c", False, True, 2, 1)], [one]
+    )
+    room.ledger.quality.record_gates(
+        run, 0, "chunk", [GateResult("chunks", "between", None, False, False, 3, 1)], [three]
+    )
+    room.ledger.runs.finish(run, "succeeded", {})
     found = room.catalog.run_gates(reader(source), run.run_id, limit=9)
     assert (found.run_id, found.collection, found.source_uri) == (run.run_id, source.spec.collection, source.spec.uri)
     assert (found.mode, found.orchestrator, found.state) == ("incremental", "tests", "succeeded")

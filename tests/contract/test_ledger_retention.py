@@ -41,7 +41,7 @@ def filled(room: Room, *names: str, texts: tuple[str, ...] = ("one", "two")) -> 
     items = scanned(room, run, *(entry(name) for name in names or ("a",)))
     for item in items:
         loaded(room, run, item, *texts)
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     return source, items
 
 
@@ -65,20 +65,20 @@ def days(room: Room, source: Source, item: Item) -> float | None:
 
 
 def due(room: Room, source: Source, as_of: datetime | None = None) -> list[ExpiredDocument]:
-    return room.ledger.expired(source, as_of or room.ledger.clock(), None, 100)
+    return room.ledger.retention.expired(source, as_of or room.ledger.retention.clock(), None, 100)
 
 
 def purging(room: Room, source: Source) -> Run:
-    return room.ledger.start_run(source, "purge", uuid4(), "tests")
+    return room.ledger.runs.start(source, "purge", uuid4(), "tests")
 
 
 def purged(room: Room, source: Source, *items: Item) -> Run:
     """Expired by a date for the whole source, and purged."""
     scope = RetentionScope(source.spec.collection, source.spec.tenant, source.spec.uri)
-    room.ledger.set_retention(scope, Retention(until=PAST))
+    room.ledger.retention.assign(scope, Retention(until=PAST))
     run = purging(room, source)
-    room.ledger.purge(run, [each.document_id for each in items], room.ledger.clock())
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.retention.purge(run, [each.document_id for each in items], room.ledger.retention.clock())
+    room.ledger.runs.finish(run, "succeeded", {})
     return run
 
 
@@ -105,7 +105,7 @@ def test_the_narrowest_that_is_set_decides(
     source, (item,) = filled(room)
     for scope, wanted in zip(scopes(source, item).values(), (collection, source_days, document), strict=True):
         if wanted is not None:
-            room.ledger.set_retention(scope, Retention(days=wanted))
+            room.ledger.retention.assign(scope, Retention(days=wanted))
     assert days(room, source, item) == holds
     run = started(room, source)
     (again,) = scanned(room, run, entry("a", "2"))
@@ -118,17 +118,17 @@ def test_setting_shortens_and_lengthens_what_is_served_already(room: Room, level
     source, (item,) = filled(room)
     scope = scopes(source, item)[level]
     epoch = room.epoch(source.generation.collection_id)
-    assert room.ledger.set_retention(scope, Retention(until=FUTURE)) == 1
+    assert room.ledger.retention.assign(scope, Retention(until=FUTURE)) == 1
     assert end(room, source, item) == FUTURE
-    assert room.ledger.set_retention(scope, Retention(until=PAST)) == 1
+    assert room.ledger.retention.assign(scope, Retention(until=PAST)) == 1
     assert shown(room, source, item, "one", "two") == []
     assert room.epoch(source.generation.collection_id) == epoch + 2  # caches are stale
-    assert room.ledger.set_retention(scope, Retention(days=10)) == 1
+    assert room.ledger.retention.assign(scope, Retention(days=10)) == 1
     assert days(room, source, item) == 10
     assert len(shown(room, source, item, "one", "two")) == 2
-    assert room.ledger.set_retention(scope, None) == 1
+    assert room.ledger.retention.assign(scope, None) == 1
     assert end(room, source, item) is None
-    assert room.ledger.set_retention(scope, None) == 0
+    assert room.ledger.retention.assign(scope, None) == 0
 
 
 def test_a_retention_reaches_no_other_collection_source_or_document(room: Room) -> None:
@@ -138,34 +138,34 @@ def test_a_retention_reaches_no_other_collection_source_or_document(room: Room) 
     run = started(room, beside)
     (near,) = scanned(room, run, entry("a"))
     loaded(room, run, near, "one")
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(days=1))
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(days=1))
     assert [days(room, source, each) for each in (item, sibling)] == [1, None]
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(days=2))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(days=2))
     assert (days(room, source, sibling), days(room, beside, near)) == (2, None)
-    room.ledger.set_retention(scopes(source, item)["collection"], Retention(days=3))
+    room.ledger.retention.assign(scopes(source, item)["collection"], Retention(days=3))
     assert (days(room, beside, near), days(room, other, far)) == (3, None)
 
 
 def test_what_is_set_is_listed(room: Room) -> None:
     source, (item,) = filled(room)
     by_level = scopes(source, item)
-    room.ledger.set_retention(by_level["document"], Retention(days=0))
-    room.ledger.set_retention(by_level["source"], Retention(until=FUTURE))
-    room.ledger.set_retention(by_level["collection"], Retention(days=30))
+    room.ledger.retention.assign(by_level["document"], Retention(days=0))
+    room.ledger.retention.assign(by_level["source"], Retention(until=FUTURE))
+    room.ledger.retention.assign(by_level["collection"], Retention(days=30))
     of_document = replace(by_level["source"], document_id=item.document_id)
-    told = [(each.scope, each.retention) for each in room.ledger.retentions(source.spec.collection)]
+    told = [(each.scope, each.retention) for each in room.ledger.retention.assigned(source.spec.collection)]
     assert told == [
         (by_level["collection"], Retention(days=30)),
         (by_level["source"], Retention(until=FUTURE)),
         (of_document, Retention(days=0)),
     ]
-    assert set(told) <= {(each.scope, each.retention) for each in room.ledger.retentions()}
-    assert room.ledger.retentions("another") == []
+    assert set(told) <= {(each.scope, each.retention) for each in room.ledger.retention.assigned()}
+    assert room.ledger.retention.assigned("another") == []
 
 
 def test_an_ingest_that_names_days_takes_the_place_of_a_date(room: Room) -> None:
     source, (item,) = filled(room)
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(until=FUTURE))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(until=FUTURE))
     assert resaved(room, replace(source.spec, retention_days=None)).spec.retention_days is None
     assert end(room, source, item) == FUTURE
     assert resaved(room, replace(source.spec, retention_days=5)).spec.retention_days == 5
@@ -185,7 +185,7 @@ def test_an_ingest_that_names_days_takes_the_place_of_a_date(room: Room) -> None
 def test_what_cannot_be_a_retention_is_refused(room: Room, wrong: Retention) -> None:
     source, (item,) = filled(room)
     with pytest.raises(BadRequest):
-        room.ledger.set_retention(scopes(source, item)["collection"], wrong)
+        room.ledger.retention.assign(scopes(source, item)["collection"], wrong)
 
 
 def test_what_is_not_there_is_said(room: Room) -> None:
@@ -196,12 +196,12 @@ def test_what_is_not_there_is_said(room: Room) -> None:
         RetentionScope(document_id=uuid4()),
     ):
         with pytest.raises(NotFound, match="Nothing was changed"):
-            room.ledger.set_retention(scope, Retention(days=1))
+            room.ledger.retention.assign(scope, Retention(days=1))
 
 
 def test_reading_the_same_content_again_does_not_lengthen_its_life(room: Room) -> None:
     source, (item,) = filled(room)
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(days=10))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(days=10))
     before = end(room, source, item)
     run = started(room, source, "full")
     (again,) = scanned(room, run, entry("a"))
@@ -220,12 +220,12 @@ def test_what_expired_is_listed_page_by_page(room: Room) -> None:
     source, items = filled(room, "a", "b", "c")
     kept, *gone = items
     for number, item in enumerate(gone):
-        room.ledger.set_retention(
+        room.ledger.retention.assign(
             RetentionScope(document_id=item.document_id), Retention(until=PAST + timedelta(days=1 - number))
         )
-    room.ledger.set_retention(RetentionScope(document_id=kept.document_id), Retention(until=FUTURE))
-    first = room.ledger.expired(source, room.ledger.clock(), None, 1)
-    second = room.ledger.expired(source, room.ledger.clock(), first[0], 10)
+    room.ledger.retention.assign(RetentionScope(document_id=kept.document_id), Retention(until=FUTURE))
+    first = room.ledger.retention.expired(source, room.ledger.retention.clock(), None, 1)
+    second = room.ledger.retention.expired(source, room.ledger.retention.clock(), first[0], 10)
     assert [each.document_id for each in (*first, *second)] == [each.document_id for each in reversed(gone)]
     told = first[0]
     assert (told.external_id, told.collection, told.tenant) == ("c", source.spec.collection, source.spec.tenant)
@@ -237,24 +237,24 @@ def test_what_expired_is_listed_page_by_page(room: Room) -> None:
 def test_sources_with_expired_documents_are_found(room: Room) -> None:
     source, (item,) = filled(room)
     filled(room)
-    assert room.ledger.expired_sources(room.ledger.clock(), source.spec.collection) == []
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(until=PAST))
-    assert room.ledger.expired_sources(room.ledger.clock(), source.spec.collection) == [source]
-    assert source in room.ledger.expired_sources(room.ledger.clock())
+    assert room.ledger.retention.expired_sources(room.ledger.retention.clock(), source.spec.collection) == []
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(until=PAST))
+    assert room.ledger.retention.expired_sources(room.ledger.retention.clock(), source.spec.collection) == [source]
+    assert source in room.ledger.retention.expired_sources(room.ledger.retention.clock())
 
 
 def test_what_a_living_run_has_staged_is_left_to_it(room: Room) -> None:
     source, (item,) = filled(room)
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(days=1))
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(days=1))
     run = held(room, source)
     (again,) = scanned(room, run, entry("a", "2"))
-    room.ledger.stage(run, [version(run, again, "three")])
+    room.ledger.versions.stage(run, [version(run, again, "three")])
     room.expire(item.document_id)
-    as_of = room.ledger.clock()
+    as_of = room.ledger.retention.clock()
     assert due(room, source) == []
     with pytest.raises(Terminal, match="took over"):
-        room.ledger.purge(purging(room, source), [item.document_id], as_of)
-    room.ledger.activate(run, [item.document_id])
+        room.ledger.retention.purge(purging(room, source), [item.document_id], as_of)
+    room.ledger.versions.activate(run, [item.document_id])
     assert len(shown(room, source, item, "three")) == 1
 
 
@@ -263,20 +263,22 @@ def test_what_a_living_run_has_staged_is_left_to_it(room: Room) -> None:
 
 def test_a_purge_takes_out_what_is_listed_and_records_it(room: Room) -> None:
     source, (item, other) = filled(room, "a", "b")
-    room.ledger.set_retention(RetentionScope(document_id=item.document_id), Retention(until=PAST))
+    room.ledger.retention.assign(RetentionScope(document_id=item.document_id), Retention(until=PAST))
     epoch = room.epoch(source.generation.collection_id)
-    run, as_of = purging(room, source), room.ledger.clock()
+    run, as_of = purging(room, source), room.ledger.retention.clock()
     ids = [item.document_id, other.document_id]
-    assert room.ledger.purge(run, ids, as_of) == [item.document_id]  # the other one has not expired
-    assert room.ledger.purged(run) == [item.document_id]
-    assert room.ledger.purge(run, ids, as_of) == []
-    assert due(room, source) == [] and room.ledger.expired_sources(as_of, source.spec.collection) == []
+    assert room.ledger.retention.purge(run, ids, as_of) == [item.document_id]  # the other one has not expired
+    assert room.ledger.retention.purged(run) == [item.document_id]
+    assert room.ledger.retention.purge(run, ids, as_of) == []
+    assert due(room, source) == [] and room.ledger.retention.expired_sources(as_of, source.spec.collection) == []
     assert room.epoch(source.generation.collection_id) == epoch + 1
     (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert set(removal.chunk_ids) == {chunk_id(item.document_id, words) for words in ("one", "two")}
     assert removal.document_gone and removal.document_id == item.document_id
-    assert room.ledger.counts(source.generation).documents == 1
-    assert {each.document_id for each in room.ledger.chunks_after(source.generation, None, 10)} == {other.document_id}
+    assert room.ledger.collections.counts(source.generation).documents == 1
+    assert {each.document_id for each in room.ledger.reconciliation.chunks_after(source.generation, None, 10)} == {
+        other.document_id
+    }
     with pytest.raises(NotFound):
         room.catalog.document(reader(source), item.document_id)
     assert [each.document_id for each in room.catalog.documents(reader(source), source.spec.collection, 10)] == [
@@ -288,35 +290,35 @@ def test_entities_and_open_records_go_with_a_purged_document(room: Room) -> None
     source = opened(room)
     run, entity = started(room, source), uuid4()
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "one", mentions=[(entity, "ORG", 1)])])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, "one", mentions=[(entity, "ORG", 1)])])
+    room.ledger.versions.activate(run, [item.document_id])
     (again,) = scanned(room, run, entry("a", "2"))
-    room.ledger.quarantine(run, [failure(again)])
-    room.ledger.finish_run(run, "succeeded", {})
-    room.ledger.set_retention(RetentionScope(document_id=item.document_id), Retention(until=PAST))
+    room.ledger.quarantine.add(run, [failure(again)])
+    room.ledger.runs.finish(run, "succeeded", {})
+    room.ledger.retention.assign(RetentionScope(document_id=item.document_id), Retention(until=PAST))
     assert [each.document_id for each in due(room, source)] == [item.document_id]
     assert room.catalog.collections(reader(source))[0].quarantined == 0  # of an expired document nothing is told
     purged(room, source, item)
     assert room.entities(source.spec.tenant) == set()
-    assert room.ledger.counts(source.generation).quarantined == 0
+    assert room.ledger.collections.counts(source.generation).quarantined == 0
 
 
 def test_a_purge_is_kept_out_by_the_run_that_holds_the_source(room: Room) -> None:
     source, (item,) = filled(room)
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(until=PAST))
-    room.ledger.claim(started(room, source), 60)
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(until=PAST))
+    room.ledger.runs.claim(started(room, source), 60)
     with pytest.raises(Terminal, match="took over"):
-        room.ledger.purge(purging(room, source), [item.document_id], room.ledger.clock())
+        room.ledger.retention.purge(purging(room, source), [item.document_id], room.ledger.retention.clock())
     assert len(due(room, source)) == 1
 
 
 def test_what_is_gone_at_the_source_is_purged_too(room: Room) -> None:
     source, (item, _) = filled(room, "a", "b")
     run = started(room, source)
-    room.ledger.record_scan(run, [entry("b")])
-    room.ledger.remove_documents(run, [item.document_id])
-    room.ledger.finish_run(run, "succeeded", {})
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(until=PAST))
+    room.ledger.scans.record(run, [entry("b")])
+    room.ledger.versions.remove(run, [item.document_id])
+    room.ledger.runs.finish(run, "succeeded", {})
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(until=PAST))
     assert [(each.document_id, each.chunks) for each in due(room, source)] == [(item.document_id, 0)]
     purged(room, source, item)
     assert item.document_id not in {each.document_id for each in due(room, source)}
@@ -329,8 +331,8 @@ def test_what_is_gone_at_the_source_is_purged_too(room: Room) -> None:
 def test_it_stays_gone_and_costs_nothing(room: Room, mode: str) -> None:
     source, (item,) = filled(room)
     purged(room, source, item)
-    run = room.ledger.start_run(source, mode, uuid4(), "tests")  # type: ignore[arg-type]
-    result = room.ledger.record_scan(run, [entry("a")])
+    run = room.ledger.runs.start(source, mode, uuid4(), "tests")  # type: ignore[arg-type]
+    result = room.ledger.scans.record(run, [entry("a")])
     assert (result.items, result.unchanged, result.vanished, result.known) == ([], 1, [], 1)
 
 
@@ -341,7 +343,7 @@ def test_touched_but_equal_it_stays_gone(room: Room) -> None:
     (again,) = scanned(room, run, entry("a", "2"))
     assert (again.document_id, again.new) == (item.document_id, False)
     assert again.active_hash == version(run, item, "one", "two").raw_hash  # so that equal content is only touched
-    room.ledger.touch(run, [again])
+    room.ledger.versions.touch(run, [again])
     assert scanned(room, started(room, source), entry("a", "2")) == []
     assert shown(room, source, item, "one") == []
 
@@ -349,7 +351,7 @@ def test_touched_but_equal_it_stays_gone(room: Room) -> None:
 def test_changed_it_is_a_new_version_with_a_life_of_its_own(room: Room) -> None:
     source, (item,) = filled(room)
     purged(room, source, item)
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(days=10))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(days=10))
     room.expire(item.document_id)
     run = started(room, source)
     (again,) = scanned(room, run, entry("a", "2"))
@@ -361,10 +363,10 @@ def test_changed_it_is_a_new_version_with_a_life_of_its_own(room: Room) -> None:
 
 def test_lengthened_it_comes_back_with_the_life_it_has_left(room: Room) -> None:
     source, (item,) = filled(room)
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(days=10))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(days=10))
     first_end = end(room, source, item)
     purged(room, source, item)
-    room.ledger.set_retention(scopes(source, item)["source"], Retention(days=10))
+    room.ledger.retention.assign(scopes(source, item)["source"], Retention(days=10))
     with pytest.raises(NotFound):  # its content is not here
         room.catalog.document(reader(source), item.document_id)
     run = started(room, source)
@@ -380,8 +382,10 @@ def test_under_a_new_name_it_is_known_by_its_content(room: Room) -> None:
     run = started(room, source)
     (placeholder,) = scanned(room, run, entry("b"))
     same = version(run, item, "one", "two").raw_hash
-    assert room.ledger.missed(run, 10) == []  # there is no text to compare with
-    assert room.ledger.adopt_same(run, {placeholder.document_id: same}) == {placeholder.document_id: item.document_id}
+    assert room.ledger.moves.missed(run, 10) == []  # there is no text to compare with
+    assert room.ledger.moves.adopt_same(run, {placeholder.document_id: same}) == {
+        placeholder.document_id: item.document_id
+    }
     loaded(room, run, replace(placeholder, document_id=item.document_id), "one", "two")
     assert shown(room, source, item, "one", "two") == []
     assert [each.document_id for each in due(room, source)] == [item.document_id]
@@ -389,8 +393,8 @@ def test_under_a_new_name_it_is_known_by_its_content(room: Room) -> None:
 
 def test_gone_at_the_source_it_is_deleted(room: Room) -> None:
     source, (item, _) = filled(room, "a", "b")
-    room.ledger.set_retention(scopes(source, item)["document"], Retention(until=PAST))
-    room.ledger.purge(purging(room, source), [item.document_id], room.ledger.clock())
+    room.ledger.retention.assign(scopes(source, item)["document"], Retention(until=PAST))
+    room.ledger.retention.purge(purging(room, source), [item.document_id], room.ledger.retention.clock())
     run = started(room, source)
-    assert room.ledger.record_scan(run, [entry("b")]).vanished == [item.document_id]
-    assert room.ledger.remove_documents(run, [item.document_id]) == 1
+    assert room.ledger.scans.record(run, [entry("b")]).vanished == [item.document_id]
+    assert room.ledger.versions.remove(run, [item.document_id]) == 1

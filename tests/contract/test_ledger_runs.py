@@ -56,13 +56,13 @@ def test_what_an_older_run_had_staged_is_dropped(room: Room) -> None:
     source = opened(room)
     older, newer = started(room, source), started(room, source)
     (item,) = scanned(room, older, entry("a"))
-    room.ledger.finish_run(newer, "failed", {})
-    room.ledger.stage(newer, [version(newer, item, "new")])
-    room.ledger.activate(newer, [item.document_id])
-    room.ledger.stage(older, [version(older, item, "old")])
-    room.ledger.activate(older, [item.document_id])
+    room.ledger.runs.finish(newer, "failed", {})
+    room.ledger.versions.stage(newer, [version(newer, item, "new")])
+    room.ledger.versions.activate(newer, [item.document_id])
+    room.ledger.versions.stage(older, [version(older, item, "old")])
+    room.ledger.versions.activate(older, [item.document_id])
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
-    assert room.ledger.drop_leftovers(older) == 0
+    assert room.ledger.versions.drop_leftovers(older) == 0
 
 
 def test_an_older_run_is_kept_out_while_a_newer_one_holds_the_source(room: Room) -> None:
@@ -70,25 +70,25 @@ def test_an_older_run_is_kept_out_while_a_newer_one_holds_the_source(room: Room)
     older = started(room, source)
     (item,) = scanned(room, older, entry("a"))
     newer = held(room, source)
-    room.ledger.stage(newer, [version(newer, item, "new")])
+    room.ledger.versions.stage(newer, [version(newer, item, "new")])
     for write in (
-        lambda: room.ledger.stage(older, [version(older, item, "old")]),
-        lambda: room.ledger.touch(older, [item]),
-        lambda: room.ledger.quarantine(older, [failure(item)]),
+        lambda: room.ledger.versions.stage(older, [version(older, item, "old")]),
+        lambda: room.ledger.versions.touch(older, [item]),
+        lambda: room.ledger.quarantine.add(older, [failure(item)]),
     ):
         with pytest.raises(Terminal, match="took over"):
             write()
-    room.ledger.activate(newer, [item.document_id])
+    room.ledger.versions.activate(newer, [item.document_id])
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
-    assert room.ledger.run_counts(newer) == Counts(1, 1, 0)
+    assert room.ledger.runs.counts(newer) == Counts(1, 1, 0)
 
 
 def test_an_older_run_takes_over_from_a_newer_one_that_died(room: Room) -> None:
     source = opened(room)
     older, newer = started(room, source), started(room, source)
     (item,) = scanned(room, older, entry("a"))
-    room.ledger.stage(newer, [version(newer, item, "new")])
-    room.ledger.finish_run(newer, "failed", {})
+    room.ledger.versions.stage(newer, [version(newer, item, "new")])
+    room.ledger.runs.finish(newer, "failed", {})
     loaded(room, older, item, "old")
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textold"]
     assert queued(room, source) == {chunk_id(item.document_id, "new")}
@@ -104,19 +104,19 @@ def test_an_older_run_changes_nothing_after_a_later_scan_that_found_nothing_to_d
     loaded(room, first, item, "one")
     older, newer = started(room, source), started(room, source)
     (edited,) = scanned(room, older, entry("a", "2"))
-    room.ledger.stage(older, [version(older, edited, "two")])
-    assert room.ledger.record_scan(newer, [entry("a")]).items == [], "the edit was undone"
+    room.ledger.versions.stage(older, [version(older, edited, "two")])
+    assert room.ledger.scans.record(newer, [entry("a")]).items == [], "the edit was undone"
     if ended is not None:
-        room.ledger.finish_run(newer, ended, {})
-    assert room.ledger.superseded(older, [edited.document_id]) == {edited.document_id}
-    assert room.ledger.touch(older, [edited]) == {edited.document_id}
-    assert room.ledger.quarantine(older, [failure(edited)]) == {edited.document_id}
-    assert room.ledger.activate(older, [edited.document_id]) == []
-    assert room.ledger.stage(older, [version(older, edited, "two")]) == {edited.document_id}
-    room.ledger.activate(older, [edited.document_id])
+        room.ledger.runs.finish(newer, ended, {})
+    assert room.ledger.versions.superseded(older, [edited.document_id]) == {edited.document_id}
+    assert room.ledger.versions.touch(older, [edited]) == {edited.document_id}
+    assert room.ledger.quarantine.add(older, [failure(edited)]) == {edited.document_id}
+    assert room.ledger.versions.activate(older, [edited.document_id]) == []
+    assert room.ledger.versions.stage(older, [version(older, edited, "two")]) == {edited.document_id}
+    room.ledger.versions.activate(older, [edited.document_id])
     assert shown(room, source, item, "one", "two") == [b"\x01\x00textone"]
-    assert room.ledger.run_counts(newer) == Counts(1, 1, 0)
-    assert room.ledger.record_scan(started(room, source), [entry("a")]).unchanged == 1, "nothing is remembered of it"
+    assert room.ledger.runs.counts(newer) == Counts(1, 1, 0)
+    assert room.ledger.scans.record(started(room, source), [entry("a")]).unchanged == 1, "nothing is remembered of it"
 
 
 def test_an_older_run_that_scans_again_knows_what_the_later_one_saw(room: Room) -> None:
@@ -126,11 +126,11 @@ def test_an_older_run_that_scans_again_knows_what_the_later_one_saw(room: Room) 
     (item,) = scanned(room, newer, entry("a"), entry("b"))[:1]
     loaded(room, newer, item, "one")
     edited, *_ = scanned(room, older, entry("a", "2"))
-    assert room.ledger.superseded(older, [item.document_id]) == set()
+    assert room.ledger.versions.superseded(older, [item.document_id]) == set()
     loaded(room, older, edited, "two")
     assert shown(room, source, item, "one", "two") == [b"\x01\x00texttwo"]
-    (vanished,) = room.ledger.record_scan(older, [entry("a", "2")]).vanished
-    assert room.ledger.remove_documents(older, [vanished]) == 1
+    (vanished,) = room.ledger.scans.record(older, [entry("a", "2")]).vanished
+    assert room.ledger.versions.remove(older, [vanished]) == 1
 
 
 def test_an_older_run_does_not_bring_back_what_a_later_one_purged(room: Room) -> None:
@@ -140,14 +140,14 @@ def test_an_older_run_does_not_bring_back_what_a_later_one_purged(room: Room) ->
     loaded(room, first, item, "one")
     older = started(room, source)
     (edited,) = scanned(room, older, entry("a", "2"))
-    room.ledger.finish_run(older, "failed", {})
+    room.ledger.runs.finish(older, "failed", {})
     room.expire(item.document_id)
-    purging = room.ledger.start_run(source, "purge", uuid4(), "tests")
-    assert room.ledger.purge(purging, [item.document_id], room.ledger.clock()) == [item.document_id]
-    assert room.ledger.stage(older, [version(older, edited, "two")]) == {item.document_id}
-    room.ledger.activate(older, [item.document_id])
-    assert room.ledger.run_counts(older) == Counts(0, 0, 0)
-    assert room.ledger.superseded(started(room, source), [item.document_id]) == set()
+    purging = room.ledger.runs.start(source, "purge", uuid4(), "tests")
+    assert room.ledger.retention.purge(purging, [item.document_id], room.ledger.retention.clock()) == [item.document_id]
+    assert room.ledger.versions.stage(older, [version(older, edited, "two")]) == {item.document_id}
+    room.ledger.versions.activate(older, [item.document_id])
+    assert room.ledger.runs.counts(older) == Counts(0, 0, 0)
+    assert room.ledger.versions.superseded(started(room, source), [item.document_id]) == set()
 
 
 def test_a_replay_ends_where_a_later_run_judged_anew(room: Room) -> None:
@@ -155,22 +155,22 @@ def test_a_replay_ends_where_a_later_run_judged_anew(room: Room) -> None:
     source = opened(room)
     first = started(room, source)
     items = scanned(room, first, entry("served"), entry("refused"), entry("left"))
-    room.ledger.quarantine(first, [failure(each) for each in items])
-    replay = room.ledger.start_run(source, "replay", uuid4(), "tests")
+    room.ledger.quarantine.add(first, [failure(each) for each in items])
+    replay = room.ledger.runs.start(source, "replay", uuid4(), "tests")
     later = started(room, source)
     served, refused, left = (
         scanned(room, later, entry("served", "2"), entry("refused", "2"), entry("left"))[:2] + items[2:]
     )
     loaded(room, later, served, "new")
-    room.ledger.quarantine(later, [failure(refused)])
+    room.ledger.quarantine.add(later, [failure(refused)])
     ids = [each.document_id for each in items]
-    assert room.ledger.superseded(replay, ids) == {served.document_id, refused.document_id}
-    assert room.ledger.stage(replay, [version(replay, each, "old") for each in items]) == set(ids[:2])
-    room.ledger.activate(replay, ids)
+    assert room.ledger.versions.superseded(replay, ids) == {served.document_id, refused.document_id}
+    assert room.ledger.versions.stage(replay, [version(replay, each, "old") for each in items]) == set(ids[:2])
+    room.ledger.versions.activate(replay, ids)
     assert shown(room, source, served, "new", "old") == [b"\x01\x00textnew"]
     assert shown(room, source, left, "old") == [b"\x01\x00textold"]
-    assert room.ledger.run_counts(later).quarantined == 1
-    assert left.document_id not in room.ledger.superseded(replay, ids), "what it has served itself is its own"
+    assert room.ledger.runs.counts(later).quarantined == 1
+    assert left.document_id not in room.ledger.versions.superseded(replay, ids), "what it has served itself is its own"
 
 
 def test_an_older_run_removes_nothing_after_a_later_scan(room: Room) -> None:
@@ -180,13 +180,13 @@ def test_an_older_run_removes_nothing_after_a_later_scan(room: Room) -> None:
     loaded(room, first, a, "one")
     loaded(room, first, b, "two")
     older, newer = started(room, source), started(room, source)
-    (vanished,) = room.ledger.record_scan(older, [entry("a")]).vanished
-    room.ledger.record_scan(newer, [entry("a"), entry("b")])
+    (vanished,) = room.ledger.scans.record(older, [entry("a")]).vanished
+    room.ledger.scans.record(newer, [entry("a"), entry("b")])
     with pytest.raises(Terminal, match="superseded by a later run; trigger anew; nothing was removed"):
-        room.ledger.remove_documents(older, [vanished])
+        room.ledger.versions.remove(older, [vanished])
     assert shown(room, source, b, "two")
-    assert room.ledger.deleted_by(older) == 0
-    assert room.ledger.remove_documents(newer, [vanished]) == 1
+    assert room.ledger.versions.deleted_by(older) == 0
+    assert room.ledger.versions.remove(newer, [vanished]) == 1
 
 
 def test_a_later_run_that_has_not_scanned_yet_hinders_nobody(room: Room) -> None:
@@ -195,20 +195,20 @@ def test_a_later_run_that_has_not_scanned_yet_hinders_nobody(room: Room) -> None
     (item,) = scanned(room, older, entry("a"))
     started(room, source)
     scanned(room, started(room, opened(room)), entry("a"))
-    assert room.ledger.remove_documents(older, [item.document_id]) == 1
+    assert room.ledger.versions.remove(older, [item.document_id]) == 1
 
 
 def test_a_run_knows_what_it_has_deleted_in_all(room: Room) -> None:
     source = opened(room)
     first = started(room, source)
     a, b, c = scanned(room, first, entry("a"), entry("b"), entry("c"))
-    assert room.ledger.deleted_by(first) == 0
-    assert room.ledger.remove_documents(first, [a.document_id]) == 1
+    assert room.ledger.versions.deleted_by(first) == 0
+    assert room.ledger.versions.remove(first, [a.document_id]) == 1
     again = started(room, source)
-    assert room.ledger.remove_documents(again, [a.document_id, b.document_id]) == 1
-    assert room.ledger.remove_documents(again, [a.document_id, b.document_id, c.document_id]) == 1
-    assert room.ledger.remove_documents(again, [b.document_id, c.document_id]) == 0
-    assert (room.ledger.deleted_by(first), room.ledger.deleted_by(again)) == (1, 2)
+    assert room.ledger.versions.remove(again, [a.document_id, b.document_id]) == 1
+    assert room.ledger.versions.remove(again, [a.document_id, b.document_id, c.document_id]) == 1
+    assert room.ledger.versions.remove(again, [b.document_id, c.document_id]) == 0
+    assert (room.ledger.versions.deleted_by(first), room.ledger.versions.deleted_by(again)) == (1, 2)
 
 
 # --- leftovers
@@ -219,31 +219,31 @@ def test_leftovers_of_runs_without_a_lease_are_dropped(room: Room) -> None:
     crashed, dead = started(room, source), started(room, source)
     a, b = scanned(room, crashed, entry("a"), entry("b"))
     loaded(room, crashed, a, "kept")
-    room.ledger.stage(crashed, [version(started(room, source), a, "kept", "lost")])
-    room.ledger.finish_run(crashed, "failed", {})
-    room.ledger.claim(dead, 0.05)
-    room.ledger.stage(dead, [version(dead, b, "dead")])
+    room.ledger.versions.stage(crashed, [version(started(room, source), a, "kept", "lost")])
+    room.ledger.runs.finish(crashed, "failed", {})
+    room.ledger.runs.claim(dead, 0.05)
+    room.ledger.versions.stage(dead, [version(dead, b, "dead")])
     stranger = started(room, opened(room))
     (theirs,) = scanned(room, stranger, entry("a"))
-    room.ledger.stage(stranger, [version(stranger, theirs, "theirs")])
-    room.ledger.finish_run(stranger, "failed", {})
+    room.ledger.versions.stage(stranger, [version(stranger, theirs, "theirs")])
+    room.ledger.runs.finish(stranger, "failed", {})
     time.sleep(0.1)
     run = held(room, source)
-    assert room.ledger.drop_leftovers(run) == 2
-    assert room.ledger.drop_leftovers(run) == 0
+    assert room.ledger.versions.drop_leftovers(run) == 2
+    assert room.ledger.versions.drop_leftovers(run) == 0
     assert queued(room, source) == {chunk_id(a.document_id, "lost"), chunk_id(b.document_id, "dead")}
     assert len(shown(room, source, a, "kept", "lost")) == 1
-    assert room.ledger.drop_leftovers(stranger) == 1
+    assert room.ledger.versions.drop_leftovers(stranger) == 1
 
 
 def test_a_runs_own_leftovers_are_dropped(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "lost")])
-    assert room.ledger.drop_leftovers(run) == 1
+    room.ledger.versions.stage(run, [version(run, item, "lost")])
+    assert room.ledger.versions.drop_leftovers(run) == 1
     assert queued(room, source) == {chunk_id(item.document_id, "lost")}
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.activate(run, [item.document_id])
     assert shown(room, source, item, "lost") == []
 
 
@@ -255,24 +255,24 @@ def test_a_run_is_running_as_long_as_its_lease_holds(room: Room) -> None:
     run = started(room, source)
     held(room, opened(room))
     started(room, source)
-    assert not room.ledger.others_running(run), "nobody holds the source"
+    assert not room.ledger.runs.others_running(run), "nobody holds the source"
     other = started(room, source)
-    room.ledger.claim(other, 60)
+    room.ledger.runs.claim(other, 60)
     room.backdate(other.run_id, 500)
-    assert room.ledger.others_running(run), "however long ago it was started"
-    assert not room.ledger.others_running(other)
-    room.ledger.finish_run(other, "failed", {})
-    assert not room.ledger.others_running(run)
-    room.ledger.start_run(source, "full", other.run_id)
-    room.ledger.claim(other, 0.05)
-    assert room.ledger.others_running(run)
+    assert room.ledger.runs.others_running(run), "however long ago it was started"
+    assert not room.ledger.runs.others_running(other)
+    room.ledger.runs.finish(other, "failed", {})
+    assert not room.ledger.runs.others_running(run)
+    room.ledger.runs.start(source, "full", other.run_id)
+    room.ledger.runs.claim(other, 0.05)
+    assert room.ledger.runs.others_running(run)
     time.sleep(0.1)
-    assert not room.ledger.others_running(run), "its lease has lapsed"
+    assert not room.ledger.runs.others_running(run), "its lease has lapsed"
 
 
 def state_of(room: Room, run: Run) -> tuple[str, str | None]:
-    (saved,) = room.ledger.saved_sources(run.source.spec.tenant, run.source.spec.collection)
-    last = room.ledger.run_by(saved, str(run.run_id))
+    (saved,) = room.ledger.sources.saved(run.source.spec.tenant, run.source.spec.collection)
+    last = room.ledger.runs.last_by(saved, str(run.run_id))
     assert last
     return last.state, last.error
 
@@ -280,24 +280,24 @@ def state_of(room: Room, run: Run) -> tuple[str, str | None]:
 def named(room: Room, source: Source) -> Run:
     """A run that `state_of` finds."""
     run_id = uuid4()
-    return room.ledger.start_run(source, "incremental", run_id, str(run_id))
+    return room.ledger.runs.start(source, "incremental", run_id, str(run_id))
 
 
 def test_a_task_that_is_tried_again_closes_what_it_left_running(room: Room) -> None:
     source = opened(room)
     task = "airflow:sluice_ingest/manual__1"
-    first = room.ledger.start_run(source, "full", uuid4(), task)
-    room.ledger.claim(first, 60)
-    again = room.ledger.start_run(source, "full", uuid4(), task)
-    room.ledger.claim(again, 60)
-    room.ledger.start_run(opened(room), "full", uuid4(), task)
-    assert room.ledger.others_running(first)
-    by_hand = room.ledger.start_run(source, "full", uuid4(), "cli")
-    room.ledger.start_run(source, "full", uuid4(), "cli")
+    first = room.ledger.runs.start(source, "full", uuid4(), task)
+    room.ledger.runs.claim(first, 60)
+    again = room.ledger.runs.start(source, "full", uuid4(), task)
+    room.ledger.runs.claim(again, 60)
+    room.ledger.runs.start(opened(room), "full", uuid4(), task)
+    assert room.ledger.runs.others_running(first)
+    by_hand = room.ledger.runs.start(source, "full", uuid4(), "cli")
+    room.ledger.runs.start(source, "full", uuid4(), "cli")
     with pytest.raises(Busy):
-        room.ledger.claim(by_hand, 60)
-    room.ledger.finish_run(again, "succeeded", {})
-    room.ledger.claim(by_hand, 60)
+        room.ledger.runs.claim(by_hand, 60)
+    room.ledger.runs.finish(again, "succeeded", {})
+    room.ledger.runs.claim(by_hand, 60)
 
 
 # --- how a run ends
@@ -306,31 +306,31 @@ def test_a_task_that_is_tried_again_closes_what_it_left_running(room: Room) -> N
 def test_the_first_error_of_a_run_is_the_one_that_is_told(room: Room) -> None:
     source = opened(room)
     run = named(room, source)
-    room.ledger.claim(run, 60)
-    room.ledger.record_error(run, {"task": "embed", "error": "Terminal: the first"})
-    room.ledger.record_error(run, {"task": "load", "error": "Terminal: the second"})
+    room.ledger.runs.claim(run, 60)
+    room.ledger.runs.record_error(run, {"task": "embed", "error": "Terminal: the first"})
+    room.ledger.runs.record_error(run, {"task": "load", "error": "Terminal: the second"})
     assert state_of(room, run) == ("running", "Terminal: the first")
     with pytest.raises(Busy):
-        room.ledger.claim(started(room, source), 60)
-    assert room.ledger.close_run(run, {"error": "unknown"})
+        room.ledger.runs.claim(started(room, source), 60)
+    assert room.ledger.runs.close(run, {"error": "unknown"})
     assert state_of(room, run) == ("failed", "Terminal: the first")
-    room.ledger.record_error(run, {"error": "too late"})
-    assert not room.ledger.close_run(run, {"error": "again"})
+    room.ledger.runs.record_error(run, {"error": "too late"})
+    assert not room.ledger.runs.close(run, {"error": "again"})
     assert state_of(room, run) == ("failed", "Terminal: the first")
     other = started(room, source)
-    room.ledger.claim(other, 60)  # the source is free at once
-    room.ledger.finish_run(other, "succeeded", {})
+    room.ledger.runs.claim(other, 60)  # the source is free at once
+    room.ledger.runs.finish(other, "succeeded", {})
 
-    room.ledger.claim(run, 60)  # a task was cleared
+    room.ledger.runs.claim(run, 60)  # a task was cleared
     assert state_of(room, run) == ("running", None)
-    room.ledger.finish_run(run, "succeeded", {})
-    assert not room.ledger.close_run(run, {"error": "unknown"})
+    room.ledger.runs.finish(run, "succeeded", {})
+    assert not room.ledger.runs.close(run, {"error": "unknown"})
     assert state_of(room, run) == ("succeeded", None)
 
 
 def test_a_run_that_nobody_closed_is_closed_without_an_error_of_its_own(room: Room) -> None:
     run = named(room, opened(room))
-    assert room.ledger.close_run(run, {"error": "it was stopped"})
+    assert room.ledger.runs.close(run, {"error": "it was stopped"})
     assert state_of(room, run) == ("failed", "it was stopped")
 
 
@@ -339,8 +339,8 @@ def test_a_run_that_nobody_closed_is_closed_without_an_error_of_its_own(room: Ro
 
 def mentioning(room: Room, source: Source, item: Item, *entity_ids: UUID, words: str = "one") -> None:
     run = started(room, source)
-    room.ledger.stage(run, [version(run, item, words, mentions=[(each, "ORG", 1) for each in entity_ids])])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, words, mentions=[(each, "ORG", 1) for each in entity_ids])])
+    room.ledger.versions.activate(run, [item.document_id])
 
 
 def test_an_entity_goes_with_its_last_mention(room: Room) -> None:
@@ -352,9 +352,9 @@ def test_an_entity_goes_with_its_last_mention(room: Room) -> None:
     assert room.entities(source.spec.tenant) == {shared, edited, erased}
     mentioning(room, source, a, shared, words="two")
     assert room.entities(source.spec.tenant) == {shared, erased}
-    room.ledger.remove_documents(started(room, source), [b.document_id])
+    room.ledger.versions.remove(started(room, source), [b.document_id])
     assert room.entities(source.spec.tenant) == {shared}
-    room.ledger.remove_documents(started(room, source), [a.document_id])
+    room.ledger.versions.remove(started(room, source), [a.document_id])
     assert room.entities(source.spec.tenant) == set()
 
 
@@ -363,15 +363,15 @@ def test_an_entity_goes_with_a_version_that_was_never_active(room: Room, ending:
     source = opened(room)
     crashed = started(room, source)
     (item,) = scanned(room, crashed, entry("a"))
-    room.ledger.stage(crashed, [version(crashed, item, "lost", mentions=[(uuid4(), "ORG", 1)])])
-    room.ledger.finish_run(crashed, "failed", {})
+    room.ledger.versions.stage(crashed, [version(crashed, item, "lost", mentions=[(uuid4(), "ORG", 1)])])
+    room.ledger.runs.finish(crashed, "failed", {})
     run = started(room, source)
     calls = {
-        "stage": lambda: room.ledger.stage(run, [version(run, item, "one")]),
-        "touch": lambda: room.ledger.touch(run, [item]),
-        "quarantine": lambda: room.ledger.quarantine(run, [failure(item)]),
-        "drop_leftovers": lambda: room.ledger.drop_leftovers(run),
-        "remove_documents": lambda: room.ledger.remove_documents(run, [item.document_id]),
+        "stage": lambda: room.ledger.versions.stage(run, [version(run, item, "one")]),
+        "touch": lambda: room.ledger.versions.touch(run, [item]),
+        "quarantine": lambda: room.ledger.quarantine.add(run, [failure(item)]),
+        "drop_leftovers": lambda: room.ledger.versions.drop_leftovers(run),
+        "remove_documents": lambda: room.ledger.versions.remove(run, [item.document_id]),
     }
     calls[ending]()
     assert room.entities(source.spec.tenant) == set()
@@ -394,5 +394,5 @@ def test_entities_come_and_go_under_several_runs_at_once(room: Room) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
     assert room.entities(source.spec.tenant) == {each for chosen in last.values() for each in chosen}
-    room.ledger.remove_documents(started(room, source), [item.document_id for item in items])
+    room.ledger.versions.remove(started(room, source), [item.document_id for item in items])
     assert room.entities(source.spec.tenant) == set()

@@ -22,12 +22,12 @@ from sluice.model.source import SavedSource, Schedule, Source
 
 
 def saved(room: Room, source: Source) -> SavedSource:
-    [found] = [each for each in room.ledger.saved_sources(source.spec.tenant) if each.source_id == source.source_id]
+    [found] = [each for each in room.ledger.sources.saved(source.spec.tenant) if each.source_id == source.source_id]
     return found
 
 
 def scheduled(room: Room, source: Source, schedule: Schedule) -> None:
-    room.ledger.set_schedule(source.spec.tenant, source.spec.collection, source.spec.uri, schedule)
+    room.ledger.sources.set_schedule(source.spec.tenant, source.spec.collection, source.spec.uri, schedule)
 
 
 def test_a_source_is_nightly_and_never_ran_until_it_does(room: Room) -> None:
@@ -44,8 +44,8 @@ def test_a_source_is_nightly_and_never_ran_until_it_does(room: Room) -> None:
 def test_the_run_that_was_started_last_counts_however_it_ended(room: Room) -> None:
     source = opened(room)
     first, second = started(room, source), started(room, source)
-    room.ledger.finish_run(second, "failed", {"error": "Unavailable: the share is not mounted"})
-    room.ledger.finish_run(first, "succeeded", {"documents": {}})
+    room.ledger.runs.finish(second, "failed", {"error": "Unavailable: the share is not mounted"})
+    room.ledger.runs.finish(first, "succeeded", {"documents": {}})
     last = saved(room, source).last
     assert last and (last.run_id, last.state, last.error) == (
         second.run_id,
@@ -77,8 +77,8 @@ def test_a_schedule_needs_a_saved_source_of_that_tenant_and_collection(room: Roo
     wanted = opened(room).spec
     for place in ((name(), wanted.collection), (wanted.tenant, name())):
         with pytest.raises(NotFound, match="no saved source"):
-            room.ledger.set_schedule(*place, wanted.uri, Schedule(paused=True))
-    assert [each.schedule for each in room.ledger.saved_sources(wanted.tenant)] == [Schedule()]
+            room.ledger.sources.set_schedule(*place, wanted.uri, Schedule(paused=True))
+    assert [each.schedule for each in room.ledger.sources.saved(wanted.tenant)] == [Schedule()]
 
 
 def test_they_come_by_tenant_collection_and_uri(room: Room) -> None:
@@ -86,46 +86,46 @@ def test_they_come_by_tenant_collection_and_uri(room: Room) -> None:
     places = [(tenant, where, uri) for tenant in tenants for where in collections for uri in ("file:///Z", "file:///a")]
     for place in reversed(places):
         opened(room, spec(*place))
-    everything = room.ledger.saved_sources()
+    everything = room.ledger.sources.saved()
     mine = [each.spec for each in everything if each.spec.tenant in tenants]
     assert [(each.tenant, each.collection, each.uri) for each in mine] == places
-    assert [each.spec for each in room.ledger.saved_sources(tenants[0])] == mine[:4]
-    assert [each.spec for each in room.ledger.saved_sources(tenants[1], collections[0])] == mine[4:6]
-    assert len(room.ledger.saved_sources(None, collections[1])) == 4
+    assert [each.spec for each in room.ledger.sources.saved(tenants[0])] == mine[:4]
+    assert [each.spec for each in room.ledger.sources.saved(tenants[1], collections[0])] == mine[4:6]
+    assert len(room.ledger.sources.saved(None, collections[1])) == 4
 
 
 def test_who_holds_a_source_is_told_while_it_lasts(room: Room) -> None:
     source = opened(room)
-    run = room.ledger.start_run(source, "incremental", uuid4(), "airflow:sluice_ingest/manual")
-    room.ledger.claim(run, 60.0)
+    run = room.ledger.runs.start(source, "incremental", uuid4(), "airflow:sluice_ingest/manual")
+    room.ledger.runs.claim(run, 60.0)
     assert saved(room, source).held_by == "airflow:sluice_ingest/manual"
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     assert saved(room, source).held_by is None
     lapsed = started(room, source)
-    room.ledger.claim(lapsed, -1.0)
+    room.ledger.runs.claim(lapsed, -1.0)
     assert saved(room, source).held_by is None
 
 
 def test_a_run_is_found_by_who_started_it(room: Room) -> None:
     source, other = opened(room), opened(room)
     asked = f"airflow:sluice_ingest/{name()}"
-    assert room.ledger.run_by(saved(room, source), asked) is None
-    first = room.ledger.start_run(source, "incremental", uuid4(), asked)
-    again = room.ledger.start_run(source, "incremental", uuid4(), asked)
+    assert room.ledger.runs.last_by(saved(room, source), asked) is None
+    first = room.ledger.runs.start(source, "incremental", uuid4(), asked)
+    again = room.ledger.runs.start(source, "incremental", uuid4(), asked)
     started(room, source)
-    found = room.ledger.run_by(saved(room, source), asked)
+    found = room.ledger.runs.last_by(saved(room, source), asked)
     assert found and found.run_id == again.run_id != first.run_id
-    assert room.ledger.run_by(saved(room, other), asked) is None
+    assert room.ledger.runs.last_by(saved(room, other), asked) is None
 
 
 def test_the_mark_of_the_last_run_that_succeeded_is_given_to_the_next(room: Room) -> None:
     source, other = opened(room), opened(room)
     first, second, third = (started(room, source) for _ in range(3))
-    assert room.ledger.last_mark(source) is None
+    assert room.ledger.scans.last_mark(source) is None
     for run, mark, state in ((first, "one", "succeeded"), (second, "two", "succeeded"), (third, "three", "failed")):
-        room.ledger.record_mark(run, mark)
-        room.ledger.finish_run(run, state, {})
-    assert (room.ledger.last_mark(source), room.ledger.last_mark(other)) == ("two", None)
+        room.ledger.scans.record_mark(run, mark)
+        room.ledger.runs.finish(run, state, {})
+    assert (room.ledger.scans.last_mark(source), room.ledger.scans.last_mark(other)) == ("two", None)
 
 
 # --- who may see them
@@ -155,13 +155,13 @@ def test_what_took_nothing_in_is_no_last_run(room: Room) -> None:
     """A source stays due through replays, purges and runs that found another one at work; its mark stays, too."""
     source = opened(room)
     run = started(room, source)
-    room.ledger.record_mark(run, "one")
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.scans.record_mark(run, "one")
+    room.ledger.runs.finish(run, "succeeded", {})
     for mode in ("replay", "purge"):
-        other = room.ledger.start_run(source, mode, uuid4())  # type: ignore[arg-type]
-        room.ledger.finish_run(other, "succeeded", {})
+        other = room.ledger.runs.start(source, mode, uuid4())  # type: ignore[arg-type]
+        room.ledger.runs.finish(other, "succeeded", {})
     late = started(room, source)
-    room.ledger.finish_run(late, "failed", {"error": "Busy: another run is at work"})
+    room.ledger.runs.finish(late, "failed", {"error": "Busy: another run is at work"})
     last = saved(room, source).last
     assert last and last.run_id == run.run_id
-    assert room.ledger.last_mark(source) == "one"
+    assert room.ledger.scans.last_mark(source) == "one"

@@ -37,12 +37,12 @@ def test_pages_follow_the_bytes_of_ids_and_miss_nothing(room: Room) -> None:
     loaded(room, run, theirs, "four")
 
     seen: list[UUID] = []
-    while page := room.ledger.chunks_after(source.generation, seen[-1] if seen else None, 7):
+    while page := room.ledger.reconciliation.chunks_after(source.generation, seen[-1] if seen else None, 7):
         assert len(page) <= 7
         seen += [each.chunk_id for each in page]
     wanted = {chunk_id(item.document_id, words) for item in items for words in ("one", "two", "three")}
     assert seen == sorted(wanted | {chunk_id(theirs.document_id, "four")}, key=lambda each: each.bytes)
-    (found,) = room.ledger.chunks_of(source.generation, [chunk_id(theirs.document_id, "four"), uuid4()])
+    (found,) = room.ledger.reconciliation.chunks_of(source.generation, [chunk_id(theirs.document_id, "four"), uuid4()])
     assert (found.tenant, found.source_id, found.document_id) == (
         other.spec.tenant,
         other.source_id,
@@ -58,9 +58,11 @@ def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
     mentions = [(person, "PERSON", 2, True), (place, "GPE", 1, False), (uuid4(), "PHRASE", 0, True)]
     said = [Relation(person, "citizen_of", place), Relation(place, "located_in", person)]
     staged = version(run, item, "one", "two", mentions=mentions, relations=said)
-    room.ledger.stage(run, [staged])
-    room.ledger.activate(run, [item.document_id])
-    row = next(each for each in room.ledger.chunks_after(source.generation, None, 10) if each.ordinal == 1)
+    room.ledger.versions.stage(run, [staged])
+    room.ledger.versions.activate(run, [item.document_id])
+    row = next(
+        each for each in room.ledger.reconciliation.chunks_after(source.generation, None, 10) if each.ordinal == 1
+    )
     chunk = staged.chunks[1]
     assert (row.chunk_id, row.text_hash, row.mime) == (chunk.chunk_id, chunk.text_hash, staged.mime)
     assert (row.sealed_text, row.sealed_headings, row.sealed_names) == (
@@ -74,9 +76,9 @@ def test_a_row_holds_all_that_its_projections_are_made_from(room: Room) -> None:
     assert not row.changing
     run = started(room, source)
     (edited,) = scanned(room, run, entry("a", "2"))
-    room.ledger.stage(run, [version(run, edited, "one", "two", mentions=mentions, relations=said[:1])])
-    room.ledger.activate(run, [item.document_id])
-    rows = room.ledger.chunks_after(source.generation, None, 10)
+    room.ledger.versions.stage(run, [version(run, edited, "one", "two", mentions=mentions, relations=said[:1])])
+    room.ledger.versions.activate(run, [item.document_id])
+    rows = room.ledger.reconciliation.chunks_after(source.generation, None, 10)
     assert [row.relations for row in rows] == [tuple(said[:1])] * 2
 
 
@@ -90,20 +92,20 @@ def test_what_is_pending_queued_or_gone(room: Room) -> None:
 
     run = held(room, source)
     (edited,) = scanned(room, run, entry("a", "2"))
-    room.ledger.stage(run, [version(run, edited, "one", "three")])
-    assert [each.changing for each in room.ledger.chunks_of(source.generation, ids)] == [True, True]
-    assert room.ledger.claimed(source.generation, ids) == {one, two, three}
+    room.ledger.versions.stage(run, [version(run, edited, "one", "three")])
+    assert [each.changing for each in room.ledger.reconciliation.chunks_of(source.generation, ids)] == [True, True]
+    assert room.ledger.reconciliation.claimed(source.generation, ids) == {one, two, three}
 
-    room.ledger.activate(run, [item.document_id])
-    now = room.ledger.chunks_of(source.generation, ids)
+    room.ledger.versions.activate(run, [item.document_id])
+    now = room.ledger.reconciliation.chunks_of(source.generation, ids)
     assert [each.chunk_id for each in now] == sorted([one, three]) and not any(each.changing for each in now)
-    assert room.ledger.claimed(source.generation, ids) == {one, two, three}  # two is queued
+    assert room.ledger.reconciliation.claimed(source.generation, ids) == {one, two, three}  # two is queued
     carried_out(room.ledger, source.generation.collection_id)
-    assert room.ledger.claimed(source.generation, ids) == {one, three}
+    assert room.ledger.reconciliation.claimed(source.generation, ids) == {one, three}
 
-    room.ledger.remove_documents(run, [item.document_id])
-    assert room.ledger.chunks_of(source.generation, ids) == []
-    assert room.ledger.claimed(source.generation, ids) == {one, three}
+    room.ledger.versions.remove(run, [item.document_id])
+    assert room.ledger.reconciliation.chunks_of(source.generation, ids) == []
+    assert room.ledger.reconciliation.claimed(source.generation, ids) == {one, three}
 
 
 def test_what_a_dead_run_left_pending_is_not_in_anyones_hands(room: Room) -> None:
@@ -113,11 +115,11 @@ def test_what_a_dead_run_left_pending_is_not_in_anyones_hands(room: Room) -> Non
     loaded(room, run, item, "one")
     run = started(room, source)
     (edited,) = scanned(room, run, entry("a", "2"))
-    room.ledger.stage(run, [version(run, edited, "one", "two")])
-    room.ledger.finish_run(run, "failed", {})
+    room.ledger.versions.stage(run, [version(run, edited, "one", "two")])
+    room.ledger.runs.finish(run, "failed", {})
     ids = [chunk_id(item.document_id, words) for words in ("one", "two")]
-    assert [each.changing for each in room.ledger.chunks_of(source.generation, ids)] == [False]
-    assert room.ledger.claimed(source.generation, ids) == set(ids)
+    assert [each.changing for each in room.ledger.reconciliation.chunks_of(source.generation, ids)] == [False]
+    assert room.ledger.reconciliation.claimed(source.generation, ids) == set(ids)
 
 
 def test_served_documents_are_told_by_the_scheme_of_their_source(room: Room) -> None:
@@ -127,21 +129,21 @@ def test_served_documents_are_told_by_the_scheme_of_their_source(room: Room) -> 
     served = scanned(room, run, entry("a"), entry("b"), entry("c"), entry("refused"))
     for item in served[:3]:
         loaded(room, run, item, "one")
-    room.ledger.quarantine(run, [failure(served[3])])
+    room.ledger.quarantine.add(run, [failure(served[3])])
     (theirs,) = scanned(room, other, entry("a"))
     loaded(room, other, theirs, "one")
-    room.ledger.remove_documents(run, [served[2].document_id])
+    room.ledger.versions.remove(run, [served[2].document_id])
 
     place = uploads.spec.tenant, uploads.spec.collection
     wanted = sorted(
         (SourceDocument(each.document_id, *place, each.entry.external_id) for each in served[:2]), key=id_of
     )
     asked = ("uploads", uploads.spec.collection)
-    assert room.ledger.documents_from(*asked, None, 10) == wanted
-    assert room.ledger.documents_from(*asked, None, 1) == wanted[:1]
-    assert room.ledger.documents_from(*asked, wanted[0].document_id, 10) == wanted[1:]
-    assert room.ledger.documents_from("upload", uploads.spec.collection, None, 10) == []
-    assert set(wanted) <= set(room.ledger.documents_from("uploads", None, None, 100_000))
+    assert room.ledger.reconciliation.documents_from(*asked, None, 10) == wanted
+    assert room.ledger.reconciliation.documents_from(*asked, None, 1) == wanted[:1]
+    assert room.ledger.reconciliation.documents_from(*asked, wanted[0].document_id, 10) == wanted[1:]
+    assert room.ledger.reconciliation.documents_from("upload", uploads.spec.collection, None, 10) == []
+    assert set(wanted) <= set(room.ledger.reconciliation.documents_from("uploads", None, None, 100_000))
 
 
 def id_of(document: SourceDocument) -> UUID:
@@ -155,16 +157,16 @@ def test_a_run_is_as_old_as_its_last_sign_of_life(room: Room) -> None:
     room.backdate(run.run_id, 500)
 
     def age() -> timedelta:
-        found = room.ledger.last_signs([run.run_id, unknown])
+        found = room.ledger.reconciliation.last_signs([run.run_id, unknown])
         assert found.keys() == {run.run_id}
         return datetime.now(UTC) - found[run.run_id]
 
     assert age() > timedelta(hours=499)
-    room.ledger.record_stage(run, StageStat(0, "extract", 1.0, {}))
+    room.ledger.runs.record_stage(run, StageStat(0, "extract", 1.0, {}))
     assert abs(age()) < timedelta(minutes=1)
-    room.ledger.claim(run, 3600)
+    room.ledger.runs.claim(run, 3600)
     assert age() < timedelta(minutes=-59)  # nobody may count it as over while it holds its source
-    room.ledger.finish_run(run, "succeeded", {})
+    room.ledger.runs.finish(run, "succeeded", {})
     assert abs(age()) < timedelta(minutes=1)
 
 
@@ -172,19 +174,23 @@ def test_open_quarantine_records_are_told_by_document(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     refused, mended = scanned(room, run, entry("a"), entry("b"))
-    room.ledger.quarantine(run, [failure(refused), failure(mended)])
+    room.ledger.quarantine.add(run, [failure(refused), failure(mended)])
     ids = [refused.document_id, mended.document_id]
-    assert room.ledger.in_quarantine(ids) == set(ids)
+    assert room.ledger.reconciliation.in_quarantine(ids) == set(ids)
     loaded(room, run, mended, "one")
     unknown = uuid4()
-    assert room.ledger.in_quarantine([*ids, unknown]) == {refused.document_id, unknown}
+    assert room.ledger.reconciliation.in_quarantine([*ids, unknown]) == {refused.document_id, unknown}
 
 
 def test_asking_for_nothing_and_recording(room: Room) -> None:
     generation = opened(room).generation
-    assert room.ledger.chunks_after(generation, None, 10) == room.ledger.chunks_of(generation, []) == []
-    assert room.ledger.claimed(generation, []) == room.ledger.in_quarantine([]) == set()
-    assert room.ledger.last_signs([]) == {}
-    assert room.ledger.record_reconciliation(generation, datetime.now(UTC), False, {"missing": 0})
+    assert (
+        room.ledger.reconciliation.chunks_after(generation, None, 10)
+        == room.ledger.reconciliation.chunks_of(generation, [])
+        == []
+    )
+    assert room.ledger.reconciliation.claimed(generation, []) == room.ledger.reconciliation.in_quarantine([]) == set()
+    assert room.ledger.reconciliation.last_signs([]) == {}
+    assert room.ledger.reconciliation.record(generation, datetime.now(UTC), False, {"missing": 0})
     gone = replace(generation, collection_id=uuid4())
-    assert not room.ledger.record_reconciliation(gone, datetime.now(UTC), False, {"missing": 0})
+    assert not room.ledger.reconciliation.record(gone, datetime.now(UTC), False, {"missing": 0})

@@ -43,12 +43,12 @@ def test_a_staged_version_is_not_served_before_it_is_active(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "one", "two")])
+    room.ledger.versions.stage(run, [version(run, item, "one", "two")])
     assert shown(room, source, item, "one", "two") == []
-    assert room.ledger.counts(source.generation) == Counts(0, 0, 0)
-    room.ledger.activate(run, [item.document_id])
+    assert room.ledger.collections.counts(source.generation) == Counts(0, 0, 0)
+    room.ledger.versions.activate(run, [item.document_id])
     assert shown(room, source, item, "two", "one") == [b"\x01\x00texttwo", b"\x01\x00textone"]
-    assert room.ledger.counts(source.generation) == Counts(1, 2, 0)
+    assert room.ledger.collections.counts(source.generation) == Counts(1, 2, 0)
 
 
 def test_an_edit_queues_what_it_took_out(room: Room) -> None:
@@ -73,11 +73,11 @@ def test_a_document_of_which_nothing_was_served_leaves_the_projections_unless_it
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "one")])
-    room.ledger.quarantine(run, [failure(item)])
+    room.ledger.versions.stage(run, [version(run, item, "one")])
+    room.ledger.quarantine.add(run, [failure(item)])
     (removal,) = outbox(room.ledger, source.generation.collection_id)
     assert removal.document_gone and removal.chunk_ids == (chunk_id(item.document_id, "one"),)
-    room.ledger.stage(run, [version(run, item, "two")])
+    room.ledger.versions.stage(run, [version(run, item, "two")])
     (removal,) = outbox(room.ledger, source.generation.collection_id)
     assert not removal.document_gone and removal.chunk_ids == (chunk_id(item.document_id, "one"),)
 
@@ -88,15 +88,15 @@ def test_repeating_a_batch_changes_nothing(room: Room) -> None:
     (item,) = scanned(room, run, entry("a"))
     staged = version(run, item, "one", "two", mentions=[(uuid4(), "ORG", 2)])
     for _ in range(2):
-        room.ledger.stage(run, [staged])
+        room.ledger.versions.stage(run, [staged])
     for _ in range(2):
-        room.ledger.activate(run, [item.document_id])
+        room.ledger.versions.activate(run, [item.document_id])
     epoch = room.epoch(source.generation.collection_id)
-    room.ledger.stage(run, [staged])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [staged])
+    room.ledger.versions.activate(run, [item.document_id])
     assert room.epoch(source.generation.collection_id) == epoch
     assert room.catalog.document(reader(source), item.document_id).version == 1
-    assert room.ledger.counts(source.generation) == Counts(1, 2, 0)
+    assert room.ledger.collections.counts(source.generation) == Counts(1, 2, 0)
     assert [removal for removal in outbox(room.ledger, source.generation.collection_id, 10) if removal.chunk_ids] == []
 
 
@@ -106,14 +106,14 @@ def test_what_a_crash_left_pending_is_dropped_and_queued(room: Room) -> None:
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
     crashed = started(room, source)
-    room.ledger.stage(crashed, [version(crashed, item, "one", "lost")])
+    room.ledger.versions.stage(crashed, [version(crashed, item, "one", "lost")])
     run = started(room, source)
-    room.ledger.stage(run, [version(run, item, "one", "new")])
+    room.ledger.versions.stage(run, [version(run, item, "one", "new")])
     (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
-    room.ledger.activate(crashed, [item.document_id])
+    room.ledger.versions.activate(crashed, [item.document_id])
     assert shown(room, source, item, "new") == [], "another run's version is not ours to activate"
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.activate(run, [item.document_id])
     assert len(shown(room, source, item, "one", "lost", "new")) == 2
 
 
@@ -121,7 +121,7 @@ def test_a_document_that_was_only_staged_is_still_new(room: Room) -> None:
     source = opened(room)
     crashed = started(room, source)
     (item,) = scanned(room, crashed, entry("a"))
-    room.ledger.stage(crashed, [version(crashed, item, "lost")])
+    room.ledger.versions.stage(crashed, [version(crashed, item, "lost")])
     assert scanned(room, started(room, source), entry("a")) == [item]
 
 
@@ -130,12 +130,12 @@ def test_a_leftover_goes_too_when_the_document_needs_no_load(room: Room, ending:
     source = opened(room)
     crashed = started(room, source)
     (item,) = scanned(room, crashed, entry("a"))
-    room.ledger.stage(crashed, [version(crashed, item, "lost")])
+    room.ledger.versions.stage(crashed, [version(crashed, item, "lost")])
     run = started(room, source)
     if ending == "touch":
-        room.ledger.touch(run, [item])
+        room.ledger.versions.touch(run, [item])
     else:
-        room.ledger.quarantine(run, [failure(item)])
+        room.ledger.quarantine.add(run, [failure(item)])
     (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.chunk_ids == (chunk_id(item.document_id, "lost"),)
 
@@ -160,17 +160,17 @@ def test_a_repeated_run_may_find_other_content(room: Room) -> None:
     (item,) = scanned(room, run, entry("a", "2"))
     loaded(room, run, item, "two")
     assert shown(room, source, item, "one", "two") == [b"\x01\x00texttwo"]
-    assert room.ledger.record_scan(run, [entry("a", "2")]).unchanged == 1
+    assert room.ledger.scans.record(run, [entry("a", "2")]).unchanged == 1
 
 
 def test_documents_are_switched_together(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     items = scanned(room, run, *(entry(f"d{i}") for i in range(30)))
-    room.ledger.stage(run, [version(run, item, "one", "two") for item in items])
+    room.ledger.versions.stage(run, [version(run, item, "one", "two") for item in items])
     before = room.epoch(source.generation.collection_id)
-    room.ledger.activate(run, [item.document_id for item in items])
-    assert room.ledger.run_counts(run) == Counts(30, 60, 0)
+    room.ledger.versions.activate(run, [item.document_id for item in items])
+    assert room.ledger.runs.counts(run) == Counts(30, 60, 0)
     assert room.epoch(source.generation.collection_id) == before + 1
 
 
@@ -178,19 +178,19 @@ def test_a_version_of_an_unknown_document_is_refused(room: Room) -> None:
     run = started(room, opened(room))
     (item,) = scanned(room, run, entry("a"))
     with pytest.raises(Terminal):
-        room.ledger.stage(run, [version(run, replace(item, document_id=uuid4()), "one")])
+        room.ledger.versions.stage(run, [version(run, replace(item, document_id=uuid4()), "one")])
 
 
 def test_nothing_to_do_is_fine(room: Room) -> None:
     run = started(room, opened(room))
-    room.ledger.stage(run, [])
-    room.ledger.activate(run, [])
-    room.ledger.activate(run, [uuid4()])
-    room.ledger.touch(run, [])
-    room.ledger.quarantine(run, [])
+    room.ledger.versions.stage(run, [])
+    room.ledger.versions.activate(run, [])
+    room.ledger.versions.activate(run, [uuid4()])
+    room.ledger.versions.touch(run, [])
+    room.ledger.quarantine.add(run, [])
     assert carried_out(room.ledger, uuid4()) == []
-    room.ledger.record_gates(run, 0, "extract", [])
-    assert room.ledger.remove_documents(run, []) == 0
+    room.ledger.quality.record_gates(run, 0, "extract", [])
+    assert room.ledger.versions.remove(run, []) == 0
 
 
 # --- the end of documents
@@ -202,14 +202,14 @@ def test_a_removed_document_is_gone_at_once(room: Room) -> None:
     a, b = scanned(room, run, entry("a"), entry("b"))
     loaded(room, run, a, "one", "two")
     loaded(room, run, b, "three")
-    room.ledger.stage(started(room, source), [version(started(room, source), a, "pending")])
-    assert room.ledger.remove_documents(run, [a.document_id, a.document_id]) == 1
+    room.ledger.versions.stage(started(room, source), [version(started(room, source), a, "pending")])
+    assert room.ledger.versions.remove(run, [a.document_id, a.document_id]) == 1
     assert shown(room, source, a, "one", "two") == []
-    assert room.ledger.counts(source.generation) == Counts(1, 1, 0)
+    assert room.ledger.collections.counts(source.generation) == Counts(1, 1, 0)
     (removal,) = outbox(room.ledger, source.generation.collection_id, 10)
     assert removal.document_gone
     assert set(removal.chunk_ids) == {chunk_id(a.document_id, words) for words in ("one", "two", "pending")}
-    assert room.ledger.remove_documents(run, [a.document_id]) == 0
+    assert room.ledger.versions.remove(run, [a.document_id]) == 0
     assert len(outbox(room.ledger, source.generation.collection_id, 10)) == 1
     with pytest.raises(NotFound):
         room.catalog.document(reader(source), a.document_id)
@@ -220,7 +220,7 @@ def test_what_comes_back_is_a_new_document(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    room.ledger.remove_documents(run, [item.document_id])
+    room.ledger.versions.remove(run, [item.document_id])
     (again,) = scanned(room, started(room, source), entry("a"))
     assert again.document_id != item.document_id and again.new
 
@@ -229,10 +229,10 @@ def test_a_document_removed_during_a_run_stays_removed(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "one")])
-    room.ledger.remove_documents(run, [item.document_id])
-    room.ledger.stage(run, [version(run, item, "one")])
-    room.ledger.activate(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, "one")])
+    room.ledger.versions.remove(run, [item.document_id])
+    room.ledger.versions.stage(run, [version(run, item, "one")])
+    room.ledger.versions.activate(run, [item.document_id])
     assert shown(room, source, item, "one") == []
     queued = [
         each for removal in outbox(room.ledger, source.generation.collection_id, 10) for each in removal.chunk_ids
@@ -244,9 +244,9 @@ def test_removing_a_quarantined_document_closes_its_record(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.quarantine(run, [failure(item)])
-    assert room.ledger.remove_documents(run, [item.document_id]) == 1
-    assert room.ledger.counts(source.generation).quarantined == 0
+    room.ledger.quarantine.add(run, [failure(item)])
+    assert room.ledger.versions.remove(run, [item.document_id]) == 1
+    assert room.ledger.collections.counts(source.generation).quarantined == 0
 
 
 def test_another_sources_documents_are_left_alone(room: Room) -> None:
@@ -255,10 +255,10 @@ def test_another_sources_documents_are_left_alone(room: Room) -> None:
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
     stranger = started(room, opened(room, spec(collection=source.spec.collection)))
-    assert room.ledger.remove_documents(stranger, [item.document_id]) == 0
-    room.ledger.quarantine(stranger, [failure(item)])
-    room.ledger.touch(stranger, [replace(item, entry=entry("a", "9"))])
-    assert room.ledger.record_scan(started(room, source), [entry("a")]).unchanged == 1
+    assert room.ledger.versions.remove(stranger, [item.document_id]) == 0
+    room.ledger.quarantine.add(stranger, [failure(item)])
+    room.ledger.versions.touch(stranger, [replace(item, entry=entry("a", "9"))])
+    assert room.ledger.scans.record(started(room, source), [entry("a")]).unchanged == 1
 
 
 def test_removals_come_in_order_and_in_pieces(room: Room) -> None:
@@ -267,7 +267,7 @@ def test_removals_come_in_order_and_in_pieces(room: Room) -> None:
     items = scanned(room, run, *(entry(f"d{i}") for i in range(5)))
     for item in items:
         loaded(room, run, item, "one")
-        room.ledger.remove_documents(run, [item.document_id])
+        room.ledger.versions.remove(run, [item.document_id])
     first = outbox(room.ledger, source.generation.collection_id, 2)
     assert [removal.document_id for removal in first] == [item.document_id for item in items[:2]]
     assert carried_out(room.ledger, source.generation.collection_id, 2) == first
@@ -284,11 +284,11 @@ def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room)
     run = started(room, source)
     items = scanned(room, run, entry("a"))
     loaded(room, run, items[0], "one")
-    room.ledger.remove_documents(run, [items[0].document_id])
+    room.ledger.versions.remove(run, [items[0].document_id])
     collection_id, taken, over = source.generation.collection_id, Event(), Event()
 
     def hold() -> None:
-        with room.ledger.removals(collection_id, 10) as found:
+        with room.ledger.outbox.removals(collection_id, 10) as found:
             assert len(found) == 1
             taken.set()
             over.wait(10)
@@ -306,7 +306,7 @@ def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room)
 
 
 def waited_for(ledger: Ledger, collection_id: UUID) -> list[Removal]:
-    with ledger.removals(collection_id, 10, wait=True) as found:
+    with ledger.outbox.removals(collection_id, 10, wait=True) as found:
         return found
 
 
@@ -315,8 +315,8 @@ def test_what_breaks_off_stays_queued(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
-    room.ledger.remove_documents(run, [item.document_id])
-    with pytest.raises(ZeroDivisionError), room.ledger.removals(source.generation.collection_id, 10):
+    room.ledger.versions.remove(run, [item.document_id])
+    with pytest.raises(ZeroDivisionError), room.ledger.outbox.removals(source.generation.collection_id, 10):
         raise ZeroDivisionError
     assert len(outbox(room.ledger, source.generation.collection_id)) == 1
 
@@ -333,13 +333,13 @@ def test_nothing_is_staged_while_it_is_decided_what_goes(room: Room, block: str)
     run = started(room, source)
     (back,) = scanned(room, run, entry("a", "3"))
     inside: Any = (
-        room.ledger.removals(source.generation.collection_id, 10)
+        room.ledger.outbox.removals(source.generation.collection_id, 10)
         if block == "removals"
-        else room.ledger.locked([item.document_id])
+        else room.ledger.outbox.locked([item.document_id])
     )
     with ThreadPoolExecutor(1) as pool:
         with inside:
-            staged = pool.submit(room.ledger.stage, run, [version(run, back, "one")])
+            staged = pool.submit(room.ledger.versions.stage, run, [version(run, back, "one")])
             time.sleep(0.3)
             assert not staged.done()
         assert staged.result(10) == set()
@@ -354,8 +354,8 @@ def test_a_stage_is_recorded_once_a_batch(room: Room) -> None:
         StageStat(0, "embed", 0.25, {"computed": 1}),
         StageStat(0, "extract", 0.75, {"documents": 2}),
     ):
-        room.ledger.record_stage(run, stat)
-    stages = room.ledger.stages(run)
+        room.ledger.runs.record_stage(run, stat)
+    stages = room.ledger.runs.stages(run)
     assert len(stages) == 4
     assert {(each.batch, each.stage): each for each in stages}[0, "extract"] == StageStat(
         0, "extract", 0.75, {"documents": 2}
@@ -371,19 +371,19 @@ def test_gates_and_the_end_of_a_run_may_be_recorded_twice(room: Room) -> None:
         GateResult("documents", "row_count", None, True, False, 3, 0),
     ]
     for _ in range(2):
-        room.ledger.record_gates(run, 0, "extract", results)
-        room.ledger.finish_run(run, "succeeded", {"documents": {"seen": 3}, "seconds": 1.25, "id": uuid4()})
-    room.ledger.record_gates(run, 0, "chunk", results[:1])
-    kept = room.ledger.gates(run, 0)
+        room.ledger.quality.record_gates(run, 0, "extract", results)
+        room.ledger.runs.finish(run, "succeeded", {"documents": {"seen": 3}, "seconds": 1.25, "id": uuid4()})
+    room.ledger.quality.record_gates(run, 0, "chunk", results[:1])
+    kept = room.ledger.quality.gates(run, 0)
     assert kept == [
         results[0],
         results[0],
         replace(results[1], observed={"bad": [1.5, "nan"], "s": ""}),
         results[2],
     ]
-    assert room.ledger.gates(run, 1) == []
+    assert room.ledger.quality.gates(run, 1) == []
     with pytest.raises(Terminal, match="succeeded or failed"):
-        room.ledger.finish_run(run, "tired", {})
+        room.ledger.runs.finish(run, "tired", {})
 
 
 def test_counts_keep_tenants_apart(room: Room) -> None:
@@ -393,16 +393,16 @@ def test_counts_keep_tenants_apart(room: Room) -> None:
         run = started(room, each)
         a, b = scanned(room, run, entry("a"), entry("b"))
         loaded(room, run, a, *texts)
-        room.ledger.quarantine(run, [failure(b)])
-    assert room.ledger.counts(source.generation) == Counts(2, 3, 2)
-    assert room.ledger.counts(source.generation, source.spec.tenant) == Counts(1, 1, 1)
-    assert room.ledger.counts(source.generation, other.spec.tenant) == Counts(1, 2, 1)
-    assert room.ledger.counts(source.generation, name()) == Counts(0, 0, 0)
+        room.ledger.quarantine.add(run, [failure(b)])
+    assert room.ledger.collections.counts(source.generation) == Counts(2, 3, 2)
+    assert room.ledger.collections.counts(source.generation, source.spec.tenant) == Counts(1, 1, 1)
+    assert room.ledger.collections.counts(source.generation, other.spec.tenant) == Counts(1, 2, 1)
+    assert room.ledger.collections.counts(source.generation, name()) == Counts(0, 0, 0)
 
 
 def test_all_live_generations_are_listed(room: Room) -> None:
     generations = {opened(room).generation.collection: PROFILE for _ in range(3)}
-    listed = {each.collection: each.profile for each in room.ledger.generations()}
+    listed = {each.collection: each.profile for each in room.ledger.collections.generations()}
     assert generations.items() <= listed.items()
 
 
@@ -442,10 +442,10 @@ def test_runs_over_the_same_documents_do_not_block_each_other_for_ever(room: Roo
         order = items if turn % 2 else items[::-1]
         entities = [(UUID(int=i + 1), "ORG", 1) for i in range(20)]
         mentions = entities if turn % 2 else entities[::-1]
-        room.ledger.stage(run, [version(run, item, f"text {turn}", mentions=mentions) for item in order])
-        room.ledger.activate(run, [item.document_id for item in order])
+        room.ledger.versions.stage(run, [version(run, item, f"text {turn}", mentions=mentions) for item in order])
+        room.ledger.versions.activate(run, [item.document_id for item in order])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(load, range(12)))
-    counts = room.ledger.counts(source.generation)
+    counts = room.ledger.collections.counts(source.generation)
     assert counts.documents == 40 and counts.chunks == 40

@@ -46,7 +46,7 @@ def test_a_misspelled_param_fails_the_run_before_anything_is_done(
     meant: str,
 ) -> None:
     tools = make_tools([roots], graph="off")
-    tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    tools.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text("# Owls\n\nThe barn owl hunts voles.\n")
@@ -56,4 +56,4 @@ def test_a_misspelled_param_fails_the_run_before_anything_is_done(
     assert str(run.state) == "failed"
     assert {str(each.state) for each in run.get_task_instances()} <= {"failed", "upstream_failed", "skipped"}
     assert f"did you mean '{meant}'" in capfd.readouterr().out
-    assert name not in [each.collection for each in tools.ledger.generations()]
+    assert name not in [each.collection for each in tools.ledger.collections.generations()]

@@ -37,7 +37,7 @@ def dag(dags: dict[str, Any]) -> Any:
 def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ingest:
     """Run the DAG as a user who may write to the tenant `default`; returns the finished DagRun."""
     runnable(dag)
-    make_lasting_tools([roots]).catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    make_lasting_tools([roots]).ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
@@ -167,7 +167,7 @@ def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_tools: Any, roots: P
     assert {state for (stage, _), state in states.items() if stage in STAGES} == {"skipped"}
     found = tasks(run)["plan", -1].xcom_pull(task_ids="plan", key="dry_run")
     assert (found["documents"]["new"], found["saved"]) == (1, False)
-    assert name not in [each.collection for each in make_tools([roots], graph="off").ledger.generations()]
+    assert name not in [each.collection for each in make_tools([roots], graph="off").ledger.collections.generations()]
     assert summary(ingest(folder, name))["documents"]["new"] == 1
 
 
@@ -279,7 +279,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
             raise Terminal("a later error")
         with pytest.raises(Busy):
             ingestion.ingest(tools, spec)
-        seen["state"] = tools.ledger.saved_sources("default", name)[0].held_by
+        seen["state"] = tools.ledger.sources.saved("default", name)[0].held_by
         return load(tools, ref)
 
     monkeypatch.setattr(batches, "chunk", chunk_two)
@@ -290,7 +290,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     loads = [states["load", index] for index in range(3)]
     assert (loads, states["close", -1]) == (["upstream_failed", "failed", "success"], "success")
     assert seen["state"].startswith("airflow:sluice_ingest/"), "it held the source until the end"
-    (saved,) = tools.ledger.saved_sources("default", name)
+    (saved,) = tools.ledger.sources.saved("default", name)
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
@@ -320,20 +320,20 @@ def test_a_replay_takes_kept_bytes_and_the_callers_rights(
     (folder / "owls.md").write_text(OWLS)
     assert ingest(folder, name).state == "success"
     tools = make_tools([roots], graph="off")
-    generation = next(each for each in tools.ledger.generations() if each.collection == name)
-    tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
+    tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
     (folder / "bread.md").write_text(BREAD * 5)
     assert summary(ingest(folder, name))["quarantine"] == {"too_long": 1}
     who = Principal("tester", "default", frozenset({"*"}))
     (refusal,) = tools.catalog.refusals(who, name, limit=9)
     assert path(refusal.document_id) in tools.blobs.list("quarantine")
     shutil.rmtree(folder)
-    tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
+    tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
 
     replayed = ingest(folder, name, replay=[str(refusal.document_id)])
     told = summary(replayed)
     assert (replayed.state, told["documents"]["new"], told["quarantine"]) == ("success", 1, {})
-    assert tools.ledger.run(UUID(told["run_id"])).mode == "replay"
+    assert tools.ledger.runs.get(UUID(told["run_id"])).mode == "replay"
     assert path(refusal.document_id) not in tools.blobs.list("quarantine")
     link = tasks(replayed)["finish", -1].xcom_pull(task_ids="finish", key="_link_GateResults")
     assert link.startswith("http") and link.endswith(told["gates"])

@@ -29,13 +29,15 @@ def expired(make_tools: Any, roots: Path, name: str) -> Any:
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
     tools = make_tools([roots], graph="off")
-    tools.catalog.grant(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
+    tools.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
     ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
-    generation = next(each for each in tools.ledger.generations() if each.collection == name)
-    served = sorted({each.document_id for each in tools.ledger.chunks_after(generation, None, 10)})
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
+    served = sorted({each.document_id for each in tools.ledger.reconciliation.chunks_after(generation, None, 10)})
     for document_id in served[:2]:
-        tools.ledger.set_retention(RetentionScope(document_id=document_id), Retention(until=tools.ledger.clock()))
-    return lambda: tools.ledger.counts(generation).documents
+        tools.ledger.retention.assign(
+            RetentionScope(document_id=document_id), Retention(until=tools.ledger.retention.clock())
+        )
+    return lambda: tools.ledger.collections.counts(generation).documents
 
 
 def states(run: Any) -> dict[str, str]:

@@ -41,10 +41,10 @@ def reader(
     made = server._http.post("/auth/fab/v1/users", json=user)
     assert made.status_code in (200, 201, 409), made.text
     tools = make_tools([tmp_path], graph="off")
-    tools.ledger.open_source(
+    tools.ledger.sources.open(
         SourceSpec(tmp_path.as_uri(), "roles", "roles", ()), Profile("tokens:256:0", "hash:64", "off", 64), ()
     )
-    tools.catalog.grant(Grant(name, "roles", frozenset(), False))
+    tools.ledger.grants.add(Grant(name, "roles", frozenset(), False))
     with httpx.Client(base_url=airflow_stack.environment["SLUICE_AIRFLOW_URL"], timeout=60.0) as client:
         token = client.post("/auth/token", json={"username": name, "password": PASSWORD}).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

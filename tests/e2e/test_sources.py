@@ -55,7 +55,7 @@ def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pyt
 
 
 def last_runs(tools: Tools, collection: str) -> dict[str, LastRun | None]:
-    return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in tools.ledger.saved_sources(None, collection)}
+    return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in tools.ledger.sources.saved(None, collection)}
 
 
 def told(server: Server, run_id: str) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def test_one_that_fails_is_named_and_stops_no_other(
     assert {name: run and run.state for name, run in ran.items()} == {
         "heron": "succeeded", "gone": "failed", "stork": "succeeded",
     }  # fmt: skip
-    saved = {each.spec.access_groups for each in tools.ledger.saved_sources(None, collection)}
+    saved = {each.spec.access_groups for each in tools.ledger.sources.saved(None, collection)}
     assert saved == {("waders",)}
     listed = server._http.get(f"/sluice/api/v1/sources?collection={collection}").json()["sources"]
     assert {(each["last_run"]["state"], each["retention_days"]) for each in listed} == {
@@ -106,7 +106,7 @@ def test_a_run_is_its_users_and_cannot_look_like_nobodys(
     elements = server._http.get(path).json()["task_instances"]
     assert {each["state"] for each in elements} == {"success", "failed"} and len(elements) == 3
     assert all("default/" in each["rendered_map_index"] for each in elements)
-    for saved in tools.ledger.saved_sources(None, collection):
+    for saved in tools.ledger.sources.saved(None, collection):
         child = f"saved__{uuid5(saved.source_id, all_of_them['dag_run_id'])}"
         asked = server._http.get(f"/api/v2/dags/sluice_ingest/dagRuns/{child}").json()
         assert (asked["run_type"], asked["triggering_user_name"]) == ("operator_triggered", admin)

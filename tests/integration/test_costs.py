@@ -20,6 +20,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
 from sluice.ports.tools import Tools
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 SMALL = "chars:100:0"
@@ -42,10 +43,10 @@ def cut(tools: Tools, batch_size: int = 3, **budget: object) -> Tools:
 
 
 def stores(tools: Tools, collection: str) -> set[int]:
-    generation = next(each for each in tools.ledger.generations() if each.collection == collection)
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == collection)
     assert tools.graph is not None
     return {
-        tools.ledger.counts(generation).chunks,
+        tools.ledger.collections.counts(generation).chunks,
         tools.vectors.count(generation),
         tools.graph.count(generation),
     }
@@ -113,7 +114,7 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
     chunked = [checkpoints.chunk(tools, checkpoints.validate(tools, checkpoints.extract(tools, ref))) for ref in refs]
     with ThreadPoolExecutor(len(refs)) as pool:
         embedded = list(pool.map(lambda ref: checkpoints.embed(tools, ref), chunked))
-    spent = tools.ledger.spent(tools.ledger.run(run_id))
+    spent = tools.ledger.costs.spent(tools.ledger.runs.get(run_id))
     assert 0 < spent.tokens <= 150
     for ref in embedded:
         checkpoints.load(tools, ref)
@@ -128,10 +129,10 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
 @pytest.mark.parametrize(
     ("port", "method", "after", "paid"),
     [
-        ("ledger", "reserve", True, 30),
+        ("costs", "reserve", True, 30),
         ("cache", "store", False, 30),
         ("cache", "store", True, 0),
-        ("ledger", "settle", True, 30),
+        ("costs", "settle", True, 30),
     ],
 )
 def test_a_crash_around_the_embedder_locks_no_budget(
@@ -141,7 +142,7 @@ def test_a_crash_around_the_embedder_locks_no_budget(
     (ref,) = checkpoints.plan(tools, spec, "incremental", run_id=run_id, orchestrator="tests:crash", max_tokens=1000)
     ref = checkpoints.chunk(tools, checkpoints.validate(tools, checkpoints.extract(tools, ref)))
     with pytest.raises(Crash):
-        checkpoints.embed(replace(tools, **{port: Crashing(getattr(tools, port), method, after)}), ref)
+        checkpoints.embed(swapped(tools, **{port: Crashing(port_of(tools, port), method, after)}), ref)
     checkpoints.load(tools, checkpoints.embed(tools, ref))
     told = checkpoints.finish(tools, run_id)
     assert (told["stopped"], told["documents"]["new"], told["cost"]["texts"]) == (None, 10, paid)
@@ -152,7 +153,7 @@ def test_a_limit_in_money_needs_a_price(make_tools: MakeTools, tmp_path: Path, s
     tools = make_tools([tmp_path], chunker=SMALL)
     with pytest.raises(BadRequest, match="SLUICE_EMBEDDING_PRICE"):
         ingestion.ingest(tools, spec, max_cost=1.0)
-    assert spec.collection not in [each.collection for each in tools.ledger.generations()]
+    assert spec.collection not in [each.collection for each in tools.ledger.collections.generations()]
     priced = make_tools([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
     told = ingestion.ingest(priced, spec, max_cost=0.001)  # 100 tokens, in place of the 5
     assert told["stopped"] == "budget" and 5 < told["cost"]["tokens"] <= 100 and told["cost"]["money"] <= 0.001
@@ -163,7 +164,7 @@ def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
-    tools.ledger.set_quota(spec.tenant, Quota(4))
+    tools.ledger.quotas.assign(spec.tenant, Quota(4))
     first = ingestion.ingest(tools, spec)
     assert (first["documents"]["new"], first["quarantine"], first["cost"]["texts"]) == (4, {"quota": 6}, 12)
     assert stores(tools, spec.collection) == {12}
@@ -174,7 +175,7 @@ def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
     assert ingestion.ingest(tools, spec)["documents"]["deleted"] == 2
     last = ingestion.ingest(tools, spec)
     assert (last["documents"]["new"], last["quarantine"]) == (2, {"quota": 4})
-    tools.ledger.set_quota(spec.tenant, Quota())
+    tools.ledger.quotas.assign(spec.tenant, Quota())
     assert ingestion.ingest(tools, spec)["quarantine"] == {}
     assert stores(tools, spec.collection) == {24}
 
@@ -184,8 +185,8 @@ def test_at_the_quota_a_rename_and_a_smaller_edit_are_no_growth(
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
     ingestion.ingest(tools, spec)
-    use = tools.ledger.tenant(spec.tenant)
-    tools.ledger.set_quota(spec.tenant, Quota(use.documents, use.size_bytes))
+    use = tools.ledger.quotas.use(spec.tenant)
+    tools.ledger.quotas.assign(spec.tenant, Quota(use.documents, use.size_bytes))
     (folder_of(spec) / "3.md").rename(folder_of(spec) / "three.md")
     told = ingestion.ingest(tools, spec)
     assert (told["documents"]["moved"], told["documents"]["deleted"], told["quarantine"]) == (1, 0, {})
@@ -201,7 +202,7 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
     make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
     tools = make_tools([tmp_path], chunker=SMALL)
-    tools.ledger.set_quota(spec.tenant, Quota(12))
+    tools.ledger.quotas.assign(spec.tenant, Quota(12))
     assert tools.graph is not None
     lone = tools.graph.orphans(100)  # of other tests
     loads = []
@@ -225,7 +226,7 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
         told = list(pool.map(finish, loads))
     assert sorted(each["documents"]["new"] for each in told) == [2, 10]  # type: ignore[index]
     assert sorted(each["quarantine"].get("quota", 0) for each in told) == [0, 8]  # type: ignore[attr-defined]
-    assert tools.ledger.tenant(spec.tenant).documents == 12
+    assert tools.ledger.quotas.use(spec.tenant).documents == 12
     for collection in (spec.collection, f"{spec.collection}-two"):
         assert len(stores(tools, collection)) == 1
     assert tools.graph is not None and tools.graph.orphans(100) == lone, "what was written and refused is gone"

@@ -19,6 +19,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
+from swapping import ROLES, port_of, swapped
 
 MakeTools = Callable[..., Tools]
 TEXTS = {
@@ -44,7 +45,7 @@ def documents(tools: Tools, tenant: str, collection: str) -> dict[str, object]:
 
 
 def generation(tools: Tools, collection: str) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == collection)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == collection)
 
 
 def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -57,7 +58,7 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
     report = deletion.delete_documents(tools, [gone], actor="cli")  # type: ignore[list-item]
     assert (report["documents"], report["left"]) == (1, [])
     assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}
-    assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 2
+    assert tools.ledger.collections.counts(live).chunks == tools.vectors.count(live) == 2
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
@@ -95,13 +96,13 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     spec = SourceSpec(place.as_uri(), name, name)
     ingestion.ingest(tools, spec)
     live = generation(tools, name)
-    tools.ledger.set_gate_rule(live, "documents", "too_long", GateRule("block", 60))
+    tools.ledger.quality.set_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
     ingestion.ingest(tools, spec)
     found = tools.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     (long,) = (each.document_id for each in found if each.external_id == "long.md")
     deletion.delete_documents(tools, [long], actor="cli")
-    tools.ledger.set_gate_rule(live, "documents", "too_long", None)
+    tools.ledger.quality.set_rule(live, "documents", "too_long", None)
     if renamed:
         (place / "long.md").rename(place / "osprey.md")
     else:
@@ -170,20 +171,24 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
         """Its documents are not all gone when the collection is to be dropped."""
 
         def __getattr__(self, called: str) -> object:
-            return getattr(tools.ledger, called)
+            return getattr(tools.ledger.deletions, called)
 
         def deletable(self, *of: object) -> list[UUID]:
             return []
 
-        def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
-            return tools.ledger.saved_sources(tenant, collection) if tenant else []
+    class Removed:
+        def __getattr__(self, called: str) -> object:
+            return getattr(tools.ledger.sources, called)
+
+        def saved(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
+            return tools.ledger.sources.saved(tenant, collection) if tenant else []
 
     with pytest.raises(Terminal, match="still holds"):
-        deletion.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(swapped(tools, deletions=Late(), sources=Removed()), name, actor="cli")
     assert tools.vectors.count(live) == 3 and set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}
 
 
-@pytest.mark.parametrize(("port", "method"), [("vectors", "drop"), ("ledger", "drop_collection")])
+@pytest.mark.parametrize(("port", "method"), [("vectors", "drop"), ("collections", "drop")])
 def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str
 ) -> None:
@@ -201,22 +206,22 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
 
     class Killed:
         def __getattr__(self, called: str) -> object:
-            return killed if called == method else getattr(getattr(tools, port), called)
+            return killed if called == method else getattr(port_of(tools, port), called)
 
     with pytest.raises(Crash):
-        deletion.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(swapped(tools, **{port: Killed()}), name, actor="cli")
     with pytest.raises(Busy, match=f"sluice collections delete {name}"):
         ingestion.ingest(tools, spec)
     assert deletion.delete_collection(tools, name, actor="cli")["dropped"]
     ingestion.ingest(tools, spec)
     live = generation(tools, name)
-    assert tools.vectors.count(live) == tools.ledger.counts(live).chunks == 3
+    assert tools.vectors.count(live) == tools.ledger.collections.counts(live).chunks == 3
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("keyring", "destroy"), ("blobs", "remove"), ("ledger", "delete_documents"), ("ledger", "finish_run")],
+    [("keyring", "destroy"), ("blobs", "remove"), ("deletions", "delete"), ("runs", "finish")],
 )
 def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
@@ -228,10 +233,10 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
     ingestion.ingest(tools, spec)
     document = documents(tools, name, name)["b.md"]
-    broken = Crashing(getattr(tools, port), method, after)
+    broken = Crashing(port_of(tools, port), method, after)
     with pytest.raises(Crash):
-        deletion.delete_documents(replace(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
-    if (method, after) in (("delete_documents", True), ("finish_run", False), ("finish_run", True)):
+        deletion.delete_documents(swapped(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
+    if (method, after) in (("delete", True), ("finish", False), ("finish", True)):
         with pytest.raises(NotFound):  # the ledger has forgotten it, and nothing is left to do
             deletion.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
     else:
@@ -240,7 +245,7 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     assert ingestion.ingest(tools, spec)["documents"]["seen"] == 1
     assert set(documents(tools, name, name)) == {"a.md"}
     live = generation(tools, name)
-    assert tools.ledger.counts(live).chunks == tools.vectors.count(live) == 1
+    assert tools.ledger.collections.counts(live).chunks == tools.vectors.count(live) == 1
 
 
 def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
@@ -249,19 +254,20 @@ def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, na
     ingestion.ingest(tools, SourceSpec(place.as_uri(), name, name))
 
     class Counting:
-        def __init__(self) -> None:
-            self.calls: list[str] = []
+        def __init__(self, role: object) -> None:
+            self._role = role
 
         def __getattr__(self, called: str) -> object:
-            self.calls.append(called)
-            return getattr(tools.ledger, called)
+            calls.append(called)
+            return getattr(self._role, called)
 
     costs = []
     for names in (["owls.md"], ["bread.md", "ferry.md"]):
-        counting = Counting()
+        calls: list[str] = []
+        counting = {role: Counting(port_of(tools, role)) for role in ROLES}
         ids = [documents(tools, name, name)[each] for each in names]
-        deletion.delete_documents(replace(tools, ledger=counting), ids, actor="cli")  # type: ignore[arg-type]
-        costs.append(sorted(each for each in counting.calls if each != "claim"))
+        deletion.delete_documents(swapped(tools, **counting), ids, actor="cli")  # type: ignore[arg-type]
+        costs.append(sorted(each for each in calls if each != "claim"))
     assert costs[0] == costs[1]
 
 
@@ -320,10 +326,10 @@ def test_what_a_rule_keeps_for_others_is_not_ingested_from_a_folder_above(
     assert set(documents(tools, name, name)) == {"staff/it.md", "more/it.md"}
     with pytest.raises(Forbidden):
         ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))
-    assert tools.ledger.saved_source(name, name, (place / "board").as_uri()) is None, "nothing was saved"
+    assert tools.ledger.sources.spec(name, name, (place / "board").as_uri()) is None, "nothing was saved"
     ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ("board",)))
     with pytest.raises(BadRequest):
         ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name, ()))
-    saved = tools.ledger.saved_source(name, name, (place / "board").as_uri())
+    saved = tools.ledger.sources.spec(name, name, (place / "board").as_uri())
     assert saved and saved.access_groups == ("board",), "its groups are as they were"
     assert ingestion.ingest(tools, SourceSpec((place / "board").as_uri(), name, name))["documents"]["unchanged"] == 1

@@ -45,8 +45,8 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     (tmp_path / "owls.md").write_text(OWLS)
     spec = SourceSpec(tmp_path.as_uri(), name)
     ingestion.ingest(tools, spec)
-    generation = next(each for each in tools.ledger.generations() if each.collection == name)
-    tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 200))
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
+    tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 200))
     (tmp_path / "waders.md").write_text(TWO)
     ingestion.ingest(tools, spec)
     (refused,) = tools.catalog.refusals(WHO, name, limit=9)
@@ -54,10 +54,12 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     old.undo()
 
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
-    tools.vectors.delete(generation, [each.chunk_id for each in tools.ledger.chunks_after(generation, None, 9)])
+    tools.vectors.delete(
+        generation, [each.chunk_id for each in tools.ledger.reconciliation.chunks_after(generation, None, 9)]
+    )
     reconciliation.reconcile(tools, collection=name, repair=True)
     assert any("barn owl" in each for each in found(tools, name, "barn owl"))
-    tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
+    tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
     assert ingestion.replay(tools, spec)["documents"]["new"] == 1
     assert any("curlew" in each for each in found(tools, name, "curlew"))
 

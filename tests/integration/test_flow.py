@@ -33,10 +33,10 @@ def write(folder: Path, **texts: str) -> None:
 
 
 def stores(tools: Tools, collection: str) -> dict[str, int]:
-    generation = next(each for each in tools.ledger.generations() if each.collection == collection)
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == collection)
     assert tools.graph is not None
     return {
-        "ledger": tools.ledger.counts(generation).chunks,
+        "ledger": tools.ledger.collections.counts(generation).chunks,
         "qdrant": tools.vectors.count(generation),
         "neo4j": tools.graph.count(generation),
     }
@@ -266,8 +266,8 @@ def test_mode_full_is_guarded_as_well(make_tools: MakeTools, tmp_path: Path, nam
         path.unlink()
     with pytest.raises(SluiceError, match="unmounted"):
         ingestion.ingest(tools, spec, "full")
-    generation = next(each for each in tools.ledger.generations() if each.collection == name)
-    assert tools.ledger.counts(generation).documents == 45
+    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
+    assert tools.ledger.collections.counts(generation).documents == 45
     assert ingestion.ingest(tools, spec, "full", approve_shrink=True)["documents"]["deleted"] == 45
 
 
@@ -281,26 +281,26 @@ def test_a_run_that_does_not_come_to_own_its_source_changes_nothing_of_it(
     spec = SourceSpec(folder.as_uri(), name, access_groups=("birds",), retention_days=9, exclude=("x/**",))
     ingestion.ingest(tools, spec)
     place = spec.tenant, spec.collection, spec.uri
-    saved = tools.ledger.saved_source(*place)
+    saved = tools.ledger.sources.spec(*place)
     opened = SourceSpec(spec.uri, name, access_groups=(), retention_days=0, include=("*.md",), exclude=())
 
-    source = tools.ledger.open_source(spec, tools.profile(), tools.filter_fields)
-    other = tools.ledger.start_run(source, "incremental", uuid4(), "tests")
-    tools.ledger.claim(other, 600)
+    source = tools.ledger.sources.open(spec, tools.profile(), tools.filter_fields)
+    other = tools.ledger.runs.start(source, "incremental", uuid4(), "tests")
+    tools.ledger.runs.claim(other, 600)
     with pytest.raises(Busy, match="Nothing was changed"):
         ingestion.ingest(tools, opened)
-    tools.ledger.finish_run(other, "failed", {})
+    tools.ledger.runs.finish(other, "failed", {})
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(SluiceError):
         ingestion.ingest(tools, opened)
     (tmp_path / "elsewhere").rename(folder)
     with pytest.raises(SluiceError, match="globs that leave all out"):
         ingestion.ingest(tools, replace(opened, include=("*.pdf",)))
-    assert tools.ledger.saved_source(*place) == saved == spec.over(None)
+    assert tools.ledger.sources.spec(*place) == saved == spec.over(None)
     assert titles(tools, "barn owl voles", name, groups="fish") == []
 
     ingestion.ingest(tools, opened)
-    assert tools.ledger.saved_source(*place) == opened
+    assert tools.ledger.sources.spec(*place) == opened
     assert titles(tools, "barn owl voles", name, groups="fish") == ["Owls"]
 
 

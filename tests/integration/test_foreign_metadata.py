@@ -23,6 +23,7 @@ from sluice.pipeline import ingestion
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 from sluice.wiring import searcher
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 BIG = 9_007_199_254_740_993  # 2^53 + 1
@@ -68,7 +69,7 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools
     assert by_name["half.md"]["language"] == "\ufffd" and by_name["half.md"]["metadata_cut"] == ["language", "n"]
     assert by_name["title.md"]["metadata_cut"] == ["title"]
     assert "metadata_cut" not in by_name["plain.md"]
-    rows = tools.ledger.gate_rows(tools.ledger.run(UUID(summary["run_id"])), 0)
+    rows = tools.ledger.quality.rows(tools.ledger.runs.get(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
     again = ingestion.ingest(tools, spec)
     assert again["documents"]["unchanged"] == 4
@@ -105,7 +106,7 @@ class Refusing:
         return call
 
 
-@pytest.mark.parametrize("store", ["vectors", "ledger"])
+@pytest.mark.parametrize("store", ["vectors", "versions"])
 def test_a_document_that_a_store_refuses_costs_itself_only(
     make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, store: str
 ) -> None:
@@ -117,8 +118,8 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
         refused.add(sorted(map(str, ids))[0]) if not refused else None
         return bool({str(each) for each in ids} & refused)
 
-    method = {"vectors": "upsert", "ledger": "stage"}[store]
-    broken = replace(tools, **{store: Refusing(getattr(tools, store), method, refuses)})
+    method = {"vectors": "upsert", "versions": "stage"}[store]
+    broken = swapped(tools, **{store: Refusing(port_of(tools, store), method, refuses)})
     summary = ingestion.ingest(broken, herons)
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert list(kept_out(tools, name).values()) == ["load_failed"]

@@ -31,12 +31,12 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk, and sleeps
 
 
 def generation(tools: Tools, collection: str) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == collection)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == collection)
 
 
 def rows(tools: Tools, summary: dict[str, Any]) -> list[GateRow]:
-    run: Run = tools.ledger.run(UUID(summary["run_id"]))
-    return tools.ledger.gate_rows(run, 0)
+    run: Run = tools.ledger.runs.get(UUID(summary["run_id"]))
+    return tools.ledger.quality.rows(run, 0)
 
 
 def found(tools: Tools, collection: str, query: str) -> list[Any]:
@@ -55,17 +55,17 @@ def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stac
     (row,) = rows(tools, first)
     assert (row.suite, row.code, row.observed["kinds"]) == ("documents", "personal_data", {"EMAIL": 1})
 
-    tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("mask"))
+    tools.ledger.quality.set_rule(generation(tools, name), "documents", "personal_data", GateRule("mask"))
     full = ingestion.ingest(tools, spec, "full")
     (passage,) = found(tools, name, "ferryman timetable")
     assert passage.text.endswith("Ask [EMAIL] for a copy of it.")
     assert (passage.start, passage.end) == (0, len(passage.text))
     assert [each.code for each in rows(tools, full)] == ["personal_data"]
-    stages = {result.suite for result in tools.ledger.gates(tools.ledger.run(UUID(full["run_id"])), 0)}
+    stages = {result.suite for result in tools.ledger.quality.gates(tools.ledger.runs.get(UUID(full["run_id"])), 0)}
     assert stages == {"documents", "chunks", "vectors"}
     assert stack.files_with(ADDRESS) == []
 
-    tools.ledger.set_gate_rule(generation(tools, name), "documents", "personal_data", GateRule("block"))
+    tools.ledger.quality.set_rule(generation(tools, name), "documents", "personal_data", GateRule("block"))
     assert ingestion.ingest(tools, spec, "full")["quarantine"] == {"personal_data": 1}
     assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text, "the last good version stays"
 
@@ -79,7 +79,7 @@ def test_actions_of_all_collections_hold_from_the_first_document_on(
     tools = make_tools([tmp_path], graph="off", gate_actions="personal_data:mask, secrets:block")
     ingestion.ingest(tools, SourceSpec(folder.as_uri(), name))
     assert "[EMAIL]" in found(tools, name, "ferryman timetable")[0].text
-    tools.ledger.set_gate_rule(
+    tools.ledger.quality.set_rule(
         generation(tools, name), "documents", "personal_data", GateRule(options=("IBAN", "PHONE"))
     )
     ingestion.ingest(tools, SourceSpec(folder.as_uri(), name), "full")
@@ -112,7 +112,7 @@ def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
 
 
 def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
-    return tools.ledger.gate_rows(tools.ledger.run(UUID(summary["run_id"])), batch)
+    return tools.ledger.quality.rows(tools.ledger.runs.get(UUID(summary["run_id"])), batch)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_the_cli_lists_sets_and_unsets(
     }
     assert (listed()["language"]["action"], listed()["language"]["options"]) == ("block", ["deu"])
     assert "its own" in command("gates", "list", "--collection", name).stdout
-    assert tools.ledger.gate_rules(generation(tools, name))["documents", "too_long"] == GateRule("flag", 7.0)
+    assert tools.ledger.quality.rules(generation(tools, name))["documents", "too_long"] == GateRule("flag", 7.0)
     assert ingestion.ingest(tools, SourceSpec(folder.as_uri(), name), "full")["quarantine"] == {"language": 1}
     assert "suite says again" in command("gates", "unset", "too_long", "--collection", name).stdout
     assert "nothing of its own" in command("gates", "unset", "too_long", "--collection", name).stdout

@@ -96,8 +96,8 @@ def test_a_connection_lost_in_a_call_is_transient_and_the_next_call_works(url: s
         yield entry("b")
 
     with pytest.raises(Unavailable, match="PostgreSQL"):
-        room.ledger.record_scan(run, listing())
-    result = room.ledger.record_scan(run, [entry("a"), entry("b")])
+        room.ledger.scans.record(run, listing())
+    result = room.ledger.scans.record(run, [entry("a"), entry("b")])
     assert len(result.items) == 2 and all(item.new for item in result.items)
 
 
@@ -105,16 +105,16 @@ def test_a_locked_document_is_transient_and_a_retry_succeeds(url: str, room: Roo
     source = opened(room)
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
-    room.ledger.stage(run, [version(run, item, "one")])
+    room.ledger.versions.stage(run, [version(run, item, "one")])
     hasty, _ = named_room(url, call_timeout_s=1.0)
     with psycopg.connect(libpq(url)) as other:
         other.execute("SELECT FROM documents WHERE document_id = %s FOR UPDATE", [item.document_id])
         began = time.monotonic()
         with pytest.raises(Transient, match="lock"):
-            hasty.ledger.activate(run, [item.document_id])
+            hasty.ledger.versions.activate(run, [item.document_id])
         assert time.monotonic() - began < 5
         assert shown(room, source, item, "one") == []
-    hasty.ledger.activate(run, [item.document_id])
+    hasty.ledger.versions.activate(run, [item.document_id])
     assert shown(room, source, item, "one")
 
 
@@ -128,7 +128,7 @@ def test_a_slow_statement_is_ended(url: str) -> None:
 def test_waiting_for_a_connection_ends(url: str) -> None:
     engine = engine_of(url, pool_size=1, call_timeout_s=0.5)
     with engine.connect(), pytest.raises(Unavailable, match="SLUICE_POOL_SIZE"):
-        postgres_room(engine).ledger.generations()
+        postgres_room(engine).ledger.collections.generations()
     engine.dispose()
 
 
@@ -140,7 +140,7 @@ def test_a_listing_may_take_longer_than_any_call(url: str) -> None:
             time.sleep(0.6)
             yield entry(f"d{i}")
 
-    assert len(room.ledger.record_scan(started(room, opened(room)), slow()).items) == 3
+    assert len(room.ledger.scans.record(started(room, opened(room)), slow()).items) == 3
 
 
 def test_a_refused_row_leaves_nothing_of_its_batch(room: Room) -> None:
@@ -150,17 +150,17 @@ def test_a_refused_row_leaves_nothing_of_its_batch(room: Room) -> None:
     good, bad = version(run, a, "one"), version(run, b, "two")
     bad = replace(bad, chunks=(replace(bad.chunks[0], text_hash=b"short"),))
     with pytest.raises(Terminal, match="ck_chunks_text_hash") as caught:
-        room.ledger.stage(run, [good, bad])
+        room.ledger.versions.stage(run, [good, bad])
     assert "short" not in str(caught.value)
-    room.ledger.activate(run, [a.document_id, b.document_id])
-    assert room.ledger.run_counts(run) == Counts(0, 0, 0)
+    room.ledger.versions.activate(run, [a.document_id, b.document_id])
+    assert room.ledger.runs.counts(run) == Counts(0, 0, 0)
     loaded(room, run, a, "one")
 
 
 def test_the_wrong_password_is_not_shown(url: str) -> None:
     wrong = engine_of(url.replace("sluice_app:", "sluice_app:not-", 1))
     with pytest.raises(Unavailable) as caught:
-        postgres_room(wrong).ledger.generations()
+        postgres_room(wrong).ledger.collections.generations()
     assert "not-" not in str(caught.value)
 
 
@@ -170,7 +170,7 @@ def test_a_large_unchanged_scan_needs_no_memory(url: str) -> None:
     source = opened(room, spec(retention_days=1))
     run = started(room, source)
     count = 30_000
-    assert len(room.ledger.record_scan(run, (entry(f"d{i}") for i in range(count))).items) == count
+    assert len(room.ledger.scans.record(run, (entry(f"d{i}") for i in range(count))).items) == count
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -185,7 +185,7 @@ def test_a_large_unchanged_scan_needs_no_memory(url: str) -> None:
             {"run": run.run_id, "source": source.source_id},
         )
     tracemalloc.start()
-    result = room.ledger.record_scan(started(room, source), (entry(f"d{i}") for i in range(count)))
+    result = room.ledger.scans.record(started(room, source), (entry(f"d{i}") for i in range(count)))
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (result.unchanged, result.items, result.vanished) == (count, [], [])

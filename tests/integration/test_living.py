@@ -47,7 +47,7 @@ def test_checkpoints_of_a_real_repository(
         assert summary["documents"]["seen"] == step["total_docs"]
         assert summary["embeddings"]["computed"] == len(now.hashes - seen), "paid for what was known, or missed a text"
         seen |= now.hashes
-        source = tools.ledger.open_source(spec, tools.profile(), tools.filter_fields)
+        source = tools.ledger.sources.open(spec, tools.profile(), tools.filter_fields)
         ids = ids_of(stores.engine, source.source_id)
         moves = [op for op in step["ops"] if op["op"] == "R"]
         renames += len(moves)

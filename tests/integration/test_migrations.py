@@ -20,7 +20,7 @@ from sqlalchemy import CheckConstraint, text
 
 from ledger_rows import engine_of
 from scratch_databases import Scratch, libpq, scratch_databases
-from sluice.adapters.postgres.ledger import PostgresLedger
+from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
 from sluice.adapters.postgres.tables import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
@@ -128,7 +128,7 @@ def test_a_migration_gives_up_on_a_locked_table_and_leaves_all_as_it_was(empty: 
 def test_a_ledger_that_was_not_migrated_says_so(empty: Scratch) -> None:
     engine = engine_of(empty.owner_url)
     with pytest.raises(Terminal, match="sluice migrate"):
-        PostgresLedger(engine).generations()
+        postgres_ledger(engine).collections.generations()
     engine.dispose()
 
 

@@ -38,7 +38,7 @@ class Monday:
         self.write(OWLS.format(time="dawn"))
         self.run_id = uuid4()
         self.refs = [self._embedded(ref) for ref in self.scan()]
-        self.tools.ledger.finish_run(self.tools.ledger.run(self.run_id), "failed", {"error": "the index is down"})
+        self.tools.ledger.runs.finish(self.tools.ledger.runs.get(self.run_id), "failed", {"error": "the index is down"})
 
     def scan(self) -> list[BatchRef]:
         return checkpoints.plan(
@@ -83,8 +83,10 @@ def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
 
 
 def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monday) -> None:
-    generation = next(each for each in monday.tools.ledger.generations() if each.collection == monday.spec.collection)
-    monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", GateRule("block", 100))
+    generation = next(
+        each for each in monday.tools.ledger.collections.generations() if each.collection == monday.spec.collection
+    )
+    monday.tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
     monday.write(OWLS.format(time="noon, " * 30))
     ingestion.ingest(monday.tools, monday.spec)
     (refusal,) = monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9)
@@ -93,7 +95,7 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
         monday._embedded(ref)
     checkpoints.finish(monday.tools, monday.run_id)
     assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
-    monday.tools.ledger.set_gate_rule(generation, "documents", "too_long", None)
+    monday.tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
     assert ingestion.replay(monday.tools, monday.spec)["documents"]["changed"] == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
 
@@ -118,7 +120,7 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     else:
         for ref in monday.refs:
             checkpoints.load(monday.tools, ref)
-    counts = [each.counts for each in monday.tools.ledger.stages(monday.tools.ledger.run(monday.run_id))]
+    counts = [each.counts for each in monday.tools.ledger.runs.stages(monday.tools.ledger.runs.get(monday.run_id))]
     (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
     assert (found["superseded"], found["quarantined"]) == (1, 0)
     assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == []
@@ -127,7 +129,7 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:
     (monday.folder / "newts.md").write_text("# Newts\n\nNewts live in ponds.\n")
     plan = stages.scan(monday.tools, monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
-    monday.tools.ledger.finish_run(plan.run, "failed", {})
+    monday.tools.ledger.runs.finish(plan.run, "failed", {})
     assert monday.clear()["superseded"] == 1
     assert "at dusk" in monday.served()
     ingestion.ingest(monday.tools, monday.spec)

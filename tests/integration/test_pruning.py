@@ -49,8 +49,8 @@ def test_a_dry_run_counts_and_what_is_served_stays(at_once: Tools, stores: Store
     (folder / "page.md").write_text(OWLS)
     (folder / "gone.md").write_text(OWLS.replace("owl", "gull"))
     ingestion.ingest(at_once, spec)
-    generation = next(each for each in at_once.ledger.generations() if each.collection == name)
-    ids = sorted({each.document_id for each in at_once.ledger.chunks_after(generation, None, 9)})
+    generation = next(each for each in at_once.ledger.collections.generations() if each.collection == name)
+    ids = sorted({each.document_id for each in at_once.ledger.reconciliation.chunks_after(generation, None, 9)})
     (folder / "page.md").write_text(NEWTS)
     (folder / "gone.md").unlink()
     ingestion.ingest(at_once, spec)
@@ -108,7 +108,7 @@ def test_repositories_that_nobody_fetches_go(at_once: Tools, tmp_path: Path) -> 
     for mirror, age_days in (("old", 40), ("new", 1)):
         (cache / f"{mirror}.git" / "objects").mkdir(parents=True)
         (cache / f"{mirror}.lock").touch()
-        fetched_at = at_once.ledger.clock().timestamp() - age_days * 86400
+        fetched_at = at_once.ledger.retention.clock().timestamp() - age_days * 86400
         os.utime(cache / f"{mirror}.lock", (fetched_at, fetched_at))
     tools = replace(at_once, git_cache=cache, keep_days=KeepDays())
     assert pruning.prune(tools)["kinds"]["mirrors"] == {"keep_days": 30, "found": 1, "removed": 0}

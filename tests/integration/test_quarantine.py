@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -34,6 +34,7 @@ from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import finishing, ingestion, quarantine, replay, stages
 from sluice.ports.tools import Tools
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
@@ -56,11 +57,11 @@ class Place:
 
     @property
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.generations() if each.collection == self.name)
+        return next(each for each in self.tools.ledger.collections.generations() if each.collection == self.name)
 
     def limit(self, chars: float | None) -> None:
         rule = None if chars is None else GateRule("block", chars)
-        self.tools.ledger.set_gate_rule(self.generation, "documents", "too_long", rule)
+        self.tools.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, Refusal]:
         found = self.tools.catalog.refusals(self.who, self.name, limit=100)
@@ -113,7 +114,7 @@ def test_refused_listed_shown_replayed_served(place: Place, stack, command: Call
     figures = json.loads(replayed.stdout)
     assert (replayed.exit_code, figures["served"], figures["quarantined"]) == (0, 1, 0), replayed.output
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    run = place.tools.ledger.run(UUID(figures["runs"][0]["run_id"]))
+    run = place.tools.ledger.runs.get(UUID(figures["runs"][0]["run_id"]))
     assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
     then = ingestion.ingest(place.tools, place.spec)
     assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
@@ -164,9 +165,8 @@ def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -
 def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     """A gate stands after the bytes were let go of, so they are read again: the source may hold others by then."""
     edit = partial((place.folder / "letter.md").write_text, "# Letter\n\nThe ferryman has no timetable now.\n")
-    ingestion.ingest(
-        replace(place.tools, ledger=cast(Any, Before(place.tools.ledger, "record_gates", edit))), place.spec
-    )
+    quality = Before(place.tools.ledger.quality, "record_gates", edit)
+    ingestion.ingest(swapped(place.tools, quality=quality), place.spec)
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this was found" in letter.reason
@@ -186,8 +186,8 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
         cipher = Cipher(key, place.spec.tenant, letter.document_id)
         place.tools.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
-    ledger = cast(Any, Before(place.tools.ledger, "record_gates", put_other_bytes))
-    ingestion.replay(replace(place.tools, ledger=ledger), place.spec)
+    quality = Before(place.tools.ledger.quality, "record_gates", put_other_bytes)
+    ingestion.replay(swapped(place.tools, quality=quality), place.spec)
     after = place.refused()["letter.md"]
     assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
     place.limit(None)
@@ -209,11 +209,13 @@ def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> N
 def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
     ingestion.ingest(place.tools, place.spec)
     ledger = place.tools.ledger
-    other = ledger.start_run(ledger.open_source(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests")
-    ledger.claim(other, 60)
+    other = ledger.runs.start(
+        ledger.sources.open(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests"
+    )
+    ledger.runs.claim(other, 60)
     with pytest.raises(Busy):
         ingestion.replay(place.tools, place.spec)
-    ledger.finish_run(other, "failed", {})
+    ledger.runs.finish(other, "failed", {})
     assert ingestion.replay(place.tools, place.spec)["documents"]["seen"] == 1
 
 
@@ -244,10 +246,10 @@ def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tm
     place = Place(make_tools([tmp_path], graph="off"), tmp_path, name, tenant=name)
     ingestion.ingest(place.tools, place.spec)
     place.limit(None)
-    place.tools.ledger.set_quota(name, Quota(max_documents=1))
+    place.tools.ledger.quotas.assign(name, Quota(max_documents=1))
     (place.folder / "letter.md").unlink()
     assert ingestion.replay(place.tools, place.spec)["quarantine"] == {"quota": 1}
-    place.tools.ledger.set_quota(name, Quota())
+    place.tools.ledger.quotas.assign(name, Quota())
     assert ingestion.replay(place.tools, place.spec)["documents"]["new"] == 1
     assert SECRET in place.served()
 
@@ -266,18 +268,18 @@ def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
 def test_an_unknown_source_is_not_made(place: Place) -> None:
     with pytest.raises(NotFound):
         ingestion.replay(place.tools, SourceSpec("file:///never/seen", place.name))
-    assert place.tools.ledger.saved_source("default", place.name, "file:///never/seen") is None
+    assert place.tools.ledger.sources.spec("default", place.name, "file:///never/seen") is None
 
 
 # --- a crash anywhere
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("ledger", "quarantine")])
+@pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("quarantine", "add")])
 def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after: bool) -> None:
-    broken = Crashing(getattr(place.tools, port), method, after)
+    broken = Crashing(port_of(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(replace(place.tools, **{port: broken}), place.spec)
+        ingestion.ingest(swapped(place.tools, **{port: broken}), place.spec)
     ingestion.ingest(place.tools, place.spec)
     letter = place.refused()["letter.md"]
     assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
@@ -289,12 +291,12 @@ def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after
 
 REPLAY = [
     ("cache", "store"),
-    ("ledger", "stage"),
+    ("versions", "stage"),
     ("vectors", "upsert"),
-    ("ledger", "activate"),
+    ("versions", "activate"),
     ("blobs", "remove"),
-    ("ledger", "let_go"),
-    ("ledger", "finish_run"),
+    ("quarantine", "let_go"),
+    ("runs", "finish"),
 ]
 
 
@@ -303,7 +305,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
         """Another run takes the source over when the first document is about to be refused."""
 
         def __getattr__(self, called: str) -> object:
-            return getattr(place.tools.ledger, called)
+            return getattr(place.tools.ledger.versions, called)
 
         def superseded(self, run: Run, ids: list[UUID]) -> set[UUID]:
             with stores.engine.begin() as connection:
@@ -311,13 +313,13 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
                     text("UPDATE claims SET lapses_at = now() - interval '1 s' WHERE source_id = :id"),
                     {"id": run.source.source_id},
                 )
-            other = place.tools.ledger.start_run(run.source, "incremental", uuid4(), "tests")
-            place.tools.ledger.claim(other, 60)
+            other = place.tools.ledger.runs.start(run.source, "incremental", uuid4(), "tests")
+            place.tools.ledger.runs.claim(other, 60)
             return set()
 
     before = place.tools.blobs.list("quarantine")
     with pytest.raises(LostClaim):
-        ingestion.ingest(replace(place.tools, ledger=Losing()), place.spec)  # type: ignore[arg-type]
+        ingestion.ingest(swapped(place.tools, versions=Losing()), place.spec)
     assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
 
 
@@ -329,11 +331,11 @@ def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, afte
     letter = place.refused()["letter.md"]
     shutil.rmtree(place.folder)
     place.limit(None)
-    broken = Crashing(getattr(place.tools, port), method, after)
+    broken = Crashing(port_of(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.replay(replace(place.tools, **{port: broken}), place.spec)
+        ingestion.replay(swapped(place.tools, **{port: broken}), place.spec)
     assert broken.died
     summary = ingestion.replay(place.tools, place.spec)
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    assert place.tools.vectors.count(place.generation) == place.tools.ledger.counts(place.generation).chunks
+    assert place.tools.vectors.count(place.generation) == place.tools.ledger.collections.counts(place.generation).chunks

@@ -25,6 +25,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 DOCUMENTS = 40
@@ -61,11 +62,11 @@ def text(tenant: str, number: int, bird: str | None = None) -> str:
 
 
 def generation_of(tools: Tools, name: str) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == name)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == name)
 
 
 def expected(tools: Tools, generation: Generation) -> list[LedgerChunk]:
-    return tools.ledger.chunks_after(generation, None, 10_000)
+    return tools.ledger.reconciliation.chunks_after(generation, None, 10_000)
 
 
 def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -111,7 +112,7 @@ def test_nothing_is_found_where_nothing_was_done(tools: Tools, served: Generatio
     report = reconciliation.reconcile(tools, collection=served.collection, deep=True, page_chunks=7)
     assert found(report) == (0, 0, 0, 0) and report["ok"]
     checked = report["collections"][0]["stores"]["qdrant"]["checked"]
-    assert checked == tools.ledger.counts(served).chunks == len(expected(tools, served)) >= 100
+    assert checked == tools.ledger.collections.counts(served).chunks == len(expected(tools, served)) >= 100
     assert report["embedded"] == report["unreadable"] == report["in_flight"] == 0
 
 
@@ -222,7 +223,7 @@ def test_a_lost_collection_is_built_again_without_embedding(
     tools: Tools, served: Generation, qdrant: Callable[..., Any]
 ) -> None:
     qdrant("DELETE", "")
-    chunks = tools.ledger.counts(served).chunks
+    chunks = tools.ledger.collections.counts(served).chunks
     assert found(reconciliation.reconcile(tools, collection=served.collection)) == (chunks, 0, 0, 0)
     mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
     assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
@@ -278,7 +279,7 @@ def test_a_lost_graph_is_built_again_without_embedding(
 ) -> None:
     cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
     mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50)
-    told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.counts(served).chunks
+    told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.collections.counts(served).chunks
     assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
     assert found(reconciliation.reconcile(tools, collection=served.collection)) == (0, 0, 0, 0)
     assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
@@ -294,13 +295,13 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
 
     class AboutToActivate:
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger, method)
+            return getattr(tools.ledger.versions, method)
 
         def activate(self, run: Any, ids: Any) -> Any:
             looked.append(reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True))
-            return tools.ledger.activate(run, ids)
+            return tools.ledger.versions.activate(run, ids)
 
-    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), spec)  # type: ignore[arg-type]
+    summary = ingestion.ingest(swapped(tools, versions=AboutToActivate()), spec)
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
     assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True)) == (0, 0, 0, 0)
@@ -352,7 +353,7 @@ def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
 
     report = reconciliation.reconcile(replace(tools, vectors=Deleted()), collection=served.collection, repair=True)  # type: ignore[arg-type]
     assert report["collections"] == []
-    assert served.collection not in {each.collection for each in tools.ledger.generations()}
+    assert served.collection not in {each.collection for each in tools.ledger.collections.generations()}
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
     assert httpx.get(f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30).status_code == 404
     assert cypher("MATCH (c:Chunk {collection: $c}) RETURN c", c=served.collection) == []

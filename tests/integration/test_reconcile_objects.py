@@ -21,6 +21,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import checkpoints, ingestion
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 DAY_S = 86_400
@@ -94,7 +95,10 @@ def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tool
 
     plain = reconciliation.reconcile(tools, collection=name)
     assert objects(plain) == (2, 0, 0, 0) and not plain["ok"] and plain["objects"]["checked"] == 4
-    known = {each.external_id: str(each.document_id) for each in tools.ledger.documents_from("uploads", name, None, 9)}
+    known = {
+        each.external_id: str(each.document_id)
+        for each in tools.ledger.reconciliation.documents_from("uploads", name, None, 9)
+    }
     assert set(plain["objects"]["examples"]["missing"]) == {known["lost.md"], known["gone.md"]}
     deep = reconciliation.reconcile(tools, collection=name, deep=True, repair=True)
     assert objects(deep) == (2, 0, 1, 0) and deep["objects"]["examples"]["stale"] == [known["altered.md"]]
@@ -116,7 +120,7 @@ def test_the_command_names_what_is_lost_and_what_to_do(
     whole = CliRunner().invoke(app, ["reconcile", "--collection", name])
     assert whole.exit_code == 0 and "objects: 1 uploads, 0 missing" in whole.stdout
 
-    (known,) = tools.ledger.documents_from("uploads", name, None, 9)
+    (known,) = tools.ledger.reconciliation.documents_from("uploads", name, None, 9)
     tools.blobs.remove(content_of(tools, folder_of(name, "a.md")))
     lost = CliRunner().invoke(app, ["reconcile", "--collection", name])
     assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Send them again" in lost.stdout
@@ -173,23 +177,25 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
     tools: Tools, tmp_path: Path, name: str
 ) -> None:
     run_id, refs = started(tools, tmp_path / "living", name)
-    run = tools.ledger.run(run_id)
-    tools.ledger.finish_run(run, "failed", {})
+    run = tools.ledger.runs.get(run_id)
+    tools.ledger.runs.finish(run, "failed", {})
 
     class Resumed:
         asked = 0
 
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger, method)
+            return getattr(tools.ledger.reconciliation, method)
 
         def last_signs(self, run_ids: Any) -> Any:
             self.asked += 1
             if self.asked == 2:
-                tools.ledger.claim(run, 60)
-            return tools.ledger.last_signs(run_ids)
+                tools.ledger.runs.claim(run, 60)
+            return tools.ledger.reconciliation.last_signs(run_ids)
 
     resumed = Resumed()
-    report = reconciliation.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True)  # type: ignore[arg-type]
+    report = reconciliation.reconcile(
+        swapped(replace(tools, artefacts_keep_days=0), reconciliation=resumed), sweep=True
+    )
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
     assert finished(tools, run_id, refs)["documents"]["new"] == 3
 

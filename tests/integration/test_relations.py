@@ -45,7 +45,7 @@ def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
 
 
 def served(tools: Tools, spec: SourceSpec) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == spec.collection)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == spec.collection)
 
 
 def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
@@ -55,7 +55,9 @@ def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
     names = {entity_id(key, name): name for each in (INSIDE, CITIZEN) for name in (each[0], each[2])}
     assert tools.graph is not None
     found = dict(tools.graph.relations(generation, spec.tenant, list(names), 100))
-    rows = [each for chunk in tools.ledger.chunks_after(generation, None, 100) for each in chunk.relations]
+    rows = [
+        each for chunk in tools.ledger.reconciliation.chunks_after(generation, None, 100) for each in chunk.relations
+    ]
     assert {each: rows.count(each) for each in rows} == found
     return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in found.items()}
 

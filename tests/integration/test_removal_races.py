@@ -19,6 +19,7 @@ from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.ports.tools import Tools
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 A = "# Owls\n\nThe Barn Owl of Kent hunts voles above wet meadows at dusk.\n"
@@ -59,7 +60,9 @@ class Edited:
 
     @property
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.generations() if each.collection == self.spec.collection)
+        return next(
+            each for each in self.tools.ledger.collections.generations() if each.collection == self.spec.collection
+        )
 
     def slow(self, port: str, method: str) -> tuple[Tools, Slow]:
         slow = Slow(getattr(self.tools, port), method)
@@ -125,8 +128,8 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
         slow.over.set()
         reconciling.result(60)  # it looks once more while the run has this in hand, and leaves it alone
 
-    ledger: Any = Before(edited.tools.ledger, "activate", written)
-    ingestion.ingest(replace(edited.tools, ledger=ledger), edited.spec)
+    versions = Before(edited.tools.ledger.versions, "activate", written)
+    ingestion.ingest(swapped(edited.tools, versions=versions), edited.spec)
     assert reconciling.result(60)["ok"]
     edited.assert_agrees()
 

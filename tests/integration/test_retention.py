@@ -29,6 +29,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 
@@ -45,7 +46,7 @@ def corpus(path: Path, documents: int, edited: int = 0) -> None:
 
 
 def generation(tools: Tools, collection: str) -> Generation:
-    return next(each for each in tools.ledger.generations() if each.collection == collection)
+    return next(each for each in tools.ledger.collections.generations() if each.collection == collection)
 
 
 def who(tenant: str) -> Principal:
@@ -67,9 +68,9 @@ def found(tools: Tools, collection: str, query: str) -> set[str]:
 
 
 def expire(tools: Tools, ids: list[UUID], in_s: float = 0.0) -> None:
-    end = tools.ledger.clock() + timedelta(seconds=in_s)
+    end = tools.ledger.retention.clock() + timedelta(seconds=in_s)
     for document_id in ids:
-        tools.ledger.set_retention(RetentionScope(document_id=document_id), Retention(until=end))
+        tools.ledger.retention.assign(RetentionScope(document_id=document_id), Retention(until=end))
 
 
 def loaded(make_tools: MakeTools, tmp_path: Path, name: str, count: int, **more: Any) -> tuple[Tools, SourceSpec]:
@@ -95,36 +96,38 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     all_ids = documents(tools, name)
     tenth = {f"d{number:05}" for number in range(0, count, 10)}
     ids = [all_ids[each] for each in sorted(tenth)]
-    chunks = tools.ledger.counts(generation(tools, name)).chunks
+    chunks = tools.ledger.collections.counts(generation(tools, name)).chunks
 
     began = time.perf_counter()
     expire(tools, ids, in_s=count / 250)
     set_s = time.perf_counter() - began
     asked = "ferry number 0 waits"
-    moment = tools.ledger.expired_sources(tools.ledger.clock(), name)
+    moment = tools.ledger.retention.expired_sources(tools.ledger.retention.clock(), name)
     assert set_s > count / 250 or moment == []
-    while tools.ledger.clock() < end_of(stores, ids[-1]):
+    while tools.ledger.retention.clock() < end_of(stores, ids[-1]):
         time.sleep(0.05)
     assert not found(tools, name, asked) & tenth, "readable after its end"
     assert set(documents(tools, name)) == all_ids.keys() - tenth
 
-    as_of = tools.ledger.clock()
+    as_of = tools.ledger.retention.clock()
     began = time.perf_counter()
     listed = list(purging.expired(tools, as_of, name))
     list_s = time.perf_counter() - began
     assert {each.external_id for each in listed} == tenth
-    assert tools.ledger.counts(generation(tools, name)).chunks == chunks, "a dry run changed something"
+    assert tools.ledger.collections.counts(generation(tools, name)).chunks == chunks, "a dry run changed something"
 
     began = time.perf_counter()
     report = purging.purge(tools, as_of, collection=name)
     purge_s = time.perf_counter() - began
     (told,) = report["sources"]
-    assert set(tools.ledger.purged(tools.ledger.run(UUID(told["run_id"])))) == {each.document_id for each in listed}
+    assert set(tools.ledger.retention.purged(tools.ledger.runs.get(UUID(told["run_id"])))) == {
+        each.document_id for each in listed
+    }
     assert (report["documents"], report["chunks"]) == (len(listed), sum(each.chunks for each in listed))
 
     left = chunks - report["chunks"]
     assert (tools.vectors.count(generation(tools, name)), tools.graph.count(generation(tools, name))) == (left, left)  # type: ignore[union-attr]
-    assert tools.ledger.counts(generation(tools, name)).chunks == left
+    assert tools.ledger.collections.counts(generation(tools, name)).chunks == left
     reconciled = reconciliation.reconcile(tools, collection=name, deep=True)
     assert [reconciled[each] for each in ("missing", "surplus", "stale", "in_flight")] == [0, 0, 0, 0]
     assert sealed_bytes(stores, [each.document_id for each in listed]) == 0
@@ -133,7 +136,7 @@ def test_a_tenth_expires(make_tools: MakeTools, stores: Stores, tmp_path: Path, 
     again = ingestion.ingest(tools, spec)
     rescan_s = time.perf_counter() - began
     assert (again["documents"]["unchanged"], again["embeddings"]["computed"]) == (count, 0)
-    assert again["chunks"]["written"] == 0 and list(purging.expired(tools, tools.ledger.clock(), name)) == []
+    assert again["chunks"]["written"] == 0 and list(purging.expired(tools, tools.ledger.retention.clock(), name)) == []
     print(f"{count} documents: set {set_s:.1f} s, list {list_s:.2f} s, purge {purge_s:.1f} s, rescan {rescan_s:.2f} s")
 
 
@@ -148,13 +151,13 @@ def test_it_is_unreadable_at_the_second(make_tools: MakeTools, tmp_path: Path, n
     ids = documents(tools, name)
     (chunk_id,) = [
         each.chunk_id
-        for each in tools.ledger.chunks_after(generation(tools, name), None, 10)
+        for each in tools.ledger.reconciliation.chunks_after(generation(tools, name), None, 10)
         if each.document_id == ids["d00000"]
     ]
-    end = tools.ledger.clock() + timedelta(seconds=2)
-    tools.ledger.set_retention(RetentionScope(name), Retention(until=end))
+    end = tools.ledger.retention.clock() + timedelta(seconds=2)
+    tools.ledger.retention.assign(RetentionScope(name), Retention(until=end))
     while True:
-        passages, after = found(tools, name, "ferry number 0"), tools.ledger.clock()
+        passages, after = found(tools, name, "ferry number 0"), tools.ledger.retention.clock()
         if after < end:
             assert passages == set(ids)
         else:
@@ -174,12 +177,12 @@ def test_it_is_unreadable_at_the_second(make_tools: MakeTools, tmp_path: Path, n
 def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     tools, spec = loaded(make_tools, tmp_path, name, 30)
     source = RetentionScope(name, name, spec.uri)
-    tools.ledger.set_retention(source, Retention(until=tools.ledger.clock()))
-    purging.purge(tools, tools.ledger.clock(), collection=name)
+    tools.ledger.retention.assign(source, Retention(until=tools.ledger.retention.clock()))
+    purging.purge(tools, tools.ledger.retention.clock(), collection=name)
     assert tools.vectors.count(generation(tools, name)) == 0
     full = ingestion.ingest(tools, spec, "full")
     assert (full["documents"]["unchanged"], full["chunks"]["total"]) == (30, 0)
-    tools.ledger.set_retention(source, Retention(days=1))
+    tools.ledger.retention.assign(source, Retention(days=1))
     expire_by_age(tools, name)
     corpus(tmp_path / "notes.jsonl", 30, edited=4)
     changed = ingestion.ingest(tools, spec)
@@ -189,7 +192,7 @@ def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, 
 
 def expire_by_age(tools: Tools, name: str) -> None:
     """As if the documents that are purged had been served first three days ago."""
-    engine = tools.ledger._engine  # type: ignore[attr-defined]
+    engine = tools.ledger.runs._engine  # type: ignore[attr-defined]
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -203,7 +206,7 @@ def expire_by_age(tools: Tools, name: str) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("ledger", "purge"), ("vectors", "delete"), ("graph", "remove"), ("ledger", "removals"), ("ledger", "finish_run")],
+    [("retention", "purge"), ("vectors", "delete"), ("graph", "remove"), ("outbox", "removals"), ("runs", "finish")],
 )
 def test_a_purge_that_broke_off_goes_on(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
@@ -211,13 +214,13 @@ def test_a_purge_that_broke_off_goes_on(
     tools, spec = loaded(make_tools, tmp_path, name, 10, graph="on", entities="spacy:en_core_web_sm")
     ids = documents(tools, name)
     expire(tools, [ids["d00003"], ids["d00007"]])
-    as_of = tools.ledger.clock()
-    broken = Crashing(getattr(tools, port), method, after)
+    as_of = tools.ledger.retention.clock()
+    broken = Crashing(port_of(tools, port), method, after)
     with pytest.raises(Crash):
-        purging.purge(replace(tools, **{port: broken}), as_of, collection=name)
+        purging.purge(swapped(tools, **{port: broken}), as_of, collection=name)
     assert broken.died
     purging.purge(tools, as_of, collection=name)
-    assert tools.ledger.counts(generation(tools, name)).documents == 8
+    assert tools.ledger.collections.counts(generation(tools, name)).documents == 8
     assert reconciliation.reconcile(tools, collection=name)["ok"]
     assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 10
 
@@ -234,7 +237,7 @@ def test_bytes_in_quarantine_go_too(make_tools: MakeTools, tmp_path: Path, name:
     kept = f"quarantine/{document_id}.sealed"
     assert tools.blobs.read(kept)
     expire(tools, [document_id])
-    purging.purge(tools, tools.ledger.clock(), collection=name)
+    purging.purge(tools, tools.ledger.retention.clock(), collection=name)
     with pytest.raises(NotFound):
         tools.blobs.read(kept)
 
@@ -252,29 +255,29 @@ def test_beside_an_ingest_of_the_same_source(make_tools: MakeTools, tmp_path: Pa
     beside = Thread(target=ingest)
     beside.start()
     while beside.is_alive():
-        purging.purge(tools, tools.ledger.clock(), collection=name)
+        purging.purge(tools, tools.ledger.retention.clock(), collection=name)
         time.sleep(0.01)
     beside.join(60)
     if not outcome:  # it met a purge at its beginning and was told so
         ingest()
-    purging.purge(tools, tools.ledger.clock(), collection=name)
+    purging.purge(tools, tools.ledger.retention.clock(), collection=name)
     assert ingestion.ingest(tools, spec)["documents"]["unchanged"] == 120
     assert reconciliation.reconcile(tools, collection=name)["ok"]
     readable = {f"d{number:05}" for number in range(120) if number % 3}
     assert set(documents(tools, name)) == readable
-    assert tools.ledger.counts(generation(tools, name)).documents == len(readable)
+    assert tools.ledger.collections.counts(generation(tools, name)).documents == len(readable)
 
 
 def test_no_more_goes_than_was_listed(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
     tools, spec = loaded(make_tools, tmp_path, name, 5)
     ids = list(documents(tools, name).values())
     expire(tools, ids[:1])
-    as_of = tools.ledger.clock()
+    as_of = tools.ledger.retention.clock()
     listed = {each.document_id for each in purging.expired(tools, as_of, name)}
-    tools.ledger.set_retention(RetentionScope(document_id=ids[0]), None)
-    tools.ledger.set_retention(RetentionScope(name, name, spec.uri), Retention(until=as_of))
+    tools.ledger.retention.assign(RetentionScope(document_id=ids[0]), None)
+    tools.ledger.retention.assign(RetentionScope(name, name, spec.uri), Retention(until=as_of))
     assert listed == {ids[0]} and len(list(purging.expired(tools, as_of, name))) == 5
-    tools.ledger.set_retention(RetentionScope(document_id=ids[1]), Retention(days=0))
+    tools.ledger.retention.assign(RetentionScope(document_id=ids[1]), Retention(days=0))
     assert purging.purge(tools, as_of, collection=name, listed=listed)["documents"] == 1
     assert [each.document_id for each in purging.expired(tools, as_of, name)] == sorted(ids[2:])
     with pytest.raises(NotFound):

@@ -17,11 +17,12 @@ from recovery import AFTER, LEASE_S, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
 from sluice.pipeline import checkpoints, ingestion
 from sluice.ports.tools import Tools
+from swapping import swapped
 
 
 def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
-    ledger: Any = Before(tools.ledger, "claim", partial(barrier.wait, 60))
-    return dying.work(replace(tools, ledger=ledger), order)
+    runs = Before(tools.ledger.runs, "claim", partial(barrier.wait, 60))
+    return dying.work(swapped(tools, runs=runs), order)
 
 
 def hold(tools: Tools, order: dying.Order) -> Any:

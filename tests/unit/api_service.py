@@ -97,17 +97,17 @@ class World:
             Grant("sam", "other", frozenset(), False),
             Grant("sam", "acme", frozenset({"legal"}), False),
         ):
-            self.catalog.grant(grant)
+            self.ledger.grants.add(grant)
         self.down = down or set()
 
     def _publish(self, text: Text, rank: int) -> None:
         groups = (text.group,) if text.group else ()
         uri = f"file:///{text.tenant}/{text.collection}/{text.group}/{text.name}"
         spec = SourceSpec(uri, text.collection, text.tenant, groups)
-        source = self.ledger.open_source(spec, PROFILE, FILTER_FIELDS)
-        run = self.ledger.start_run(source, "incremental", named(f"run {text.name}"))
+        source = self.ledger.sources.open(spec, PROFILE, FILTER_FIELDS)
+        run = self.ledger.runs.start(source, "incremental", named(f"run {text.name}"))
         entry = Entry(f"{text.name}.md", f"file:///docs/{text.name}.md", "1", len(text.text))
-        [item] = self.ledger.record_scan(run, [entry]).items
+        [item] = self.ledger.scans.record(run, [entry]).items
         self.ids[text.name] = item.document_id
         self.keyring.create([item.document_id])
         self.vectors.ensure(source.generation)
@@ -122,14 +122,14 @@ class World:
 
     def delete(self, name: str) -> None:
         """In the ledger; the index still has it."""
-        self.ledger.remove_documents(self._run(name), [self.ids[name]])
+        self.ledger.versions.remove(self._run(name), [self.ids[name]])
 
     def expire(self, name: str) -> None:
         document = self.ledger.state.documents[self.ids[name]]
         document.expires_at = document.first_seen_at
 
     def _run(self, name: str) -> Run:
-        return self.ledger.run(named(f"run {name}"))
+        return self.ledger.runs.get(named(f"run {name}"))
 
     def check(self, store: str) -> None:
         if store in self.down:
@@ -144,8 +144,14 @@ class World:
             "graph": Fragile(self, "neo4j", self.graph),
         }
         pings = {each.store: each.ping for each in stores.values()}
+        ledger = SimpleNamespace(grants=Fragile(self, "ledger", self.ledger.grants))
         return SimpleNamespace(
-            **stores, pings=pings, close=self._close, marquez_url="http://marquez.test", marquez_web_url=None
+            **stores,
+            ledger=ledger,
+            pings=pings,
+            close=self._close,
+            marquez_url="http://marquez.test",
+            marquez_web_url=None,
         )
 
     def _close(self) -> None:

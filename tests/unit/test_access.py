@@ -232,8 +232,8 @@ def test_what_a_saved_repository_borrows_is_kept_for_its_groups_too(tmp_path: Pa
 
 def saved_source(uri: str, *groups: str) -> SavedSource:
     ledger = MemoryLedger()
-    ledger.open_source(SourceSpec(uri, "theirs", "acme", groups), Profile("tokens:256:0", "hash:64", "off", 64), ())
-    (saved,) = ledger.saved_sources("acme")
+    ledger.sources.open(SourceSpec(uri, "theirs", "acme", groups), Profile("tokens:256:0", "hash:64", "off", 64), ())
+    (saved,) = ledger.sources.saved("acme")
     return saved
 
 

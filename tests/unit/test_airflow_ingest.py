@@ -42,7 +42,7 @@ class TaskInstance:
 def tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     ledger = MemoryLedger()
     catalog = MemoryCatalog(ledger.state)
-    catalog.grant(Grant("ann", "default", frozenset({"*"}), may_write=True))
+    ledger.grants.add(Grant("ann", "default", frozenset({"*"}), may_write=True))
     made = SimpleNamespace(
         ledger=ledger,
         catalog=catalog,
@@ -83,7 +83,7 @@ def test_a_dry_run_ends_after_its_plan(tools: Any, params: dict[str, Any], caplo
         ingest.finish(ti, {}, None, None)
     ingest.close(ti)
     ingest.failed({"ti": ti, "exception": ValueError("x")})
-    assert tools.ledger.generations() == [] and not tools.ledger.state.runs
+    assert tools.ledger.collections.generations() == [] and not tools.ledger.state.runs
 
 
 def test_a_dry_run_asks_for_the_same_rights(tools: Any, params: dict[str, Any]) -> None:

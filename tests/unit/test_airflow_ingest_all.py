@@ -172,7 +172,7 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> MemoryLedger:
 
 
 def save(ledger: MemoryLedger, uri: str, tenant: str = "acme", *groups: str) -> SourceSpec:
-    return ledger.open_source(SourceSpec(uri, "docs", tenant, groups), PROFILE, ()).spec
+    return ledger.sources.open(SourceSpec(uri, "docs", tenant, groups), PROFILE, ()).spec
 
 
 def run_of(kind: DagRunType, user: str | None = None) -> SimpleNamespace:
@@ -186,8 +186,8 @@ def test_a_user_takes_in_what_they_may_write(ledger: MemoryLedger) -> None:
     save(ledger, "file:///mine", "acme", "staff")
     save(ledger, "file:///board", "acme", "staff", "board")
     save(ledger, "file:///theirs", "other")
-    MemoryCatalog(ledger.state).grant(Grant("ann", "acme", frozenset({"staff"}), may_write=True))
-    MemoryCatalog(ledger.state).grant(Grant("ann", "other", frozenset({"*"}), may_write=False))
+    ledger.grants.add(Grant("ann", "acme", frozenset({"staff"}), may_write=True))
+    ledger.grants.add(Grant("ann", "other", frozenset({"*"}), may_write=False))
     elements = ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL, "ann"), Ti())
     assert [each["conf"]["source"] for each in elements] == ["file:///mine"]
     everything = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), Ti())
@@ -212,11 +212,11 @@ def test_the_report_names_what_failed_and_why(ledger: MemoryLedger) -> None:
     reasons = {"file:///gone": "BadRequest: it does not exist", "file:///held": "Busy: another run works on it"}
     for each in elements:
         if why := reasons.get(each.get("conf", {}).get("source")):
-            opened_again = ledger.open_source(SourceSpec(each["conf"]["source"], "docs", "acme"), PROFILE, ())
-            run = ledger.start_run(
+            opened_again = ledger.sources.open(SourceSpec(each["conf"]["source"], "docs", "acme"), PROFILE, ())
+            run = ledger.runs.start(
                 opened_again, "incremental", uuid4(), f"airflow:sluice_ingest/{each['trigger_run_id']}"
             )
-            ledger.finish_run(run, "failed", {"error": why})
+            ledger.runs.finish(run, "failed", {"error": why})
     states = dict(zip((f"ingest_{n}" for n in range(5)), ("success", "failed", "failed", "", ""), strict=True))
     order = [each.get("conf", {}).get("source", "bad") for each in elements]
     assert order[:3] == ["file:///good", "file:///gone", "bad"]

@@ -18,7 +18,6 @@ from sluice.errors import BadRequest, Forbidden
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
-from sluice.testing.catalog import MemoryCatalog
 from sluice.testing.ledger import MemoryLedger
 
 NEW = SourceSpec("file:///in", "docs", "acme")
@@ -31,11 +30,11 @@ def ledger() -> MemoryLedger:
 
 
 def save(ledger: MemoryLedger, *groups: str) -> None:
-    ledger.open_source(replace(NEW, access_groups=groups), PROFILE, ())
+    ledger.sources.open(replace(NEW, access_groups=groups), PROFILE, ())
 
 
 def grant(ledger: MemoryLedger, *groups: str, tenant: str = "acme", may_write: bool = True) -> None:
-    MemoryCatalog(ledger.state).grant(Grant("ann", tenant, frozenset(groups), may_write))
+    ledger.grants.add(Grant("ann", tenant, frozenset(groups), may_write))
 
 
 def check(
@@ -46,7 +45,7 @@ def check(
     roots: Sequence[Path] = (Path("/"),),
 ) -> None:
     run = SimpleNamespace(triggering_user_name=user, run_type=run_type)
-    permission.check(MemoryCatalog(ledger.state), ledger, spec, run, roots=roots)
+    permission.check(ledger, spec, run, roots=roots)
 
 
 # --- a run that a user triggered ----------------------------------------------------------------------------
@@ -127,7 +126,7 @@ def test_all_groups_may_all(ledger: MemoryLedger, asked: tuple[str, ...] | None)
 
 
 def test_another_tenants_source_of_the_same_uri_does_not_count(ledger: MemoryLedger) -> None:
-    ledger.open_source(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
+    ledger.sources.open(replace(NEW, tenant="other", access_groups=("secret",)), PROFILE, ())
     grant(ledger)
     check(ledger, NEW)
 
@@ -169,7 +168,7 @@ def test_every_other_run_must_say_who_triggered_it(ledger: MemoryLedger, run_typ
 def test_a_run_that_says_nothing_of_itself_is_refused(ledger: MemoryLedger) -> None:
     save(ledger)
     with pytest.raises(Forbidden, match="does not say who"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, SimpleNamespace(), roots=())
+        permission.check(ledger, NEW, SimpleNamespace(), roots=())
 
 
 def test_an_empty_user_is_no_user(ledger: MemoryLedger) -> None:
@@ -206,7 +205,7 @@ def test_nobody_approves_that_much_vanishes(ledger: MemoryLedger, run_type: Any)
     save(ledger)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
     with pytest.raises(Forbidden, match="for a person who has looked"):
-        permission.check(MemoryCatalog(ledger.state), ledger, NEW, run, roots=(), approve_shrink=True)
+        permission.check(ledger, NEW, run, roots=(), approve_shrink=True)
 
 
 # --- the same place by another way ----------------------------------------------------------------------------
@@ -226,7 +225,7 @@ BOARD = SourceSpec("file:///documents/board", "docs", "acme", ("board",))
     ],
 )
 def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(ledger: MemoryLedger, uri: str) -> None:
-    ledger.open_source(BOARD, PROFILE, ())
+    ledger.sources.open(BOARD, PROFILE, ())
     grant(ledger, "staff")
     asked = SourceSpec(uri, "mine", "acme", ("staff",))
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
@@ -241,7 +240,7 @@ def test_what_is_for_others_is_not_to_be_had_by_a_folder_above_or_below(ledger: 
     "uri", ["file:///documents/boards", "file:///other", "https://documents/board", "uploads://acme/docs"]
 )
 def test_what_lies_beside_it_is_free(ledger: MemoryLedger, uri: str) -> None:
-    ledger.open_source(BOARD, PROFILE, ())
+    ledger.sources.open(BOARD, PROFILE, ())
     grant(ledger, "staff")
     check(ledger, SourceSpec(uri, "mine", "acme", ("staff",)))
 
@@ -292,7 +291,7 @@ def test_a_repository_is_judged_by_all_folders_that_it_reads(
     for folder in (secret, free):
         pygit2.init_repository(str(folder))
     borrow(secret, mine)
-    ledger.open_source(SourceSpec(f"{scheme}://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    ledger.sources.open(SourceSpec(f"{scheme}://{secret}", "docs", "acme", ("board",)), PROFILE, ())
     grant(ledger, "staff")
     check(ledger, SourceSpec(f"git+file://{free}", "docs", "acme", ("staff",)))
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
@@ -305,7 +304,7 @@ def test_what_a_repository_for_others_borrows_is_for_them_alone(ledger: MemoryLe
     store, secret = tmp_path / "store", tmp_path / "secret"
     pygit2.init_repository(str(store))
     _alternates(store, secret)
-    ledger.open_source(SourceSpec(f"git+file://{secret}", "docs", "acme", ("board",)), PROFILE, ())
+    ledger.sources.open(SourceSpec(f"git+file://{secret}", "docs", "acme", ("board",)), PROFILE, ())
     grant(ledger, "staff")
     with pytest.raises(Forbidden, match="overlaps a source that is for groups"):
         check(ledger, SourceSpec(f"file://{store}", "docs", "acme", ("staff",)))
@@ -318,7 +317,7 @@ def _borrow(folder: Path, objects: str) -> None:
 
 
 def test_a_repository_that_borrows_from_outside_the_roots_is_refused(ledger: MemoryLedger, tmp_path: Path) -> None:
-    ledger.open_source(BOARD, PROFILE, ())
+    ledger.sources.open(BOARD, PROFILE, ())
     grant(ledger, "staff")
     _borrow(tmp_path / "mine", "/usr")
     mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
@@ -331,7 +330,7 @@ def test_a_saved_repository_that_borrows_from_outside_the_roots_stops_nobody(
 ) -> None:
     _borrow(tmp_path / "theirs", "/usr")
     theirs = SourceSpec(f"git+file://{tmp_path}/theirs", "docs", "acme", ("board",))
-    ledger.open_source(theirs, PROFILE, ())
+    ledger.sources.open(theirs, PROFILE, ())
     grant(ledger, "staff")
     check(ledger, SourceSpec(f"file://{tmp_path}/mine", "docs", "acme", ("staff",)), roots=[tmp_path])
     with pytest.raises(Forbidden, match="overlaps"):
@@ -347,9 +346,9 @@ def test_what_a_repository_names_is_not_walked(
     _borrow(tmp_path / "mine", f"{tmp_path}/large")
     mine = SourceSpec(f"git+file://{tmp_path}/mine", "docs", "acme", ("staff",))
     if saved:
-        ledger.open_source(replace(mine, access_groups=("board",)), PROFILE, ())
+        ledger.sources.open(replace(mine, access_groups=("board",)), PROFILE, ())
         mine = replace(mine, uri=f"file://{tmp_path}/other")
-    ledger.open_source(BOARD, PROFILE, ())
+    ledger.sources.open(BOARD, PROFILE, ())
     grant(ledger, "staff")
     opened: list[object] = []
     scandir = os.scandir

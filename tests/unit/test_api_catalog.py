@@ -143,7 +143,7 @@ def test_the_past_of_a_passage(world: World, client: TestClient) -> None:
 
 
 def test_the_past_of_a_passage_begins_with_its_own_flags(world: World, client: TestClient) -> None:
-    run, document_id = world.ledger.run(named("run open")), world.ids["open"]
+    run, document_id = world.ledger.runs.get(named("run open")), world.ids["open"]
     results = [
         GateResult("documents", "unique", "document_id", True, True, 3, 0, {"code": "duplicate_id"}),
         GateResult("vectors", "between", "no_terms", False, False, 3, 2, {"code": "no_terms"}),
@@ -155,7 +155,7 @@ def test_the_past_of_a_passage_begins_with_its_own_flags(world: World, client: T
         GateRow(document_id, 1, "vectors", "no_terms", "between", 1.0),  # of another passage
         GateRow(world.ids["hostile"], None, "documents", "no_title", "not_null"),
     ]
-    world.ledger.record_gates(run, 0, "validate", results, rows)
+    world.ledger.quality.record_gates(run, 0, "validate", results, rows)
     body = client.get(f"/api/v1/passages/{named('chunk open')}/lineage").json()
     assert [(each["label"], each["observed_in_words"], each["ordinal"]) for each in body["flags"]] == [
         ("no near-duplicates", f"95% the same as document {named('other')}", None),
@@ -194,7 +194,7 @@ def test_nothing_of_a_passage_that_the_caller_may_not_read(
 
 def test_sources_with_their_schedules_and_last_runs(world: World, client: TestClient) -> None:
     [uri] = [uri for uri in (each["uri"] for each in client.get("/api/v1/sources").json()["sources"]) if "legal" in uri]
-    world.ledger.set_schedule("acme", "docs", uri, Schedule("0 4 * * *", paused=True))
+    world.ledger.sources.set_schedule("acme", "docs", uri, Schedule("0 4 * * *", paused=True))
     found = {each["uri"]: each for each in client.get("/api/v1/sources?collection=docs").json()["sources"]}
     assert {each["tenant"] for each in found.values()} == {"acme"} and len(found) == 3
     told = found[uri]
@@ -209,7 +209,7 @@ def test_sources_with_their_schedules_and_last_runs(world: World, client: TestCl
 def test_sources_and_groups_of_others_stay_unknown(world: World, client: TestClient) -> None:
     uris = [each["uri"] for each in client.get("/api/v1/sources", headers=as_caller("bob-token")).json()["sources"]]
     assert len(uris) == 2 and "legal" not in str(uris)
-    world.ledger.open_source(SourceSpec("file:///x", "docs", "acme", ("legal", "board")), PROFILE, ())
+    world.ledger.sources.open(SourceSpec("file:///x", "docs", "acme", ("legal", "board")), PROFILE, ())
     headers = as_caller("sam-token") | {"X-Sluice-Tenant": "acme"}
     listed = client.get("/api/v1/sources", headers=headers).json()["sources"]
     assert {each["uri"]: each["access_groups"] for each in listed}["file:///x"] == ["legal"]

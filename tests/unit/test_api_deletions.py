@@ -21,8 +21,8 @@ class Service:
     def __init__(self) -> None:
         self.world = World()
         for name in ("open", "legal", "hostile", "foreign", "neighbour"):
-            self.world.ledger.finish_run(self.world._run(name), "succeeded", {})
-        self.world.catalog.grant(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
+            self.world.ledger.runs.finish(self.world._run(name), "succeeded", {})
+        self.world.ledger.grants.add(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
         app = create_app(self._tools, authenticate, self.world.make_search)
         self.client = TestClient(app, base_url="http://sluice.test")
 
@@ -97,8 +97,10 @@ def test_a_collection_goes_as_far_as_the_tenant_has_it(service: Service) -> None
     }
     assert len(service.names()) == 3
     assert service.call("DELETE", "/collections/docs", dry_run="false").json()["documents"] == 3
-    assert "docs" in [each.collection for each in service.world.ledger.generations()], "another tenant has some"
-    assert service.world.ledger.counts(service.world.ledger.generations()[0]).documents == 1
+    assert "docs" in [each.collection for each in service.world.ledger.collections.generations()], (
+        "another tenant has some"
+    )
+    assert service.world.ledger.collections.counts(service.world.ledger.collections.generations()[0]).documents == 1
 
 
 def test_grants_are_listed_and_taken_back_by_who_holds_all(service: Service) -> None:
@@ -119,7 +121,7 @@ def test_grants_are_listed_and_taken_back_by_who_holds_all(service: Service) -> 
         "may_write": False,
     }
     assert service.call("DELETE", "/grants/sam").status_code == 404
-    assert [each.tenant for each in service.world.catalog.grants("sam")] == ["other"]
+    assert [each.tenant for each in service.world.ledger.grants.of("sam")] == ["other"]
 
 
 def test_a_page_of_another_site_deletes_nothing(service: Service) -> None:

@@ -27,14 +27,14 @@ class Service:
         self.queued: list[tuple[dict[str, Any], str]] = []
         self.failing = False
         for name, kept_bytes in (("open", 7), ("hostile", None), ("legal", 9)):
-            run, document_id = self.world.ledger.run(named(f"run {name}")), self.world.ids[name]
+            run, document_id = self.world.ledger.runs.get(named(f"run {name}")), self.world.ids[name]
             item = Item(document_id, Entry(f"{name}.md", f"file:///docs/{name}.md", "2", 7), new=False)
             row = GateRow(document_id, 2, "chunks", "blank_chunk", "between", {HOSTILE: [1, None]})
             result = GateResult("chunks", "between", "share", False, True, 3, 1)
-            self.world.ledger.record_gates(run, 0, "chunk", [result], [row])
+            self.world.ledger.quality.record_gates(run, 0, "chunk", [result], [row])
             failure = Failure(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
-            self.world.ledger.quarantine(run, [failure])
-        self.world.catalog.grant(Grant("sam", "acme", frozenset({"legal"}), True))
+            self.world.ledger.quarantine.add(run, [failure])
+        self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
         app = create_app(self._tools, authenticate, self.world.make_search, self._trigger if airflow else None)
         self.client = TestClient(app, base_url="http://sluice.test")
 
@@ -126,7 +126,7 @@ def test_who_may_not_replay_queues_nothing(service: Service) -> None:
     told = service.replay("hostile")
     assert (told.status_code, "could not be had" in told.json()["detail"]) == (422, True)
     assert service.replay("open", json={"document_id": 1}).status_code == 422
-    service.world.catalog.grant(Grant("bob", "acme", frozenset({"sales"}), True))
+    service.world.ledger.grants.add(Grant("bob", "acme", frozenset({"sales"}), True))
     service.world.ledger.state.documents[service.world.ids["legal"]].access_groups = ()
     told = service.replay("legal", "bob-token")
     assert (told.status_code, "groups that they do not hold" in told.json()["detail"]) == (403, True)

@@ -35,7 +35,7 @@ class Service:
         self.world, self.blobs = World(), MemoryBlobs()
         self.queued: list[tuple[dict[str, Any], str]] = []
         self.failing = False
-        self.world.catalog.grant(Grant("sam", "acme", frozenset({"legal"}), True))
+        self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
         app = create_app(self._tools, authenticate, self.world.make_search, self._trigger)
         self.client = TestClient(app, base_url="http://sluice.test")
 
@@ -85,7 +85,7 @@ def test_who_may_not_write_keeps_nothing(service: Service) -> None:
     assert service.send(token="nobody").status_code == 401
     assert service.send(headers={"X-Sluice-Tenant": "other"}).status_code == 403
     spec = SourceSpec("uploads://acme/new", "new", "acme", ("secret",))
-    service.world.ledger.open_source(spec, PROFILE, FILTER_FIELDS)
+    service.world.ledger.sources.open(spec, PROFILE, FILTER_FIELDS)
     assert service.send(token="sam-token").status_code == 403  # holds legal only
     assert service.send().status_code == 202
     assert len(service.queued) == 1 and len(service.entries()) == 1
@@ -103,13 +103,13 @@ def test_too_large_is_refused_whether_or_not_the_length_is_told(service: Service
 
 def test_a_tenant_without_room_is_told_before_anything_is_kept(service: Service) -> None:
     assert service.send(b"# Owls").status_code == 202
-    use = service.world.ledger.tenant("acme")
-    service.world.ledger.set_quota("acme", Quota(use.documents))
+    use = service.world.ledger.quotas.use("acme")
+    service.world.ledger.quotas.assign("acme", Quota(use.documents))
     answer = service.send(name="other.md")
     assert answer.status_code == 409 and "sluice tenants set" in answer.json()["detail"]
     assert list(service.entries()) == ["owls.md"] and len(service.queued) == 1
     assert service.send(b"# Owls, again").status_code == 202, "of a name that is known the run decides"
-    service.world.ledger.set_quota("acme", Quota(None, use.size_bytes + 10))
+    service.world.ledger.quotas.assign("acme", Quota(None, use.size_bytes + 10))
     assert service.send(b"x" * 11, name="long.md").status_code == 409
     assert service.send(b"x" * 10, name="long.md").status_code == 202
 
@@ -231,18 +231,18 @@ def test_a_form_that_does_not_arrive_gives_its_place_back(service: Service, monk
 def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Service) -> None:
     ledger = service.world.ledger
     counts: list[str] = []
-    count = ledger.tenant
-    ledger.tenant = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
+    count = ledger.quotas.use
+    ledger.quotas.use = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
     assert service.send(name="0.md").status_code == 202 and counts == [], "without a quota nothing is counted"
     use = count("acme")
-    ledger.set_quota("acme", Quota(use.documents + 3))
+    ledger.quotas.assign("acme", Quota(use.documents + 3))
     assert [service.send(name=f"{n}.md").status_code for n in range(1, 4)] == [202, 202, 202]
     assert counts == ["acme"]
     assert service.send(name="4.md").status_code == 202, "what was let in and is not served yet is not counted on"
-    source = ledger.open_source(SourceSpec("uploads://acme/new", "new", "acme"), PROFILE, FILTER_FIELDS)
-    run = ledger.start_run(source, "incremental", named("refusing run"))
-    items = ledger.record_scan(run, [Entry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]).items
-    ledger.quarantine(run, [Failure(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
+    source = ledger.sources.open(SourceSpec("uploads://acme/new", "new", "acme"), PROFILE, FILTER_FIELDS)
+    run = ledger.runs.start(source, "incremental", named("refusing run"))
+    items = ledger.scans.record(run, [Entry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]).items
+    ledger.quarantine.add(run, [Failure(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
     assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
     service.client.app.state.backend.quotas = QuotaCheck()  # type: ignore[attr-defined]
     assert service.send(name="5.md").status_code == 409
@@ -253,9 +253,9 @@ def test_a_tenant_that_is_full_is_not_counted_at_each_refusal(
 ) -> None:
     ledger = service.world.ledger
     counts: list[str] = []
-    count = ledger.tenant
-    ledger.set_quota("acme", Quota(count("acme").documents))
-    ledger.tenant = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
+    count = ledger.quotas.use
+    ledger.quotas.assign("acme", Quota(count("acme").documents))
+    ledger.quotas.use = lambda tenant: counts.append(tenant) or count(tenant)  # type: ignore[method-assign,func-returns-value]
     clock = SimpleNamespace(monotonic=lambda: 1000.0)
     monkeypatch.setattr(quota_check, "time", clock)
     assert [service.send(name=f"{n}.md").status_code for n in range(5)] == [409] * 5
@@ -263,5 +263,5 @@ def test_a_tenant_that_is_full_is_not_counted_at_each_refusal(
     clock.monotonic = lambda: 1001.5
     assert [service.send(name=f"{n}.md").status_code for n in range(5)] == [409] * 5
     assert counts == ["acme"] * 2
-    ledger.set_quota("acme", Quota(None, 10**9))
+    ledger.quotas.assign("acme", Quota(None, 10**9))
     assert service.send().status_code == 202, "another quota holds at once"

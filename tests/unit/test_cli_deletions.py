@@ -24,7 +24,7 @@ from sluice.testing.blobs import MemoryBlobs
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
     for name in ("open", "legal", "hostile", "foreign", "neighbour"):
-        made.ledger.finish_run(made._run(name), "succeeded", {})
+        made.ledger.runs.finish(made._run(name), "succeeded", {})
 
     @contextmanager
     def tools() -> Iterator[Any]:
@@ -79,19 +79,19 @@ def test_a_grant_for_an_unknown_tenant_or_user_is_refused(world: World) -> None:
         said("grant", "bob", "--tenant", "acmee")
     with pytest.raises(BadRequest, match=r"no user 'nil'.*--unknown-user"):
         said("grant", "nil", "--tenant", "acme")
-    assert world.catalog.grants("nil") == []
+    assert world.ledger.grants.of("nil") == []
     told = said("grant", "nil", "--tenant", "acmee", "--create-tenant", "--unknown-user")
     assert "Airflow has no user nil; it was granted all the same." in told
-    assert world.catalog.grants("nil") == [Grant("nil", "acmee", frozenset(), False)]
+    assert world.ledger.grants.of("nil") == [Grant("nil", "acmee", frozenset(), False)]
 
 
 def test_a_grant_that_takes_groups_away_asks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadRequest, match=r"1 documents of tenant acme become unreadable for ann.*--yes"):
         said("grant", "ann", "--tenant", "acme")
-    assert world.catalog.grants("ann")[0].groups == {"*"}
+    assert world.ledger.grants.of("ann")[0].groups == {"*"}
     monkeypatch.setattr(sys, "stdin", None)
     said("grant", "ann", "--tenant", "acme", "--yes")
-    assert world.catalog.grants("ann")[0].groups == frozenset()
+    assert world.ledger.grants.of("ann")[0].groups == frozenset()
 
 
 def test_a_grant_that_opens_as_much_as_it_hides_asks(world: World) -> None:
@@ -106,9 +106,9 @@ def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
         with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
             said(*command, "--tenant", "acme")
-    assert world.catalog.grants("ann") != [] and world.ledger.state.deletions == []
+    assert world.ledger.grants.of("ann") != [] and world.ledger.state.deletions == []
     assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme", "--yes")
-    assert world.catalog.grants("ann") == []
+    assert world.ledger.grants.of("ann") == []
     assert [(each.kind, each.name, each.tenant) for each in world.ledger.state.deletions] == [("grant", "ann", "acme")]
     assert "had no grant" in said("grant", "ann", "--tenant", "acme", "--remove")
 
@@ -174,10 +174,10 @@ def test_a_collection_goes_whole(world: World) -> None:
 
 def test_a_source_at_work_is_left_and_said(world: World) -> None:
     uri = "file:///acme/docs/legal/legal"
-    source = world.ledger.source_at("acme", "docs", uri)
+    source = world.ledger.sources.at("acme", "docs", uri)
     from uuid import uuid4
 
-    world.ledger.claim(world.ledger.start_run(source, "incremental", uuid4(), "somebody"), 60)
+    world.ledger.runs.claim(world.ledger.runs.start(source, "incremental", uuid4(), "somebody"), 60)
     arguments = ["sources", "remove", uri, "-c", "docs", "--tenant", "acme", "--with-documents", "--apply"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 1 and "somebody" in result.output

@@ -51,13 +51,13 @@ def ingested(tools: Any, spec: SourceSpec) -> None:
     """As a run leaves the ledger, without its text."""
     from uuid import uuid4
 
-    source = tools.ledger.open_source(spec, PROFILE, ())
-    run = tools.ledger.start_run(source, "incremental", uuid4(), "tests")
-    result = tools.ledger.record_scan(run, listed(tools, source.spec, tools.reader(source.spec)), spec)
-    tools.ledger.stage(run, [version(run, item, "words") for item in result.items])
-    tools.ledger.activate(run, [item.document_id for item in result.items])
-    tools.ledger.remove_documents(run, result.vanished)
-    tools.ledger.finish_run(run, "succeeded", {})
+    source = tools.ledger.sources.open(spec, PROFILE, ())
+    run = tools.ledger.runs.start(source, "incremental", uuid4(), "tests")
+    result = tools.ledger.scans.record(run, listed(tools, source.spec, tools.reader(source.spec)), spec)
+    tools.ledger.versions.stage(run, [version(run, item, "words") for item in result.items])
+    tools.ledger.versions.activate(run, [item.document_id for item in result.items])
+    tools.ledger.versions.remove(run, result.vanished)
+    tools.ledger.runs.finish(run, "succeeded", {})
 
 
 def state(tools: Any) -> Any:
@@ -82,7 +82,7 @@ def test_a_source_that_was_never_saved(tools: Any, spec: SourceSpec) -> None:
     assert report["estimate"] == {
         "documents": 40, "bytes": 4000, "tokens": 1000, "money": None, "max_tokens": None,
     }  # fmt: skip
-    assert tools.ledger.generations() == []
+    assert tools.ledger.collections.generations() == []
 
 
 def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSpec, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     with _noting(ti), _tools() as (tools, settings):
         spec = _spec(params)
         approved = params["approve_shrink"]
-        permission.check(tools.catalog, tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
+        permission.check(tools.ledger, spec, dag_run, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
             return _previewed(tools, spec, params, ti)
         permission.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
@@ -53,7 +53,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         else:
             few = params["max_documents"]
             refs = checkpoints.plan(tools, spec, params["mode"], max_documents=few, approve_shrink=approved, **how)
-        run = tools.ledger.run(run_id)
+        run = tools.ledger.runs.get(run_id)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
         lineage.emit(
             run,
@@ -129,7 +129,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
     with _tools() as (tools, settings):
         summary = checkpoints.finish(tools, UUID(run_id))
-        run = tools.ledger.run(UUID(run_id))
+        run = tools.ledger.runs.get(UUID(run_id))
         removed = _count(tools, run, recording.WHOLE_RUN, "finish", "removed")
         changed: list[lineage.Written] = [
             (lineage.table(settings, "documents"), "documents", summary["documents"]["deleted"]),
@@ -231,7 +231,7 @@ def _step(ref: Json, verb: Callable[[Tools, BatchRef], BatchRef], before: str, a
     batch = BatchRef.from_json(ref)
     with _tools() as (tools, settings):
         done = verb(tools, batch)
-        run = tools.ledger.run(UUID(batch.run_id))
+        run = tools.ledger.runs.get(UUID(batch.run_id))
         lineage.emit(run, *_datasets(tools, settings, run, batch.batch, before, after, done.documents))
     log.info("sluice: batch %d, %s: %d documents", batch.batch, after, done.documents)
     return done.to_json()
@@ -243,7 +243,7 @@ def _datasets(
     """What a step read and wrote, what the gate said of what it read, and what embedding cost."""
     from sluice.airflow import lineage
 
-    gates = [each for each in tools.ledger.gates(run, batch) if each.suite == _JUDGED_BY.get(before)]
+    gates = [each for each in tools.ledger.quality.gates(run, batch) if each.suite == _JUDGED_BY.get(before)]
     cache = lineage.table(settings, "embeddings")
     if after == "stores":
         loaded: list[lineage.Read] = [(lineage.artefact(run, before), before), (cache, "embeddings")]
@@ -274,7 +274,7 @@ def _stores(tools: Tools, settings: Settings, run: Run, batch: int, documents: i
 
 
 def _count(tools: Tools, run: Run, batch: int, stage: str, name: str) -> int:
-    stats = [each for each in tools.ledger.stages(run) if (each.batch, each.stage) == (batch, stage)]
+    stats = [each for each in tools.ledger.runs.stages(run) if (each.batch, each.stage) == (batch, stage)]
     return sum(each.counts.get(name, 0) for each in stats)
 
 

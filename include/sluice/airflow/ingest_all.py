@@ -52,9 +52,9 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
 
     user = permission.triggered_by(dag_run)
     with opened() as (tools, _):
-        saved = tools.ledger.saved_sources(params["tenant"] or None, params["collection"] or None)
+        saved = tools.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
         if user is not None:
-            saved = [each for each in saved if permission.may_repeat(tools.catalog, user, each.spec)]
+            saved = [each for each in saved if permission.may_repeat(tools.ledger, user, each.spec)]
     if events:
         choice = named(saved, events)
     else:
@@ -191,10 +191,10 @@ def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     if not tried:
         return found
     with opened() as (tools, _):
-        saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.saved_sources()}
+        saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.sources.saved()}
         for each in tried:
             place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
-            run = tools.ledger.run_by(saved[place], orchestrator(each["trigger_run_id"]))
+            run = tools.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
             unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
             found[each["title"]] = run.error if run and run.error else unknown
     return found

@@ -11,7 +11,6 @@ from sluice.access.borrowing import all_places, known_places
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import ALL_GROUPS, Grant
 from sluice.model.source import SourceSpec
-from sluice.ports.catalog import Catalog
 from sluice.ports.ledger import Ledger
 
 # Kinds of run that no person starts; Airflow names no user for them. Airflow sets the kind, never a request: what comes
@@ -21,7 +20,6 @@ _UNATTENDED = {"scheduled", "asset_triggered", "operator_triggered"}
 
 
 def check(
-    catalog: Catalog,
     ledger: Ledger,
     spec: SourceSpec,
     dag_run: Any,
@@ -40,7 +38,7 @@ def check(
     if user is None:
         _check_unattended(ledger, spec, run_kind(dag_run), approve_shrink)
         return
-    grant = grants.writing(catalog.grants(user), spec.tenant)
+    grant = grants.writing(ledger.grants.of(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if ALL_GROUPS not in grant.groups:
@@ -50,7 +48,7 @@ def check(
 
 def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
     """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
-    if not approved and (count := ledger.hidden_by(spec)):
+    if not approved and (count := ledger.deletions.hidden_by(spec)):
         raise BadRequest(
             f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
             "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
@@ -70,9 +68,9 @@ def triggered_by(dag_run: Any) -> str | None:
     return user
 
 
-def may_repeat(catalog: Catalog, user: str, saved: SourceSpec) -> bool:
+def may_repeat(ledger: Ledger, user: str, saved: SourceSpec) -> bool:
     """Whether this user may take a saved source in as it is saved."""
-    return grants.may_repeat(grants.writing(catalog.grants(user), saved.tenant), saved)
+    return grants.may_repeat(grants.writing(ledger.grants.of(user), saved.tenant), saved)
 
 
 def run_kind(dag_run: Any) -> str | None:
@@ -92,7 +90,7 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
             f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
             "so that what is saved is kept, or trigger the run as a user."
         )
-    saved = ledger.saved_sources(spec.tenant, spec.collection)
+    saved = ledger.sources.saved(spec.tenant, spec.collection)
     if not any(each.spec.uri == spec.uri and each.removed_at is None for each in saved):
         raise Forbidden(
             f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
@@ -101,7 +99,7 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
 
 
 def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
-    saved = ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    saved = ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     now = frozenset((saved.access_groups if saved else None) or ())
     if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
         raise _forbidden(
@@ -129,7 +127,7 @@ def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence
         return
     others = [
         other
-        for saved in ledger.saved_sources(spec.tenant)
+        for saved in ledger.sources.saved(spec.tenant)
         if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
         and not grants.may_repeat(grant, saved.spec)
         for other in known_places(saved.spec.uri, roots)

@@ -26,12 +26,12 @@ def look(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
     ids, chunks = [], 0
     user = permission.triggered_by(dag_run)
     with opened() as (tools, settings):
-        as_of = tools.ledger.clock()
+        as_of = tools.ledger.retention.clock()
         for each in purging.expired(
             tools,
             as_of,
             params["collection"] or None,
-            may=lambda spec: user is None or permission.may_repeat(tools.catalog, user, spec),
+            may=lambda spec: user is None or permission.may_repeat(tools.ledger, user, spec),
         ):
             ids.append(str(each.document_id))
             chunks += each.chunks

@@ -60,7 +60,7 @@ async def grants_of_caller(request: Request) -> list[Grant]:
     """All that the caller was granted, by tenant name. Raises Forbidden where there is nothing."""
     backend: Backend = backend_of(request)
     caller: str = request.state.sluice_caller
-    grants = await backend.calls.run(lambda: backend.tools.catalog.grants(caller))
+    grants = await backend.calls.run(lambda: backend.tools.ledger.grants.of(caller))
     if not grants:
         raise Forbidden(
             f"{caller} is signed in but may not read any tenant. An operator can change that: "

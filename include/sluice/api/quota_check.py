@@ -34,7 +34,7 @@ class QuotaCheck:
 
     def fits(self, ledger: Ledger, tenant: str, size_bytes: int) -> bool:
         """What quarantine holds of the tenant counts, too."""
-        quota = ledger.quota(tenant)
+        quota = ledger.quotas.of(tenant)
         if not quota.limited:
             return True
         with self._counting[tenant]:  # those that wait find the count
@@ -54,5 +54,5 @@ def _is_enough(found: _Count, size_bytes: int) -> bool:
 
 def _count(ledger: Ledger, tenant: str) -> _Count:
     began_s = time.monotonic()
-    use = ledger.tenant(tenant).with_refused()
+    use = ledger.quotas.use(tenant).with_refused()
     return _Count(use, use, time.monotonic(), time.monotonic() - began_s)

@@ -95,7 +95,7 @@ async def restore_document(document_id: UUID, body: ReplayBody, request: Request
 
     def work() -> dict[str, Any]:
         tools = backend.tools
-        source = tools.ledger.sources_of([document_id], deleted=True)[document_id]
+        source = tools.ledger.sources.of([document_id], deleted=True)[document_id]
         if source.spec.tenant != caller.tenant:
             raise NotFound(f"There is no document {document_id} that was deleted.")
         _check(caller, source)
@@ -161,7 +161,7 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
     def work() -> dict[str, Any]:
         tools = backend.tools
         _check_administrator(caller)
-        before = held(tools.catalog.grants(principal), caller.tenant)
+        before = held(tools.ledger.grants.of(principal), caller.tenant)
         hidden = deletion.hidden_from(tools, before, None) if before else 0
         if before is None or not (dry_run or deletion.revoke(tools, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
@@ -184,7 +184,7 @@ async def show_access(
     def work() -> dict[str, Any]:
         tools = backend.tools
         _check_administrator(caller)
-        grants = tools.catalog.all_grants(caller.tenant)
+        grants = tools.ledger.grants.all(caller.tenant)
         wanted = None if source is None else canonical(source)
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {

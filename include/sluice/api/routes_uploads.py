@@ -116,7 +116,7 @@ def check_writer(tools: Tools, caller: Principal, collection: str, source: str) 
     """What the run that is queued will check, too. Raises Forbidden."""
     if not caller.may_write:
         raise _forbidden(caller, f"may not write to tenant {caller.tenant}")
-    saved = tools.ledger.saved_source(caller.tenant, collection, source)
+    saved = tools.ledger.sources.spec(caller.tenant, collection, source)
     if not grants.may_repeat(Grant(caller.name, caller.tenant, caller.groups, caller.may_write), saved):
         raise _forbidden(caller, f"may not write to {source}, which is for groups that they do not hold")
 

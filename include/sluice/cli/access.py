@@ -36,7 +36,7 @@ def grant(
     from sluice.model.grants import Grant
 
     with tools_of_settings() as tools:
-        before = held(tools.catalog.grants(user), tenant)
+        before = held(tools.ledger.grants.of(user), tenant)
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
@@ -45,7 +45,7 @@ def grant(
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
             _confirm(tools, before, after, yes)
-        tools.catalog.grant(after)
+        tools.ledger.grants.add(after)
     told = {
         **grant_json(after),
         "before": None if before is None else grant_json(before),
@@ -69,7 +69,7 @@ def revoke(
     from sluice.access.grants import held
 
     with tools_of_settings() as tools:
-        before = held(tools.catalog.grants(user), tenant)
+        before = held(tools.ledger.grants.of(user), tenant)
         _remove(tools, user, tenant, before, yes, json_)
 
 
@@ -90,8 +90,8 @@ def access_list(
             raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
         if collection is not None:
             generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
-        grants = tools.catalog.all_grants(tenant)
-        saved = tools.ledger.saved_sources(tenant, collection)
+        grants = tools.ledger.grants.all(tenant)
+        saved = tools.ledger.sources.saved(tenant, collection)
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:
@@ -165,7 +165,7 @@ def _check_tenant(tools: Tools, tenant: str, create: bool) -> None:
 
 
 def _tenants(tools: Tools) -> list[str]:
-    return sorted({use.tenant for use in tools.ledger.tenants()} | {"default"})
+    return sorted({use.tenant for use in tools.ledger.quotas.uses()} | {"default"})
 
 
 def _check_user(user: str, unchecked: bool) -> bool | None:

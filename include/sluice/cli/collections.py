@@ -19,10 +19,10 @@ Documents = Annotated[list[UUID], typer.Argument(help="Ids of documents; a searc
 def collections_list(json_: Json = False) -> None:
     """Every collection with its documents, chunks and tenants."""
     with tools_of_settings() as tools:
-        saved = tools.ledger.saved_sources()
+        saved = tools.ledger.sources.saved()
         told = []
-        for generation in tools.ledger.generations():
-            counts = tools.ledger.counts(generation)
+        for generation in tools.ledger.collections.generations():
+            counts = tools.ledger.collections.counts(generation)
             tenants = {each.spec.tenant for each in saved if each.spec.collection == generation.collection}
             told.append(
                 {

@@ -33,7 +33,7 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     from sluice.quality.rules import merged, ruled
 
     with tools_of_settings() as tools:
-        own = tools.ledger.gate_rules(_generation(tools, collection))
+        own = tools.ledger.quality.rules(_generation(tools, collection))
         rules = merged(tools.gate_rules, own)
     checks: list[dict[str, Any]] = []
     lines = []
@@ -68,7 +68,7 @@ def gates_set(
     rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
     ruled(suites.check_of(code), rule)
     with tools_of_settings() as tools:
-        tools.ledger.set_gate_rule(_generation(tools, collection), suites.suite_of(code), code, rule)
+        tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, rule)
     typer.echo(f"Set for {collection}. What it serves already is judged again by an ingest with --full.")
 
 
@@ -78,7 +78,7 @@ def gates_unset(code: Code, collection: Collection = "docs") -> None:
     from sluice.quality import suites
 
     with tools_of_settings() as tools:
-        had = tools.ledger.set_gate_rule(_generation(tools, collection), suites.suite_of(code), code, None)
+        had = tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, None)
     typer.echo(f"{code} is as the suite says again." if had else f"{collection} had nothing of its own for {code}.")
 
 

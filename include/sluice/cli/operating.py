@@ -31,10 +31,10 @@ def status(json_: Json = False) -> None:
     with tools_of_settings() as tools:
         engines = _engines(tools)
         up = {each["name"] for each in engines if each["ok"]}
-        uses = tools.ledger.tenants()
+        uses = tools.ledger.quotas.uses()
         collections: list[dict[str, Any]] = []
-        for generation in tools.ledger.generations():
-            counts = tools.ledger.counts(generation)
+        for generation in tools.ledger.collections.generations():
+            counts = tools.ledger.collections.counts(generation)
             stores: dict[str, int | None] = {"ledger": counts.chunks}
             stores["qdrant"] = _counted("qdrant", tools.vectors.count, generation, up)
             if tools.graph is not None and generation.profile.entities != "off":

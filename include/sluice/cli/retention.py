@@ -31,7 +31,7 @@ Only = Annotated[str | None, typer.Option("--collection", "-c", help="Only this 
 def show(collection: Only = None, json_: Json = False) -> None:
     """What is set. Where nothing is, documents are kept for ever."""
     with tools_of_settings() as tools:
-        settings = tools.ledger.retentions(collection)
+        settings = tools.ledger.retention.assigned(collection)
     told = [{**asdict(each.scope), **asdict(each.retention)} for each in settings]
     tell({"retention": told}, json_, *([_setting(each) for each in settings] or ["None is set: all is kept for ever."]))
 
@@ -57,7 +57,7 @@ def set_(
     wanted = Retention(days, None if until is None else _moment(until))
     with tools_of_settings() as tools:
         _ask(tools, scope, wanted, yes)
-        renewed = tools.ledger.set_retention(scope, wanted)
+        renewed = tools.ledger.retention.assign(scope, wanted)
     typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The end of {renewed} documents changed.")
 
 
@@ -73,7 +73,7 @@ def unset(
     scope = _scope(collection, source, document, tenant)
     with tools_of_settings() as tools:
         _ask(tools, scope, None, yes)
-        renewed = tools.ledger.set_retention(scope, None)
+        renewed = tools.ledger.retention.assign(scope, None)
     typer.echo(f"{_named(scope)} has no retention of its own. The end of {renewed} documents changed.")
 
 
@@ -92,7 +92,7 @@ def purge(
     from sluice.maintenance import purging
 
     with tools_of_settings() as tools:
-        moment = tools.ledger.clock() if as_of is None else _moment(as_of)
+        moment = tools.ledger.retention.clock() if as_of is None else _moment(as_of)
         found = list(purging.expired(tools, moment, collection))
         ids = {each.document_id for each in found}
         if not apply:
@@ -147,7 +147,7 @@ def _tell_listed(
 
 
 def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
-    if hidden := tools.ledger.hidden_by_retention(scope, wanted):
+    if hidden := tools.ledger.deletions.hidden_by_retention(scope, wanted):
         confirm(f"{hidden} documents that are readable now become unreadable at once: their end would be past.", yes)
 
 

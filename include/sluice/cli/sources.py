@@ -48,7 +48,7 @@ def sources_list(
     from sluice.model.schedules import described
 
     with tools_of_settings() as tools:
-        found = tools.ledger.saved_sources(tenant, collection)
+        found = tools.ledger.sources.saved(tenant, collection)
     told = [{**described(each), "held_by": each.held_by} for each in found]
     lines = [line for each in found for line in _lines(each)]
     tell({"sources": told}, json_, *(lines or ["No source is saved. An ingest saves one, or: sluice sources add URI"]))
@@ -82,7 +82,7 @@ def sources_add(
         wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:
             wanted = replace(wanted, cron=cron)
-            tools.ledger.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
+            tools.ledger.sources.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
     typer.echo(f"Saved {saved.uri}; it is taken in {_when(wanted)}.")
 
 
@@ -144,14 +144,14 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
     uri = canonical(uri)
     with tools_of_settings() as tools:
         wanted = change(_schedule(tools, tenant, collection, uri))
-        tools.ledger.set_schedule(tenant, collection, uri, wanted)
+        tools.ledger.sources.set_schedule(tenant, collection, uri, wanted)
     typer.echo(f"{uri} is taken in {_when(wanted)}.")
 
 
 def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
     from sluice.model.source import Schedule
 
-    saved = {each.spec.uri: each.schedule for each in tools.ledger.saved_sources(tenant, collection)}
+    saved = {each.spec.uri: each.schedule for each in tools.ledger.sources.saved(tenant, collection)}
     return saved.get(uri, Schedule())
 
 

@@ -21,7 +21,7 @@ _MOST = "A number, or none for no limit. Not given: as it is."
 def list_(json_: Json = False) -> None:
     """Documents and raw bytes that are served, by tenant, and their quotas."""
     with tools_of_settings() as tools:
-        uses = tools.ledger.tenants()
+        uses = tools.ledger.quotas.uses()
     lines = [line for use in uses for line in use_lines(use)]
     tell({"tenants": [use_json(use) for use in uses]}, json_, *(lines or ["No tenant yet: an ingest makes it."]))
 
@@ -39,9 +39,11 @@ def set_(
     if max_documents is None and max_bytes is None:
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
     with tools_of_settings() as tools:
-        now = tools.ledger.tenant(tenant).quota
-        tools.ledger.set_quota(tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes)))
-        use = tools.ledger.tenant(tenant)
+        now = tools.ledger.quotas.use(tenant).quota
+        tools.ledger.quotas.assign(
+            tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
+        )
+        use = tools.ledger.quotas.use(tenant)
     tell(use_json(use), json_, *use_lines(use))
 
 

@@ -31,11 +31,11 @@ class BatchAccount:
         if self.run.budget.max_tokens is None:
             return len(texts)
         needed = list(accumulate(embedder.tokens(texts)))
-        granted = self.ledger.reserve(self.run, self.batch, needed[-1])
+        granted = self.ledger.costs.reserve(self.run, self.batch, needed[-1])
         return sum(total <= granted for total in needed)
 
     def settle(self, spent: Spent) -> None:
-        self.ledger.settle(self.run, self.batch, spent)
+        self.ledger.costs.settle(self.run, self.batch, spent)
 
 
 class Unlimited:

@@ -15,7 +15,7 @@ from sluice.errors import Terminal
 from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Vector
 from sluice.model.costs import Spent
 from sluice.ports.content import Embedder
-from sluice.ports.ledger import VectorCache
+from sluice.ports.vector_cache import VectorCache
 
 _NORM_TOLERANCE = 1e-3
 

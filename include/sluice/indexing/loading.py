@@ -55,7 +55,9 @@ def load(
     own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
     superseded = frozenset(each.document.document_id for each in documents) - own.keys()
     documents = [each for each in documents if each.document.document_id in own]
-    superseded |= ledger.stage(run, [sealed_version(run, each, own[each.document.document_id]) for each in documents])
+    superseded |= ledger.versions.stage(
+        run, [sealed_version(run, each, own[each.document.document_id]) for each in documents]
+    )
     # Nothing of these is staged, so nobody would take out what is written of them now.
     documents = [each for each in documents if each.document.document_id not in superseded]
     ids = [each.document.document_id for each in documents]
@@ -63,7 +65,7 @@ def load(
     if documents:
         _project(run.source, documents, vectors, graph)
 
-    refused = frozenset(ledger.activate(run, ids))
+    refused = frozenset(ledger.versions.activate(run, ids))
     removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph, wait=False)
     written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
     return Loaded(written, removed, refused, superseded)
@@ -93,7 +95,7 @@ def drain(
     `wait`: also for those that another caller carries out at the moment, so that the outbox is empty afterwards."""
     gone = 0
     while True:
-        with ledger.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
+        with ledger.outbox.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
             if not removals:
                 return gone
             gone += _remove(removals, vectors, graph)

@@ -33,7 +33,7 @@ _UPLOADS = "uploads://"
 
 def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> Report:
     """What a deletion of these documents (None: all of the source) would take out. Changes nothing."""
-    held = [tools.ledger.held(source, ids) for source, ids in sources]
+    held = [tools.ledger.deletions.held(source, ids) for source, ids in sources]
     return {
         "documents": sum(each.documents for each in held),
         "chunks": sum(each.chunks for each in held),
@@ -44,7 +44,7 @@ def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]
 
 def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
     """Raises NotFound where one of them is no document, or gone already."""
-    sources = tools.ledger.sources_of(list(dict.fromkeys(document_ids)))
+    sources = tools.ledger.sources.of(list(dict.fromkeys(document_ids)))
     by_id: dict[UUID, list[UUID]] = {}
     for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
         by_id.setdefault(source.source_id, []).append(document_id)
@@ -64,7 +64,7 @@ def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) 
                 some = ids[start : start + BATCH_DOCUMENTS]
                 if not stays_listed:
                     _remove_uploads(tools, source, some)
-                taken += len(tools.ledger.delete_documents(run, some, listed=stays_listed, actor=actor))
+                taken += len(tools.ledger.deletions.delete(run, some, listed=stays_listed, actor=actor))
             return taken
 
         _carried_out(tools, source, actor, work, report)
@@ -77,15 +77,15 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
     report = _begun()
 
     def work(run: Run) -> int:
-        gone = tools.ledger.held(source) if with_documents else Counts(0, 0, 0)
-        tools.ledger.remove_source(run)  # first: should this break off, no schedule ingests what is gone
+        gone = tools.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
+        tools.ledger.sources.remove(run)  # first: should this break off, no schedule ingests what is gone
         if with_documents:
             if source.spec.uri.startswith(_UPLOADS):
                 place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
                 uploads.remove_all(tools.blobs, tools.keyring, **place)
             _all_documents(tools, run)
         uri = source.spec.uri
-        tools.ledger.record_deletion(_deletion("source", source, uri, actor, gone.documents, gone.chunks))
+        tools.ledger.deletions.record(_deletion("source", source, uri, actor, gone.documents, gone.chunks))
         return gone.documents
 
     _carried_out(tools, source, actor, work, report)
@@ -95,7 +95,7 @@ def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: 
 def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
     """Of all tenants, or of one. Raises NotFound where there is no such collection."""
     [generation] = live_generations(tools, collection)
-    saved = tools.ledger.saved_sources(tenant, collection)
+    saved = tools.ledger.sources.saved(tenant, collection)
     return [_source(each, generation) for each in saved]
 
 
@@ -106,23 +106,23 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
     report = _begun()
     chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
     for source in collection_sources(tools, collection, tenant):
-        chunks += tools.ledger.held(source).chunks
+        chunks += tools.ledger.deletions.held(source).chunks
         removed = remove_source(tools, source, with_documents=True, actor=actor)
         for name in ("documents", "chunks"):
             report[name] += removed[name]
         report["left"] += removed["left"]
-    report["dropped"] = not report["left"] and not tools.ledger.saved_sources(None, collection)
+    report["dropped"] = not report["left"] and not tools.ledger.sources.saved(None, collection)
     if report["dropped"]:
         drained(tools, generation)
         # A mark in the ledger, in one transaction with the look: an ingest that begins meanwhile would be active there
         # and absent from the stores, and repairing that takes longer than refusing it. A repetition finds the mark of a
         # deletion that was killed and goes on; with the collection the mark goes, too, and its name is free.
-        tools.ledger.begin_drop(generation)
+        tools.ledger.collections.begin_drop(generation)
         _destroy_keys(tools, generation)  # also of what had gone at its source before
         drop_stores(tools, generation)  # first: once the ledger has forgotten it, nobody knows what to drop
-        tools.ledger.drop_collection(generation)
+        tools.ledger.collections.drop(generation)
     if not report["left"]:
-        tools.ledger.record_deletion(
+        tools.ledger.deletions.record(
             Deletion("collection", collection, actor, tenant, collection, report["documents"], chunks)
         )
     return report
@@ -139,20 +139,20 @@ def hidden_from(tools: Tools, before: Grant, after: Grant | None) -> int:
 
 def revoke(tools: Tools, grant: Grant, actor: str) -> bool:
     """Take a grant back. False where there was none any more."""
-    had = tools.catalog.revoke(grant.principal, grant.tenant)
+    had = tools.ledger.grants.revoke(grant.principal, grant.tenant)
     if had:
-        tools.ledger.record_deletion(Deletion("grant", grant.principal, actor, grant.tenant))
+        tools.ledger.deletions.record(Deletion("grant", grant.principal, actor, grant.tenant))
     return had
 
 
 def restore(tools: Tools, document_id: UUID) -> Source:
     """A document that was deleted by hand is ingested again by the next run of its source. Raises NotFound."""
-    return tools.ledger.restore(document_id)
+    return tools.ledger.deletions.restore(document_id)
 
 
 def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
     """Raises NotFound."""
-    return tools.ledger.source_at(tenant, collection, canonical(uri))
+    return tools.ledger.sources.at(tenant, collection, canonical(uri))
 
 
 # --- details -----------------------------------------------------------------------------------------------------
@@ -169,16 +169,16 @@ def _begun() -> Report:
 
 def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: Report) -> None:
     """Holding the source; one that is at work is left."""
-    run = tools.ledger.start_run(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
+    run = tools.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
     removed = {"documents": 0, "chunks": 0}
     try:
-        with tools.ledger.session(run.run_id), failing(tools, run):
+        with tools.ledger.runs.session(run.run_id), failing(tools, run):
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
                 removed["documents"] = work(run)
                 removed["chunks"] = drained(tools, source.generation)
                 let_go(tools, run)
                 counts |= {"deleted": removed["documents"], "removed": removed["chunks"]}
-            tools.ledger.finish_run(run, "succeeded", {**removed, "actor": actor})
+            tools.ledger.runs.finish(run, "succeeded", {**removed, "actor": actor})
     except Busy as error:
         report["left"].append(str(error))
     for name, count in removed.items():
@@ -188,21 +188,21 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
 def _all_documents(tools: Tools, run: Run) -> None:
     """With those that were deleted by hand before: they are gone for good now, and so are the keys."""
     after: UUID | None = None
-    while page := tools.ledger.deletable(run.source, after, BATCH_DOCUMENTS):
-        tools.ledger.delete_documents(run, page, listed=False)
+    while page := tools.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
+        tools.ledger.deletions.delete(run, page, listed=False)
         after = page[-1]
     _destroy_keys(tools, run.source.generation, run.source.source_id)
 
 
 def _destroy_keys(tools: Tools, generation: Generation, source_id: UUID | None = None) -> None:
-    while document_ids := tools.ledger.keyed_in(generation, source_id, BATCH_DOCUMENTS):
+    while document_ids := tools.ledger.deletions.keyed_in(generation, source_id, BATCH_DOCUMENTS):
         tools.keyring.destroy(document_ids)
-        tools.ledger.key_destroyed(document_ids)  # last: a crash before destroys them once more
+        tools.ledger.pruning.key_destroyed(document_ids)  # last: a crash before destroys them once more
 
 
 def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) -> None:
     """An upload is its document's source. First: what is left after a crash is still a document, and is found again."""
-    names = tools.ledger.names_of(source, document_ids)
+    names = tools.ledger.deletions.names_of(source, document_ids)
     spec = source.spec
     uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
 

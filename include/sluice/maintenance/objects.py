@@ -59,10 +59,10 @@ def compare(tools: Tools, *, collection: str | None = None, sweep: bool = False,
 
 def _compare_uploads(tools: Tools, collection: str | None, deep: bool, found: Found) -> None:
     after: UUID | None = None
-    while page := tools.ledger.documents_from("uploads", collection, after, _PAGE):
+    while page := tools.ledger.reconciliation.documents_from("uploads", collection, after, _PAGE):
         found.checked += len(page)
         if _damaged(tools, page, deep):  # or sent again, or removed, between two reads
-            page_again = tools.ledger.documents_from("uploads", collection, after, _PAGE)
+            page_again = tools.ledger.reconciliation.documents_from("uploads", collection, after, _PAGE)
             for document_id, what in _damaged(tools, [each for each in page_again if each in page], deep).items():
                 found.note(what, [document_id])
         after = page[-1].document_id
@@ -104,14 +104,14 @@ def _runs(tools: Tools) -> Iterator[Leftover]:
     """Folders of runs that are over for long enough, or that the ledger does not know."""
     folders = groupby(tools.blobs.walk("runs"), key=lambda path: path.split("/")[1])
     for page in _pages((name, next(paths), 1 + sum(1 for _ in paths)) for name, paths in folders):
-        signs = tools.ledger.last_signs([_id(name) for name, _, _ in page])
+        signs = tools.ledger.reconciliation.last_signs([_id(name) for name, _, _ in page])
         for name, first, objects in page:
             if _is_over(tools, first, signs.get(_id(name))):
                 yield Leftover(f"runs/{name}", objects, partial(_run_is_over, tools, name, first))
 
 
 def _run_is_over(tools: Tools, name: str, first: str) -> bool:
-    return _is_over(tools, first, tools.ledger.last_signs([_id(name)]).get(_id(name)))
+    return _is_over(tools, first, tools.ledger.reconciliation.last_signs([_id(name)]).get(_id(name)))
 
 
 def _is_over(tools: Tools, first: str, seen_at: datetime | None) -> bool:
@@ -124,7 +124,7 @@ def _quarantined(tools: Tools) -> Iterator[Leftover]:
     """Bytes of documents that are not in quarantine any more, and what a write of them left unfinished."""
     for page in _pages(tools.blobs.walk("quarantine")):
         ids = {path: _id(path.split("/")[1].removesuffix(".sealed")) for path in page}
-        held = tools.ledger.in_quarantine(list(ids.values()))
+        held = tools.ledger.reconciliation.in_quarantine(list(ids.values()))
         for path, document_id in ids.items():
             if document_id == _NOBODY or document_id not in held:
                 yield Leftover(path, 1, partial(_is_resolved, tools, document_id, path))
@@ -137,7 +137,7 @@ def _lists(tools: Tools) -> Iterator[Leftover]:
 
 
 def _is_resolved(tools: Tools, document_id: UUID, path: str) -> bool:
-    held = document_id != _NOBODY and tools.ledger.in_quarantine([document_id])
+    held = document_id != _NOBODY and tools.ledger.reconciliation.in_quarantine([document_id])
     return not held and _older(tools, path, _GRACE)
 
 

@@ -24,13 +24,13 @@ def prune(
     that its days do not begin with the first removal. Returns by kind the days that it is kept, what was found and what
     was removed. `on_batch(kind, removed)` is called after every batch."""
     kinds: dict[str, dict[str, int]] = {}
-    tools.ledger.mark_unused()
-    now = tools.ledger.clock()
+    tools.ledger.pruning.mark_unused()
+    now = tools.ledger.retention.clock()
     for kind in get_args(Prunable):
         days = _days(tools, "runs" if kind == "reconciliations" else kind)
         before = now - timedelta(days=days)
-        told = kinds[kind] = {"keep_days": days, "found": tools.ledger.prunable(kind, before), "removed": 0}
-        while apply and (gone := tools.ledger.prune(kind, before, BATCH)):
+        told = kinds[kind] = {"keep_days": days, "found": tools.ledger.pruning.prunable(kind, before), "removed": 0}
+        while apply and (gone := tools.ledger.pruning.prune(kind, before, BATCH)):
             told["removed"] += gone
             on_batch(kind, told["removed"])
     kinds["keys"] = _keys(tools, now, apply)
@@ -47,10 +47,10 @@ def _keys(tools: Tools, now: datetime, apply: bool) -> dict[str, int]:
     """What went just now may leave more of them than a dry run counts."""
     days = _days(tools, "keys")
     before = now - timedelta(days=days)
-    told = {"keep_days": days, "found": len(tools.ledger.keyed(before, _COUNTED)), "removed": 0}
-    while apply and (document_ids := tools.ledger.keyed(before, BATCH)):
+    told = {"keep_days": days, "found": len(tools.ledger.pruning.keyed(before, _COUNTED)), "removed": 0}
+    while apply and (document_ids := tools.ledger.pruning.keyed(before, BATCH)):
         told["removed"] += tools.keyring.destroy(document_ids)
-        tools.ledger.key_destroyed(document_ids)  # last: a crash before destroys them once more
+        tools.ledger.pruning.key_destroyed(document_ids)  # last: a crash before destroys them once more
     return told
 
 

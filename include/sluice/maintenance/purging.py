@@ -35,7 +35,7 @@ def expired(
     """Exactly what a purge as of that moment takes out, source by source; in bounded memory. Changes nothing.
     `may`: sources that whoever asks may write to. Raises NotFound where there is no such collection."""
     live_generations(tools, collection)
-    for source in tools.ledger.expired_sources(as_of, collection):
+    for source in tools.ledger.retention.expired_sources(as_of, collection):
         if may(source.spec):
             for page in _pages(tools, source, as_of):
                 yield from page
@@ -63,7 +63,7 @@ def purge(
     for generation in live_generations(tools, collection):  # what an earlier purge, or an ingest, left queued
         drained(tools, generation)
     report: dict[str, Any] = {"as_of": as_of.isoformat(), "documents": 0, "chunks": 0, "left": 0, "sources": []}
-    for source in tools.ledger.expired_sources(as_of, collection):
+    for source in tools.ledger.retention.expired_sources(as_of, collection):
         told = _source(tools, source, as_of, orchestrator, listed, on_batch)
         report["sources"].append(told)
         report["documents"] += told["documents"]
@@ -81,8 +81,8 @@ def _source(
     on_batch: Callable[[int], object],
 ) -> dict[str, Any]:
     run_id = uuid4()
-    with tools.ledger.session(run_id):
-        run = tools.ledger.start_run(source, "purge", run_id, orchestrator)
+    with tools.ledger.runs.session(run_id):
+        run = tools.ledger.runs.start(source, "purge", run_id, orchestrator)
         return _purged(tools, run, as_of, listed, on_batch)
 
 
@@ -105,20 +105,20 @@ def _purged(
                     told["chunks"] += drained(tools, source.generation)
                     on_batch(told["documents"])
                 counts |= {"purged": told["documents"], "removed": told["chunks"]}
-            tools.ledger.finish_run(run, "succeeded", told)
+            tools.ledger.runs.finish(run, "succeeded", told)
     except Busy as error:
         told["left"] = str(error)
     return told
 
 
 def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
-    purged = tools.ledger.purge(run, [each.document_id for each in page], as_of)
+    purged = tools.ledger.retention.purge(run, [each.document_id for each in page], as_of)
     let_go(tools, run)
     return len(purged)
 
 
 def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[ExpiredDocument]]:
     after: ExpiredDocument | None = None
-    while page := tools.ledger.expired(source, as_of, after, BATCH_DOCUMENTS):
+    while page := tools.ledger.retention.expired(source, as_of, after, BATCH_DOCUMENTS):
         yield page
         after = page[-1]

@@ -109,7 +109,7 @@ def _generation(
         "embedded": sum(each.embedded for each in projections),
         "stores": {name: each.to_json() for name, each in stores.items()},
     }
-    if tools.ledger.record_reconciliation(generation, started_at, repair, report):
+    if tools.ledger.reconciliation.record(generation, started_at, repair, report):
         return report
     if repair:  # what was made again after the deletion had dropped it
         drop_stores(tools, generation)
@@ -145,7 +145,7 @@ def _suspects(
     """(chunks expected, ids that differ) for each stretch of ids that one page of either side covers."""
     after: UUID | None = None
     while True:
-        expected = tools.ledger.chunks_after(generation, after, page_chunks)
+        expected = tools.ledger.reconciliation.chunks_after(generation, after, page_chunks)
         held = store.page(after, page_chunks)
         ends = [expected[-1].chunk_id] if len(expected) == page_chunks else []
         ends += [held[-1][0]] if len(held) == page_chunks else []
@@ -162,10 +162,10 @@ def _suspects(
 def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_ids: Sequence[UUID]) -> Drift:
     """The ledger, the store, and the ledger again. A load writes to the store before it activates, so what the ledger
     expects on both sides of the read had to be there; what nobody claims after it has no writer left."""
-    before = {each.chunk_id: each for each in tools.ledger.chunks_of(generation, chunk_ids)}
+    before = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
     held = store.some(chunk_ids)
-    claimed = tools.ledger.claimed(generation, chunk_ids)
-    after = {each.chunk_id: each for each in tools.ledger.chunks_of(generation, chunk_ids)}
+    claimed = tools.ledger.reconciliation.claimed(generation, chunk_ids)
+    after = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
     steady = {chunk_id: each for chunk_id, each in after.items() if before.get(chunk_id) == each and not each.changing}
     stale = store.stale([each for chunk_id, each in steady.items() if chunk_id in held], held)
     loose = {each for each in held if each not in claimed and each not in before and each not in after}
@@ -196,5 +196,5 @@ def _remove(tools: Tools, generation: Generation, store: Projection, surplus: Ma
     has nobody who writes it."""
     if not surplus:
         return
-    with tools.ledger.locked(sorted({each for each in surplus.values() if each is not None})):
+    with tools.ledger.outbox.locked(sorted({each for each in surplus.values() if each is not None})):
         store.remove(list(_look_again(tools, generation, store, list(surplus)).surplus))

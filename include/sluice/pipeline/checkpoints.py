@@ -120,30 +120,30 @@ def load(tools: Tools, ref: BatchRef) -> BatchRef:
 
 def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
     """Close the run. Its artefacts stay: they are sealed, and a cleared task may still want them."""
-    return finishing.finish(tools, tools.ledger.run(run_id))
+    return finishing.finish(tools, tools.ledger.runs.get(run_id))
 
 
 def record_error(tools: Tools, run_id: UUID, task: str, error: BaseException | None) -> None:
     """A task failed for good. The run goes on, because other batches may be at work; its first error is the one that
     is told."""
     told = {"task": task, "error": f"{type(error).__name__}: {error}"}
-    tools.ledger.record_error(tools.ledger.run(run_id), told)
+    tools.ledger.runs.record_error(tools.ledger.runs.get(run_id), told)
 
 
 def close(tools: Tools, run_id: UUID) -> int | None:
     """When no task is at work any more: a run that `finish` did not close is closed as failed, and its source is free.
     Returns how many chunks are still to be removed from the stores; None where the run had ended already."""
-    run = tools.ledger.run(run_id)
-    if not tools.ledger.close_run(run, {"error": _NO_ERROR}):
+    run = tools.ledger.runs.get(run_id)
+    if not tools.ledger.runs.close(run, {"error": _NO_ERROR}):
         return None
-    return tools.ledger.queued(run.source.generation)
+    return tools.ledger.outbox.queued(run.source.generation)
 
 
 # --- details ------------------------------------------------------------------------------------------------
 
 
 def _run(tools: Tools, ref: BatchRef) -> Run:
-    return tools.ledger.run(UUID(ref.run_id))
+    return tools.ledger.runs.get(UUID(ref.run_id))
 
 
 def _path(ref: BatchRef, stage: int) -> str:

@@ -27,14 +27,14 @@ def finish(tools: Tools, run: Run) -> dict[str, Any]:
     with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
         remove_vanished(tools, run)
-        tools.ledger.drop_leftovers(run)
-        counts["deleted"] = tools.ledger.deleted_by(run)  # also what an earlier try of this run removed
+        tools.ledger.versions.drop_leftovers(run)
+        counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
         counts["released"] = let_go(tools, run)
         ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)
-    tools.ledger.finish_run(run, "succeeded", summary)
+    tools.ledger.runs.finish(run, "succeeded", summary)
     return summary
 
 
@@ -45,14 +45,14 @@ def agree(tools: Tools, run: Run) -> None:
     """
     generation, source_id = run.source.generation, run.source.source_id
     figures = {
-        "ledger": tools.ledger.run_counts(run).chunks,
+        "ledger": tools.ledger.runs.counts(run).chunks,
         "qdrant": tools.vectors.count(generation, source=source_id),
     }
     if graph := graph_of(tools, generation):
         figures["neo4j"] = graph.count(generation, source=source_id)
     if len(set(figures.values())) > 1:
         told = ", ".join(f"{store} {count}" for store, count in figures.items())
-        if tools.ledger.others_running(run):
+        if tools.ledger.runs.others_running(run):
             raise Transient(
                 f"Another run of {run.source.spec.uri} is at work, so the stores cannot be compared yet ({told}). "
                 "Nothing is lost; once it has ended, run this again."
@@ -66,11 +66,11 @@ def agree(tools: Tools, run: Run) -> None:
 def summarise(tools: Tools, run: Run) -> dict[str, Any]:
     totals: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for stat in tools.ledger.stages(run):
+    for stat in tools.ledger.runs.stages(run):
         seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
         for name, count in stat.counts.items():
             totals[name] = totals.get(name, 0) + count
-    counts, spent = tools.ledger.run_counts(run), tools.ledger.spent(run)
+    counts, spent = tools.ledger.runs.counts(run), tools.ledger.costs.spent(run)
     return {
         "run_id": str(run.run_id),
         "collection": run.source.spec.collection,
@@ -80,7 +80,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
             "new": totals.get("new", 0),
             "changed": totals.get("changed", 0),
             "unchanged": totals.get("unchanged", 0),
-            "moved": len(tools.ledger.moved(run)),
+            "moved": len(tools.ledger.moves.found(run)),
             "deleted": totals.get("deleted", 0),
             "quarantined": counts.quarantined,
             "superseded": totals.get("superseded", 0),
@@ -88,7 +88,7 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
         "chunks": {
             "written": totals.get("written", 0),
             "removed": totals.get("removed", 0),
-            "total": tools.ledger.counts(run.source.generation).chunks,
+            "total": tools.ledger.collections.counts(run.source.generation).chunks,
         },
         "embeddings": {"computed": totals.get("computed", 0), "cached": totals.get("cached", 0)},
         "cost": {
@@ -97,10 +97,10 @@ def summarise(tools: Tools, run: Run) -> dict[str, Any]:
             "seconds": round(spent.seconds, 6),
             "money": run.budget.money(spent.tokens),
         },
-        "stopped": tools.ledger.stopped(run),
+        "stopped": tools.ledger.costs.stopped(run),
         "remaining": totals.get("remaining", 0),
         "seconds": round(sum(seconds.values()), 3),
-        "quarantine": tools.ledger.reasons(run),
+        "quarantine": tools.ledger.quarantine.reasons(run),
         "gates": gates_page(run.run_id, run.source.spec.tenant),
         "stages": seconds,
         "gx_import_seconds": totals.get("gx_import_ms", 0) / 1000,

@@ -53,7 +53,7 @@ def ingest(
     Raises Busy where another run works on the source.
     """
     run_id = uuid4()
-    with tools.ledger.session(run_id):
+    with tools.ledger.runs.session(run_id):
         plan = scan(
             tools,
             spec,
@@ -77,7 +77,7 @@ def replay(
     """Work once more on what quarantine keeps of one source (all, or these documents), under the rules of now: each is
     served, or refused anew. Returns the run's summary. Raises NotFound, Busy."""
     run_id = uuid4()
-    with tools.ledger.session(run_id):
+    with tools.ledger.runs.session(run_id):
         plan = plan_replay(tools, spec, document_ids, run_id=run_id, orchestrator=orchestrator)
         return _carried_out(tools, plan, on_batch)
 
@@ -117,7 +117,7 @@ def _read_on(tools: Tools, run: Run, made: Iterable[object]) -> None:
     """A store is down. What is new is read all the same where that decides which documents are gone, so that these are
     not served meanwhile."""
     with suppress(SluiceError):
-        if tools.ledger.vanished(run):
+        if tools.ledger.moves.vanished(run):
             for _ in made:
                 pass
 

@@ -58,10 +58,10 @@ def preview(
     if source is not None:
         graph_of(tools, source.generation)  # refuses a graph that is off
     wanted = spec.over(source.spec if source else None)
-    reader = tools.reader(wanted, tools.ledger.last_mark(source) if source else None, dry=True)
+    reader = tools.reader(wanted, tools.ledger.scans.last_mark(source) if source else None, dry=True)
     # Without a key of the tenant's there are no fingerprints to compare with: any key will do.
     index_key = tools.keyring.known_index_key(spec.tenant) or new_key()
-    found = tools.ledger.preview_scan(source, listed(tools, wanted, reader, index_key))
+    found = tools.ledger.scans.preview(source, listed(tools, wanted, reader, index_key))
     refusal = shrink_refusal(spec.uri, found.seen, found.known, found.vanished, tools.max_shrink)
     tokens = sum(found.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
     read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
@@ -108,7 +108,7 @@ def preview_lines(report: dict[str, Any]) -> list[str]:
 
 def _saved(tools: Tools, spec: SourceSpec) -> Source | None:
     with suppress(NotFound):
-        return tools.ledger.source_at(spec.tenant, spec.collection, spec.uri)
+        return tools.ledger.sources.at(spec.tenant, spec.collection, spec.uri)
     return None
 
 

@@ -64,7 +64,7 @@ def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:
     """A replay that is repeated leaves out what it has served already: its bytes are no longer kept."""
     if run.mode != "replay":
         return items
-    return tools.ledger.refused(run, [item.document_id for item in items])
+    return tools.ledger.quarantine.refused(run, [item.document_id for item in items])
 
 
 def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> int:
@@ -76,7 +76,7 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     if not failures:
         return 0
     ids = [failure.item.document_id for failure in failures]
-    superseded = tools.ledger.superseded(run, ids)
+    superseded = tools.ledger.versions.superseded(run, ids)
     own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
     again = cache(lambda: _again(tools, run))  # a reader is made only where something is read again
     records: list[Failure] = []
@@ -106,12 +106,14 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
 
 def _quarantined(tools: Tools, run: Run, records: Sequence[Failure], objects: Mapping[UUID, bytes]) -> set[UUID]:
     """Returns the documents that a later run has superseded. Raises LostClaim."""
-    with tools.ledger.fenced(run):
-        overtaken = tools.ledger.superseded(run, list(objects))  # of another batch's claim this run may have had since
+    with tools.ledger.runs.fenced(run):
+        overtaken = tools.ledger.versions.superseded(
+            run, list(objects)
+        )  # of another batch's claim this run may have had since
         for document_id, encrypted in objects.items():
             if document_id not in overtaken:
                 tools.blobs.write(path(document_id), encrypted)
-        superseded = tools.ledger.quarantine(run, records)
+        superseded = tools.ledger.quarantine.add(run, records)
         for failure in records:
             # What was kept of an earlier failure is not what this one is about.
             if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
@@ -136,11 +138,11 @@ def let_go(tools: Tools, run: Run) -> int:
 
 
 def _let_go_some(tools: Tools, run: Run) -> int:
-    with tools.ledger.fenced(run):
-        document_ids = tools.ledger.released(run.source.source_id, _AT_ONCE)
+    with tools.ledger.runs.fenced(run):
+        document_ids = tools.ledger.quarantine.released(run.source.source_id, _AT_ONCE)
         for document_id in document_ids:
             tools.blobs.remove(path(document_id))
-        tools.ledger.let_go(document_ids)
+        tools.ledger.quarantine.let_go(document_ids)
     return len(document_ids)
 
 

@@ -59,7 +59,7 @@ def failing(tools: Tools, run: Run) -> Iterator[None]:
         yield
     except BaseException as error:
         with suppress(SluiceError):  # the ledger may be what is down: the first error is the one to tell
-            tools.ledger.finish_run(run, "failed", {"error": f"{type(error).__name__}: {error}"})
+            tools.ledger.runs.finish(run, "failed", {"error": f"{type(error).__name__}: {error}"})
         raise
 
 
@@ -70,13 +70,13 @@ def leased(tools: Tools, run: Run) -> Iterator[None]:
 
     A renewal that fails is not the body's trouble: should another run take over, the ledger refuses to write.
     """
-    tools.ledger.claim(run, tools.lease_s)
+    tools.ledger.runs.claim(run, tools.lease_s)
     done, lost = threading.Event(), threading.Event()
 
     def renew() -> None:
         while not done.wait(tools.lease_s / 3):
             with suppress(SluiceError):
-                if not tools.ledger.renew(run, tools.lease_s):
+                if not tools.ledger.runs.renew(run, tools.lease_s):
                     lost.set()
                     return
 
@@ -85,7 +85,7 @@ def leased(tools: Tools, run: Run) -> Iterator[None]:
     try:
         yield
         if lost.is_set():
-            with tools.ledger.fenced(run):
+            with tools.ledger.runs.fenced(run):
                 pass
     finally:
         done.set()
@@ -103,17 +103,17 @@ def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[st
         log.warning(
             "%s: documents left, because a later run knows more of them: run=%s count=%d", stage, run.run_id, left
         )
-    tools.ledger.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
+    tools.ledger.runs.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
 
 
 def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], GateRule]:
     """What holds for the collection: its own rules before the settings'."""
-    return merged(tools.gate_rules, tools.ledger.gate_rules(generation))
+    return merged(tools.gate_rules, tools.ledger.quality.rules(generation))
 
 
 def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
     """Record what a gate found, quarantine what it kept out → what goes on."""
-    tools.ledger.record_gates(run, batch, stage, verdict.results, verdict.rows)
+    tools.ledger.quality.record_gates(run, batch, stage, verdict.results, verdict.rows)
     left = refuse(tools, run, verdict.failures)
     counts["superseded"] = counts.get("superseded", 0) + left
     counts["documents"] = len(verdict.passed)

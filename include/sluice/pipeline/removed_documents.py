@@ -19,16 +19,16 @@ _STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
 
 def remove_vanished(tools: Tools, run: Run) -> None:
     """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
-    if gone := tools.ledger.vanished(run):
-        stages = tools.ledger.stages(run)
+    if gone := tools.ledger.moves.vanished(run):
+        stages = tools.ledger.runs.stages(run)
         if _certain(stages) and not _replaced(stages, len(gone), tools.max_shrink):
-            tools.ledger.remove_documents(run, gone)
+            tools.ledger.versions.remove(run, gone)
 
 
 def check_replaced(tools: Tools, run: Run) -> None:
     """Raises Terminal where much vanished, and what appeared in its place cannot be used."""
-    gone = len(tools.ledger.vanished(run))
-    if gone and (lost := _replaced(tools.ledger.stages(run), gone, tools.max_shrink)):
+    gone = len(tools.ledger.moves.vanished(run))
+    if gone and (lost := _replaced(tools.ledger.runs.stages(run), gone, tools.max_shrink)):
         raise Terminal(
             f"{gone} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they are in "
             "quarantine). A folder that was encrypted or mounted wrongly looks like this, so none was removed. If they "
@@ -68,7 +68,7 @@ def reporting_pending_removals(tools: Tools, run: Run) -> Iterator[None]:
 
 
 def _pending(tools: Tools, run: Run, store: str) -> str:
-    deleted, chunks = tools.ledger.deleted_by(run), tools.ledger.queued(run.source.generation)
+    deleted, chunks = tools.ledger.versions.deleted_by(run), tools.ledger.outbox.queued(run.source.generation)
     if not deleted or not chunks:
         return ""
     stores = [each for each in _STORES[_STORES.index(store) :] if each == store or tools.graph is not None]

@@ -24,8 +24,8 @@ _MOST_MISSED = 2000  # where more vanished at once, only equal content tells a m
 def same_content(tools: Tools, run: Run, raws: Sequence[Raw], hashes: Mapping[UUID, bytes]) -> list[Raw]:
     """`hashes`: document id → keyed hash of its content. Those that moved come back under their former id."""
     new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
-    became = tools.ledger.adopt_same(run, new)
-    gone = tools.ledger.gone(list(became.values()))
+    became = tools.ledger.moves.adopt_same(run, new)
+    gone = tools.ledger.deletions.gone(list(became.values()))
     return [replace(raw, item=_same(raw.item, became, gone, hashes)) for raw in raws]
 
 
@@ -34,11 +34,11 @@ def similar_text(tools: Tools, run: Run, documents: Sequence[Document]) -> list[
     new = [document for document in documents if document.item.new]
     if not new:
         return list(documents)
-    became = tools.ledger.adopt_similar(run, {each.document_id: {} for each in new})
+    became = tools.ledger.moves.adopt_similar(run, {each.document_id: {} for each in new})
     left = [each for each in new if each.document_id not in became]
-    missed = tools.ledger.missed(run, _MOST_MISSED + 1) if left else []
+    missed = tools.ledger.moves.missed(run, _MOST_MISSED + 1) if left else []
     if 0 < len(missed) <= _MOST_MISSED:
-        became |= tools.ledger.adopt_similar(run, _scores(tools, run, left, missed))
+        became |= tools.ledger.moves.adopt_similar(run, _scores(tools, run, left, missed))
     return [replace(each, item=_known(each.item, became)) for each in documents]
 
 

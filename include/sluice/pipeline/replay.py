@@ -29,12 +29,12 @@ def plan_replay(
     Raises NotFound where there is no such source, Busy where another run works on it.
     """
     place = SourceSpec(canonical(spec.uri), spec.collection, spec.tenant)
-    if tools.ledger.saved_source(place.tenant, place.collection, place.uri) is None:
+    if tools.ledger.sources.spec(place.tenant, place.collection, place.uri) is None:
         raise NotFound(f"{place.uri} is no source of collection {place.collection}. Nothing was changed.")
-    source = tools.ledger.open_source(place, profile_of(tools, place.collection), tools.filter_fields)
-    run = tools.ledger.start_run(source, "replay", run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
+    source = tools.ledger.sources.open(place, profile_of(tools, place.collection), tools.filter_fields)
+    run = tools.ledger.runs.start(source, "replay", run_id, orchestrator, tools.budget.limited(max_tokens, max_cost))
     with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
         graph_of(tools, source.generation)  # refuses a graph that is off
-        items = tools.ledger.refused(run, document_ids)
+        items = tools.ledger.quarantine.refused(run, document_ids)
         counts |= {"seen": len(items), "planned": len(items)}
     return Plan(run, items)

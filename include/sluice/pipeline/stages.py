@@ -62,14 +62,14 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
     """Save what is given of a source; make the source, its collection and its tenant where they are new. Raises
     BadRequest where it may not be read."""
     spec = replace(spec, uri=canonical(spec.uri))
-    saved = tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri)
+    saved = tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     tools.reader(spec.over(saved))  # refuses what is not allowed, before anything is saved
-    return tools.ledger.save_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    return tools.ledger.sources.save(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def hidden_by(tools: Tools, spec: SourceSpec) -> int:
     """Documents that a run with these groups and this retention would hide at once from somebody who may read them."""
-    return tools.ledger.hidden_by(replace(spec, uri=canonical(spec.uri)))
+    return tools.ledger.deletions.hidden_by(replace(spec, uri=canonical(spec.uri)))
 
 
 def scan(
@@ -94,7 +94,7 @@ def scan(
     spec = replace(spec, uri=canonical(spec.uri))
     budget = tools.budget.limited(max_tokens, max_cost)  # refuses what cannot be, before anything is saved
     source = _opened(tools, spec)
-    run = tools.ledger.start_run(source, mode, run_id, orchestrator, budget)
+    run = tools.ledger.runs.start(source, mode, run_id, orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
         refusal = shrink_refusal(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
@@ -104,10 +104,10 @@ def scan(
     with failing(tools, run):
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
             graph_of(tools, source.generation)  # refuses a graph that is off before anything is written
-            reader = tools.reader(spec.over(source.spec), tools.ledger.last_mark(source))
-            result = tools.ledger.record_scan(run, listed(tools, source.spec, reader), spec, accept)
+            reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_mark(source))
+            result = tools.ledger.scans.record(run, listed(tools, source.spec, reader), spec, accept)
             if isinstance(reader, MarkedReader) and (mark := reader.mark()):
-                tools.ledger.record_mark(run, mark)
+                tools.ledger.scans.record_mark(run, mark)
             items = result.items[:max_documents]
             tools.keyring.create([item.document_id for item in items])
             counts |= {
@@ -120,7 +120,7 @@ def scan(
                 "approved": int(approve_shrink),
             }
         remove_vanished(tools, run)
-        return Plan(tools.ledger.run(run.run_id), items)
+        return Plan(tools.ledger.runs.get(run.run_id), items)
 
 
 def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: int = 0) -> list[Document]:
@@ -131,7 +131,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
     documents: list[Document] = []
     same: list[Item] = []
     failures: list[Failure] = []
-    if tools.ledger.stopped(run):
+    if tools.ledger.costs.stopped(run):
         with recorded(tools, run, batch, "extract") as counts:
             counts["remaining"] = len(items)
         return []
@@ -170,7 +170,7 @@ def extract(tools: Tools, run: Run, batch: int, items: Sequence[Item], erased: i
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents, beyond = _within_quota(tools, run, renames.similar_text(tools, run, documents))
         failures += beyond
-        touched = len(same) - len(tools.ledger.touch(run, same))
+        touched = len(same) - len(tools.ledger.versions.touch(run, same))
         left = refuse(tools, run, failures, held)
         counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
         counts |= {"superseded": len(same) - touched + left, "read": len(items) + erased}
@@ -191,13 +191,13 @@ def validate(tools: Tools, run: Run, batch: int, documents: Sequence[Document]) 
             rules=gate_rules(tools, generation),
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
-            similar=lambda bands: tools.ledger.similar(run, bands, _SIMILAR_AT_MOST),
+            similar=lambda bands: tools.ledger.quality.similar(run, bands, _SIMILAR_AT_MOST),
             on_screened=progress.step,
         )
         verdict, failures = leave_out_failing(judge, documents, "validate")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
-        tools.ledger.remember_signatures(run, verdict.signatures)
+        tools.ledger.quality.remember(run, verdict.signatures)
         return gated(tools, run, batch, "validate", verdict, counts)
 
 
@@ -261,7 +261,7 @@ def embed(tools: Tools, run: Run, batch: int, documents: Sequence[ChunkedDocumen
 
         embedded, failures = isolate_failures(embed_part, documents, "embed")
         if counts["remaining"]:
-            tools.ledger.stop(run, "budget")
+            tools.ledger.costs.stop(run, "budget")
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
         if embedded:
@@ -323,9 +323,9 @@ def load(tools: Tools, run: Run, batch: int, documents: Sequence[EmbeddedDocumen
 def _opened(tools: Tools, spec: SourceSpec) -> Source:
     """A saved source that cannot be read any more (its folder is gone) gets a failed run in the ledger: whoever asks
     when it ran last must see it. One that is not saved leaves nothing behind."""
-    if tools.ledger.saved_source(spec.tenant, spec.collection, spec.uri) is None:
+    if tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri) is None:
         tools.reader(spec)
-    return tools.ledger.open_source(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    return tools.ledger.sources.open(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
 def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
@@ -349,14 +349,14 @@ def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: f
 
 def profile_of(tools: Tools, collection: str) -> Profile:
     """A collection's own, or what a new one is made with: an embedder behind an endpoint is asked for that alone."""
-    made = (each.profile for each in tools.ledger.generations() if each.collection == collection)
+    made = (each.profile for each in tools.ledger.collections.generations() if each.collection == collection)
     return next(made, None) or tools.profile()
 
 
 def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
     """After moves are found: a document under another name needs no room of its own."""
     sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
-    beyond = tools.ledger.beyond_quota(run, sizes)
+    beyond = tools.ledger.quotas.beyond(run, sizes)
     within = [each for each in documents if each.document_id not in beyond]
     return within, [_beyond_quota(run, each) for each in documents if each.document_id in beyond]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +13,7 @@ from sluice.model.costs import Budget
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Counts, Run, RunMode, StageStat
 from sluice.model.source import Source, SourceSpec
+from sluice.ports.ledger import Ledger
 from sluice.testing import moving
 from sluice.testing.catalog import MemoryCatalog
 from sluice.testing.claims import MemoryClaims, give_up
@@ -33,7 +34,7 @@ from sluice.testing.versions import MemoryVersions
 __all__ = ["MemoryCatalog", "MemoryKeyring", "MemoryLedger", "MemoryVectorCache"]
 
 
-class MemoryLedger(
+class _Memory(
     MemoryClaims,
     MemoryListing,
     MemoryVersions,
@@ -46,7 +47,7 @@ class MemoryLedger(
     MemorySpending,
     MemoryPruning,
 ):
-    """`sluice.ports.ledger.Ledger`. `MemoryCatalog(ledger.state)` is its reading side."""
+    """All roles of the ledger in one object; `MemoryLedger` gives each its own names."""
 
     def __init__(self) -> None:
         self.state = MemoryState()
@@ -208,3 +209,64 @@ class MemoryLedger(
     def generations(self) -> list[Generation]:
         with self.state.lock:
             return [self.state.collections[name] for name in sorted(self.state.collections)]
+
+
+_NAMES: dict[str, dict[str, str]] = {  # role → its method → the method here
+    "collections": {"drop": "drop_collection"},
+    "sources": {
+        "open": "open_source",
+        "save": "save_source",
+        "spec": "saved_source",
+        "saved": "saved_sources",
+        "at": "source_at",
+        "of": "sources_of",
+        "remove": "remove_source",
+    },
+    "runs": {
+        "start": "start_run",
+        "get": "run",
+        "finish": "finish_run",
+        "close": "close_run",
+        "counts": "run_counts",
+        "last_by": "run_by",
+    },
+    "scans": {"record": "record_scan", "preview": "preview_scan"},
+    "moves": {"found": "moved"},
+    "versions": {"remove": "remove_documents"},
+    "quarantine": {"add": "quarantine"},
+    "quality": {
+        "rules": "gate_rules",
+        "set_rule": "set_gate_rule",
+        "rows": "gate_rows",
+        "remember": "remember_signatures",
+    },
+    "quotas": {"assign": "set_quota", "use": "tenant", "of": "quota", "uses": "tenants", "beyond": "beyond_quota"},
+    "reconciliation": {"record": "record_reconciliation"},
+    "retention": {"assign": "set_retention", "assigned": "retentions"},
+    "deletions": {"delete": "delete_documents", "record": "record_deletion"},
+    "grants": {"of": "grants", "all": "all_grants", "add": "grant"},
+}
+
+
+class _Role:
+    def __init__(self, memory: object, names: Mapping[str, str]) -> None:
+        self._memory, self._names = memory, names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, self._names.get(name, name))
+
+
+class MemoryLedger(Ledger):
+    """`MemoryCatalog(ledger.state)` is its reading side."""
+
+    state: MemoryState
+
+    def __init__(self) -> None:
+        memory = _Memory()
+        object.__setattr__(self, "state", memory.state)
+        catalog = MemoryCatalog(memory.state)
+        roles: dict[str, Any] = {
+            each.name: _Role(catalog if each.name == "grants" else memory, _NAMES.get(each.name, {}))
+            for each in fields(Ledger)
+        }
+        super().__init__(**roles)

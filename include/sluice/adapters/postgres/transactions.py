@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
 
@@ -24,27 +24,25 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 class Transactions:
+    """What a role of the ledger is built on."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def _transaction(self) -> AbstractContextManager[Connection]:
+        return transaction(self._engine)
 
     @contextmanager
     def _writing(self, run: Run) -> Iterator[Connection]:
         """A transaction of a run that holds its source until it is committed. Raises Terminal where another run has
         taken over."""
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             claims.fence(connection, run)
             yield connection
 
     @contextmanager
-    def fenced(self, run: Run) -> Iterator[None]:
-        with transaction(self._engine) as connection:
-            connection.execute(IDLE)
-            claims.hold(connection, run)
-            yield
-
-    @contextmanager
     def _at_length(self) -> Iterator[Connection]:
         """For statements over whole tables or collections; the limit of ordinary calls is meant for batches."""
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             connection.execute(_AT_LENGTH)
             yield connection
