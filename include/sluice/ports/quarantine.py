@@ -13,7 +13,8 @@ from sluice.model.scan import Item
 
 class Quarantine(Protocol):
     def add(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
-        """Record why; an active version stays served. Replaces an open record of the same document."""
+        """Record why; an active version stays served. Replaces an open record of the same document.
+        A document that `versions.superseded` names is skipped; returns those."""
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
         """Open quarantine records of the run's source whose bytes are kept, as work for this run, whatever is active;

@@ -153,8 +153,7 @@ class PostgresCatalog(Transactions):
             "generation": generation.number,
             **_who(principal),
         }
-        with self._transaction() as connection:
-            return [Hydrated(**row._mapping) for row in connection.execute(HYDRATE, values)]
+        return [Hydrated(**row._mapping) for row in self._rows(HYDRATE, values)]
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         with self._transaction() as connection:
@@ -163,8 +162,7 @@ class PostgresCatalog(Transactions):
 
     def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
         values = {"collection": collection, **_who(principal)}
-        with self._transaction() as connection:
-            return [saved_of(row) for row in connection.execute(_SAVED, values)]
+        return [saved_of(row) for row in self._rows(_SAVED, values)]
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
@@ -207,8 +205,7 @@ class PostgresCatalog(Transactions):
             "after": after,
             **_who(principal),
         }
-        with self._transaction() as connection:
-            return [Refusal(**row._mapping) for row in connection.execute(REFUSALS, values)]
+        return [Refusal(**row._mapping) for row in self._rows(REFUSALS, values)]
 
     def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
         with self._transaction() as connection:

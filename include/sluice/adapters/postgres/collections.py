@@ -69,8 +69,7 @@ class PostgresCollections(Transactions):
     """`sluice.ports.collections.Collections`."""
 
     def generations(self) -> list[Generation]:
-        with self._transaction() as connection:
-            return [generation_of(row) for row in connection.execute(_LIVE_ALL)]
+        return [generation_of(row) for row in self._rows(_LIVE_ALL)]
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with self._transaction() as connection:

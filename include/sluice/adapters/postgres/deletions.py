@@ -125,21 +125,16 @@ class PostgresDeletions(Transactions):
     """`sluice.ports.deletions.Deletions`."""
 
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
-        with self._transaction() as connection:
-            values = {"source_id": source.source_id, "after": after, "limit": limit}
-            return list(connection.execute(DELETABLE, values).scalars())
+        values = {"source_id": source.source_id, "after": after, "limit": limit}
+        return list(self._scalars(DELETABLE, values))
 
     def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
         if not document_ids:
             return set()
-        with self._transaction() as connection:
-            return set(connection.execute(_STILL_GONE, {"ids": list(document_ids)}).scalars())
+        return set(self._scalars(_STILL_GONE, {"ids": list(document_ids)}))
 
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
-        with self._transaction() as connection:
-            return list(
-                connection.execute(_NAMES, {"source_id": source.source_id, "ids": list(document_ids)}).scalars()
-            )
+        return list(self._scalars(_NAMES, {"source_id": source.source_id, "ids": list(document_ids)}))
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         with self._at_length() as connection:

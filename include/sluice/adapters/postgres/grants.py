@@ -29,12 +29,10 @@ class PostgresGrants(Transactions):
     """`sluice.ports.grants.Grants`."""
 
     def of(self, principal: str) -> list[Grant]:
-        with self._transaction() as connection:
-            return [_granted(row) for row in connection.execute(GRANTS, {"p": principal})]
+        return [_granted(row) for row in self._rows(GRANTS, {"p": principal})]
 
     def all(self, tenant: str | None = None) -> list[Grant]:
-        with self._transaction() as connection:
-            return [_granted(row) for row in connection.execute(_ALL_GRANTS, {"tenant": tenant})]
+        return [_granted(row) for row in self._rows(_ALL_GRANTS, {"tenant": tenant})]
 
     def add(self, grant: Grant) -> None:
         check_tenant(grant.tenant)

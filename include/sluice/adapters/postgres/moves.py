@@ -88,37 +88,34 @@ class PostgresMoves(Transactions):
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:
             return {}
+
+        def find(ids: Sequence[UUID]) -> dict[str, Any]:
+            return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
+
         with self._writing(run) as connection:
-
-            def find(ids: Sequence[UUID]) -> dict[str, Any]:
-                return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
-
             return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
 
     def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         if not scores:
             return {}
+
+        def find(ids: Sequence[UUID]) -> dict[str, Any]:
+            pairs = [(each, other, score) for each in ids for other, score in scores[each].items()]
+            columns: tuple[Sequence[Any], ...] = tuple(zip(*pairs, strict=True)) or ((), (), ())
+            return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
+
         with self._writing(run) as connection:
-
-            def find(ids: Sequence[UUID]) -> dict[str, Any]:
-                pairs = [(each, other, score) for each in ids for other, score in scores[each].items()]
-                columns: tuple[Sequence[Any], ...] = tuple(zip(*pairs, strict=True)) or ((), (), ())
-                return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
-
             return _adopt(connection, run, list(scores), LIKE, find, "similarity")
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
-        with self._transaction() as connection:
-            values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
-            return [(row.document_id, bytes(row.sealed_text)) for row in connection.execute(MISSED, values)]
+        values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
+        return [(row.document_id, bytes(row.sealed_text)) for row in self._rows(MISSED, values)]
 
     def found(self, run: Run) -> set[UUID]:
-        with self._transaction() as connection:
-            return set(connection.execute(_MOVED, {"run_id": run.run_id}).scalars())
+        return set(self._scalars(_MOVED, {"run_id": run.run_id}))
 
     def vanished(self, run: Run) -> list[UUID]:
-        with self._transaction() as connection:
-            return list(connection.execute(_VANISHED, {"run_id": run.run_id}).scalars())
+        return list(self._scalars(_VANISHED, {"run_id": run.run_id}))
 
 
 def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:

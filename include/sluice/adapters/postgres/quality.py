@@ -34,7 +34,7 @@ _GATES = text("""
             :evaluated, :unexpected, CAST(:observed AS jsonb))
 """)
 _READ_GATES = text("""
-    SELECT suite, expectation, column_name, success, blocking, evaluated, unexpected, observed
+    SELECT suite, expectation, column_name AS "column", success, blocking, evaluated, unexpected, observed
     FROM gate_results WHERE run_id = :run_id AND batch = :batch ORDER BY stage, position
 """)
 _OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
@@ -79,15 +79,14 @@ class PostgresQuality(Transactions):
     """`sluice.ports.quality.Quality`."""
 
     def rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
-        with self._transaction() as connection:
-            return {
-                (row.suite, row.code): GateRule(
-                    action=row.action,
-                    limit=row.limit_value,
-                    options=None if row.options is None else tuple(row.options),
-                )
-                for row in connection.execute(RULES, {"collection_id": generation.collection_id})
-            }
+        return {
+            (row.suite, row.code): GateRule(
+                action=row.action,
+                limit=row.limit_value,
+                options=None if row.options is None else tuple(row.options),
+            )
+            for row in self._rows(RULES, {"collection_id": generation.collection_id})
+        }
 
     def set_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
         with self._transaction() as connection:
@@ -106,36 +105,10 @@ class PostgresQuality(Transactions):
             _record_rows(connection, run, batch, stage, rows)
 
     def gates(self, run: Run, batch: int) -> list[GateResult]:
-        with self._transaction() as connection:
-            rows = connection.execute(_READ_GATES, {"run_id": run.run_id, "batch": batch})
-            return [
-                GateResult(
-                    suite=row.suite,
-                    expectation=row.expectation,
-                    column=row.column_name,
-                    success=row.success,
-                    blocking=row.blocking,
-                    evaluated=row.evaluated,
-                    unexpected=row.unexpected,
-                    observed=row.observed,
-                )
-                for row in rows
-            ]
+        return [GateResult(**row._mapping) for row in self._rows(_READ_GATES, {"run_id": run.run_id, "batch": batch})]
 
     def rows(self, run: Run, batch: int) -> list[GateRow]:
-        with self._transaction() as connection:
-            found = connection.execute(READ_ROWS, {"run_id": run.run_id, "batch": batch})
-            return [
-                GateRow(
-                    document_id=row.document_id,
-                    ordinal=row.ordinal,
-                    suite=row.suite,
-                    code=row.code,
-                    expectation=row.expectation,
-                    observed=row.observed,
-                )
-                for row in found
-            ]
+        return [GateRow(**row._mapping) for row in self._rows(READ_ROWS, {"run_id": run.run_id, "batch": batch})]
 
     def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
         if not bands:

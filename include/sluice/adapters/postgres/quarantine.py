@@ -97,13 +97,11 @@ class PostgresQuarantine(Transactions):
             return refused.keys() - by_id.keys()
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
-        with self._transaction() as connection:
-            ids = None if document_ids is None else list(document_ids)
-            return [_item(row) for row in connection.execute(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
+        ids = None if document_ids is None else list(document_ids)
+        return [_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
 
     def released(self, source_id: UUID, limit: int) -> list[UUID]:
-        with self._transaction() as connection:
-            return list(connection.execute(RELEASED, {"source_id": source_id, "limit": limit}).scalars())
+        return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))
 
     def let_go(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:

@@ -69,8 +69,7 @@ class PostgresQuotas(Transactions):
             return Quota(max_documents=row.max_documents, max_bytes=row.max_bytes) if row else Quota()
 
     def uses(self) -> list[TenantUse]:
-        with self._transaction() as connection:
-            return [_use(row) for row in connection.execute(_USE_ALL)]
+        return [_use(row) for row in self._rows(_USE_ALL)]
 
     def beyond(self, run: Run, sizes: Mapping[UUID, int]) -> set[UUID]:
         with self._transaction() as connection:

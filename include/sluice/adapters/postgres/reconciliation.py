@@ -84,42 +84,36 @@ class PostgresReconciliation(Transactions):
     """`sluice.ports.reconciliation.Reconciliation`."""
 
     def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
-        with self._transaction() as connection:
-            values = {**_of(generation), "after": after, "limit": limit}
-            return [_chunk(row) for row in connection.execute(FIRST if after is None else AFTER, values)]
+        values = {**_of(generation), "after": after, "limit": limit}
+        return [_chunk(row) for row in self._rows(FIRST if after is None else AFTER, values)]
 
     def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
         if not chunk_ids:
             return []
-        with self._transaction() as connection:
-            values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
-            return [_chunk(row) for row in connection.execute(OF, values)]
+        values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
+        return [_chunk(row) for row in self._rows(OF, values)]
 
     def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
         if not chunk_ids:
             return set()
-        with self._transaction() as connection:
-            values = {**_of(generation), "ids": list(chunk_ids)}
-            return set(connection.execute(CLAIMED, values).scalars())
+        values = {**_of(generation), "ids": list(chunk_ids)}
+        return set(self._scalars(CLAIMED, values))
 
     def documents_from(
         self, scheme: str, collection: str | None, after: UUID | None, limit: int
     ) -> list[SourceDocument]:
-        with self._transaction() as connection:
-            values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
-            return [SourceDocument(**row._mapping) for row in connection.execute(DOCUMENTS_FROM, values)]
+        values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
+        return [SourceDocument(**row._mapping) for row in self._rows(DOCUMENTS_FROM, values)]
 
     def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
         if not run_ids:
             return {}
-        with self._transaction() as connection:
-            return {row.run_id: row.seen_at for row in connection.execute(LAST_SIGNS, {"ids": list(run_ids)})}
+        return {row.run_id: row.seen_at for row in self._rows(LAST_SIGNS, {"ids": list(run_ids)})}
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
         if not document_ids:
             return set()
-        with self._transaction() as connection:
-            return set(connection.execute(IN_QUARANTINE, {"ids": list(document_ids)}).scalars())
+        return set(self._scalars(IN_QUARANTINE, {"ids": list(document_ids)}))
 
     def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
         with self._transaction() as connection:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
@@ -145,10 +145,9 @@ class PostgresRetention(Transactions):
     def expired(
         self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
     ) -> list[ExpiredDocument]:
-        with self._transaction() as connection:
-            values: dict[str, Any] = {"source_id": source.source_id, "as_of": as_of, "limit": limit}
-            values |= {"since": after and after.expired_at, "after": after and after.document_id}
-            return [_expired(row) for row in connection.execute(EXPIRED, values)]
+        values: dict[str, Any] = {"source_id": source.source_id, "as_of": as_of, "limit": limit}
+        values |= {"since": after and after.expired_at, "after": after and after.document_id}
+        return [ExpiredDocument(**row._mapping) for row in self._rows(EXPIRED, values)]
 
     def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
         if not document_ids:
@@ -165,8 +164,7 @@ class PostgresRetention(Transactions):
             return taken
 
     def purged(self, run: Run) -> list[UUID]:
-        with self._transaction() as connection:
-            return list(connection.execute(PURGED, {"run_id": run.run_id}).scalars())
+        return list(self._scalars(PURGED, {"run_id": run.run_id}))
 
 
 def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
@@ -178,7 +176,3 @@ def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
     if found is None:
         raise no_such(scope)
     return dict(found._mapping)
-
-
-def _expired(row: Row[Any]) -> ExpiredDocument:
-    return ExpiredDocument(**row._mapping)

@@ -164,9 +164,7 @@ class PostgresRuns(Transactions):
             connection.execute(_STAGE, {"run_id": run.run_id, **values})
 
     def stages(self, run: Run) -> list[StageStat]:
-        with self._transaction() as connection:
-            rows = connection.execute(_STAGES, {"run_id": run.run_id})
-            return [StageStat(batch=row.batch, stage=row.stage, seconds=row.seconds, counts=row.counts) for row in rows]
+        return [StageStat(**row._mapping) for row in self._rows(_STAGES, {"run_id": run.run_id})]
 
     def finish(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
         check_state(state)

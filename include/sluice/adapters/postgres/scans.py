@@ -116,7 +116,7 @@ _ITEMS = text("""
                        AND v.generation = :generation AND v.state = 'active' OFFSET 0) a ON true
     WHERE c.verdict = 'work' ORDER BY c.place
 """)
-# Removals that an earlier run still has in mind are out of date from here on; see versions.remove_documents.
+# Removals that an earlier run still has in mind are out of date from here on; see `PostgresVersions.remove`.
 _NOW = text("SELECT clock_timestamp()")
 # What this run lists is older than what another one has listed meanwhile: this run was suspended, and lost its lease.
 _LISTED_SINCE = text("""

@@ -112,10 +112,7 @@ class PostgresSources(Transactions):
             return saved_source(connection, tenant, collection, uri)
 
     def saved(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
-        with self._transaction() as connection:
-            return [
-                saved_of(row) for row in connection.execute(_SAVED_OF, {"tenant": tenant, "collection": collection})
-            ]
+        return [saved_of(row) for row in self._rows(_SAVED_OF, {"tenant": tenant, "collection": collection})]
 
     def set_schedule(self, tenant: str, collection: str, uri: str, schedule: Schedule) -> None:
         with self._transaction() as connection:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Executable, Row, text
 
 from sluice.adapters.postgres import claims
 from sluice.adapters.postgres.failures import translated
@@ -31,6 +32,15 @@ class Transactions:
 
     def _transaction(self) -> AbstractContextManager[Connection]:
         return transaction(self._engine)
+
+    def _rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """Of a transaction that only reads."""
+        with self._transaction() as connection:
+            return connection.execute(statement, values).all()
+
+    def _scalars(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Any]:
+        with self._transaction() as connection:
+            return connection.execute(statement, values).scalars().all()
 
     @contextmanager
     def _writing(self, run: Run) -> Iterator[Connection]:
