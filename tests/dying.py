@@ -18,7 +18,6 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import great_expectations  # noqa: F401  # seconds of imports, paid once by the fork server
-from sluice.ports.vector_cache import VectorCache
 
 from agreement import Capitals
 from failpoints import Point, Watch, listen
@@ -30,6 +29,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder
 from sluice.ports.readers import SourceReader
 from sluice.ports.tools import Tools
+from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
 from sluice.wiring import build
 from support import steps

@@ -12,26 +12,23 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_type_hints
 
 import grpc
 import httpx
 import neo4j
-from sluice.ports.vector_cache import VectorCache
 from sqlalchemy import Connection, Engine, event
 
 from sluice.ports.content import Blobs, Keyring
-from sluice.ports.deletions import DeletionLedger
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
-from sluice.ports.pruning import PruneLedger
-from sluice.ports.retention import RetentionLedger
-from sluice.ports.saved_sources import SavedSources
 from sluice.ports.tools import Tools
+from sluice.ports.vector_cache import VectorCache
+from swapping import port_of, swapped
 
 PORTS: dict[str, type] = {
-    "ledger": Ledger,
+    **get_type_hints(Ledger),
     "cache": VectorCache,
     "keyring": Keyring,
     "vectors": VectorIndex,
@@ -40,35 +37,37 @@ PORTS: dict[str, type] = {
 }
 
 
-def _methods(protocol: type) -> set[str]:
-    """Those of the protocols that it extends, too."""
-    return {name for each in protocol.__mro__ for name in vars(each) if not name.startswith("_")}
+def _methods(port: str) -> set[str]:
+    return {f"{port}.{name}" for name in vars(PORTS[port]) if not name.startswith("_")}
 
 
 # Methods of the ports that no ingest calls, by who does.
 _OTHERS = {
     "asked by people": {
-        *("ledger.set_gate_rule", "ledger.gates"),
-        *("ledger.set_quota", "ledger.tenant", "ledger.tenants", "ledger.save_source"),
+        *("quality.set_rule", "quality.gates"),
+        *("quotas.assign", "quotas.use", "quotas.uses", "sources.save"),
     },
-    "saved sources, by who schedules them": {f"ledger.{name}" for name in _methods(SavedSources)},
-    "retention and purges": {f"ledger.{name}" for name in _methods(RetentionLedger)},
-    "pruning": {"keyring.destroy", *(f"ledger.{name}" for name in _methods(PruneLedger))},
-    "deletions by hand": {*(f"ledger.{name}" for name in _methods(DeletionLedger)), "vectors.drop"},
-    "dry runs": {"ledger.preview_scan", "keyring.known_index_key"},
-    "replaying": {"ledger.refused"},
-    "uploading": {"ledger.quota"},
-    "where a task or a store fails": {"ledger.record_error", "ledger.queued"},
-    "where a budget ends": {"ledger.stop"},
+    "saved sources, by who schedules them": {"sources.saved", "sources.set_schedule", "runs.last_by"},
+    "retention and purges": _methods("retention"),
+    "pruning": {"keyring.destroy", *_methods("pruning")},
+    "deletions by hand": {
+        *("sources.at", "sources.of", "sources.remove"),
+        *("collections.begin_drop", "collections.drop", "vectors.drop", *_methods("deletions")),
+    },
+    "dry runs": {"scans.preview", "keyring.known_index_key"},
+    "replaying": {"quarantine.refused"},
+    "uploading": {"quotas.of"},
+    "where a task or a store fails": {"runs.record_error", "outbox.queued"},
+    "where a budget ends": {"costs.stop"},
+    "asking who may": _methods("grants"),
     "searching": {"vectors.search"},
     "reconciling": {
-        *("ledger.chunks_after", "ledger.chunks_of", "ledger.claimed"),
-        *("ledger.documents_from", "ledger.last_signs", "ledger.in_quarantine", "blobs.walk", "blobs.modified_at"),
-        *("ledger.record_reconciliation", "vectors.points", "vectors.points_of", "graph.chunks", "graph.chunks_of"),
-        *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks", "ledger.locked"),
+        *("outbox.locked", *_methods("reconciliation"), "blobs.walk", "blobs.modified_at"),
+        *("vectors.points", "vectors.points_of", "graph.chunks", "graph.chunks_of"),
+        *("graph.orphans", "graph.drop_orphans", "graph.remove_chunks"),
     },
-    "where counts differ": {"ledger.others_running"},
-    "a thread by the clock": {"ledger.renew"},
+    "where counts differ": {"runs.others_running"},
+    "a thread by the clock": {"runs.renew"},
     "dropping generations and runs": {"graph.drop", "blobs.list"},
     "no call of a store": {"blobs.uri"},
     "health": {f"{port}.ping" for port in ("keyring", "vectors", "graph")},
@@ -78,7 +77,7 @@ _UNKEPT = {("embedder.metered", True), ("cache.store", False), ("cache.store com
 
 def unreached(places: Collection[str]) -> list[str]:
     """Methods of the load path's ports that `places` lack."""
-    methods = {f"{port}.{name}" for port, protocol in PORTS.items() for name in _methods(protocol)}
+    methods = set[str]().union(*map(_methods, PORTS))
     return sorted(methods - set(places) - set[str]().union(*_OTHERS.values()))
 
 
@@ -110,8 +109,8 @@ class Watch:
         self._within = threading.local()
 
     def over(self, tools: Tools) -> Tools:
-        ports: dict[str, Any] = {name: _Watched(getattr(tools, name), name, self) for name in PORTS}
-        return replace(tools, **ports, embedder=lambda profile: _Watched(tools.embedder(profile), "embedder", self))
+        ports = {name: _Watched(port_of(tools, name), name, self) for name in PORTS}
+        return swapped(tools, **ports, embedder=lambda profile: _Watched(tools.embedder(profile), "embedder", self))
 
     @contextmanager
     def call(self, place: str) -> Iterator[None]:

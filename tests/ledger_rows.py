@@ -14,8 +14,8 @@ from sqlalchemy import Engine, text
 
 from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
-from sluice.adapters.postgres.ledger import PostgresLedger
-from sluice.adapters.postgres.vectors import PostgresVectorCache
+from sluice.adapters.postgres.ledger import postgres_ledger
+from sluice.adapters.postgres.vector_cache import PostgresVectorCache
 from sluice.model.chunk import Relation
 from sluice.model.deletion import Deletion
 from sluice.model.gates import GateRow
@@ -38,7 +38,7 @@ class Room:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.ledger, self.catalog, self.cache = (
-            PostgresLedger(engine),
+            postgres_ledger(engine),
             PostgresCatalog(engine),
             PostgresVectorCache(engine),
         )

@@ -141,10 +141,9 @@ KINDS = ["manual", "scheduled", "asset_triggered", "operator_triggered", "backfi
 
 
 def _run(grant: str, saved: str, uri: str, asked: list[str] | None) -> None:
-    ledger = _ledger(saved, uri)
-    catalog = _granted(grant)
+    ledger = _ledger(grant, saved, uri)
     run = SimpleNamespace(triggering_user_name="ann", run_type="manual")
-    ingestion.check(catalog, ledger, _spec(uri, groups=asked), **_who(run), roots=())
+    ingestion.check(ledger, _spec(uri, groups=asked), **_who(run), roots=())
 
 
 def _who(run: Any) -> dict[str, Any]:
@@ -152,18 +151,18 @@ def _who(run: Any) -> dict[str, Any]:
 
 
 def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: bool, more: str) -> None:
-    ledger = _ledger(saved, URIS[0])
+    ledger = _ledger(saved=saved, uri=URIS[0])
     how: dict[str, Any] = {"nothing": {}, "retention": {"retention_days": 3}, "globs": {"include": ("*.md",)}}[more]
     run = SimpleNamespace(triggering_user_name=None, run_type=kind)
     spec = SourceSpec(URIS[0], "docs", "acme", None if asked is None else tuple(asked), **how)
-    ingestion.check(_granted("none"), ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
+    ingestion.check(ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
 
 
 def _repeat(grant: str, groups: list[str] | None) -> list[bool]:
-    catalog = _granted(grant)
+    ledger = _ledger(grant)
     spec = _spec(URIS[0], groups=groups)
     held = writing(ledger.grants.of("ann"), "acme")
-    return [ingestion.may_repeat(catalog, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
+    return [ingestion.may_repeat(ledger, "ann")(spec), may_repeat(held, spec), may_repeat(held, None)]
 
 
 def _readers(groups: list[str], tenant: str) -> list[str]:
@@ -179,20 +178,20 @@ def _upload(grant: str, saved: str) -> None:
     uri = "uploads://acme/docs"
     tenant, groups, may_write = GRANTS.get(grant, ("acme", [], False))
     caller = Principal("ann", tenant, frozenset(groups), may_write)
-    ingestion.check_sender(_ledger(saved, uri), caller, "docs", uri)
+    ingestion.check_sender(_ledger(saved=saved, uri=uri), caller, "docs", uri)
 
 
-class _Saved:
-    """What the rules ask a ledger for: the sources that are saved in it."""
+class _Sources:
+    """What the rules ask of saved sources."""
 
     def __init__(self, specs: Sequence[SourceSpec]) -> None:
         self._specs = specs
 
-    def saved_source(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+    def spec(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
         named = (tenant, collection, uri)
         return next((each for each in self._specs if (each.tenant, each.collection, each.uri) == named), None)
 
-    def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[Any]:
+    def saved(self, tenant: str | None = None, collection: str | None = None) -> list[Any]:
         return [
             SimpleNamespace(spec=each, removed_at=None)
             for each in self._specs
@@ -200,29 +199,25 @@ class _Saved:
         ]
 
 
-class _Granted:
-    """What the rules ask a catalog for."""
-
+class _Grants:
     def __init__(self, grants: Sequence[Grant]) -> None:
         self._grants = grants
 
-    def grants(self, principal: str) -> list[Grant]:
+    def of(self, principal: str) -> list[Grant]:
         return [each for each in self._grants if each.principal == principal]
 
 
-def _ledger(saved: str, uri: str) -> Any:
-    if saved not in SAVED:
-        return _Saved([])
-    place, collection, groups = SAVED[saved]
-    where = place.format(uri=uri, above=uri.rpartition("/")[0])
-    return _Saved([_spec(where, collection=collection, groups=groups or ())])
-
-
-def _granted(grant: str) -> Any:
-    if grant not in GRANTS:
-        return _Granted([])
-    tenant, groups, may_write = GRANTS[grant]
-    return _Granted([Grant("ann", tenant, frozenset(groups), may_write)])
+def _ledger(grant: str = "none", saved: str = "nothing", uri: str = "") -> Any:
+    """The roles of a ledger that the rules ask."""
+    specs, grants = [], []
+    if saved in SAVED:
+        place, collection, groups = SAVED[saved]
+        where = place.format(uri=uri, above=uri.rpartition("/")[0])
+        specs = [_spec(where, collection=collection, groups=groups or ())]
+    if grant in GRANTS:
+        tenant, held, may_write = GRANTS[grant]
+        grants = [Grant("ann", tenant, frozenset(held), may_write)]
+    return SimpleNamespace(sources=_Sources(specs), grants=_Grants(grants))
 
 
 def _spec(uri: str, collection: str = "docs", tenant: str = "acme", groups: Sequence[str] | None = ()) -> SourceSpec:

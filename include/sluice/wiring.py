@@ -49,8 +49,8 @@ def build(
     from sluice.adapters.postgres.catalog import PostgresCatalog
     from sluice.adapters.postgres.engine import make_engine
     from sluice.adapters.postgres.keyring import PostgresKeyring
-    from sluice.adapters.postgres.ledger import PostgresLedger
-    from sluice.adapters.postgres.vectors import PostgresVectorCache
+    from sluice.adapters.postgres.ledger import postgres_ledger
+    from sluice.adapters.postgres.vector_cache import PostgresVectorCache
     from sluice.parsing.isolation.limits import close_proc
 
     close_proc()  # parsers run as the same user, and what follows is full of secrets
@@ -80,7 +80,7 @@ def build(
     keyring = PostgresKeyring(keys_engine, parse_master_key(_required(settings, "master_key")))
     blobs = UPathBlobs(root if root is not None else settings.artefacts)
     embedder = partial(_embedder, settings=settings, serving=serving)
-    ledger = PostgresLedger(ledger_engine)
+    ledger = postgres_ledger(ledger_engine)
     return Tools(
         ledger=ledger,
         cache=PostgresVectorCache(ledger_engine),

@@ -348,7 +348,7 @@ def make_old(request: pytest.FixtureRequest) -> Callable[[Room, Item], None]:
             return
         from sqlalchemy import text
 
-        with room.ledger._engine.begin() as connection:  # type: ignore[attr-defined]
+        with room.ledger.runs._engine.begin() as connection:  # type: ignore[attr-defined]
             old = "UPDATE documents SET served_since = served_since - interval '10 days' WHERE document_id = :id"
             connection.execute(text(old), {"id": item.document_id})
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sluice.ports.vector_cache import VectorCache
 
 from ledger_rows import Room
+from sluice.ports.vector_cache import VectorCache
 from sluice.testing.contracts.embeddings import VectorCacheContract
 from sluice.testing.embeddings import MemoryVectorCache
 

@@ -47,7 +47,7 @@ def check(
 
 def _check(room: Room, spec: SourceSpec, run: Any, **given: Any) -> None:
     who = {"user": permission.triggered_by(run), "kind": permission.run_kind(run)}
-    ingestion.check(room.catalog, room.ledger, spec, **who, **given)
+    ingestion.check(room.ledger, spec, **who, **given)
 
 
 def may(room: Room, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> bool:

@@ -44,7 +44,7 @@ def hidden_from(catalog: Catalog, before: Grant, after: Grant | None) -> int:
     return _readable(catalog, both) - _readable(catalog, after)
 
 
-def revoke(catalog: Catalog, ledger: Ledger, grant: Grant, actor: str) -> bool:
+def revoke(ledger: Ledger, grant: Grant, actor: str) -> bool:
     """Take a grant back. False where there was none any more."""
     had = ledger.grants.revoke(grant.principal, grant.tenant)
     if had:

@@ -11,12 +11,10 @@ from sluice.access.places import place_of
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
-from sluice.ports.catalog import Catalog
 from sluice.ports.ledger import Ledger
 
 
 def check(
-    catalog: Catalog,
     ledger: Ledger,
     spec: SourceSpec,
     *,
@@ -54,7 +52,7 @@ def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
         )
 
 
-def may_repeat(catalog: Catalog, user: str | None) -> Callable[[SourceSpec], bool]:
+def may_repeat(ledger: Ledger, user: str | None) -> Callable[[SourceSpec], bool]:
     """Which saved sources a run that this user started may ingest, or purge, as they are saved. None, a run that nobody
     started: all."""
     if user is None:

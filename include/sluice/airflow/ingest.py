@@ -38,7 +38,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
         who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
-        ingestion.check(tools.catalog, tools.ledger, spec, **who, roots=settings.roots, approve_shrink=approved)
+        ingestion.check(tools.ledger, spec, **who, roots=settings.roots, approve_shrink=approved)
         if params["dry_run"]:
             return _previewed(tools, request, ti)
         ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])

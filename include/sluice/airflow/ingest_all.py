@@ -62,7 +62,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
 
     user = permission.triggered_by(dag_run)
     with opened() as (tools, _):
-        may = ingestion.may_repeat(tools.catalog, user)
+        may = ingestion.may_repeat(tools.ledger, user)
         saved = tools.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
         saved = [each for each in saved if may(each.spec)]
     if events:

@@ -38,7 +38,7 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     user = permission.triggered_by(dag_run)
     with opened() as (tools, settings):
         as_of = tools.ledger.retention.clock()
-        may = ingestion.may_repeat(tools.catalog, user)
+        may = ingestion.may_repeat(tools.ledger, user)
         for each in purging.expired(tools, as_of, params["collection"] or None, may=may):
             ids.append(str(each.document_id))
             chunks += each.chunks

@@ -162,7 +162,7 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
         check_administrator(caller)
         before = held(tools.ledger.grants.of(principal), caller.tenant)
         hidden = granting.hidden_from(tools.catalog, before, None) if before else 0
-        if before is None or not (dry_run or granting.revoke(tools.catalog, tools.ledger, before, caller.name)):
+        if before is None or not (dry_run or granting.revoke(tools.ledger, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
         return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
 

@@ -135,7 +135,7 @@ def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: boo
     from sluice.access import granting
 
     hidden = _confirm(tools, before, None, yes) if before else 0
-    had = before is not None and granting.revoke(tools.catalog, tools.ledger, before, operator(tenant).name)
+    had = before is not None and granting.revoke(tools.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
     tell(

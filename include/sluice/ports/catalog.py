@@ -9,7 +9,7 @@ from uuid import UUID
 from sluice.model.catalog import CollectionInfo, DocumentInfo
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
-from sluice.model.grants import Grant, Principal
+from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import Refusal
 from sluice.model.search import Hydrated
@@ -63,17 +63,6 @@ class Catalog(Protocol):
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
         """Raises NotFound, also where this principal may not read the run's source. Failing rows in the order of
         batches and stages."""
-
-    def grants(self, principal: str) -> list[Grant]: ...
-
-    def all_grants(self, tenant: str | None = None) -> list[Grant]:
-        """Operator's view: of every caller, in one tenant or in all; by principal and tenant."""
-
-    def grant(self, grant: Grant) -> None:
-        """Add or replace; creates the tenant where it is missing."""
-
-    def revoke(self, principal: str, tenant: str) -> bool:
-        """Take back what was granted there. False where nothing was."""
 
     def ping(self) -> str:
         """The server's version. Raises Unavailable."""

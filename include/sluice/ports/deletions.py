@@ -1,4 +1,4 @@
-"""What the ledger knows of deletions by hand; see `sluice.maintenance.deletion`."""
+"""Deletions by hand (`sluice.maintenance.deletion`), and what a change would hide."""
 
 from __future__ import annotations
 
@@ -13,16 +13,7 @@ from sluice.model.run import Counts, Run
 from sluice.model.source import Source, SourceSpec
 
 
-class DeletionLedger(Protocol):
-    """A part of `Ledger`."""
-
-    def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
-        """By document. Raises NotFound where one of them is gone at its source or deleted by hand, or (`deleted`) is
-        not deleted by hand."""
-
-    def source_at(self, tenant: str, collection: str, uri: str) -> Source:
-        """Raises NotFound."""
-
+class Deletions(Protocol):
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
         """Documents of the source that are not gone, also such as were deleted by hand while it lists them; by id;
         `after`: the last one of the page before."""
@@ -35,45 +26,29 @@ class DeletionLedger(Protocol):
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         """Documents of the collection, or of one source, that are gone for good and whose keys are not destroyed,
-        whatever is left of them, and ids that their new names had for a while. To be reported to `key_destroyed`."""
+        whatever is left of them, and ids that their new names had for a while. To be reported to
+        `pruning.key_destroyed`."""
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         """Of these documents of the source (None: all): how many are neither gone nor deleted, chunks of their active
         versions, open quarantine records."""
 
-    def delete_documents(
-        self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None
-    ) -> list[UUID]:
+    def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
         """Unreadable at once; the removal of all chunks is queued and what is encrypted of every version dropped.
         Returns which went. `listed`: their source lists them still, so they are remembered by the hash of their last
         content, served or refused, and not ingested again until it changes or `restore` is called; else they are gone
-        for good. `actor`: who asked for it; each that went is recorded, as by `record_deletion`."""
+        for good. `actor`: who asked for it; each that went is recorded, as by `record`."""
 
     def restore(self, document_id: UUID) -> Source:
         """The next run of its source ingests the document again. Raises NotFound where it was not deleted by hand."""
 
-    def remove_source(self, run: Run) -> None:
-        """From now on the run's source is ingested only where somebody asks for it, which takes this back. Its
-        documents stay."""
-
-    def begin_drop(self, generation: Generation) -> None:
-        """From now on no source is opened in the collection, no run takes one of its sources, and nothing is staged in
-        it: each raises Busy until `drop_collection` is done. Runs of mode purge go on. Safe to repeat. Raises Terminal,
-        and changes nothing, where the collection holds a document, a source that was not removed or something queued,
-        or a run works in it."""
-
-    def drop_collection(self, generation: Generation) -> None:
-        """Everything that the ledger knows of the collection goes. Raises Terminal where it holds a document or
-        something queued, or a run works in it. Safe to repeat."""
-
-    def record_deletion(self, deletion: Deletion) -> None:
+    def record(self, deletion: Deletion) -> None:
         """For the view `analyst.deletions`."""
-
-    # What a change would hide, before it is made.
 
     def hidden_by(self, spec: SourceSpec) -> int:
         """Documents of the saved source that are readable now, and would not be, for everyone or for some who may read
         them now, once the groups and the retention of `spec` (None: as saved) were saved. 0 for a new source."""
 
     def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        """Documents that are readable now and would not be after `set_retention`. Changes nothing. Raises as that."""
+        """Documents that are readable now and would not be after `retention.assign`. Changes nothing. Raises as
+        that."""

@@ -10,8 +10,8 @@ from uuid import UUID
 from sluice.model.retention import Prunable
 
 
-class PruneLedger(Protocol):
-    """A part of `Ledger`. `before`: what came to its end before then; see `KeepDays` for what that is."""
+class Pruning(Protocol):
+    """`before`: what came to its end before then; see `KeepDays` for what that is."""
 
     def prunable(self, kind: Prunable, before: datetime) -> int:
         """How much `prune` would remove. Changes nothing."""

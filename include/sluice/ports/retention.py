@@ -1,4 +1,4 @@
-"""What the ledger knows of retention: how long documents are served, and which have come to their end."""
+"""How long documents are served, and which have come to their end."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sluice.model.run import Run
 from sluice.model.source import Source
 
 
-class RetentionLedger(Protocol):
-    """A part of `Ledger`. Of a document, its source and its collection the narrowest that has a retention decides."""
+class RetentionRules(Protocol):
+    """Of a document, its source and its collection the narrowest that has a retention decides."""
 
-    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
+    def assign(self, scope: RetentionScope, wanted: Retention | None) -> int:
         """Set or replace; None takes it back. Documents that are served already expire by it once this returns.
         Returns for how many the end changed. Raises NotFound, and BadRequest for what cannot be a retention."""
 
-    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
+    def assigned(self, collection: str | None = None) -> list[RetentionSetting]:
         """All that are set, or those of one collection: collections first, then sources, then documents."""
 
     def clock(self) -> datetime:

@@ -15,9 +15,10 @@ from sluice.model.generation import Profile
 from sluice.model.retention import KeepDays
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Blobs, Embedder, EntityExtractor, Extractor, Keyring
-from sluice.ports.ledger import Ledger, VectorCache
+from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.readers import OpenSource
+from sluice.ports.vector_cache import VectorCache
 
 
 @dataclass(frozen=True, slots=True)

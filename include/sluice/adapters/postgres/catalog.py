@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import judged, passages
-from sluice.adapters.postgres.counting import CHUNKS
+from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
 from sluice.adapters.postgres.failures import ping
-from sluice.adapters.postgres.rules import check_tenant, no_collection, no_run, not_refused
-from sluice.adapters.postgres.saved import SAVED, THERE, saved_of
-from sluice.adapters.postgres.sources import GENERATION_COLUMNS, add_tenant, generation_of, live_generation
-from sluice.adapters.postgres.transactions import transaction
+from sluice.adapters.postgres.rules import no_collection, no_run, not_refused
+from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import NotFound
 from sluice.model.catalog import CollectionInfo, DocumentInfo
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
-from sluice.model.grants import ALL_GROUPS, Grant, Principal
+from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import Refusal
 from sluice.model.search import Hydrated
@@ -38,7 +37,7 @@ _OPEN_SOURCE = f"""
 """
 SOURCES = text(f"""
     SELECT s.source_id FROM sources s WHERE s.collection_id = :collection_id AND {_OPEN_SOURCE} ORDER BY s.source_id
-""")  # noqa: S608
+""")
 _SAVED = text(f"""
     {SAVED} WHERE {THERE} AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
     AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
@@ -47,8 +46,9 @@ _SAVED = text(f"""
 # Each `OFFSET 0` makes one step a look-up by key for each row: while fresh tables have no statistics, the planner takes
 # them for nearly empty and would go through all active versions for each chunk.
 HYDRATE = text(f"""
-    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, v.number, v.generation, v.run_id, k.start_char, k.end_char,
-           k.page, v.mime, k.sealed_text, k.sealed_headings, v.sealed_title, v.sealed_metadata
+    SELECT k.chunk_id, d.document_id, d.external_id, d.uri, v.number AS version, v.generation, v.run_id,
+           k.start_char AS start, k.end_char AS "end", k.page, v.mime, k.sealed_text, k.sealed_headings,
+           v.sealed_title, v.sealed_metadata
     FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS asked (chunk_id, place)
     CROSS JOIN LATERAL (SELECT * FROM chunks WHERE chunk_id = asked.chunk_id OFFSET 0) k
     CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
@@ -56,11 +56,11 @@ HYDRATE = text(f"""
     CROSS JOIN LATERAL (SELECT * FROM sources WHERE source_id = d.source_id OFFSET 0) s
     WHERE v.state = 'active' AND v.collection_id = :collection_id AND v.generation = :generation AND {_READABLE}
     ORDER BY asked.place
-""")  # noqa: S608
+""")
 _DOCUMENT = """
-    SELECT d.document_id, d.external_id, d.uri, c.name AS collection, v.number, v.generation, v.run_id, v.mime,
-           v.size_bytes, (SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id) AS chunks,
-           d.first_seen_at, v.activated_at, d.expires_at, q.reason, v.sealed_title
+    SELECT d.document_id, d.external_id, d.uri, c.name AS collection, v.number AS version, v.generation, v.run_id,
+           v.mime, v.size_bytes, (SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id) AS chunks,
+           d.first_seen_at, v.activated_at, d.expires_at, q.reason AS quarantine, v.sealed_title
     FROM documents d
     JOIN sources s ON s.source_id = d.source_id
     JOIN collections c ON c.collection_id = d.collection_id
@@ -82,20 +82,20 @@ READABLE_SERVED = text(f"""
           WHERE d.collection_id = :collection_id AND {_READABLE} OFFSET 0) r
     CROSS JOIN LATERAL (SELECT version_id FROM versions WHERE document_id = r.document_id AND generation = :generation
                         AND state = 'active' OFFSET 0) v
-""")  # noqa: S608
+""")
 READABLE_OPEN = text(f"""
     SELECT count(*) FROM sources s
     CROSS JOIN LATERAL (SELECT document_id FROM quarantine WHERE source_id = s.source_id AND resolved_at IS NULL
                         OFFSET 0) q
     CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = q.document_id OFFSET 0) d
     WHERE s.tenant_id = :tenant AND s.collection_id = :collection_id AND {_READABLE}
-""")  # noqa: S608
+""")
 _COLLECTIONS = text(f"""
     SELECT {GENERATION_COLUMNS}
     FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
     WHERE EXISTS (SELECT FROM sources s WHERE s.collection_id = c.collection_id AND {_OPEN_SOURCE})
     ORDER BY c.name
-""")  # noqa: S608
+""")
 # Of the generation that is live. `OFFSET 0` as above.
 LINEAGE = text(f"""
     SELECT k.chunk_id, k.ordinal, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
@@ -109,7 +109,7 @@ LINEAGE = text(f"""
     JOIN generations g ON g.collection_id = v.collection_id AND g.generation = v.generation
     JOIN runs r ON r.run_id = v.run_id
     WHERE v.state = 'active' AND {_READABLE}
-""")  # noqa: S608
+""")
 _REFUSAL = f"""
     SELECT d.document_id, d.external_id, d.uri, c.name AS collection, s.uri AS source_uri, q.run_id, q.stage, q.code,
            q.reason, q.created_at AS refused_at, q.kept_bytes
@@ -118,7 +118,7 @@ _REFUSAL = f"""
     JOIN sources s ON s.source_id = d.source_id
     JOIN collections c ON c.collection_id = d.collection_id
     WHERE q.resolved_at IS NULL AND {_READABLE}
-"""  # noqa: S608
+"""
 REFUSALS = text(f"""
     {_REFUSAL} AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     AND (CAST(:code AS text) IS NULL OR q.code = :code)
@@ -132,33 +132,18 @@ RUN_GATES = text(f"""
            r.finished_at
     FROM runs r JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = r.collection_id
     WHERE r.run_id = :run_id AND s.tenant_id = :tenant AND {_MAY.format("s.access_groups")}
-""")  # noqa: S608
+""")
 FAILED_ROWS = f"""
     FROM gate_rows w JOIN documents d USING (document_id) JOIN sources s ON s.source_id = d.source_id
     WHERE w.run_id = :run_id AND {_READABLE}
 """
-GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
-_ALL_GRANTS = text("""
-    SELECT principal, tenant_id, access_groups, may_write FROM grants
-    WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant ORDER BY principal COLLATE "C", tenant_id COLLATE "C"
-""")
-_GRANT = text("""
-    INSERT INTO grants (principal, tenant_id, access_groups, may_write)
-    VALUES (:principal, :tenant, :groups, :may_write)
-    ON CONFLICT (principal, tenant_id) DO UPDATE
-    SET access_groups = excluded.access_groups, may_write = excluded.may_write
-""")
-_REVOKE = text("DELETE FROM grants WHERE principal = :principal AND tenant_id = :tenant")
 
 
-class PostgresCatalog:
+class PostgresCatalog(Transactions):
     """`sluice.ports.catalog.Catalog`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
     def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             return _visible(connection, collection, principal)
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
@@ -168,37 +153,35 @@ class PostgresCatalog:
             "generation": generation.number,
             **_who(principal),
         }
-        with transaction(self._engine) as connection:
-            return [Hydrated(*row) for row in connection.execute(HYDRATE, values)]
+        return [Hydrated(**row._mapping) for row in self._rows(HYDRATE, values)]
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             found = [generation_of(row) for row in connection.execute(_COLLECTIONS, _who(principal))]
             return [_info(connection, generation, principal) for generation in found]
 
     def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
         values = {"collection": collection, **_who(principal)}
-        with transaction(self._engine) as connection:
-            return [saved_of(row) for row in connection.execute(_SAVED, values)]
+        return [saved_of(row) for row in self._rows(_SAVED, values)]
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
     ) -> list[DocumentInfo]:
         """In the order in which they were first seen; `after`: the last id of the page before."""
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             generation, _ = _visible(connection, collection, principal)
             values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
-            return [DocumentInfo(*row) for row in connection.execute(PAGE, values)]
+            return [DocumentInfo(**row._mapping) for row in connection.execute(PAGE, values)]
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             row = connection.execute(_ONE, {"document_id": document_id, **_who(principal)}).one_or_none()
         if row is None:
             raise NotFound(f"There is no document {document_id} that you may read.")
-        return DocumentInfo(*row)
+        return DocumentInfo(**row._mapping)
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             found = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
         if found is None:
             raise NotFound(f"There is no passage {chunk_id} that you may read.")
@@ -222,11 +205,10 @@ class PostgresCatalog:
             "after": after,
             **_who(principal),
         }
-        with transaction(self._engine) as connection:
-            return [Refusal(*row) for row in connection.execute(REFUSALS, values)]
+        return [Refusal(**row._mapping) for row in self._rows(REFUSALS, values)]
 
     def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             found = judged.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
         if found is None:
             raise not_refused(document_id)
@@ -234,35 +216,11 @@ class PostgresCatalog:
 
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
         values = {"run_id": run_id, "limit": limit, "offset": offset, **_who(principal)}
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             found = judged.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
         if found is None:
             raise no_run(run_id)
         return found
-
-    def grants(self, principal: str) -> list[Grant]:
-        with transaction(self._engine) as connection:
-            return [_granted(row) for row in connection.execute(GRANTS, {"p": principal})]
-
-    def all_grants(self, tenant: str | None = None) -> list[Grant]:
-        with transaction(self._engine) as connection:
-            return [_granted(row) for row in connection.execute(_ALL_GRANTS, {"tenant": tenant})]
-
-    def grant(self, grant: Grant) -> None:
-        check_tenant(grant.tenant)
-        values = {
-            "principal": grant.principal,
-            "tenant": grant.tenant,
-            "groups": sorted(grant.groups),
-            "may_write": grant.may_write,
-        }
-        with transaction(self._engine) as connection:
-            add_tenant(connection, grant.tenant)
-            connection.execute(_GRANT, values)
-
-    def revoke(self, principal: str, tenant: str) -> bool:
-        with transaction(self._engine) as connection:
-            return connection.execute(_REVOKE, {"principal": principal, "tenant": tenant}).rowcount > 0
 
     def ping(self) -> str:
         return ping(self._engine, "PostgreSQL (ledger)")
@@ -279,10 +237,6 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> t
     return generation, sources
 
 
-def _granted(row: Row[Any]) -> Grant:
-    return Grant(row.principal, row.tenant_id, frozenset(row.access_groups), row.may_write)
-
-
 def _who(principal: Principal) -> dict[str, Any]:
     return {
         "tenant": principal.tenant,
@@ -296,10 +250,10 @@ def _info(connection: Connection, generation: Generation, principal: Principal) 
     served = connection.execute(READABLE_SERVED, values).one()
     quarantined = connection.execute(READABLE_OPEN, values).scalar_one()
     return CollectionInfo(
-        generation.collection,
-        generation.number,
-        generation.profile,
-        served.documents,
-        int(served.chunks),
-        quarantined,
+        name=generation.collection,
+        generation=generation.number,
+        profile=generation.profile,
+        documents=served.documents,
+        chunks=int(served.chunks),
+        quarantined=quarantined,
     )

@@ -14,9 +14,15 @@ from sluice.adapters.postgres import sessions
 from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_claim
 from sluice.model.run import Run
 
+# Of runs `r`: at work, because its lease holds.
+RUNNING = """
+    (r.state = 'running' AND EXISTS (
+        SELECT FROM claims k
+        WHERE k.source_id = r.source_id AND k.run_id = r.run_id AND k.lapses_at > clock_timestamp() OFFSET 0))
+"""
 _FORMER = text("SELECT run_id, in_session FROM claims WHERE source_id = :source_id FOR UPDATE")
 # A claim is free when its run has ended or its lease has lapsed. A retried task of the same DAG run takes over from the
-# attempt before it, which `start_run` has closed.
+# attempt before it, which `PostgresRuns.start` has closed.
 _CLAIM = text("""
     INSERT INTO claims AS c (source_id, run_id, lapses_at, in_session)
     VALUES (:source_id, :run_id, clock_timestamp() + make_interval(secs => :lease_s), :in_session)

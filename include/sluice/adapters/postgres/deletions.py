@@ -1,84 +1,200 @@
-"""The ledger's deletions by hand: each method is one transaction; the work is in `deleting`."""
+"""Deletions by hand, and what a change would hide."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sluice.adapters.postgres import deleting
-from sluice.adapters.postgres.transactions import Transactions, transaction
+from sqlalchemy import text
+
+from sluice.adapters.postgres import retention
+from sluice.adapters.postgres.collections import CHUNKS
+from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
+from sluice.adapters.postgres.pending import lock_documents
+from sluice.adapters.postgres.rules import check_retention, narrows, no_document
+from sluice.adapters.postgres.scans import GONE
+from sluice.adapters.postgres.sources import alone, saved_source, sources_of
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.adapters.postgres.versions import retire
 from sluice.model.deletion import Deletion
 from sluice.model.generation import Generation
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.run import Counts, Run
 from sluice.model.source import Source, SourceSpec
 
+_THERE = "d.deleted_at IS NULL AND d.removed_at IS NULL"
+DELETABLE = text("""
+    SELECT d.document_id FROM documents d WHERE d.source_id = :source_id AND d.deleted_at IS NULL
+    AND d.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
+    ORDER BY d.document_id LIMIT :limit
+""")
+_NAMES = text(f"""
+    SELECT d.external_id FROM documents d WHERE d.source_id = :source_id AND {_THERE}
+    AND d.document_id = ANY(CAST(:ids AS uuid[]))
+""")
+_STILL_GONE = text(f"""
+    SELECT d.document_id FROM documents d WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {GONE}
+""")
+# Gone for good, by a deletion by hand or at the source; and the names that such documents had for a while.
+KEYED_IN = text("""
+    (SELECT d.document_id FROM documents d
+     WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
+       AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id)
+     ORDER BY d.deleted_at, d.document_id LIMIT :limit)
+    UNION ALL
+    (SELECT m.placeholder_id FROM moves m JOIN documents d USING (document_id)
+     WHERE m.placeholder_id IS NOT NULL AND d.deleted_at IS NOT NULL AND d.collection_id = :collection_id
+       AND (CAST(:source_id AS uuid) IS NULL OR d.source_id = :source_id) LIMIT :limit)
+    LIMIT :limit
+""")
+_CHOSEN = "(CAST(:ids AS uuid[]) IS NULL OR d.document_id = ANY(CAST(:ids AS uuid[])))"
+_HELD = text(f"""
+    SELECT (SELECT count(*) FROM documents d WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}) AS documents,
+           (SELECT count(*) FROM quarantine q JOIN documents d USING (document_id)
+            WHERE q.source_id = :source_id AND q.resolved_at IS NULL AND {_CHOSEN}) AS quarantined,
+           {CHUNKS}
+    FROM documents d JOIN versions v ON v.document_id = d.document_id AND v.state = 'active'
+    WHERE d.source_id = :source_id AND {_THERE} AND {_CHOSEN}
+""")
+_LAST_HASH = """
+    SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
+    ORDER BY v.activated_at DESC, v.number DESC LIMIT 1
+"""
+# What the source holds is what was refused last, else what was served last. Of what could never be read there is no
+# hash: nothing is equal to the empty one.
+_TAKE_LISTED = text(f"""
+    UPDATE documents d SET removed_at = now(), fingerprint = coalesce((
+        SELECT q.fingerprint FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
+        d.fingerprint), purged_hash = coalesce((
+        SELECT q.raw_hash FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
+        ({_LAST_HASH}), d.purged_hash, '')
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND {_THERE} RETURNING d.document_id
+""")
+_TAKE = text("""
+    UPDATE documents d SET deleted_at = now(), deleted_by = :run_id
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.source_id = :source_id AND d.deleted_at IS NULL
+    RETURNING d.document_id
+""")
+_RESTORE = text(f"""
+    UPDATE documents d SET removed_at = NULL, fingerprint = NULL,
+        purged_hash = CASE WHEN d.expires_at <= now() THEN ({_LAST_HASH}) END
+    WHERE d.document_id = :document_id AND d.removed_at IS NOT NULL AND d.deleted_at IS NULL
+""")
+_RECORD = text("""
+    INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
+    VALUES (:kind, :name, :actor, :tenant, :collection, :documents, :chunks)
+""")
+# Before what is active is retired.
+_RECORD_DOCUMENTS = text("""
+    INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
+    SELECT 'document', CAST(d.document_id AS text), CAST(:actor AS text), d.tenant_id, c.name, 1,
+           (SELECT count(*) FROM versions v JOIN chunks k USING (version_id)
+            WHERE v.document_id = d.document_id AND v.state = 'active')
+    FROM documents d JOIN collections c USING (collection_id)
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
+""")
+_READABLE = """
+    d.deleted_at IS NULL AND d.purged_hash IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
+    AND EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.state = 'active' OFFSET 0)
+"""
+_HIDDEN_OF_SOURCE = text(f"""
+    SELECT count(*) FROM sources s JOIN collections c USING (collection_id)
+    JOIN documents d ON d.tenant_id = s.tenant_id AND d.source_id = s.source_id
+    WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri AND {_READABLE}
+      AND (:narrowed AND d.access_groups IS NULL
+           OR :days > 0 AND num_nonnulls(d.retention_days, d.retain_until) = 0
+              AND d.served_since + make_interval(days => :days) <= now())
+""")
+_COLLECTIONS = "CAST(:source_id AS uuid) IS NULL AND CAST(:document_id AS uuid) IS NULL"
+# With what is wanted in place of what is set, at the level that it is for.
+HIDDEN_BY_RETENTION = text(f"""
+    SELECT count(*)
+    FROM (SELECT document_id, source_id, collection_id, deleted_at, purged_hash, expires_at, served_since,
+                 {instead("document_id = :document_id")}
+          FROM documents WHERE collection_id = :collection_id
+            AND (CAST(:source_id AS uuid) IS NULL OR source_id = :source_id)
+            AND (CAST(:document_id AS uuid) IS NULL OR document_id = :document_id)) d
+    JOIN (SELECT source_id, {instead("source_id = :source_id")} FROM sources) s USING (source_id)
+    JOIN (SELECT collection_id, {instead(_COLLECTIONS)} FROM collections) c USING (collection_id)
+    WHERE {_READABLE} AND {expiry("d.served_since")} <= now()
+""")
+
 
 class PostgresDeletions(Transactions):
-    """`sluice.ports.deletions.DeletionLedger`."""
-
-    def sources_of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
-        with transaction(self._engine) as connection:
-            return deleting.sources_of(connection, document_ids, deleted)
-
-    def source_at(self, tenant: str, collection: str, uri: str) -> Source:
-        with transaction(self._engine) as connection:
-            return deleting.source_at(connection, tenant, collection, uri)
+    """`sluice.ports.deletions.Deletions`."""
 
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
-        with transaction(self._engine) as connection:
-            return deleting.deletable(connection, source, after, limit)
+        values = {"source_id": source.source_id, "after": after, "limit": limit}
+        return list(self._scalars(DELETABLE, values))
 
     def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
         if not document_ids:
             return set()
-        with transaction(self._engine) as connection:
-            return deleting.gone(connection, document_ids)
+        return set(self._scalars(_STILL_GONE, {"ids": list(document_ids)}))
 
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
-        with transaction(self._engine) as connection:
-            return deleting.names_of(connection, source, document_ids)
+        return list(self._scalars(_NAMES, {"source_id": source.source_id, "ids": list(document_ids)}))
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         with self._at_length() as connection:
-            return deleting.keyed_in(connection, generation, source_id, limit)
+            values = {"collection_id": generation.collection_id, "source_id": source_id, "limit": limit}
+            return list(connection.execute(KEYED_IN, values).scalars())
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
-        with transaction(self._engine) as connection:
-            return deleting.held(connection, source, document_ids)
+        with self._transaction() as connection:
+            ids = None if document_ids is None else list(document_ids)
+            row = connection.execute(_HELD, {"source_id": source.source_id, "ids": ids}).one()
+            return Counts(documents=row.documents, chunks=int(row.chunks), quarantined=row.quarantined)
 
-    def delete_documents(
-        self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None
-    ) -> list[UUID]:
+    def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
         if not document_ids:
             return []
         with self._writing(run) as connection:
-            return deleting.delete_documents(connection, run, document_ids, listed=listed, actor=actor)
+            alone(connection, run.source.source_id)
+            keep_retention(connection, run.source.generation.collection_id)
+            lock_documents(connection, document_ids)
+            values = {"ids": list(document_ids), "source_id": run.source.source_id, "run_id": run.run_id}
+            taken = sorted(connection.execute(_TAKE_LISTED if listed else _TAKE, values).scalars())
+            if taken:
+                if actor is not None:
+                    connection.execute(_RECORD_DOCUMENTS, {"ids": taken, "actor": actor})
+                connection.execute(retention.BLANK, {"ids": taken})
+                retire(connection, run, taken)
+            return taken
 
     def restore(self, document_id: UUID) -> Source:
-        with transaction(self._engine) as connection:
-            return deleting.restore(connection, document_id)
+        with self._transaction() as connection:
+            if not connection.execute(_RESTORE, {"document_id": document_id}).rowcount:
+                raise no_document(document_id)
+            return sources_of(connection, [document_id])[document_id]
 
-    def remove_source(self, run: Run) -> None:
-        with self._writing(run) as connection:
-            deleting.remove_source(connection, run.source)
-
-    def begin_drop(self, generation: Generation) -> None:
-        with self._at_length() as connection:
-            deleting.begin_drop(connection, generation)
-
-    def drop_collection(self, generation: Generation) -> None:
-        with self._at_length() as connection:
-            deleting.drop_collection(connection, generation)
-
-    def record_deletion(self, deletion: Deletion) -> None:
-        with transaction(self._engine) as connection:
-            deleting.record(connection, deletion)
+    def record(self, deletion: Deletion) -> None:
+        with self._transaction() as connection:
+            fields = ("kind", "name", "actor", "tenant", "collection", "documents", "chunks")
+            connection.execute(_RECORD, {name: getattr(deletion, name) for name in fields})
 
     def hidden_by(self, spec: SourceSpec) -> int:
-        with transaction(self._engine) as connection:
-            return deleting.hidden_by(connection, spec)
+        with self._transaction() as connection:
+            saved = saved_source(connection, spec.tenant, spec.collection, spec.uri)
+            if saved is None:
+                return 0
+            wanted = spec.over(saved)
+            shorter = wanted.retention_days if wanted.retention_days != saved.retention_days else None
+            narrowed = narrows(saved.access_groups, wanted.access_groups)
+            if not narrowed and not shorter:  # most runs
+                return 0
+            values: dict[str, Any] = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
+            values |= {"narrowed": narrowed, "days": shorter or 0}
+            return int(connection.execute(_HIDDEN_OF_SOURCE, values).scalar_one())
 
     def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        with transaction(self._engine) as connection:
-            return deleting.hidden_by_retention(connection, scope, wanted)
+        with self._transaction() as connection:
+            if wanted is not None:
+                check_retention(wanted)
+            values = {
+                **retention.place_of(connection, scope),
+                "days": wanted and wanted.days,
+                "until": wanted and wanted.until,
+            }
+            return int(connection.execute(HIDDEN_BY_RETENTION, values).scalar_one())

@@ -14,20 +14,20 @@ from sqlalchemy import Connection, text
 
 from sluice.errors import Transient
 
-_IDS = "ANY(CAST(:ids AS uuid[]))"
+IDS = "ANY(CAST(:ids AS uuid[]))"
 _TURNS = 5
 _ADD = text("""
     INSERT INTO entities (entity_id, tenant_id, kind)
     SELECT e.entity_id, :tenant, e.kind FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS e (entity_id, kind)
     ORDER BY e.entity_id ON CONFLICT DO NOTHING
 """)
-_HOLD = text(f"SELECT entity_id FROM entities WHERE entity_id = {_IDS} ORDER BY entity_id FOR KEY SHARE")  # noqa: S608
-MENTIONED = text(f"SELECT DISTINCT entity_id FROM mentions WHERE version_id = {_IDS}")  # noqa: S608
+_HOLD = text(f"SELECT entity_id FROM entities WHERE entity_id = {IDS} ORDER BY entity_id FOR KEY SHARE")
+MENTIONED = text(f"SELECT DISTINCT entity_id FROM mentions WHERE version_id = {IDS}")
 _UNMENTIONED = "NOT EXISTS (SELECT FROM mentions m WHERE m.entity_id = e.entity_id OFFSET 0)"
 ORPHANS = text(f"""
-    SELECT e.entity_id FROM entities e WHERE e.entity_id = {_IDS} AND {_UNMENTIONED} ORDER BY e.entity_id FOR UPDATE
-""")  # noqa: S608
-_DELETE = text(f"DELETE FROM entities e WHERE e.entity_id = {_IDS} AND {_UNMENTIONED}")  # noqa: S608
+    SELECT e.entity_id FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED} ORDER BY e.entity_id FOR UPDATE
+""")
+_DELETE = text(f"DELETE FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIONED}")
 
 
 def add(connection: Connection, tenant: str, kinds: Mapping[UUID, str]) -> None:

@@ -50,7 +50,7 @@ _RENEW = text(f"""
           AND d.served_since IS NOT NULL AND d.expires_at IS DISTINCT FROM {expiry("d.served_since")}
         ORDER BY d.document_id FOR NO KEY UPDATE OF d)
     UPDATE documents d SET expires_at = due.expires_at FROM due WHERE d.document_id = due.document_id
-""")  # noqa: S608
+""")
 
 
 def keep_retention(connection: Connection, collection_id: UUID) -> None:

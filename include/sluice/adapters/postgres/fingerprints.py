@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg.rows import namedtuple_row
 
 from sluice.adapters.postgres.failures import translated
 from sluice.encryption import keyed_fingerprint, plain_fingerprint
@@ -25,7 +26,12 @@ _TABLES = {
 
 def key_fingerprints(owner_url: str, index_key: Callable[[str], bytes]) -> int:
     """`index_key`: of a tenant. Returns how many rows were rewritten. Raises Unavailable."""
-    with translated(), psycopg.connect(owner_url.replace("+psycopg", "", 1), connect_timeout=10) as connection:
+    with (
+        translated(),
+        psycopg.connect(
+            owner_url.replace("+psycopg", "", 1), connect_timeout=10, row_factory=namedtuple_row
+        ) as connection,
+    ):
         return sum(_rewrite(connection, table, *place, index_key) for table, place in _TABLES.items())
 
 
@@ -35,21 +41,21 @@ def _rewrite(
     """In the order of the keys, so that each row is looked at once."""
     owner = "d" if tenant else "t"
     page = f"""
-        SELECT t.{key}, {owner}.tenant_id, t.fingerprint FROM {table} t {tenant}
+        SELECT t.{key} AS id, {owner}.tenant_id, t.fingerprint FROM {table} t {tenant}
         WHERE t.{key} > %s AND t.fingerprint IS NOT NULL ORDER BY t.{key} LIMIT {_AT_ONCE}
-    """  # noqa: S608
+    """
     update = f"""
         UPDATE {table} t SET fingerprint = n.fingerprint
         FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS n (id, before, fingerprint)
         WHERE t.{key} = n.id AND t.fingerprint = n.before
-    """  # noqa: S608
+    """
     rewritten, last = 0, "00000000-0000-0000-0000-000000000000"
     while rows := connection.execute(page, (last,)).fetchall():
-        last = rows[-1][0]
-        plain = [row for row in rows if plain_fingerprint(row[2])]
+        last = rows[-1].id
+        plain = [row for row in rows if plain_fingerprint(row.fingerprint)]
         if plain:
-            ids, tenants, before = zip(*plain, strict=True)
-            after = [keyed_fingerprint(index_key(of), each) for of, each in zip(tenants, before, strict=True)]
-            rewritten += connection.execute(update, (list(ids), list(before), after)).rowcount
+            ids, before = [row.id for row in plain], [row.fingerprint for row in plain]
+            after = [keyed_fingerprint(index_key(row.tenant_id), row.fingerprint) for row in plain]
+            rewritten += connection.execute(update, (ids, before, after)).rowcount
         connection.commit()
     return rewritten

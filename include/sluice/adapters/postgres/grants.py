@@ -1,35 +1,57 @@
-"""What the lesser roles may do. Applied after every migration, so that a role made later gets its due."""
+"""What callers were granted, on PostgreSQL."""
 
 from __future__ import annotations
 
-import logging
+from typing import Any
 
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Row, text
 
-ANALYST_SCHEMA = "analyst"
-_log = logging.getLogger(__name__)
+from sluice.adapters.postgres.rules import check_tenant
+from sluice.adapters.postgres.sources import add_tenant
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.model.grants import Grant
 
-
-def apply_grants(connection: Connection, metadata: MetaData, *, app_role: str, analyst_role: str) -> None:
-    """The app reads and writes rows and may make temporary tables; analysts read the views; neither may do more."""
-    quote = connection.dialect.identifier_preparer.quote_identifier
-    database = quote(str(connection.execute(text("SELECT current_database()")).scalar()))
-    if _exists(connection, app_role):
-        app = quote(app_role)
-        tables = ", ".join(quote(table.name) for table in metadata.sorted_tables)
-        connection.execute(text(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {app}"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {app}"))
-        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {app}"))
-        connection.execute(text(f"GRANT SELECT ON alembic_version TO {app}"))
-    if _exists(connection, analyst_role):
-        analyst, schema = quote(analyst_role), quote(ANALYST_SCHEMA)
-        connection.execute(text(f"GRANT CONNECT ON DATABASE {database} TO {analyst}"))
-        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {analyst}"))
-        connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {analyst}"))
+GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
+_ALL_GRANTS = text("""
+    SELECT principal, tenant_id, access_groups, may_write FROM grants
+    WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant ORDER BY principal COLLATE "C", tenant_id COLLATE "C"
+""")
+_GRANT = text("""
+    INSERT INTO grants (principal, tenant_id, access_groups, may_write)
+    VALUES (:principal, :tenant, :groups, :may_write)
+    ON CONFLICT (principal, tenant_id) DO UPDATE
+    SET access_groups = excluded.access_groups, may_write = excluded.may_write
+""")
+_REVOKE = text("DELETE FROM grants WHERE principal = :principal AND tenant_id = :tenant")
 
 
-def _exists(connection: Connection, role: str) -> bool:
-    found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
-    if not found:
-        _log.warning("The role %s does not exist; its grants were skipped. Make it and migrate again.", role)
-    return bool(found)
+class PostgresGrants(Transactions):
+    """`sluice.ports.grants.Grants`."""
+
+    def of(self, principal: str) -> list[Grant]:
+        return [_granted(row) for row in self._rows(GRANTS, {"p": principal})]
+
+    def all(self, tenant: str | None = None) -> list[Grant]:
+        return [_granted(row) for row in self._rows(_ALL_GRANTS, {"tenant": tenant})]
+
+    def add(self, grant: Grant) -> None:
+        check_tenant(grant.tenant)
+        values = {
+            "principal": grant.principal,
+            "tenant": grant.tenant,
+            "groups": sorted(grant.groups),
+            "may_write": grant.may_write,
+        }
+        with self._transaction() as connection:
+            add_tenant(connection, grant.tenant)
+            connection.execute(_GRANT, values)
+
+    def revoke(self, principal: str, tenant: str) -> bool:
+        with self._transaction() as connection:
+            return connection.execute(_REVOKE, {"principal": principal, "tenant": tenant}).rowcount > 0
+
+
+def _granted(row: Row[Any]) -> Grant:
+    return Grant(
+        principal=row.principal, tenant=row.tenant_id, groups=frozenset(row.access_groups), may_write=row.may_write
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
@@ -16,7 +15,7 @@ _ROW = "w.document_id, w.ordinal, w.suite, w.code, w.expectation, w.observed"
 ROWS_OF = text(f"""
     SELECT {_ROW} FROM gate_rows w WHERE w.run_id = :run_id AND w.document_id = :document_id
     ORDER BY w.batch, w.stage, w.position
-""")  # noqa: S608
+""")
 
 
 def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> Refusal | None:
@@ -25,7 +24,7 @@ def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]
     if row is None:
         return None
     rows = connection.execute(ROWS_OF, {"run_id": row.run_id, "document_id": row.document_id})
-    return replace(Refusal(*row), rows=tuple(GateRow(*each) for each in rows))
+    return Refusal(**row._mapping, rows=tuple(GateRow(**each._mapping) for each in rows))
 
 
 def run_gates(
@@ -40,7 +39,11 @@ def run_gates(
     """)
     return RunGates(
         **run._mapping,
-        gates=tuple(GateTotal(*each) for each in connection.execute(GATES, values)),
-        rows=tuple(FailedRow(each[0], GateRow(*each[1:])) for each in connection.execute(page, values)),
+        gates=tuple(GateTotal(**each._mapping) for each in connection.execute(GATES, values)),
+        rows=tuple(_failed(**each._mapping) for each in connection.execute(page, values)),
         rows_total=connection.execute(text(f"SELECT count(*) {failed_rows}"), values).scalar_one(),
     )
+
+
+def _failed(*, external_id: str, **row: Any) -> FailedRow:
+    return FailedRow(external_id=external_id, row=GateRow(**row))

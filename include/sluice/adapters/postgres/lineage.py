@@ -91,7 +91,7 @@ class PostgresLineage:
     def unsent(self, limit: int) -> list[Unsent]:
         """The oldest first."""
         with transaction(self._engine) as connection:
-            return [Unsent(*row) for row in connection.execute(UNSENT, {"limit": limit})]
+            return [Unsent(**row._mapping) for row in connection.execute(UNSENT, {"limit": limit})]
 
     def sent(self, event_ids: Sequence[int]) -> None:
         with transaction(self._engine) as connection:

@@ -11,8 +11,8 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, create_engine, pool, text
 
+from sluice.adapters.postgres.database_roles import apply_grants
 from sluice.adapters.postgres.failures import translated
-from sluice.adapters.postgres.grants import apply_grants
 from sluice.errors import Terminal
 
 # A wheel has the migrations in the package (setup.py puts them there), a checkout has them at its top.

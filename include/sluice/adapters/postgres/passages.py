@@ -16,8 +16,9 @@ HISTORY = text("""
     WHERE document_id = :document_id AND number IS NOT NULL ORDER BY activated_at, generation, number
 """)
 GATES = text("""
-    SELECT stage, suite, expectation, column_name, blocking, bool_and(success), sum(evaluated)::bigint,
-           sum(unexpected)::bigint, observed->>'code', observed->>'action'
+    SELECT stage, suite, expectation, column_name AS "column", blocking, bool_and(success) AS success,
+           sum(evaluated)::bigint AS evaluated, sum(unexpected)::bigint AS unexpected, observed->>'code' AS code,
+           observed->>'action' AS action
     FROM gate_results WHERE run_id = :run_id
     GROUP BY stage, suite, expectation, column_name, blocking, observed->>'code', observed->>'action'
     ORDER BY stage, suite, min(position)
@@ -28,7 +29,8 @@ ROWS = text("""
     ORDER BY batch, stage, position
 """)
 COST = text("""
-    SELECT coalesce(sum((counts->>'computed')::bigint), 0), coalesce(sum((counts->>'cached')::bigint), 0)
+    SELECT coalesce(sum((counts->>'computed')::bigint), 0) AS computed,
+           coalesce(sum((counts->>'cached')::bigint), 0) AS cached
     FROM run_stages WHERE run_id = :run_id AND stage = 'embed'
 """)
 DATASETS = text("""
@@ -44,17 +46,17 @@ def lineage(connection: Connection, asked: TextClause, values: Mapping[str, Any]
         return None
     of_run = {"run_id": row.run_id}
     facts = dict(row._mapping)
-    profile = Profile(*(facts.pop(name) for name in ("chunker", "embedder", "entities", "dim")))
+    profile = Profile(**{name: facts.pop(name) for name in ("chunker", "embedder", "entities", "dim")})
     history = connection.execute(HISTORY, {"document_id": row.document_id})
     rows = connection.execute(ROWS, {**of_run, "document_id": row.document_id, "ordinal": row.ordinal})
-    computed, cached = connection.execute(COST, of_run).one()
+    cost = connection.execute(COST, of_run).one()
     return PassageLineage(
         **facts,
         profile=profile,
-        history=tuple(VersionStep(*each) for each in history),
-        gates=tuple(GateTotal(*each) for each in connection.execute(GATES, of_run)),
-        rows=tuple(GateRow(*each) for each in rows),
-        computed=int(computed),
-        cached=int(cached),
+        history=tuple(VersionStep(**each._mapping) for each in history),
+        gates=tuple(GateTotal(**each._mapping) for each in connection.execute(GATES, of_run)),
+        rows=tuple(GateRow(**each._mapping) for each in rows),
+        computed=int(cost.computed),
+        cached=int(cost.cached),
         datasets=tuple(connection.execute(DATASETS, of_run).scalars()),
     )

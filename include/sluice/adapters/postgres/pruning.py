@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.gates import BY_INDEX
-from sluice.adapters.postgres.transactions import Transactions, transaction
+from sluice.adapters.postgres.quality import BY_INDEX
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.retention import Prunable
 
 # Superseded since before then: a later version was active by then, or the document was gone.
@@ -46,7 +46,7 @@ _RUNS = f"""
       AND NOT EXISTS (SELECT FROM claims t WHERE t.run_id = r.run_id OFFSET 0)
       AND NOT EXISTS (SELECT FROM versions t WHERE t.run_id = r.run_id AND t.state = 'active' OFFSET 0)
       AND ({_HAS_PARTS} OR NOT ({_REFERRED}))
-"""  # noqa: S608
+"""
 # The latest of each collection says whether the stores agree.
 _RECONCILIATIONS = """
     SELECT reconciliation_id FROM reconciliations r
@@ -64,7 +64,7 @@ _USED = """
     SELECT FROM chunks c JOIN generations g USING (collection_id, generation)
     WHERE c.text_hash = e.text_hash AND g.embedder = e.embedder
 """
-_EMBEDDINGS = f"SELECT e.embedder, e.text_hash FROM unused_embeddings e WHERE since < :before AND NOT EXISTS ({_USED})"  # noqa: S608
+_EMBEDDINGS = f"SELECT e.embedder, e.text_hash FROM unused_embeddings e WHERE since < :before AND NOT EXISTS ({_USED})"
 _FIND = {
     "versions": _VERSIONS,
     "embeddings": _EMBEDDINGS,
@@ -73,29 +73,29 @@ _FIND = {
     "quarantine": _QUARANTINE,
     "lineage": "SELECT event_id FROM lineage_events WHERE recorded_at < :before",
 }
-COUNT = {kind: text(f"SELECT count(*) FROM ({found}) f") for kind, found in _FIND.items()}  # noqa: S608
+COUNT = {kind: text(f"SELECT count(*) FROM ({found}) f") for kind, found in _FIND.items()}
 # Rows that somebody is at work on are left to the next time.
 VERSIONS = text(f"""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE version_id IN ({_VERSIONS} LIMIT :limit FOR UPDATE OF v SKIP LOCKED)
-""")  # noqa: S608
+""")
 QUARANTINE = text(f"""
     DELETE FROM quarantine WHERE quarantine_id IN ({_QUARANTINE} LIMIT :limit FOR UPDATE SKIP LOCKED)
-""")  # noqa: S608
-_RECONCILED = text(f"DELETE FROM reconciliations WHERE reconciliation_id IN ({_RECONCILIATIONS} LIMIT :limit)")  # noqa: S608
+""")
+_RECONCILED = text(f"DELETE FROM reconciliations WHERE reconciliation_id IN ({_RECONCILIATIONS} LIMIT :limit)")
 _MARK = text(f"""
     INSERT INTO unused_embeddings (embedder, text_hash)
     SELECT e.embedder, e.text_hash FROM embeddings e WHERE NOT EXISTS ({_USED}) ON CONFLICT DO NOTHING
-""")  # noqa: S608
-_UNMARK = text(f"DELETE FROM unused_embeddings e WHERE EXISTS ({_USED})")  # noqa: S608
+""")
+_UNMARK = text(f"DELETE FROM unused_embeddings e WHERE EXISTS ({_USED})")
 # Marked and used were just told apart; their marks go by cascade.
 EMBEDDINGS = text("""
     DELETE FROM embeddings WHERE (embedder, text_hash) IN (
         SELECT embedder, text_hash FROM unused_embeddings WHERE since < :before LIMIT :limit)
 """)
 TAKE_RUNS = text(f"{_RUNS} ORDER BY r.run_id LIMIT :limit FOR UPDATE OF r SKIP LOCKED")
-_DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)  # noqa: S608
-DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")  # noqa: S608
+_DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)
+DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")
 # Nothing is left that its key could open. A new name that turned out to be a known document was sealed under a key of
 # its own in the artefacts of that run.
 KEYED = text("""
@@ -126,7 +126,7 @@ _PRUNE = {
 
 
 class PostgresPruning(Transactions):
-    """`sluice.ports.pruning.PruneLedger`."""
+    """`sluice.ports.pruning.Pruning`."""
 
     def prunable(self, kind: Prunable, before: datetime) -> int:
         with self._at_length() as connection:
@@ -150,7 +150,7 @@ class PostgresPruning(Transactions):
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
-            with transaction(self._engine) as connection:
+            with self._transaction() as connection:
                 connection.execute(_DESTROYED, {"ids": list(document_ids)})
                 connection.execute(_FORGOTTEN, {"ids": list(document_ids)})
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres.rules import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.costs import Quota, TenantUse
 from sluice.model.run import Run
 
@@ -48,25 +49,31 @@ _SERVED = text("""
 """)
 
 
-def set_quota(connection: Connection, tenant: str, quota: Quota) -> None:
-    check_tenant(tenant)
-    check_quota(quota)
-    add_tenant(connection, tenant)
-    connection.execute(_SET, {"tenant": tenant, "documents": quota.max_documents, "bytes": quota.max_bytes})
+class PostgresQuotas(Transactions):
+    """`sluice.ports.quotas.Quotas`."""
 
+    def assign(self, tenant: str, quota: Quota) -> None:
+        with self._transaction() as connection:
+            check_tenant(tenant)
+            check_quota(quota)
+            add_tenant(connection, tenant)
+            connection.execute(_SET, {"tenant": tenant, "documents": quota.max_documents, "bytes": quota.max_bytes})
 
-def tenant(connection: Connection, name: str) -> TenantUse:
-    row = connection.execute(USE_OF, {"tenant": name}).one_or_none()
-    return _use(row) if row else TenantUse(name, 0, 0, Quota())
+    def use(self, tenant: str) -> TenantUse:
+        with self._transaction() as connection:
+            return tenant_use(connection, tenant)
 
+    def of(self, tenant: str) -> Quota:
+        with self._transaction() as connection:
+            row = connection.execute(_QUOTA, {"tenant": tenant}).one_or_none()
+            return Quota(max_documents=row.max_documents, max_bytes=row.max_bytes) if row else Quota()
 
-def quota(connection: Connection, tenant: str) -> Quota:
-    row = connection.execute(_QUOTA, {"tenant": tenant}).one_or_none()
-    return Quota(row.max_documents, row.max_bytes) if row else Quota()
+    def uses(self) -> list[TenantUse]:
+        return [_use(row) for row in self._rows(_USE_ALL)]
 
-
-def tenants(connection: Connection) -> list[TenantUse]:
-    return [_use(row) for row in connection.execute(_USE_ALL)]
+    def beyond(self, run: Run, sizes: Mapping[UUID, int]) -> set[UUID]:
+        with self._transaction() as connection:
+            return beyond(connection, run, sizes, lock=False)
 
 
 def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock: bool) -> set[UUID]:
@@ -75,9 +82,21 @@ def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock:
     if not sizes or connection.execute(_LOCK if lock else _ASK, values).one_or_none() is None:
         return set()
     served = {row.document_id: row.size_bytes for row in connection.execute(_SERVED, values)}
-    return beyond_quota(tenant(connection, run.source.spec.tenant), sizes, served)
+    return beyond_quota(tenant_use(connection, run.source.spec.tenant), sizes, served)
+
+
+def tenant_use(connection: Connection, name: str) -> TenantUse:
+    row = connection.execute(USE_OF, {"tenant": name}).one_or_none()
+    return _use(row) if row else TenantUse(tenant=name, documents=0, size_bytes=0, quota=Quota())
 
 
 def _use(row: Row[Any]) -> TenantUse:
-    quota = Quota(row.max_documents, row.max_bytes)
-    return TenantUse(row.tenant_id, row.documents, int(row.bytes), quota, row.refused, int(row.refused_bytes))
+    quota = Quota(max_documents=row.max_documents, max_bytes=row.max_bytes)
+    return TenantUse(
+        tenant=row.tenant_id,
+        documents=row.documents,
+        size_bytes=int(row.bytes),
+        quota=quota,
+        refused=row.refused,
+        refused_bytes=int(row.refused_bytes),
+    )

@@ -7,33 +7,32 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
+from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
+from sluice.adapters.postgres.pending import lock_documents
 from sluice.adapters.postgres.rules import check_retention, no_such
-from sluice.adapters.postgres.runs import RUNNING
-from sluice.adapters.postgres.sources import (
-    GENERATION_COLUMNS,
-    SPEC_COLUMNS,
-    alone,
-    changed,
-    generation_of,
-    spec_of,
-)
-from sluice.adapters.postgres.switching import lock_documents, retire
-from sluice.adapters.postgres.transactions import Transactions, transaction
+from sluice.adapters.postgres.sources import SPEC_COLUMNS, alone, spec_of
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.adapters.postgres.versions import retire
 from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
 from sluice.model.run import Run
 from sluice.model.source import Source
 
 _SET = "SET retention_days = :days, retain_until = :until WHERE"
-_COLLECTION = text("SELECT collection_id, NULL, NULL FROM collections WHERE name = :collection")
+_COLLECTION = text(
+    "SELECT collection_id, NULL AS source_id, NULL AS document_id FROM collections WHERE name = :collection"
+)
 _SOURCE = text("""
-    SELECT collection_id, s.source_id, NULL FROM sources s JOIN collections c USING (collection_id)
+    SELECT collection_id, s.source_id, NULL AS document_id FROM sources s JOIN collections c USING (collection_id)
     WHERE c.name = :collection AND s.tenant_id = :tenant AND s.uri = :source
 """)
 _LOCK_SOURCE = text("SELECT FROM sources WHERE source_id = :source_id FOR NO KEY UPDATE")
-_DOCUMENT = text("SELECT collection_id, NULL, document_id FROM documents WHERE document_id = :document_id")
+_DOCUMENT = text("""
+    SELECT collection_id, NULL AS source_id, document_id FROM documents WHERE document_id = :document_id
+""")
 _SET_COLLECTION = text(f"UPDATE collections {_SET} collection_id = :collection_id")
 _SET_SOURCE = text(f"UPDATE sources {_SET} source_id = :source_id")
 _SET_DOCUMENT = text(f"UPDATE documents {_SET} document_id = :document_id")
@@ -50,7 +49,7 @@ _SETTINGS = text(f"""
     FROM documents d JOIN sources s USING (source_id) JOIN collections c ON c.collection_id = d.collection_id
     WHERE {_IS_SET.format("d")}
     ORDER BY level, collection, tenant, source, document_id
-""")  # noqa: S608
+""")
 _CLOCK = text("SELECT clock_timestamp()")
 # What a living run has staged is new content in its hands: it decides what becomes of the document.
 _DUE = f"""
@@ -66,7 +65,7 @@ EXPIRED_SOURCES = text(f"""
     WHERE (CAST(:collection AS text) IS NULL OR c.name = :collection)
       AND EXISTS (SELECT FROM documents d WHERE {_DUE.replace(":source_id", "s.source_id")} OFFSET 0)
     ORDER BY c.name, s.tenant_id, s.uri
-""")  # noqa: S608
+""")
 _CHUNKS = """
     (SELECT count(*) FROM versions v JOIN chunks k USING (version_id)
      WHERE v.document_id = d.document_id AND v.state = 'active')
@@ -80,18 +79,18 @@ EXPIRED = text(f"""
                  coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000'))
           ORDER BY d.expires_at, d.document_id LIMIT :limit) d
     JOIN collections c USING (collection_id) ORDER BY d.expires_at, d.document_id
-""")  # noqa: S608
+""")
 _TAKE = text(f"""
     UPDATE documents d SET purged_hash = (
         SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
         ORDER BY v.activated_at DESC, v.number DESC LIMIT 1)
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {_DUE} RETURNING d.document_id
-""")  # noqa: S608
+""")
 _RECORD = text(f"""
     INSERT INTO purged_documents (run_id, document_id, expired_at, chunks)
     SELECT :run_id, d.document_id, d.expires_at, {_CHUNKS} FROM documents d
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
-""")  # noqa: S608
+""")
 # Which run made which version stays known; what it said does not.
 BLANK = text("""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
@@ -99,103 +98,77 @@ BLANK = text("""
 """)
 
 
-def set_retention(connection: Connection, scope: RetentionScope, retention: Retention | None) -> int:
-    if retention is not None:
-        check_retention(retention)
-    collection_id, source_id, document_id = place_of(connection, scope)
-    change = _SET_DOCUMENT if document_id else _SET_SOURCE if source_id else _SET_COLLECTION
-    ids: dict[str, Any] = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
-    if source_id:
-        connection.execute(_LOCK_SOURCE, ids)
-    change_retention(connection, collection_id)
-    values = {"days": retention and retention.days, "until": retention and retention.until}
-    connection.execute(change, {**values, **ids})
-    renewed = renew_expiry(connection, **ids)
-    changed(connection, collection_id)
-    return renewed
-
-
-def place_of(connection: Connection, scope: RetentionScope) -> tuple[UUID, UUID | None, UUID | None]:
-    """Ids of the collection, and of the source or the document where it is for one. Raises NotFound."""
-    find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
-    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
-    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
-    if found is None:
-        raise no_such(scope)
-    return found[0], found[1], found[2]
-
-
-def retentions(connection: Connection, collection: str | None) -> list[RetentionSetting]:
-    rows = connection.execute(_SETTINGS, {"collection": collection or ""})
-    return [
-        RetentionSetting(
-            RetentionScope(row.collection, row.tenant or "default", row.source, row.document_id),
-            Retention(row.retention_days, row.retain_until),
-        )
-        for row in rows
-    ]
-
-
-def clock(connection: Connection) -> datetime:
-    return connection.execute(_CLOCK).scalar_one()  # type: ignore[no-any-return]
-
-
-def expired_sources(connection: Connection, as_of: datetime, collection: str | None) -> list[Source]:
-    rows = connection.execute(EXPIRED_SOURCES, {"as_of": as_of, "collection": collection})
-    return [Source(row.source_id, spec_of(row), generation_of(row)) for row in rows]
-
-
-def expired(
-    connection: Connection, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
-) -> list[ExpiredDocument]:
-    values: dict[str, Any] = {"source_id": source.source_id, "as_of": as_of, "limit": limit}
-    values |= {"since": after and after.expired_at, "after": after and after.document_id}
-    return [_expired(row) for row in connection.execute(EXPIRED, values)]
-
-
-def purge(connection: Connection, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
-    alone(connection, run.source.source_id)
-    keep_retention(connection, run.source.generation.collection_id)
-    lock_documents(connection, document_ids)
-    values = {"ids": list(document_ids), "source_id": run.source.source_id, "as_of": as_of}
-    if taken := sorted(connection.execute(_TAKE, values).scalars()):
-        connection.execute(_RECORD, {"run_id": run.run_id, "ids": taken})
-        connection.execute(BLANK, {"ids": taken})
-        retire(connection, run, taken)
-    return taken
-
-
-def _expired(row: Row[Any]) -> ExpiredDocument:
-    return ExpiredDocument(**row._mapping)
-
-
 class PostgresRetention(Transactions):
-    """`sluice.ports.retention.RetentionLedger`."""
+    """`sluice.ports.retention.RetentionRules`."""
 
-    def set_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        with transaction(self._engine) as connection:
-            return set_retention(connection, scope, wanted)
+    def assign(self, scope: RetentionScope, wanted: Retention | None) -> int:
+        with self._transaction() as connection:
+            if wanted is not None:
+                check_retention(wanted)
+            ids = place_of(connection, scope)
+            change = _SET_DOCUMENT if ids["document_id"] else _SET_SOURCE if ids["source_id"] else _SET_COLLECTION
+            if ids["source_id"]:
+                connection.execute(_LOCK_SOURCE, ids)
+            change_retention(connection, ids["collection_id"])
+            values = {"days": wanted and wanted.days, "until": wanted and wanted.until}
+            connection.execute(change, {**values, **ids})
+            renewed = renew_expiry(connection, **ids)
+            changed(connection, ids["collection_id"])
+            return renewed
 
-    def retentions(self, collection: str | None = None) -> list[RetentionSetting]:
-        with transaction(self._engine) as connection:
-            return retentions(connection, collection)
+    def assigned(self, collection: str | None = None) -> list[RetentionSetting]:
+        with self._transaction() as connection:
+            rows = connection.execute(_SETTINGS, {"collection": collection or ""})
+            return [
+                RetentionSetting(
+                    scope=RetentionScope(
+                        collection=row.collection,
+                        tenant=row.tenant or "default",
+                        source=row.source,
+                        document_id=row.document_id,
+                    ),
+                    retention=Retention(days=row.retention_days, until=row.retain_until),
+                )
+                for row in rows
+            ]
 
     def clock(self) -> datetime:
-        with transaction(self._engine) as connection:
-            return clock(connection)
+        with self._transaction() as connection:
+            return connection.execute(_CLOCK).scalar_one()  # type: ignore[no-any-return]
 
     def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
-        with transaction(self._engine) as connection:
-            return expired_sources(connection, as_of, collection)
+        with self._transaction() as connection:
+            rows = connection.execute(EXPIRED_SOURCES, {"as_of": as_of, "collection": collection})
+            return [Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row)) for row in rows]
 
     def expired(
         self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
     ) -> list[ExpiredDocument]:
-        with transaction(self._engine) as connection:
-            return expired(connection, source, as_of, after, limit)
+        values: dict[str, Any] = {"source_id": source.source_id, "as_of": as_of, "limit": limit}
+        values |= {"since": after and after.expired_at, "after": after and after.document_id}
+        return [ExpiredDocument(**row._mapping) for row in self._rows(EXPIRED, values)]
 
     def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
         if not document_ids:
             return []
         with self._writing(run) as connection:
-            return purge(connection, run, document_ids, as_of)
+            alone(connection, run.source.source_id)
+            keep_retention(connection, run.source.generation.collection_id)
+            lock_documents(connection, document_ids)
+            values = {"ids": list(document_ids), "source_id": run.source.source_id, "as_of": as_of}
+            if taken := sorted(connection.execute(_TAKE, values).scalars()):
+                connection.execute(_RECORD, {"run_id": run.run_id, "ids": taken})
+                connection.execute(BLANK, {"ids": taken})
+                retire(connection, run, taken)
+            return taken
+
+
+def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
+    """`collection_id`, `source_id` and `document_id`: of the source or the document where it is for one, else None.
+    Raises NotFound."""
+    find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
+    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
+    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
+    if found is None:
+        raise no_such(scope)
+    return dict(found._mapping)

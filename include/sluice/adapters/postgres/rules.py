@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -221,3 +222,7 @@ def storable_json(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [storable_json(each) for each in value]
     return storable(str(value))
+
+
+def json_text(value: Any) -> str:
+    return json.dumps(storable_json(value), ensure_ascii=False)

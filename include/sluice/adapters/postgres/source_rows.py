@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import class_row
 
 from sluice.adapters.postgres.hanging import watched
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
@@ -45,13 +46,12 @@ class PostgresRows:
             server = self._connected()
             statement = sql.SQL(
                 'SELECT {id}::text COLLATE "C" AS id, {mark} AS mark, coalesce(pg_column_size({text}), 0) '
-                "FROM {rows} AS r ORDER BY 1, 2"
+                "AS size_bytes FROM {rows} AS r ORDER BY 1, 2"
             ).format(id=self._column(self._query.id), text=self._column(self._query.text), **self._parts())
-            with server.cursor(name="sluice_scan") as cursor:
+            with server.cursor(name="sluice_scan", row_factory=class_row(ListedRow)) as cursor:
                 cursor.itersize = _FETCH_ROWS
                 cursor.execute(statement)
-                for row in cursor:
-                    yield ListedRow(*row)
+                yield from cursor
 
     def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
         return patiently(lambda: self._fetched(row_id, max_bytes))

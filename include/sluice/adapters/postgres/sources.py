@@ -1,22 +1,23 @@
-"""Tenants, collections, generations and sources: found or made."""
+"""Sources on PostgreSQL: found or made, with their schedules, their last runs, and who holds them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from sluice.adapters.postgres.collections import GENERATION_COLUMNS, LIVE_OF, changed, check_not_dropping, generation_of
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
-from sluice.adapters.postgres.rules import being_dropped, check_spec
+from sluice.adapters.postgres.rules import check_spec, no_document, not_saved
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.generation import Generation, Profile
-from sluice.model.source import Source, SourceSpec
+from sluice.model.run import Run
+from sluice.model.schedules import check_cron
+from sluice.model.source import LastRun, SavedSource, Schedule, Source, SourceSpec
 
-GENERATION_COLUMNS = """
-    c.collection_id, c.name AS collection, g.generation, g.chunker, g.embedder, g.entities, g.dim, g.physical,
-    c.filter_fields
-"""
 _COLLECTION = text("""
     INSERT INTO collections (name, live_generation, filter_fields) VALUES (:name, 1, :filter_fields)
     ON CONFLICT (name) DO NOTHING RETURNING collection_id
@@ -25,21 +26,15 @@ _FIRST_GENERATION = text("""
     INSERT INTO generations (collection_id, generation, chunker, embedder, entities, dim, physical, state)
     VALUES (:collection_id, 1, :chunker, :embedder, :entities, :dim, :physical, 'live')
 """)
-_LIVE = f"""
-    SELECT {GENERATION_COLUMNS}
-    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
-"""  # noqa: S608
-_LIVE_OF = text(f"{_LIVE} WHERE c.name = :name")
-_LIVE_ALL = text(f"{_LIVE} ORDER BY c.name")
 SPEC_COLUMNS = """
     s.source_id, s.tenant_id, s.uri, s.access_groups, s.retention_days, s.include_globs, s.exclude_globs
 """
-_SAVED = f"""
+_SPEC = f"""
     SELECT {SPEC_COLUMNS}, c.name AS collection FROM sources s JOIN collections c USING (collection_id)
     WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri
-"""  # noqa: S608
-_READ = text(_SAVED)
-_LOCK = text(f"{_SAVED} FOR NO KEY UPDATE OF s")
+"""
+_READ = text(_SPEC)
+_LOCK = text(f"{_SPEC} FOR NO KEY UPDATE OF s")
 _ADD = text("""
     INSERT INTO sources (tenant_id, collection_id, uri, access_groups, retention_days, include_globs, exclude_globs)
     VALUES (:tenant, :collection_id, :uri, :access_groups, :retention_days, :include_globs, :exclude_globs)
@@ -55,11 +50,93 @@ _BRING_BACK = text(
     "UPDATE sources SET removed_at = NULL, paused = false WHERE source_id = :source_id AND removed_at IS NOT NULL"
 )
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
-_EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
+RUN_COLUMNS = "r.run_id, r.state, r.started_at, r.finished_at, r.summary ->> 'error' AS error"
+# Not a replay or a purge, nor one that found another run at work: the source waits on.
+_TOOK_IN = "mode IN ('incremental', 'full') AND coalesce(summary ->> 'error', '') NOT LIKE 'Busy:%'"
+# Each `OFFSET 0` makes one step a look-up by key for each source.
+SAVED = f"""
+    SELECT {SPEC_COLUMNS}, c.name AS collection, s.schedule, s.paused, s.created_at,
+           s.removed_at, {RUN_COLUMNS}, h.orchestrator
+    FROM sources s
+    JOIN collections c USING (collection_id)
+    LEFT JOIN LATERAL (SELECT * FROM runs WHERE source_id = s.source_id AND {_TOOK_IN}
+                       ORDER BY started_at DESC, run_id DESC LIMIT 1 OFFSET 0) r ON true
+    LEFT JOIN LATERAL (SELECT coalesce(b.orchestrator, b.run_id::text) AS orchestrator
+                       FROM claims k JOIN runs b USING (run_id)
+                       WHERE k.source_id = s.source_id AND k.lapses_at > clock_timestamp() AND b.state = 'running'
+                       OFFSET 0) h ON true
+"""
+# One that was removed by hand is there as long as its documents are.
+THERE = """
+    (s.removed_at IS NULL OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
+                                     AND d.removed_at IS NULL OFFSET 0))
+"""
+_SAVED_OF = text(f"""
+    {SAVED}
+    WHERE {THERE} AND (CAST(:tenant AS text) IS NULL OR s.tenant_id = :tenant)
+      AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
+    ORDER BY s.tenant_id COLLATE "C", c.name COLLATE "C", s.uri COLLATE "C"
+""")
+_SET_SCHEDULE = text("""
+    UPDATE sources s SET schedule = :cron, paused = :paused FROM collections c
+    WHERE c.collection_id = s.collection_id AND s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri
+""")
+_SOURCE = f"""
+    SELECT {SPEC_COLUMNS}, {GENERATION_COLUMNS} FROM sources s JOIN collections c USING (collection_id)
+    JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+"""
+_SOURCES_OF = text(f"""
+    SELECT f.*, d.document_id FROM documents d JOIN ({_SOURCE}) f USING (source_id)
+    WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.deleted_at IS NULL AND (d.removed_at IS NOT NULL) = :deleted
+""")
+_SOURCE_AT = text(f"{_SOURCE} WHERE s.tenant_id = :tenant AND c.name = :collection AND s.uri = :uri")
+_REMOVE_SOURCE = text("UPDATE sources SET removed_at = now(), paused = true WHERE source_id = :source_id")
 
 
-# Whoever begins to drop the collection waits until this transaction ends: that locks the row for update.
-_DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
+class PostgresSources(Transactions):
+    """`sluice.ports.sources.Sources`."""
+
+    def open(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        with self._transaction() as connection:
+            return open_source(connection, spec, profile, filter_fields)
+
+    def save(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
+        with self._transaction() as connection:
+            source = open_source(connection, spec, profile, filter_fields)
+            if change(connection, spec, source.generation.collection_id):
+                changed(connection, source.generation.collection_id)
+            return replace(source, spec=spec.over(source.spec))
+
+    def spec(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
+        with self._transaction() as connection:
+            return saved_source(connection, tenant, collection, uri)
+
+    def saved(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
+        return [saved_of(row) for row in self._rows(_SAVED_OF, {"tenant": tenant, "collection": collection})]
+
+    def set_schedule(self, tenant: str, collection: str, uri: str, schedule: Schedule) -> None:
+        with self._transaction() as connection:
+            cron = None if schedule.cron is None else check_cron(schedule.cron)
+            values = {"tenant": tenant, "collection": collection, "uri": uri, "cron": cron, "paused": schedule.paused}
+            if not connection.execute(_SET_SCHEDULE, values).rowcount:
+                raise not_saved(tenant, collection, uri)
+
+    def at(self, tenant: str, collection: str, uri: str) -> Source:
+        with self._transaction() as connection:
+            place = {"tenant": tenant, "collection": collection, "uri": uri}
+            row = connection.execute(_SOURCE_AT, place).one_or_none()
+            if row is None:
+                raise not_saved(tenant, collection, uri)
+            return Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row))
+
+    def of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
+        with self._transaction() as connection:
+            return sources_of(connection, document_ids, deleted)
+
+    def remove(self, run: Run) -> None:
+        with self._writing(run) as connection:
+            connection.execute(_REMOVE_SOURCE, {"source_id": run.source.source_id})
+            changed(connection, run.source.generation.collection_id)
 
 
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
@@ -78,15 +155,9 @@ def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filt
                 "physical": f"{spec.collection}__g1",
             },
         )
-    generation = generation_of(connection.execute(_LIVE_OF, {"name": spec.collection}).one())
+    generation = generation_of(connection.execute(LIVE_OF, {"name": spec.collection}).one())
     check_not_dropping(connection, generation)
     return _found_or_added(connection, spec, generation)
-
-
-def check_not_dropping(connection: Connection, generation: Generation) -> None:
-    """Until the transaction ends nobody begins to. Raises Busy."""
-    if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
-        raise being_dropped(generation.collection)
 
 
 def saved_source(connection: Connection, tenant: str, collection: str, uri: str) -> SourceSpec | None:
@@ -102,9 +173,9 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
         added = connection.execute(_ADD, {**place, **_columns(first), "collection_id": generation.collection_id})
         source_id: UUID | None = added.scalar_one_or_none()
         if source_id is not None:
-            return Source(source_id, first, generation)
+            return Source(source_id=source_id, spec=first, generation=generation)
         row = connection.execute(_READ, place).one()  # another one was quicker
-    return Source(row.source_id, spec_of(row), generation)
+    return Source(source_id=row.source_id, spec=spec_of(row), generation=generation)
 
 
 def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> bool:
@@ -128,13 +199,6 @@ def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> boo
     return True
 
 
-def save_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
-    source = open_source(connection, spec, profile, filter_fields)
-    if change(connection, spec, source.generation.collection_id):
-        changed(connection, source.generation.collection_id)
-    return replace(source, spec=spec.over(source.spec))
-
-
 def _columns(spec: SourceSpec) -> dict[str, Any]:
     """Of a spec in which only the retention may be None."""
     return {
@@ -145,16 +209,46 @@ def _columns(spec: SourceSpec) -> dict[str, Any]:
     }
 
 
+def sources_of(connection: Connection, document_ids: Sequence[UUID], deleted: bool = False) -> dict[UUID, Source]:
+    rows = connection.execute(_SOURCES_OF, {"ids": list(document_ids), "deleted": deleted})
+    found = {
+        row.document_id: Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row))
+        for row in rows
+    }
+    if missing := next((each for each in document_ids if each not in found), None):
+        raise no_document(missing)
+    return found
+
+
 def spec_of(row: Row[Any]) -> SourceSpec:
     """From a row with SPEC_COLUMNS and the collection's name."""
     return SourceSpec(
-        row.uri,
-        row.collection,
-        row.tenant_id,
-        tuple(row.access_groups),
-        row.retention_days,
-        tuple(row.include_globs),
-        tuple(row.exclude_globs),
+        uri=row.uri,
+        collection=row.collection,
+        tenant=row.tenant_id,
+        access_groups=tuple(row.access_groups),
+        retention_days=row.retention_days,
+        include=tuple(row.include_globs),
+        exclude=tuple(row.exclude_globs),
+    )
+
+
+def saved_of(row: Row[Any]) -> SavedSource:
+    """From a row of SAVED."""
+    return SavedSource(
+        source_id=row.source_id,
+        spec=spec_of(row),
+        schedule=Schedule(cron=row.schedule, paused=row.paused),
+        saved_at=row.created_at,
+        last=last_run(row) if row.run_id else None,
+        held_by=row.orchestrator,
+        removed_at=row.removed_at,
+    )
+
+
+def last_run(row: Row[Any]) -> LastRun:
+    return LastRun(
+        run_id=row.run_id, state=row.state, started_at=row.started_at, finished_at=row.finished_at, error=row.error
     )
 
 
@@ -167,26 +261,4 @@ def alone(connection: Connection, source_id: UUID) -> None:
 def add_tenant(connection: Connection, tenant: str) -> None:
     connection.execute(
         text("INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING"), {"tenant": tenant}
-    )
-
-
-def changed(connection: Connection, collection_id: UUID) -> None:
-    """Readers could see a difference: caches of this collection are stale once this commits."""
-    connection.execute(_EPOCH, {"collection_id": collection_id})
-
-
-def live_generation(connection: Connection, name: str) -> Generation | None:
-    row = connection.execute(_LIVE_OF, {"name": name}).one_or_none()
-    return generation_of(row) if row else None
-
-
-def live_generations(connection: Connection) -> list[Generation]:
-    return [generation_of(row) for row in connection.execute(_LIVE_ALL)]
-
-
-def generation_of(row: Row[Any]) -> Generation:
-    """From a row with GENERATION_COLUMNS."""
-    profile = Profile(row.chunker, row.embedder, row.entities, row.dim)
-    return Generation(
-        row.collection_id, row.collection, row.generation, profile, row.physical, tuple(row.filter_fields)
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Executable, Row, text
 
 from sluice.adapters.postgres import claims
 from sluice.adapters.postgres.failures import translated
@@ -24,27 +25,34 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 
 class Transactions:
+    """What a role of the ledger is built on."""
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def _transaction(self) -> AbstractContextManager[Connection]:
+        return transaction(self._engine)
+
+    def _rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """Of a transaction that only reads."""
+        with self._transaction() as connection:
+            return connection.execute(statement, values).all()
+
+    def _scalars(self, statement: Executable, values: Mapping[str, Any]) -> Sequence[Any]:
+        with self._transaction() as connection:
+            return connection.execute(statement, values).scalars().all()
 
     @contextmanager
     def _writing(self, run: Run) -> Iterator[Connection]:
         """A transaction of a run that holds its source until it is committed. Raises Terminal where another run has
         taken over."""
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             claims.fence(connection, run)
             yield connection
 
     @contextmanager
-    def fenced(self, run: Run) -> Iterator[None]:
-        with transaction(self._engine) as connection:
-            connection.execute(IDLE)
-            claims.hold(connection, run)
-            yield
-
-    @contextmanager
     def _at_length(self) -> Iterator[Connection]:
         """For statements over whole tables or collections; the limit of ordinary calls is meant for batches."""
-        with transaction(self._engine) as connection:
+        with self._transaction() as connection:
             connection.execute(_AT_LENGTH)
             yield connection

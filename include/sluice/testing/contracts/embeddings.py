@@ -7,7 +7,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from sluice.ports.ledger import VectorCache
+from sluice.ports.vector_cache import VectorCache
 
 
 class VectorCacheContract:

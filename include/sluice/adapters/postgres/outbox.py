@@ -7,13 +7,15 @@ away from a point that has come back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.sources import GENERATION_COLUMNS, generation_of
-from sluice.adapters.postgres.transactions import IDLE
+from sluice.adapters.postgres.collections import GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.transactions import IDLE, Transactions
+from sluice.model.generation import Generation
 from sluice.model.points import Removal
 
 _TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
@@ -38,25 +40,56 @@ WORK = text(f"""
     JOIN collections c ON c.collection_id = o.collection_id
     JOIN generations g ON g.collection_id = o.collection_id AND g.generation = o.generation
     ORDER BY o.outbox_id
-""")  # noqa: S608
+""")
 DONE = text("DELETE FROM outbox WHERE outbox_id = ANY(CAST(:ids AS bigint[]))")
+QUEUED = text("""
+    SELECT coalesce(sum(cardinality(chunk_ids)), 0) FROM outbox WHERE collection_id = :collection_id
+""")
 
 
-def lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
+class PostgresOutbox(Transactions):
+    """`sluice.ports.outbox.Outbox`."""
+
+    def queued(self, generation: Generation) -> int:
+        with self._transaction() as connection:
+            return int(connection.execute(QUEUED, {"collection_id": generation.collection_id}).scalar_one())
+
+    @contextmanager
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+        with self._transaction() as connection:
+            taken = _take(connection, collection_id, limit, wait)
+            yield taken
+            if taken:
+                strike(connection, [each.outbox_id for each in taken])
+
+    @contextmanager
+    def locked(self, document_ids: Sequence[UUID]) -> Iterator[None]:
+        with self._transaction() as connection:
+            _lock(connection, document_ids)
+            yield
+
+
+def _lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
     """Until the transaction ends, which may take as long as the stores do."""
     connection.execute(IDLE)
     connection.execute(_LOCK, {"ids": list(document_ids)})
 
 
-def take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -> list[Removal]:
+def _take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -> list[Removal]:
     values = {"collection_id": collection_id, "limit": limit}
     taken = connection.execute(TAKE_ALL if wait else TAKE, values).all()
     if not taken:
         return []
-    lock(connection, [row.document_id for row in taken])
+    _lock(connection, [row.document_id for row in taken])
     rows = connection.execute(WORK, {"ids": [row.outbox_id for row in taken]})
     return [
-        Removal(row.outbox_id, generation_of(row), row.document_id, tuple(row.chunk_ids), row.document_gone)
+        Removal(
+            outbox_id=row.outbox_id,
+            generation=generation_of(row),
+            document_id=row.document_id,
+            chunk_ids=tuple(row.chunk_ids),
+            document_gone=row.document_gone,
+        )
         for row in rows
     ]
 

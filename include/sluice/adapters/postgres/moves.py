@@ -12,10 +12,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
+from sluice.adapters.postgres.pending import lock_documents, superseded_documents
 from sluice.adapters.postgres.rules import paired
-from sluice.adapters.postgres.sources import alone, changed
-from sluice.adapters.postgres.switching import lock_documents, superseded_documents
+from sluice.adapters.postgres.sources import alone
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
 
 _KEEP = text("""
@@ -48,17 +50,17 @@ SAME_CONTENT = text(f"""
           SELECT d.document_id, d.purged_hash, d.external_id FROM vanished n JOIN documents d USING (document_id)
           WHERE n.run_id = :run_id AND d.deleted_at IS NULL AND d.purged_hash IS NOT NULL) f
       ON f.raw_hash = w.raw_hash
-""")  # noqa: S608
+""")
 MISSED = text(f"""
     SELECT f.document_id, v.sealed_text FROM ({_FREE}) f JOIN versions v USING (version_id)
     ORDER BY f.document_id LIMIT :limit
-""")  # noqa: S608
+""")
 LIKE = text(f"""
     SELECT w.placeholder_id, f.document_id, f.external_id AS former, w.score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:others AS uuid[]), CAST(:scores AS float8[]))
          AS w (placeholder_id, document_id, score)
     JOIN ({_FREE}) f USING (document_id)
-""")  # noqa: S608
+""")
 # Only what is no more than a name: a placeholder with a version or a record of its own stays what it is.
 _BARE = text("""
     SELECT d.document_id, d.external_id, d.uri FROM documents d
@@ -80,6 +82,42 @@ _FOUND = text("DELETE FROM vanished WHERE run_id = :run_id AND document_id = :do
 _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
+class PostgresMoves(Transactions):
+    """`sluice.ports.moves.Moves`."""
+
+    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+        if not hashes:
+            return {}
+
+        def find(ids: Sequence[UUID]) -> dict[str, Any]:
+            return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
+
+        with self._writing(run) as connection:
+            return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
+
+    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        if not scores:
+            return {}
+
+        def find(ids: Sequence[UUID]) -> dict[str, Any]:
+            pairs = [(each, other, score) for each in ids for other, score in scores[each].items()]
+            columns: tuple[Sequence[Any], ...] = tuple(zip(*pairs, strict=True)) or ((), (), ())
+            return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
+
+        with self._writing(run) as connection:
+            return _adopt(connection, run, list(scores), LIKE, find, "similarity")
+
+    def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
+        values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
+        return [(row.document_id, bytes(row.sealed_text)) for row in self._rows(MISSED, values)]
+
+    def found(self, run: Run) -> set[UUID]:
+        return set(self._scalars(_MOVED, {"run_id": run.run_id}))
+
+    def vanished(self, run: Run) -> list[UUID]:
+        return list(self._scalars(_VANISHED, {"run_id": run.run_id}))
+
+
 def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
     connection.execute(_FORGET_ALL, {"source_id": run.source.source_id})
     if document_ids:
@@ -88,35 +126,6 @@ def keep_vanished(connection: Connection, run: Run, document_ids: Sequence[UUID]
 
 def forget_vanished(connection: Connection, run: Run) -> None:
     connection.execute(_FORGET, {"run_id": run.run_id})
-
-
-def vanished(connection: Connection, run: Run) -> list[UUID]:
-    return list(connection.execute(_VANISHED, {"run_id": run.run_id}).scalars())
-
-
-def moved(connection: Connection, run: Run) -> set[UUID]:
-    return set(connection.execute(_MOVED, {"run_id": run.run_id}).scalars())
-
-
-def missed(connection: Connection, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
-    values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
-    return [(row.document_id, bytes(row.sealed_text)) for row in connection.execute(MISSED, values)]
-
-
-def adopt_same(connection: Connection, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
-    def find(ids: Sequence[UUID]) -> dict[str, Any]:
-        return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
-
-    return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
-
-
-def adopt_similar(connection: Connection, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
-    def find(ids: Sequence[UUID]) -> dict[str, Any]:
-        pairs = [(each, other, score) for each in ids for other, score in scores[each].items()]
-        columns: tuple[Sequence[Any], ...] = tuple(zip(*pairs, strict=True)) or ((), (), ())
-        return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
-
-    return _adopt(connection, run, list(scores), LIKE, find, "similarity")
 
 
 def _adopt(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.rules import storable_json
-from sluice.adapters.postgres.runs import RUNNING
+from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres.rules import json_text
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import LedgerChunk, SourceDocument
@@ -36,7 +36,7 @@ _SERVED = f"""
                         WHERE version_id = c.version_id OFFSET 0) v
     CROSS JOIN LATERAL (SELECT source_id, tenant_id FROM documents WHERE document_id = c.document_id OFFSET 0) d
     ORDER BY c.chunk_id
-"""  # noqa: S608
+"""
 AFTER = text(_SERVED % "k.chunk_id > :after")
 FIRST = text(_SERVED % "true")
 OF = text(_SERVED % "k.chunk_id = ANY(CAST(:ids AS uuid[]))")
@@ -80,42 +80,46 @@ _RECORD = text("""
 """)
 
 
-def chunks_after(connection: Connection, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
-    values = {**_of(generation), "after": after, "limit": limit}
-    return [_chunk(row) for row in connection.execute(FIRST if after is None else AFTER, values)]
+class PostgresReconciliation(Transactions):
+    """`sluice.ports.reconciliation.Reconciliation`."""
 
+    def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
+        values = {**_of(generation), "after": after, "limit": limit}
+        return [_chunk(row) for row in self._rows(FIRST if after is None else AFTER, values)]
 
-def chunks_of(connection: Connection, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
-    values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
-    return [_chunk(row) for row in connection.execute(OF, values)]
+    def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
+        if not chunk_ids:
+            return []
+        values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
+        return [_chunk(row) for row in self._rows(OF, values)]
 
+    def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
+        if not chunk_ids:
+            return set()
+        values = {**_of(generation), "ids": list(chunk_ids)}
+        return set(self._scalars(CLAIMED, values))
 
-def claimed(connection: Connection, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
-    values = {**_of(generation), "ids": list(chunk_ids)}
-    return set(connection.execute(CLAIMED, values).scalars())
+    def documents_from(
+        self, scheme: str, collection: str | None, after: UUID | None, limit: int
+    ) -> list[SourceDocument]:
+        values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
+        return [SourceDocument(**row._mapping) for row in self._rows(DOCUMENTS_FROM, values)]
 
+    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+        if not run_ids:
+            return {}
+        return {row.run_id: row.seen_at for row in self._rows(LAST_SIGNS, {"ids": list(run_ids)})}
 
-def documents_from(
-    connection: Connection, scheme: str, collection: str | None, after: UUID | None, limit: int
-) -> list[SourceDocument]:
-    values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
-    return [SourceDocument(**row._mapping) for row in connection.execute(DOCUMENTS_FROM, values)]
+    def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
+        if not document_ids:
+            return set()
+        return set(self._scalars(IN_QUARANTINE, {"ids": list(document_ids)}))
 
-
-def last_signs(connection: Connection, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-    return {row.run_id: row.seen_at for row in connection.execute(LAST_SIGNS, {"ids": list(run_ids)})}
-
-
-def in_quarantine(connection: Connection, document_ids: Sequence[UUID]) -> set[UUID]:
-    return set(connection.execute(IN_QUARANTINE, {"ids": list(document_ids)}).scalars())
-
-
-def record(
-    connection: Connection, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]
-) -> bool:
-    told = json.dumps(storable_json(found), ensure_ascii=False)
-    values = {**_of(generation), "started_at": started_at, "repair": repair, "found": told}
-    return connection.execute(_RECORD, values).rowcount > 0
+    def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
+        with self._transaction() as connection:
+            told = json_text(found)
+            values = {**_of(generation), "started_at": started_at, "repair": repair, "found": told}
+            return connection.execute(_RECORD, values).rowcount > 0
 
 
 def _of(generation: Generation) -> dict[str, object]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Engine
+from psycopg import Cursor
+from psycopg.rows import namedtuple_row
 
 from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.adapters.postgres.transactions import transaction
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Vector
 
 CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
@@ -22,20 +24,18 @@ _FORGET = "DELETE FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
 _LITTLE = "<f4"
 
 
-class PostgresVectorCache:
-    """`sluice.ports.ledger.VectorCache`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class PostgresVectorCache(Transactions):
+    """`sluice.ports.vector_cache.VectorCache`."""
 
     def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
         import numpy as np
 
         if not hashes:
             return {}
-        with transaction(self._engine) as connection, driver(connection).cursor(binary=True) as cursor:
+        with self._transaction() as connection:
+            cursor: Cursor[Any] = driver(connection).cursor(binary=True, row_factory=namedtuple_row)
             rows = cursor.execute(CACHED, (embedder, list(set(hashes)))).fetchall()
-        return {text_hash: np.frombuffer(vector, _LITTLE).astype(np.float32, copy=False) for text_hash, vector in rows}
+        return {row.text_hash: np.frombuffer(row.vector, _LITTLE).astype(np.float32, copy=False) for row in rows}
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
         if vectors.ndim != 2 or len(vectors) != len(hashes):
@@ -46,7 +46,7 @@ class PostgresVectorCache:
         by_hash = {text_hash: rows[i] for i, text_hash in enumerate(hashes)}
         # In the order of hashes: two batches with the same texts then never wait for each other in a circle.
         ordered = ((text_hash, by_hash[text_hash].tobytes()) for text_hash in sorted(by_hash))
-        with transaction(self._engine) as connection, driver(connection).cursor() as cursor:
+        with self._transaction() as connection, driver(connection).cursor() as cursor:
             cursor.execute(_TABLE)
             copy_rows(cursor, "arriving", _COLUMNS, ordered)
             cursor.execute(_STORE, (embedder, vectors.shape[1]))
@@ -54,5 +54,5 @@ class PostgresVectorCache:
     def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
         if not hashes:
             return
-        with transaction(self._engine) as connection, driver(connection).cursor() as cursor:
+        with self._transaction() as connection, driver(connection).cursor() as cursor:
             cursor.execute(_FORGET, (embedder, sorted(set(hashes))))

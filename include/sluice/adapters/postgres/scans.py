@@ -18,17 +18,19 @@ from uuid import UUID
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres import claims, moving
+from sluice.adapters.postgres import claims, moves
+from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_claim
-from sluice.adapters.postgres.sources import alone, change, changed
+from sluice.adapters.postgres.sources import alone, change
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
 from sluice.model.scan import Entry, Item, ScanPreview, ScanResult
 from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
 _TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
-
 TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
@@ -48,14 +50,14 @@ _COLUMNS = {
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
 _OF_SOURCE = "d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL"
-_LISTED = f"SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.external_id OFFSET 0"  # noqa: S608
+_LISTED = f"SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.external_id OFFSET 0"
 # Each `OFFSET 0` makes one step a look-up by key for each row. Joins would be left to the planner, who takes new tables
 # without statistics for nearly empty and then compares every document with every other.
 REGISTER = text(f"""
     INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri)
     SELECT :tenant, :source_id, :collection_id, s.external_id, s.uri FROM scan s
     WHERE NOT EXISTS ({_LISTED}) ORDER BY s.place
-""")  # noqa: S608
+""")
 # Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
 # changes.
 GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
@@ -78,7 +80,7 @@ COMPARE = text(f"""
                 WHEN {_ACTIVE} THEN 'unchanged'
                 ELSE 'work' END AS verdict
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
-""")  # noqa: S608
+""")
 # What the source says was renamed, unless the former name is still there or the new one is known already.
 _TOLD = f"""
     SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
@@ -87,7 +89,7 @@ _TOLD = f"""
     WHERE s.former IS NOT NULL AND NOT EXISTS (SELECT FROM scan t WHERE t.external_id = s.former)
       AND NOT EXISTS ({_LISTED})
     ORDER BY s.former, s.place
-"""  # noqa: S608
+"""
 TOLD = text(f"""
     WITH told AS ({_TOLD}),
     renamed AS (
@@ -95,8 +97,8 @@ TOLD = text(f"""
         FROM told t WHERE d.document_id = t.document_id)
     INSERT INTO moves (run_id, document_id, former_external_id, external_id, how)
     SELECT :run_id, document_id, former, external_id, 'source' FROM told
-""")  # noqa: S608
-KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")  # noqa: S608
+""")
+KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
 _MOVED = text("""
     UPDATE documents d SET uri = s.uri FROM compared c JOIN scan s USING (place)
@@ -114,7 +116,7 @@ _ITEMS = text("""
                        AND v.generation = :generation AND v.state = 'active' OFFSET 0) a ON true
     WHERE c.verdict = 'work' ORDER BY c.place
 """)
-# Removals that an earlier run still has in mind are out of date from here on; see switching.remove_documents.
+# Removals that an earlier run still has in mind are out of date from here on; see `PostgresVersions.remove`.
 _NOW = text("SELECT clock_timestamp()")
 # What this run lists is older than what another one has listed meanwhile: this run was suspended, and lost its lease.
 _LISTED_SINCE = text("""
@@ -123,7 +125,7 @@ _LISTED_SINCE = text("""
 _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
-""")  # noqa: S608
+""")
 # Of each entry what COMPARE would make of it, but for the mode; what is told as renamed is new here.
 PREVIEW = text(f"""
     SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM (
@@ -141,60 +143,81 @@ PREVIEW = text(f"""
                            OFFSET 0) AS served
             FROM ({_LISTED}) d OFFSET 0) d ON true) judged
     GROUP BY kind
-""")  # noqa: S608
-RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_TOLD}) told")  # noqa: S608
+""")
+RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_TOLD}) told")
 MISSING = text(f"""
     SELECT d.external_id FROM documents d WHERE {_OF_SOURCE}
     EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_TOLD}) told
-""")  # noqa: S608
+""")
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
-
-_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `ledger_rules.is_held`
-
-
-def record_scan(
-    connection: Connection,
-    run: Run,
-    entries: Iterable[Entry],
-    settings: SourceSpec | None,
-    accept: Callable[[ScanResult], object],
-) -> ScanResult:
-    """`connection` is in autocommit mode."""
-    began: datetime = connection.execute(_NOW).scalar_one()
-    raw = driver(connection)
-    with _listed(raw, entries) as (seen, unopened), raw.transaction():
-        return _compare(connection, run, seen, unopened, began, settings, accept)
+_MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")
+_LAST_MARK = text("""
+    SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
+    ORDER BY started_at DESC, run_id DESC LIMIT 1
+""")
+_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `rules.is_held`
 
 
-def preview_scan(connection: Connection, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
-    """`connection` is in autocommit mode. Of the ledger it only reads, and takes no lock on a source or document."""
-    raw = driver(connection)
-    values = {
-        "tenant": source.spec.tenant if source else None,
-        "source_id": source.source_id if source else None,
-        "generation": source.generation.number if source else None,
-    }
-    with _listed(raw, entries) as (_, unopened), raw.transaction():
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-        connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
-        if twice := connection.execute(_DUPLICATE).scalar():
-            raise duplicate(twice)
-        known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
-        kinds = connection.execute(PREVIEW, values).all()
-        renamed = connection.execute(RENAMED, values).one()
-        missing = list(connection.execute(MISSING, values).scalars())
-    documents, size_bytes = Counter[str](), Counter[str]()
-    for row in kinds:
-        documents[row.kind], size_bytes[row.kind] = row.documents, int(row.size_bytes)
-    documents += Counter(moved=renamed.documents)
-    size_bytes += Counter(moved=int(renamed.size_bytes))
-    held = sum(is_held(external_id, unopened) for external_id in missing) if unopened else 0
-    return ScanPreview(
-        dict(documents - Counter(new=renamed.documents)),
-        dict(size_bytes - Counter(new=int(renamed.size_bytes))),
-        len(missing) - held,
-        known - held,
-    )
+class PostgresScans(Transactions):
+    """`sluice.ports.scans.Scans`."""
+
+    def record(
+        self,
+        run: Run,
+        entries: Iterable[Entry],
+        settings: SourceSpec | None = None,
+        accept: Callable[[ScanResult], object] = lambda result: None,
+    ) -> ScanResult:
+        with self._autocommit() as connection:
+            began: datetime = connection.execute(_NOW).scalar_one()
+            raw = driver(connection)
+            with _listed(raw, entries) as (seen, unopened), raw.transaction():
+                return _compare(connection, run, seen, unopened, began, settings, accept)
+
+    def preview(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+        """Of the ledger it only reads, and takes no lock on a source or document."""
+        values = {
+            "tenant": source.spec.tenant if source else None,
+            "source_id": source.source_id if source else None,
+            "generation": source.generation.number if source else None,
+        }
+        with self._autocommit() as connection:
+            raw = driver(connection)
+            with _listed(raw, entries) as (_, unopened), raw.transaction():
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+                connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
+                if twice := connection.execute(_DUPLICATE).scalar():
+                    raise duplicate(twice)
+                known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
+                kinds = connection.execute(PREVIEW, values).all()
+                renamed = connection.execute(RENAMED, values).one()
+                missing = list(connection.execute(MISSING, values).scalars())
+        documents, size_bytes = Counter[str](), Counter[str]()
+        for row in kinds:
+            documents[row.kind], size_bytes[row.kind] = row.documents, int(row.size_bytes)
+        documents += Counter(moved=renamed.documents)
+        size_bytes += Counter(moved=int(renamed.size_bytes))
+        held = sum(is_held(external_id, unopened) for external_id in missing) if unopened else 0
+        return ScanPreview(
+            documents=dict(documents - Counter(new=renamed.documents)),
+            size_bytes=dict(size_bytes - Counter(new=int(renamed.size_bytes))),
+            vanished=len(missing) - held,
+            known=known - held,
+        )
+
+    def record_mark(self, run: Run, mark: str) -> None:
+        with self._writing(run) as connection:
+            connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
+
+    def last_mark(self, source: Source) -> str | None:
+        with self._transaction() as connection:
+            found: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
+            return found
+
+    @contextmanager
+    def _autocommit(self) -> Iterator[Connection]:
+        with translated(), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
@@ -269,11 +292,13 @@ def _compare(
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
     items = [_item(row) for row in connection.execute(_ITEMS, values)]
     vanished, held = _missed(connection, values, unopened)
-    result = ScanResult(seen, unchanged, quarantined, items, vanished, known - held)
+    result = ScanResult(
+        seen=seen, unchanged=unchanged, quarantined=quarantined, items=items, vanished=vanished, known=known - held
+    )
     accept(result)
     # Here and not first: until the end it would keep the run itself from renewing its lease.
     claims.fence(connection, run)
-    moving.keep_vanished(connection, run, vanished)
+    moves.keep_vanished(connection, run, vanished)
     if addressed or renamed or reset:
         changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
@@ -292,5 +317,19 @@ def _missed(connection: Connection, values: dict[str, object], unopened: _Contai
 
 
 def _item(row: Row[Any]) -> Item:
-    entry = Entry(row.external_id, row.uri, row.fingerprint, row.size_bytes, row.start_byte, locator=row.locator)
-    return Item(row.document_id, entry, row.new, row.active_hash, row.told, row.gone)
+    entry = Entry(
+        external_id=row.external_id,
+        uri=row.uri,
+        fingerprint=row.fingerprint,
+        size_bytes=row.size_bytes,
+        offset=row.start_byte,
+        locator=row.locator,
+    )
+    return Item(
+        document_id=row.document_id,
+        entry=entry,
+        new=row.new,
+        active_hash=row.active_hash,
+        moved=row.told,
+        gone=row.gone,
+    )

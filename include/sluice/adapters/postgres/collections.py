@@ -1,0 +1,138 @@
+"""Collections and generations on PostgreSQL. Documents and chunks are counted, not remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from sluice.adapters.postgres.rules import being_dropped, not_empty
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.model.generation import Generation, Profile
+from sluice.model.run import Counts
+
+GENERATION_COLUMNS = """
+    c.collection_id, c.name AS collection, g.generation, g.chunker, g.embedder, g.entities, g.dim, g.physical,
+    c.filter_fields
+"""
+_LIVE = f"""
+    SELECT {GENERATION_COLUMNS}
+    FROM collections c JOIN generations g ON g.collection_id = c.collection_id AND g.generation = c.live_generation
+"""
+LIVE_OF = text(f"{_LIVE} WHERE c.name = :name")
+_LIVE_ALL = text(f"{_LIVE} ORDER BY c.name")
+_EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
+# Whoever begins to drop the collection waits until this transaction ends: that locks the row for update.
+_DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
+# `OFFSET 0`: a look-up by key for each row, whatever the planner believes of fresh tables.
+CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0) AS chunks"
+_SERVED = f"""
+    SELECT count(*) AS documents, {CHUNKS}
+    FROM (SELECT version_id, document_id FROM versions
+          WHERE collection_id = :collection_id AND generation = :generation AND state = 'active' OFFSET 0) v
+    CROSS JOIN LATERAL (SELECT tenant_id, deleted_at FROM documents WHERE document_id = v.document_id OFFSET 0) d
+    WHERE d.deleted_at IS NULL
+"""
+_OPEN = """
+    SELECT count(*) FROM quarantine q JOIN sources s USING (source_id)
+    WHERE s.collection_id = :collection_id AND q.resolved_at IS NULL
+"""
+SERVED = text(_SERVED)
+SERVED_OF_TENANT = text(f"{_SERVED} AND d.tenant_id = :tenant")
+OPEN = text(_OPEN)
+OPEN_OF_TENANT = text(f"{_OPEN} AND s.tenant_id = :tenant")
+# By these columns every row of the ledger belongs to a collection, in this order of trust.
+_OF_COLLECTION = {
+    "collection_id": "= :collection_id",
+    "source_id": "IN (SELECT source_id FROM sources WHERE collection_id = :collection_id)",
+    "run_id": "IN (SELECT run_id FROM runs WHERE collection_id = :collection_id)",
+    "document_id": "IN (SELECT document_id FROM documents WHERE collection_id = :collection_id)",
+    "version_id": "IN (SELECT version_id FROM versions WHERE collection_id = :collection_id)",
+}
+_LEFT = text("""
+    SELECT EXISTS (SELECT FROM outbox WHERE collection_id = :collection_id)
+        OR EXISTS (SELECT FROM documents WHERE collection_id = :collection_id AND deleted_at IS NULL)
+        OR EXISTS (SELECT FROM versions WHERE collection_id = :collection_id AND state <> 'superseded')
+        OR EXISTS (SELECT FROM claims k JOIN sources s USING (source_id)
+                   WHERE s.collection_id = :collection_id AND k.lapses_at > clock_timestamp())
+""")
+# Waits for every transaction that adds to the collection: a foreign key, or `check_not_dropping`, locks its row.
+_ALONE_IN = text("SELECT FROM collections WHERE collection_id = :collection_id FOR UPDATE")
+_SAVED_IN = text("SELECT EXISTS (SELECT FROM sources WHERE collection_id = :collection_id AND removed_at IS NULL)")
+_BEGIN_DROP = text("""
+    UPDATE collections SET dropping_since = coalesce(dropping_since, now()) WHERE collection_id = :collection_id
+""")
+
+
+class PostgresCollections(Transactions):
+    """`sluice.ports.collections.Collections`."""
+
+    def generations(self) -> list[Generation]:
+        return [generation_of(row) for row in self._rows(_LIVE_ALL)]
+
+    def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
+        with self._transaction() as connection:
+            values = {"collection_id": generation.collection_id, "generation": generation.number, "tenant": tenant}
+            served = connection.execute(SERVED if tenant is None else SERVED_OF_TENANT, values).one()
+            quarantined = connection.execute(OPEN if tenant is None else OPEN_OF_TENANT, values).scalar_one()
+            return Counts(documents=served.documents, chunks=int(served.chunks), quarantined=quarantined)
+
+    def begin_drop(self, generation: Generation) -> None:
+        with self._at_length() as connection:
+            values = {"collection_id": generation.collection_id}
+            connection.execute(_ALONE_IN, values)
+            _check_empty(connection, generation)
+            if connection.execute(_SAVED_IN, values).scalar():
+                raise not_empty(generation.collection)
+            connection.execute(_BEGIN_DROP, values)
+
+    def drop(self, generation: Generation) -> None:
+        from sluice.adapters.postgres.tables import LedgerBase  # SQLAlchemy's mapper, which nothing else here needs
+
+        with self._at_length() as connection:
+            values = {"collection_id": generation.collection_id}
+            connection.execute(_ALONE_IN, values)
+            _check_empty(connection, generation)
+            # Found by their columns, so that one that is added later is not forgotten: children before parents.
+            for table in reversed(LedgerBase.metadata.sorted_tables):
+                column = next((name for name in _OF_COLLECTION if name in table.columns), None)
+                if column is not None and table.name != "collections":
+                    connection.execute(
+                        text(f"DELETE FROM {table.name} WHERE {column} {_OF_COLLECTION[column]}"), values
+                    )
+            connection.execute(text("DELETE FROM collections WHERE collection_id = :collection_id"), values)
+
+
+def _check_empty(connection: Connection, generation: Generation) -> None:
+    if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
+        raise not_empty(generation.collection)
+
+
+def check_not_dropping(connection: Connection, generation: Generation) -> None:
+    """Until the transaction ends nobody begins to. Raises Busy."""
+    if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
+        raise being_dropped(generation.collection)
+
+
+def changed(connection: Connection, collection_id: UUID) -> None:
+    """Readers could see a difference: caches of this collection are stale once this commits."""
+    connection.execute(_EPOCH, {"collection_id": collection_id})
+
+
+def live_generation(connection: Connection, name: str) -> Generation | None:
+    row = connection.execute(LIVE_OF, {"name": name}).one_or_none()
+    return generation_of(row) if row else None
+
+
+def generation_of(row: Row[Any]) -> Generation:
+    """From a row with GENERATION_COLUMNS."""
+    profile = Profile(chunker=row.chunker, embedder=row.embedder, entities=row.entities, dim=row.dim)
+    return Generation(
+        collection_id=row.collection_id,
+        collection=row.collection,
+        number=row.generation,
+        profile=profile,
+        physical=row.physical,
+        filter_fields=tuple(row.filter_fields),
+    )

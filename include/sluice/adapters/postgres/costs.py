@@ -1,0 +1,65 @@
+"""What runs spend on embedding: an account by batch, and what all of them may take together."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.model.costs import Spent
+from sluice.model.run import Run
+
+# A lock of its own, before anything is read: what is read in the same statement would be as of before the wait.
+_LOCK = text("SELECT max_tokens FROM runs WHERE run_id = :run_id FOR NO KEY UPDATE")
+_TAKEN = text("""
+    SELECT coalesce(sum(tokens + CASE WHEN batch = :batch THEN 0 ELSE reserved_tokens END), 0)
+    FROM run_costs WHERE run_id = :run_id
+""")
+_RESERVE = text("""
+    INSERT INTO run_costs (run_id, batch, reserved_tokens) VALUES (:run_id, :batch, :granted)
+    ON CONFLICT (run_id, batch) DO UPDATE SET reserved_tokens = excluded.reserved_tokens, updated_at = now()
+""")
+_SETTLE = text("""
+    INSERT INTO run_costs AS c (run_id, batch, texts, tokens, seconds)
+    VALUES (:run_id, :batch, :texts, :tokens, :seconds)
+    ON CONFLICT (run_id, batch) DO UPDATE
+    SET texts = c.texts + excluded.texts, tokens = c.tokens + excluded.tokens,
+        seconds = c.seconds + excluded.seconds, reserved_tokens = 0, updated_at = now()
+""")
+_SPENT = text("""
+    SELECT coalesce(sum(texts), 0) AS texts, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(seconds), 0) AS seconds
+    FROM run_costs WHERE run_id = :run_id
+""")
+_STOP = text("UPDATE runs SET stopped = :why WHERE run_id = :run_id")
+_STOPPED = text("SELECT stopped FROM runs WHERE run_id = :run_id")
+
+
+class PostgresCosts(Transactions):
+    """`sluice.ports.costs.Costs`."""
+
+    def reserve(self, run: Run, batch: int, tokens: int) -> int:
+        with self._writing(run) as connection:
+            values = {"run_id": run.run_id, "batch": batch}
+            most = connection.execute(_LOCK, values).scalar_one()
+            taken = int(connection.execute(_TAKEN, values).scalar_one())
+            granted = tokens if most is None else max(0, min(tokens, most - taken))
+            connection.execute(_RESERVE, {**values, "granted": granted})
+            return granted
+
+    def settle(self, run: Run, batch: int, spent: Spent) -> None:
+        with self._transaction() as connection:
+            values = {"texts": spent.texts, "tokens": spent.tokens, "seconds": spent.seconds}
+            connection.execute(_SETTLE, {"run_id": run.run_id, "batch": batch, **values})
+
+    def spent(self, run: Run) -> Spent:
+        with self._transaction() as connection:
+            row = connection.execute(_SPENT, {"run_id": run.run_id}).one()
+            return Spent(texts=int(row.texts), tokens=int(row.tokens), seconds=row.seconds)
+
+    def stop(self, run: Run, why: str) -> None:
+        with self._writing(run) as connection:
+            connection.execute(_STOP, {"run_id": run.run_id, "why": why})
+
+    def stopped(self, run: Run) -> str | None:
+        with self._transaction() as connection:
+            why: str | None = connection.execute(_STOPPED, {"run_id": run.run_id}).scalar_one()
+            return why

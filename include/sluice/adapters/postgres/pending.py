@@ -1,0 +1,113 @@
+"""What is pending of documents, and which runs may still write of them.
+
+Whoever writes of documents locks them first (`current`) and leaves those out of which a later run knows more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from sluice.adapters.postgres import entities
+from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres.entities import IDS
+from sluice.model.run import Run
+
+# Always in the order of ids and before anything else, so that two runs never wait for each other in a circle.
+_LOCK = text(f"SELECT FROM documents WHERE document_id = {IDS} ORDER BY document_id FOR NO KEY UPDATE")
+# By document and `number IS NULL`, which is what pending versions are: the index by run still holds an entry for every
+# version that was pending since the last vacuum.
+UNNUMBERED = """
+    SELECT * FROM versions WHERE document_id = i.document_id AND generation = :generation AND number IS NULL OFFSET 0
+"""
+PENDING_OF = text(f"""
+    SELECT v.version_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id) CROSS JOIN LATERAL ({UNNUMBERED}) v
+""")
+# The chunk rows go by cascade after this statement has read them.
+DROP_PENDING = text(f"""
+    WITH dropped AS (
+        DELETE FROM versions WHERE version_id = {IDS} AND state = 'pending'
+        RETURNING version_id, document_id, collection_id, generation)
+    INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
+    SELECT o.collection_id, o.generation, o.document_id, array_agg(DISTINCT c.chunk_id),
+           NOT EXISTS (SELECT FROM versions a WHERE a.document_id = o.document_id AND a.state = 'active')
+    FROM dropped o JOIN chunks c USING (version_id)
+    WHERE NOT EXISTS (
+        SELECT FROM chunks k JOIN versions a USING (version_id)
+        WHERE k.chunk_id = c.chunk_id AND a.document_id = o.document_id AND a.generation = o.generation
+          AND a.state = 'active')
+    GROUP BY o.collection_id, o.generation, o.document_id
+""")
+# Runs of one source are ordered by their start; one that scans again knows what the runs between had seen.
+_SCANNED = "coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), '-infinity')"
+_LATER = "r.source_id = :source_id AND r.started_at > :started_at"
+SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"
+# A later run has listed the source, has made a version of the document active, is about to (while it lives), or has
+# purged it; or somebody has deleted it since. A replay lists nothing: what it works on is superseded when its record is
+# closed or is a later run's.
+SUPERSEDED = text(f"""
+    SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
+    WHERE (NOT :replay AND EXISTS ({SCANNED_LATER}))
+       OR EXISTS (SELECT FROM versions v JOIN runs r USING (run_id)
+                  WHERE v.document_id = i.document_id AND v.generation = :generation AND {_LATER}
+                    AND (v.state = 'active' AND v.activated_at > {_SCANNED} OR v.state = 'pending' AND {RUNNING})
+                  OFFSET 0)
+       OR EXISTS (SELECT FROM documents d WHERE d.document_id = i.document_id
+                    AND d.removed_at > coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), :started_at)
+                  OFFSET 0)
+       OR EXISTS (SELECT FROM purged_documents p
+                  WHERE p.run_id = ANY(ARRAY(SELECT r.run_id FROM runs r WHERE {_LATER} AND r.mode = 'purge'
+                                             AND r.started_at > {_SCANNED}))
+                    AND p.document_id = i.document_id OFFSET 0)
+       OR (:replay
+           AND NOT EXISTS (SELECT FROM quarantine q JOIN runs r USING (run_id)
+                           WHERE q.document_id = i.document_id AND q.resolved_at IS NULL
+                             AND r.started_at <= :started_at OFFSET 0)
+           AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = i.document_id AND v.generation = :generation
+                             AND v.state = 'active' AND v.run_id = :run_id OFFSET 0))
+""")
+
+
+def lock_documents(connection: Connection, document_ids: Sequence[UUID]) -> None:
+    connection.execute(_LOCK, {"ids": list(document_ids)})
+
+
+def current(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
+    """Locks the documents; those of which a later run of the same source knows more are left out."""
+    lock_documents(connection, document_ids)
+    newer = superseded_documents(connection, run, document_ids)
+    return [each for each in document_ids if each not in newer]
+
+
+def superseded_documents(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> set[UUID]:
+    return set(connection.execute(SUPERSEDED, run_values(run, document_ids)).scalars())
+
+
+def drop_pending(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
+    """Forget what was staged and never activated; its chunks leave the projections unless they are served. Returns
+    the entities that were mentioned there: to be given to `entities.forget` at the end."""
+    return drop(connection, list(connection.execute(PENDING_OF, run_values(run, document_ids)).scalars()))
+
+
+def drop(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]:
+    if not version_ids:
+        return []
+    mentioned = entities.mentioned(connection, version_ids)
+    connection.execute(DROP_PENDING, {"ids": list(version_ids)})
+    return mentioned
+
+
+def run_values(run: Run, document_ids: Sequence[UUID]) -> dict[str, Any]:
+    generation = run.source.generation
+    return {
+        "ids": list(document_ids),
+        "collection_id": generation.collection_id,
+        "generation": generation.number,
+        "run_id": run.run_id,
+        "source_id": run.source.source_id,
+        "started_at": run.started_at,
+        "replay": run.mode == "replay",
+    }

@@ -1,0 +1,189 @@
+"""Gates on PostgreSQL: departures of collections from the suites, results, failed rows, signatures of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, text
+
+from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.rules import json_text, kept_rows
+from sluice.adapters.postgres.transactions import Transactions
+from sluice.model.gates import GateResult, GateRow, GateRule, Signature
+from sluice.model.generation import Generation
+from sluice.model.run import Run
+
+RULES = text(
+    "SELECT suite, code, action, limit_value, options FROM gate_overrides WHERE collection_id = :collection_id"
+)
+_SET = text("""
+    INSERT INTO gate_overrides (collection_id, suite, code, action, limit_value, options)
+    VALUES (:collection_id, :suite, :code, :action, :limit_value, :options)
+    ON CONFLICT (collection_id, suite, code) DO UPDATE
+    SET action = excluded.action, limit_value = excluded.limit_value, options = excluded.options, updated_at = now()
+    RETURNING xmax <> 0
+""")
+_UNSET = text("""
+    DELETE FROM gate_overrides WHERE collection_id = :collection_id AND suite = :suite AND code = :code RETURNING true
+""")
+_GATES = text("""
+    INSERT INTO gate_results (run_id, batch, stage, position, suite, expectation, column_name, success, blocking,
+                              evaluated, unexpected, observed)
+    VALUES (:run_id, :batch, :stage, :position, :suite, :expectation, :column_name, :success, :blocking,
+            :evaluated, :unexpected, CAST(:observed AS jsonb))
+""")
+_READ_GATES = text("""
+    SELECT suite, expectation, column_name AS "column", success, blocking, evaluated, unexpected, observed
+    FROM gate_results WHERE run_id = :run_id AND batch = :batch ORDER BY stage, position
+""")
+_OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
+_ROWS = {
+    "run_id": "uuid",
+    "batch": "int4",
+    "stage": "text",
+    "position": "int4",
+    "document_id": "uuid",
+    "ordinal": "int4",
+    "suite": "text",
+    "code": "text",
+    "expectation": "text",
+    "observed": "jsonb",
+}
+_OLD_ROWS = text("DELETE FROM gate_rows WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
+# The planner takes an overlap with thousands of bands for most of the table; it is a handful of rows.
+BY_INDEX = text("SET LOCAL enable_seqscan = off")
+SIMILAR = text("""
+    SELECT s.document_id, s.signature, s.bands FROM signatures s
+    WHERE s.bands && CAST(:bands AS bigint[])
+      AND (s.run_id = :run_id OR EXISTS (SELECT FROM versions v
+                                         WHERE v.document_id = s.document_id AND v.generation = :generation
+                                           AND v.state = 'active' OFFSET 0))
+    LIMIT :limit
+""")
+_REMEMBER = text("""
+    INSERT INTO signatures (document_id, run_id, signature, bands)
+    SELECT document_id, :run_id, :signature, CAST(:bands AS bigint[]) FROM documents
+    WHERE document_id = :document_id AND deleted_at IS NULL
+    ON CONFLICT (document_id) DO UPDATE
+    SET run_id = excluded.run_id, signature = excluded.signature, bands = excluded.bands
+""")
+FORGET = text("DELETE FROM signatures WHERE document_id = ANY(CAST(:ids AS uuid[]))")
+
+
+class PostgresQuality(Transactions):
+    """`sluice.ports.quality.Quality`."""
+
+    def rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
+        return {
+            (row.suite, row.code): GateRule(
+                action=row.action,
+                limit=row.limit_value,
+                options=None if row.options is None else tuple(row.options),
+            )
+            for row in self._rows(RULES, {"collection_id": generation.collection_id})
+        }
+
+    def set_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
+        with self._transaction() as connection:
+            place = {"collection_id": generation.collection_id, "suite": suite, "code": code}
+            if rule is None:
+                return connection.execute(_UNSET, place).scalar() is not None
+            options = None if rule.options is None else list(rule.options)
+            values = {"action": rule.action, "limit_value": rule.limit, "options": options}
+            return bool(connection.execute(_SET, {**place, **values}).scalar_one())
+
+    def record_gates(
+        self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
+    ) -> None:
+        with self._writing(run) as connection:
+            _record_results(connection, run, batch, stage, results)
+            _record_rows(connection, run, batch, stage, rows)
+
+    def gates(self, run: Run, batch: int) -> list[GateResult]:
+        return [GateResult(**row._mapping) for row in self._rows(_READ_GATES, {"run_id": run.run_id, "batch": batch})]
+
+    def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
+        if not bands:
+            return []
+        with self._transaction() as connection:
+            import numpy as np
+
+            connection.execute(BY_INDEX)
+            values = {
+                "bands": list(bands),
+                "run_id": run.run_id,
+                "generation": run.source.generation.number,
+                "limit": limit,
+            }
+            return [
+                Signature(
+                    document_id=row.document_id, minima=np.frombuffer(row.signature, "<u4"), bands=tuple(row.bands)
+                )
+                for row in connection.execute(SIMILAR, values)
+            ]
+
+    def remember(self, run: Run, signatures: Sequence[Signature]) -> None:
+        if not signatures:
+            return
+        with self._writing(run) as connection:
+            # In one order everywhere, so that two runs that remember the same documents cannot wait for each other.
+            rows = [
+                {
+                    "document_id": each.document_id,
+                    "run_id": run.run_id,
+                    "signature": each.minima.astype("<u4").tobytes(),
+                    "bands": list(each.bands),
+                }
+                for each in sorted(signatures, key=lambda signature: signature.document_id)
+            ]
+            connection.execute(_REMEMBER, rows)
+
+
+def _record_results(connection: Connection, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
+    place = {"run_id": run.run_id, "batch": batch, "stage": stage}
+    connection.execute(_OLD_GATES, place)
+    rows = [
+        {
+            **place,
+            "position": position,
+            "suite": result.suite,
+            "expectation": result.expectation,
+            "column_name": result.column,
+            "success": result.success,
+            "blocking": result.blocking,
+            "evaluated": result.evaluated,
+            "unexpected": result.unexpected,
+            "observed": None if result.observed is None else json_text(result.observed),
+        }
+        for position, result in enumerate(results)
+    ]
+    if rows:
+        connection.execute(_GATES, rows)
+
+
+def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows: Sequence[GateRow]) -> None:
+    connection.execute(_OLD_ROWS, {"run_id": run.run_id, "batch": batch, "stage": stage})
+    if not rows:
+        return
+    with driver(connection).cursor() as cursor:
+        copy_rows(
+            cursor,
+            "gate_rows",
+            _ROWS,
+            (
+                (
+                    run.run_id,
+                    batch,
+                    stage,
+                    position,
+                    each.document_id,
+                    each.ordinal,
+                    each.suite,
+                    each.code,
+                    each.expectation,
+                    None if each.observed is None else Jsonb(each.observed),
+                )
+                for position, each in enumerate(kept_rows(rows))
+            ),
+        )
