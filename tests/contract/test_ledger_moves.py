@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from queue import Queue
 from types import SimpleNamespace
-from typing import cast
+from typing import cast, get_type_hints
 from uuid import uuid4
 
 import pytest
@@ -35,7 +35,7 @@ from sluice.model.run import Run, StageStat
 from sluice.model.scan import Entry, Item, ScanResult
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.recording import leased
-from sluice.ports.ledger import Ledger
+from sluice.ports.runs import Runs
 from sluice.ports.tools import Tools
 
 # --- claims
@@ -82,18 +82,18 @@ def test_a_renewal_neither_opens_a_closed_run_nor_takes_its_source_back(room: Ro
 
 
 class Renewals:
-    """A ledger that grants leases of a minute, however short those are that a stage requests, and counts renewals: a
+    """Runs that grant leases of a minute, however short those are that a stage requests, and counts renewals: a
     test neither waits for a lease to expire nor loses one on a busy machine."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger, self.fenced = ledger, ledger.runs.fenced
+    def __init__(self, runs: Runs) -> None:
+        self._runs, self.fenced = runs, runs.fenced
         self._ended: Queue[bool] = Queue()
 
     def claim(self, run: Run, lease_s: float) -> None:
-        self._ledger.claim(run, 60)
+        self._runs.claim(run, 60)
 
     def renew(self, run: Run, lease_s: float) -> bool:
-        renewed = self._ledger.renew(run, 60)
+        renewed = self._runs.renew(run, 60)
         self._ended.put(renewed)
         return renewed
 
@@ -112,13 +112,13 @@ def wait_until_renewals_end(run: Run) -> None:
 
 
 def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> None:
-    ledger = Renewals(room.ledger)
-    tools = cast("Tools", SimpleNamespace(ledger=ledger, lease_s=0.03))
+    runs = Renewals(room.ledger.runs)
+    tools = cast("Tools", SimpleNamespace(ledger=SimpleNamespace(runs=runs), lease_s=0.03))
     source = opened(room)
     run, other = started(room, source), started(room, source)
     with pytest.raises(LostClaim), leased(tools, run):
         room.expire_lease(run)
-        ledger.wait_for_the_next()
+        runs.wait_for_the_next()
         with pytest.raises(Busy):
             room.ledger.runs.claim(other, 60)
         room.ledger.runs.close(run, {"error": "given up"})
@@ -137,26 +137,26 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     room.ledger.runs.claim(heir, 60)
     ids = [item.document_id]
     writes: dict[str, Callable[[], object]] = {
-        "record_scan": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
-        "record_mark": lambda: room.ledger.scans.record_mark(dead, "state"),
-        "adopt_same": lambda: room.ledger.moves.adopt_same(dead, {item.document_id: b"h"}),
-        "adopt_similar": lambda: room.ledger.moves.adopt_similar(dead, {item.document_id: {}}),
-        "touch": lambda: room.ledger.versions.touch(dead, [item]),
-        "quarantine": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
-        "stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
-        "activate": lambda: room.ledger.versions.activate(dead, ids),
-        "remove_documents": lambda: room.ledger.versions.remove(dead, ids),
-        "drop_leftovers": lambda: room.ledger.versions.drop_leftovers(dead),
-        "delete_documents": lambda: room.ledger.deletions.delete(dead, ids, listed=True),
-        "remove_source": lambda: room.ledger.sources.remove(dead),
-        "fenced": lambda: room.ledger.runs.fenced(dead).__enter__(),
-        "purge": lambda: room.ledger.retention.purge(dead, ids, room.ledger.retention.clock()),
-        "record_gates": lambda: room.ledger.quality.record_gates(dead, 0, "validate", []),
-        "remember_signatures": lambda: room.ledger.quality.remember(dead, [Signature(item.document_id, (1,), (2,))]),
-        "record_stage": lambda: room.ledger.runs.record_stage(dead, StageStat(0, "extract", 1.0, {})),
-        "reserve": lambda: room.ledger.costs.reserve(dead, 0, 10),
-        "stop": lambda: room.ledger.costs.stop(dead, "budget"),
-        "finish_run": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
+        "scans.record": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
+        "scans.record_mark": lambda: room.ledger.scans.record_mark(dead, "state"),
+        "moves.adopt_same": lambda: room.ledger.moves.adopt_same(dead, {item.document_id: b"h"}),
+        "moves.adopt_similar": lambda: room.ledger.moves.adopt_similar(dead, {item.document_id: {}}),
+        "versions.touch": lambda: room.ledger.versions.touch(dead, [item]),
+        "quarantine.add": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
+        "versions.stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
+        "versions.activate": lambda: room.ledger.versions.activate(dead, ids),
+        "versions.remove": lambda: room.ledger.versions.remove(dead, ids),
+        "versions.drop_leftovers": lambda: room.ledger.versions.drop_leftovers(dead),
+        "deletions.delete": lambda: room.ledger.deletions.delete(dead, ids, listed=True),
+        "sources.remove": lambda: room.ledger.sources.remove(dead),
+        "runs.fenced": lambda: room.ledger.runs.fenced(dead).__enter__(),
+        "retention.purge": lambda: room.ledger.retention.purge(dead, ids, room.ledger.retention.clock()),
+        "quality.record_gates": lambda: room.ledger.quality.record_gates(dead, 0, "validate", []),
+        "quality.remember": lambda: room.ledger.quality.remember(dead, [Signature(item.document_id, (1,), (2,))]),
+        "runs.record_stage": lambda: room.ledger.runs.record_stage(dead, StageStat(0, "extract", 1.0, {})),
+        "costs.reserve": lambda: room.ledger.costs.reserve(dead, 0, 10),
+        "costs.stop": lambda: room.ledger.costs.stop(dead, "budget"),
+        "runs.finish": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
     }
     for name, write in writes.items():
         with pytest.raises(Terminal, match="took over"):
@@ -191,18 +191,35 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 
 
 # What a run says of itself, and how it comes by its source.
-_OF_ITSELF = {"settle", "record_error", "close_run", "claim", "renew"}
-_READ = {"missed", "moved", "vanished", "refused", "deleted_by", "others_running", "gates", "similar"}
-_READ |= {"spent", "stopped", "beyond_quota", "stages", "run_counts", "reasons", "superseded"}
+_OF_ITSELF = {"costs.settle", "runs.record_error", "runs.close", "runs.claim", "runs.renew"}
+_READ = {
+    "moves.missed",
+    "moves.found",
+    "moves.vanished",
+    "quarantine.refused",
+    "versions.deleted_by",
+    "runs.others_running",
+    "quality.gates",
+    "quality.similar",
+}
+_READ |= {
+    "costs.spent",
+    "costs.stopped",
+    "quotas.beyond",
+    "runs.stages",
+    "runs.counts",
+    "quarantine.reasons",
+    "versions.superseded",
+}
 
 
 def _writes_of_a_run() -> set[str]:
     """Methods of the ledger whose first argument is a run, without those that only read."""
     found = set()
-    for protocol in Ledger.__mro__:
+    for role, protocol in get_type_hints(Ledger).items():
         for name, method in vars(protocol).items():
             if not name.startswith("_") and list(inspect.signature(method).parameters)[1:2] == ["run"]:
-                found.add(name)
+                found.add(f"{role}.{name}")
     return found - _READ
 
 

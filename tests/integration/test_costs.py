@@ -22,6 +22,7 @@ from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from support import steps
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 SMALL = "chars:100:0"
@@ -133,10 +134,10 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
 @pytest.mark.parametrize(
     ("port", "method", "after", "paid"),
     [
-        ("ledger", "reserve", True, 30),
+        ("costs", "reserve", True, 30),
         ("cache", "store", False, 30),
         ("cache", "store", True, 0),
-        ("ledger", "settle", True, 30),
+        ("costs", "settle", True, 30),
     ],
 )
 def test_a_crash_around_the_embedder_locks_no_budget(
@@ -148,7 +149,7 @@ def test_a_crash_around_the_embedder_locks_no_budget(
     )
     ref = steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref)))
     with pytest.raises(Crash):
-        steps.embed(replace(tools, **{port: Crashing(getattr(tools, port), method, after)}), ref)
+        steps.embed(swapped(tools, **{port: Crashing(port_of(tools, port), method, after)}), ref)
     steps.load(tools, steps.embed(tools, ref))
     told = steps.finish(tools, run_id)
     assert (told["stopped"], told["documents"]["new"], told["cost"]["texts"]) == (None, 10, paid)

@@ -20,6 +20,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
+from swapping import ROLES, port_of, swapped
 
 MakeTools = Callable[..., Tools]
 TEXTS = {
@@ -171,20 +172,24 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
         """Its documents are not all gone when the collection is to be dropped."""
 
         def __getattr__(self, called: str) -> object:
-            return getattr(tools.ledger, called)
+            return getattr(tools.ledger.deletions, called)
 
         def deletable(self, *of: object) -> list[UUID]:
             return []
 
-        def saved_sources(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
+    class Removed:
+        def __getattr__(self, called: str) -> object:
+            return getattr(tools.ledger.sources, called)
+
+        def saved(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
             return tools.ledger.sources.saved(tenant, collection) if tenant else []
 
     with pytest.raises(Terminal, match="still holds"):
-        deletion.delete_collection(replace(tools, ledger=Late()), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(swapped(tools, deletions=Late(), sources=Removed()), name, actor="cli")
     assert tools.vectors.count(live) == 3 and set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}
 
 
-@pytest.mark.parametrize(("port", "method"), [("vectors", "drop"), ("ledger", "drop_collection")])
+@pytest.mark.parametrize(("port", "method"), [("vectors", "drop"), ("collections", "drop")])
 def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str
 ) -> None:
@@ -202,10 +207,10 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
 
     class Killed:
         def __getattr__(self, called: str) -> object:
-            return killed if called == method else getattr(getattr(tools, port), called)
+            return killed if called == method else getattr(port_of(tools, port), called)
 
     with pytest.raises(Crash):
-        deletion.delete_collection(replace(tools, **{port: Killed()}), name, actor="cli")  # type: ignore[arg-type]
+        deletion.delete_collection(swapped(tools, **{port: Killed()}), name, actor="cli")
     with pytest.raises(Busy, match=f"sluice collections delete {name}"):
         ingestion.ingest(tools, IngestRequest(spec))
     assert deletion.delete_collection(tools, name, actor="cli").dropped
@@ -217,7 +222,7 @@ def test_an_ingest_that_begins_while_a_collection_is_dropped_is_refused(
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("keyring", "destroy"), ("blobs", "remove"), ("ledger", "delete_documents"), ("ledger", "finish_run")],
+    [("keyring", "destroy"), ("blobs", "remove"), ("deletions", "delete"), ("runs", "finish")],
 )
 def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
@@ -229,10 +234,10 @@ def test_a_killed_deletion_of_an_upload_is_finished_by_repeating_it(
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
     ingestion.ingest(tools, IngestRequest(spec))
     document = documents(tools, name, name)["b.md"]
-    broken = Crashing(getattr(tools, port), method, after)
+    broken = Crashing(port_of(tools, port), method, after)
     with pytest.raises(Crash):
-        deletion.delete_documents(replace(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
-    if (method, after) in (("delete_documents", True), ("finish_run", False), ("finish_run", True)):
+        deletion.delete_documents(swapped(tools, **{port: broken}), [document], actor="cli")  # type: ignore[list-item]
+    if (method, after) in (("delete", True), ("finish", False), ("finish", True)):
         with pytest.raises(NotFound):  # the ledger has forgotten it, and nothing is left to do
             deletion.delete_documents(tools, [document], actor="cli")  # type: ignore[list-item]
     else:
@@ -250,19 +255,20 @@ def test_many_documents_cost_few_calls(make_tools: MakeTools, tmp_path: Path, na
     ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name)))
 
     class Counting:
-        def __init__(self) -> None:
-            self.calls: list[str] = []
+        def __init__(self, role: object) -> None:
+            self._role = role
 
         def __getattr__(self, called: str) -> object:
-            self.calls.append(called)
-            return getattr(tools.ledger, called)
+            calls.append(called)
+            return getattr(self._role, called)
 
     costs = []
     for names in (["owls.md"], ["bread.md", "ferry.md"]):
-        counting = Counting()
+        calls: list[str] = []
+        counting = {role: Counting(port_of(tools, role)) for role in ROLES}
         ids = [documents(tools, name, name)[each] for each in names]
-        deletion.delete_documents(replace(tools, ledger=counting), ids, actor="cli")  # type: ignore[arg-type]
-        costs.append(sorted(each for each in counting.calls if each != "claim"))
+        deletion.delete_documents(swapped(tools, **counting), ids, actor="cli")  # type: ignore[arg-type]
+        costs.append(sorted(each for each in calls if each != "claim"))
     assert costs[0] == costs[1]
 
 

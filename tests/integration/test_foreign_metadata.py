@@ -25,6 +25,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 from sluice.wiring import searcher
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 BIG = 9_007_199_254_740_993  # 2^53 + 1
@@ -107,7 +108,7 @@ class Refusing:
         return call
 
 
-@pytest.mark.parametrize("store", ["vectors", "ledger"])
+@pytest.mark.parametrize("store", ["vectors", "versions"])
 def test_a_document_that_a_store_refuses_costs_itself_only(
     make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, store: str
 ) -> None:
@@ -119,8 +120,8 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
         refused.add(sorted(map(str, ids))[0]) if not refused else None
         return bool({str(each) for each in ids} & refused)
 
-    method = {"vectors": "upsert", "ledger": "stage"}[store]
-    broken = replace(tools, **{store: Refusing(getattr(tools, store), method, refuses)})
+    method = {"vectors": "upsert", "versions": "stage"}[store]
+    broken = swapped(tools, **{store: Refusing(port_of(tools, store), method, refuses)})
     summary = ingestion.ingest(broken, IngestRequest(herons)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert list(kept_out(tools, name).values()) == ["load_failed"]

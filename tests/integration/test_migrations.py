@@ -21,7 +21,7 @@ from sqlalchemy import CheckConstraint, text
 from ledger_rows import engine_of
 from scratch_databases import Scratch, libpq, scratch_databases
 from sluice.adapters.postgres import migrations
-from sluice.adapters.postgres.ledger import PostgresLedger
+from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
 from sluice.adapters.postgres.tables import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
@@ -89,7 +89,7 @@ def test_migrating_again_changes_nothing(migrated: Scratch) -> None:
 
 
 def test_two_migrators_wait_for_each_other(empty: Scratch) -> None:
-    program = "import sys; from sluice.adapters.postgres import migrate; migrate(sys.argv[1], sys.argv[2])"
+    program = "import sys; from sluice.adapters.postgres.migrations import migrate; migrate(sys.argv[1], sys.argv[2])"
     environment = {**os.environ, "PYTHONPATH": str(INCLUDE)}
     both = [
         subprocess.Popen(
@@ -145,7 +145,7 @@ def test_a_migration_gives_up_on_a_locked_table_and_leaves_all_as_it_was(empty: 
 def test_a_ledger_that_was_not_migrated_says_so(empty: Scratch) -> None:
     engine = engine_of(empty.owner_url)
     with pytest.raises(Terminal, match="sluice migrate"):
-        PostgresLedger(engine).generations()
+        postgres_ledger(engine).collections.generations()
     engine.dispose()
 
 

@@ -22,12 +22,13 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
 from support.rotation import revision, share
+from swapping import port_of, swapped
 
 HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
 # Neo4j's driver waits for ten seconds without a sign of life (5 s twice), then tries for a call's time; then the run
 # is closed and its sign of life awaited.
 PATIENCE_S = 30.0
-CALLS = {"postgres": ("ledger", "stage"), "qdrant": ("vectors", "upsert"), "neo4j": ("graph", "write")}
+CALLS = {"postgres": ("versions", "stage"), "qdrant": ("vectors", "upsert"), "neo4j": ("graph", "write")}
 TOLD = {"postgres": "PostgreSQL", "qdrant": "qdrant", "neo4j": "neo4j"}
 # Outside the drill, one store hangs and another is restarted: as with the kill points, the commit chooses.
 HANGING = share(revision(Path(__file__).resolve().parents[2]), len(CALLS))
@@ -71,10 +72,10 @@ def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
         gone_at.append(time.monotonic())
 
     tools = dying.tools_of(hurried(case))
-    broken: Any = Before(getattr(tools, port), method, gone)
+    broken: Any = Before(port_of(tools, port), method, gone)
     try:
         with pytest.raises(Transient, match=TOLD[store]):
-            ingestion.ingest(replace(tools, **{port: broken}), IngestRequest(case.spec))
+            ingestion.ingest(swapped(tools, **{port: broken}), IngestRequest(case.spec))
         return time.monotonic() - gone_at[0]
     finally:
         tools.close()

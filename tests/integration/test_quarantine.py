@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -46,6 +46,7 @@ from sluice.pipeline import (
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
@@ -178,10 +179,8 @@ def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -
 def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     """A gate stands after the bytes were let go of, so they are read again: the source may hold others by then."""
     edit = partial((place.folder / "letter.md").write_text, "# Letter\n\nThe ferryman has no timetable now.\n")
-    ingestion.ingest(
-        replace(place.tools, ledger=cast(Any, Before(place.tools.ledger, "record_gates", edit))),
-        IngestRequest(place.spec),
-    )
+    quality = Before(place.tools.ledger.quality, "record_gates", edit)
+    ingestion.ingest(swapped(place.tools, quality=quality), IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this was found" in letter.reason
@@ -201,8 +200,8 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
         cipher = Cipher(key, place.spec.tenant, letter.document_id)
         place.tools.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
-    ledger = cast(Any, Before(place.tools.ledger, "record_gates", put_other_bytes))
-    ingestion.ingest(replace(place.tools, ledger=ledger), IngestRequest(place.spec, replay=()))
+    quality = Before(place.tools.ledger.quality, "record_gates", put_other_bytes)
+    ingestion.ingest(swapped(place.tools, quality=quality), IngestRequest(place.spec, replay=()))
     after = place.refused()["letter.md"]
     assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
     place.limit(None)
@@ -290,11 +289,11 @@ def test_an_unknown_source_is_not_made(place: Place) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("ledger", "quarantine")])
+@pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("quarantine", "add")])
 def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after: bool) -> None:
-    broken = Crashing(getattr(place.tools, port), method, after)
+    broken = Crashing(port_of(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(replace(place.tools, **{port: broken}), IngestRequest(place.spec))
+        ingestion.ingest(swapped(place.tools, **{port: broken}), IngestRequest(place.spec))
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
@@ -306,12 +305,12 @@ def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after
 
 REPLAY = [
     ("cache", "store"),
-    ("ledger", "stage"),
+    ("versions", "stage"),
     ("vectors", "upsert"),
-    ("ledger", "activate"),
+    ("versions", "activate"),
     ("blobs", "remove"),
-    ("ledger", "let_go"),
-    ("ledger", "finish_run"),
+    ("quarantine", "let_go"),
+    ("runs", "finish"),
 ]
 
 
@@ -320,7 +319,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
         """Another run takes the source over when the first document is about to be refused."""
 
         def __getattr__(self, called: str) -> object:
-            return getattr(place.tools.ledger, called)
+            return getattr(place.tools.ledger.versions, called)
 
         def superseded(self, run: Run, ids: list[UUID]) -> set[UUID]:
             with stores.engine.begin() as connection:
@@ -334,7 +333,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
 
     before = place.tools.blobs.list("quarantine")
     with pytest.raises(LostClaim):
-        ingestion.ingest(replace(place.tools, ledger=Losing()), IngestRequest(place.spec))  # type: ignore[arg-type]
+        ingestion.ingest(swapped(place.tools, versions=Losing()), IngestRequest(place.spec))
     assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
 
 
@@ -346,9 +345,9 @@ def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, afte
     letter = place.refused()["letter.md"]
     shutil.rmtree(place.folder)
     place.limit(None)
-    broken = Crashing(getattr(place.tools, port), method, after)
+    broken = Crashing(port_of(place.tools, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(replace(place.tools, **{port: broken}), IngestRequest(place.spec, replay=()))
+        ingestion.ingest(swapped(place.tools, **{port: broken}), IngestRequest(place.spec, replay=()))
     assert broken.died
     summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)

@@ -17,22 +17,24 @@ from ledger_rows import engine_of
 from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres import (
     catalog,
-    counting,
-    deleting,
+    collections,
+    deletions,
     entities,
-    gates,
+    grants,
     lineage,
+    outbox,
     passages,
+    pending,
     pruning,
+    quality,
+    quarantine,
     quotas,
-    reconciling,
-    refusing,
-    removals,
+    reconciliation,
     retention,
     runs,
-    scan,
-    switching,
-    vectors,
+    scans,
+    vector_cache,
+    versions,
 )
 from sluice.adapters.postgres.migrations import migrate
 
@@ -176,13 +178,13 @@ _SCAN_TABLE = (
     "FROM generate_series(0, 499) i"
 )
 _COMPARED_TABLE = "CREATE TEMPORARY TABLE compared ON COMMIT DROP AS SELECT document_id FROM documents LIMIT 100"
-_CACHED = vectors.CACHED.replace("%s", "'e1'").replace("%b", "CAST(:hashes AS bytea[])")
+_CACHED = vector_cache.CACHED.replace("%s", "'e1'").replace("%b", "CAST(:hashes AS bytea[])")
 
 # What is asked for often or of much, the statement, which of `values` its ids are, and the indexes it must use.
 QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
-    "scan: register": (scan.REGISTER, "", {"uq_documents_living"}),
-    "scan: compare": (scan.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
-    "scan: vanished": (scan.VANISHED, "", {"uq_documents_living"}),
+    "scan: register": (scans.REGISTER, "", {"uq_documents_living"}),
+    "scan: compare": (scans.COMPARE, "", {"uq_documents_living", "uq_quarantine_open", "uq_versions_active"}),
+    "scan: vanished": (scans.VANISHED, "", {"uq_documents_living"}),
     "hydrate": (
         catalog.HYDRATE,
         "chunk_ids",
@@ -194,14 +196,14 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"ix_documents_page", "uq_versions_active", "uq_quarantine_open", "pk_chunks"},
     ),
-    "count a collection": (counting.SERVED, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
-    "count a tenant": (counting.SERVED_OF_TENANT, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
-    "count a source": (counting.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
+    "count a collection": (collections.SERVED, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
+    "count a tenant": (collections.SERVED_OF_TENANT, "", {"ix_versions_served", "pk_documents", "pk_chunks"}),
+    "count a source": (runs.SERVED_OF_SOURCE, "", {"uq_documents_living", "uq_versions_active", "pk_chunks"}),
     "what a tenant holds": (quotas.USE_OF, "", {"uq_versions_active"}),
-    "open quarantine of a tenant": (counting.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
-    "open quarantine of a source": (counting.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
-    "kept bytes to replay": (refusing.REFUSED, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
-    "kept bytes to let go of": (refusing.RELEASED, "", {"ix_quarantine_released", "uq_quarantine_open"}),
+    "open quarantine of a tenant": (collections.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
+    "open quarantine of a source": (runs.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
+    "kept bytes to replay": (quarantine.REFUSED, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
+    "kept bytes to let go of": (quarantine.RELEASED, "", {"ix_quarantine_released", "uq_quarantine_open"}),
     "readable documents of a collection": (
         catalog.READABLE_SERVED,
         "",
@@ -212,14 +214,14 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"uq_sources_tenant_id_collection_id_uri", "ix_quarantine_open_by_source", "pk_documents"},
     ),
-    "pending versions": (switching.PENDING, "document_ids", {"uq_versions_document_id_generation_number"}),
+    "pending versions": (versions.PENDING, "document_ids", {"uq_versions_document_id_generation_number"}),
     "pending versions of any run": (
-        switching.PENDING_OF,
+        pending.PENDING_OF,
         "document_ids",
         {"uq_versions_document_id_generation_number"},
     ),
     "superseded documents": (
-        switching.SUPERSEDED,
+        pending.SUPERSEDED,
         "document_ids",
         {"uq_versions_document_id_generation_number", "pk_runs", "ix_runs_source", "pk_purged_documents"},
     ),
@@ -234,22 +236,22 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         },
     ),
     "keys that open nothing": (pruning.KEYED, "", {"ix_documents_keyed"}),
-    "keys of what is gone": (deleting.KEYED_IN, "", {"ix_documents_keyed"}),
+    "keys of what is gone": (deletions.KEYED_IN, "", {"ix_documents_keyed"}),
     "unused vectors": (pruning.EMBEDDINGS, "", {"pk_embeddings"}),
-    "later scans": (switching.LATER_SCAN, "", {"ix_runs_source"}),
-    "leftovers": (switching.LEFTOVERS, "", {"ix_runs_source", "ix_versions_pending"}),
-    "deleted by a run": (switching.DELETED_BY, "", {"ix_documents_deleted_by"}),
+    "later scans": (versions.LATER_SCAN, "", {"ix_runs_source"}),
+    "leftovers": (versions.LEFTOVERS, "", {"ix_runs_source", "ix_versions_pending"}),
+    "deleted by a run": (versions.DELETED_BY, "", {"ix_documents_deleted_by"}),
     "others running": (runs.OTHERS, "", {"ix_runs_source"}),
     "entities of versions": (entities.MENTIONED, "document_ids", {"pk_mentions"}),
     "orphans among entities": (entities.ORPHANS, "document_ids", {"pk_entities", "ix_mentions_entity"}),
-    "supersede": (switching.SUPERSEDE, "document_ids", {"uq_versions_active"}),
-    "drop pending": (switching.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
-    "outbox": (removals.TAKE, "", {"ix_outbox_work"}),
-    "outbox, waited for": (removals.TAKE_ALL, "", {"ix_outbox_work"}),
-    "work of the outbox": (removals.WORK, "outbox_ids", {"pk_outbox", "ix_chunks_pages"}),
-    "strike off the outbox": (removals.DONE, "outbox_ids", {"pk_outbox"}),
+    "supersede": (versions.SUPERSEDE, "document_ids", {"uq_versions_active"}),
+    "drop pending": (pending.DROP_PENDING, "document_ids", {"pk_versions", "uq_chunks_chunk_id_version_id"}),
+    "outbox": (outbox.TAKE, "", {"ix_outbox_work"}),
+    "outbox, waited for": (outbox.TAKE_ALL, "", {"ix_outbox_work"}),
+    "work of the outbox": (outbox.WORK, "outbox_ids", {"pk_outbox", "ix_chunks_pages"}),
+    "strike off the outbox": (outbox.DONE, "outbox_ids", {"pk_outbox"}),
     "chunks of a generation, by page": (
-        reconciling.FIRST,
+        reconciliation.FIRST,
         "",
         {
             "ix_chunks_pages",
@@ -260,8 +262,8 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
             "pk_relations",
         },
     ),
-    "chunks by id": (reconciling.OF, "chunk_ids", {"ix_chunks_pages", "pk_versions", "pk_documents"}),
-    "claimed chunks": (reconciling.CLAIMED, "chunk_ids", {"ix_chunks_pages", "ix_outbox_work"}),
+    "chunks by id": (reconciliation.OF, "chunk_ids", {"ix_chunks_pages", "pk_versions", "pk_documents"}),
+    "claimed chunks": (reconciliation.CLAIMED, "chunk_ids", {"ix_chunks_pages", "ix_outbox_work"}),
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
     "lineage events to send": (lineage.UNSENT, "", {"ix_lineage_events_unsent"}),
     "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
@@ -279,16 +281,16 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"pk_gate_results"},
     ),
-    "rules of a collection": (gates.RULES, "", {"pk_gate_overrides"}),
-    "similar documents": (gates.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
-    "signatures of documents that go": (gates.FORGET, "document_ids", {"pk_signatures"}),
+    "rules of a collection": (quality.RULES, "", {"pk_gate_overrides"}),
+    "similar documents": (quality.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
+    "signatures of documents that go": (quality.FORGET, "document_ids", {"pk_signatures"}),
     "expired documents of a source": (
         retention.EXPIRED,
         "",
         {"ix_documents_expiring", "uq_versions_active", "pk_chunks", "uq_versions_document_id_generation_number"},
     ),
     "sources with expired documents": (retention.EXPIRED_SOURCES, "", {"ix_documents_expiring"}),
-    "grants of a caller": (catalog.GRANTS, "", {"pk_grants"}),
+    "grants of a caller": (grants.GRANTS, "", {"pk_grants"}),
     "a document's mentions go with its chunks": (
         "DELETE FROM mentions WHERE version_id = :run_id AND ordinal = 0",
         "",
@@ -328,8 +330,8 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
     given = {**values, "p": "p7", "dataset": ["file:/f7"], "chunk_id": uuid4(), "hashes": [bytes(20)] * 200}
     given["ids"] = [1, 2, 3] if ids == "outbox_ids" else given.get(ids, [])
     before = [_SCAN_TABLE] if query == "scan: compare" else [_SCAN_TABLE, _COMPARED_TABLE]
-    if statement in (gates.SIMILAR, pruning.DROP_RUNS):
-        before = [str(gates.BY_INDEX)]
+    if statement in (quality.SIMILAR, pruning.DROP_RUNS):
+        before = [str(quality.BY_INDEX)]
     used = used_indexes(engine, str(statement), given, *before)
     assert expected <= used, f"{query} used {sorted(used)}"
 
@@ -423,9 +425,9 @@ def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, r
             "full": False,
             "run_id": connection.execute(text("SELECT run_id FROM runs")).scalar_one(),
         }
-        for each in (scan.TABLE, listed, "ANALYZE scan", _COMPARED_TABLE if statement == "VANISHED" else "SELECT"):
+        for each in (scans.TABLE, listed, "ANALYZE scan", _COMPARED_TABLE if statement == "VANISHED" else "SELECT"):
             connection.execute(text(each))
-        explained = text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {getattr(scan, statement)}")
+        explained = text(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {getattr(scans, statement)}")
         (plan,) = connection.execute(explained, values).scalars()
         connection.rollback()
     assert rows_looked_at(plan[0]["Plan"]) < 40 * FRESH

@@ -26,6 +26,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 DOCUMENTS = 40
@@ -299,7 +300,7 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
 
     class AboutToActivate:
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger, method)
+            return getattr(tools.ledger.versions, method)
 
         def activate(self, run: Any, ids: Any) -> Any:
             looked.append(
@@ -307,7 +308,7 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
             )
             return tools.ledger.versions.activate(run, ids)
 
-    summary = ingestion.ingest(replace(tools, ledger=AboutToActivate()), IngestRequest(spec)).to_json()  # type: ignore[arg-type]
+    summary = ingestion.ingest(swapped(tools, versions=AboutToActivate()), IngestRequest(spec)).to_json()
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
     assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)

@@ -23,6 +23,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 from support import steps
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 DAY_S = 86_400
@@ -187,7 +188,7 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
         asked = 0
 
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger, method)
+            return getattr(tools.ledger.reconciliation, method)
 
         def last_signs(self, run_ids: Any) -> Any:
             self.asked += 1
@@ -196,7 +197,9 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
             return tools.ledger.reconciliation.last_signs(run_ids)
 
     resumed = Resumed()
-    report = reconciliation.reconcile(replace(tools, ledger=resumed, artefacts_keep_days=0), sweep=True).to_json()  # type: ignore[arg-type]
+    report = reconciliation.reconcile(
+        swapped(replace(tools, artefacts_keep_days=0), reconciliation=resumed), sweep=True
+    ).to_json()
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
     assert finished(tools, run_id, refs)["documents"]["new"] == 3
 

@@ -20,6 +20,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from swapping import swapped
 
 MakeTools = Callable[..., Tools]
 A = "# Owls\n\nThe Barn Owl of Kent hunts voles above wet meadows at dusk.\n"
@@ -130,8 +131,8 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
         slow.over.set()
         reconciling.result(60)  # it looks once more while the run has this in hand, and leaves it alone
 
-    ledger: Any = Before(edited.tools.ledger, "activate", written)
-    ingestion.ingest(replace(edited.tools, ledger=ledger), IngestRequest(edited.spec))
+    versions = Before(edited.tools.ledger.versions, "activate", written)
+    ingestion.ingest(swapped(edited.tools, versions=versions), IngestRequest(edited.spec))
     assert reconciling.result(60)["ok"]
     edited.assert_agrees()
 

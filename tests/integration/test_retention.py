@@ -31,6 +31,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
 
@@ -192,7 +193,7 @@ def test_touched_it_stays_gone_and_changed_it_comes_back(make_tools: MakeTools, 
 
 def expire_by_age(tools: Tools, name: str) -> None:
     """As if the documents that are purged had been served first three days ago."""
-    engine = tools.ledger._engine  # type: ignore[attr-defined]
+    engine = tools.ledger.runs._engine  # type: ignore[attr-defined]
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -206,7 +207,7 @@ def expire_by_age(tools: Tools, name: str) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("ledger", "purge"), ("vectors", "delete"), ("graph", "remove"), ("ledger", "removals"), ("ledger", "finish_run")],
+    [("retention", "purge"), ("vectors", "delete"), ("graph", "remove"), ("outbox", "removals"), ("runs", "finish")],
 )
 def test_a_purge_that_broke_off_goes_on(
     make_tools: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool
@@ -215,9 +216,9 @@ def test_a_purge_that_broke_off_goes_on(
     ids = documents(tools, name)
     expire(tools, [ids["d00003"], ids["d00007"]])
     as_of = tools.ledger.retention.clock()
-    broken = Crashing(getattr(tools, port), method, after)
+    broken = Crashing(port_of(tools, port), method, after)
     with pytest.raises(Crash):
-        purging.purge(replace(tools, **{port: broken}), as_of, collection=name)
+        purging.purge(swapped(tools, **{port: broken}), as_of, collection=name)
     assert broken.died
     purging.purge(tools, as_of, collection=name)
     assert tools.ledger.collections.counts(generation(tools, name)).documents == 8

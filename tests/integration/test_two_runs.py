@@ -21,11 +21,12 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from support import steps
 from support.waiting import wait_until
+from swapping import swapped
 
 
 def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
-    ledger: Any = Before(tools.ledger, "claim", partial(barrier.wait, 60))
-    return dying.work(replace(tools, ledger=ledger), order)
+    runs = Before(tools.ledger.runs, "claim", partial(barrier.wait, 60))
+    return dying.work(swapped(tools, runs=runs), order)
 
 
 def hold(tools: Tools, order: dying.Order) -> Any:
