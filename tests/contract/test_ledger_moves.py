@@ -35,6 +35,7 @@ from sluice.model.run import Run, StageStat
 from sluice.model.scan import Entry, Item, ScanResult
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.recording import leased
+from sluice.ports.ledger import Ledger
 from sluice.ports.runs import Runs
 from sluice.ports.tools import Tools
 

@@ -281,6 +281,11 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
         "",
         {"pk_gate_results"},
     ),
+    "rows of a gate": (
+        "SELECT * FROM gate_rows WHERE run_id = :run_id AND batch = 3 AND stage = 's'",
+        "",
+        {"pk_gate_rows"},
+    ),
     "rules of a collection": (quality.RULES, "", {"pk_gate_overrides"}),
     "similar documents": (quality.SIMILAR, "", {"ix_signatures_bands", "uq_versions_active"}),
     "signatures of documents that go": (quality.FORGET, "document_ids", {"pk_signatures"}),
