@@ -130,7 +130,7 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
 
     ledger: Any = Before(edited.tools.ledger, "activate", written)
     ingestion.ingest(replace(edited.tools, ledger=ledger), IngestRequest(edited.spec))
-    assert reconciling.result(60)["ok"]
+    assert reconciling.result(60).ok
     edited.assert_agrees()
 
 
