@@ -133,7 +133,7 @@ def test_the_reconciler_removes_nothing_that_has_come_back(
 
     versions = Before(edited.tools.ledger.versions, "activate", written)
     ingestion.ingest(swapped(edited.tools, versions=versions), IngestRequest(edited.spec))
-    assert reconciling.result(60)["ok"]
+    assert reconciling.result(60).ok
     edited.assert_agrees()
 
 
