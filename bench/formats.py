@@ -28,8 +28,8 @@ from typing import Any
 from uuid import uuid4
 
 from bench import peer
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.extractor import IsolatedExtractor
 
 MARKITDOWN = ("markitdown[all]==0.1.3",)
@@ -134,9 +134,11 @@ def _ours(paths: list[Path]) -> list[str]:
         return [result.text for result in extractor.extract([_raw(path) for path in paths])]
 
 
-def _raw(path: Path) -> Raw:
+def _raw(path: Path) -> FetchedDocument:
     content = path.read_bytes()
-    return Raw(Item(uuid4(), Entry(path.name, path.as_uri(), "", len(content)), new=True), content)
+    return FetchedDocument(
+        WorkItem(uuid4(), ListingEntry(path.name, path.as_uri(), "", len(content)), new=True), content
+    )
 
 
 def _theirs(paths: list[Path], folder: Path) -> list[str]:

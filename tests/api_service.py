@@ -29,7 +29,7 @@ from sluice.model.document import Document
 from sluice.model.generation import Generation, Profile
 from sluice.model.grants import ALL_GROUPS, Grant
 from sluice.model.run import Run
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import SourceSpec
 from sluice.retrieval.searching import QueryVectors, SearchPorts, search
@@ -132,7 +132,7 @@ class World:
         spec = SourceSpec(uri, text.collection, text.tenant, groups)
         source = self.ledger.sources.open(spec, PROFILE, FILTER_FIELDS)
         run = self.ledger.runs.start(source, "incremental", named(f"run {text.name}"))
-        entry = Entry(f"{text.name}.md", f"file:///docs/{text.name}.md", "1", len(text.text))
+        entry = ListingEntry(f"{text.name}.md", f"file:///docs/{text.name}.md", "1", len(text.text))
         [item] = self.ledger.scans.record(run, [entry]).items
         self.ids[text.name] = item.document_id
         self.keyring.create([item.document_id])
@@ -236,7 +236,7 @@ class _Vectors:
         return getattr(self.world.vectors, name)
 
 
-def _embedded(text: Text, item: Item, rank: int) -> EmbeddedDocument:
+def _embedded(text: Text, item: WorkItem, rank: int) -> EmbeddedDocument:
     chunk = Chunk(
         chunk_id=named(f"chunk {text.name}"),
         document_id=item.document_id,

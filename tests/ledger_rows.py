@@ -21,10 +21,10 @@ from sluice.model.deletion import Deletion
 from sluice.model.gates import GateRow
 from sluice.model.generation import Profile
 from sluice.model.grants import Principal
-from sluice.model.points import Removal, SealedChunk, SealedVersion
-from sluice.model.quarantine import Failure
+from sluice.model.points import EncryptedChunk, EncryptedVersion, OutboxEntry
+from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Mode, Run
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.ledger import Ledger
 from sluice.ports.tools import Tools
@@ -131,11 +131,11 @@ def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
     return room.ledger.runs.start(source, mode, uuid4(), "tests")
 
 
-def entry(external_id: str, fingerprint: str = "1") -> Entry:
-    return Entry(external_id, f"file:///{external_id}", fingerprint, 10)
+def entry(external_id: str, fingerprint: str = "1") -> ListingEntry:
+    return ListingEntry(external_id, f"file:///{external_id}", fingerprint, 10)
 
 
-def scanned(room: Room, run: Run, *entries: Entry) -> list[Item]:
+def scanned(room: Room, run: Run, *entries: ListingEntry) -> list[WorkItem]:
     return room.ledger.scans.record(run, list(entries)).items
 
 
@@ -145,14 +145,14 @@ def chunk_id(document_id: UUID, words: str) -> UUID:
 
 def version(
     run: Run,
-    item: Item,
+    item: WorkItem,
     *texts: str,
     mentions: Sequence[tuple[UUID, str, int] | tuple[UUID, str, int, bool]] = (),
     relations: Sequence[Relation] = (),
-) -> SealedVersion:
+) -> EncryptedVersion:
     """A version with one chunk a text. What is sealed is not text: the ledger must not look at it."""
     chunks = tuple(
-        SealedChunk(
+        EncryptedChunk(
             chunk_id=chunk_id(item.document_id, words),
             ordinal=ordinal,
             start=ordinal * 100,
@@ -167,7 +167,7 @@ def version(
         )
         for ordinal, words in enumerate(texts)
     )
-    return SealedVersion(
+    return EncryptedVersion(
         version_id=uuid5(run.run_id, str(item.document_id)),
         document_id=item.document_id,
         fingerprint=item.entry.fingerprint,
@@ -181,28 +181,28 @@ def version(
     )
 
 
-def loaded(room: Room, run: Run, item: Item, *texts: str) -> None:
+def loaded(room: Room, run: Run, item: WorkItem, *texts: str) -> None:
     """Staged and activated."""
     room.ledger.versions.stage(run, [version(run, item, *texts)])
     room.ledger.versions.activate(run, [item.document_id])
 
 
-def failure(item: Item, reason: str = "it is encrypted; remove the password") -> Failure:
-    return Failure(item, "extract", "encrypted", reason)
+def failure(item: WorkItem, reason: str = "it is encrypted; remove the password") -> QuarantineEntry:
+    return QuarantineEntry(item, "extract", "encrypted", reason)
 
 
 class _Left(Exception):
     pass
 
 
-def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
+def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """What the outbox holds, left as it is."""
     with suppress(_Left), ledger.outbox.removals(collection_id, limit) as found:
         raise _Left
     return found
 
 
-def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[Removal]:
+def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """The same, struck off."""
     with ledger.outbox.removals(collection_id, limit) as found:
         return found
@@ -212,7 +212,7 @@ def reader(source: Source, *groups: str) -> Principal:
     return Principal("reader", source.spec.tenant, frozenset(groups))
 
 
-def shown(room: Room, source: Source, item: Item, *texts: str, who: Principal | None = None) -> list[bytes]:
+def shown(room: Room, source: Source, item: WorkItem, *texts: str, who: Principal | None = None) -> list[bytes]:
     """Sealed texts of what a reader gets for chunks of a document, asked for by their texts."""
     ids = [chunk_id(item.document_id, words) for words in texts]
     return [each.sealed_text for each in room.catalog.hydrate(source.generation, ids, who or reader(source))]

@@ -85,7 +85,7 @@ class Before:
         return getattr(self._adapter, name)
 
 
-def patiently(ingest: Callable[[], dict[str, Any]], refused: type[Transient] = Busy) -> dict[str, Any]:
+def retried(ingest: Callable[[], dict[str, Any]], refused: type[Transient] = Busy) -> dict[str, Any]:
     """Tried again while a dead run holds the source, or whatever else passes."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -120,7 +120,7 @@ class Case:
     def ingest(self, *, anew: bool = False) -> dict[str, Any]:
         """`anew`: not the tasks that died, but a run of its own."""
         order = replace(self.order, run_id=uuid4()) if anew else self.order
-        return patiently(lambda: dying.work(self.tools, order))
+        return retried(lambda: dying.work(self.tools, order))
 
     def expire_lease(self) -> None:
         """As if the time of the source's lease had passed without a renewal."""

@@ -64,7 +64,7 @@ class Full(BadRequest):
     """The tenant's quota has no room for it."""
 
 
-class Unreadable(Terminal):
+class ExtractionError(Terminal):
     """One document cannot be read; `code` is stable, the message says what to do."""
 
     def __init__(self, code: str, reason: str) -> None:
@@ -73,7 +73,7 @@ class Unreadable(Terminal):
         super().__init__(f"{code}: {reason}")
 
 
-class LostClaim(Terminal):
+class LostLease(Terminal):
     """Another run took the source over."""
 
 

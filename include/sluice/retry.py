@@ -12,7 +12,7 @@ ATTEMPTS = 3
 FIRST_PAUSE_S = 0.5  # doubled before each further attempt, and up to as much again by chance
 
 
-def patiently(call: Callable[[], T]) -> T:
+def retried(call: Callable[[], T]) -> T:
     """What `call` returns. Raises what its last attempt raised, and at once what is not Transient."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 

@@ -260,13 +260,13 @@ def _reader(
     dry: bool = False,
 ) -> SourceReader:
     from sluice.adapters.postgres.source_rows import PostgresRows
-    from sluice.sources.context import Reach, Web
+    from sluice.sources.context import HttpPolicy, SourceContext
     from sluice.sources.readers import reader_for
     from sluice.sources.restricted import Restricted
 
     rules = parse_rules(settings.source_rules)
     rules.check(spec)
-    reach = Reach(
+    reach = SourceContext(
         max_bytes=settings.max_document_bytes,
         roots=rules.roots(spec, settings.roots),
         connections=allowed_connections(connections, spec),
@@ -275,7 +275,7 @@ def _reader(
         connect_timeout_s=settings.connect_timeout_s,
         call_timeout_s=settings.call_timeout_s,
         fetch_timeout_s=settings.fetch_timeout_s,
-        web=Web(
+        web=HttpPolicy(
             hosts=settings.names(settings.http_hosts),
             trusted_hosts=settings.names(settings.http_trusted_hosts),
             delay_s=settings.http_delay_s,

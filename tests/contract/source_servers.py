@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from sluice.ports.readers import Connection
-from sluice.sources.context import Reach, Web
+from sluice.sources.context import HttpPolicy, SourceContext
 from sluice.sources.s3 import make_client
 
 
@@ -42,8 +42,8 @@ class S3Server:
     def connection(self, **extra: Any) -> Connection:
         return Connection(login="key", password="secret", extra={"endpoint_url": self.endpoint, **extra})
 
-    def reach(self, max_bytes: int = 10_000, **extra: Any) -> Reach:
-        return Reach(
+    def reach(self, max_bytes: int = 10_000, **extra: Any) -> SourceContext:
+        return SourceContext(
             max_bytes=max_bytes,
             connections={"local": self.connection(**extra)}.__getitem__,
             connect_timeout_s=2,
@@ -102,14 +102,14 @@ class WebServer:
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
 
-    def reach(self, max_bytes: int = 10_000, fetch_timeout_s: float = 5.0, **web: Any) -> Reach:
+    def reach(self, max_bytes: int = 10_000, fetch_timeout_s: float = 5.0, **web: Any) -> SourceContext:
         web = {"trusted_hosts": (self.host,), "delay_s": 0.0, "backoff_s": 0.01, **web}
-        return Reach(
+        return SourceContext(
             max_bytes=max_bytes,
             connect_timeout_s=2,
             call_timeout_s=2,
             fetch_timeout_s=fetch_timeout_s,
-            web=Web(**web),
+            web=HttpPolicy(**web),
         )
 
     def paths(self, method: str = "GET") -> list[str]:

@@ -28,11 +28,11 @@ from sluice.errors import BadRequest, NotFound, Unavailable
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant, Principal
 from sluice.model.run import Run, StageStat
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import Source
 
 
-def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, Item]:
+def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, WorkItem]:
     """A source readable by `groups` with one document of the chunks "one" and "two"."""
     source = opened(room, spec(collection=collection, access_groups=groups))
     run = started(room, source)

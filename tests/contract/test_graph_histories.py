@@ -17,7 +17,7 @@ from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
-from sluice.model.points import GraphChunk, Removal
+from sluice.model.points import GraphChunk, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
@@ -85,7 +85,7 @@ def _apply(
         held.pop(chunk_id, None)
         gone = all(chunk.document_id != document_id for chunk in held.values())
         for _ in range(1 + twice):
-            graph.remove([Removal(1, source.generation, document_id, (chunk_id,), gone)])
+            graph.remove([OutboxEntry(1, source.generation, document_id, (chunk_id,), gone)])
         return
     mentions = tuple(
         Mention(_entity(world, tenant, name), "ORG", name, n, about=n % 2 == 0) for name, n in names.items()

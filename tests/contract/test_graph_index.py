@@ -20,7 +20,7 @@ from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
-from sluice.model.points import GraphChunk, Removal
+from sluice.model.points import GraphChunk, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
@@ -339,8 +339,8 @@ def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relat
     return relations(graph, source.generation, source.spec.tenant, [_entity(name)])
 
 
-def _removal(source: Source, chunks: Sequence[GraphChunk], gone: bool) -> Removal:
-    return Removal(1, source.generation, chunks[0].document_id, tuple(c.chunk_id for c in chunks), gone)
+def _removal(source: Source, chunks: Sequence[GraphChunk], gone: bool) -> OutboxEntry:
+    return OutboxEntry(1, source.generation, chunks[0].document_id, tuple(c.chunk_id for c in chunks), gone)
 
 
 def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[UUID, dict[str, int]]:

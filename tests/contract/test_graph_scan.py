@@ -16,7 +16,7 @@ from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
-from sluice.model.points import GraphChunk, GraphRow, Removal
+from sluice.model.points import GraphChunk, GraphRow, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
@@ -155,7 +155,7 @@ def test_an_entity_shows_a_name_that_a_mention_carries(
 ) -> None:
     loud, plain = _chunk(0, {ADA: 5}, name="ADA"), _chunk(1, {ADA: 1}, name="Ada")
     graph.write(source, [loud, plain])
-    graph.remove([Removal(1, source.generation, loud.document_id, (loud.chunk_id,), True)])
+    graph.remove([OutboxEntry(1, source.generation, loud.document_id, (loud.chunk_id,), True)])
     assert _shown(graph, driver) == "Ada"
     graph.write(source, [replace(plain, mentions=_chunk(0, {ADA: 1}, name="ada").mentions)])
     assert _shown(graph, driver) == "ada"

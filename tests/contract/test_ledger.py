@@ -25,7 +25,7 @@ from ledger_rows import (
 from sluice.errors import BadRequest, NotFound, Terminal
 from sluice.model.generation import Profile
 from sluice.model.run import Counts
-from sluice.model.scan import Entry
+from sluice.model.scan import ListingEntry
 
 # --- sources and runs
 
@@ -138,7 +138,7 @@ def test_an_unknown_run_is_not_found(room: Room) -> None:
 def test_a_scan_gives_new_entries_ids_that_stay(room: Room) -> None:
     source = opened(room)
     run = started(room, source)
-    listed = [Entry(f"d{i}", f"file:///d{i}", "1", 5, offset=i) for i in range(20)]
+    listed = [ListingEntry(f"d{i}", f"file:///d{i}", "1", 5, offset=i) for i in range(20)]
     result = room.ledger.scans.record(run, iter(listed))
     assert (result.seen, result.unchanged, result.quarantined, result.vanished) == (20, 0, 0, [])
     assert [item.entry for item in result.items] == listed
@@ -207,7 +207,7 @@ def test_an_entry_listed_twice_is_named_and_nothing_is_kept(room: Room) -> None:
 
 
 def test_a_scan_that_breaks_off_changes_nothing(room: Room) -> None:
-    def broken() -> Iterator[Entry]:
+    def broken() -> Iterator[ListingEntry]:
         for i in range(6000):
             yield entry(f"d{i}")
         raise OSError("the share is gone")

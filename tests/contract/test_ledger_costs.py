@@ -26,7 +26,7 @@ from ledger_rows import (
 from sluice.errors import BadRequest
 from sluice.model.costs import Budget, Quota, Spent
 from sluice.model.run import Run
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source
 
 
@@ -34,11 +34,11 @@ def limited(room: Room, max_tokens: int | None, price: float | None = None) -> R
     return room.ledger.runs.start(opened(room), "incremental", uuid4(), "tests", Budget(max_tokens, price))
 
 
-def sized(external_id: str, size_bytes: int) -> Entry:
+def sized(external_id: str, size_bytes: int) -> ListingEntry:
     return replace(entry(external_id), size_bytes=size_bytes)
 
 
-def served(room: Room, source: Source, *entries: Entry) -> list[Item]:
+def served(room: Room, source: Source, *entries: ListingEntry) -> list[WorkItem]:
     """Every one of them, new or changed, is loaded by one run."""
     run = started(room, source)
     items = scanned(room, run, *entries)
@@ -48,7 +48,7 @@ def served(room: Room, source: Source, *entries: Entry) -> list[Item]:
     return items
 
 
-def refused(room: Room, source: Source, *entries: Entry) -> list[str]:
+def refused(room: Room, source: Source, *entries: ListingEntry) -> list[str]:
     """Names of those that `activate` refuses when they come in one batch."""
     run = started(room, source)
     items = scanned(room, run, *entries)

@@ -10,17 +10,17 @@ from uuid import uuid4
 import pytest
 
 from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
-from sluice.errors import Busy, LostClaim, NotFound, Terminal
+from sluice.errors import Busy, LostLease, NotFound, Terminal
 from sluice.model.grants import Grant
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def filled(room: Room, *names: str, groups: tuple[str, ...] = ()) -> tuple[Source, list[Item]]:
+def filled(room: Room, *names: str, groups: tuple[str, ...] = ()) -> tuple[Source, list[WorkItem]]:
     source = opened(room, spec(access_groups=groups))
     run = started(room, source)
     items = scanned(room, run, *(entry(name) for name in names or ("a", "b")))
@@ -36,7 +36,7 @@ def drained(room: Room, source: Source) -> set[object]:
         return {chunk for each in removals for chunk in each.chunk_ids}
 
 
-def delete(room: Room, source: Source, *items: Item, listed: bool = True) -> Run:
+def delete(room: Room, source: Source, *items: WorkItem, listed: bool = True) -> Run:
     run = room.ledger.runs.start(source, "purge", started(room, source).run_id, "tests")
     went = room.ledger.deletions.delete(run, [each.document_id for each in items], listed=listed)
     assert went == sorted(each.document_id for each in items)
@@ -78,7 +78,7 @@ def test_it_does_not_come_back_while_its_content_is_the_same(room: Room, mode: s
     assert shown(room, source, gone, "one", "two") == []
 
 
-def refused_then_deleted(room: Room) -> tuple[Source, Item]:
+def refused_then_deleted(room: Room) -> tuple[Source, WorkItem]:
     """Served as "one"; then a gate refuses "three", and somebody deletes it."""
     source, (item, _) = filled(room)
     run = started(room, source)
@@ -155,14 +155,14 @@ def test_a_run_that_lost_its_source_deletes_nothing(room: Room) -> None:
     source, (item, _) = filled(room)
     mine, other = started(room, source), started(room, source)
     room.ledger.runs.claim(other, 60)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LostLease):
         room.ledger.deletions.delete(mine, [item.document_id], listed=True)
-    with pytest.raises(LostClaim):
+    with pytest.raises(LostLease):
         room.ledger.sources.remove(mine)
-    with pytest.raises(LostClaim), room.ledger.runs.fenced(mine):
+    with pytest.raises(LostLease), room.ledger.runs.fenced(mine):
         pytest.fail("another run holds the source")
     room.ledger.runs.finish(other, "succeeded", {})
-    with pytest.raises(LostClaim), room.ledger.runs.fenced(mine):
+    with pytest.raises(LostLease), room.ledger.runs.fenced(mine):
         pytest.fail("another run has held the source meanwhile")
     assert [each.removed_at for each in room.ledger.sources.saved(source.spec.tenant)] == [None]
     assert len(shown(room, source, item, "one", "two")) == 2
@@ -307,7 +307,7 @@ def test_fewer_groups_hide_documents(
     assert room.ledger.deletions.hidden_by(replace(source.spec, access_groups=after)) == hidden
 
 
-def test_a_retention_that_is_past_hides_documents(room: Room, make_old: Callable[[Room, Item], None]) -> None:
+def test_a_retention_that_is_past_hides_documents(room: Room, make_old: Callable[[Room, WorkItem], None]) -> None:
     source, (old, _) = filled(room)
     make_old(room, old)
     assert room.ledger.deletions.hidden_by(replace(source.spec, retention_days=5)) == 1
@@ -337,11 +337,11 @@ def test_a_date_that_is_past_is_told_before_it_is_set(room: Room) -> None:
 
 
 @pytest.fixture
-def make_old(request: pytest.FixtureRequest) -> Callable[[Room, Item], None]:
+def make_old(request: pytest.FixtureRequest) -> Callable[[Room, WorkItem], None]:
     """Served for ten days."""
     from datetime import timedelta
 
-    def made(room: Room, item: Item) -> None:
+    def made(room: Room, item: WorkItem) -> None:
         state = getattr(room.ledger, "state", None)
         if state is not None:
             state.documents[item.document_id].served_since -= timedelta(days=10)

@@ -10,7 +10,7 @@ import numpy as np
 from ledger_rows import Room, entry, loaded, opened, scanned, spec, started
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 # --- rules
 
@@ -69,7 +69,7 @@ def test_of_each_check_the_first_thousand_rows_are_kept(room: Room) -> None:
 # --- signatures
 
 
-def signature(item: Item, *bands: int) -> Signature:
+def signature(item: WorkItem, *bands: int) -> Signature:
     minima = np.array(random.Random(item.document_id.int).choices(range(2**32), k=64), np.uint32)
     return Signature(item.document_id, minima, tuple(bands))
 

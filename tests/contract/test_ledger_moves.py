@@ -28,11 +28,11 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import Busy, LostClaim, Terminal
+from sluice.errors import Busy, LostLease, Terminal
 from sluice.model.costs import Spent
 from sluice.model.gates import Signature
 from sluice.model.run import Run, StageStat
-from sluice.model.scan import Entry, Item, ScanResult
+from sluice.model.scan import ListingEntry, ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.recording import leased
 from sluice.ports.ledger import Ledger
@@ -117,7 +117,7 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     tools = cast("Tools", SimpleNamespace(ledger=SimpleNamespace(runs=runs), lease_s=0.03))
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with pytest.raises(LostClaim), leased(tools, run):
+    with pytest.raises(LostLease), leased(tools, run):
         room.expire_lease(run)
         runs.wait_for_the_next()
         with pytest.raises(Busy):
@@ -177,7 +177,7 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
     source = opened(room)
     suspended = started(room, source)
 
-    def listing() -> Iterator[Entry]:
+    def listing() -> Iterator[ListingEntry]:
         yield entry("a")
         other = started(room, source)
         for item in scanned(room, other, entry("a"), entry("b")):
@@ -284,7 +284,7 @@ def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room
 # --- moves
 
 
-def served(room: Room, source: Source, **texts: str) -> dict[str, Item]:
+def served(room: Room, source: Source, **texts: str) -> dict[str, WorkItem]:
     run = started(room, source)
     items = {item.entry.external_id: item for item in scanned(room, run, *(entry(name) for name in texts))}
     for name, item in items.items():
@@ -293,7 +293,7 @@ def served(room: Room, source: Source, **texts: str) -> dict[str, Item]:
     return items
 
 
-def hash_of(run: Run, item: Item, *words: str) -> bytes:
+def hash_of(run: Run, item: WorkItem, *words: str) -> bytes:
     return version(run, item, *words).raw_hash
 
 

@@ -11,11 +11,11 @@ import pytest
 from ledger_rows import Room, entry, failure, loaded, opened, scanned, started
 from sluice.errors import Terminal
 from sluice.model.retention import Retention, RetentionScope
-from sluice.model.scan import Entry, Item, ScanPreview
+from sluice.model.scan import ListingEntry, ScanPreview, WorkItem
 from sluice.model.source import Source
 
 
-def served(room: Room, source: Source, *names: str) -> list[Item]:
+def served(room: Room, source: Source, *names: str) -> list[WorkItem]:
     run = started(room, source)
     items = scanned(room, run, *(entry(name) for name in names))
     for item in items:
@@ -24,7 +24,7 @@ def served(room: Room, source: Source, *names: str) -> list[Item]:
     return items
 
 
-def preview(room: Room, source: Source | None, *entries: Entry) -> ScanPreview:
+def preview(room: Room, source: Source | None, *entries: ListingEntry) -> ScanPreview:
     return room.ledger.scans.preview(source, list(entries))
 
 

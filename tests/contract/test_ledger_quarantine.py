@@ -21,14 +21,14 @@ from ledger_rows import (
 from sluice.errors import NotFound
 from sluice.model.gates import GateResult, GateRow, GateTotal
 from sluice.model.grants import Principal
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 
-def kept(item: Item, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]
+def kept(item: WorkItem, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]
     return replace(failure(item), kept_bytes=size, code=code)
 
 
-def ids(items: list[Item]) -> list[object]:
+def ids(items: list[WorkItem]) -> list[object]:
     return [item.document_id for item in items]
 
 
@@ -75,9 +75,9 @@ def test_bytes_are_released_when_their_record_is_closed(room: Room) -> None:
     assert room.ledger.quarantine.released(source.source_id, 10) == released
     assert room.ledger.quarantine.released(source.source_id, 2) == released[:2]
     assert room.ledger.quarantine.released(opened(room).source_id, 10) == []
-    room.ledger.quarantine.let_go(released[1:])
+    room.ledger.quarantine.delete_retained(released[1:])
     assert room.ledger.quarantine.released(source.source_id, 10) == released[:1]
-    room.ledger.quarantine.let_go([still.document_id])
+    room.ledger.quarantine.delete_retained([still.document_id])
     assert ids(room.ledger.quarantine.refused(run)) == [still.document_id], "what is open stays"
 
 

@@ -28,14 +28,14 @@ from ledger_rows import (
 from sluice.errors import BadRequest, NotFound, Terminal
 from sluice.model.retention import ExpiredDocument, Retention, RetentionScope
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)
 
 
-def filled(room: Room, *names: str, texts: tuple[str, ...] = ("one", "two")) -> tuple[Source, list[Item]]:
+def filled(room: Room, *names: str, texts: tuple[str, ...] = ("one", "two")) -> tuple[Source, list[WorkItem]]:
     source = opened(room)
     run = started(room, source)
     items = scanned(room, run, *(entry(name) for name in names or ("a",)))
@@ -45,7 +45,7 @@ def filled(room: Room, *names: str, texts: tuple[str, ...] = ("one", "two")) -> 
     return source, items
 
 
-def scopes(source: Source, item: Item) -> dict[str, RetentionScope]:
+def scopes(source: Source, item: WorkItem) -> dict[str, RetentionScope]:
     of_source = RetentionScope(source.spec.collection, source.spec.tenant, source.spec.uri)
     return {
         "collection": RetentionScope(source.spec.collection),
@@ -54,11 +54,11 @@ def scopes(source: Source, item: Item) -> dict[str, RetentionScope]:
     }
 
 
-def end(room: Room, source: Source, item: Item) -> datetime | None:
+def end(room: Room, source: Source, item: WorkItem) -> datetime | None:
     return room.catalog.document(reader(source), item.document_id).expires_at
 
 
-def days(room: Room, source: Source, item: Item) -> float | None:
+def days(room: Room, source: Source, item: WorkItem) -> float | None:
     info = room.catalog.document(reader(source), item.document_id)
     assert info.activated_at is not None
     return None if info.expires_at is None else (info.expires_at - info.activated_at) / timedelta(days=1)
@@ -72,7 +72,7 @@ def purging(room: Room, source: Source) -> Run:
     return room.ledger.runs.start(source, "purge", uuid4(), "tests")
 
 
-def purged(room: Room, source: Source, *items: Item) -> Run:
+def purged(room: Room, source: Source, *items: WorkItem) -> Run:
     """Expired by a date for the whole source, and purged."""
     scope = RetentionScope(source.spec.collection, source.spec.tenant, source.spec.uri)
     room.ledger.retention.assign(scope, Retention(until=PAST))

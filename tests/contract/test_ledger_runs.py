@@ -25,7 +25,7 @@ from ledger_rows import (
 )
 from sluice.errors import Busy, Terminal
 from sluice.model.run import Counts, Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import Source
 
 
@@ -336,7 +336,7 @@ def test_a_run_that_nobody_closed_is_closed_without_an_error_of_its_own(room: Ro
 # --- entities
 
 
-def mentioning(room: Room, source: Source, item: Item, *entity_ids: UUID, words: str = "one") -> None:
+def mentioning(room: Room, source: Source, item: WorkItem, *entity_ids: UUID, words: str = "one") -> None:
     run = started(room, source)
     room.ledger.versions.stage(run, [version(run, item, words, mentions=[(each, "ORG", 1) for each in entity_ids])])
     room.ledger.versions.activate(run, [item.document_id])

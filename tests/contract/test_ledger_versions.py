@@ -28,11 +28,11 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import LostClaim, NotFound, Terminal
+from sluice.errors import LostLease, NotFound, Terminal
 from sluice.model.gates import GateResult
-from sluice.model.points import Removal
+from sluice.model.points import OutboxEntry
 from sluice.model.run import Counts, StageStat
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.ports.ledger import Ledger
 
 # --- versions
@@ -304,7 +304,7 @@ def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room)
         assert left.result(10) == waited.result(10) == []
 
 
-def waited_for(ledger: Ledger, collection_id: UUID) -> list[Removal]:
+def waited_for(ledger: Ledger, collection_id: UUID) -> list[OutboxEntry]:
     with ledger.outbox.removals(collection_id, 10, wait=True) as found:
         return found
 
@@ -420,10 +420,10 @@ def test_scans_at_once_assign_the_same_ids(room: Room) -> None:
     source = opened(room)
     listed = [entry(f"d{i}") for i in range(300)]
 
-    def scan(_: int) -> list[Item] | None:
+    def scan(_: int) -> list[WorkItem] | None:
         try:
             return scanned(room, started(room, source), *listed)
-        except LostClaim:
+        except LostLease:
             return None
 
     with ThreadPoolExecutor(3) as pool:

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 
 from contract.source_servers import Page, S3Server, WebServer
-from sluice.errors import SluiceError, Terminal, Unreadable
+from sluice.errors import ExtractionError, SluiceError, Terminal
 from sluice.model.records import parse_record
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.readers import reader_for
@@ -180,11 +180,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             return Site(request.getfixturevalue("web_server"))
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
-def entries(reader: SourceReader) -> dict[str, Entry]:
+def entries(reader: SourceReader) -> dict[str, ListingEntry]:
     found = list(reader.scan())
     assert len({entry.external_id for entry in found}) == len(found)
     return {entry.external_id: entry for entry in found}
@@ -235,7 +235,7 @@ def test_what_vanished_since_the_scan_is_refused(place: Place) -> None:
     reader = place.reader()
     gone = entries(reader)[place.external_id("a.md")]
     place.remove("a.md")
-    with pytest.raises(Unreadable if not isinstance(place, Lines) else Terminal) as caught:
+    with pytest.raises(ExtractionError if not isinstance(place, Lines) else Terminal) as caught:
         reader.read(item(gone))
     assert isinstance(place, Lines) or caught.value.code == "vanished"
 
@@ -246,7 +246,7 @@ def test_what_is_too_large_is_listed_and_refused(place: Place) -> None:
     reader = place.reader(max_bytes=1000)
     found = entries(reader)
     big = next(entry for name, entry in found.items() if name != place.external_id("small.md"))
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(ExtractionError) as caught:
         reader.read(item(big))
     assert caught.value.code == "too_large"
     assert place.text(reader.read(item(found[place.external_id("small.md")])).content) == "x" * 500
@@ -265,7 +265,7 @@ def test_a_listing_that_breaks_is_not_an_empty_one(place: Place) -> None:
     place.break_listing()
     with pytest.raises(SluiceError) as caught:
         entries(reader)
-    assert not isinstance(caught.value, Unreadable)
+    assert not isinstance(caught.value, ExtractionError)
 
 
 def test_an_empty_source_is_empty(place: Place) -> None:

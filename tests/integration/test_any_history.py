@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 import dying
 from agreement import Capitals, Stores
 from failpoints import Point
-from recovery import BEFORE, Cases, patiently
+from recovery import BEFORE, Cases, retried
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
@@ -79,7 +79,7 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.files())
     @rule()
     def ingest(self) -> None:
-        summary = patiently(lambda: approved(self.tools, self.order))
+        summary = retried(lambda: approved(self.tools, self.order))
         now = self.stores.snapshot(self.tools, self.order.spec)
         assert now.strays == []
         served: dict[str, str] = {}

@@ -13,8 +13,8 @@ from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant
-from sluice.model.quarantine import Failure
-from sluice.model.scan import Entry, Item
+from sluice.model.quarantine import QuarantineEntry
+from sluice.model.scan import ListingEntry, WorkItem
 
 PATH = "/api/v1/quarantine"
 
@@ -28,11 +28,11 @@ class Service:
         self.failing = False
         for name, kept_bytes in (("open", 7), ("hostile", None), ("legal", 9)):
             run, document_id = self.world.ledger.runs.get(named(f"run {name}")), self.world.ids[name]
-            item = Item(document_id, Entry(f"{name}.md", f"file:///docs/{name}.md", "2", 7), new=False)
+            item = WorkItem(document_id, ListingEntry(f"{name}.md", f"file:///docs/{name}.md", "2", 7), new=False)
             row = GateRow(document_id, 2, "chunks", "blank_chunk", "between", {HOSTILE: [1, None]})
             result = GateResult("chunks", "between", "share", False, True, 3, 1)
             self.world.ledger.quality.record_gates(run, 0, "chunk", [result], [row])
-            failure = Failure(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
+            failure = QuarantineEntry(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
             self.world.ledger.quarantine.add(run, [failure])
         self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
         app = create_app(self._tools, authenticate, self.world.make_search, self._trigger if airflow else None)

@@ -21,8 +21,8 @@ from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Unavailable
 from sluice.model.costs import Quota
 from sluice.model.grants import Grant
-from sluice.model.quarantine import Failure
-from sluice.model.scan import Entry
+from sluice.model.quarantine import QuarantineEntry
+from sluice.model.scan import ListingEntry
 from sluice.model.source import SourceSpec
 from sluice.sources.readers import reader_for
 from sluice.testing.blobs import MemoryBlobs
@@ -56,7 +56,7 @@ class Service:
         headers = {**as_caller(token), "X-Sluice-Tenant": "acme", **changes.pop("headers", {})}
         return self.client.post(PATH, data=data, files=files, headers=headers, **changes)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, ListingEntry]:
         spec = SourceSpec("uploads://acme/new", "new", "acme")
         reader = reader_for(spec, max_bytes=10**8, blobs=self.blobs, keyring=self.world.keyring)
         return {entry.external_id: entry for entry in reader.scan()}
@@ -241,8 +241,10 @@ def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Se
     assert service.send(name="4.md").status_code == 202, "what was let in and is not served yet is not counted on"
     source = ledger.sources.open(SourceSpec("uploads://acme/new", "new", "acme"), PROFILE, FILTER_FIELDS)
     run = ledger.runs.start(source, "incremental", named("refusing run"))
-    items = ledger.scans.record(run, [Entry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]).items
-    ledger.quarantine.add(run, [Failure(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
+    items = ledger.scans.record(
+        run, [ListingEntry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]
+    ).items
+    ledger.quarantine.add(run, [QuarantineEntry(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
     assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
     service.client.app.state.backend.quotas = QuotaCheck()  # type: ignore[attr-defined]
     assert service.send(name="5.md").status_code == 409

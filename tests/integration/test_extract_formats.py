@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 
 from sluice.chunking.chunking import chunk
-from sluice.model.document import Document, Raw
+from sluice.model.document import Document, FetchedDocument
 from sluice.model.reasons import REASONS
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.ports.content import Extracted
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no documents: set S
 
 
 @pytest.fixture(scope="module")
-def raws() -> list[Raw]:
+def raws() -> list[FetchedDocument]:
     reader = reader_for(SourceSpec(FOLDER.as_uri(), "formats"), roots=(FOLDER,), max_bytes=100_000_000)
-    return [reader.read(Item(uuid4(), entry, new=True)) for entry in reader.scan()]
+    return [reader.read(WorkItem(uuid4(), entry, new=True)) for entry in reader.scan()]
 
 
 @pytest.fixture(scope="module")
-def results(raws: list[Raw]) -> list[Extracted]:
+def results(raws: list[FetchedDocument]) -> list[Extracted]:
     started = time.monotonic()
     limits = {"timeout_s": 60.0, "memory_mb": 2048, "max_text_chars": 5_000_000, "max_bytes": 100_000_000}
     with IsolatedExtractor(workers=2, **limits) as extractor:
@@ -47,7 +47,7 @@ def results(raws: list[Raw]) -> list[Extracted]:
     return found
 
 
-def test_every_document_gives_text_or_a_reason(raws: list[Raw], results: list[Extracted]) -> None:
+def test_every_document_gives_text_or_a_reason(raws: list[FetchedDocument], results: list[Extracted]) -> None:
     assert len(raws) == len(results) > 300
     for raw, found in zip(raws, results, strict=True):
         name = raw.item.entry.external_id
@@ -66,7 +66,7 @@ def test_few_are_refused(results: list[Extracted]) -> None:
     assert sum(counts.values()) < 0.05 * len(results)
 
 
-def test_office_text_is_that_of_the_reference(raws: list[Raw], results: list[Extracted]) -> None:
+def test_office_text_is_that_of_the_reference(raws: list[FetchedDocument], results: list[Extracted]) -> None:
     """Nine words in ten of each reference conversion are found."""
     texts = {raw.item.entry.external_id: found for raw, found in zip(raws, results, strict=True)}
     shares = []
@@ -80,7 +80,9 @@ def test_office_text_is_that_of_the_reference(raws: list[Raw], results: list[Ext
 
 
 @pytest.mark.parametrize("profile", ["chars:600:100", "chars:200:0"])
-def test_every_chunk_is_found_where_it_says(raws: list[Raw], results: list[Extracted], profile: str) -> None:
+def test_every_chunk_is_found_where_it_says(
+    raws: list[FetchedDocument], results: list[Extracted], profile: str
+) -> None:
     """Offsets and pages, over all documents; and no word is in no chunk."""
     documents = [
         Document(raw.item, found.mime, found.title or "", found.text, b"", {}, found.page_starts)
@@ -100,7 +102,7 @@ def test_every_chunk_is_found_where_it_says(raws: list[Raw], results: list[Extra
     assert chunks > len(documents)
 
 
-def test_what_reference_markdown_has_is_kept(raws: list[Raw], results: list[Extracted]) -> None:
+def test_what_reference_markdown_has_is_kept(raws: list[FetchedDocument], results: list[Extracted]) -> None:
     """The measure of `python -m bench formats`, with room for a converter's tastes."""
     from bench.formats import cells, overlap, pairs_in, token_f1
 

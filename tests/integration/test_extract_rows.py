@@ -19,9 +19,9 @@ from sqlalchemy import make_url
 from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.source_rows import PostgresRows
 from sluice.airflow.connections import source_connection
-from sluice.errors import BadRequest, SluiceError, Unavailable, Unreadable
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.errors import BadRequest, ExtractionError, SluiceError, Unavailable
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
 from sluice.sources.readers import reader_for
@@ -70,20 +70,20 @@ def table(place: Place, name: str) -> str:
     return name
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
-def entries(reader: SourceReader) -> dict[str, Entry]:
+def entries(reader: SourceReader) -> dict[str, ListingEntry]:
     return {entry.external_id: entry for entry in reader.scan()}
 
 
-def taken(reader: SourceReader, external_id: str) -> Raw:
+def taken(reader: SourceReader, external_id: str) -> FetchedDocument:
     return reader.read(item(entries(reader)[external_id]))
 
 
 def refusal(reader: SourceReader, external_id: str) -> str:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(ExtractionError) as caught:
         taken(reader, external_id)
     return caught.value.code
 
@@ -116,7 +116,7 @@ def test_a_row_that_changed_has_another_fingerprint(place: Place, table: str) ->
     assert all(before[name].fingerprint != after[name].fingerprint for name in ("1", "2"))
     place.run(f"DELETE FROM {table} WHERE id = 1")
     assert list(entries(reader)) == ["2"]
-    with pytest.raises(Unreadable, match="vanished"):
+    with pytest.raises(ExtractionError, match="vanished"):
         reader.read(item(after["1"]))
 
 

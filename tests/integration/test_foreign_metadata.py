@@ -15,7 +15,7 @@ from ledger_rows import room_of
 from old_cipher import OldCipher
 from sluice.encryption import keyed_hash
 from sluice.errors import NotFound, Terminal
-from sluice.model.document import Document, Raw
+from sluice.model.document import Document, FetchedDocument
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.passage import Passage
 from sluice.model.search import SearchRequest
@@ -155,10 +155,10 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
         def __init__(self, reader: Any) -> None:
             self.scan, self._read = reader.scan, reader.read
 
-        def read(self, item: Any) -> Raw:
+        def read(self, item: Any) -> FetchedDocument:
             if item.entry.external_id == "4.md":
                 raise KeyError("a header")
-            raw: Raw = self._read(item)
+            raw: FetchedDocument = self._read(item)
             return raw
 
     monkeypatch.setattr(gates, "features", breaking)

@@ -28,7 +28,7 @@ from scratch_databases import libpq
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.run import Counts
-from sluice.model.scan import Entry
+from sluice.model.scan import ListingEntry
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_connection_lost_in_a_call_is_transient_and_the_next_call_works(url: s
     source = opened(room)
     run = started(room, source)
 
-    def listing() -> Iterator[Entry]:
+    def listing() -> Iterator[ListingEntry]:
         yield entry("a")
         end_backends(url, application)
         yield entry("b")
@@ -132,7 +132,7 @@ def test_waiting_for_a_connection_ends(url: str) -> None:
 def test_a_listing_may_take_longer_than_any_call(url: str) -> None:
     room, _ = named_room(url, call_timeout_s=0.5)
 
-    def slow() -> Iterator[Entry]:
+    def slow() -> Iterator[ListingEntry]:
         for i in range(2):
             time.sleep(0.6)  # each longer than a call may take
             yield entry(f"d{i}")

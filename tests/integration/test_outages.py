@@ -16,7 +16,7 @@ import pytest
 import dying
 from agreement import Held
 from devstack import Stack, catalogue, credentials, processes, runner, stopping
-from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, patiently
+from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from sluice.errors import Transient, Unavailable
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
@@ -157,8 +157,6 @@ def test_a_store_that_is_restarted(cases: Cases, engines: Stack, store: str) -> 
 
 
 def _recovers(case: Case, expected: Held) -> None:
-    patiently(
-        case.ingest, Transient
-    )  # a store that is back may be slow at first, and clients find it again in a second
+    retried(case.ingest, Transient)  # a store that is back may be slow at first, and clients find it again in a second
     case.assert_whole(expected)
     assert not case.paid_twice()

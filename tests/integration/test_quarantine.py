@@ -21,15 +21,15 @@ from recovery import Before
 from sluice import wiring
 from sluice.cli import app
 from sluice.encryption import Cipher
-from sluice.errors import BadRequest, Busy, LostClaim, NotFound
+from sluice.errors import BadRequest, Busy, LostLease, NotFound
 from sluice.model.costs import Quota
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.gates import GateRule
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.model.run import Run
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import (
@@ -75,7 +75,7 @@ class Place:
         rule = None if chars is None else GateRule("block", chars)
         self.tools.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
-    def refused(self) -> dict[str, Refusal]:
+    def refused(self) -> dict[str, QuarantineRecord]:
         found = self.tools.catalog.refusals(self.who, self.name, limit=100)
         return {each.external_id: each for each in found}
 
@@ -83,7 +83,7 @@ class Place:
         asked = SearchRequest("ferryman timetable barn owl", self.name, 50)
         return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, self.who).passages)
 
-    def objects(self, refusal: Refusal) -> list[str]:
+    def objects(self, refusal: QuarantineRecord) -> list[str]:
         return [each for each in self.tools.blobs.list("quarantine") if str(refusal.document_id) in each]
 
 
@@ -195,8 +195,8 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
     key = place.tools.keyring.get([letter.document_id])[letter.document_id]
 
     def put_other_bytes() -> None:
-        item = Item(letter.document_id, Entry("letter.md", "file:///letter.md", "2", 6), new=True)
-        packed = quarantine._packed(Raw(item, b"# Else"))
+        item = WorkItem(letter.document_id, ListingEntry("letter.md", "file:///letter.md", "2", 6), new=True)
+        packed = quarantine._packed(FetchedDocument(item, b"# Else"))
         cipher = Cipher(key, place.spec.tenant, letter.document_id)
         place.tools.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
@@ -332,7 +332,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
             return set()
 
     before = place.tools.blobs.list("quarantine")
-    with pytest.raises(LostClaim):
+    with pytest.raises(LostLease):
         ingestion.ingest(swapped(place.tools, versions=Losing()), IngestRequest(place.spec))
     assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
 

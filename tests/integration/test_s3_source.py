@@ -15,12 +15,12 @@ from uuid import uuid4
 import pytest
 
 from contract.source_servers import Page, S3Server, WebServer
-from sluice.errors import BadRequest, Transient, Unreadable
+from sluice.errors import BadRequest, ExtractionError, Transient
 from sluice.model.records import RECORD_MIME
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.readers import reader_for
 from sluice.sources.s3 import S3Reader
 from unit.test_parsing_documents import zipped
@@ -53,8 +53,8 @@ def reader(server: S3Server, bucket: str, folder: str = "", **globs: tuple[str, 
     return reader_for(SourceSpec(f"s3://{bucket}/{folder}?connection=local", "c", **globs), server.reach())
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
 def test_more_than_one_page_is_listed(server: S3Server, bucket: str) -> None:
@@ -96,7 +96,7 @@ def test_what_an_object_says_of_itself(server: S3Server, bucket: str) -> None:
     assert source.read(item(record)).mime is None
     raw = source.read(item(packed))
     assert raw.content.decode() == text and "last_modified" in raw.metadata
-    with pytest.raises(Unreadable, match="too_large"):
+    with pytest.raises(ExtractionError, match="too_large"):
         source.read(item(bomb))
 
 
@@ -116,7 +116,7 @@ def test_members_of_a_zip_are_documents(server: S3Server, bucket: str) -> None:
     assert {entry.external_id: entry for entry in reader(server, bucket, include=ZIPS).scan()} == found
     read = {name: source.read(item(entry)).content for name, entry in found.items() if name != "x.zip!/big.bin"}
     assert list(read.values()) == [b"a text", b"alpha", b"beta", b"an object", b"y"]
-    with pytest.raises(Unreadable, match="too_large"):
+    with pytest.raises(ExtractionError, match="too_large"):
         source.read(item(found["x.zip!/big.bin"]))
     assert [entry.external_id for entry in reader(server, bucket).scan() if "zip" in entry.external_id] == [
         "text.zip", "x.zip", "x.zip!/a.md",
@@ -129,7 +129,7 @@ def test_a_zip_that_changes_or_is_damaged(server: S3Server, bucket: str) -> None
     entry = next(source.scan())
     source.read(item(entry))
     server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"b.md": b"beta"}))
-    with pytest.raises(Unreadable, match="vanished"):
+    with pytest.raises(ExtractionError, match="vanished"):
         reader(server, bucket, include=ZIPS).read(item(entry))
     (after,) = reader(server, bucket, include=ZIPS).scan()
     assert (after.external_id, after.fingerprint.split("-")[0] == entry.fingerprint.split("-")[0]) == (
@@ -140,7 +140,7 @@ def test_a_zip_that_changes_or_is_damaged(server: S3Server, bucket: str) -> None
     source = reader(server, bucket, include=ZIPS)
     (broken,) = source.scan()
     assert broken.external_id == "x.zip" and broken.holds is not None and broken.holds("x.zip!/b.md")
-    with pytest.raises(Unreadable, match="corrupt"):
+    with pytest.raises(ExtractionError, match="corrupt"):
         source.read(item(broken))
 
 
@@ -162,7 +162,7 @@ def test_a_zip_that_is_replaced_while_it_is_read_is_opened_anew(server: S3Server
     server.client.put_object(Bucket=bucket, Key="x.zip", Body=zipped({"d.md": b"new" * 100, "b.bin": after}))
     assert source.read(item(b)).content == after
     assert source.read(item(d)).content == b"new" * 100
-    with pytest.raises(Unreadable, match="vanished"):
+    with pytest.raises(ExtractionError, match="vanished"):
         source.read(item(c))
 
 
@@ -182,7 +182,7 @@ def test_a_zip_that_is_always_another_one_is_changing(
         return fetched
 
     monkeypatch.setattr(S3Reader, "_get", fetch_and_replace)
-    with pytest.raises(Unreadable, match="changing"):
+    with pytest.raises(ExtractionError, match="changing"):
         source.read(item(entry))
     monkeypatch.undo()
     assert len(source.read(item(entry)).content) == 3000
@@ -204,7 +204,7 @@ def test_all_parts_of_a_zip_share_one_time_limit(
         "sluice.sources.s3.time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda pause_s: None)
     )
     monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=4.0))
-    with pytest.raises(Unreadable, match="slow"):
+    with pytest.raises(ExtractionError, match="slow"):
         source.read(item(entries[0]))
     monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=1000.0))
     assert [len(source.read(item(entry)).content) for entry in entries] == [9000, 9000]
@@ -218,7 +218,7 @@ def test_an_archived_object_is_refused_until_it_is_restored(server: S3Server, bu
     server.client.put_object(Bucket=bucket, Key="old.md", Body=b"x", StorageClass="GLACIER")
     source = reader(server, bucket)
     (entry,) = source.scan()
-    with pytest.raises(Unreadable, match="archived"):
+    with pytest.raises(ExtractionError, match="archived"):
         source.read(item(entry))
 
 
@@ -244,7 +244,9 @@ def broken(web: WebServer, first: Page, second: Page | None = None) -> SourceRea
     if second:
         web.pages[f"/{name}?list-type=2&prefix=&continuation-token=t1&encoding-type=url"] = second
     connection = Connection(login="k", password="s", extra={"endpoint_url": web.url("")})
-    reach = Reach(max_bytes=1000, connections={"local": connection}.__getitem__, connect_timeout_s=1, call_timeout_s=1)
+    reach = SourceContext(
+        max_bytes=1000, connections={"local": connection}.__getitem__, connect_timeout_s=1, call_timeout_s=1
+    )
     return reader_for(SourceSpec(f"s3://{name}/?connection=local", "c"), reach)
 
 
@@ -315,9 +317,9 @@ def test_an_object_that_is_not_handed_over(web: WebServer, answer: Page, wrong: 
     source = broken(web, listing("a"))
     (entry,) = source.scan()
     web.pages[f"/{entry.uri.removeprefix('s3://')}"] = answer
-    with pytest.raises(Unreadable if isinstance(wrong, str) else wrong) as caught:
+    with pytest.raises(ExtractionError if isinstance(wrong, str) else wrong) as caught:
         source.read(item(entry))
-    if isinstance(caught.value, Unreadable):
+    if isinstance(caught.value, ExtractionError):
         assert caught.value.code == wrong
 
 
@@ -328,6 +330,8 @@ def test_no_server_and_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    reach = Reach(max_bytes=1, connections=lambda conn_id: Connection(extra={"endpoint_url": "http://127.0.0.1:1"}))
+    reach = SourceContext(
+        max_bytes=1, connections=lambda conn_id: Connection(extra={"endpoint_url": "http://127.0.0.1:1"})
+    )
     with pytest.raises(BadRequest, match="login"):
         list(reader_for(SourceSpec("s3://bucket/?connection=x", "c"), reach).scan())

@@ -13,8 +13,8 @@ import pytest
 
 from contract.source_servers import Page, WebServer
 from integration.web_sites import html, item, reader, sitemap
-from sluice.errors import BadRequest, Transient, Unreadable
-from sluice.model.scan import Entry
+from sluice.errors import BadRequest, ExtractionError, Transient
+from sluice.model.scan import ListingEntry
 from sluice.model.source import SourceSpec
 from sluice.sources.readers import reader_for
 from sluice.sources.web.address import may_connect
@@ -107,8 +107,8 @@ def test_no_redirect_leads_into_a_private_network(server: WebServer, target: str
     server.pages["/a"] = Page(status=302, headers={"Location": target})
     hosts = ("169.254.169.254", "::ffff:a00:1", "::ffff:10.0.0.1", "::1")
     source = reader(server, "/a", hosts=hosts)
-    with pytest.raises(Unreadable) as caught:
-        source.read(item(Entry(server.url("/a"), "", "f", 0)))
+    with pytest.raises(ExtractionError) as caught:
+        source.read(item(ListingEntry(server.url("/a"), "", "f", 0)))
     assert caught.value.code == code
     with pytest.raises(BadRequest, match="deleted"):
         list(source.scan())
@@ -125,8 +125,8 @@ def test_a_name_that_leads_into_a_private_network_is_refused(
     source = reader_for(SourceSpec("https://docs.example/list.txt", "c"), reach)
     with pytest.raises(BadRequest, match="address"):
         list(source.scan())
-    with pytest.raises(Unreadable, match="address"):
-        source.read(item(Entry("https://docs.example/a", "", "f", 0)))
+    with pytest.raises(ExtractionError, match="address"):
+        source.read(item(ListingEntry("https://docs.example/a", "", "f", 0)))
     assert connected == []
 
 
@@ -213,8 +213,8 @@ def test_tls_is_checked_against_the_name_and_not_the_address(server: WebServer, 
     assert b"alpha" in source.read(item(entry)).content
     assert set(names) == {"docs.example"}
     other = reader_for(SourceSpec(f"https://other.example:{port}/a", "c"), server.reach(**options))
-    with pytest.raises(Unreadable, match="certificate"):
-        other.read(item(Entry(f"https://other.example:{port}/a", "", "f", 0)))
+    with pytest.raises(ExtractionError, match="certificate"):
+        other.read(item(ListingEntry(f"https://other.example:{port}/a", "", "f", 0)))
     with pytest.raises(Transient, match="certificate"):
         list(other.scan())
 

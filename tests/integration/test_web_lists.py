@@ -11,7 +11,7 @@ import pytest
 
 from contract.source_servers import Asked, Page, WebServer
 from integration.web_sites import html, item, listed, reader, sitemap
-from sluice.errors import BadRequest, Transient, Unreadable
+from sluice.errors import BadRequest, ExtractionError, Transient
 from sluice.sources.web.listing import kind_of
 
 OLD = format_datetime(datetime(2024, 5, 1, 12, tzinfo=UTC), usegmt=True)
@@ -63,7 +63,7 @@ def test_a_feed_lists_its_pages_and_what_has_none(server: WebServer, feed: str) 
     server.pages["/feed"] = Page(feed.format(base=server.url("")).encode())
     source = reader(server, "/feed")
     assert listed(source, server) == ["/a", "/b", "#entry-3"]
-    with pytest.raises(Unreadable, match="bad_url"):
+    with pytest.raises(ExtractionError, match="bad_url"):
         source.read(item(list(source.scan())[2]))
 
 

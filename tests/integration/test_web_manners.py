@@ -12,10 +12,10 @@ import pytest
 
 from contract.source_servers import Asked, Page, WebServer
 from integration.web_sites import html, item, reader, sitemap
-from sluice.errors import BadRequest, Transient, Unreadable
+from sluice.errors import BadRequest, ExtractionError, Transient
 from sluice.model.records import RECORD_MIME
-from sluice.model.scan import Entry
-from sluice.sources.context import Web
+from sluice.model.scan import ListingEntry
+from sluice.sources.context import HttpPolicy
 from sluice.sources.web import fetch, pace
 from sluice.sources.web.pace import Pace
 from sluice.sources.web.robots import MAX_DELAY_S, Robots
@@ -29,8 +29,8 @@ def server() -> Iterator[WebServer]:
 
 
 def refusal(server: WebServer, path: str, **options: object) -> str:
-    with pytest.raises(Unreadable) as caught:
-        reader(server, path, **options).read(item(Entry(server.url(path), server.url(path), "f", 0)))
+    with pytest.raises(ExtractionError) as caught:
+        reader(server, path, **options).read(item(ListingEntry(server.url(path), server.url(path), "f", 0)))
     return caught.value.code
 
 
@@ -44,7 +44,7 @@ def test_what_robots_forbid_is_listed_not_asked_for_and_refused(server: WebServe
     source = reader(server, "/sitemap.xml")
     entries = list(source.scan())
     assert [entry.fingerprint for entry in entries] == ["refused robots", 'etag "1"']
-    with pytest.raises(Unreadable, match="robots"):
+    with pytest.raises(ExtractionError, match="robots"):
         source.read(item(entries[0]))
     assert source.read(item(entries[1])).content
     assert "/private/a" not in {each.path for each in server.asked}
@@ -114,7 +114,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(
     clock.install(monkeypatch, fetch)
     answer, requests = failing(1, 429, {"Retry-After": "3"}, html("at last"))
     server.pages["/a"] = answer  # type: ignore[assignment]
-    raw = reader(server, "/a").read(item(Entry(server.url("/a"), "", "f", 0)))
+    raw = reader(server, "/a").read(item(ListingEntry(server.url("/a"), "", "f", 0)))
     assert b"at last" in raw.content and len(requests) == 2
     assert len(clock.pauses) == 1 and 3 <= clock.pauses[0] < 6
 
@@ -126,22 +126,22 @@ def test_a_server_that_asks_for_an_hour_is_left_alone(server: WebServer, form: s
     answer, when = failing(9, 429, {"Retry-After": asked}, html())
     server.pages["/a"] = answer  # type: ignore[assignment]
     with pytest.raises(Transient, match="asks to wait"):
-        reader(server, "/a").read(item(Entry(server.url("/a"), "", "f", 0)))
+        reader(server, "/a").read(item(ListingEntry(server.url("/a"), "", "f", 0)))
     assert len(when) == 1
 
 
 def test_one_document_that_fails_is_refused_and_three_in_a_row_are_the_server(server: WebServer) -> None:
     server.pages["/good"] = html("x", {"ETag": '"1"'})
     server.pages["/bad"] = Page(status=502)
-    entry = item(Entry(server.url("/bad"), "", "f", 0))
+    entry = item(ListingEntry(server.url("/bad"), "", "f", 0))
     source = reader(server, "/good")
     for _ in range(3):
         for _ in range(2):
-            with pytest.raises(Unreadable, match="unavailable"):
+            with pytest.raises(ExtractionError, match="unavailable"):
                 source.read(entry)
-        source.read(item(Entry(server.url("/good"), "", "f", 0)))
+        source.read(item(ListingEntry(server.url("/good"), "", "f", 0)))
     for _ in range(2):
-        with pytest.raises(Unreadable, match="unavailable"):
+        with pytest.raises(ExtractionError, match="unavailable"):
             source.read(entry)
     with pytest.raises(Transient):
         source.read(entry)
@@ -185,7 +185,7 @@ def test_a_redirect_on_the_same_host_is_followed_and_packed_text_unpacked(server
     server.pages["/a"] = Page(status=301, headers={"Location": "b?x=ü"})
     packed = {"Content-Encoding": "gzip", "Content-Type": RECORD_MIME}
     server.pages["/b?x=%C3%BC"] = Page(gzip.compress(b"text"), headers=packed)
-    raw = reader(server, "/a").read(item(Entry(server.url("/a"), "", "f", 0)))
+    raw = reader(server, "/a").read(item(ListingEntry(server.url("/a"), "", "f", 0)))
     assert raw.content == b"text"
     assert raw.mime is None  # it does not pass for a record of our own
 
@@ -209,4 +209,4 @@ def test_documents_on_other_hosts_need_a_setting(server: WebServer) -> None:
 
     (entry,) = reader(server, "/list", hosts=("other.example",), resolve=resolve).scan()
     assert entry.fingerprint == "refused address" and "other.example" in asked
-    assert Web().delay_s > 0  # what users get unless they say otherwise
+    assert HttpPolicy().delay_s > 0  # what users get unless they say otherwise

@@ -9,7 +9,7 @@ import pytest
 
 from contract.source_servers import Page, WebServer
 from integration.web_sites import html, item, reader
-from sluice.errors import BadRequest, Unreadable
+from sluice.errors import BadRequest, ExtractionError
 from sluice.model.source import SourceSpec
 from sluice.sources.readers import reader_for
 from sluice.sources.uri import canonical
@@ -49,7 +49,7 @@ def test_a_redirect_to_nowhere(server: WebServer, where: str) -> None:
     )
     source = reader(server, "/list")
     bad, good = list(source.scan())
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(ExtractionError) as caught:
         source.read(item(bad))
     assert caught.value.code in ("bad_url", "other_host", "refused", "address", "redirects")
     assert b"good" in source.read(item(good)).content
@@ -70,7 +70,7 @@ def test_a_list_that_names_nothing(server: WebServer, where: str) -> None:
         entries = {entry.external_id: entry for entry in source.scan()}
         assert source.read(item(entries.pop(good))).content, path
         for bad in entries.values():
-            with suppress(Unreadable):  # some lead back to the list
+            with suppress(ExtractionError):  # some lead back to the list
                 source.read(item(bad))
     with pytest.raises(BadRequest):  # a part of the source that is missing is no document
         list(reader(server, "/index.xml").scan())
@@ -104,7 +104,7 @@ def test_numbers_that_are_none(server: WebServer, value: str) -> None:
 def test_joining_raises_of_the_document_alone(where: str) -> None:
     try:
         joined("https://a/b", where)
-    except Unreadable as error:
+    except ExtractionError as error:
         assert error.code == "bad_url"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from contract.source_servers import Page, WebServer
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.readers import reader_for
@@ -17,8 +17,8 @@ def reader(server: WebServer, path: str, *, max_bytes: int = 10_000, **web: Any)
     return reader_for(SourceSpec(server.url(path), "c"), server.reach(max_bytes, **web))
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
 def sitemap(server: WebServer, *paths: str, lastmod: str = "") -> Page:

@@ -16,8 +16,8 @@ import pytest
 from sluice.access import places
 from sluice.access.rules import merged_rules, parse_rules
 from sluice.adapters.postgres.failures import translated
-from sluice.errors import BadRequest, Forbidden, SluiceError, Unreadable
-from sluice.model.scan import Item
+from sluice.errors import BadRequest, ExtractionError, Forbidden, SluiceError
+from sluice.model.scan import WorkItem
 from sluice.model.source import SavedSource, Schedule, SourceSpec
 from sluice.settings import Settings
 from sluice.sources.uri import canonical, check_root
@@ -92,11 +92,11 @@ def test_a_link_leads_nowhere_else(documents: Path) -> None:
     assert set(entries) == {"boards.md", "staff/plan.md"}
     (documents / "staff" / "plan.md").unlink()
     (documents / "staff" / "plan.md").symlink_to(documents / "board" / "minutes.md")
-    with pytest.raises(Unreadable):
-        found.read(Item(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
+    with pytest.raises(ExtractionError):
+        found.read(WorkItem(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
     within = found._reader  # the file reader itself, whose check is on what is open
-    with pytest.raises(Unreadable):
-        within.read(Item(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
+    with pytest.raises(ExtractionError):
+        within.read(WorkItem(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
 
 
 def test_a_source_by_a_link_is_where_the_link_leads(documents: Path) -> None:

@@ -21,16 +21,16 @@ from sluice.model.chunk import (
     SparseVector,
 )
 from sluice.model.document import Document
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.pipeline import artefacts
 
 PLACE = "runs/r/00000/1-extracted.parquet"
 TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them again."
 
 
-def item(new: bool = True) -> Item:
-    entry = Entry("a/b%20c.md", "file:///x/a/b%2520c.md", "12:34", 99, 7, locator="plain-hash")
-    return Item(uuid4(), entry, new, None if new else b"\x01" * 20)
+def item(new: bool = True) -> WorkItem:
+    entry = ListingEntry("a/b%20c.md", "file:///x/a/b%2520c.md", "12:34", 99, 7, locator="plain-hash")
+    return WorkItem(uuid4(), entry, new, None if new else b"\x01" * 20)
 
 
 def document(text: str = TEXT) -> Document:

@@ -6,14 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.pipeline import batching
 
 ABSTRACT, REPORT = 1_000, 1_000_000  # bytes
 
 
-def items(documents: int, size_bytes: int) -> list[Item]:
-    return [Item(uuid4(), Entry(f"{n}", f"file:///{n}", "", size_bytes), new=True) for n in range(documents)]
+def items(documents: int, size_bytes: int) -> list[WorkItem]:
+    return [WorkItem(uuid4(), ListingEntry(f"{n}", f"file:///{n}", "", size_bytes), new=True) for n in range(documents)]
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ from sluice.chunking.headings import outline
 from sluice.errors import BadRequest
 from sluice.model.chunk import Chunk, Relation
 from sluice.model.document import Document
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.ports.content import Recognized
 
 KEY = b"i" * 32
 
 
 def document(text: str, title: str = "", mime: str = "text/markdown", pages: tuple[int, ...] = ()) -> Document:
-    item = Item(uuid5(UUID(int=1), title or "one"), Entry("one", "file:///one", "f", len(text)), new=True)
+    item = WorkItem(uuid5(UUID(int=1), title or "one"), ListingEntry("one", "file:///one", "f", len(text)), new=True)
     return Document(item, mime, title, text, b"", {}, pages)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sluice.compression import gunzip, inner_name
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.parsing.extractor import IsolatedExtractor
 from unit.test_parsing_documents import code, docx, extractor, one, zipped
 
@@ -84,6 +84,6 @@ def test_what_a_server_sends_compressed_is_limited() -> None:
         (two[:-12], 9, "corrupt"),
         (two + b"rest", 9, "corrupt"),
     ):
-        with pytest.raises(Unreadable) as caught:
+        with pytest.raises(ExtractionError) as caught:
             gunzip(content, most)
         assert caught.value.code == code_

@@ -22,7 +22,7 @@ from sluice.errors import Terminal
 from sluice.model.chunk import ChunkedDocument, EmbeddedDocument, Vector
 from sluice.model.costs import Spent
 from sluice.model.document import Document
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.ports.content import Embedder
 from sluice.testing.embeddings import MemoryVectorCache
 
@@ -59,7 +59,9 @@ class Cache(MemoryVectorCache):
 
 def chunked(texts: Sequence[str], title: str = "") -> list[ChunkedDocument]:
     documents = [
-        Document(Item(uuid5(UUID(int=4), str(n)), Entry(str(n), "", "", 0), True), "text/plain", title, text, b"")
+        Document(
+            WorkItem(uuid5(UUID(int=4), str(n)), ListingEntry(str(n), "", "", 0), True), "text/plain", title, text, b""
+        )
         for n, text in enumerate(texts)
     ]
     return chunk(documents, profile="chars:600:0", index_key=KEY)

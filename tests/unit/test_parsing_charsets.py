@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.charset import lookup
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.notebook import notebook_text
@@ -85,9 +85,9 @@ def test_what_is_declared_is_used_and_utf_8_is_utf_8() -> None:
 
 def test_a_servers_charset_is_used() -> None:
     content = "Žąsis ir ėglis".encode("cp1257")
-    item = Item(uuid4(), Entry("a", "https://h/a", "", len(content)), new=True)
+    item = WorkItem(uuid4(), ListingEntry("a", "https://h/a", "", len(content)), new=True)
     with extractor(workers=1) as opened:
-        (found,) = opened.extract([Raw(item, content, "text/plain; charset=windows-1257")])
+        (found,) = opened.extract([FetchedDocument(item, content, "text/plain; charset=windows-1257")])
     assert found.text == "Žąsis ir ėglis"
 
 

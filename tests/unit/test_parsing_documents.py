@@ -24,10 +24,10 @@ from fpdf.enums import EncryptionMethod
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.reasons import REASONS
 from sluice.model.records import RECORD_MIME
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.pages import page_starts
 from sluice.parsing.text import decode, markdown_title
@@ -48,8 +48,10 @@ def shared() -> Iterator[IsolatedExtractor]:
         yield opened
 
 
-def raw(content: bytes, name: str = "x", mime: str | None = None) -> Raw:
-    return Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", len(content)), new=True), content, mime)
+def raw(content: bytes, name: str = "x", mime: str | None = None) -> FetchedDocument:
+    return FetchedDocument(
+        WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", len(content)), new=True), content, mime
+    )
 
 
 def one(opened: IsolatedExtractor, content: bytes, name: str = "x", mime: str | None = None) -> Extracted:

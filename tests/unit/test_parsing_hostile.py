@@ -20,9 +20,9 @@ import pytest
 from docx import Document as Docx
 from fpdf import FPDF
 
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.reasons import REASONS
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.text import decode
 from sluice.ports.content import Extracted
@@ -43,7 +43,9 @@ def opened() -> Iterator[IsolatedExtractor]:
 
 
 def one(opened: IsolatedExtractor, content: bytes, name: str) -> Extracted:
-    raw = Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", len(content)), new=True), content, None)
+    raw = FetchedDocument(
+        WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", len(content)), new=True), content, None
+    )
     found = opened.extract([raw])[0]
     assert found.failure is None or (found.text == "" and found.failure[1].startswith(REASONS[found.failure[0]]))
     return found

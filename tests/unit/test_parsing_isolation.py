@@ -22,8 +22,8 @@ from docx import Document as Docx
 from fpdf import FPDF
 
 from sluice.errors import Terminal
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing import sniffing
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.isolation import landlock, limits
@@ -83,7 +83,9 @@ worker.main()
 
 
 def one(opened: IsolatedExtractor, content: bytes, name: str) -> Extracted:
-    return opened.extract([Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", len(content)), new=True), content)])[0]
+    return opened.extract(
+        [FetchedDocument(WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", len(content)), new=True), content)]
+    )[0]
 
 
 @pytest.fixture

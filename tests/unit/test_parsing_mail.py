@@ -15,7 +15,7 @@ import pytest
 from docx import Document as Docx
 from parsing_fixtures import extractor, text, zipped
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.parsing.embedded import without_blobs
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.msg import msg_parts
@@ -240,6 +240,6 @@ def test_a_damaged_message_of_outlook_is_read_or_reported() -> None:
         try:
             parts = msg_parts(bytes(damaged), lambda attached, _name, _charset: attached.decode("latin-1"))
             outcomes["read" if parts else "nothing"] += 1
-        except Unreadable as error:
+        except ExtractionError as error:
             outcomes["reported" if str(error) else "no reason"] += 1
     assert outcomes.keys() == {"read", "reported"} and outcomes.total() == 200, outcomes

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from sluice.errors import BadRequest
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.ocr import language_folder
 from sluice.ports.content import Extracted
@@ -27,7 +27,9 @@ def picture(kind: str, text: str = "Invoice number 4711") -> bytes:
 
 
 def extracted(content: bytes, name: str, languages: str) -> Extracted:
-    raw = Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", len(content)), new=True), content, None)
+    raw = FetchedDocument(
+        WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", len(content)), new=True), content, None
+    )
     with IsolatedExtractor(**LIMITS, ocr_languages=languages) as opened:
         return opened.extract([raw])[0]
 

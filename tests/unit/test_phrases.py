@@ -11,7 +11,7 @@ from sluice.adapters.entities.factory import make_entities
 from sluice.adapters.entities.naming import entity_id
 from sluice.chunking.chunking import chunk, with_mentions
 from sluice.model.document import Document
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 
 KEY = b"k" * 32
 
@@ -97,7 +97,7 @@ def test_lines_of_code_and_data_are_no_headings() -> None:
 
 
 def cut(title: str, text: str, mime: str = "text/markdown") -> tuple:
-    item = Item(uuid4(), Entry("one", "file:///one", "1", len(text)), new=True)
+    item = WorkItem(uuid4(), ListingEntry("one", "file:///one", "1", len(text)), new=True)
     document = Document(item, mime, title, text, b"h" * 20)
     extractor = make_entities("phrases")
     assert extractor is not None

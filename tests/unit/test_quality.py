@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sluice.errors import BadRequest, Terminal
 from sluice.model.document import Document
 from sluice.model.gates import GateRule
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.quality import gates, suites
 from sluice.quality.document_features import features
 from sluice.quality.expectations import judge
@@ -26,7 +26,11 @@ PROSE = "The quick brown fox jumps over the lazy dog, and nobody minds. "
 
 def document(name: str, text: str = PROSE, title: str = "A title", mime: str = "text/plain") -> Document:
     return Document(
-        Item(uuid5(UUID(int=3), name), Entry(name, f"file:///{name}", "f", len(text)), new=True), mime, title, text, b""
+        WorkItem(uuid5(UUID(int=3), name), ListingEntry(name, f"file:///{name}", "f", len(text)), new=True),
+        mime,
+        title,
+        text,
+        b"",
     )
 
 

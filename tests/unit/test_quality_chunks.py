@@ -14,7 +14,7 @@ from sluice.embedding.bm25 import sparse
 from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, SparseVector
 from sluice.model.document import Document
 from sluice.model.gates import GateRule
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.quality.gates import chunks_gate, suspect_vectors, vectors_gate
 from sluice.quality.suites import SUITES
 
@@ -23,7 +23,7 @@ TEXT = "# Owls\n\n" + "The barn owl hunts voles above wet meadows at dusk. " * 6
 
 
 def chunked(name: str, text: str = TEXT) -> ChunkedDocument:
-    item = Item(uuid5(UUID(int=3), name), Entry(name, f"file:///{name}", "f", len(text)), new=True)
+    item = WorkItem(uuid5(UUID(int=3), name), ListingEntry(name, f"file:///{name}", "f", len(text)), new=True)
     document = Document(item, "text/markdown", "Owls", text, b"")
     return chunk([document], profile=PROFILE, index_key=KEY)[0]
 

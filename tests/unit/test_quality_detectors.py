@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sluice.model.document import Document
 from sluice.model.gates import GateRule, Signature
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.quality import gates
 from sluice.quality.boilerplate import boilerplate_shares
 from sluice.quality.duplicates import closest, signature
@@ -51,7 +51,7 @@ TOKENS = {
 
 
 def document(name: str, text: str = PROSE, **more: object) -> Document:
-    item = Item(uuid5(UUID(int=3), name), Entry(name, f"file:///{name}", "f", len(text)), new=True)
+    item = WorkItem(uuid5(UUID(int=3), name), ListingEntry(name, f"file:///{name}", "f", len(text)), new=True)
     return replace(Document(item, "text/plain", "A title", text, b"h"), **more)
 
 

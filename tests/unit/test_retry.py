@@ -8,7 +8,7 @@ import pytest
 
 from sluice import retry as patience
 from sluice.errors import Terminal, Transient
-from sluice.retry import patiently
+from sluice.retry import retried
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +31,18 @@ def failing(*errors: Exception) -> tuple[list[int], Callable[[], str]]:
 
 def test_what_is_transient_is_tried_again() -> None:
     calls, call = failing(Transient("one"), Transient("two"))
-    assert patiently(call) == "done" and len(calls) == 3
+    assert retried(call) == "done" and len(calls) == 3
 
 
 def test_and_told_when_it_stays_so() -> None:
     calls, call = failing(*(Transient(str(number)) for number in range(9)))
     with pytest.raises(Transient, match="2"):
-        patiently(call)
+        retried(call)
     assert len(calls) == patience.ATTEMPTS
 
 
 def test_what_no_retry_helps_is_told_at_once() -> None:
     calls, call = failing(Terminal("no"))
     with pytest.raises(Terminal):
-        patiently(call)
+        retried(call)
     assert len(calls) == 1

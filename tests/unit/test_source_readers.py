@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.errors import BadRequest, Terminal, Transient, Unreadable
+from sluice.errors import BadRequest, ExtractionError, Terminal, Transient
 from sluice.indexing.loading import filterable
 from sluice.model.file_names import original, printable
 from sluice.model.metadata import MAX_BYTES, MAX_DEPTH
 from sluice.model.records import parse_record
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.globs import Globs
@@ -39,13 +39,13 @@ def ids(source: SourceReader) -> list[str]:
     return [entry.external_id for entry in source.scan()]
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
 def refusal(source: SourceReader, external_id: str) -> str:
     entry = next(entry for entry in source.scan() if entry.external_id == external_id)
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(ExtractionError) as caught:
         source.read(item(entry))
     return caught.value.code
 
@@ -212,11 +212,11 @@ def test_a_file_swapped_for_a_link_after_the_scan_does_not_lead_out(tmp_path: Pa
     (root / "sub" / "a.md").unlink()
     (root / "sub").rmdir()
     (root / "sub").symlink_to(tmp_path / "out")
-    with pytest.raises(Unreadable, match="outside_root"):
+    with pytest.raises(ExtractionError, match="outside_root"):
         source.read(item(entry))
     for forged in ("../out/a.md", "/etc/passwd", "sub/../../out/a.md", "%2E%2E/out/a.md"):
-        with pytest.raises(Unreadable, match="outside_root"):
-            source.read(item(Entry(forged, "", "", 0)))
+        with pytest.raises(ExtractionError, match="outside_root"):
+            source.read(item(ListingEntry(forged, "", "", 0)))
 
 
 def test_special_vanished_and_large_files(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_special_vanished_and_large_files(tmp_path: Path) -> None:
     (tmp_path / "gone.md").unlink()
     assert refusal(source, "pipe") == "not_a_file"
     assert refusal(source, "sparse.bin") == "too_large"
-    with pytest.raises(Unreadable, match="vanished"):
+    with pytest.raises(ExtractionError, match="vanished"):
         source.read(item(gone))
 
 
@@ -431,7 +431,7 @@ def test_a_file_that_changed_since_the_scan_is_not_mixed_up(tmp_path: Path) -> N
     (tmp_path / "x.jsonl").write_bytes(b'{"_id": "n", "text": "longer"}\n{"_id": "a", "text": "x"}\n')
     with pytest.raises(Terminal, match="trigger the run anew") as caught:  # a retry would read the same places
         source.read(item(entry))
-    assert not isinstance(caught.value, Unreadable)  # it is not this one document's fault
+    assert not isinstance(caught.value, ExtractionError)  # it is not this one document's fault
     growing = jsonl(tmp_path / "y.jsonl", [b'{"_id": "%d", "text": "x"}' % n for n in range(10)]).scan()
     next(growing)
     with (tmp_path / "y.jsonl").open("ab") as file:

@@ -14,8 +14,8 @@ import pygit2
 import pytest
 from pygit2.enums import FileMode, ObjectType
 
-from sluice.errors import BadRequest, Forbidden, Unavailable, Unreadable
-from sluice.model.scan import Entry, Item
+from sluice.errors import BadRequest, ExtractionError, Forbidden, Unavailable
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
 from sluice.retry import ATTEMPTS
@@ -80,8 +80,8 @@ def ids(reader: GitReader) -> list[str]:
     return [entry.external_id for entry in reader.scan()]
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
 def formers(reader: GitReader) -> dict[str, str]:
@@ -90,7 +90,7 @@ def formers(reader: GitReader) -> dict[str, str]:
 
 def refusal(reader: GitReader, external_id: str) -> str:
     entry = next(entry for entry in reader.scan() if entry.external_id == external_id)
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(ExtractionError) as caught:
         reader.read(item(entry))
     return caught.value.code
 
@@ -162,8 +162,8 @@ def test_links_submodules_lfs_pointers_and_large_files_are_listed_and_refused(re
 def test_a_blob_that_is_gone_is_vanished(repository: Repository) -> None:
     repository.commit({b"a.md": b"one"})
     entry = next(repository.reader().scan())
-    gone = Entry(entry.external_id, entry.uri, "0" * 39 + "1", 3)
-    with pytest.raises(Unreadable, match="vanished"):
+    gone = ListingEntry(entry.external_id, entry.uri, "0" * 39 + "1", 3)
+    with pytest.raises(ExtractionError, match="vanished"):
         repository.reader().read(item(gone))
 
 

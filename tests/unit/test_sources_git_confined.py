@@ -13,8 +13,8 @@ from uuid import uuid4
 import pygit2
 import pytest
 
-from sluice.errors import BadRequest, SluiceError, Unreadable
-from sluice.model.scan import Entry, Item
+from sluice.errors import BadRequest, ExtractionError, SluiceError
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.sources.git import repository
 from sluice.sources.git.reader import GitReader
@@ -56,7 +56,7 @@ def reader(folder: Path, root: Path, query: str = "") -> GitReader:
 
 def read_all(folder: Path, root: Path, query: str = "") -> dict[str, bytes]:
     source = reader(folder, root, query)
-    return {each.external_id: source.read(Item(uuid4(), each, new=True)).content for each in source.scan()}
+    return {each.external_id: source.read(WorkItem(uuid4(), each, new=True)).content for each in source.scan()}
 
 
 @pytest.fixture
@@ -191,8 +191,8 @@ def test_what_is_swapped_after_it_was_opened_leads_nowhere(
     source = reader(repo, repo.parent)
     entries = list(source.scan())
     way(outside, repo)
-    with pytest.raises((Unreadable, BadRequest)):
-        source.read(Item(uuid4(), Entry("x", "u", str(secret), 0), new=True))
+    with pytest.raises((ExtractionError, BadRequest)):
+        source.read(WorkItem(uuid4(), ListingEntry("x", "u", str(secret), 0), new=True))
     assert [each.external_id for each in entries] == ["mine"]
 
 
@@ -226,9 +226,9 @@ def test_a_repository_that_is_packed_anew_meanwhile_is_still_read(tmp_path: Path
     commit(tmp_path / "repo", a=b"one", b=b"two")
     source = reader(tmp_path / "repo", tmp_path)
     first, second = source.scan()
-    assert source.read(Item(uuid4(), first, new=True)).content == b"one"
+    assert source.read(WorkItem(uuid4(), first, new=True)).content == b"one"
     pack(tmp_path / "repo")
-    assert source.read(Item(uuid4(), second, new=True)).content == b"two"
+    assert source.read(WorkItem(uuid4(), second, new=True)).content == b"two"
 
 
 def test_nothing_is_left_open_or_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,14 +277,14 @@ def test_blobs_that_vanished_do_not_open_the_repository_again(tmp_path: Path, mo
     opened = repository.View
     monkeypatch.setattr(repository, "View", lambda *args: made.append(args) or opened(*args))
     for number in range(5):
-        with pytest.raises(Unreadable, match="vanished"):
-            source.read(Item(uuid4(), replace(entry, fingerprint=f"{number:040x}"), new=True))
+        with pytest.raises(ExtractionError, match="vanished"):
+            source.read(WorkItem(uuid4(), replace(entry, fingerprint=f"{number:040x}"), new=True))
     assert made == []
     commit(tmp_path / "repo", b=b"two")
     pack(tmp_path / "repo")
     two = next(iter(reader(tmp_path / "repo", tmp_path).scan()))
     made.clear()
-    assert source.read(Item(uuid4(), two, new=True)).content == b"two"
+    assert source.read(WorkItem(uuid4(), two, new=True)).content == b"two"
     assert len(made) == 1
 
 

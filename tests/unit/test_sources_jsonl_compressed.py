@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.errors import BadRequest, Terminal, Transient, Unreadable
+from sluice.errors import BadRequest, ExtractionError, Terminal, Transient
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.readers import reader_for
@@ -45,7 +45,7 @@ def test_the_lines_are_those_of_the_plain_file(tmp_path: Path, suffix: str, comp
     random.Random(7).shuffle(found)  # out of order, too: it is unpacked again from its beginning
     for entry in found:
         if "#" in entry.external_id:
-            with pytest.raises(Unreadable):
+            with pytest.raises(ExtractionError):
                 packed.read(item(entry))
         else:
             assert json.loads(packed.read(item(entry)).content)["_id"] == entry.external_id
@@ -82,7 +82,7 @@ def test_a_file_that_changed_is_not_mixed_up(tmp_path: Path) -> None:
         written(path, content)
         with pytest.raises(Terminal, match="trigger the run anew") as caught:
             source.read(item(entry))
-        assert not isinstance(caught.value, Unreadable)
+        assert not isinstance(caught.value, ExtractionError)
     growing = lines(written(path, gzip.compress(b"".join(LINES)))).scan()
     next(growing)
     with path.open("ab") as file:
@@ -95,6 +95,6 @@ def test_a_line_that_is_too_large_is_listed_and_refused(tmp_path: Path) -> None:
     big = b'{"_id": "big", "text": "' + b"x" * 50_000 + b'"}\n'
     source = lines(written(tmp_path / "a.jsonl.gz", gzip.compress(LINES[0] + big + LINES[1])))
     first, large, last = source.scan()
-    with pytest.raises(Unreadable, match="too_large"):
+    with pytest.raises(ExtractionError, match="too_large"):
         source.read(item(large))
     assert json.loads(source.read(item(last)).content)["_id"] == "d1" and first.external_id == "d0"

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sluice.errors import BadRequest, Forbidden, Terminal, Transient, Unreadable
-from sluice.model.scan import Entry, Item
+from sluice.errors import BadRequest, ExtractionError, Forbidden, Terminal, Transient
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources import uploads
@@ -29,7 +29,7 @@ class Place:
         made = SourceSpec(uri, **{"collection": "c", "tenant": "t", **spec})
         return reader_for(made, max_bytes=max_bytes, blobs=self.blobs, keyring=self.keyring)
 
-    def entries(self, **spec) -> dict[str, Entry]:
+    def entries(self, **spec) -> dict[str, ListingEntry]:
         return {entry.external_id: entry for entry in self.reader(**spec).scan()}
 
 
@@ -38,8 +38,8 @@ def place() -> Place:
     return Place()
 
 
-def item(entry: Entry) -> Item:
-    return Item(uuid4(), entry, new=True)
+def item(entry: ListingEntry) -> WorkItem:
+    return WorkItem(uuid4(), entry, new=True)
 
 
 def test_what_was_sent_is_listed_and_read(place: Place) -> None:
@@ -88,7 +88,7 @@ def test_removed_erased_and_too_large(place: Place) -> None:
     uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md"])
     assert list(place.entries()) == ["b.md"]
     for name, code in {"a.md": "vanished", "b.md": "too_large"}.items():
-        with pytest.raises(Unreadable, match=code):
+        with pytest.raises(ExtractionError, match=code):
             place.reader().read(item(before[name]))
     uploads.remove(place.blobs, place.keyring, tenant="t", collection="c", names=["a.md", "b.md"])
     assert place.entries() == {}
@@ -275,7 +275,7 @@ class CountedBlobs(MemoryBlobs):
 def test_a_scan_reads_the_heads_of_what_is_new(place: Place) -> None:
     place.blobs = blobs = CountedBlobs()
 
-    def reads() -> tuple[int, dict[str, Entry]]:
+    def reads() -> tuple[int, dict[str, ListingEntry]]:
         blobs.reads.clear()
         entries = place.entries()
         return sum(path.endswith("/head") for path in blobs.reads), entries

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
 
 SUMMARY = RunSummary(
@@ -31,7 +31,7 @@ SUMMARY = RunSummary(
 @pytest.mark.parametrize(("named", "more"), [(0, False), (2, True), (3, False)])
 def test_documents_in_quarantine_are_named_and_the_others_not_kept_quiet(named: int, more: bool) -> None:
     refused = [
-        Refusal(uuid4(), f"{n}.md", "", "docs", "", uuid4(), "extract", "empty", "", datetime.now(UTC), None)
+        QuarantineRecord(uuid4(), f"{n}.md", "", "docs", "", uuid4(), "extract", "empty", "", datetime.now(UTC), None)
         for n in range(named)
     ]
     lines = SUMMARY.lines(iter(refused))

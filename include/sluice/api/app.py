@@ -31,7 +31,7 @@ from sluice.api.backend import Backend, MakeSearch, wired_search
 from sluice.api.limits import RequestLimits
 from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
-from sluice.api.security_headers import Envelope
+from sluice.api.security_headers import SecurityHeaders
 from sluice.api.unknown import refuse_unknown
 from sluice.ports.tools import Tools
 
@@ -91,7 +91,7 @@ def create_app(
     # The last one added is the outermost.
     app.add_middleware(RequestLimits)
     app.add_middleware(Guard, authenticate=authenticate)
-    app.add_middleware(Envelope)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -20,7 +20,7 @@ from sluice.api.routes_uploads import Trigger
 from sluice.errors import BadRequest
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.ports.tools import Tools
 from sluice.quality import labels
 
@@ -103,7 +103,7 @@ async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> d
     return await backend.calls.run(lambda: _in_full(backend.tools.catalog.refusal(caller, document_id)))
 
 
-def _in_full(refusal: Refusal) -> dict[str, Any]:
+def _in_full(refusal: QuarantineRecord) -> dict[str, Any]:
     return {**refusal.to_json(), "rows": [failed_check(row) for row in refusal.rows]}
 
 
@@ -140,6 +140,6 @@ def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID)
     return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))
 
 
-def _conf(caller: Principal, refusal: Refusal) -> dict[str, Any]:
+def _conf(caller: Principal, refusal: QuarantineRecord) -> dict[str, Any]:
     place = {"source": refusal.source_uri, "collection": refusal.collection, "tenant": caller.tenant}
     return {**place, "replay": [str(refusal.document_id)]}

@@ -24,7 +24,7 @@ _HEADERS = {
 }
 
 
-class Envelope:
+class SecurityHeaders:
     """ASGI middleware; nothing that happens inside leaves without these headers or as a bare traceback."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -14,7 +14,7 @@ from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operato
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
-    from sluice.model.quarantine import Refusal
+    from sluice.model.quarantine import QuarantineRecord
     from sluice.pipeline.summary import RunSummary
     from sluice.ports.tools import Tools
 
@@ -101,11 +101,11 @@ def quarantine_replay(
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[Refusal]:
+def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
     who = operator(tenant)
     if collection is not None:
         tools.catalog.live(collection, who)  # raises NotFound where it is misspelled
-    found: list[Refusal] = []
+    found: list[QuarantineRecord] = []
     after: UUID | None = None
     while page := tools.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
         found += page
@@ -113,7 +113,7 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
     return found
 
 
-def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool) -> list[RunSummary]:
+def _replayed(tools: Tools, tenant: str, kept: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
     """One run a source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion
@@ -134,9 +134,9 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[Refusal], *, quiet: bool
         ]
 
 
-def _brief(refusal: Refusal) -> str:
+def _brief(refusal: QuarantineRecord) -> str:
     return shorten(refusal.reason, 100, placeholder=" …")
 
 
-def _size(refusal: Refusal) -> str:
+def _size(refusal: QuarantineRecord) -> str:
     return "not kept" if refusal.kept_bytes is None else f"{refusal.kept_bytes:,} bytes kept"

@@ -21,7 +21,7 @@ from sluice.encryption import Cipher, ciphers
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
 from sluice.model.generation import Generation
 from sluice.model.metadata import INTEGERS
-from sluice.model.points import GraphChunk, Point, Removal, SealedChunk, SealedVersion
+from sluice.model.points import EncryptedChunk, EncryptedVersion, GraphChunk, OutboxEntry, Point
 from sluice.model.run import Run
 from sluice.model.source import Source
 from sluice.ports.content import Keyring
@@ -101,7 +101,7 @@ def drain(
             gone += _remove(removals, vectors, graph)
 
 
-def _remove(removals: Sequence[Removal], vectors: VectorIndex, graph: GraphIndex | None) -> int:
+def _remove(removals: Sequence[OutboxEntry], vectors: VectorIndex, graph: GraphIndex | None) -> int:
     by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
     for removal in removals:
         chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
@@ -113,9 +113,9 @@ def _remove(removals: Sequence[Removal], vectors: VectorIndex, graph: GraphIndex
     return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
-def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> SealedVersion:
+def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> EncryptedVersion:
     document = embedded.document
-    return SealedVersion(
+    return EncryptedVersion(
         version_id=uuid5(run.run_id, str(document.document_id)),
         document_id=document.document_id,
         fingerprint=document.item.entry.fingerprint,
@@ -129,9 +129,9 @@ def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> Seal
     )
 
 
-def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> SealedChunk:
+def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
     names = {str(each.entity_id): each.name for each in chunk.mentions}
-    return SealedChunk(
+    return EncryptedChunk(
         chunk_id=chunk.chunk_id,
         ordinal=chunk.ordinal,
         start=chunk.start,

@@ -19,7 +19,7 @@ from sluice.model.generation import Generation
 from sluice.model.run import Counts, Run
 from sluice.model.source import Source
 from sluice.pipeline.generations import live_generations
-from sluice.pipeline.quarantine import let_go
+from sluice.pipeline.quarantine import delete_retained
 from sluice.pipeline.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
@@ -175,7 +175,7 @@ def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run],
             with recorded(tools, run, WHOLE_RUN, "delete") as counts:
                 documents = work(run)
                 chunks = drained(tools, source.generation)
-                let_go(tools, run)
+                delete_retained(tools, run)
                 counts |= {"deleted": documents, "removed": chunks}
             tools.ledger.runs.finish(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
     except Busy as error:

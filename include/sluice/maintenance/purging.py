@@ -19,7 +19,7 @@ from sluice.model.retention import ExpiredDocument
 from sluice.model.run import Run
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.generations import live_generations
-from sluice.pipeline.quarantine import let_go
+from sluice.pipeline.quarantine import delete_retained
 from sluice.pipeline.recording import WHOLE_RUN, drained, failing, recorded
 from sluice.ports.tools import Tools
 
@@ -153,7 +153,7 @@ def _purged(
 
 def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
     purged = tools.ledger.retention.purge(run, [each.document_id for each in page], as_of)
-    let_go(tools, run)
+    delete_retained(tools, run)
     return len(purged)
 
 

@@ -20,7 +20,7 @@ from sluice.model.document import Document
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS
 from sluice.model.points import LedgerChunk, Point
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.tools import Tools
 
@@ -158,8 +158,8 @@ def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
             )
 
 
-def _item(row: LedgerChunk) -> Item:
-    return Item(row.document_id, Entry("", "", "", 0), new=False)
+def _item(row: LedgerChunk) -> WorkItem:
+    return WorkItem(row.document_id, ListingEntry("", "", "", 0), new=False)
 
 
 def _by_owner(chunks: Iterable[LedgerChunk]) -> dict[Owner, list[LedgerChunk]]:

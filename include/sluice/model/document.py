@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 if TYPE_CHECKING:  # the commands that touch no vector start without numpy
     pass
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class FetchedDocument:
     """The bytes of one document as its source holds them."""
 
-    item: Item
+    item: WorkItem
     content: bytes
     mime: str | None = None  # what the source claims, if anything
     title: str | None = None
@@ -28,7 +28,7 @@ class Raw:
 class Document:
     """Extracted text of one document. Offsets everywhere count characters of `text`."""
 
-    item: Item
+    item: WorkItem
     mime: str
     title: str
     text: str

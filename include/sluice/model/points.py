@@ -12,7 +12,7 @@ from sluice.model.generation import Generation
 
 
 @dataclass(frozen=True, slots=True)
-class SealedChunk:
+class EncryptedChunk:
     """A ledger row of a chunk."""
 
     chunk_id: UUID
@@ -29,7 +29,7 @@ class SealedChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedVersion:
+class EncryptedVersion:
     """A ledger row of a version with its chunks. `version_id` is uuid5(run, document): a retry adds nothing."""
 
     version_id: UUID
@@ -41,7 +41,7 @@ class SealedVersion:
     sealed_title: bytes  # purpose "title"
     sealed_text: bytes  # purpose "text"
     sealed_metadata: bytes  # purpose "metadata", JSON object
-    chunks: tuple[SealedChunk, ...]
+    chunks: tuple[EncryptedChunk, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class GraphOrphans:
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
+class OutboxEntry:
     """Work from the outbox: chunks that no version serves any more, to be taken out of the projections."""
 
     outbox_id: int

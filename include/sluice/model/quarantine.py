@@ -8,14 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from sluice.model.gates import GateRow
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class QuarantineEntry:
     """Why one document went to quarantine. `reason` says what to do."""
 
-    item: Item
+    item: WorkItem
     stage: str
     code: str
     reason: str
@@ -25,7 +25,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuarantineRecord:
     """An open quarantine record."""
 
     document_id: UUID

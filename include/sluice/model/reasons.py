@@ -5,7 +5,7 @@ Reasons are stored readable, so none of them ever holds a word of the document.
 
 from __future__ import annotations
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 
 SUPPORTED = (
     "Markdown, plain text and source code, JSON, YAML, CSV, HTML, XML, reStructuredText, Org, LaTeX, "
@@ -133,5 +133,5 @@ CIRCUMSTANTIAL = frozenset(
 )
 
 
-def unreadable(code: str) -> Unreadable:
-    return Unreadable(code, REASONS[code])
+def unreadable(code: str) -> ExtractionError:
+    return ExtractionError(code, REASONS[code])

@@ -11,7 +11,7 @@ from sluice.model.metadata import INTEGERS, checked
 from sluice.model.names import is_external_id
 from sluice.model.text import storable
 
-RECORD_MIME = "application/vnd.sluice.record+json"  # what `Raw.mime` says of such a line
+RECORD_MIME = "application/vnd.sluice.record+json"  # what `FetchedDocument.mime` says of such a line
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ MEMBER = "!/"  # in an external id, between a container and the name of its memb
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListingEntry:
     """One document as listed by its source, not yet read. Equal fingerprints mean: unchanged, do not read."""
 
     external_id: str
@@ -29,11 +29,11 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class WorkItem:
     """An entry that needs work, with the id that the ledger assigned and what is active now."""
 
     document_id: UUID
-    entry: Entry
+    entry: ListingEntry
     new: bool
     active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: work on it anyway
     moved: bool = False  # known under another name before
@@ -45,7 +45,7 @@ class ScanResult:
     seen: int
     unchanged: int
     quarantined: int  # unchanged since it was quarantined
-    items: list[Item]
+    items: list[WorkItem]
     vanished: list[UUID]  # in the ledger, not in this complete scan: gone, or moved
     known: int = 0  # living documents of the source before this scan, but for members of what could not be opened
 

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 
 from sluice.compression import most_bytes
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.model.reasons import unreadable
 
 _OOXML = "application/vnd.openxmlformats-officedocument."
@@ -112,7 +112,7 @@ def _nested(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_unpacked_byte
         return 0
     try:
         return _inspect(content, max_unpacked_bytes, depth)[0]
-    except Unreadable as error:
+    except ExtractionError as error:
         if error.code == "zip_bomb":
             raise
         return 0  # an attachment that cannot be read does not make its document unreadable

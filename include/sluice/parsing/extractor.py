@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.reasons import REASONS
 from sluice.model.records import RECORD_MIME, parse_record
 from sluice.model.text import storable
@@ -73,7 +73,7 @@ class IsolatedExtractor:
     ) -> None:
         self.close()
 
-    def extract(self, raws: Sequence[Raw]) -> list[Extracted]:
+    def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
         """One result a raw, in order. A document without text has a `failure`; none of them raises."""
         results: list[Extracted | None] = []
         jobs: deque[_Job] = deque()
@@ -98,7 +98,7 @@ class IsolatedExtractor:
         """Of the workers that run now."""
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
-    def _directly(self, index: int, raw: Raw) -> Extracted | _Job:
+    def _directly(self, index: int, raw: FetchedDocument) -> Extracted | _Job:
         content, name = raw.content, raw.item.entry.external_id
         if len(content) > self._max_bytes:
             return _failed("too_large")

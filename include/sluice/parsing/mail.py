@@ -19,7 +19,7 @@ from email.parser import BytesParser
 from email.utils import formataddr, getaddresses
 from typing import Any
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.model.file_names import printed
 from sluice.parsing.coverage import completed, is_ruin
 from sluice.parsing.embedded import without_blobs
@@ -92,7 +92,7 @@ def _attachment(part: Message, read: Read, depth: int, budget: list[int]) -> Ite
     yield f"## Attachment: {name}"
     try:
         yield read(_content(part), name, _charset(part))
-    except Unreadable as error:
+    except ExtractionError as error:
         yield f"(not read: {error.code})"
 
 
@@ -170,13 +170,13 @@ def _read_body(body: Message, pages: list[Message], read: Read) -> Iterator[str]
     """The body, with what other forms of it (HTML beside a stub in plain text) say and it does not."""
     try:
         text = _read_text(body, read)
-    except Unreadable as error:
+    except ExtractionError as error:
         text = f"(not read: {error.code})"
     for page in pages:
         markup = _decoded(page)
         blocks = html_blocks(markup)
         if is_ruin(text, blocks):
-            with contextlib.suppress(Unreadable):
+            with contextlib.suppress(ExtractionError):
                 blocks = read(markup.encode("utf-8"), "body.html", "utf-8").split("\n\n")
             text = completed("\n\n".join(blocks), text.split("\n\n")).text
         else:

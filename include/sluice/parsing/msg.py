@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.model.file_names import printed
 from sluice.parsing.html import html_blocks
 from sluice.parsing.mail import MAX_DEPTH, MAX_PARTS, Read
@@ -61,7 +61,7 @@ def _body(message: Storage, read: Read) -> Iterator[str]:
 def _read(content: bytes, name: str, read: Read, otherwise: list[str], charset: str | None = None) -> list[str]:
     try:
         return read(content, name, charset).split("\n\n")
-    except Unreadable as error:
+    except ExtractionError as error:
         return otherwise or [f"(not read: {error.code})"]
 
 

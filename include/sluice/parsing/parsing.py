@@ -13,7 +13,7 @@ import kreuzberg
 from kreuzberg import ConcurrencyConfig, ContentFilterConfig, ExtractionConfig, OcrConfig, PostProcessorConfig
 
 from sluice.compression import COMPRESSED, inner_name, unpack
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.model.metadata import RECOVERED
 from sluice.model.reasons import unreadable
 from sluice.parsing import slides, sniffing
@@ -169,7 +169,7 @@ def _msg(content: bytes, max_unpacked_bytes: int) -> Parsed:
     parsed = _by_kreuzberg(content, MSG)
     try:
         body, attached = msg_parts(content, _reader_of_parts(max_unpacked_bytes))
-    except Unreadable as error:
+    except ExtractionError as error:
         body, attached = [], [f"(not read: the attachments, {error.code})"]
     text = "\n\n".join([completed(parsed.text, body).text.rstrip("\n"), *attached])
     return replace(parsed, text=plain_letters(text))
@@ -201,7 +201,7 @@ def _any_xml(content: bytes) -> str:
     """Where it is not well-formed: what stands between its tags."""
     try:
         return xml_text(content)
-    except Unreadable as error:
+    except ExtractionError as error:
         if error.code == "corrupt":
             return "\n\n".join(html_blocks(content.decode("utf-8", "replace")))
         raise

@@ -32,7 +32,7 @@ from sluice.model.chunk import (
     SparseVector,
 )
 from sluice.model.document import Document
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 
 Ciphers = Mapping[UUID, Cipher]  # by document
 _PURPOSE = "artefact"
@@ -61,12 +61,12 @@ def folder(run_id: UUID, batch: int) -> str:
 # --- 0: what the scan found ---------------------------------------------------------------------------------
 
 
-def dump_items(items: Iterable[Item], ciphers: Ciphers, path: str) -> bytes:
+def dump_items(items: Iterable[WorkItem], ciphers: Ciphers, path: str) -> bytes:
     """The locator, which may be a hash of the content, is encrypted."""
     return _write([{**_item_json(item), "locator": _encrypted_locator(item, ciphers, path)} for item in items])
 
 
-def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[Item]:
+def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[WorkItem]:
     """Without those whose key was erased meanwhile."""
     items = []
     for row in _rows(content):
@@ -78,7 +78,7 @@ def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[Item]:
     return items
 
 
-def _encrypted_locator(item: Item, ciphers: Ciphers, path: str) -> bytes:
+def _encrypted_locator(item: WorkItem, ciphers: Ciphers, path: str) -> bytes:
     locator = item.entry.locator
     return ciphers[item.document_id].encrypt_text(_LOCATOR, locator, path) if locator else b""
 
@@ -209,7 +209,7 @@ def _body(row: Mapping[str, Any], ciphers: Ciphers, path: str) -> dict[str, Any]
     return body
 
 
-def _item_json(item: Item) -> dict[str, Any]:
+def _item_json(item: WorkItem) -> dict[str, Any]:
     entry = item.entry
     return {
         "document_id": item.document_id.bytes,
@@ -226,12 +226,12 @@ def _item_json(item: Item) -> dict[str, Any]:
     }
 
 
-def _item(row: Mapping[str, Any]) -> Item:
+def _item(row: Mapping[str, Any]) -> WorkItem:
     place = (row["size_bytes"], row["offset"])
     # A run that an older release began has no locators.
-    entry = Entry(row["external_id"], row["uri"], row["fingerprint"], *place, locator=row.get("locator", ""))
+    entry = ListingEntry(row["external_id"], row["uri"], row["fingerprint"], *place, locator=row.get("locator", ""))
     document_id, gone = UUID(bytes=row["document_id"]), row.get("gone", False)
-    return Item(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
+    return WorkItem(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
 
 
 def _document(body: Mapping[str, Any]) -> Document:

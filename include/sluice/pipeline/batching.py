@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TypeVar
 
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 T = TypeVar("T")
 _SLICE_BYTES = 64_000_000  # raw bytes held at a time
@@ -24,7 +24,7 @@ class Batch:
     documents: int  # as the reference says; fewer are there where keys were erased since
 
 
-def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Iterator[list[Item]]:
+def batches(items: Sequence[WorkItem], most: int, slots: int | None = None) -> Iterator[list[WorkItem]]:
     """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
     where Airflow could not map over so many.
 
@@ -34,7 +34,7 @@ def batches(items: Sequence[Item], most: int, slots: int | None = None) -> Itera
     most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
     total = sum(map(_work, items))
     share = total / max(1, min(2 * slots, _MOST_BATCHES // 2, round(total / _LEAST_WORK))) if slots else inf
-    batch: list[Item] = []
+    batch: list[WorkItem] = []
     size_bytes, work = 0, 0.0
     for item in items:
         full = len(batch) >= most or size_bytes + item.entry.size_bytes > most_bytes or work >= share
@@ -52,5 +52,5 @@ def parts(documents: Sequence[T], most: int) -> Iterator[Sequence[T]]:
     return (documents[at : at + most] for at in range(0, len(documents), most))
 
 
-def _work(item: Item) -> float:
+def _work(item: WorkItem) -> float:
     return 1 + item.entry.size_bytes / _UNIT_BYTES

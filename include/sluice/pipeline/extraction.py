@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sluice.encryption import content_hash
-from sluice.errors import Unreadable
-from sluice.model.document import Document, Raw
+from sluice.errors import ExtractionError
+from sluice.model.document import Document, FetchedDocument
 from sluice.model.metadata import described
-from sluice.model.quarantine import Failure
+from sluice.model.quarantine import QuarantineEntry
 from sluice.model.reasons import CIRCUMSTANTIAL
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.pipeline import renames
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.progress import progressing
@@ -20,7 +20,7 @@ from sluice.pipeline.quarantine import identity, reading, refuse, wanted
 from sluice.pipeline.recording import (
     recorded,
 )
-from sluice.pipeline.removed_documents import remove_vanished
+from sluice.pipeline.removed_documents import remove_missing
 from sluice.ports.content import Extracted
 from sluice.ports.tools import Tools
 
@@ -30,19 +30,19 @@ QUOTA = (
 )
 
 
-def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list[Document]:
+def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> list[Document]:
     """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
     So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
     it to the next one."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     documents: list[Document] = []
-    same: list[Item] = []
-    failures: list[Failure] = []
+    same: list[WorkItem] = []
+    failures: list[QuarantineEntry] = []
     if tools.ledger.costs.stopped(run):
         with recorded(tools, run, batch.number, "extract") as counts:
             counts["remaining"] = len(items)
         return []
-    held: dict[UUID, Raw] = {}  # of documents without text, until they are in quarantine
+    held: dict[UUID, FetchedDocument] = {}  # of documents without text, until they are in quarantine
     read = reading(tools, run)
     with (
         recorded(tools, run, batch.number, "extract") as counts,
@@ -50,11 +50,11 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list
         tools.extractor() as extractor,
     ):
         for part in batches(wanted(tools, run, items), len(items)):
-            raws: list[Raw] = []
+            raws: list[FetchedDocument] = []
             for item in part:
                 try:
                     raws.append(read(item))
-                except Unreadable as error:
+                except ExtractionError as error:
                     failures.append(_refused(item, error.code, error.reason))
             hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
             raws = renames.same_content(tools, run, raws, hashes)
@@ -82,11 +82,13 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[Item]) -> list
         counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
         counts |= {"superseded": len(same) - touched + left, "read": batch.documents}
         counts["lost"] = sum(failure.item.new for failure in failures)
-    remove_vanished(tools, run)
+    remove_missing(tools, run)
     return documents
 
 
-def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[Failure]]:
+def _within_quota(
+    tools: Tools, run: Run, documents: Sequence[Document]
+) -> tuple[list[Document], list[QuarantineEntry]]:
     """After moves are found: a document under another name needs no room of its own."""
     sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
     beyond = tools.ledger.quotas.beyond(run, sizes)
@@ -94,16 +96,16 @@ def _within_quota(tools: Tools, run: Run, documents: Sequence[Document]) -> tupl
     return within, [beyond_quota(run, each) for each in documents if each.document_id in beyond]
 
 
-def beyond_quota(run: Run, document: Document) -> Failure:
+def beyond_quota(run: Run, document: Document) -> QuarantineEntry:
     reason = QUOTA.format(tenant=run.source.spec.tenant)
-    return Failure(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
+    return QuarantineEntry(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
 
 
-def _refused(item: Item, code: str, reason: str) -> Failure:
-    return Failure(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
+def _refused(item: WorkItem, code: str, reason: str) -> QuarantineEntry:
+    return QuarantineEntry(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
 
 
-def _document(raw: Raw, extracted: Extracted, raw_hash: bytes) -> Document:
+def _document(raw: FetchedDocument, extracted: Extracted, raw_hash: bytes) -> Document:
     name = raw.item.entry.external_id.rsplit("/", 1)[-1]
     title, metadata = described(raw.title or extracted.title or name, {**(extracted.metadata or {}), **raw.metadata})
     return Document(

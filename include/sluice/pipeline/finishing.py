@@ -9,9 +9,9 @@ from sluice.indexing import loading
 from sluice.indexing.counts import counters
 from sluice.model.run import Run
 from sluice.pipeline.loading import ensure
-from sluice.pipeline.quarantine import let_go
+from sluice.pipeline.quarantine import delete_retained
 from sluice.pipeline.recording import WHOLE_RUN, graph_of, recorded
-from sluice.pipeline.removed_documents import check_replaced, remove_vanished, reporting_pending_removals
+from sluice.pipeline.removed_documents import check_replaced, remove_missing, reporting_pending_removals
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
 from sluice.ports.tools import Tools
 
@@ -27,11 +27,11 @@ def finish(tools: Tools, run: Run) -> RunSummary:
     graph = graph_of(tools, generation)
     with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
-        remove_vanished(tools, run)
+        remove_missing(tools, run)
         tools.ledger.versions.drop_leftovers(run)
         counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also what an earlier try of this run removed
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
-        counts["released"] = let_go(tools, run)
+        counts["released"] = delete_retained(tools, run)
         ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
         agree(tools, run)
     summary = summarise(tools, run)

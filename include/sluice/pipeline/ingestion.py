@@ -15,7 +15,7 @@ from typing import TypeVar
 from sluice.errors import SluiceError, Transient
 from sluice.model.chunk import ChunkedDocument
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.chunking import chunk
 from sluice.pipeline.embedding import embed
@@ -51,7 +51,7 @@ def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], 
 def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
     run, items, done, broken = planned.run, planned.items, 0, False
 
-    def cut(numbered: tuple[int, list[Item]]) -> tuple[Batch, list[ChunkedDocument]]:
+    def cut(numbered: tuple[int, list[WorkItem]]) -> tuple[Batch, list[ChunkedDocument]]:
         number, part = numbered
         batch = Batch(number, len(part))
         documents = extract(tools, run, batch, part)

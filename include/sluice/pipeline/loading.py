@@ -9,7 +9,7 @@ from sluice.model.chunk import EmbeddedDocument
 from sluice.model.document import Document
 from sluice.model.generation import Generation
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, parts
 from sluice.pipeline.extraction import beyond_quota
 from sluice.pipeline.progress import progressing
@@ -43,7 +43,7 @@ def load(tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocum
         graph = graph_of(tools, run.source.generation)
         beyond: list[Document] = []
 
-        def load_part(part: Sequence[EmbeddedDocument]) -> list[Item]:
+        def load_part(part: Sequence[EmbeddedDocument]) -> list[WorkItem]:
             loaded = loading.load(
                 run, part, ledger=tools.ledger, keyring=tools.keyring, vectors=tools.vectors, graph=graph
             )

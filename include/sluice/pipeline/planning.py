@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sluice.errors import NotFound, Terminal
 from sluice.model.generation import Profile
 from sluice.model.run import Run
-from sluice.model.scan import Item, ScanResult
+from sluice.model.scan import ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.recording import (
     WHOLE_RUN,
@@ -15,10 +15,10 @@ from sluice.pipeline.recording import (
     graph_of,
     recorded,
 )
-from sluice.pipeline.removed_documents import FEW, remove_vanished
+from sluice.pipeline.removed_documents import FEW, remove_missing
 from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
-from sluice.ports.readers import MarkedReader
+from sluice.ports.readers import IncrementalReader
 from sluice.ports.tools import Tools
 from sluice.sources.uri import canonical
 
@@ -28,7 +28,7 @@ class Plan:
     """A run with the documents that need work."""
 
     run: Run
-    items: list[Item]
+    items: list[WorkItem]
 
 
 def save(tools: Tools, spec: SourceSpec) -> Source:
@@ -73,7 +73,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
             graph_of(tools, source.generation)  # refuses a graph that is off before anything is written
             reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_mark(source))
             result = tools.ledger.scans.record(run, listed(tools, source.spec, reader), spec, accept)
-            if isinstance(reader, MarkedReader) and (mark := reader.mark()):
+            if isinstance(reader, IncrementalReader) and (mark := reader.mark()):
                 tools.ledger.scans.record_mark(run, mark)
             items = result.items[: request.max_documents]
             tools.keyring.create([item.document_id for item in items])
@@ -86,7 +86,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
                 "known": result.known,
                 "approved": int(request.approve_shrink),
             }
-        remove_vanished(tools, run)
+        remove_missing(tools, run)
         return Plan(tools.ledger.runs.get(run.run_id), items)
 
 

@@ -18,13 +18,13 @@ from functools import cache, partial
 from uuid import UUID
 
 from sluice.encryption import Cipher, ciphers, content_hash
-from sluice.errors import NotFound, SluiceError, Terminal, Unreadable
-from sluice.model.document import Raw
+from sluice.errors import ExtractionError, NotFound, SluiceError, Terminal
+from sluice.model.document import FetchedDocument
 from sluice.model.metadata import described
-from sluice.model.quarantine import Failure
+from sluice.model.quarantine import QuarantineEntry
 from sluice.model.reasons import unreadable
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.pipeline.scanning import reads
 from sluice.ports.tools import Tools
 
@@ -40,13 +40,13 @@ def path(document_id: UUID) -> str:
     return f"quarantine/{document_id}.sealed"
 
 
-def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
+def reading(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument]:
     """How this run comes to a document's bytes: from its source, or a replay from what is kept; title and metadata are
     within bounds, whoever wrote them. What it returns raises Unreadable, also where reading breaks on something
     unforeseen: that costs this document only."""
     read = partial(_kept, tools, run) if run.mode == "replay" else reads(tools.reader(run.source.spec))
 
-    def bounded(item: Item) -> Raw:
+    def bounded(item: WorkItem) -> FetchedDocument:
         try:
             raw = read(item)
             title, metadata = described(raw.title, raw.metadata)
@@ -60,14 +60,16 @@ def reading(tools: Tools, run: Run) -> Callable[[Item], Raw]:
     return bounded
 
 
-def wanted(tools: Tools, run: Run, items: Sequence[Item]) -> Sequence[Item]:
+def wanted(tools: Tools, run: Run, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
     """A replay that is repeated leaves out what it has served already: its bytes are no longer kept."""
     if run.mode != "replay":
         return items
     return tools.ledger.quarantine.refused(run, [item.document_id for item in items])
 
 
-def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UUID, Raw] | None = None) -> int:
+def refuse(
+    tools: Tools, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
+) -> int:
     """Into quarantine with their bytes: those of `raws` where extraction failed. A gate stands after the bytes were let
     go of, so there they are read once more; where they are other bytes by now, none are kept and the next run tries
     again. What a replay refuses stays kept, whatever the reason is now.
@@ -79,7 +81,7 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     superseded = tools.ledger.versions.superseded(run, ids)
     own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
     again = cache(lambda: _again(tools, run))  # a reader is made only where something is read again
-    records: list[Failure] = []
+    records: list[QuarantineEntry] = []
     objects: dict[UUID, bytes] = {}
     for failure in failures:
         document_id = failure.item.document_id
@@ -104,7 +106,9 @@ def refuse(tools: Tools, run: Run, failures: Sequence[Failure], raws: Mapping[UU
     return len(superseded | _quarantined(tools, run, records, objects))
 
 
-def _quarantined(tools: Tools, run: Run, records: Sequence[Failure], objects: Mapping[UUID, bytes]) -> set[UUID]:
+def _quarantined(
+    tools: Tools, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]
+) -> set[UUID]:
     """Returns the documents that a later run has superseded. Raises LostClaim."""
     with tools.ledger.runs.fenced(run):
         overtaken = tools.ledger.versions.superseded(
@@ -121,14 +125,14 @@ def _quarantined(tools: Tools, run: Run, records: Sequence[Failure], objects: Ma
     return superseded
 
 
-def identity(raw: Raw) -> bytes:
+def identity(raw: FetchedDocument) -> bytes:
     """What makes a document the same: its bytes and what its source says of it."""
     if not raw.metadata and raw.title is None:
         return raw.content
     return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
-def let_go(tools: Tools, run: Run) -> int:
+def delete_retained(tools: Tools, run: Run) -> int:
     """Remove what is kept of documents of the run's source that were served or removed since; returns how many. Safe
     to repeat. Raises LostClaim."""
     gone = 0
@@ -142,27 +146,27 @@ def _let_go_some(tools: Tools, run: Run) -> int:
         document_ids = tools.ledger.quarantine.released(run.source.source_id, _AT_ONCE)
         for document_id in document_ids:
             tools.blobs.remove(path(document_id))
-        tools.ledger.quarantine.let_go(document_ids)
+        tools.ledger.quarantine.delete_retained(document_ids)
     return len(document_ids)
 
 
-def _hash(tools: Tools, run: Run, raw: Raw) -> bytes:
+def _hash(tools: Tools, run: Run, raw: FetchedDocument) -> bytes:
     return content_hash(tools.keyring.index_key(run.source.spec.tenant), identity(raw))
 
 
-def _again(tools: Tools, run: Run) -> Callable[[Item], Raw | None]:
+def _again(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument | None]:
     read = reading(tools, run)
 
-    def read_again(item: Item) -> Raw | None:
+    def read_again(item: WorkItem) -> FetchedDocument | None:
         try:
             return read(item)
-        except Unreadable:
+        except ExtractionError:
             return None
 
     return read_again
 
 
-def _kept(tools: Tools, run: Run, item: Item) -> Raw:
+def _kept(tools: Tools, run: Run, item: WorkItem) -> FetchedDocument:
     key = tools.keyring.get([item.document_id]).get(item.document_id)
     if key is None:  # erased
         raise unreadable("not_kept")
@@ -173,10 +177,10 @@ def _kept(tools: Tools, run: Run, item: Item) -> Raw:
         raise unreadable("not_kept") from error
     end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])
     head = json.loads(packed[_HEAD_BYTES:end])
-    return Raw(item, packed[end:], head["mime"], head["title"], head["metadata"])
+    return FetchedDocument(item, packed[end:], head["mime"], head["title"], head["metadata"])
 
 
-def _packed(raw: Raw) -> bytes:
+def _packed(raw: FetchedDocument) -> bytes:
     told = {"mime": raw.mime, "title": raw.title, "metadata": dict(raw.metadata)}
     head = json.dumps(told, default=str).encode()
     return len(head).to_bytes(_HEAD_BYTES) + head + raw.content

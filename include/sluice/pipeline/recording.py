@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sluice.errors import LostClaim, SluiceError, Terminal
+from sluice.errors import LostLease, SluiceError, Terminal
 from sluice.indexing import loading
 from sluice.model.gates import GateRule
 from sluice.model.generation import Generation
-from sluice.model.quarantine import Failure
+from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run, StageStat
 from sluice.pipeline.quarantine import refuse
 from sluice.ports.projections import GraphIndex
@@ -125,7 +125,7 @@ def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], c
 
 def isolate_failures(
     verb: Callable[[Sequence[Any]], list[Any]], documents: Sequence[Any], stage: str, *, terminal: bool = False
-) -> tuple[list[Any], list[Failure]]:
+) -> tuple[list[Any], list[QuarantineEntry]]:
     """All at once; where that breaks on something unforeseen, one by one, so that one document costs only itself.
 
     What breaks every document is not the documents' fault and is raised, as is every error of our own. `terminal`:
@@ -133,8 +133,8 @@ def isolate_failures(
     """
 
     def raised(error: Exception) -> bool:
-        if not isinstance(error, SluiceError) or isinstance(error, LostClaim):
-            return isinstance(error, LostClaim)
+        if not isinstance(error, SluiceError) or isinstance(error, LostLease):
+            return isinstance(error, LostLease)
         return not (terminal and isinstance(error, Terminal) and len(documents) > 1)
 
     try:
@@ -145,7 +145,7 @@ def isolate_failures(
         log.exception("Stage %s broke on a batch of %d; it is tried document by document", stage, len(documents))
         first = error
     done: list[Any] = []
-    failures: list[Failure] = []
+    failures: list[QuarantineEntry] = []
     for each in documents:
         try:
             done += verb([each])
@@ -158,7 +158,9 @@ def isolate_failures(
     return done, failures
 
 
-def leave_out_failing(verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str) -> tuple[T, list[Failure]]:
+def leave_out_failing(
+    verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str
+) -> tuple[T, list[QuarantineEntry]]:
     """For a verb that looks at documents side by side: those on which it breaks alone are left out. Raises as
     `isolate_failures`."""
     try:
@@ -171,7 +173,7 @@ def leave_out_failing(verb: Callable[[Sequence[D]], T], documents: Sequence[D], 
         return verb(rest), failures
 
 
-def _broken(document: Any, stage: str, error: Exception) -> Failure:
+def _broken(document: Any, stage: str, error: Exception) -> QuarantineEntry:
     reason = f"Stage {stage} broke on it ({type(error).__name__}). The next run tries again; tell us if it stays."
     judged = getattr(document, "document", document)
-    return Failure(judged.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=judged.raw_hash)
+    return QuarantineEntry(judged.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=judged.raw_hash)

@@ -17,7 +17,7 @@ FEW = 20  # documents: fewer may always vanish, unless they are all
 _STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
 
 
-def remove_vanished(tools: Tools, run: Run) -> None:
+def remove_missing(tools: Tools, run: Run) -> None:
     """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
     if gone := tools.ledger.moves.vanished(run):
         stages = tools.ledger.runs.stages(run)

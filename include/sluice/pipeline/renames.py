@@ -12,16 +12,18 @@ from dataclasses import replace
 from uuid import UUID
 
 from sluice.encryption import ciphers
-from sluice.model.document import Document, Raw
+from sluice.model.document import Document, FetchedDocument
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.ports.tools import Tools
 
 SIMILAR = 0.5  # Dice of the two texts' lines, weighted by length; git calls a rename what shares half
 _MOST_MISSED = 2000  # where more vanished at once, only equal content tells a move
 
 
-def same_content(tools: Tools, run: Run, raws: Sequence[Raw], hashes: Mapping[UUID, bytes]) -> list[Raw]:
+def same_content(
+    tools: Tools, run: Run, raws: Sequence[FetchedDocument], hashes: Mapping[UUID, bytes]
+) -> list[FetchedDocument]:
     """`hashes`: document id → keyed hash of its content. Those that moved come back under their former id."""
     new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
     became = tools.ledger.moves.adopt_same(run, new)
@@ -76,13 +78,13 @@ def _chars(lines: Counter[str]) -> int:
     return sum(len(line) * times for line, times in lines.items())
 
 
-def _same(item: Item, became: Mapping[UUID, UUID], gone: set[UUID], hashes: Mapping[UUID, bytes]) -> Item:
+def _same(item: WorkItem, became: Mapping[UUID, UUID], gone: set[UUID], hashes: Mapping[UUID, bytes]) -> WorkItem:
     """A new name alone does not bring back what was purged or deleted by hand."""
     known = _known(item, became)
     return replace(known, active_hash=hashes[item.document_id], gone=True) if known.document_id in gone else known
 
 
-def _known(item: Item, became: Mapping[UUID, UUID]) -> Item:
+def _known(item: WorkItem, became: Mapping[UUID, UUID]) -> WorkItem:
     if item.document_id not in became:
         return item
     return replace(item, document_id=became[item.document_id], new=False, moved=True, active_hash=None)

@@ -12,14 +12,16 @@ from dataclasses import replace
 
 from sluice.encryption import keyed_fingerprint
 from sluice.errors import BadRequest
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.ports.tools import Tools
 
 
-def listed(tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None) -> Iterator[Entry]:
+def listed(
+    tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None
+) -> Iterator[ListingEntry]:
     """`index_key`: instead of the tenant's. Raises BadRequest where the source lists more than
     `tools.max_source_documents`, and what the reader raises."""
     index_key = index_key or tools.keyring.index_key(spec.tenant)
@@ -33,10 +35,10 @@ def listed(tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: byte
         yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
 
 
-def reads(reader: SourceReader) -> Callable[[Item], Raw]:
+def reads(reader: SourceReader) -> Callable[[WorkItem], FetchedDocument]:
     """`reader.read` for items whose entries came from `listed`."""
 
-    def read(item: Item) -> Raw:
+    def read(item: WorkItem) -> FetchedDocument:
         entry = item.entry
         if not entry.locator:  # of a run that an older release began
             return reader.read(item)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.model.grants import operator
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.model.source import SourceSpec
 from sluice.ports.tools import Tools
 
@@ -75,7 +75,7 @@ class RunSummary:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "run_id": str(self.run_id)}
 
-    def lines(self, refused: Iterable[Refusal] = ()) -> list[str]:
+    def lines(self, refused: Iterable[QuarantineRecord] = ()) -> list[str]:
         """`refused`: documents in quarantine that are named; the summary says how many there are."""
         documents, chunks, vectors, cost = self.documents, self.chunks, self.embeddings, self.cost
         named = list(refused)
@@ -100,7 +100,7 @@ class RunSummary:
         ]
 
 
-def refused_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[Refusal]:
+def refused_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
     """The first documents of the source that are in quarantine because of the run that `summary` is of."""
     if not summary.quarantine:
         return []

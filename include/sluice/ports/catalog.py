@@ -11,7 +11,7 @@ from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.model.search import Hydrated
 from sluice.model.source import SavedSource
 
@@ -52,11 +52,11 @@ class Catalog(Protocol):
         run_id: UUID | None = None,
         limit: int,
         after: UUID | None = None,
-    ) -> list[Refusal]:
+    ) -> list[QuarantineRecord]:
         """Open quarantine records of documents that this principal may read now, by document id; `after`: the last id
         of the page before."""
 
-    def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
+    def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         """The open record of one document, with what its gate found. Raises NotFound, also where this principal may
         not read the document."""
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from sluice.model.chunk import Vector
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 
 
 class Keyring(Protocol):
@@ -99,7 +99,7 @@ class Blobs(Protocol):
 class Extractor(Protocol):
     """Bytes to text, isolated: a hostile file costs a subprocess, not the run."""
 
-    def extract(self, raws: Sequence[Raw]) -> list[Extracted]:
+    def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
         """One result a raw, in order."""
 
     def close(self) -> None: ...

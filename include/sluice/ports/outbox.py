@@ -8,14 +8,16 @@ from typing import Protocol
 from uuid import UUID
 
 from sluice.model.generation import Generation
-from sluice.model.points import Removal
+from sluice.model.points import OutboxEntry
 
 
 class Outbox(Protocol):
     def queued(self, generation: Generation) -> int:
         """Chunks that the outbox holds for the generation's collection: to be removed from the projections."""
 
-    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> AbstractContextManager[list[Removal]]:
+    def removals(
+        self, collection_id: UUID, limit: int, *, wait: bool = False
+    ) -> AbstractContextManager[list[OutboxEntry]]:
         """The oldest entries of the outbox, to be carried out within the block; where it ends without an error they are
         struck off. Chunks that a version has again are left out, and the documents are locked as by `locked`.
 

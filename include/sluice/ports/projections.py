@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from sluice.model.generation import Generation
-from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, Point, Removal, StoredPoint
+from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, OutboxEntry, Point, StoredPoint
 from sluice.model.search import Candidate, VectorQuery
 from sluice.model.source import Source
 
@@ -51,7 +51,7 @@ class GraphIndex(Protocol):
         """MERGE documents, chunks and entities; a chunk's document, ordinal, MENTIONS, RELATES and ABOUT become exactly
         the given ones. An entity shows a name and kind that one of its uses carries now."""
 
-    def remove(self, removals: Sequence[Removal]) -> None:
+    def remove(self, removals: Sequence[OutboxEntry]) -> None:
         """Chunks, documents that are gone, and entities that have no use any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:

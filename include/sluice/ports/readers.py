@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 
 
@@ -66,17 +66,17 @@ OpenRows = Callable[[Connection, RowQuery], Rows]
 class SourceReader(Protocol):
     """One kind of source (file, jsonl, …)."""
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """List all, without reading contents where that can be avoided. An error while listing is raised:
         an incomplete scan must never look like a complete one. Unreadable single entries are still listed."""
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """Raises Unreadable (this document alone) or Transient."""
 
 
 @runtime_checkable
-class MarkedReader(SourceReader, Protocol):
-    """A source with a history: it says what changed since an earlier scan (`Entry.former`)."""
+class IncrementalReader(SourceReader, Protocol):
+    """A source with a history: it says what changed since an earlier scan (`ListingEntry.former`)."""
 
     def mark(self) -> str | None:
         """What names the state that `scan` lists, e.g. a commit; kept when the run is complete, and given to the

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from sluice.model.run import Run
-from sluice.model.scan import Entry, ScanPreview, ScanResult
+from sluice.model.scan import ListingEntry, ScanPreview, ScanResult
 from sluice.model.source import Source, SourceSpec
 
 
@@ -14,7 +14,7 @@ class Scans(Protocol):
     def record(
         self,
         run: Run,
-        entries: Iterable[Entry],
+        entries: Iterable[ListingEntry],
         settings: SourceSpec | None = None,
         accept: Callable[[ScanResult], object] = lambda result: None,
     ) -> ScanResult:
@@ -26,13 +26,13 @@ class Scans(Protocol):
         `settings`: groups, globs and retention that replace what is saved of the source (None keeps it), in the same
         transaction. `accept(result)` is called before it is committed: where it raises, nothing at all is changed."""
 
-    def preview(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+    def preview(self, source: Source | None, entries: Iterable[ListingEntry]) -> ScanPreview:
         """What `record` would find of a complete scan. Changes nothing and waits for nobody. None: a source that
         is not saved. A rename that only the content tells, and what a new retention would bring back, are not seen.
         Raises Terminal as `record`."""
 
     def record_mark(self, run: Run, mark: str) -> None:
-        """What names the state that the run's scan listed; see `MarkedReader`."""
+        """What names the state that the run's scan listed; see `IncrementalReader`."""
 
     def last_mark(self, source: Source) -> str | None:
         """That of the last run that succeeded; None where none did or its source has no such name."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sluice.model.points import SealedVersion
+from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 
 class Versions(Protocol):
@@ -20,10 +20,10 @@ class Versions(Protocol):
         of the source since this run's own, or has made a version active, or is about to, or has purged the document.
         A replay scans nothing: what it works on is superseded once its open record is closed or is a later run's."""
 
-    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
+    def touch(self, run: Run, items: Sequence[WorkItem]) -> set[UUID]:
         """Content is what is already active: remember only the new fingerprint (and uri)."""
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+    def stage(self, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
         """Write pending versions with their chunks, mentions and relations. An older pending version of the same
         document (left by a crash) is dropped and its chunks queued for removal unless an active version has them."""
 

@@ -13,7 +13,7 @@ from sluice.model.chunk import ChunkedDocument, EmbeddedDocument
 from sluice.model.document import Document
 from sluice.model.gates import GateResult, GateRow, Signature
 from sluice.model.metadata import FLAGS
-from sluice.model.quarantine import Failure
+from sluice.model.quarantine import QuarantineEntry
 from sluice.quality.chunk_features import Place, chunk_features
 from sluice.quality.detectors import SCREENS, Screened, screen
 from sluice.quality.document_features import features
@@ -32,7 +32,7 @@ _FLAGGING = SCREENS | {"mojibake"}
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[T]):
     passed: list[T]  # in the order given
-    failures: list[Failure]  # one a document: the first blocking check that it failed
+    failures: list[QuarantineEntry]  # one a document: the first blocking check that it failed
     results: list[GateResult]  # one a check, in the suite's order
     rows: list[GateRow]  # one a check and row that failed it, check by check
     seconds: float  # all of it, the import too
@@ -199,9 +199,9 @@ def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
     )
 
 
-def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list[Failure]:
+def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list[QuarantineEntry]:
     return [
-        Failure(
+        QuarantineEntry(
             documents[number].item,
             stage,
             check.code,

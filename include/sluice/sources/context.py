@@ -24,7 +24,7 @@ def no_rows(connection: Connection, query: RowQuery) -> Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Web:
+class HttpPolicy:
     """How https:// sources behave."""
 
     hosts: Sequence[str] = ()  # that documents may lie on, besides the host of their list
@@ -37,7 +37,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class SourceContext:
     """Handed to every reader; each takes what it needs."""
 
     max_bytes: int  # of one document
@@ -46,7 +46,7 @@ class Reach:
     connect_timeout_s: float = 5.0
     call_timeout_s: float = 30.0  # without a byte from the server
     fetch_timeout_s: float = 120.0  # of one document, all in all
-    web: Web = field(default_factory=Web)
+    web: HttpPolicy = field(default_factory=HttpPolicy)
     rows: OpenRows = no_rows
     blobs: Blobs | None = None  # where uploads are, and the keys that seal them
     keyring: Keyring | None = None
@@ -54,5 +54,5 @@ class Reach:
     s3_default_credentials: bool = False  # s3:// without a login may use the machine's own
     admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
     borrows: Callable[[str], bool] | None = None  # files that a git+file:// repository may read, by URI; None: all
-    since: str | None = None  # `MarkedReader.mark` of the last completed scan
+    since: str | None = None  # `IncrementalReader.mark` of the last completed scan
     dry: bool = False  # a scan writes nothing into a store, not even what makes the next one quicker

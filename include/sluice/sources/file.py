@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from sluice.errors import TRY_AGAIN, Terminal, Unavailable
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.file_names import original, printable
 from sluice.model.reasons import unreadable
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member, storage_failed
 from sluice.sources.roots import inside, open_inside
@@ -37,7 +37,7 @@ SCHEME = path_scheme("file:FileReader", "file:///folder (or one file)")
 class FileReader:
     """SourceReader of a folder or one file. Raises BadRequest when made, if the URI is not allowed."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         path = os.fsencode(check_root(spec.uri, reach.roots))
         self._name = None if os.path.isdir(path) else os.path.basename(path)
         self._root = path if self._name is None else os.path.dirname(path)
@@ -47,7 +47,7 @@ class FileReader:
         self._admits = reach.admits
         self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one that was read from
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
         if self._name is not None:
             yield from self._entries(self._name, _status(self._prefix + self._name, follow=True))
@@ -70,12 +70,12 @@ class FileReader:
                 if self._globs.admit(shown) or self._globs.opens(shown):
                     yield from self._entries(relative, _status(found.path, follow=self._leads_inside(found)))
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """Raises Unreadable or Unavailable; see `roots.open_inside`."""
         external_id = item.entry.external_id
         member = read_member(external_id, self._globs, self._max_bytes, lambda zip_id: self._opened(_relative(zip_id)))
         if member is not None:
-            return Raw(item, member)
+            return FetchedDocument(item, member)
         relative = _relative(external_id)
         for _ in range(_READ_ATTEMPTS):
             descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
@@ -83,10 +83,10 @@ class FileReader:
                 content = _read(file.fileno(), before.st_size)
                 after = os.fstat(descriptor)
             if _same(before, after) and len(content) == after.st_size:
-                return Raw(item, content)
+                return FetchedDocument(item, content)
         raise unreadable("changing")
 
-    def _entries(self, relative: bytes, status: os.stat_result) -> Iterator[Entry]:
+    def _entries(self, relative: bytes, status: os.stat_result) -> Iterator[ListingEntry]:
         entry = self._entry(relative, status)
         if not self._globs.opens(entry.external_id):
             yield entry
@@ -142,11 +142,11 @@ class FileReader:
             followed.add(key)
         return key
 
-    def _entry(self, relative: bytes, status: os.stat_result) -> Entry:
+    def _entry(self, relative: bytes, status: os.stat_result) -> ListingEntry:
         # ctime tells of an edit whose mtime was set back (rsync, cp -p, unpacking) and of changed permissions. A copy
         # or a checkout changes it without need, which costs one read: equal content is recognised by its hash. The
         # inode would add nothing to it, and is not stable on network file systems.
-        return Entry(
+        return ListingEntry(
             external_id=self._printed(relative),
             uri="file://" + quote(self._prefix + relative),
             fingerprint=f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}",

@@ -16,14 +16,14 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from sluice.compression import kind_of, most_bytes, unpacked
-from sluice.errors import BadRequest, Terminal, Transient, Unreadable
-from sluice.model.document import Raw
+from sluice.errors import BadRequest, ExtractionError, Terminal, Transient
+from sluice.model.document import FetchedDocument
 from sluice.model.names import MAX_ID_CHARS
 from sluice.model.reasons import unreadable
 from sluice.model.records import RECORD_MIME, parse_record
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.roots import open_inside
 from sluice.sources.uri import check_root, path_scheme
@@ -45,7 +45,7 @@ SCHEME = path_scheme("jsonl:JsonlReader", "jsonl:///file")
 class JsonlReader:
     """SourceReader of one file. Raises BadRequest when made, if the URI is not allowed or is not such a file."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         self._path = os.fsencode(check_root(spec.uri, reach.roots))
         self._uri = "jsonl://" + quote(self._path)
         self._globs = Globs(spec.include or (), spec.exclude or ()) if spec.include or spec.exclude else None
@@ -54,7 +54,7 @@ class JsonlReader:
         with self._open() as file:
             try:
                 head = _unpacked(file).read(_HEAD_BYTES)
-            except Unreadable as error:
+            except ExtractionError as error:
                 raise self._damaged(error) from error
         kind = _NOT_LINES.get(head[:2]) or (kind_of(head) and "compressed twice")
         if kind:
@@ -62,19 +62,19 @@ class JsonlReader:
                 f"{spec.uri} is {kind}, not lines of JSON in UTF-8. Unpack or convert it; nothing was read."
             )
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """Raises Transient where the file changes meanwhile, Terminal where it does not unpack to its end: what was
         listed so far is not a complete scan."""
         with self._open() as file:
             before = os.fstat(file.fileno())
             try:
                 yield from self._entries(_unpacked(file))
-            except Unreadable as error:
+            except ExtractionError as error:
                 self._check_unchanged(file, before)
                 raise self._damaged(error) from error
             self._check_unchanged(file, before)
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """Raises Unreadable (too_large, bad_line, duplicate_id); Terminal where the file changed since the scan: the
         items name places in a file that is no more, so that only a new scan can succeed."""
         entry = item.entry
@@ -92,9 +92,9 @@ class JsonlReader:
             raise unreadable("bad_line") from error
         if record.id != entry.external_id:
             raise unreadable("duplicate_id")
-        return Raw(item, body, RECORD_MIME, record.title, record.metadata)
+        return FetchedDocument(item, body, RECORD_MIME, record.title, record.metadata)
 
-    def _entries(self, file: BinaryIO) -> Iterator[Entry]:
+    def _entries(self, file: BinaryIO) -> Iterator[ListingEntry]:
         seen: set[str] = set()
         offset = 0
         for number, (line, size) in enumerate(_lines(file, self._max_bytes), start=1):
@@ -110,22 +110,22 @@ class JsonlReader:
             seen.add(name)
             if self._globs is None or self._globs.admit(name):
                 length = len(line) if size <= self._max_bytes else size
-                yield Entry(name, f"{self._uri}#{quote(name)}", _fingerprint(body), length, start)
+                yield ListingEntry(name, f"{self._uri}#{quote(name)}", _fingerprint(body), length, start)
 
-    def _body(self, entry: Entry) -> bytes | None:
+    def _body(self, entry: ListingEntry) -> bytes | None:
         """None where it cannot be unpacked: the scan could."""
         if self._kept is None:
             self._kept = _Kept(self._open())
             weakref.finalize(self, self._kept.file.close)
         try:
             return self._kept.at(entry.offset, entry.size_bytes).strip()
-        except Unreadable:
+        except ExtractionError:
             return None
 
     def _open(self) -> BinaryIO:
         try:
             descriptor, _ = open_inside(self._path, os.path.dirname(self._path))
-        except Unreadable as error:
+        except ExtractionError as error:
             raise BadRequest(f"{self._uri} is not a file that can be read ({error.code}). {error.reason}") from error
         return open(descriptor, "rb", buffering=1 << 20)
 
@@ -137,7 +137,7 @@ class JsonlReader:
                 "this comes again and again, write the file beside it and rename it when it is complete."
             )
 
-    def _damaged(self, error: Unreadable) -> Terminal:
+    def _damaged(self, error: ExtractionError) -> Terminal:
         return BadRequest(
             f"{self._uri} {_DAMAGED[error.code]} ({error.code}). The scan is not complete, and nothing was changed or "
             "deleted. Put a whole file there, or the file unpacked."

@@ -2,7 +2,7 @@
 
 Only the zip's directory is read to list it. A name in it is never a path, and the directory is judged before a member
 is unpacked. A zip that cannot be opened is listed as one document and refused when read; its members of former scans
-stay as far as the globs still admit them (`Entry.holds`).
+stay as far as the globs still admit them (`ListingEntry.holds`).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import IO, Protocol, cast
 from urllib.parse import quote
 
 from sluice.compression import most_bytes
-from sluice.errors import TRY_AGAIN, Unavailable, Unreadable
+from sluice.errors import TRY_AGAIN, ExtractionError, Unavailable
 from sluice.model.file_names import hidden, printable
 from sluice.model.reasons import unreadable
-from sluice.model.scan import MEMBER, Entry
+from sluice.model.scan import MEMBER, ListingEntry
 from sluice.sources.globs import Globs, divided
 
 _SIGNS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -130,12 +130,12 @@ class Archive:
             raise unreadable("corrupt")
 
 
-def listed(entry: Entry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[Entry]:
+def listed(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
     """The members of the zip `entry` that `globs` admit, each unchanged while the zip is; the entry itself where it is
     no archive or cannot be opened. Raises what is no matter of this zip alone."""
     try:
         members = opened().members
-    except (NotAnArchive, Unreadable) as error:
+    except (NotAnArchive, ExtractionError) as error:
         known = isinstance(error, NotAnArchive) and not error.unfinished
         yield entry if known else replace(entry, holds=partial(_admit, globs))
         return
@@ -143,7 +143,7 @@ def listed(entry: Entry, globs: Globs, opened: Callable[[], Archive]) -> Iterato
         external_id = f"{entry.external_id}{MEMBER}{name}"
         if _admit(globs, external_id):
             info = member.info
-            yield Entry(
+            yield ListingEntry(
                 external_id=external_id,
                 uri=f"{entry.uri}#{quote(name)}",
                 # By the zip's own, never by the checksum alone: a CRC of 32 bits can be chosen.

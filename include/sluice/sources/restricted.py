@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.reasons import unreadable
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.ports.readers import SourceReader
 
 
@@ -17,10 +17,10 @@ class Restricted:
         self._reader = reader
         self._admits = admits
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         return (entry for entry in self._reader.scan() if self._admits(entry.uri))
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """Raises Unreadable where the rule came after the scan."""
         if not self._admits(item.entry.uri):
             raise unreadable("outside_root")

@@ -14,14 +14,14 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from sluice.errors import BadRequest
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.names import is_external_id
 from sluice.model.reasons import unreadable
 from sluice.model.records import RECORD_MIME, parse_record
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import RowQuery
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.uri import Scheme, place_below
 
@@ -33,7 +33,7 @@ _NO_ID, _DUPLICATE = "no-id ", "duplicate "
 class RowReader:
     """SourceReader of one table or saved query. Raises BadRequest when made, if the URI is not understood."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         conn_id, values = _parsed(spec.uri)
         connection = reach.connections(conn_id)
         self._query = _query(values, connection.extra)
@@ -42,7 +42,7 @@ class RowReader:
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """One statement, so one moment of the table. Raises Unavailable or BadRequest."""
         before: str | None = None
         for number, row in enumerate(self._rows.listed(), start=1):
@@ -54,9 +54,9 @@ class RowReader:
             else:
                 before = name
             if self._globs.admit(name):
-                yield Entry(name, f"{self._uri}#{quote(name)}", mark, row.size_bytes)
+                yield ListingEntry(name, f"{self._uri}#{quote(name)}", mark, row.size_bytes)
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """The row as it is now. Raises Unreadable (bad_row, duplicate_row, vanished, too_large) or Unavailable."""
         entry = item.entry
         if entry.fingerprint.startswith(_NO_ID):
@@ -74,7 +74,7 @@ class RowReader:
             record = parse_record(body)
         except ValueError as error:
             raise unreadable("bad_row") from error
-        return Raw(item, body, RECORD_MIME, record.title, record.metadata)
+        return FetchedDocument(item, body, RECORD_MIME, record.title, record.metadata)
 
     def _line(self, name: str, values: Mapping[str, Any]) -> bytes:
         used = {self._query.id, self._query.text, self._query.title, "_id", "text", "title"}

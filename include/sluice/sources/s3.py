@@ -21,15 +21,15 @@ from typing import Any, NoReturn
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from sluice.compression import gunzip
-from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable, Unreadable
-from sluice.model.document import Raw
+from sluice.errors import TRY_AGAIN, BadRequest, ExtractionError, SluiceError, Unavailable
+from sluice.model.document import FetchedDocument
 from sluice.model.file_names import hidden, original, printable
 from sluice.model.reasons import unreadable
 from sluice.model.records import RECORD_MIME
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member
 from sluice.sources.ranges import Ranges
@@ -79,7 +79,7 @@ SCHEME = Scheme(
 class S3Reader:
     """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         parts = urlsplit(canonical_s3(spec.uri))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         conn_id = options.pop("connection", "")
@@ -101,7 +101,7 @@ class S3Reader:
         self._archive: tuple[str, Archive] | None = None  # the last one that was read from
         self._deadline_s = 0.0  # monotonic clock: of the document that is read, or the zip that is listed
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
         for page in self._pages():
             for listing in page.get("Contents", ()):
@@ -109,13 +109,13 @@ class S3Reader:
                 if name and not (name.endswith("/") and listing["Size"] == 0) and self._admits(name):
                     yield from self._entries(name, listing)
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
         and BadRequest where the login is not valid any more."""
         self._start_clock()
         member = self._member(item.entry.external_id)
         if member is not None:
-            return Raw(item, member)
+            return FetchedDocument(item, member)
         if item.entry.size_bytes > self._reach.max_bytes:
             raise unreadable("too_large")
         answer, content = self._get(self._key(item.entry.external_id), self._reach.max_bytes)
@@ -124,7 +124,7 @@ class S3Reader:
         mime = answer.get("ContentType")
         modified = {"last_modified": answer["LastModified"].isoformat()} if "LastModified" in answer else {}
         # What the object says of itself must not pass for what only our own readers say.
-        return Raw(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
+        return FetchedDocument(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
 
     def _pages(self) -> Iterator[Mapping[str, Any]]:
         """boto3's own paginator would end quietly on a cut listing that names no next page."""
@@ -159,7 +159,7 @@ class S3Reader:
     def _start_clock(self) -> None:
         self._deadline_s = time.monotonic() + self._reach.fetch_timeout_s
 
-    def _entries(self, name: str, listing: Mapping[str, Any]) -> Iterator[Entry]:
+    def _entries(self, name: str, listing: Mapping[str, Any]) -> Iterator[ListingEntry]:
         entry = self._entry(name, listing)
         if not self._globs.opens(entry.external_id):
             yield entry
@@ -172,7 +172,7 @@ class S3Reader:
         read = partial(read_member, external_id, self._globs, self._reach.max_bytes, self._opened)
         try:
             return read()
-        except Unreadable as error:
+        except ExtractionError as error:
             if error.code != "changing":
                 raise
         self._archive = None
@@ -205,9 +205,9 @@ class S3Reader:
             self._raise_for_object(error)
         return answer
 
-    def _entry(self, name: str, listing: Mapping[str, Any]) -> Entry:
+    def _entry(self, name: str, listing: Mapping[str, Any]) -> ListingEntry:
         state = listing.get("ETag", "").strip('"') or listing["LastModified"].isoformat()
-        return Entry(
+        return ListingEntry(
             external_id=self._printed(name),
             uri=f"s3://{self._bucket}/{quote(self._prefix + name, errors='surrogateescape')}",
             fingerprint=f"{state}-{listing['Size']}",
@@ -289,7 +289,7 @@ class S3Reader:
         raise error
 
 
-def _check_login(uri: str, connection: Connection | None, reach: Reach) -> None:
+def _check_login(uri: str, connection: Connection | None, reach: SourceContext) -> None:
     held = connection or Connection()
     if (held.login and held.password) or _true(held.extra.get("anonymous")) or reach.s3_default_credentials:
         return
@@ -301,7 +301,7 @@ def _check_login(uri: str, connection: Connection | None, reach: Reach) -> None:
     )
 
 
-def make_client(connection: Connection | None, reach: Reach) -> Any:
+def make_client(connection: Connection | None, reach: SourceContext) -> Any:
     """boto3's client of S3, with timeouts. Connects to nothing yet. Raises BadRequest for an impossible endpoint."""
     from botocore import UNSIGNED
     from botocore.config import Config

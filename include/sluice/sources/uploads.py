@@ -23,14 +23,14 @@ from uuid import UUID, uuid4, uuid5
 
 from sluice.encryption import Cipher, keyed_hash
 from sluice.errors import BadRequest, Forbidden, NotFound, Terminal, Transient
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.metadata import checked
 from sluice.model.names import MAX_ID_CHARS, check_collection_name, is_external_id, is_name
 from sluice.model.reasons import unreadable
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.content import Blobs, Keyring
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.uri import Scheme
 
@@ -170,7 +170,7 @@ def leftovers(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str])
 class UploadReader:
     """SourceReader of one collection's uploads. Raises BadRequest or Forbidden when made."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         tenant, _, collection = spec.uri.removeprefix(PREFIX).partition("/")
         self._folder = _checked_folder(tenant, collection)
         if (tenant, collection) != (spec.tenant, spec.collection):
@@ -183,7 +183,7 @@ class UploadReader:
         self._max_bytes = reach.max_bytes
         self._dry = reach.dry
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """Reads no contents. Raises Terminal where nothing was ever uploaded, or the storage is another one."""
         paths = self._blobs.list(self._folder)
         if f"{self._folder}/begun" not in paths:
@@ -222,7 +222,7 @@ class UploadReader:
         except (NotFound, ValueError, AttributeError):
             return {}
 
-    def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[Entry, str] | None:
+    def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[ListingEntry, str] | None:
         """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` is of
         no use. None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is
         gone."""
@@ -239,11 +239,11 @@ class UploadReader:
         encrypted = cipher.encrypt_json("upload listing", fields)
         return self._listed_entry(fields), base64.b64encode(encrypted).decode()
 
-    def _listed_entry(self, fields: Sequence[Any]) -> Entry:
+    def _listed_entry(self, fields: Sequence[Any]) -> ListingEntry:
         name, fingerprint, size_bytes = fields
-        return Entry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
+        return ListingEntry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """What was sent last. Raises Unreadable (vanished, too_large)."""
         tenant, collection = self._folder.split("/")[1:]
         document = upload_id(tenant, collection, item.entry.external_id)
@@ -258,7 +258,7 @@ class UploadReader:
             content = _content(self._blobs, key, folder, head)
         except NotFound as error:
             raise unreadable("vanished") from error
-        return Raw(item, content, title=head["title"], metadata=head["metadata"])
+        return FetchedDocument(item, content, title=head["title"], metadata=head["metadata"])
 
 
 def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None:

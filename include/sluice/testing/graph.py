@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation
-from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, Removal
+from sluice.model.points import GraphChunk, GraphOrphans, GraphRow, OutboxEntry
 from sluice.model.source import Source
 
 
@@ -56,7 +56,7 @@ class MemoryGraph:
                 self.entities.setdefault(mention.entity_id, (mention.kind, mention.name))
         self._drop_unmentioned(touched)
 
-    def remove(self, removals: Sequence[Removal]) -> None:
+    def remove(self, removals: Sequence[OutboxEntry]) -> None:
         touched: set[UUID] = set()
         for removal in removals:
             for chunk_id in removal.chunk_ids:
@@ -72,7 +72,9 @@ class MemoryGraph:
 
     def drop(self, generation: Generation) -> None:
         own = self._of(generation)
-        self.remove([Removal(0, generation, node.document_id, (id,), document_gone=True) for id, node in own.items()])
+        self.remove(
+            [OutboxEntry(0, generation, node.document_id, (id,), document_gone=True) for id, node in own.items()]
+        )
 
     def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
         own = self._of(generation)

@@ -33,7 +33,7 @@ from sluice.adapters.neo4j.cypher import (
 from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model.generation import Generation
-from sluice.model.points import GraphChunk, Removal
+from sluice.model.points import GraphChunk, OutboxEntry
 from sluice.model.source import Source
 
 _BATCH_CHUNKS = 2000
@@ -98,7 +98,7 @@ class Neo4jGraph(GraphScan):
                         # Another writer created a chunk of this batch after we looked: now it is a known one.
                         session.execute_write(self._transaction(_write), scope, batch)
 
-    def remove(self, removals: Sequence[Removal]) -> None:
+    def remove(self, removals: Sequence[OutboxEntry]) -> None:
         """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that have no
         use any more. Deleting what is missing does nothing."""
         by_generation: dict[int, list[str]] = {}

@@ -20,7 +20,7 @@ from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.passage import PassageLineage
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 from sluice.model.search import Hydrated
 from sluice.model.source import SavedSource
 
@@ -196,7 +196,7 @@ class PostgresCatalog(Transactions):
         run_id: UUID | None = None,
         limit: int,
         after: UUID | None = None,
-    ) -> list[Refusal]:
+    ) -> list[QuarantineRecord]:
         values = {
             "collection": collection,
             "code": code,
@@ -205,9 +205,9 @@ class PostgresCatalog(Transactions):
             "after": after,
             **_who(principal),
         }
-        return [Refusal(**row._mapping) for row in self._rows(REFUSALS, values)]
+        return [QuarantineRecord(**row._mapping) for row in self._rows(REFUSALS, values)]
 
-    def refusal(self, principal: Principal, document_id: UUID) -> Refusal:
+    def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         with self._transaction() as connection:
             found = judged.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
         if found is None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from sluice.adapters.postgres.passages import GATES
 from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
-from sluice.model.quarantine import Refusal
+from sluice.model.quarantine import QuarantineRecord
 
 _ROW = "w.document_id, w.ordinal, w.suite, w.code, w.expectation, w.observed"
 ROWS_OF = text(f"""
@@ -18,13 +18,13 @@ ROWS_OF = text(f"""
 """)
 
 
-def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> Refusal | None:
+def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> QuarantineRecord | None:
     """`asked`: finds the record where it may be read. None: it does not."""
     row = connection.execute(asked, values).one_or_none()
     if row is None:
         return None
     rows = connection.execute(ROWS_OF, {"run_id": row.run_id, "document_id": row.document_id})
-    return Refusal(**row._mapping, rows=tuple(GateRow(**each._mapping) for each in rows))
+    return QuarantineRecord(**row._mapping, rows=tuple(GateRow(**each._mapping) for each in rows))
 
 
 def run_gates(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, generation_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
 from sluice.model.generation import Generation
-from sluice.model.points import Removal
+from sluice.model.points import OutboxEntry
 
 _TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
 TAKE = text(f"{_TAKE} FOR UPDATE SKIP LOCKED")
@@ -55,7 +55,7 @@ class PostgresOutbox(Transactions):
             return int(connection.execute(QUEUED, {"collection_id": generation.collection_id}).scalar_one())
 
     @contextmanager
-    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[Removal]]:
+    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[OutboxEntry]]:
         with self._transaction() as connection:
             taken = _take(connection, collection_id, limit, wait)
             yield taken
@@ -75,7 +75,7 @@ def _lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
     connection.execute(_LOCK, {"ids": list(document_ids)})
 
 
-def _take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -> list[Removal]:
+def _take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -> list[OutboxEntry]:
     values = {"collection_id": collection_id, "limit": limit}
     taken = connection.execute(TAKE_ALL if wait else TAKE, values).all()
     if not taken:
@@ -83,7 +83,7 @@ def _take(connection: Connection, collection_id: UUID, limit: int, wait: bool) -
     _lock(connection, [row.document_id for row in taken])
     rows = connection.execute(WORK, {"ids": [row.outbox_id for row in taken]})
     return [
-        Removal(
+        OutboxEntry(
             outbox_id=row.outbox_id,
             generation=generation_of(row),
             document_id=row.document_id,

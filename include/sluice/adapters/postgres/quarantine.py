@@ -11,9 +11,9 @@ from sqlalchemy import Row, text
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.pending import current, drop_pending
 from sluice.adapters.postgres.transactions import Transactions
-from sluice.model.quarantine import Failure
+from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.text import storable
 
 _QUARANTINE = text("""
@@ -70,7 +70,7 @@ REASONS_OF_SOURCE = text("""
 class PostgresQuarantine(Transactions):
     """`sluice.ports.quarantine.Quarantine`."""
 
-    def add(self, run: Run, failures: Sequence[Failure]) -> set[UUID]:
+    def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
         """Also drops what an earlier, broken run staged of the same documents."""
         if not failures:
             return set()
@@ -96,14 +96,14 @@ class PostgresQuarantine(Transactions):
             entities.forget(connection, left)
             return refused.keys() - by_id.keys()
 
-    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[Item]:
+    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         ids = None if document_ids is None else list(document_ids)
         return [_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
 
     def released(self, source_id: UUID, limit: int) -> list[UUID]:
         return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))
 
-    def let_go(self, document_ids: Sequence[UUID]) -> None:
+    def delete_retained(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
             with self._transaction() as connection:
                 connection.execute(_LET_GO, {"ids": list(document_ids)})
@@ -114,9 +114,11 @@ class PostgresQuarantine(Transactions):
             return {row.code: row.documents for row in rows}
 
 
-def _item(row: Row[Any]) -> Item:
-    return Item(
+def _item(row: Row[Any]) -> WorkItem:
+    return WorkItem(
         document_id=row.document_id,
-        entry=Entry(external_id=row.external_id, uri=row.uri, fingerprint=row.fingerprint, size_bytes=row.kept_bytes),
+        entry=ListingEntry(
+            external_id=row.external_id, uri=row.uri, fingerprint=row.fingerprint, size_bytes=row.kept_bytes
+        ),
         new=row.new,
     )

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sluice.errors import BadRequest, Busy, LostClaim, NotFound, Terminal
+from sluice.errors import BadRequest, Busy, LostLease, NotFound, Terminal
 from sluice.model.costs import Quota, TenantUse
 from sluice.model.gates import GateRow
 from sluice.model.names import check_collection_name
 from sluice.model.retention import Retention, RetentionScope
-from sluice.model.scan import MEMBER, Entry
+from sluice.model.scan import MEMBER, ListingEntry
 from sluice.model.source import SourceSpec
 from sluice.model.text import is_storable, storable
 
@@ -89,7 +89,7 @@ def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID
     return refused
 
 
-def check_entry(entry: Entry) -> None:
+def check_entry(entry: ListingEntry) -> None:
     """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
     for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
         if not value or not is_storable(value) or not is_storable(entry.locator):
@@ -149,8 +149,8 @@ def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime
     )
 
 
-def lost_claim(uri: str) -> LostClaim:
-    return LostClaim(
+def lost_claim(uri: str) -> LostLease:
+    return LostLease(
         f"Another run took over {uri}: the lease of this run had lapsed, or its process seemed to have ended. What it "
         "had not made active was left to that run; nothing is lost and nothing needs to be done."
     )
@@ -174,7 +174,7 @@ def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UU
 
 
 def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -> bool:
-    """It may still be in one of `containers`, which could not be opened: external id → `Entry.holds`."""
+    """It may still be in one of `containers`, which could not be opened: external id → `ListingEntry.holds`."""
     parts = external_id.split(MEMBER)
     names = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
     return any(name in containers and containers[name](external_id) for name in names)

@@ -26,7 +26,7 @@ from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
-from sluice.model.scan import Entry, Item, ScanPreview, ScanResult
+from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
@@ -164,7 +164,7 @@ class PostgresScans(Transactions):
     def record(
         self,
         run: Run,
-        entries: Iterable[Entry],
+        entries: Iterable[ListingEntry],
         settings: SourceSpec | None = None,
         accept: Callable[[ScanResult], object] = lambda result: None,
     ) -> ScanResult:
@@ -174,7 +174,7 @@ class PostgresScans(Transactions):
             with _listed(raw, entries) as (seen, unopened), raw.transaction():
                 return _compare(connection, run, seen, unopened, began, settings, accept)
 
-    def preview(self, source: Source | None, entries: Iterable[Entry]) -> ScanPreview:
+    def preview(self, source: Source | None, entries: Iterable[ListingEntry]) -> ScanPreview:
         """Of the ledger it only reads, and takes no lock on a source or document."""
         values = {
             "tenant": source.spec.tenant if source else None,
@@ -221,7 +221,7 @@ class PostgresScans(Transactions):
 
 
 @contextmanager
-def _listed(raw: Driver[Any], entries: Iterable[Entry]) -> Iterator[tuple[int, _Containers]]:
+def _listed(raw: Driver[Any], entries: Iterable[ListingEntry]) -> Iterator[tuple[int, _Containers]]:
     """The entries are in the temporary table `scan` while the body lasts → how many, and containers not opened."""
     raw.execute(_DROP)
     raw.execute(TABLE)
@@ -235,7 +235,7 @@ def _listed(raw: Driver[Any], entries: Iterable[Entry]) -> Iterator[tuple[int, _
             raw.execute(_DROP)
 
 
-def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> tuple[int, _Containers]:
+def _copy(raw: Driver[Any], entries: Iterable[ListingEntry]) -> tuple[int, _Containers]:
     seen = 0
     unopened: _Containers = {}
     remaining = iter(entries)
@@ -247,7 +247,7 @@ def _copy(raw: Driver[Any], entries: Iterable[Entry]) -> tuple[int, _Containers]
     return seen, unopened
 
 
-def _rows(piece: list[Entry], first: int) -> Iterator[tuple[object, ...]]:
+def _rows(piece: list[ListingEntry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         check_entry(entry)
         at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
@@ -316,8 +316,8 @@ def _missed(connection: Connection, values: dict[str, object], unopened: _Contai
     return [document_id for document_id in missed if document_id not in held], len(held)
 
 
-def _item(row: Row[Any]) -> Item:
-    entry = Entry(
+def _item(row: Row[Any]) -> WorkItem:
+    entry = ListingEntry(
         external_id=row.external_id,
         uri=row.uri,
         fingerprint=row.fingerprint,
@@ -325,7 +325,7 @@ def _item(row: Row[Any]) -> Item:
         offset=row.start_byte,
         locator=row.locator,
     )
-    return Item(
+    return WorkItem(
         document_id=row.document_id,
         entry=entry,
         new=row.new,

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from sluice.adapters.postgres.hanging import watched
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.ports.readers import Connection, ListedRow, RowQuery
-from sluice.retry import patiently
+from sluice.retry import retried
 
 STATEMENT_TIMEOUT_S = 300
 LOCK_TIMEOUT_S = 15
@@ -41,7 +41,7 @@ class PostgresRows:
         self._columns: dict[str, int] = {}
 
     def listed(self) -> Iterator[ListedRow]:
-        patiently(self._reached)
+        retried(self._reached)
         with self._translated(), self._connected().transaction():
             server = self._connected()
             statement = sql.SQL(
@@ -54,7 +54,7 @@ class PostgresRows:
                 yield from cursor
 
     def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
-        return patiently(lambda: self._fetched(row_id, max_bytes))
+        return retried(lambda: self._fetched(row_id, max_bytes))
 
     def _fetched(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
         with self._translated(), self._connected().transaction():

@@ -12,7 +12,7 @@ from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.collections import check_not_dropping
 from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.pending import current, drop_pending
-from sluice.model.points import SealedVersion
+from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 
 _VERSIONS = {
@@ -54,7 +54,7 @@ _SETTLED = text("""
 """)
 
 
-def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
     """Returns the documents that a later run has superseded."""
     check_not_dropping(connection, run.source.generation)
     ids = [version.document_id for version in versions]
@@ -72,7 +72,7 @@ def stage(connection: Connection, run: Run, versions: Sequence[SealedVersion]) -
     return set(ids) - wanted
 
 
-def _unsettled(connection: Connection, versions: Sequence[SealedVersion]) -> list[SealedVersion]:
+def _unsettled(connection: Connection, versions: Sequence[EncryptedVersion]) -> list[EncryptedVersion]:
     """Without those that are active already. A run that is repeated as a whole may find other content under an id
     that it has used; that is staged under an id derived from both."""
     found = connection.execute(_SETTLED, {"ids": [version.version_id for version in versions]})
@@ -88,13 +88,13 @@ def _unsettled(connection: Connection, versions: Sequence[SealedVersion]) -> lis
     return kept
 
 
-def _kinds(versions: Sequence[SealedVersion]) -> dict[UUID, str]:
+def _kinds(versions: Sequence[EncryptedVersion]) -> dict[UUID, str]:
     return {
         entity_id: kind for version in versions for chunk in version.chunks for entity_id, kind, *_ in chunk.mentions
     }
 
 
-def _version_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+def _version_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     generation = run.source.generation
     for each in versions:
         yield (
@@ -114,7 +114,7 @@ def _version_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple
         )
 
 
-def _chunk_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+def _chunk_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     generation = run.source.generation
     for version in versions:
         for each in version.chunks:
@@ -135,14 +135,14 @@ def _chunk_rows(run: Run, versions: Sequence[SealedVersion]) -> Iterator[tuple[o
             )
 
 
-def _mention_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+def _mention_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     for version in versions:
         for chunk in version.chunks:
             for entity_id, _, count, about in chunk.mentions:
                 yield version.version_id, chunk.ordinal, entity_id, count, about
 
 
-def _relation_rows(versions: Sequence[SealedVersion]) -> Iterator[tuple[object, ...]]:
+def _relation_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     for version in versions:
         for chunk in version.chunks:
             for relation in chunk.relations:

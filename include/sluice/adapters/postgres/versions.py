@@ -29,9 +29,9 @@ from sluice.adapters.postgres.pending import (
 from sluice.adapters.postgres.rules import superseded
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
-from sluice.model.points import SealedVersion
+from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 
 PENDING = text(f"""
     SELECT v.version_id, v.document_id, v.size_bytes, d.deleted_at IS NOT NULL AS gone
@@ -123,7 +123,7 @@ class PostgresVersions(Transactions):
         with self._transaction() as connection:
             return superseded_documents(connection, run, document_ids)
 
-    def touch(self, run: Run, items: Sequence[Item]) -> set[UUID]:
+    def touch(self, run: Run, items: Sequence[WorkItem]) -> set[UUID]:
         """Also closes an open quarantine record: the source is back at what is served."""
         if not items:
             return set()
@@ -142,7 +142,7 @@ class PostgresVersions(Transactions):
             entities.forget(connection, left)
             return listed.keys() - by_id.keys()
 
-    def stage(self, run: Run, versions: Sequence[SealedVersion]) -> set[UUID]:
+    def stage(self, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
         if not versions:
             return set()
         with self._writing(run) as connection:

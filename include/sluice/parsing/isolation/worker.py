@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.parsing.isolation import frames
 from sluice.parsing.isolation.landlock import enclose
 from sluice.parsing.isolation.limits import ResidentMemory, allow_cpu, confine, drop_root
@@ -48,7 +48,7 @@ def main() -> None:
                     "metadata": parsed.metadata,
                     "page_starts": parsed.page_starts,
                 }
-        except Unreadable as error:
+        except ExtractionError as error:
             answer = {"failure": error.code}
         except MemoryError:
             answer = {"failure": "out_of_memory"}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from sluice.errors import BadRequest, Unreadable
+from sluice.errors import BadRequest, ExtractionError
 from sluice.model.reasons import unreadable
 from sluice.sources.roots import open_folder_inside, open_inside
 
@@ -83,7 +83,7 @@ class Confined:
         """(name, is it a folder?). Nothing where there is no such folder."""
         try:
             descriptor = self._open(folder, folders=True)
-        except Unreadable as error:
+        except ExtractionError as error:
             if error.code in ("vanished", "broken_link", "not_a_file"):
                 return
             raise self._refused(error) from error
@@ -98,7 +98,7 @@ class Confined:
         """An open descriptor, which the caller closes; None where there is no such file."""
         try:
             return self._open(path)
-        except Unreadable as error:
+        except ExtractionError as error:
             if error.code in ("vanished", "broken_link"):
                 return None
             raise self._refused(error) from error
@@ -107,7 +107,7 @@ class Confined:
         """Raises IsADirectoryError where it is no file."""
         try:
             descriptor = self._open(path)
-        except Unreadable as error:
+        except ExtractionError as error:
             if error.code == "not_a_file":
                 raise IsADirectoryError(path) from error
             if error.code in ("vanished", "broken_link"):
@@ -129,12 +129,12 @@ class Confined:
                 if folders:
                     return open_folder_inside(path, root, self._admits)
                 return open_inside(path, root, admits=self._admits)[0]
-            except Unreadable as error:
+            except ExtractionError as error:
                 if error.code != "outside_root":
                     raise
         raise unreadable("outside_root")
 
-    def _refused(self, error: Unreadable) -> BadRequest:
+    def _refused(self, error: ExtractionError) -> BadRequest:
         if error.code == "outside_root":
             return BadRequest(
                 f"The repository {os.fsdecode(self._folder)} keeps a part of it outside the folders that may be read, "

@@ -24,8 +24,8 @@ from pygit2.enums import CredentialType, FetchPrune
 
 from sluice.errors import TRY_AGAIN, BadRequest, Forbidden, SluiceError, Terminal, Unavailable
 from sluice.ports.readers import Connection
-from sluice.retry import patiently
-from sluice.sources.context import Reach
+from sluice.retry import retried
+from sluice.sources.context import SourceContext
 from sluice.sources.git.address import Address
 from sluice.sources.git.repository import open_own
 
@@ -39,7 +39,7 @@ _REFS = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
 class Mirror:
     """One per reader; processes share the folder behind a lock."""
 
-    def __init__(self, address: Address, reach: Reach) -> None:
+    def __init__(self, address: Address, reach: SourceContext) -> None:
         if address.remote is None or reach.git_cache is None:
             raise BadRequest("git+https:// sources need a cache folder, which is not set here. Nothing was read.")
         self._url = address.remote
@@ -55,7 +55,7 @@ class Mirror:
             check_public(urlsplit(self._url).hostname or "")
         with self._locked():
             deadline_s = time.monotonic() + FETCH_TIMEOUT_S  # of all attempts
-            patiently(lambda: fetch(self._folder, self._url, self._connection, deadline_s))
+            retried(lambda: fetch(self._folder, self._url, self._connection, deadline_s))
 
     def opened(self) -> pygit2.Repository:
         if not self._folder.is_dir():

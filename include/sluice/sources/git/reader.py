@@ -13,12 +13,12 @@ import pygit2
 from pygit2.enums import ObjectType
 
 from sluice.errors import BadRequest
-from sluice.model.document import Raw
+from sluice.model.document import FetchedDocument
 from sluice.model.file_names import printable
 from sluice.model.reasons import unreadable
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.git import tree
 from sluice.sources.git.address import parse
 from sluice.sources.git.mirror import Mirror
@@ -33,7 +33,7 @@ _LFS_BYTES = 1024  # a pointer is smaller
 class GitReader:
     """SourceReader and MarkedReader of one repository. Raises BadRequest when made, if the URI is not allowed."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         self._address = parse(spec.uri)
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._max_bytes = reach.max_bytes
@@ -63,7 +63,7 @@ class GitReader:
                 raise unavailable(error) from error
         return str(self._commit)
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """`former` of an entry is set where git knows a rename since the commit `reach.since`. Raises BadRequest where
         the ref or the path is not there, Unavailable where the repository cannot be read."""
         self.mark()
@@ -79,7 +79,7 @@ class GitReader:
         except (pygit2.GitError, KeyError, OSError) as error:
             raise unavailable(error) from error
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """Raises Unreadable (link, submodule, lfs_pointer, too_large, vanished) or Unavailable."""
         fingerprint = item.entry.fingerprint
         if fingerprint.startswith(tree.LINK):
@@ -92,7 +92,7 @@ class GitReader:
             raise unavailable(error) from error
         if len(content) < _LFS_BYTES and content.startswith(_LFS):
             raise unreadable("lfs_pointer")
-        return Raw(item, content)
+        return FetchedDocument(item, content)
 
     def _blob(self, fingerprint: str) -> bytes:
         oid = pygit2.Oid(hex=fingerprint)
@@ -128,9 +128,9 @@ class GitReader:
             self._repository = self._view.repository
         return self._repository
 
-    def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> Entry:
+    def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> ListingEntry:
         known = former is not None and self._admit(former)
-        return Entry(
+        return ListingEntry(
             external_id=printable(path),
             uri=self._address.document(path),
             fingerprint=fingerprint,

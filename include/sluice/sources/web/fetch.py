@@ -20,9 +20,9 @@ import httpcore
 
 from sluice import __version__
 from sluice.compression import gunzip
-from sluice.errors import Unavailable, Unreadable
+from sluice.errors import ExtractionError, Unavailable
 from sluice.model.reasons import unreadable
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, joined, resolve
 from sluice.sources.web.pace import Pace
 from sluice.sources.web.robots import AGENT, MAX_BYTES, Robots, place
@@ -64,7 +64,7 @@ Wanted = Callable[[Answer], bool]
 class Fetcher:
     """For one source; keeps connections, and the robots.txt of each host."""
 
-    def __init__(self, reach: Reach, scope: Scope) -> None:
+    def __init__(self, reach: SourceContext, scope: Scope) -> None:
         web = reach.web
         self._reach, self._scope = reach, scope
         self._network = GuardedNetwork(scope.trusts, web.resolve or resolve)
@@ -110,7 +110,7 @@ class Fetcher:
             try:
                 url = self._scope.upgraded(joined(url, target))
                 self._scope.check(url)
-            except Unreadable:
+            except ExtractionError:
                 break
         return ""
 

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from sluice.errors import Unreadable
+from sluice.errors import ExtractionError
 from sluice.sources.web.address import joined
 
 Kind = Literal["sitemap", "index", "feed", "list", "page"]
@@ -97,7 +97,7 @@ def _url(text: str, base: str = "") -> str:
     """Canonical, or empty where it is not an absolute one, nor becomes one on the page `base`."""
     try:
         found = joined(base, text)
-    except Unreadable:
+    except ExtractionError:
         return ""
     if not re.match(r"https?://[^\s/]", found, re.IGNORECASE):
         return ""

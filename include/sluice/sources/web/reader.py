@@ -16,13 +16,13 @@ from hashlib import blake2b
 from urllib.parse import unquote, urlsplit
 
 from sluice.compression import GZIP_MAGIC, gunzip
-from sluice.errors import TRY_AGAIN, BadRequest, Unavailable, Unreadable
-from sluice.model.document import Raw
+from sluice.errors import TRY_AGAIN, BadRequest, ExtractionError, Unavailable
+from sluice.model.document import FetchedDocument
 from sluice.model.reasons import unreadable
 from sluice.model.records import RECORD_MIME
-from sluice.model.scan import Entry, Item
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
-from sluice.sources.context import Reach
+from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.web.fetch import Answer, Fetcher, Throttled, http_date
 from sluice.sources.web.listing import BrokenListing, Kind, Listed, entries_of, kind_of, named_like_a_list
@@ -45,20 +45,20 @@ _SETTLED = timedelta(seconds=60)
 class WebReader:
     """SourceReader of one URL. Raises BadRequest when made, if that may not be fetched."""
 
-    def __init__(self, spec: SourceSpec, reach: Reach) -> None:
+    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
         self._url = canonical_web(spec.uri)
         try:
             self._scope = Scope(urlsplit(self._url).hostname or "", reach.web.hosts, reach.web.trusted_hosts)
             self._scope.check(self._url)
-        except (Unreadable, ValueError) as error:
-            reason = error.reason if isinstance(error, Unreadable) else "It cannot be understood."
+        except (ExtractionError, ValueError) as error:
+            reason = error.reason if isinstance(error, ExtractionError) else "It cannot be understood."
             raise BadRequest(f"{spec.uri} cannot be a source. {reason} Nothing was read.") from error
         self._globs = Globs(spec.include or (), spec.exclude or ())
         self._reach = reach
         self._fetcher = Fetcher(reach, self._scope)
         self._failures = 0
 
-    def scan(self) -> Iterator[Entry]:
+    def scan(self) -> Iterator[ListingEntry]:
         """Raises BadRequest where a list is refused (HTTP 4xx, robots.txt), Transient where it fails or breaks off."""
         if self._is_document():
             yield self._entry(Listed(self._url, 1))
@@ -75,7 +75,7 @@ class WebReader:
             seen.add(name)
             yield self._entry(listed)
 
-    def read(self, item: Item) -> Raw:
+    def read(self, item: WorkItem) -> FetchedDocument:
         """The document as it is now. Raises Unreadable, and Unavailable where the server fails again and again."""
         url = item.entry.external_id
         if url.startswith("#"):
@@ -93,7 +93,9 @@ class WebReader:
         moment = _settled_date(answer)
         # What the server says of it must not pass for what only our own readers say.
         mime = answer.headers.get("content-type", "")[:200] if answer.mime != RECORD_MIME else ""  # with its charset
-        return Raw(item, answer.content, mime or None, metadata={"last_modified": moment.isoformat()} if moment else {})
+        return FetchedDocument(
+            item, answer.content, mime or None, metadata={"last_modified": moment.isoformat()} if moment else {}
+        )
 
     # --- what is listed ---------------------------------------------------------------------------------------
 
@@ -101,7 +103,7 @@ class WebReader:
         """By the headers alone, where they tell: its content need not be fetched to be listed."""
         try:
             head = self._fetcher.ask("HEAD", self._url, max_bytes=0)
-        except (Unreadable, Unavailable):  # the request for the content says why
+        except (ExtractionError, Unavailable):  # the request for the content says why
             return False
         return head.status == 200 and head.mime in _DOCUMENTS and not named_like_a_list(head.url)
 
@@ -142,7 +144,7 @@ class WebReader:
     def _list(self, url: str) -> Answer:
         try:
             answer = self._fetcher.ask("GET", url, max_bytes=MAX_LISTING_BYTES)
-        except Unreadable as error:
+        except ExtractionError as error:
             if error.code in ("slow", "certificate"):
                 raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}", TRY_AGAIN) from error
             raise BadRequest(f"The list {url} was refused ({error.code}). {error.reason} {_INCOMPLETE}") from error
@@ -155,14 +157,14 @@ class WebReader:
 
     # --- fingerprints -----------------------------------------------------------------------------------------
 
-    def _entry(self, listed: Listed) -> Entry:
+    def _entry(self, listed: Listed) -> ListingEntry:
         if not listed.url:
             name = f"#entry-{listed.place}"
-            return Entry(name, self._url, "refused bad_url", 0)
+            return ListingEntry(name, self._url, "refused bad_url", 0)
         if listed.lastmod and _settled(listed.lastmod):
-            return Entry(listed.url, listed.url, f"lastmod {listed.lastmod}", _UNKNOWN_BYTES)
+            return ListingEntry(listed.url, listed.url, f"lastmod {listed.lastmod}", _UNKNOWN_BYTES)
         fingerprint, size = self._state(listed.url)
-        return Entry(listed.url, listed.url, fingerprint, size)
+        return ListingEntry(listed.url, listed.url, fingerprint, size)
 
     def _state(self, url: str) -> tuple[str, int]:
         """(fingerprint, size in bytes as far as it is known)."""
@@ -172,7 +174,7 @@ class WebReader:
                 answer = self._fetcher.ask(
                     "GET", url, max_bytes=self._reach.max_bytes, wanted=lambda head: _validator(head) is None
                 )
-        except Unreadable as error:
+        except ExtractionError as error:
             return f"refused {error.code}", 0
         except Unavailable as error:
             self._lose_patience(error)
@@ -197,7 +199,7 @@ def _plain(answer: Answer) -> bytes:
         return answer.content
     try:
         return gunzip(answer.content, MAX_LISTING_BYTES)
-    except Unreadable as error:
+    except ExtractionError as error:
         raise BadRequest(f"The list {answer.url} cannot be unpacked ({error.code}). {_INCOMPLETE}") from error
 
 
