@@ -6,8 +6,8 @@ import io
 import zipfile
 from uuid import uuid4
 
-from sluice.model.document import Raw
-from sluice.model.scan import Entry, Item
+from sluice.model.document import FetchedDocument
+from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.ports.content import Extracted
 
@@ -19,7 +19,9 @@ def extractor() -> IsolatedExtractor:
 
 def one(opened: IsolatedExtractor, content: bytes | str, name: str) -> Extracted:
     given = content.encode() if isinstance(content, str) else content
-    return opened.extract([Raw(Item(uuid4(), Entry(name, f"file:///{name}", "", 1), new=True), given, None)])[0]
+    return opened.extract(
+        [FetchedDocument(WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", 1), new=True), given, None)]
+    )[0]
 
 
 def text(opened: IsolatedExtractor, content: bytes | str, name: str) -> str:
