@@ -173,8 +173,14 @@ class World:
             "graph": Fragile(self, "neo4j", self.graph),
         }
         pings = {each.store: each.ping for each in stores.values()}
+        ledger = replace(self.ledger, grants=Fragile(self, "ledger", self.ledger.grants))
         return SimpleNamespace(
-            **stores, pings=pings, close=self._close, marquez_url="http://marquez.test", marquez_web_url=None
+            **stores,
+            ledger=ledger,
+            pings=pings,
+            close=self._close,
+            marquez_url="http://marquez.test",
+            marquez_web_url=None,
         )
 
     def _close(self) -> None:
