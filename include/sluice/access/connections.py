@@ -41,8 +41,7 @@ def allowed_connections(connections: Connections, spec: SourceSpec) -> Connectio
 
 
 def _check(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
-    """Raises Forbidden. Raises BadRequest for a misspelled extra, which would otherwise leave the connection open to
-    all."""
+    """Raises Forbidden. Raises BadRequest for a misspelled extra, which would leave the connection open to all."""
     for name in extra:
         if name not in ("tenants", "groups") and str(name).casefold().replace("_", "") in _MISSPELLED:
             raise BadRequest(

@@ -92,8 +92,8 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
     saved = ledger.sources.saved(spec.tenant, spec.collection)
     if not any(source.spec.uri == spec.uri and source.removed_at is None for source in saved):
         raise Forbidden(
-            f"{spec.uri} is not a saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
-            "may not add one. Nothing was changed. Ingest it once as a user who may write there."
+            f"{spec.uri} is not a saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} "
+            "run may not add one. Nothing was changed. Ingest it once as a user who may write there."
         )
 
 

@@ -128,7 +128,7 @@ class _Matcher:
             self._moves = 0
 
     def _add(self, step: str) -> None:
-        if step == _FOLDERS:  # matches nothing, or a path that ends with a slash
+        if step == _FOLDERS:  # an empty text, or a path that ends with a slash
             self._put(take=_nothing, skip=2)
             self._put(take="/".__eq__, stay=_anything)
         elif step in (_DEEP, _STAR):
@@ -142,7 +142,7 @@ class _Matcher:
         self._skip.append(skip)
 
     def _reached(self, state: int) -> int:
-        """Adds all positions that can be reached without a character. Skips only lead forward, so one pass is enough."""
+        """Adds all positions that need no further character. Skips only lead forward, so one pass is enough."""
         done = 0
         while state & ~done:
             position = ((state & ~done) & -(state & ~done)).bit_length() - 1
@@ -181,7 +181,7 @@ def _steps(glob: str) -> Iterator[str]:
 def _one(step: str) -> Callable[[str], bool]:
     """Returns a check for one character, or for a set of characters. Raises BadRequest."""
     if step == "[":
-        raise BadRequest("A glob has a '[' without a ']'. Close the set of characters, or write [[] for the bracket.")
+        raise BadRequest("A glob has '[' without ']'. Close the set of characters, or write [[] for the bracket.")
     if step == "?":
         return "/".__ne__
     if len(step) == 1:

@@ -1,5 +1,4 @@
-"""jsonl:///file: one document per line (see `sluice.model.records`). The file may be compressed (gzip, bzip2, xz,
-zstd).
+"""jsonl:///file: one document per line (see `model/records.py`). The file may be compressed (gzip, bzip2, xz, zstd).
 
 A scan streams the file and holds only the ids in memory. A line without a usable `_id` is listed as `#line-<number>`, a
 repeated `_id` as `<id>#line-<number>`; both are quarantined when read. Blank lines are skipped. Offsets count
@@ -45,8 +44,7 @@ SCHEME = path_scheme("jsonl:JsonlReader", "jsonl:///file")
 
 
 class JsonlReader:
-    """SourceReader of one file. The constructor raises BadRequest if the URI is not allowed or the file is of another
-    kind."""
+    """SourceReader of one file. The constructor raises BadRequest if the URI or the kind of file is not allowed."""
 
     def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         self._path = os.fsencode(check_root(spec.uri, context.roots))
@@ -155,21 +153,21 @@ class _OpenFile:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self._unpacked = _unpacked(file)
-        self._place = 0
+        self._position = 0
 
     def at(self, offset: int, size: int) -> bytes:
         """Raises ExtractionError if the file cannot be decompressed that far."""
         if self._unpacked is self.file:
             return os.pread(self.file.fileno(), size, offset)
-        if offset < self._place:
-            self._unpacked, self._place = _unpacked(self.file), 0
-        while self._place < offset:
-            skipped = len(self._unpacked.read(min(_SKIP_BYTES, offset - self._place)))
+        if offset < self._position:
+            self._unpacked, self._position = _unpacked(self.file), 0
+        while self._position < offset:
+            skipped = len(self._unpacked.read(min(_SKIP_BYTES, offset - self._position)))
             if not skipped:
                 return b""
-            self._place += skipped
+            self._position += skipped
         content = self._unpacked.read(size)
-        self._place += len(content)
+        self._position += len(content)
         return content
 
 

@@ -53,7 +53,7 @@ class NotAnArchive(Exception):
 
 
 class Seekable(Protocol):
-    """The methods of a binary file that are needed. All may raise OSError, and SluiceError if the file is on a server."""
+    """The methods that reading a zip needs. All may raise OSError, and SluiceError if the file is on a server."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Returns at most `size` bytes from the current position; all remaining bytes if `size` is negative."""
@@ -258,7 +258,7 @@ def _members(infos: list[zipfile.ZipInfo]) -> dict[str, Member]:
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
-    """Returns the name in UTF-8. Without the UTF-8 flag a name may still be UTF-8 (Info-ZIP, macOS), else it is CP437."""
+    """Returns the name in UTF-8. Without the UTF-8 flag it may still be UTF-8 (Info-ZIP, macOS), else it is CP437."""
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
         raw = name.encode("cp437")

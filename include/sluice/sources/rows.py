@@ -58,7 +58,8 @@ class RowReader:
                 yield ListingEntry(name, f"{self._uri}#{quote(name)}", fingerprint, row.size_bytes)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Returns the current row. Raises ExtractionError (bad_row, duplicate_row, vanished, too_large) or Unavailable."""
+        """Returns the current row. Raises ExtractionError (bad_row, duplicate_row, vanished, too_large) and
+        Unavailable."""
         entry = item.entry
         if entry.fingerprint.startswith(_NO_ID):
             raise unreadable("bad_row")
@@ -134,8 +135,8 @@ def _query(values: Mapping[str, str], extra: Mapping[str, Any]) -> RowQuery:
         select = extra.get(f"query.{values['query']}")
         if not isinstance(select, str) or not select.strip():
             raise BadRequest(
-                f"The connection has no saved query {values['query'][:80]!r}. Add `query.<name>` with the SELECT to its "
-                "extra. Nothing was read."
+                f"The connection has no saved query {values['query'][:80]!r}. Add `query.<name>` with the SELECT to "
+                "its extra. Nothing was read."
             )
     return RowQuery(table=table, select=select, **names)
 

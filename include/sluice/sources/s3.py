@@ -46,13 +46,13 @@ _BAD_LOGIN = frozenset(
 )  # fmt: skip
 
 
-# As boto3 accepts them. An ARN or alias of an access point would be a second name for a bucket that rules restrict.
+# Names that boto3 accepts. ARNs and aliases of access points are left out: rules would not recognise the bucket.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS reserves for access points
 
 
 def canonical_s3(uri: str) -> str:
-    """Returns `s3://bucket/folder/?connection=x`: the prefix is a folder and ends with a slash, escapes have one form."""
+    """Returns `s3://bucket/folder/?connection=x`: the prefix ends with a slash, and escapes have one form."""
     uri = uri.strip()
     parts = urlsplit(uri)
     if parts.fragment or not parts.netloc:
