@@ -1,4 +1,4 @@
-"""What was compressed (gzip, bzip2, xz, zstd), unpacked with limits: files, as a whole or as a stream, and answers."""
+"""Decompresses files, streams and HTTP responses (gzip, bzip2, xz, zstd), with limits on size and memory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MAX_RATIO = 200
 _RATIO_FROM_BYTES = 20 << 20
 _XZ_MEMORY_BYTES = 256 << 20
 _STEP_BYTES = 1 << 20
-_PACKED_BYTES = 32 << 10  # small: what follows the end of each of many short streams is copied
+_PACKED_BYTES = 32 << 10  # small: at the end of each stream the rest of the input is copied
 
 
 def kind_of(head: bytes) -> str | None:
-    """The MIME type of what begins so; None where it is not compressed."""
+    """Returns the MIME type that the first bytes of a file show, or None if the file is not compressed."""
     if head.startswith(GZIP_MAGIC):
         return GZIP
-    if head[:3] == b"BZh" and head[4:8] in (b"1AY&", b"\x17rE8"):  # a block, or the end of nothing
+    if head[:3] == b"BZh" and head[4:8] in (b"1AY&", b"\x17rE8"):  # the first block, or the end of an empty stream
         return BZIP2
     if head.startswith(b"\xfd7zXZ\0"):
         return XZ
@@ -43,27 +43,32 @@ def inner_name(name: str) -> str:
 
 
 def unpack(content: bytes, mime: str, max_bytes: int) -> bytes:
-    """All streams one after another. Raises Unreadable: zip_bomb (more than `max_bytes`, or far more than such a file
-    unpacks to), corrupt, unsupported (zstd where the system lacks libzstd)."""
+    """Decompresses all concatenated streams.
+
+    Raises ExtractionError: zip_bomb (more than `max_bytes`, or a ratio that only a bomb has; see `most_bytes`),
+    corrupt, unsupported (zstd on a system without libzstd).
+    """
     return b"".join(_pieces(io.BytesIO(content), mime, min(max_bytes, most_bytes(len(content)))))
 
 
 def gunzip(content: bytes, max_bytes: int) -> bytes:
-    """What a server sends compressed, all members one after another. Raises Unreadable: too_large (more than
-    `max_bytes` unpacked), corrupt."""
+    """Decompresses an HTTP body, all members of the gzip file.
+
+    Raises ExtractionError: too_large (more than `max_bytes` when decompressed), corrupt.
+    """
     if not content.startswith(GZIP_MAGIC):
         raise unreadable("corrupt")
     return b"".join(_pieces(io.BytesIO(content), GZIP, max_bytes, "too_large"))
 
 
 def unpacked(file: BinaryIO, mime: str, max_bytes: int) -> BinaryIO:
-    """The same as a stream, in bounded memory; its methods raise what `unpack` raises."""
+    """Returns the decompressed content as a stream, in bounded memory. Its methods raise the errors of `unpack`."""
     return cast(BinaryIO, io.BufferedReader(_Pieces(_pieces(file, mime, max_bytes)), _STEP_BYTES))
 
 
 def most_bytes(packed_bytes: int) -> int:
-    """What a file of so many bytes unpacks to at most, unless it is a bomb: bytes. Office files reach a ratio of about
-    25, spreadsheets of repeated cells and logs about 100."""
+    """Returns the largest decompressed size, in bytes, that is not treated as a bomb. Office files reach a ratio of
+    about 25; spreadsheets of repeated cells and logs about 100."""
     return max(_RATIO_FROM_BYTES, _MAX_RATIO * packed_bytes)
 
 
@@ -84,28 +89,29 @@ class _Pieces(io.RawIOBase):
 
 
 def _pieces(file: BinaryIO, mime: str, max_bytes: int, beyond: str = "zip_bomb") -> Iterator[bytes]:
-    """Each holds something, so that an empty one means the end. Raises Unreadable: `beyond` after `max_bytes`."""
-    left = max_bytes
+    """Yields non-empty pieces, so that an empty piece can mean the end. Raises ExtractionError: `beyond` after
+    `max_bytes`."""
+    remaining = max_bytes
     packed = file.read(_PACKED_BYTES)
     while packed:
         stream = _stream(mime)
         while not stream.eof:
             try:
-                piece = stream.decompress(packed, min(left, _STEP_BYTES) + 1)
+                piece = stream.decompress(packed, min(remaining, _STEP_BYTES) + 1)
             except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
                 raise unreadable("corrupt") from error
-            packed = getattr(stream, "unconsumed_tail", b"")  # what the others keep themselves
-            left -= len(piece)
-            if left < 0:
+            packed = getattr(stream, "unconsumed_tail", b"")  # bz2 and lzma keep it themselves
+            remaining -= len(piece)
+            if remaining < 0:
                 raise unreadable(beyond)
             if piece:
                 yield piece
             elif not packed and not stream.eof:
                 packed = file.read(_PACKED_BYTES)
                 if not packed:
-                    raise unreadable("corrupt")  # cut off
+                    raise unreadable("corrupt")  # the file is truncated
         packed = stream.unused_data
-        # Padding is allowed between streams and after the last.
+        # Zero bytes may pad the end of each stream.
         while not (packed := packed.lstrip(b"\0")) and (packed := file.read(_PACKED_BYTES)):
             pass
 
@@ -136,7 +142,7 @@ class _Buffer(ctypes.Structure):
 
 @lru_cache(maxsize=1)
 def _libzstd() -> ctypes.CDLL:
-    """The system's: Python has none before 3.14. Raises OSError."""
+    """Loads the system's libzstd: Python has none before 3.14. Raises OSError."""
     library = ctypes.CDLL("libzstd.so.1")
     library.ZSTD_createDStream.restype = ctypes.c_void_p
     library.ZSTD_decompressStream.restype = ctypes.c_size_t
@@ -145,7 +151,8 @@ def _libzstd() -> ctypes.CDLL:
 
 
 class _Zstd:
-    """One frame, as zlib's object has it. Raises Unreadable (unsupported) when made."""
+    """Decompresses one frame, with the interface of zlib's object. The constructor raises ExtractionError
+    (unsupported)."""
 
     def __init__(self) -> None:
         try:
@@ -160,12 +167,12 @@ class _Zstd:
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
         source = ctypes.create_string_buffer(data, len(data))
-        given = _Buffer(ctypes.cast(source, ctypes.c_void_p), len(data), 0)
-        made = _Buffer(ctypes.cast(self._target, ctypes.c_void_p), min(max_length, _STEP_BYTES), 0)
-        status = self._library.ZSTD_decompressStream(self._stream, ctypes.byref(made), ctypes.byref(given))
+        packed = _Buffer(ctypes.cast(source, ctypes.c_void_p), len(data), 0)
+        plain = _Buffer(ctypes.cast(self._target, ctypes.c_void_p), min(max_length, _STEP_BYTES), 0)
+        status = self._library.ZSTD_decompressStream(self._stream, ctypes.byref(plain), ctypes.byref(packed))
         if self._library.ZSTD_isError(ctypes.c_size_t(status)):
             raise ValueError("not a frame of zstd")
         self.eof = status == 0
-        rest = data[given.position :]
+        rest = data[packed.position :]
         self.unused_data, self.unconsumed_tail = (rest, b"") if self.eof else (b"", rest)
-        return ctypes.string_at(self._target, made.position)
+        return ctypes.string_at(self._target, plain.position)

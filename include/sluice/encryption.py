@@ -1,10 +1,10 @@
-"""Encrypted content: AES-256-GCM under a document's own key, and keyed hashes where stores compare without reading.
+"""Encrypts content with AES-256-GCM under one key per document; keyed hashes let stores compare without reading.
 
-A value is `format (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)` (AES-GCM: NIST SP 800-38D). The associated data says
-where the value belongs, so that it does not decrypt in another place:
+A value is `format (1 byte) ‖ nonce (12) ‖ ciphertext ‖ tag (16)` (AES-GCM: NIST SP 800-38D). The associated data names
+the place of the value, so that the value cannot be decrypted at another place:
 
     0x02    tenant, document, purpose and part (a chunk's id, an object's path)
-    0x01    the purpose alone: content that was written before release 0.3, and keys, whose purpose names their owner
+    0x01    the purpose alone: content written before release 0.3, and keys, whose purpose names their owner
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def new_key() -> bytes:
 
 
 class Cipher:
-    """Encrypts and decrypts what belongs to one document of one tenant.
+    """Encrypts and decrypts values of one document of one tenant.
 
-    `purpose` is what a value is for ("title", "chunk"); `part` tells values of one purpose apart: a chunk's id, an
-    object's path. The decrypting methods raise Terminal where the key, the place or the bytes are not those of the
+    `purpose` says what a value is for ("title", "chunk"). `part` distinguishes values of one purpose: a chunk's id, an
+    object's path. The decrypting methods raise Terminal if the key, the place or the bytes differ from those of the
     encryption.
     """
 
@@ -56,7 +56,7 @@ class Cipher:
         associated = purpose.encode() if value[:1] == _BY_PURPOSE else self._place(purpose, part)
         try:
             return _decrypt(self._aead, associated, value)
-        except _Refused as error:
+        except _DecryptionError as error:
             raise Terminal(f"The encrypted {purpose} of document {self._document_id} {error}") from error
 
     def encrypt_text(self, purpose: str, text: str, part: str | UUID = "") -> bytes:
@@ -72,31 +72,31 @@ class Cipher:
         return json.loads(self.decrypt(purpose, value, part))
 
     def _place(self, purpose: str, part: str | UUID) -> bytes:
-        # Unambiguous: tenants and purposes contain no NUL, an id has 16 bytes. The format comes first, so that no
-        # purpose of an old value equals it.
+        # Unambiguous: tenants and purposes contain no NUL, and an id has 16 bytes. The format byte comes first, so that
+        # the place never equals the purpose of an old value.
         return self._owner + f"{purpose}\0{part}".encode()
 
 
 def ciphers(tenant: str, keys: Mapping[UUID, bytes]) -> dict[UUID, Cipher]:
-    """By document, for documents of one tenant."""
+    """Returns one cipher for each document, for documents of one tenant."""
     return {document_id: Cipher(key, tenant, document_id) for document_id, key in keys.items()}
 
 
 def wrap_key(master_key: bytes, purpose: str, key: bytes) -> bytes:
-    """`purpose` names the owner of the key."""
+    """Encrypts a key under the master key. `purpose` names the owner of the key."""
     return _encrypt(AESGCM(master_key), _BY_PURPOSE, purpose.encode(), key)
 
 
 def unwrap_key(master_key: bytes, purpose: str, wrapped: bytes) -> bytes:
-    """Raises Terminal where the master key, the owner or the bytes are not those of the wrapping."""
+    """Decrypts a key. Raises Terminal if the master key, the owner or the bytes differ from those of the wrapping."""
     try:
         return _decrypt(AESGCM(master_key), purpose.encode(), wrapped)
-    except _Refused as error:
+    except _DecryptionError as error:
         raise Terminal(f"The encrypted {purpose} {error}") from error
 
 
-class _Refused(Exception):
-    """Why a value was not decrypted; the end of a sentence."""
+class _DecryptionError(Exception):
+    """A value cannot be decrypted. The text is the second half of a sentence."""
 
 
 def _encrypt(aead: AESGCM, form: bytes, associated: bytes, plain: bytes) -> bytes:
@@ -106,33 +106,33 @@ def _encrypt(aead: AESGCM, form: bytes, associated: bytes, plain: bytes) -> byte
 
 def _decrypt(aead: AESGCM, associated: bytes, value: bytes) -> bytes:
     if value[:1] not in (_BY_PURPOSE, _BY_PLACE):
-        raise _Refused("has an unknown format: a newer release wrote it. Upgrade Sluice.")
+        raise _DecryptionError("has an unknown format: a newer release wrote it. Upgrade Sluice.")
     nonce, cipher = value[1 : 1 + _NONCE_BYTES], value[1 + _NONCE_BYTES :]
     try:
         return aead.decrypt(nonce, cipher, associated)
     except (InvalidTag, ValueError) as error:  # ValueError: too short for a nonce
-        raise _Refused(
-            "does not open here: its bytes or its key were altered, or it was moved from another "
+        raise _DecryptionError(
+            "cannot be decrypted: its bytes or its key were changed, or it was copied from another "
             "place. Nothing was changed. Ingest the document again (mode full) or restore a backup."
         ) from error
 
 
 def parse_master_key(text: str) -> bytes:
-    """Base64 of 32 bytes → the bytes. Raises Terminal that says how to make one."""
+    """Decodes a base64 key of 32 bytes. Raises Terminal with the command that creates a key."""
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
         raise Terminal(
-            "SLUICE_MASTER_KEY must be 32 bytes in base64. devstack makes one; by hand: `openssl rand -base64 32`. "
-            "Without the key that was used before, what is already sealed cannot be read."
+            "SLUICE_MASTER_KEY must be 32 bytes in base64. devstack creates one; by hand: `openssl rand -base64 32`. "
+            "Content that is already encrypted can only be read with its previous key."
         )
     return key
 
 
 def keyed_hash(index_key: bytes, purpose: str, data: bytes) -> bytes:
-    """20 bytes of BLAKE2b keyed with the tenant's index key; `purpose` (≤ 16 bytes) separates the uses."""
+    """Returns 20 bytes of BLAKE2b keyed with the tenant's index key. `purpose` (≤ 16 bytes) separates the uses."""
     return hashlib.blake2b(data, digest_size=HASH_BYTES, key=index_key, person=purpose.encode()).digest()
 
 
@@ -145,17 +145,17 @@ def content_hash(index_key: bytes, content: bytes) -> bytes:
 
 
 def keyed_fingerprint(index_key: bytes, fingerprint: str) -> str:
-    """Of what a source says of a document's state: equal ones stay equal, and no content can be guessed from them."""
+    """Hashes a source's fingerprint of a document. Equal fingerprints stay equal, and the content stays secret."""
     return _FINGERPRINT + keyed_hash(index_key, "fingerprint", fingerprint.encode("utf-8", "surrogatepass")).hex()
 
 
 def plain_fingerprint(fingerprint: str) -> bool:
-    """Whether it is none that `keyed_fingerprint` made."""
+    """Returns True unless `keyed_fingerprint` made the value."""
     digest = fingerprint.removeprefix(_FINGERPRINT)
     return len(digest) != 2 * HASH_BYTES or len(digest) == len(fingerprint) or bool(set(digest) - _HEX)
 
 
 def token_hash(index_key: bytes, token: str) -> int:
-    """A uint32 that stands for a token in a sparse vector; another tenant's is another number."""
+    """Returns the uint32 that stands for a token in a sparse vector. Each tenant has other numbers."""
     digest = hashlib.blake2b(token.encode(), digest_size=4, key=index_key, person=b"token").digest()
     return int.from_bytes(digest, "little")

@@ -1,4 +1,4 @@
-"""A call that is tried again where that helps, with growing pauses (tenacity)."""
+"""Retries calls that fail with transient errors, with growing pauses (tenacity)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sluice.errors import Transient
 
 T = TypeVar("T")
 ATTEMPTS = 3
-FIRST_PAUSE_S = 0.5  # doubled before each further attempt, and up to as much again by chance
+FIRST_PAUSE_S = 0.5  # doubled before each further attempt; up to FIRST_PAUSE_S of random jitter is added
 
 
 def retried(call: Callable[[], T]) -> T:
-    """What `call` returns. Raises what its last attempt raised, and at once what is not Transient."""
+    """Returns the result of `call`. Retries Transient errors and raises the last one; raises other errors at once."""
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
     retrying = Retrying(

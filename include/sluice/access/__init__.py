@@ -1,1 +1,1 @@
-"""One policy: who may read and write what, and from where."""
+"""One policy: who may read and write which documents, and from which places."""

@@ -1,4 +1,4 @@
-"""All places that a source reads, where a repository keeps a part of itself elsewhere."""
+"""Finds all places that a source reads, including the places where a git repository keeps parts of itself."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sluice.sources.git.confined import places_read
 
 
 def all_places(uri: str, roots: Sequence[Path]) -> Iterator[Place]:
-    """Its own first. Nothing where rules are about no such place. Raises BadRequest where its reader would."""
+    """Yields the source's own place first; nothing if no rules apply to it. Raises BadRequest if its reader would."""
     if (own := place_of(uri)) is not None:
         yield own
         yield from (Place("file", path) for path in sorted(places_read(uri, roots)))
 
 
 def known_places(uri: str, roots: Sequence[Path]) -> list[Place]:
-    """Of a saved source: one that its reader refuses now reads nothing beside its own place."""
+    """Returns the places of a saved source. If its reader rejects the source now, only its own place counts."""
     try:
         return list(all_places(uri, roots))
     except BadRequest:
@@ -32,23 +32,26 @@ def known_places(uri: str, roots: Sequence[Path]) -> list[Place]:
 def borrowable(
     spec: SourceSpec, saved_sources: Callable[[str], Sequence[SavedSource]], roots: Sequence[Path]
 ) -> Callable[[str], bool] | None:
-    """Which files a repository may read, by their URIs: those of its own folder, and others that lie in no place that
-    the tenant has saved for other groups. None: all, or it is no repository in a folder. Its own folder is the one that
-    its URI names, not the one to which a link there leads: such a link may be another by now. This is asked of each
-    file that is opened, in every run: alternates and links may have changed since the run was permitted."""
+    """Returns a check, by URI, of the files that a repository may read.
+
+    Allowed are files in its own folder, and others in places that the tenant has not saved for other groups. None: all
+    files, or the source is not a repository in a folder. The repository's own folder is the one in its URI, not the
+    target of a link there, because a link can change. Call the check for each file that is opened, in every run:
+    alternates and links may have changed since the run was allowed.
+    """
     place = place_of(spec.uri) if is_whole(spec.uri) else None
     if place is None or place.kind != "file":
         return None
-    kept = [
-        found
-        for each in saved_sources(spec.tenant)
-        if (each.spec.uri, each.spec.collection) != (spec.uri, spec.collection) and is_kept_from(each.spec, spec)
-        for found in known_places(each.spec.uri, roots)
+    restricted = [
+        other
+        for saved in saved_sources(spec.tenant)
+        if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection) and is_kept_from(saved.spec, spec)
+        for other in known_places(saved.spec.uri, roots)
     ]
     own = Place("file", os.path.normpath(b"/" + unquote_to_bytes(spec.uri.partition("://")[2].partition("?")[0])))
 
     def admits(uri: str) -> bool:
-        found = place_of(uri)
-        return found is None or own.holds(found) or not any(each.holds(found) for each in kept)
+        file = place_of(uri)
+        return file is None or own.holds(file) or not any(other.holds(file) for other in restricted)
 
-    return admits if kept else None
+    return admits if restricted else None

@@ -1,4 +1,4 @@
-"""Which connections a source may use."""
+"""Decides which connections a source may use."""
 
 from __future__ import annotations
 
@@ -20,29 +20,32 @@ _MISSPELLED = frozenset(
 
 
 def allowed_connections(connections: Connections, spec: SourceSpec) -> Connections:
-    """`connections` as far as this source may use them: none of Sluice's own (`sluice_…`), which lead to every tenant's
-    data, and of the others those whose extras `tenants` and `groups` (with `,` between them, or a list) admit it."""
+    """Limits `connections` to those that this source may use.
+
+    Sluice's own connections (`sluice_…`) are never allowed, because they lead to the data of all tenants. Any other
+    connection is allowed if its extras `tenants` and `groups` (a list, or names separated by `,`) admit the source.
+    """
 
     def allowed(conn_id: str) -> Connection:
         if not _CONNECTION_ID.fullmatch(conn_id):
-            raise BadRequest(f"{conn_id[:80]!r} is not a connection's id: letters, digits, '_', '-' and '.'.")
+            raise BadRequest(f"{conn_id[:80]!r} is not a connection id. Use letters, digits, '_', '-' and '.'.")
         if conn_id.lower().startswith("sluice"):
             raise Forbidden(
-                f"Connection {conn_id!r} is one of Sluice's own and no source may use it. Make one for the source."
+                f"Connection {conn_id!r} is used by Sluice itself, and no source may use it. Create one for the source."
             )
-        found = connections(conn_id)
-        _check(conn_id, found.extra, spec)
-        return found
+        connection = connections(conn_id)
+        _check(conn_id, connection.extra, spec)
+        return connection
 
     return allowed
 
 
 def _check(conn_id: str, extra: Mapping[str, Any], spec: SourceSpec) -> None:
-    """Raises Forbidden, and BadRequest for a name that is nearly one of the two: it would leave the connection open."""
+    """Raises Forbidden. Raises BadRequest for a misspelled extra, which would leave the connection open to all."""
     for name in extra:
         if name not in ("tenants", "groups") and str(name).casefold().replace("_", "") in _MISSPELLED:
             raise BadRequest(
-                f"Connection {conn_id!r} has an extra {name!r}. Who may use it is said by `tenants` and `groups`; "
+                f"Connection {conn_id!r} has an extra {name!r}. The extras `tenants` and `groups` say who may use it; "
                 "nothing was read. Rename it."
             )
     rule = Rule(Place("connection", b""), _listed(extra.get("tenants")), _listed(extra.get("groups")))
@@ -57,4 +60,4 @@ def _listed(value: Any) -> frozenset[str] | None:
     if value is None:
         return None
     names = value if isinstance(value, list) else str(value).split(",")
-    return frozenset(str(each).strip() for each in names)
+    return frozenset(str(name).strip() for name in names)

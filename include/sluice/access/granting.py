@@ -1,4 +1,4 @@
-"""Granting and revoking: what has to hold, and what it hides from whoever held the grant."""
+"""Checks grants before they are made or revoked, and counts the documents that a change hides from the user."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from sluice.ports.ledger import Ledger
 
 
 def tenants(ledger: Ledger) -> list[str]:
-    """`default` needs no creation."""
+    """Lists the tenants that exist. `default` always exists."""
     return sorted({use.tenant for use in ledger.quotas.uses()} | {"default"})
 
 
 def check_tenant(ledger: Ledger, tenant: str, *, create: bool) -> None:
-    """Raises BadRequest."""
+    """Raises BadRequest if the tenant does not exist and is not to be created."""
     if tenant not in (known := tenants(ledger)) and not create:
         raise BadRequest(
             f"There is no tenant {tenant!r}; there are {', '.join(known)}. Nothing was granted. Correct the "
-            "name, or add --create-tenant where it is a new one."
+            "name, or add --create-tenant to create it."
         )
 
 
 def check_user(user: str, known: bool | None, *, unchecked: bool) -> None:
-    """`known`: whether Airflow knows the user; None: it could not be asked. Raises BadRequest where it does not, unless
-    `unchecked`."""
+    """Raises BadRequest if Airflow does not know the user, unless `unchecked`.
+
+    `known`: True if Airflow knows the user; None if Airflow could not be asked.
+    """
     if known is False and not unchecked:
         raise BadRequest(
-            f"Airflow has no user {user!r}. Nothing was granted. Correct the name, make the user first (Airflow: "
-            "Security, List Users), or add --unknown-user where somebody else keeps the users."
+            f"Airflow has no user {user!r}. Nothing was granted. Correct the name, create the user first (Airflow: "
+            "Security, List Users), or add --unknown-user if users are managed elsewhere."
         )
 
 
 def hidden_from(catalog: Catalog, before: Grant, after: Grant | None) -> int:
-    """Documents that may be read by `before` and not by `after` (None: nothing is granted): what groups of both open
-    less what the later do."""
+    """Counts the documents that `before` may read and `after` may not. `after` is None if nothing is granted.
+
+    The count is that of the groups of both grants, minus that of `after`.
+    """
     if after is None:
         return _readable(catalog, before)
     both = replace(before, groups=before.groups | after.groups)
@@ -45,12 +49,12 @@ def hidden_from(catalog: Catalog, before: Grant, after: Grant | None) -> int:
 
 
 def revoke(ledger: Ledger, grant: Grant, actor: str) -> bool:
-    """Take a grant back. False where there was none any more."""
-    had = ledger.grants.revoke(grant.principal, grant.tenant)
-    if had:
+    """Revokes a grant. Returns False if it was already revoked."""
+    revoked = ledger.grants.revoke(grant.principal, grant.tenant)
+    if revoked:
         ledger.deletions.record(Deletion("grant", grant.principal, actor, grant.tenant))
-    return had
+    return revoked
 
 
 def _readable(catalog: Catalog, granted: Grant) -> int:
-    return sum(each.documents for each in catalog.collections(granted.holder()))
+    return sum(collection.documents for collection in catalog.collections(granted.holder()))

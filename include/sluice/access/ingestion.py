@@ -1,4 +1,4 @@
-"""Who may run an ingest: the tenant and groups that a run asks for, against whoever started it."""
+"""Checks that whoever started a run may ingest for its tenant and groups."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ def check(
     roots: Sequence[Path],
     approve_shrink: bool = False,
 ) -> None:
-    """Raises Forbidden, and BadRequest where a repository reads outside `roots`; nothing is changed then.
+    """Checks that a run may ingest the source. Changes nothing.
 
-    `user`: who triggered the run; None: nobody did, and the `kind` of run is named in messages. A user needs a grant to
-    write to the tenant, with every group that may read the source now and every group that the run gives it, or `*`;
-    the same holds for saved sources of the tenant that overlap it. Opening a source that is for some groups to everyone
-    in the tenant needs `*`. A run that nobody triggered may only repeat a saved source, as it is saved, and approves
-    nothing.
+    `user` is the user that triggered the run, or None for a scheduled run; messages then name the `kind` of run. A user
+    needs a grant to write to the tenant with every group that may read the source now and every group that the run
+    gives it, or `*`. The same applies to saved sources of the tenant that overlap the source. Opening a source that is
+    for some groups to the whole tenant needs `*`. A run without a user may only repeat a saved source, as it is saved,
+    and approves nothing.
+
+    Raises Forbidden, and BadRequest if a repository reads outside `roots`.
     """
     if user is None:
         _check_unattended(ledger, spec, kind, approve_shrink)
@@ -43,53 +45,55 @@ def check(
 
 
 def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
-    """Groups or a retention that would hide served documents at once need an approval. Raises BadRequest."""
+    """Raises BadRequest if new groups or a shorter retention would hide served documents and this is not approved."""
     if not approved and (count := ledger.deletions.hidden_by(spec)):
         raise BadRequest(
             f"{count} documents of {spec.uri} that are readable now would become unreadable, for everyone or for some "
-            "who may read them: its groups become fewer, or its retention is shorter than they are old. Nothing was "
-            "changed. If that is meant, trigger the run again with approve_hiding."
+            "who may read them: the source loses groups, or its retention is shorter than their age. Nothing was "
+            "changed. If this is intended, trigger the run again with approve_hiding."
         )
 
 
 def may_repeat(ledger: Ledger, user: str | None) -> Callable[[SourceSpec], bool]:
-    """Which saved sources a run that this user started may ingest, or purge, as they are saved. None, a run that nobody
-    started: all."""
+    """Returns a check of the saved sources that a run of this user may ingest or purge as they are saved.
+
+    `user` is None for a run that no user started; it may repeat all.
+    """
     if user is None:
         return lambda saved: True
-    held = ledger.grants.of(user)
-    return lambda saved: grants.may_repeat(grants.writing(held, saved.tenant), saved)
+    held_grants = ledger.grants.of(user)
+    return lambda saved: grants.may_repeat(grants.writing(held_grants, saved.tenant), saved)
 
 
 def check_writer(caller: Principal) -> None:
-    """Of an upload or a replay, before anything of it is looked at. Raises Forbidden."""
+    """Raises Forbidden before any content of an upload or a replay is read."""
     if not caller.may_write:
-        raise _not_kept(caller, f"may not write to tenant {caller.tenant}")
+        raise _not_stored(caller, f"may not write to tenant {caller.tenant}")
 
 
 def check_sender(ledger: Ledger, caller: Principal, collection: str, uri: str) -> None:
-    """What the run that is queued in the caller's name will check, too. Raises Forbidden."""
+    """Makes the check that the run queued in the caller's name will make. Raises Forbidden."""
     check_writer(caller)
     if not grants.may_repeat(caller, ledger.sources.spec(caller.tenant, collection, uri)):
-        raise _not_kept(caller, f"may not write to {uri}, which is for groups that they do not hold")
+        raise _not_stored(caller, f"may not write to {uri}, which is for groups that they do not hold")
 
 
 def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approve_shrink: bool) -> None:
     if approve_shrink:
         raise Forbidden(
-            f"A {kind} run may not approve that much vanishes: that is for a person who has looked. Nothing was "
+            f"A {kind} run may not approve the deletion of many documents: a user must check it. Nothing was "
             "changed. Trigger sluice_ingest with approve_shrink as a user who may write there."
         )
     if (spec.access_groups, spec.retention_days, spec.include, spec.exclude) != (None, None, None, None):
         raise Forbidden(
             f"A {kind} run may not set groups, retention or globs of a source. Nothing was changed. Leave them out, "
-            "so that what is saved is kept, or trigger the run as a user."
+            "so that the saved values stay, or trigger the run as a user."
         )
     saved = ledger.sources.saved(spec.tenant, spec.collection)
-    if not any(each.spec.uri == spec.uri and each.removed_at is None for each in saved):
+    if not any(source.spec.uri == spec.uri and source.removed_at is None for source in saved):
         raise Forbidden(
-            f"{spec.uri} is no saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} run "
-            "may not add one. Nothing was changed. Ingest it once as a user who may write there."
+            f"{spec.uri} is not a saved source of collection {spec.collection} in tenant {spec.tenant}, and a {kind} "
+            "run may not add one. Nothing was changed. Ingest it once as a user who may write there."
         )
 
 
@@ -102,7 +106,7 @@ def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
             spec.tenant,
             f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}",
         )
-    if not now <= grant.groups:  # which groups those are is not for them to know
+    if not now <= grant.groups:  # the message must not name groups that the user does not hold
         raise _forbidden(
             grant.principal,
             spec.tenant,
@@ -115,9 +119,11 @@ def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
 
 
 def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> None:
-    """What is saved for groups that the user does not hold is not to be had by a folder above it, one below it, by
-    another collection, or by a repository that keeps a part of it elsewhere (which its reader judges once more, by
-    what it opens)."""
+    """Raises Forbidden if the source overlaps content saved for groups that the user does not hold.
+
+    Otherwise the user could read it through a parent folder, a subfolder, another collection, or a repository that
+    keeps a part of itself there. The reader of a repository checks again, for each file that it opens.
+    """
     if place_of(spec.uri) is None:
         return
     others = [
@@ -142,5 +148,5 @@ def _forbidden(user: str, tenant: str, what: str) -> Forbidden:
     )
 
 
-def _not_kept(caller: Principal, what: str) -> Forbidden:
-    return Forbidden(f"{caller.name} {what}. Nothing was kept. An operator can allow it with `sluice grant`.")
+def _not_stored(caller: Principal, what: str) -> Forbidden:
+    return Forbidden(f"{caller.name} {what}. Nothing was stored. An operator can allow it with `sluice grant`.")

@@ -1,4 +1,4 @@
-"""Places: where documents come from, without the way in which they are read."""
+"""Places of documents, independent of the scheme that reads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sluice.sources.uri import check_uri, scheme_of
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where documents come from, without the way in which they are read."""
+    """A place of documents, independent of the scheme that reads it."""
 
     kind: str  # file, web, s3, postgresql
-    path: bytes  # with its bucket, host or connection; no slash at its end
+    path: bytes  # begins with the bucket, host or connection; no slash at the end
 
     def holds(self, other: Place) -> bool:
         return self.kind == other.kind and (
@@ -25,8 +25,10 @@ class Place:
 
 
 def place_of(uri: str) -> Place | None:
-    """None where the URI names nothing that rules are about, such as uploads. Raises BadRequest where it holds what
-    cannot be stored."""
+    """Returns the place that a URI names, or None if no rules apply to it (such as uploads).
+
+    Raises BadRequest if the URI holds characters that cannot be stored.
+    """
     check_uri(uri)
     scheme = scheme_of(uri)
     if scheme is None or scheme.place is None:
@@ -37,6 +39,6 @@ def place_of(uri: str) -> Place | None:
 
 
 def is_whole(uri: str) -> bool:
-    """What is read of the source holds every file, so nothing can be left out."""
+    """Returns True if the source is always read as a whole, so that no file can be left out."""
     scheme = scheme_of(uri)
     return scheme is not None and scheme.whole

@@ -1,4 +1,4 @@
-"""Letters beyond ASCII and a few frequent words of languages, with the charsets they were written in before UTF-8."""
+"""Letters beyond ASCII and frequent words of languages, with the charsets that were used before UTF-8."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SELDOM = 0.7
 
 class Language(NamedTuple):
     name: str
-    letters: dict[str, float]  # weight of each: 1 for the common ones
+    letters: dict[str, float]  # letter → weight; 1 for common letters
     frequent: frozenset[str]
 
 
@@ -85,7 +85,7 @@ _THAI = (
     ),
 )
 
-# The more usual charset first: it is taken where two are as good.
+# The more common charset comes first; it is used if two fit equally well.
 LANGUAGES: tuple[tuple[tuple[str, ...], tuple[Language, ...]], ...] = (
     (("cp1252", "cp850", "mac_roman", "cp437", "iso8859_15"), _WESTERN),
     (("cp1250", "iso8859_2", "cp852", "mac_latin2", "iso8859_16"), _CENTRAL),
@@ -101,7 +101,7 @@ LANGUAGES: tuple[tuple[tuple[str, ...], tuple[Language, ...]], ...] = (
 
 
 def _rows(encoding: str, first: int, last: int, trails: range = range(0xA1, 0xFF)) -> str:
-    """The characters whose first byte lies in a range: charsets sort their frequent characters before the others."""
+    """Returns the characters whose first byte lies in a range: charsets list their frequent characters first."""
     pairs = (bytes((lead, trail)) for lead in range(first, last + 1) for trail in trails)
     return "".join(pair.decode(encoding, "ignore") for pair in pairs)
 

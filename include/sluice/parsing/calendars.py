@@ -32,7 +32,7 @@ def is_calendar(text: str) -> bool:
 
 
 def calendar_text(text: str) -> str:
-    """A line for each property that is shown, `Summary: …`; not identifiers, photographs, time zones."""
+    """Returns one line per property, `Summary: …`; leaves out identifiers, photographs and time zones."""
     lines = []
     in_zone = False
     for line in _FOLD.sub("", text).splitlines():
@@ -43,7 +43,7 @@ def calendar_text(text: str) -> str:
         if in_zone or name.upper() not in _SHOWN or not value.strip():
             continue
         person = _NAME.search(parameters)
-        shown = _ESCAPE.sub(lambda found: "\n" if found[1] in "nN" else found[1], value)
+        shown = _ESCAPE.sub(lambda match: "\n" if match[1] in "nN" else match[1], value)
         shown = f"{person[1] or person[2]} {shown}" if person else shown
         lines.append(f"{name.capitalize()}: {' '.join(shown.replace(';', ' ').split())}")
     return "\n".join(lines)

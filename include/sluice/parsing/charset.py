@@ -1,8 +1,8 @@
-"""Which charset bytes of text are in: by mark, by what is declared, by form, and else by which language they then are.
+"""Detects the charset of text: by byte order mark, declaration, form, and else by language.
 
-The guess compares candidates by the letters of each language: a letter that the language does not have, a capital after
-a small letter or a sign inside of a word speaks against a candidate, a frequent word for it. Equal bytes give the same
-answer; nothing but the bytes is asked.
+The guess compares candidates by the letters of each language. A letter that the language does not have, a capital after
+a small letter, or a sign inside a word counts against a candidate; a frequent word counts for it. The result depends on
+the bytes alone, so equal bytes give equal results.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# What programs write under a name is its superset (WHATWG Encoding Standard, section 4.2).
+# Programs write the superset under the name of the subset (WHATWG Encoding Standard, section 4.2).
 _SUPERSETS = {
     "ascii": "cp1252",
     "iso8859-1": "cp1252",
@@ -41,10 +41,10 @@ _SEVEN_BITS = ("iso2022_jp_ext", "iso2022_kr", "hz", "utf_7")
 _DECLARED = re.compile(rb"""(?:charset\s{0,9}=\s{0,9}["']?|encoding\s{0,9}=\s{0,9}["'])([A-Za-z0-9._:-]{2,40})""")
 _ESCAPES = re.compile(rb"\x1b(?:\$[@AB)(]|\([BIJ])")
 _HIGH = re.compile(rb"[\x80-\xff]")
-_FEWEST_CHARS = 8  # of a text of which one may be damaged
-_MOST_DAMAGE = 0.02  # of what is not ASCII: more is another charset
+_FEWEST_CHARS = 8  # shortest text in which one character may be damaged
+_MOST_DAMAGE = 0.02  # share of characters beyond ASCII; more means another charset
 _PIECES, _PIECE_BYTES, _CONTEXT_BYTES = 24, 240, 200
-_FEWEST_MARKS = 0.005  # of the pairs of a text in UTF-16 are spaces, line ends or digits
+_FEWEST_MARKS = 0.005  # least share of spaces, line ends and digits in UTF-16
 _LAYOUT = dict.fromkeys(map(ord, "\t\n\r\f\u00ad\u200b\u200c\u200d\u200e\u200f\ufeff"))
 _SIGNS = frozenset("\u00a0\u00ad“”„‟‘’‚‹›«»–—…•€£§©®™°·¡¿ªº¹²³½¼¾×±´№†‡¨")
 _IN_WORDS = frozenset("\u00ad’‘´·-")
@@ -54,27 +54,28 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 
 def marked(content: bytes) -> tuple[bytes, str] | None:
-    """The byte order mark and what it says."""
+    """Returns the byte order mark and its encoding, or None."""
     return next(((bom, encoding) for bom, encoding in BOMS if content.startswith(bom)), None)
 
 
 def without_mark(content: bytes) -> str | None:
-    """The form of UTF-16 or UTF-32 that bytes with NULs have; None where they have none.
+    """Returns the UTF-16 or UTF-32 encoding of bytes that hold NULs, or None.
 
-    Western text has a NUL in every other byte, on one side only; in other alphabets only spaces and signs have one.
+    Western text has a NUL in every other byte, on one side only. In other alphabets only spaces and punctuation have
+    one.
     """
     sample = content[:4096]
     counts = [sample[place::4].count(0) for place in range(4)]
-    quarter = max(1, len(sample) // 4)
+    quads = max(1, len(sample) // 4)
     if len(sample) >= 8:
-        if counts[3] >= 0.95 * quarter and counts[2] >= 0.9 * quarter and counts[0] < 0.1 * quarter:
+        if counts[3] >= 0.95 * quads and counts[2] >= 0.9 * quads and counts[0] < 0.1 * quads:
             return "utf-32-le"
-        if counts[0] >= 0.95 * quarter and counts[1] >= 0.9 * quarter and counts[3] < 0.1 * quarter:
+        if counts[0] >= 0.95 * quads and counts[1] >= 0.9 * quads and counts[3] < 0.1 * quads:
             return "utf-32-be"
-    even, odd, half = counts[0] + counts[2], counts[1] + counts[3], max(1, len(sample) // 2)
+    even, odd, pairs = counts[0] + counts[2], counts[1] + counts[3], max(1, len(sample) // 2)
     for side, other, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
-        western = side > 0.4 * half and other < 0.05 * half
-        if western or (side >= _FEWEST_MARKS * half and other == 0):
+        western = side > 0.4 * pairs and other < 0.05 * pairs
+        if western or (side >= _FEWEST_MARKS * pairs and other == 0):
             text = sample[: len(sample) & ~1].decode(encoding, "replace")[:2048].translate(_LAYOUT)
             senseless = sum(unicodedata.category(char)[0] == "C" or char == "\ufffd" for char in text)
             if text and senseless <= (_MOST_DAMAGE * len(text) if western else 0):
@@ -83,7 +84,7 @@ def without_mark(content: bytes) -> str | None:
 
 
 def lookup(label: str) -> str | None:
-    """The codec for what a document or a server calls its charset; None where there is none of texts."""
+    """Returns the codec for the charset name that a document or a server gives, or None if it is not a text codec."""
     label = label.strip().strip("\"'").lower()
     try:
         codec = codecs.lookup(_LABELS.get(label, label))
@@ -93,9 +94,9 @@ def lookup(label: str) -> str | None:
 
 
 def text_of(content: bytes, declared: str | None = None) -> str | None:
-    """The text of bytes without mark and NUL, or None. `declared`: by whoever handed the bytes over, if anyone.
+    """Decodes bytes without byte order mark and NUL, or returns None. `declared`: the charset from outside the content.
 
-    What is well-formed UTF-8 is UTF-8, whatever is declared. A few damaged bytes become U+FFFD and change nothing.
+    Well-formed UTF-8 is always decoded as UTF-8. A few damaged bytes become U+FFFD and do not change the result.
     """
     named = lookup(declared) if declared else None
     inside = _DECLARED.search(content[:4096])
@@ -125,7 +126,7 @@ def strictly(content: bytes, encoding: str) -> str | None:
 
 
 def nearly(content: bytes, encoding: str) -> str | None:
-    """The text with U+FFFD for a few damaged bytes; None for many."""
+    """Decodes the text with U+FFFD for a few damaged bytes; returns None if there are many."""
     text = strictly(content, encoding)
     if text is None:
         text = content.decode(encoding, "replace")
@@ -147,20 +148,20 @@ def _guessed(content: bytes) -> str | None:
         for encoding in encodings
     }
     scores |= {encoding: _east_asian(sample, encoding) for encoding in EAST_ASIAN}
-    for encoding in sorted(scores, key=lambda each: -scores[each]):  # stable: the more usual of equals first
+    for encoding in sorted(scores, key=lambda name: -scores[name]):  # stable: of equals the more common first
         if scores[encoding] > _BROKEN_CASE and (text := nearly(content, encoding)) is not None:
             return text
     return strictly(content, "cp1252")
 
 
 def _pieces(content: bytes) -> Iterator[bytes]:
-    """Words with bytes above ASCII, with what stands around them, from everywhere in the content."""
+    """Yields words with bytes above ASCII and their context, from all parts of the content."""
     end = 0
     for number in range(_PIECES):
-        found = _HIGH.search(content, max(end, number * len(content) // _PIECES))
-        if found is None:
+        match = _HIGH.search(content, max(end, number * len(content) // _PIECES))
+        if match is None:
             return
-        place = found.start()
+        place = match.start()
         line = content.rfind(b"\n", end, place) + 1 or end
         if place - line > _CONTEXT_BYTES:
             line = max(content.rfind(b" ", place - _CONTEXT_BYTES, place) + 1, place - _CONTEXT_BYTES)
@@ -175,7 +176,7 @@ def _pieces(content: bytes) -> Iterator[bytes]:
 
 
 def _alphabetic(text: str, languages: tuple[Language, ...]) -> float:
-    """The best of the languages: about 1 where all letters are its own."""
+    """Returns the score of the best language: about 1 if all letters belong to it."""
     triples = Counter(
         (text[at - 1] if at else " ", char, text[at + 1] if at + 1 < len(text) else " ")
         for at, char in enumerate(text)
@@ -185,11 +186,11 @@ def _alphabetic(text: str, languages: tuple[Language, ...]) -> float:
     if not total:
         return _FOREIGN
     words = Counter(_WORD.findall(text.lower()))
-    spoken = max(1, sum(words.values()))
+    word_count = max(1, sum(words.values()))
     best = _FOREIGN
     for _, letters, frequent in languages:
         score = sum(count * _weight(triple, letters) for triple, count in triples.items()) / total
-        best = max(best, score + _WORD_WEIGHT * sum(words[word] for word in frequent) / spoken)
+        best = max(best, score + _WORD_WEIGHT * sum(words[word] for word in frequent) / word_count)
     return best
 
 
@@ -216,7 +217,10 @@ def _breaks_case(before: str, char: str, after: str) -> bool:
 
 
 def _misplaced_mark(before: str, char: str) -> bool:
-    """Marks stand on letters, in Thai on consonants, and there one on another only as a tone."""
+    """Returns True for a combining mark that follows neither a letter nor another mark.
+
+    In Thai a mark must follow a consonant, and only a tone may follow another mark.
+    """
     if unicodedata.category(char) != "Mn":
         return False
     on_mark = unicodedata.category(before) == "Mn"
@@ -230,7 +234,7 @@ def _is_ascii_letter(char: str) -> bool:
 
 
 def _east_asian(sample: bytes, encoding: str) -> float:
-    """By the characters that are frequent in it; the less frequent half of a charset speaks against it."""
+    """Scores by frequent characters of the charset; characters of its rarer half count against it."""
     frequent = EAST_ASIAN[encoding]
     text = sample.decode(encoding, "replace")
     high = [char for char in text if char > "\x7f"]
@@ -239,6 +243,6 @@ def _east_asian(sample: bytes, encoding: str) -> float:
     score = sum(1.0 if char in frequent else -0.3 if char.isalpha() else _FOREIGN for char in high) / len(high)
     score += _WORD_WEIGHT * sum(char in TOP for char in high) / len(high)
     kana = sum("\u3041" <= char <= "\u30fe" for char in high) / len(high)
-    if encoding in ("cp932", "euc_jp"):  # Japanese is hardly written without kana, and nothing else with them
+    if encoding in ("cp932", "euc_jp"):  # only Japanese has kana, and nearly all Japanese text does
         return score if kana > 0.1 else score - 0.5
     return score - kana

@@ -1,7 +1,7 @@
-"""The numbers behind the charts of an Office document, as Markdown tables.
+"""The data of charts in Office documents, as Markdown tables.
 
-A chart keeps a copy of its data (ECMA-376 part 1, 21.2.2: `c:cat`, `c:val` and their caches), which no text of the
-document repeats. Runs in the worker, under its limits.
+A chart stores a copy of its data (ECMA-376 part 1, 21.2.2: `c:cat`, `c:val` and their caches), which no other text of
+the document repeats. Runs in the worker, under its limits.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _MAX_POINTS = 10_000
 
 
 def charts_text(content: bytes) -> str:
-    """A heading and a table for each chart that keeps its data; "" where none does."""
+    """Returns a heading and a table for each chart that stores its data, or ""."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             numbered = sorted((int(match[1]), name) for name in archive.namelist() if (match := _NAME.match(name)))
-            found = [_chart(archive.read(name)) for _, name in numbered[:_MAX_CHARTS]]
+            charts = [_chart(archive.read(name)) for _, name in numbered[:_MAX_CHARTS]]
     except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error):
-        return ""  # the document itself was read
-    return "\n\n".join(filter(None, found))
+        return ""  # the charts are lost, but the document itself was read
+    return "\n\n".join(filter(None, charts))
 
 
 def _chart(markup: bytes) -> str:
@@ -52,14 +52,14 @@ def _chart(markup: bytes) -> str:
 
 
 def _points(series: ElementTree.Element, names: Iterable[str]) -> dict[int, str]:
-    found: dict[int, str] = {}
+    points: dict[int, str] = {}
     for name in names:
         for place in series.iterfind(_CHART + name):
             for point in place.iter(f"{_CHART}pt"):
                 index, value = point.get("idx", ""), point.findtext(f"{_CHART}v")
-                if index.isdigit() and value and len(found) < _MAX_POINTS:
-                    found[int(index)] = value
-    return found
+                if index.isdigit() and value and len(points) < _MAX_POINTS:
+                    points[int(index)] = value
+    return points
 
 
 def _joined(values: Iterable[str]) -> str:

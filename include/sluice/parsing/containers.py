@@ -1,4 +1,4 @@
-"""What is in a zip or OLE container, judged from its directory before any parser unpacks it. Runs in the worker."""
+"""Determines the type of a zip or OLE container from its directory, before a parser unpacks it. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NESTED = (".zip", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", "
 
 
 def kind_of_zip(content: bytes, max_unpacked_bytes: int) -> str:
-    """The MIME type. Raises Unreadable: corrupt, encrypted, zip_bomb, archive, unsupported."""
+    """Returns the MIME type. Raises ExtractionError: corrupt, encrypted, zip_bomb, archive, unsupported."""
     _, names = _inspect(content, max_unpacked_bytes, 0)
     if "mimetype" in names:
         declared = _member(content, "mimetype", 200).decode("ascii", "replace").strip().removesuffix("-template")
@@ -65,7 +65,7 @@ def kind_of_zip(content: bytes, max_unpacked_bytes: int) -> str:
 
 
 def kind_of_ole(content: bytes) -> str:
-    """The MIME type. Raises Unreadable: encrypted, unsupported."""
+    """Returns the MIME type. Raises ExtractionError: encrypted, unsupported."""
     for stream, mime in _OLE_KINDS:
         if stream.encode("utf-16-le") in content:
             if mime is None:
@@ -75,7 +75,7 @@ def kind_of_ole(content: bytes) -> str:
 
 
 def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, set[str]]:
-    """Bytes when unpacked, nested containers too, and the names of the members."""
+    """Returns the unpacked size in bytes, including nested containers, and the names of the members."""
     _check_directory(content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -99,7 +99,7 @@ def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, 
 
 
 def _check(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """A parser stops silently where a damaged or forged size says so; the checksum tells. Raises BadZipFile."""
+    """Compares the checksum: a parser would stop silently at a damaged or forged size. Raises BadZipFile."""
     with archive.open(member) as file:
         while file.read(1 << 20):
             pass
@@ -115,11 +115,11 @@ def _nested(archive: zipfile.ZipFile, member: zipfile.ZipInfo, max_unpacked_byte
     except ExtractionError as error:
         if error.code == "zip_bomb":
             raise
-        return 0  # an attachment that cannot be read does not make its document unreadable
+        return 0  # a damaged attachment does not make its document unreadable
 
 
 def _check_directory(content: bytes) -> None:
-    """The end-of-directory record (PKWARE APPNOTE 4.3.16) tells the number of members before any is read."""
+    """Reads the number of members from the end-of-directory record (PKWARE APPNOTE 4.3.16), before any is read."""
     end = content.rfind(b"PK\x05\x06", max(0, len(content) - 65_557))
     if end < 0 or len(content) < end + 22:
         raise unreadable("corrupt")

@@ -1,7 +1,8 @@
-"""Bytes to text: what is text is decoded here, everything else goes to worker processes (see `isolated.py`).
+"""Bytes to text: plain text is decoded here, everything else in worker processes (see `isolation/`).
 
-A hostile document costs its worker, never the run: it is killed when it takes too long, and its limits end it when it
-takes too much memory; that document fails with a reason and the others go on. Equal bytes give equal text.
+A hostile document can only harm its worker. The worker is killed when a document takes too long, and its limits end it
+when a document needs too much memory. That document fails with a reason, and the others continue. Equal bytes give
+equal text.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class _Job:
 
 
 class IsolatedExtractor:
-    """The Extractor port, and a context manager. Workers start when a document needs them and live until `close`.
+    """Implements the Extractor port; a context manager. Workers start on demand and live until `close`.
 
-    workers: processes side by side; timeout_s, memory_mb: of one document; max_text_chars, max_bytes: of its text and
-    of itself. ocr_languages: of pictures of text, as Tesseract names them (`eng+deu`); "" leaves them unread.
+    workers: number of processes; timeout_s, memory_mb: per document; max_text_chars, max_bytes: of its text and of its
+    content. ocr_languages: languages for text in images, as Tesseract names them (`eng+deu`); "" turns OCR off.
 
-    Raises BadRequest where text recognition is asked for and its data is not installed.
+    Raises BadRequest if OCR is on and its language data is not installed.
     """
 
     def __init__(
@@ -74,16 +75,16 @@ class IsolatedExtractor:
         self.close()
 
     def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
-        """One result a raw, in order. A document without text has a `failure`; none of them raises."""
+        """Returns one result per document, in order. A document without text has a `failure`; no document raises."""
         results: list[Extracted | None] = []
         jobs: deque[_Job] = deque()
         for index, raw in enumerate(raws):
-            found = self._directly(index, raw)
-            if isinstance(found, _Job):
-                jobs.append(found)
+            result_or_job = self._directly(index, raw)
+            if isinstance(result_or_job, _Job):
+                jobs.append(result_or_job)
                 results.append(None)
             else:
-                results.append(found)
+                results.append(result_or_job)
         if jobs:
             with self._lock:
                 self._serve(jobs, results)
@@ -95,7 +96,7 @@ class IsolatedExtractor:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of the workers that run now."""
+        """Process ids of the running workers."""
         return tuple(worker.pid for worker in self._workers if worker.pid is not None)
 
     def _directly(self, index: int, raw: FetchedDocument) -> Extracted | _Job:
@@ -118,7 +119,7 @@ class IsolatedExtractor:
             if kind.text is None:
                 return _Job(index, content, kind.mime, name)
             if kind.mime in DELIMITED and len(kind.text) > self._max_text_chars:
-                return _failed("too_long")  # a table is never shorter than its text
+                return _failed("too_long")  # its table would be at least as long
             return _Job(index, kind.text.encode("utf-8"), kind.mime, name) if kind.text.strip() else _failed("empty")
         return self._finished(kind.text or "", kind.mime, None)
 
@@ -162,7 +163,7 @@ class IsolatedExtractor:
     ) -> Extracted:
         if len(text) > self._max_text_chars:
             return _failed("too_long")
-        if not page_starts:  # the worker took them out before it looked for the pages
+        if not page_starts:  # with pages, the worker has already removed them
             text = without_data_addresses(text)
         if not text or text.isspace():
             return _failed("empty")
@@ -188,9 +189,9 @@ _WITHOUT_HEADINGS = frozenset(
 
 
 def _charset(content_type: str | None) -> str | None:
-    """Of `text/html; charset=…`, as a server says it."""
-    found = _CHARSET.search(content_type or "")
-    return found[1] if found else None
+    """Returns the charset in `text/html; charset=…`."""
+    match = _CHARSET.search(content_type or "")
+    return match[1] if match else None
 
 
 def _failed(code: str, detail: str = "") -> Extracted:

@@ -1,4 +1,4 @@
-"""Formulas of a workbook without a computed value: the parser gives an empty cell for them; here they become text.
+"""Writes formulas without a computed value as text into a workbook; the parser would give empty cells.
 
 Programs that write workbooks without computing them leave such formulas. Runs in the worker, under its limits.
 """
@@ -13,11 +13,11 @@ from xml.etree import ElementTree  # under the worker's limits
 
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
-_DOCTYPE = b"<!DOCTYPE"  # the format has none; entities are how XML explodes
+_DOCTYPE = b"<!DOCTYPE"  # not part of the format; nested entities can expand without end
 
 
 def with_formulas(content: bytes) -> bytes:
-    """The workbook with `(not computed: =SUM(A1:A2))` in such cells; unchanged where there is none."""
+    """Returns the workbook with `(not computed: =SUM(A1:A2))` in such cells; unchanged if there are none."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             changed = {
@@ -32,7 +32,7 @@ def with_formulas(content: bytes) -> bytes:
                 for name in dict.fromkeys(archive.namelist()):
                     copy.writestr(name, changed[name] if name in changed else archive.read(name))
     except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error):
-        return content  # the parser judges it
+        return content  # the parser reports the error
     return buffer.getvalue()
 
 
@@ -44,7 +44,7 @@ def _shown(markup: bytes) -> bytes | None:
     except ElementTree.ParseError:
         return None
     space = root.tag.rpartition("}")[0] + "}" if "}" in root.tag else ""
-    found = False
+    changed = False
     for cell in root.iter(f"{space}c"):
         formula, value = cell.find(f"{space}f"), cell.find(f"{space}v")
         if formula is None or (value is not None and value.text) or cell.find(f"{space}is") is not None:
@@ -56,5 +56,5 @@ def _shown(markup: bytes) -> bytes | None:
         ElementTree.SubElement(
             ElementTree.SubElement(cell, f"{space}is"), f"{space}t"
         ).text = f"(not computed{written})"
-        found = True
-    return ElementTree.tostring(root, "utf-8") if found else None
+        changed = True
+    return ElementTree.tostring(root, "utf-8") if changed else None

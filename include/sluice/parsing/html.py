@@ -1,8 +1,9 @@
-"""A plain reading of HTML: its tags are cut out by a scanner without recursion, so that depth and errors cost no text.
+"""A plain reading of HTML by a scanner without recursion, so that nesting and syntax errors lose no text.
 
-It is what the parser's result is compared with (`coverage.py`), and what is used where the parser lost much. It also
-takes out of a page what is no text, before the parser sees it. Linear in the length of the page: every quantifier of
-the patterns is possessive, and a tag that never ends ends the scan. Runs in the worker, under its limits.
+The parser's result is compared with this reading (`coverage.py`), and replaced by it if the parser lost much. This
+module also removes non-text from a page before the parser sees it. Time is linear in the length of the page: all
+quantifiers of the patterns are possessive, and a tag that never ends stops the scan. Runs in the worker, under its
+limits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sluice.parsing.tables import markdown_table
 _NAME = re.compile(r"/?+[a-zA-Z][^\s/>]*+")
 _ATTRIBUTE = re.compile(r"""[\s/]*+([^\s/>=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s>]*+))?+""")
 _SPACE = re.compile(r"[\s/=]*+")
-# Their content is no text, or another form of the text beside it; a scanner looks for their end tag only.
+# Their content is not text, or repeats text beside it; the scanner only looks for their end tag.
 _RAW = ("script", "style", "template", "noscript", "iframe", "noembed", "annotation", "annotation-xml", "metadata")
 _END_OF = {name: re.compile(f"</{name}", re.I | re.A) for name in (*_RAW, "svg", "math")}
 _CDATA = "<![CDATA["
@@ -40,7 +41,7 @@ _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """`name` is "" for text; an end tag's begins with "/". `start` and `end` are the place in the page."""
+    """`name` is "" for text, and begins with "/" for an end tag. `start` and `end` are positions in the page."""
 
     name: str
     start: int
@@ -49,21 +50,21 @@ class _Token:
 
 
 class _Ends:
-    """Where the end tags of a page are. A name whose end was looked for in vain is not looked for again."""
+    """Finds the end tags of a page. A name without an end tag is not searched again."""
 
     def __init__(self, page: str) -> None:
         self._page = page
         self._absent: set[str] = set()
 
     def after(self, name: str, place: int) -> int | None:
-        found = None if name in self._absent else _END_OF[name].search(self._page, place)
-        if found is None:
+        match = None if name in self._absent else _END_OF[name].search(self._page, place)
+        if match is None:
             self._absent.add(name)
-        return found.start() if found else None
+        return match.start() if match else None
 
 
 def html_blocks(page: str) -> list[str]:
-    """Paragraphs, headings, list items and tables as Markdown, in their order, without what is hidden."""
+    """Returns paragraphs, headings, list items and tables as Markdown, in order, without hidden content."""
     reading = _Reading()
     for token in _tokens(page):
         if not token.name:
@@ -76,7 +77,7 @@ def html_blocks(page: str) -> list[str]:
 
 
 def html_for_parser(page: str) -> str:
-    """The page without `data:` addresses; drawings (SVG) and formulas (MathML) as their text alone."""
+    """Returns the page without `data:` addresses; drawings (SVG) and formulas (MathML) become their text."""
     lowered = page.casefold()
     if not any(sign in lowered for sign in ("data:", "<svg", "<math")):
         return page
@@ -94,14 +95,16 @@ def html_for_parser(page: str) -> str:
 
 
 def _replaced(page: str, token: _Token, ends: _Ends) -> tuple[str, int] | None:
-    """What stands for a token, and where the page goes on after it; None: it stays."""
+    """Returns the replacement of a token and the position after it, or None if the token stays."""
     if token.name in ("svg", "math") and (closing := ends.after(token.name, token.end)) is not None:
         end = page.find(">", closing)
         words = " ".join(html_blocks(page[token.start : closing]))
         return f"<span>{escape(words)}</span>", end + 1 if end >= 0 else len(page)
     if any(_is_data(name, value) for name, value in token.attributes.items()):
-        kept = (f' {name}="{escape(value)}"' for name, value in token.attributes.items() if not _is_data(name, value))
-        return f"<{token.name}{''.join(kept)}>", token.end
+        attributes = (
+            f' {name}="{escape(value)}"' for name, value in token.attributes.items() if not _is_data(name, value)
+        )
+        return f"<{token.name}{''.join(attributes)}>", token.end
     return None
 
 
@@ -119,7 +122,7 @@ def _tokens(page: str) -> Iterator[_Token]:
             place = cdata_end + 3
             continue
         token = _markup(page, start)
-        if token is None:  # a sign of less, or a tag that never ends
+        if token is None:  # a less-than sign, or a tag that never ends
             token = _Token("", start, start + 1 if start + 1 < len(page) and _never(page, start) else len(page))
         if start > place:
             yield _Token("", place, start)
@@ -132,12 +135,12 @@ def _tokens(page: str) -> Iterator[_Token]:
 
 
 def _never(page: str, start: int) -> bool:
-    """Whether what follows cannot be markup at all."""
+    """Returns True if the text at `start` cannot be markup."""
     return not (page[start + 1] in "!?" or _NAME.match(page, start + 1))
 
 
 def _markup(page: str, start: int) -> _Token | None:
-    """The tag, comment or declaration at `start`; None where it is none or has no end."""
+    """Returns the tag, comment or declaration at `start`; None if there is none or it has no end."""
     if page.startswith(("<!", "<?"), start):
         sign = "-->" if page.startswith("<!--", start) else ">"
         end = page.find(sign, start + 2)
@@ -153,21 +156,21 @@ def _markup(page: str, start: int) -> _Token | None:
             return None
         if page[place] == ">":
             return _Token(name[0].lower(), start, place + 1, attributes)
-        found = _ATTRIBUTE.match(page, place)
-        assert found is not None  # neither a space, a slash, a sign of equality, nor the end of the tag
-        value = found[2] or ""
-        attributes.setdefault(found[1].lower(), unescape(value[1:-1] if value[:1] in ("'", '"') else value))
-        place = found.end()
+        attribute = _ATTRIBUTE.match(page, place)
+        assert attribute is not None  # the next character is no space, slash, equals sign or end of the tag
+        value = attribute[2] or ""
+        attributes.setdefault(attribute[1].lower(), unescape(value[1:-1] if value[:1] in ("'", '"') else value))
+        place = attribute.end()
 
 
-_Block = tuple[str, str]  # what Markdown puts before the words, and the words
+_Block = tuple[str, str]  # Markdown prefix, words
 
 
 @dataclass(slots=True)
 class _Table:
-    rows: list[list[list[_Block]]] = field(default_factory=list)  # cells of blocks
+    rows: list[list[list[_Block]]] = field(default_factory=list)  # rows of cells of blocks
     cell: list[_Block] = field(default_factory=list)
-    is_layout: bool = False  # it holds another table: its cells are blocks of the page
+    is_layout: bool = False  # holds another table: its cells become blocks of the page
 
 
 class _Reading:
@@ -176,7 +179,7 @@ class _Reading:
         self._line: list[str] = []
         self._prefix = ""
         self._tables: list[_Table] = []
-        self._hidden: tuple[str, int] | None = None  # the element, and how many of its name are open in it
+        self._hidden: tuple[str, int] | None = None  # hidden element, number of open elements of its name in it
         self._title = 0
         self._drawing = 0
 
@@ -221,14 +224,14 @@ class _Reading:
 
     def close(self) -> list[str]:
         self._cell()
-        if self._tables:  # one that never ended; those around it are for layout
+        if self._tables:  # an unclosed table; the tables around it are for layout
             self._write(self._tables.pop())
         return self._blocks
 
     def _open(self, name: str) -> None:
         if name in _INLINE:
             return
-        if name in ("a", "img"):  # links of a menu stand side by side
+        if name in ("a", "img"):  # links of a menu have no space between them
             self._line.append(" ")
             return
         if name == "table":
@@ -243,7 +246,7 @@ class _Reading:
 
     def _break_for_table(self) -> None:
         self._cell()
-        if self._tables:  # those around it are for layout already
+        if self._tables:  # the tables around it are already for layout
             self._tables[-1].is_layout = True
             self._write(self._tables[-1])
         self._tables.append(_Table())

@@ -1,6 +1,6 @@
-"""An e-mail (RFC 5322, MIME) as text: its headers, its body, and each attachment under a heading of its own.
+"""An e-mail (RFC 5322, MIME) as text: headers, body, and each attachment under its own heading.
 
-Attached messages are read the same way. What an attachment cannot be read for stands in its place. Runs in the
+Attached messages are read in the same way. If an attachment cannot be read, the reason stands in its place. Runs in the
 worker, under its limits.
 """
 
@@ -27,7 +27,7 @@ from sluice.parsing.html import html_blocks
 from sluice.parsing.sniffing import EMAIL, sniff
 from sluice.parsing.text import decode
 
-MAX_DEPTH = 5  # messages attached to attached messages
+MAX_DEPTH = 5  # levels of attached messages
 MAX_PARTS = 200
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _HTML = "text/html"
@@ -40,10 +40,13 @@ Read = Callable[[bytes, str, str | None], str]
 
 
 def mail_text(content: bytes, read: Read) -> tuple[str, dict[str, Any]]:
-    """The text, and what `facts.py` makes the metadata of. `read(content, name, charset)` gives the text of an
-    attachment or raises Unreadable; the charset is the one that the mail declares, if it does."""
+    """Returns the text and the raw metadata for `facts.py`.
+
+    `read(content, name, charset)` returns the text of an attachment or raises ExtractionError; the charset is the one
+    that the mail declares, or None.
+    """
     message = _parsed(content)
-    found = {
+    raw_metadata = {
         "subject": _header(message, "Subject"),
         "from_email": _header(message, "From"),
         "to_emails": _addresses(message, "To"),
@@ -51,7 +54,7 @@ def mail_text(content: bytes, read: Read) -> tuple[str, dict[str, Any]]:
         "created_at": _header(message, "Date"),
         "attachments": [name for part in _leaves(message) if (name := _file_name(part))],
     }
-    return "\n\n".join(_message(message, read, 0, [MAX_PARTS])), found
+    return "\n\n".join(_message(message, read, 0, [MAX_PARTS])), raw_metadata
 
 
 def _message(message: Message, read: Read, depth: int, budget: list[int]) -> Iterator[str]:
@@ -97,7 +100,8 @@ def _attachment(part: Message, read: Read, depth: int, budget: list[int]) -> Ite
 
 
 def _attached_message(part: Message) -> Message | None:
-    """A message as a part, or as a file. A part may be encoded, which RFC 2046 forbids and programs do."""
+    """Returns an attached message, whether it is a part or a file. Some programs encode the part, although RFC 2046
+    forbids that."""
     if part.get_content_type() not in _MESSAGES:
         name = _file_name(part).lower()
         content = _payload(part) if name.endswith((".eml", ".mht", ".mhtml")) else b""
@@ -127,7 +131,8 @@ def _decoded_message(inner: Message, encoding: str) -> bytes:
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """Parts that hold no others, in order; an attached message counts as one. Not recursive: a mail can be deep."""
+    """Yields parts that hold no other parts, in order; an attached message counts as one. Not recursive: mails can be
+    deeply nested."""
     waiting = [message]
     while waiting:
         part = waiting.pop()
@@ -154,12 +159,13 @@ def _is_picture_of_page(part: Message) -> bool:
 
 
 def _has_content(part: Message) -> bool:
-    """A part without a name counts where anything is in it."""
+    """Returns True for a file or a message; a part without a name counts if it is not empty."""
     return _is_file(part) or part.get_content_type() in _MESSAGES or bool(_content(part).strip())
 
 
 def _content(part: Message) -> bytes:
-    """Also of a report on delivery, which is parsed into blocks of headers, and of a multipart without parts."""
+    """Returns the bytes of a part. Also handles delivery reports, which are parsed into header blocks, and empty
+    multiparts."""
     payload = part.get_payload()
     if isinstance(payload, list):
         return "\n".join(str(block) for block in payload).encode("utf-8", "replace")
@@ -167,7 +173,7 @@ def _content(part: Message) -> bytes:
 
 
 def _read_body(body: Message, pages: list[Message], read: Read) -> Iterator[str]:
-    """The body, with what other forms of it (HTML beside a stub in plain text) say and it does not."""
+    """Yields the body, plus text that only its other forms hold (HTML beside a short plain text)."""
     try:
         text = _read_text(body, read)
     except ExtractionError as error:
@@ -198,7 +204,7 @@ def _decoded(part: Message) -> str:
 def _charset(part: Message) -> str | None:
     try:
         return part.get_content_charset()
-    except (LookupError, ValueError, AttributeError):  # the standard library on malformed parameters
+    except (LookupError, ValueError, AttributeError):  # raised by the standard library for malformed parameters
         return None
 
 
@@ -221,7 +227,8 @@ def _payload(part: Message) -> bytes:
 
 
 def _with_utf8_headers(content: bytes) -> bytes:
-    """Old programs write headers in the charset of the body, without the encoding that RFC 2047 asks for."""
+    """Converts raw headers to UTF-8: old programs write them in the charset of the body, without the encoding of RFC
+    2047."""
     end = _END_OF_HEADERS.search(content)
     head = content[: end.start()] if end else content
     text = None if head.isascii() else decode(head)
@@ -231,5 +238,10 @@ def _with_utf8_headers(content: bytes) -> bytes:
 def _header(message: Message, name: str) -> str:
     try:
         return " ".join(str(message.get(name) or "").replace("\0", "").split())[:2000]
-    except (ValueError, IndexError, AttributeError, TypeError):  # the standard library on malformed addresses
+    except (
+        ValueError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ):  # raised by the standard library for malformed addresses
         return ""

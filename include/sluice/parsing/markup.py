@@ -1,6 +1,6 @@
-"""The text of any XML: what stands between the tags, tables (CALS and HTML) as Markdown.
+"""The text of any XML: the text between the tags, and tables (CALS and HTML) as Markdown.
 
-Read as a stream, so that depth costs nothing. Runs in the worker, under its limits.
+Reads a stream, so that depth costs no memory. Runs in the worker, under its limits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sluice.model.reasons import unreadable
 from sluice.parsing.coverage import completed
 from sluice.parsing.tables import markdown_table
 
-# ISO 8879 "Greek letters" (ISOgrk1), which journals and patents use and HTML does not know.
+# ISO 8879 "Greek letters" (ISOgrk1): used by journals and patents, unknown in HTML.
 _GREEK_NAMES = ("a b g d e z ee th i k l m n x o", "p r s sf t u ph kh ps oh")
 _GREEK = dict(zip(" ".join(_GREEK_NAMES).split(), "αβγδεζηθικλμνξοπρσςτυφχψω", strict=True))
 _ENTITIES = {
@@ -27,8 +27,8 @@ _ENTITIES = {
 _DECLARATION = re.compile(r"<!ENTITY\s+([\w.-]+)")
 _ENTITY = re.compile(r"&([A-Za-z][\w.-]{0,30});")
 _ROWS, _CELLS, _TABLES = frozenset({"row", "tr"}), frozenset({"entry", "td", "th"}), frozenset({"table", "tgroup"})
-MAX_DEPTH = 1000  # of elements in each other; documents reach some dozens
-# Attributes that people read; any other counts where a document has no text but attributes.
+MAX_DEPTH = 1000  # nested elements; documents reach a few dozen
+# Attributes that people read. The others are used only if a document has no text except attributes.
 _SAID = frozenset(("alt", "title", "label", "caption", "description", "summary", "tooltip", "placeholder", "text"))
 _UNSAID = frozenset(
     ("id", "class", "style", "href", "src", "type", "version", "encoding", "lang", "ref", "rel", "xmlns")
@@ -39,15 +39,16 @@ _NO_TEXT = frozenset({"script", "style"})
 def xml_text(content: bytes) -> str:
     """UTF-8 → its text, one paragraph for each element that holds text of its own.
 
-    Titles, labels and descriptions in attributes follow; where nothing else is said, all attributes. Names of elements
-    are no text. Entities without a declaration are those of HTML and ISO's Greek; any other stands for its own name.
-    Raises Unreadable: zip_bomb (entities that unfold without end; expat measures them), too_deep, corrupt.
+    Titles, labels and descriptions in attributes follow; if there is no other text, all attributes. Element names are
+    not text. Undeclared entities are those of HTML and ISO's Greek; any other is replaced by its name.
+
+    Raises ExtractionError: zip_bomb (entities that expand without end; expat measures them), too_deep, corrupt.
     """
     parser = ElementTree.XMLParser(target=_Text())  # noqa: S314
     text = content.decode("utf-8")
     declared = {"lt", "gt", "amp", "quot", "apos", *_DECLARATION.findall(text)}
     try:
-        parser.feed(_ENTITY.sub(lambda found: found[0] if found[1] in declared else _shown(found[1]), text))
+        parser.feed(_ENTITY.sub(lambda match: match[0] if match[1] in declared else _shown(match[1]), text))
         return str(parser.close())
     except ElementTree.ParseError as error:
         raise unreadable("zip_bomb" if "amplification" in str(error) else "corrupt") from error
@@ -58,7 +59,7 @@ def _shown(entity: str) -> str:
 
 
 def check_depth(markup: bytes) -> None:
-    """For what a parser that recurses is to read. Raises Unreadable(too_deep); what is not XML passes."""
+    """Checks XML for a parser that recurses. Raises ExtractionError (too_deep); content that is not XML passes."""
     depth = 0
 
     def start(_name: str, _attributes: object) -> None:
@@ -78,7 +79,7 @@ def check_depth(markup: bytes) -> None:
 
 
 class _Text:
-    """An element is part of its parent's line where text of the parent stands before it, or right after it."""
+    """Collects text. An element is in its parent's line if text of the parent stands before it or directly after it."""
 
     def __init__(self) -> None:
         self._blocks: list[str] = []
@@ -88,7 +89,7 @@ class _Text:
         self._in_cell = self._silent = 0
         self._said: list[str] = []
         self._other: list[str] = []
-        self._ended = False  # an element has just ended: the next text tells whether the line has, too
+        self._ended = False  # an element just ended; the next text shows if the line ended, too
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         name = _local(tag)
@@ -107,7 +108,7 @@ class _Text:
         self._in_cell += name in _CELLS
 
     def _attribute(self, name: str, value: str) -> None:
-        if name.lower() in _SAID:  # without a namespace: a label of XLink is an identifier
+        if name.lower() in _SAID:  # only without a namespace: an XLink label is an identifier
             self._said.append(value)
         elif _local(name) not in _UNSAID:
             self._other.append(value)

@@ -1,4 +1,5 @@
-"""What the parser leaves out of a message of Outlook (MS-OXMSG): bodies in HTML and RTF, messages in messages.
+"""Reads the parts of an Outlook message (MS-OXMSG) that the parser leaves out: HTML and RTF bodies, and attached
+messages.
 
 Runs in the worker, under its limits.
 """
@@ -22,7 +23,7 @@ _HEADERS = (("Subject", "0037"), ("From", "0C1A"), ("From", "5D01"), ("To", "0E0
 _NAMES = ("3707", "3704", "3001")
 _DATA, _EMBEDDED = f"{_PROPERTY}37010102", f"{_PROPERTY}3701000D"
 _MAX_NAME_CHARS = 200
-_RTF_HEAD = (  # of the window of compressed RTF (MS-OXRTFCP 2.1.2.1)
+_RTF_HEAD = (  # initial window of compressed RTF (MS-OXRTFCP 2.1.2.1)
     rb"{\rtf1\ansi\mac\deff0\deftab720{\fonttbl;}{\f0\fnil \froman \fswiss \fmodern \fscript \fdecor MS Sans Serif"
     rb"SymbolArialTimes New RomanCourier{\colortbl\red0\green0\blue0"
     + b"\r\n"
@@ -32,9 +33,9 @@ _WINDOW = 4096
 
 
 def msg_parts(content: bytes, read: Read) -> tuple[list[str], list[str]]:
-    """(blocks of the body, blocks of the attachments). `read(content, name, charset)` as in `mail.py`.
+    """Returns (blocks of the body, blocks of the attachments). `read(content, name, charset)` as in `mail.py`.
 
-    Raises Unreadable(corrupt).
+    Raises ExtractionError (corrupt).
     """
     message = read_ole(content)
     return list(_body(message, read)), list(_attachments(message, read, 0, [MAX_PARTS]))
@@ -49,7 +50,7 @@ def _message(message: Storage, read: Read, depth: int, budget: list[int]) -> Ite
 
 
 def _body(message: Storage, read: Read) -> Iterator[str]:
-    """In the first form that has text: a message repeats its text in each of them."""
+    """Yields the first form that has text: a message repeats its text in each form."""
     if text := _text(message, _TEXT).replace("\r\n", "\n").strip():
         yield from text.split("\n\n")
     elif page := _text(message, _HTML) or _decoded(message, _HTML):
@@ -84,7 +85,7 @@ def _attachments(message: Storage, read: Read, depth: int, budget: list[int]) ->
         elif parts := list(_message(inner, read, depth + 1, budget)):
             yield from parts
         else:
-            yield "(not read: unsupported)"  # an object of another program
+            yield "(not read: unsupported)"  # an embedded object of another program
 
 
 def _text(storage: Storage, number: str) -> str:
@@ -102,26 +103,27 @@ def _name(storage: Storage, number: str) -> str:
 
 
 def _unpacked(packed: bytes) -> bytes:
-    """Compressed RTF (MS-OXRTFCP): runs of letters, and places in the last 4,096 of them. b"" where it is none."""
+    """Decompresses RTF (MS-OXRTFCP): literal bytes, and references to the last 4,096 bytes. b"" if it is not compressed
+    RTF."""
     if len(packed) < 16:
         return b""
     (raw_bytes,) = struct.unpack_from("<I", packed, 4)
     if packed[8:12] == b"MELA":
         return packed[16 : 16 + raw_bytes]
-    found, place = bytearray(_RTF_HEAD), 16
+    output, place = bytearray(_RTF_HEAD), 16
     while place < len(packed):
         flags, place = packed[place], place + 1
         for bit in range(8):
             if not flags >> bit & 1:
-                found += packed[place : place + 1]
+                output += packed[place : place + 1]
                 place += 1
                 continue
             (pair,) = struct.unpack(">H", packed[place : place + 2].ljust(2, b"\0"))
             place += 2
             start, length = pair >> 4, (pair & 15) + 2
-            begin = len(found) - (len(found) - start) % _WINDOW
-            if begin == len(found) or place > len(packed):
-                return bytes(found[len(_RTF_HEAD) :])
+            begin = len(output) - (len(output) - start) % _WINDOW
+            if begin == len(output) or place > len(packed):
+                return bytes(output[len(_RTF_HEAD) :])
             for offset in range(length):
-                found.append(found[begin + offset] if begin >= 0 else 0)
-    return bytes(found[len(_RTF_HEAD) :])
+                output.append(output[begin + offset] if begin >= 0 else 0)
+    return bytes(output[len(_RTF_HEAD) :])

@@ -1,4 +1,4 @@
-"""A Jupyter notebook (nbformat 3 and 4) as Markdown: prose as it is, code fenced, and what the code printed."""
+"""A Jupyter notebook (nbformat 3 and 4) as Markdown: text cells as they are, code fenced, and the printed output."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 from sluice.model.reasons import unreadable
 
 _ANSI = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
-_SHOWN = ("text/markdown", "text/latex", "text/plain")  # of the forms of one output, the best that is text
+_SHOWN = ("text/markdown", "text/latex", "text/plain")  # text forms of an output, best first
 Html = Callable[[str], str]
 
 
 def notebook_text(content: bytes, html: Html) -> tuple[str, dict[str, Any]]:
-    """The text, and what `facts.py` makes the metadata of. `html`: a page's text; for outputs that have no other form.
+    """Returns the text and the raw metadata for `facts.py`. `html` converts a page to text, for outputs without another
+    form.
 
-    Raises Unreadable (corrupt). Pictures are left out.
+    Leaves out pictures. Raises ExtractionError (corrupt).
     """
     try:
         notebook = json.loads(content)
@@ -68,7 +69,7 @@ def _fence(metadata: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """nbformat writes a text as one string or as a list of its lines."""
+    """Joins a text: nbformat stores it as one string or as a list of lines."""
     return value if isinstance(value, str) else "".join(part for part in _list(value) if isinstance(part, str))
 
 

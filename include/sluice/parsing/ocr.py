@@ -1,6 +1,6 @@
-"""Whether pictures of text can be read: Tesseract's language data must be on the machine.
+"""Finds Tesseract's language data, which OCR needs.
 
-Its engine comes with kreuzberg; what is installed with the `tesseract-ocr` package is the data.
+The engine comes with kreuzberg; the package `tesseract-ocr` installs the data.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _FOLDERS = (
 
 
 def language_folder(languages: str) -> Path | None:
-    """The folder that has the data of all `languages` (`eng+deu`); TESSDATA_PREFIX goes first. None: there is none."""
-    given = os.environ.get("TESSDATA_PREFIX")
-    for folder in map(Path, (given, *_FOLDERS) if given else _FOLDERS):
+    """Returns the folder with the data of all `languages` (`eng+deu`), or None. TESSDATA_PREFIX is searched first."""
+    prefix_folder = os.environ.get("TESSDATA_PREFIX")
+    for folder in map(Path, (prefix_folder, *_FOLDERS) if prefix_folder else _FOLDERS):
         if all((folder / f"{language}.traineddata").is_file() for language in languages.split("+")):
             return folder
     return None
 
 
 def required_folder(languages: str) -> Path:
-    """Raises BadRequest that says what to install."""
+    """Returns the folder. Raises BadRequest that says what to install."""
     folder = language_folder(languages)
     if folder is None:
         raise BadRequest(

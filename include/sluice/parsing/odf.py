@@ -1,6 +1,6 @@
 """OpenDocument text and presentations as Markdown, from their `content.xml` (OASIS ODF 1.3, part 3).
 
-Read here and not by kreuzberg, whose text lacks lists in table cells, formatted runs and presentations. Runs in the
+Not read by kreuzberg, because its text lacks lists in table cells, formatted runs and presentations. Runs in the
 worker, under its limits.
 """
 
@@ -15,22 +15,23 @@ from xml.etree import ElementTree  # under the worker's limits
 from sluice.model.reasons import unreadable
 from sluice.parsing.tables import markdown_table
 
-_DOCTYPE = b"<!DOCTYPE"  # the format has none; entities are how XML explodes
-_MAX_DEPTH = 60  # of lists, tables and frames in each other; below it only the words are kept
+_DOCTYPE = b"<!DOCTYPE"  # not part of the format; nested entities can expand without end
+_MAX_DEPTH = 60  # nested lists, tables and frames; below it only the words remain
 _MAX_REPEATED = 200
 _LEFT_OUT = frozenset({"tracked-changes", "annotation", "annotation-end", "sequence-decls", "forms", "note-citation"})
 
 
 def odf_text(content: bytes) -> str:
-    """Headings, paragraphs, lists and tables; of a presentation one heading a slide, its notes after it.
+    """Returns headings, paragraphs, lists and tables; for a presentation one heading per slide, with its notes after
+    it.
 
-    Raises Unreadable(corrupt).
+    Raises ExtractionError (corrupt).
     """
     return "\n\n".join(_blocks(_tree(content), 0))
 
 
 def odf_markup(content: bytes) -> bytes:
-    """`content.xml`. Raises Unreadable(corrupt)."""
+    """Returns `content.xml`. Raises ExtractionError (corrupt)."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             markup = archive.read("content.xml")
@@ -113,7 +114,7 @@ def _rows(table: ElementTree.Element, depth: int) -> Iterator[list[str]]:
 
 
 def _within(table: ElementTree.Element, row: ElementTree.Element) -> bool:
-    """Not a row of a table inside of a cell."""
+    """Returns True unless the row belongs to a table inside a cell."""
     groups = [table]
     while groups:
         group = groups.pop()

@@ -1,8 +1,8 @@
-"""A plain reading of office documents (OOXML, ODF) and EPUB: the text of their members, whatever part it stands in.
+"""A plain reading of office documents (OOXML, ODF) and EPUB: all text of their members.
 
-Headers and footers, notes, comments, text boxes, diagrams, axis titles and the body itself, by paragraph; what was
-deleted in a tracked change is left out. Read as a stream, so that depth costs nothing. Runs in the worker, under its
-limits: the container was judged before (`containers.py`).
+Returns headers and footers, notes, comments, text boxes, diagrams, axis titles and the body, by paragraph. Text deleted
+in a tracked change is left out. Reads a stream, so that depth costs no memory. Runs in the worker, under its limits;
+the container was checked before (`containers.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sluice.parsing.containers import EPUB, ODP, ODS, ODT, OOXML
 from sluice.parsing.html import html_blocks
 from sluice.parsing.text import decode
 
-# The parts with text of their own. Not: placeholders of masters and layouts, building blocks, unused strings of sheets.
+# Parts with text of their own. Left out: placeholders of masters and layouts, building blocks, unused sheet strings.
 _OOXML_PARTS = re.compile(
     r"word/(?!(?:styles|settings|numbering|fontTable|webSettings|stylesWithEffects|people|comments[A-Z])\w*\.xml)\w+\.xml"
     r"|ppt/(?:slides|notesSlides|comments)/\w+\.xml"
@@ -30,8 +30,8 @@ _PAGE = re.compile(r".*\.x?html?", re.I | re.S)
 _NUMBER = re.compile(r"\d+")
 _SHEET_CODES = re.compile(
     r'&(?:K[0-9A-Fa-f]{6}|[A-Z]|"[^"]*+"|\d++)'
-)  # of a sheet's header: its place, font, size, page number
-_STAND_IN = "[Threaded comment]"  # for programs that do not read the threads; these stand in a part of their own
+)  # codes in a sheet's header: position, font, size, page number
+_STAND_IN = "[Threaded comment]"  # for programs without threaded comments; the threads are in another part
 _HEADERS = frozenset(f"{pages}{place}" for pages in ("odd", "even", "first") for place in ("Header", "Footer"))
 _SPACES = frozenset(("tab", "br", "cr", "line-break", "s", "noBreakHyphen"))
 _FAILED = (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error)
@@ -39,7 +39,7 @@ _FAILED = (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError,
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """Of elements: what is a block, what holds text in it (None: everything), and what is left out."""
+    """Element names: blocks, elements that hold text in a block (None: all), and elements to leave out."""
 
     blocks: frozenset[str]
     texts: frozenset[str] | None
@@ -57,7 +57,7 @@ _ODF = _Names(
 
 
 def office_blocks(content: bytes, mime: str) -> list[str]:
-    """Paragraphs in the order of the parts; what cannot be read is left out, for the parser judges the document."""
+    """Returns paragraphs in the order of the parts. Unreadable parts are skipped: the parser reports such documents."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if mime in OOXML:
@@ -78,7 +78,7 @@ def has_office_blocks(mime: str) -> bool:
 
 
 def _rank(name: str) -> tuple[bool, bool, int, str]:
-    """The body first, its notes and comments after it, headers and footers last; by number, not by letter."""
+    """Sorts the body first, then notes and comments, then headers and footers; by number, not by letter."""
     number = _NUMBER.search(name)
     return (
         "/document" not in name and "/slides/" not in name,
@@ -95,13 +95,13 @@ def _blocks(markup: bytes, names: _Names) -> list[str]:
     parser.StartElementHandler, parser.EndElementHandler = reader.start, reader.end
     parser.CharacterDataHandler = reader.data
     with contextlib.suppress(expat.ExpatError, ValueError, LookupError):
-        parser.Parse(markup, True)  # damaged, or entities without end: what was read so far is compared
-    return reader.found
+        parser.Parse(markup, True)  # damaged, or endless entities: uses the text read so far
+    return reader.paragraphs
 
 
 class _Paragraphs:
     def __init__(self, names: _Names) -> None:
-        self.found: list[str] = []
+        self.paragraphs: list[str] = []
         self._names = names
         self._open: list[list[str]] = []
         self._texts = self._left_out = 0
@@ -132,5 +132,5 @@ class _Paragraphs:
         if name in self._names.blocks:
             text = "".join(self._open.pop())
             text = " ".join((_SHEET_CODES.sub(" ", text) if name in _HEADERS else text).split())
-            if any(map(str.isalpha, text)) and not text.startswith(_STAND_IN):  # not the number of a page
-                self.found.append(text)
+            if any(map(str.isalpha, text)) and not text.startswith(_STAND_IN):  # not a page number
+                self.paragraphs.append(text)

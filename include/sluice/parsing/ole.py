@@ -1,4 +1,4 @@
-"""Streams and storages of an OLE container (MS-CFB), read without recursion. Runs in the worker, under its limits."""
+"""Reads streams and storages of an OLE container (MS-CFB) without recursion. Runs in the worker, under its limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 from sluice.model.reasons import unreadable
 
-_HEADER = struct.Struct("<30xHH10xII4x5I")  # from the sizes of sectors to the number of DIFAT sectors
+_HEADER = struct.Struct("<30xHH10xII4x5I")  # from the sector sizes to the number of DIFAT sectors
 _ENTRY = struct.Struct("<64sHBx3I36xIQ")
-_IN_HEADER = 109  # numbers of FAT sectors; the others stand in sectors of their own
-_LAST = 0xFFFFFFFA  # from here on a number is no sector
+_IN_HEADER = 109  # FAT sector numbers in the header; the others are in sectors of their own
+_LAST = 0xFFFFFFFA  # numbers from here on are not sectors
 _NONE = 0xFFFFFFFF
 _STORAGE, _STREAM = 1, 2
-_MOST_READ = 4  # times the size of the file: streams that share their sectors are a bomb
+_MOST_READ = 4  # times the size of the file; more means a bomb of streams that share sectors
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Storage:
 
 
 def read_ole(content: bytes) -> Storage:
-    """The root storage. Raises Unreadable(corrupt)."""
+    """Returns the root storage. Raises ExtractionError (corrupt)."""
     try:
         return _Container(content).root()
     except (struct.error, IndexError, ValueError, OverflowError) as error:
@@ -38,7 +38,7 @@ class _Container:
         self._left = _MOST_READ * len(content)
         shift, mini, fats, self._first, self._cutoff, mini_fat, mini_fats, difat, difats = _HEADER.unpack_from(content)
         if not (7 <= shift <= 16 and 2 <= mini < shift):
-            raise ValueError("impossible sizes of sectors")
+            raise ValueError("impossible sector sizes")
         self._size, self._mini_size = 1 << shift, 1 << mini
         numbers = array("I", content[76 : 76 + 4 * _IN_HEADER])
         for _ in range(min(difats, len(content) >> shift)):
@@ -54,10 +54,10 @@ class _Container:
     def root(self) -> Storage:
         directory = self._chain(self._first)
         entries = list(_ENTRY.iter_unpack(directory[: len(directory) // 128 * 128]))
-        self._mini = self._chain(entries[0][6])  # the root has the small streams
-        found = Storage()
+        self._mini = self._chain(entries[0][6])  # the root entry holds the small streams
+        root = Storage()
         seen: set[int] = set()
-        waiting = [(entries[0][5], found)]
+        waiting = [(entries[0][5], root)]
         while waiting:
             number, storage = waiting.pop()
             if number == _NONE or number in seen or number >= len(entries):
@@ -71,7 +71,7 @@ class _Container:
             elif kind == _STORAGE:
                 storage.storages[name] = inner = Storage()
                 waiting.append((child, inner))
-        return found
+        return root
 
     def _stream(self, start: int, size: int) -> bytes:
         self._left -= size
@@ -92,7 +92,7 @@ class _Container:
 
 
 def _numbers(table: array[int], number: int) -> Iterator[int]:
-    for _ in range(len(table)):  # never more: a chain may be a circle
+    for _ in range(len(table)):  # bounded: a chain may be circular
         if number >= len(table):
             return
         yield number

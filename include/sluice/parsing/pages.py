@@ -1,8 +1,8 @@
-"""Where each page of a PDF begins in its Markdown.
+"""Finds where each page of a PDF begins in its Markdown.
 
-The parser tells the page of every block, in the order of the text, but not where a block landed in the Markdown. Both
-are reduced to their letters and digits, which Markdown does not change, and the beginning of each page is looked for
-near the place where the pages before it end.
+The parser gives the page of each block, in the order of the text, but not the position of the block in the Markdown.
+Both texts are reduced to letters and digits, which Markdown does not change. The beginning of each page is searched
+near the end of the previous pages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SLACK_CHARS = 200
 
 
 def page_starts(blocks: Iterable[Mapping[str, Any]], pages: int, text: str) -> tuple[int, ...]:
-    """Characters from the start of `text`, ascending, one per page; a blank page begins where the next one does.
+    """Returns offsets in `text` in characters, ascending, one per page; a blank page begins where the next page does.
 
     blocks: the parser's nodes, each with `page` (from 1) and `content`.
     """
@@ -32,20 +32,20 @@ def page_starts(blocks: Iterable[Mapping[str, Any]], pages: int, text: str) -> t
         if isinstance(page, int) and 1 <= page <= pages:
             words[page - 1] += _squashed(plain_letters(_text_of(block.get("content") or {})))
     squashed, offsets, starts = _index(text)
-    found: list[int | None] = []
+    starts_found: list[int | None] = []
     after = end = 0
     for word in words:
         if word:
             position = _find(squashed, word, after, end)
             end = position + len(word)
-            after = position + len(word) // 2  # pages may begin alike: the same place is not found twice
-        found.append(_line_start(text, _offset(position, offsets, starts, len(text))) if word else None)
-    return _filled(found, len(text))
+            after = position + len(word) // 2  # pages may begin alike: do not find the same position twice
+        starts_found.append(_line_start(text, _offset(position, offsets, starts, len(text))) if word else None)
+    return _filled(starts_found, len(text))
 
 
 def _text_of(content: Mapping[str, Any]) -> str:
     if content.get("node_type") == "group":
-        return ""  # its heading follows as a block of its own
+        return ""  # its heading follows as a separate block
     if content.get("node_type") == "table":
         cells = (content.get("grid") or {}).get("cells") or []
         return " ".join(str(cell.get("content") or "") for cell in cells)
@@ -57,7 +57,7 @@ def _squashed(text: str) -> str:
 
 
 def _index(text: str) -> tuple[str, list[int], list[int]]:
-    """The squashed text, and for each word its offset there and in the text."""
+    """Returns the text reduced to letters and digits, and for each word its offset there and in the original text."""
     parts, offsets, starts = [], [], []
     length = 0
     for match in _WORD.finditer(text):
@@ -88,19 +88,19 @@ def _offset(position: int, offsets: list[int], starts: list[int], end: int) -> i
 
 
 def _line_start(text: str, offset: int) -> int:
-    """Before the signs that Markdown puts at the beginning of the line, if only signs are between."""
+    """Returns the start of the line, if only Markdown signs stand before the offset."""
     line = text.rfind("\n", 0, offset) + 1
     return offset if _WORD.search(text, line, offset) else line
 
 
-def _filled(found: list[int | None], end: int) -> tuple[int, ...]:
+def _filled(starts_found: list[int | None], end: int) -> tuple[int, ...]:
     result: list[int] = []
     following = end
-    for start in reversed(found):
+    for start in reversed(starts_found):
         following = following if start is None else min(start, following)
         result.append(following)
     result.reverse()
-    first = next((i for i, start in enumerate(found) if start is not None), None)
+    first = next((i for i, start in enumerate(starts_found) if start is not None), None)
     if first is not None:
         result[: first + 1] = [0] * (first + 1)
     return tuple(result)

@@ -1,6 +1,6 @@
-"""One document through kreuzberg, as Markdown. Runs in the worker only: this is the one importer of kreuzberg.
+"""Converts one document to Markdown with kreuzberg. Runs in the worker only; no other module imports kreuzberg.
 
-No network, no cache, one thread; OCR only where asked for. Equal bytes give equal text.
+No network, no cache, one thread; OCR only if requested. Equal bytes give equal text.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from sluice.parsing.tables import delimited_text
 from sluice.parsing.text import plain_letters
 
 _PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-# By default the first and last lines of short pages are taken for running headers and dropped, sentences among them.
+# By default kreuzberg drops the first and last lines of short pages as running headers, even if they are sentences.
 _WHOLE_PAGES = ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False)
-# By default forms and navigation are dropped; pages may be one form, and handbooks are read through their contents.
+# By default kreuzberg drops forms and navigation; but a page may be one form, and handbooks need their contents list.
 _WHOLE_HTML = {
     "preprocessing": {"enabled": True, "preset": "minimal", "remove_navigation": False, "remove_forms": False}
 }
@@ -57,10 +57,10 @@ class Parsed:
 
 
 def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str = "", name: str = "") -> Parsed:
-    """ocr_languages: of pictures, and of PDFs without any text; "" leaves them unread. name: of the file, which tells
-    what a compressed one holds.
+    """Converts one document. ocr_languages: for images, and for PDFs without text; "" turns OCR off. name: of the file,
+    which shows the type inside a compressed file.
 
-    Raises Unreadable: corrupt, encrypted, zip_bomb, too_deep, archive, unsupported, empty.
+    Raises ExtractionError: corrupt, encrypted, zip_bomb, too_deep, archive, unsupported, empty.
     """
     if mime in COMPRESSED:
         return _compressed(content, mime, max_unpacked_bytes, ocr_languages, name)
@@ -75,7 +75,7 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
     if mime == MSG:
         return _msg(content, max_unpacked_bytes)
     if mime == ODP:
-        return _with_what_it_lacks(odf_text(content), content, Parsed("", mime, None, {}))
+        return _with_missing_blocks(odf_text(content), content, Parsed("", mime, None, {}))
     if mime == sniffing.NOTEBOOK:
         return _notebook(content)
     if mime == sniffing.XML:
@@ -91,30 +91,30 @@ def parse(content: bytes, mime: str, max_unpacked_bytes: int, ocr_languages: str
 def _by_kreuzberg(content: bytes, mime: str, ocr_languages: str = "") -> Parsed:
     if mime in _RECURSIVE:
         check_depth(odf_markup(content) if mime == ODT else content)
-    given = _for_parser(content, mime)
+    prepared = _for_parser(content, mime)
     try:
-        result = _result(given, mime, ocr_languages)
+        result = _result(prepared, mime, ocr_languages)
     except kreuzberg.MissingDependencyError as error:
         raise unreadable("unsupported") from error
     except (kreuzberg.KreuzbergError, ValueError, OSError) as error:
         if "password" in str(error).lower() or "encrypted" in str(error).lower():
             raise unreadable("encrypted") from error
-        if mime == _PPTX:  # it gives up on slides whose pictures are linked instead of embedded
-            return _with_what_it_lacks(slides.pptx_text(content), content, Parsed("", mime, None, {}))
+        if mime == _PPTX:  # kreuzberg fails on slides with linked pictures
+            return _with_missing_blocks(slides.pptx_text(content), content, Parsed("", mime, None, {}))
         raise unreadable("corrupt") from error
-    found = dict(result.metadata)
-    if mime == sniffing.HTML:  # what is in <head> is metadata, and would come out as text once more
-        result = _result(_HEAD.sub(b"", given), mime)
-    title, metadata = facts(found, mime)
-    parsed = _with_what_it_lacks(_joined(result, content, mime), content, Parsed("", mime, title, metadata))
+    raw_metadata = dict(result.metadata)
+    if mime == sniffing.HTML:  # <head> is metadata, and kreuzberg would repeat it as text
+        result = _result(_HEAD.sub(b"", prepared), mime)
+    title, metadata = facts(raw_metadata, mime)
+    parsed = _with_missing_blocks(_joined(result, content, mime), content, Parsed("", mime, title, metadata))
     if mime == sniffing.PDF:
         nodes = (result.document or {}).get("nodes") or []
-        return replace(parsed, page_starts=page_starts(nodes, found.get("page_count") or 0, parsed.text))
+        return replace(parsed, page_starts=page_starts(nodes, raw_metadata.get("page_count") or 0, parsed.text))
     return parsed
 
 
 def _for_parser(content: bytes, mime: str) -> bytes:
-    """The document with what the parser would lose or mistake written in another way."""
+    """Rewrites the parts of a document that the parser would lose or misread."""
     if mime == sniffing.HTML:
         return html_for_parser(content.decode("utf-8", "replace")).encode("utf-8")
     if mime == sniffing.RST:
@@ -122,21 +122,21 @@ def _for_parser(content: bytes, mime: str) -> bytes:
     return with_formulas(content) if mime == XLSX else content
 
 
-def _with_what_it_lacks(text: str, content: bytes, parsed: Parsed) -> Parsed:
-    """`parsed` with `text`, and with the blocks of a plain reading that `text` lacks."""
-    found = Completed(plain_letters(text), 0)
+def _with_missing_blocks(text: str, content: bytes, parsed: Parsed) -> Parsed:
+    """Returns `parsed` with `text` and with the blocks of a plain reading that `text` lacks."""
+    completed_text = Completed(plain_letters(text), 0)
     if parsed.mime == sniffing.HTML:
-        found = completed(found.text, html_blocks(content.decode("utf-8", "replace")), is_whole=True)
+        completed_text = completed(completed_text.text, html_blocks(content.decode("utf-8", "replace")), is_whole=True)
     elif parsed.mime == sniffing.RST:
-        found = completed(found.text, rst_blocks(content.decode("utf-8", "replace")))
+        completed_text = completed(completed_text.text, rst_blocks(content.decode("utf-8", "replace")))
     elif has_office_blocks(parsed.mime):
-        found = completed(found.text, office_blocks(content, parsed.mime))
-    metadata = {**parsed.metadata, RECOVERED: found.words} if found.words else parsed.metadata
-    return replace(parsed, text=without_data_addresses(found.text), metadata=metadata)
+        completed_text = completed(completed_text.text, office_blocks(content, parsed.mime))
+    metadata = {**parsed.metadata, RECOVERED: completed_text.words} if completed_text.words else parsed.metadata
+    return replace(parsed, text=without_data_addresses(completed_text.text), metadata=metadata)
 
 
 def _joined(result: Any, content: bytes, mime: str) -> str:
-    """The parser's text, with what it leaves out."""
+    """Adds the text that the parser leaves out."""
     parts = [result.content]
     if mime == ODT:
         parts = [odf_text(content) or result.content]
@@ -160,8 +160,8 @@ def _compressed(content: bytes, mime: str, max_unpacked_bytes: int, ocr_language
 
 
 def _mail(content: bytes, max_unpacked_bytes: int) -> Parsed:
-    text, found = mail_text(content, _reader_of_parts(max_unpacked_bytes))
-    title, metadata = facts(found, sniffing.EMAIL)
+    text, raw_metadata = mail_text(content, _reader_of_parts(max_unpacked_bytes))
+    title, metadata = facts(raw_metadata, sniffing.EMAIL)
     return Parsed(plain_letters(text), sniffing.EMAIL, title, metadata)
 
 
@@ -183,22 +183,22 @@ def _reader_of_parts(max_unpacked_bytes: int) -> Read:
         if not kind.parse:
             text = kind.text or ""
             return calendar_text(text) if is_calendar(text) else without_blobs(without_data_addresses(text))
-        given = attached if kind.text is None else kind.text.encode("utf-8")
-        return parse(given, kind.mime, max_unpacked_bytes, name=name).text
+        content = attached if kind.text is None else kind.text.encode("utf-8")
+        return parse(content, kind.mime, max_unpacked_bytes, name=name).text
 
     return read
 
 
 def _notebook(content: bytes) -> Parsed:
-    text, found = notebook_text(
+    text, raw_metadata = notebook_text(
         content, lambda page: _by_kreuzberg(page.encode("utf-8", "replace"), sniffing.HTML).text
     )
-    title, metadata = facts(found, sniffing.NOTEBOOK)
+    title, metadata = facts(raw_metadata, sniffing.NOTEBOOK)
     return Parsed(plain_letters(text), sniffing.NOTEBOOK, title, metadata)
 
 
 def _any_xml(content: bytes) -> str:
-    """Where it is not well-formed: what stands between its tags."""
+    """Returns the text of XML; if it is not well-formed, the text between its tags."""
     try:
         return xml_text(content)
     except ExtractionError as error:

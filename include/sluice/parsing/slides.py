@@ -1,6 +1,6 @@
 """The text of presentations that kreuzberg does not read: PPTX with pictures that are only linked.
 
-Runs in the worker, under its limits: the XML is parsed by the standard library.
+Runs in the worker, under its limits: the standard library parses the XML.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sluice.model.reasons import unreadable
 
 _DRAW = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _SLIDE = re.compile(r"ppt/slides/slide(\d+)\.xml\Z")
-_DOCTYPE = b"<!DOCTYPE"  # the format has none; entities are how XML explodes
+_DOCTYPE = b"<!DOCTYPE"  # not part of the format; nested entities can expand without end
 
 
 def pptx_text(content: bytes) -> str:
-    """Slides in the order of their numbers, paragraphs apart. Raises Unreadable(corrupt)."""
+    """Returns the slides in the order of their numbers, with separate paragraphs. Raises ExtractionError (corrupt)."""
     with _opened(content) as archive:
         numbers = sorted(int(match[1]) for name in archive.namelist() if (match := _SLIDE.match(name)))
         slides = [_tree(archive, f"ppt/slides/slide{number}.xml") for number in numbers]
@@ -44,8 +44,8 @@ def _tree(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
 
 
 def _paragraphs(slide: ElementTree.Element) -> Iterator[str]:
-    for found in slide.iter(_DRAW + "p"):
-        yield "".join(part.text or "" for part in found.iter(_DRAW + "t")).strip()
+    for paragraph in slide.iter(_DRAW + "p"):
+        yield "".join(part.text or "" for part in paragraph.iter(_DRAW + "t")).strip()
 
 
 def _joined(slides: Iterable[Iterator[str]]) -> str:

@@ -1,7 +1,7 @@
-"""What a document is: its content decides, its name only where the content leaves it open.
+"""Determines the type of a document by its content; its name only decides if the content does not.
 
-Containers (zip, OLE, compressed files) are only recognised as such here; looking into them is the worker's
-(`containers.py`, `compressed.py`), because a hostile directory of a container is costly to read.
+Containers (zip, OLE, compressed files) are only recognised here. The worker looks into them (`containers.py`,
+`compression.py`), because reading a hostile directory of a container is costly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ZIP, OLE = "application/zip", "application/x-ole-storage"
 DELIMITED = frozenset({"text/csv", "text/tab-separated-values"})
 
 _ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
-# What text recognition can read, and what it cannot.
+# Image types that OCR can read, and others.
 _PICTURES = (
     ((b"\x89PNG\r\n",), "image/png"),
     ((b"\xff\xd8\xff",), "image/jpeg"),
@@ -76,17 +76,17 @@ _EMAIL_START = re.compile(rb"(?:From |[A-Za-z][A-Za-z0-9-]{1,60}:[ \t]).{0,998}\
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`text` is final where `parse` is false; where both are given, the parser gets the text as UTF-8."""
+    """The type of a document. `text` is final if `parse` is False; if both are set, the parser gets it as UTF-8."""
 
     mime: str = ""
     text: str | None = None
     parse: bool = False
-    failure: str | None = None  # code
-    detail: str = ""  # of the failure, beside the reason of its code
+    failure: str | None = None  # code in reasons.REASONS
+    detail: str = ""  # added to the reason of the failure code
 
 
 def sniff(content: bytes, name: str, charset: str | None = None) -> Kind:
-    """`name`: anything that ends as the file's name does. `charset`: the one that a server or a mail names."""
+    """Determines the type. `name`: any text that ends like the file name. `charset`: declared by a server or a mail."""
     _, dot, extension = name.rpartition(".")
     extension = extension.lower() if dot and len(extension) < 10 else ""
     kind = _by_magic(content, extension)
@@ -136,7 +136,7 @@ def _by_magic(content: bytes, extension: str) -> Kind | None:
     if head.startswith(_ARCHIVES) or content[257:262] == b"ustar":
         return Kind(failure="archive")
     if b"\0" not in content[:4096]:
-        return None  # the signs below are letters, and a text may begin with them
+        return None  # the signatures below are letters, and a text may begin with them
     for signs, mime in _PICTURES:
         if head.startswith(signs):
             return Kind(mime, failure="image")

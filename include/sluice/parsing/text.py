@@ -1,4 +1,4 @@
-"""Bytes that are text, as exactly that text: only a byte order mark is left out, so that offsets hold."""
+"""Decodes bytes to exactly their text: only a byte order mark is left out, so that offsets are valid."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sluice.parsing.charset import marked, nearly, text_of, without_mark
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _SAMPLE_BYTES = 65_536
-_MOST_CONTROLS = 0.02  # of a sample; real text has none, logs with colours and form feeds are not counted
-# What is stripped from a title is stripped in code: quantifiers that overlap take time by the square, or the cube.
+_MOST_CONTROLS = 0.02  # share of a sample; real text has none. Form feeds and escape codes for colours are not counted
+# Titles are stripped in code, because overlapping quantifiers take quadratic or cubic time.
 _HEADING = re.compile(r"^#{1,6}[ \t](.+)$|^(?![ \t>#|-])(.+)\n=+[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _FRONT_TITLE = re.compile(r"\A---\n(?:(?!---\n|title:).*\n){0,40}?title:(.+)\n")
@@ -27,9 +27,9 @@ MAX_TITLE_CHARS = 500
 
 
 def decode(content: bytes, declared: str | None = None) -> str | None:
-    """The text, or None where the bytes are not text in any charset. Never holds NUL or lone surrogates.
+    """Returns the text, or None if the bytes are not text in any charset. It never holds NUL or lone surrogates.
 
-    declared: the charset that a server or a mail names. Where a few bytes do not fit, U+FFFD stands in their place.
+    declared: the charset that a server or a mail names. A few invalid bytes become U+FFFD.
     """
     sample = content[:_SAMPLE_BYTES]
     if mark := marked(content):
@@ -47,7 +47,7 @@ def decode(content: bytes, declared: str | None = None) -> str | None:
 
 
 def why_no_text(content: bytes) -> str:
-    """Which charset was tried, and the first byte that does not fit."""
+    """Returns a sentence with the charset that was tried and the first invalid byte."""
     mark = marked(content)
     encoding, start = (mark[1], len(mark[0])) if mark else ("utf-8", 0)
     control = _CONTROL.search(content) if not mark else None
@@ -59,23 +59,23 @@ def why_no_text(content: bytes) -> str:
         place = min(place, control.start()) if control else place
     if place is None:
         return ""
-    return f"Read as {encoding.upper()}, byte {place:,} (0x{content[place]:02x}) is no part of a text."
+    return f"Read as {encoding.upper()}, byte {place:,} (0x{content[place]:02x}) is not part of a text."
 
 
 def plain_letters(text: str) -> str:
-    """What programs set for looks, as it would be typed: ligatures apart, fixed spaces as spaces, no soft hyphens."""
+    """Replaces typographic characters: ligatures by letters, fixed spaces by spaces; removes soft hyphens."""
     return text.translate(_TYPESET)
 
 
 def markdown_title(text: str) -> str | None:
-    """The title in the front matter, else the first heading outside of code."""
+    """Returns the title in the front matter, else the first heading outside code, or None."""
     head = text[:_TITLE_SEARCH_CHARS]
-    if head.startswith("---\n") and (found := _FRONT_TITLE.match(head)):
-        return tidy_title(_unquoted(found[1].lstrip(" \t")))
-    found = _HEADING.search(_FENCE.sub("", head) if "```" in head or "~~~" in head else head)
-    if found is None:
+    if head.startswith("---\n") and (match := _FRONT_TITLE.match(head)):
+        return tidy_title(_unquoted(match[1].lstrip(" \t")))
+    match = _HEADING.search(_FENCE.sub("", head) if "```" in head or "~~~" in head else head)
+    if match is None:
         return None
-    return tidy_title(_without_closing(found[1].strip(" \t")) if found[1] else found[2])
+    return tidy_title(_without_closing(match[1].strip(" \t")) if match[1] else match[2])
 
 
 def _unquoted(title: str) -> str:
@@ -86,10 +86,10 @@ def _unquoted(title: str) -> str:
 
 
 def _without_closing(title: str) -> str:
-    """`# Title ##` → `Title`; of a heading of nothing else, one of the signs."""
+    """`# Title ##` → `Title`; for a heading of signs only, the first sign."""
     return title.rstrip("#").rstrip(" \t") or title[:1]
 
 
 def tidy_title(title: str | None) -> str | None:
-    """One line of at most MAX_TITLE_CHARS; None where nothing is left."""
+    """Returns one line of at most MAX_TITLE_CHARS, or None if it is empty."""
     return " ".join(title.replace("\0", "").split())[:MAX_TITLE_CHARS] or None if title else None

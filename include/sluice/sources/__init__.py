@@ -1,1 +1,1 @@
-"""Where documents come from: one file or folder for each scheme."""
+"""Sources of documents: one module or package for each URI scheme."""

@@ -1,11 +1,11 @@
 """file:///folder (recursive) or file:///one/file.
 
-What is listed: files, links and special files, in the order of their names. Hidden files and folders (a leading dot)
-are left out unless an include glob names one. A link to a file is an entry of its own. A link to a folder inside the
-source is followed, once per target and never into its own parents (those files are listed under their real path
-anyway). Links that lead out of the source, broken links and special files are listed, and refused when read: nothing
-is dropped without a trace. A folder that cannot be listed ends the scan. A zip whose members an include glob names is
-opened (`members.py`); `.zip!/` in other names is then printed as `.zip%21/`.
+A scan lists files, links and special files, ordered by name. Hidden files and folders (leading dot) are left out unless
+an include glob names one. A link to a file is an entry of its own. A link to a folder inside the source is followed,
+once per target and never into its own parents, whose files are listed under their real path anyway. Links that lead out
+of the source, broken links and special files are listed, and quarantined when read, so that no file is dropped
+silently. A folder that cannot be listed ends the scan with an error. A zip is opened if an include glob names its
+members (`members.py`); `.zip!/` in other names is then printed as `.zip%21/`.
 """
 
 from __future__ import annotations
@@ -29,49 +29,49 @@ from sluice.sources.uri import check_root, path_scheme
 _READ_ATTEMPTS = 3
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
 
-_Found = os.DirEntry[bytes]
+_DirEntry = os.DirEntry[bytes]
 _Key = tuple[int, int]  # device, inode
 SCHEME = path_scheme("file:FileReader", "file:///folder (or one file)")
 
 
 class FileReader:
-    """SourceReader of a folder or one file. Raises BadRequest when made, if the URI is not allowed."""
+    """SourceReader of a folder or one file. The constructor raises BadRequest if the URI is not allowed."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
-        path = os.fsencode(check_root(spec.uri, reach.roots))
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
+        path = os.fsencode(check_root(spec.uri, context.roots))
         self._name = None if os.path.isdir(path) else os.path.basename(path)
         self._root = path if self._name is None else os.path.dirname(path)
         self._prefix = self._root.rstrip(b"/") + b"/"
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._max_bytes = reach.max_bytes
-        self._admits = reach.admits
-        self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one that was read from
+        self._max_bytes = context.max_bytes
+        self._admits = context.admits
+        self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one read
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Raises Terminal or Unavailable where a folder cannot be listed: what was seen is then not a complete scan."""
+        """Raises Terminal or Unavailable if a folder cannot be listed; the scan is then not complete."""
         if self._name is not None:
             yield from self._entries(self._name, _status(self._prefix + self._name, follow=True))
             return
         followed: set[_Key] = set()
         open_folders = [(_key(_status(self._root, follow=True)), self._list(self._root))]
         while open_folders:
-            found = next(open_folders[-1][1], None)
-            if found is None:
+            entry = next(open_folders[-1][1], None)
+            if entry is None:
                 open_folders.pop()
-            elif not self._globs.hidden and found.name.startswith(b"."):
+            elif not self._globs.hidden and entry.name.startswith(b"."):
                 continue
-            elif self._is_folder(found):
-                key = self._follow(found, [key for key, _ in open_folders], followed)
+            elif self._is_folder(entry):
+                key = self._follow(entry, [key for key, _ in open_folders], followed)
                 if key is not None:
-                    open_folders.append((key, self._list(found.path)))
+                    open_folders.append((key, self._list(entry.path)))
             else:
-                relative = found.path[len(self._prefix) :]
+                relative = entry.path[len(self._prefix) :]
                 shown = self._printed(relative)
                 if self._globs.admit(shown) or self._globs.opens(shown):
-                    yield from self._entries(relative, _status(found.path, follow=self._leads_inside(found)))
+                    yield from self._entries(relative, _status(entry.path, follow=self._leads_inside(entry)))
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Raises Unreadable or Unavailable; see `roots.open_inside`."""
+        """Raises ExtractionError or Unavailable; see `roots.open_inside`."""
         external_id = item.entry.external_id
         member = read_member(external_id, self._globs, self._max_bytes, lambda zip_id: self._opened(_relative(zip_id)))
         if member is not None:
@@ -95,23 +95,26 @@ class FileReader:
         self._archive = None
 
     def _opened(self, relative: bytes) -> Archive:
-        """Raises Unreadable, NotAnArchive and Unavailable. The last one stays open while the file is the same."""
+        """Opens a zip. The last one stays open while its file is unchanged.
+
+        Raises ExtractionError, NotAnArchive and Unavailable.
+        """
         descriptor, status = open_inside(self._prefix + relative, self._root, None, self._admits)
         if self._archive is not None and self._archive[0] == relative and _same(self._archive[1], status):
             os.close(descriptor)
             return self._archive[2]
-        archive = Archive(open(descriptor, "rb"))  # noqa: SIM115 -- it closes it
+        archive = Archive(open(descriptor, "rb"))  # noqa: SIM115 -- Archive closes it
         self._archive = (relative, status, archive)
         return archive
 
     def _printed(self, relative: bytes) -> str:
         return self._globs.printed(printable(relative))
 
-    def _list(self, folder: bytes) -> Iterator[_Found]:
+    def _list(self, folder: bytes) -> Iterator[_DirEntry]:
         shown = printable(folder[len(self._prefix) :]) or "itself"
         try:
-            with os.scandir(folder) as found:
-                return iter(sorted(found, key=lambda entry: entry.name))
+            with os.scandir(folder) as entries:
+                return iter(sorted(entries, key=lambda entry: entry.name))
         except PermissionError as error:
             raise Terminal(
                 f"The source's folder ({shown}) may not be listed. {_INCOMPLETE} Give read permission, or exclude it."
@@ -121,31 +124,31 @@ class FileReader:
                 "the source", f"its folder ({shown}): {error.strerror}. {_INCOMPLETE}", TRY_AGAIN
             ) from error
 
-    def _is_folder(self, found: _Found) -> bool:
-        """A link that leads out of the source is not: it is listed as what it is."""
-        if found.is_symlink():  # DirEntry.is_dir() raises on a link to itself
-            return os.path.isdir(found.path) and self._leads_inside(found)
-        return found.is_dir()
+    def _is_folder(self, entry: _DirEntry) -> bool:
+        """Returns True for a folder. A link that leads out of the source is not a folder: it is listed as a link."""
+        if entry.is_symlink():  # DirEntry.is_dir() raises on a link to itself
+            return os.path.isdir(entry.path) and self._leads_inside(entry)
+        return entry.is_dir()
 
-    def _leads_inside(self, found: _Found) -> bool:
-        return not found.is_symlink() or inside(os.path.realpath(found.path), self._root)
+    def _leads_inside(self, entry: _DirEntry) -> bool:
+        return not entry.is_symlink() or inside(os.path.realpath(entry.path), self._root)
 
-    def _follow(self, found: _Found, parents: list[_Key], followed: set[_Key]) -> _Key | None:
-        """The folder's key, or None where there is no need to go in."""
-        below = self._printed(found.path[len(self._prefix) :] + b"/")
+    def _follow(self, entry: _DirEntry, parents: list[_Key], followed: set[_Key]) -> _Key | None:
+        """Returns the folder's key, or None if the folder need not be read."""
+        below = self._printed(entry.path[len(self._prefix) :] + b"/")
         if self._globs.prune(below.removesuffix("/")):
             return None
-        key = _key(_status(found.path, follow=True))
-        if found.is_symlink():
+        key = _key(_status(entry.path, follow=True))
+        if entry.is_symlink():
             if key in parents or key in followed:
                 return None
             followed.add(key)
         return key
 
     def _entry(self, relative: bytes, status: os.stat_result) -> ListingEntry:
-        # ctime tells of an edit whose mtime was set back (rsync, cp -p, unpacking) and of changed permissions. A copy
-        # or a checkout changes it without need, which costs one read: equal content is recognised by its hash. The
-        # inode would add nothing to it, and is not stable on network file systems.
+        # ctime shows edits whose mtime was set back (rsync, cp -p, unpacking) and changed permissions. A copy or a
+        # checkout also changes it; that costs one read, and the content hash shows that nothing changed. The inode
+        # would add nothing, and is not stable on network file systems.
         return ListingEntry(
             external_id=self._printed(relative),
             uri="file://" + quote(self._prefix + relative),
@@ -155,7 +158,7 @@ class FileReader:
 
 
 def _relative(external_id: str) -> bytes:
-    """Raises Unreadable (outside_root)."""
+    """Decodes an external id into a path relative to the root. Raises ExtractionError (outside_root)."""
     relative = original(external_id)
     if relative.startswith(b"/") or b"\0" in relative or b".." in relative.split(b"/"):
         raise unreadable("outside_root")
@@ -166,7 +169,7 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
     try:
         return os.stat(path) if follow else os.lstat(path)
     except OSError as error:
-        if follow and os.path.islink(path):  # broken, or a circle: listed as the link that it is
+        if follow and os.path.islink(path):  # broken or circular: listed as a link
             return os.lstat(path)
         raise Unavailable(
             "the source", f"it changed or failed while it was listed. {_INCOMPLETE}", TRY_AGAIN
@@ -174,7 +177,7 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Also after an edit that set the modification time back; see `_entry`."""
+    """Compares two states of a file. Detects edits that set the modification time back; see `FileReader._entry`."""
     return _state(one) == _state(other)
 
 
@@ -187,16 +190,16 @@ def _key(status: os.stat_result) -> _Key:
 
 
 def _read(descriptor: int, size: int) -> bytes:
-    """Up to `size` + 1 bytes: one more than expected tells of a file that grew."""
+    """Reads up to `size` + 1 bytes: one byte more than expected shows that the file grew."""
     parts = []
-    left = size + 1
-    while left > 0:
+    remaining = size + 1
+    while remaining > 0:
         try:
-            part = os.read(descriptor, left)
+            part = os.read(descriptor, remaining)
         except OSError as error:
             raise storage_failed(error) from error
         if not part:
             break
         parts.append(part)
-        left -= len(part)
+        remaining -= len(part)
     return b"".join(parts)

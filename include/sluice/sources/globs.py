@@ -1,12 +1,12 @@
 """Include and exclude globs over external ids.
 
-`*.md` has no slash and matches the last part of any path; `docs/*.md` matches the whole path, `*` and `?` stopping at a
-slash; `**` crosses slashes. `drafts/` stands for everything below that folder, `*.zip!/` for all members of such a zip:
-only files called `.zip` that an include glob names in this way are opened. The folder `wow!` is no zip: `wow!/a.md`
-means what it says.
+`*.md` has no slash and matches the last part of any path. `docs/*.md` matches the whole path; `*` and `?` stop at a
+slash, `**` crosses slashes. `drafts/` matches everything below that folder. `*.zip!/` matches all members of such a
+zip: only files named `.zip` that an include glob names in this way are opened. A folder named `wow!` is not a zip:
+`wow!/a.md` matches literally.
 
-Matching follows all ways through the globs at once (Thompson 1968), so that its time grows with the length of the name
-and never with the number of ways: names and globs both come from outside.
+The matcher follows all possible matches at once (Thompson 1968). Its time grows with the length of the name, never with
+the number of possible matches. This bounds the cost of hostile names and globs.
 """
 
 from __future__ import annotations
@@ -18,24 +18,27 @@ from functools import partial
 from sluice.errors import BadRequest
 from sluice.model.scan import MEMBER
 
-_PART = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^/\]]{1,100}\]|.", re.DOTALL)  # bounded: a row of brackets
+_PART = re.compile(r"\*\*/|\*\*|\*|\?|\[!?[^/\]]{1,100}\]|.", re.DOTALL)  # bounded, against long rows of brackets
 _ZIP = ".zip"
 _MEMBER = re.compile(rf"(?<=\{_ZIP}){MEMBER}", re.ASCII | re.IGNORECASE)
 _GLOB_OF_MEMBERS = re.compile(rf"(?<=\{_ZIP}){MEMBER}|(?<=[*?\]]){MEMBER}", re.ASCII | re.IGNORECASE)
-_ESCAPED = "%21/"  # for `!/`
+_ESCAPED = "%21/"  # replaces `!/` in names of files and folders
 _FOLDERS, _DEEP, _STAR = "**/", "**", "*"
-_MAX_MOVES = 4096  # that one matcher remembers
+_MAX_MOVES = 4096  # moves between states that one matcher caches
 
 
 class Globs:
-    """What a source lists. No include globs: everything that is not excluded. Raises BadRequest for what is no glob."""
+    """Selects the documents that a source lists. Without include globs, all that are not excluded.
+
+    The constructor raises BadRequest for an invalid glob.
+    """
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
         include = tuple(include)
         self._include = _any_of(include)
         self._exclude = _any_of(exclude)
         self._archives = _any_of(container for glob in include for container in _containers(glob))
-        # An include glob that names a hidden part asks for hidden files.
+        # An include glob with a hidden part includes hidden files.
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))
 
     def admit(self, path: str) -> bool:
@@ -44,33 +47,34 @@ class Globs:
         return self._include is None or self._include.matches(path)
 
     def opens(self, path: str) -> bool:
-        """An include glob names members of the zip `path`, and it is not excluded itself."""
+        """Returns True if an include glob names members of the zip `path` and the zip is not excluded itself."""
         if self._archives is None or path[-len(_ZIP) :].lower() != _ZIP or not self._archives.matches(path):
             return False
         return self._exclude is None or not self._exclude.matches(path)
 
     def prune(self, folder: str) -> bool:
-        """Nothing below `folder` can be listed, so it need not be read."""
+        """Returns True if nothing below `folder` can be listed, so that the folder need not be read."""
         return self._exclude is not None and (self._exclude.matches(folder) or self._exclude.matches(folder + "/"))
 
     def printed(self, path: str) -> str:
-        """The external id of the file `path`: where zips are opened, no file or folder is called like a member."""
+        """Returns the external id of the file `path`. If zips are opened, it never looks like the id of a member."""
         return path if self._archives is None else _MEMBER.sub(_ESCAPED, path)
 
 
 def divided(external_id: str) -> tuple[str, str]:
-    """The zip's external id and the member's name; the whole and nothing where it is no member's."""
+    """Splits an external id into the zip's external id and the member's name. The name is empty if it is not a member's
+    id."""
     container, *member = _MEMBER.split(external_id, maxsplit=1)
     return container, "".join(member)
 
 
 class _State(dict[str, "_State"]):
-    """A set of positions in the globs; as a dictionary, the states that it is known to move to by one character."""
+    """A set of positions in the globs. The dictionary caches the next state by character."""
 
     __slots__ = ("accepts", "matcher", "positions")
 
     def __init__(self, matcher: _Matcher, positions: int) -> None:
-        self.matcher, self.positions = matcher, positions  # bits of an int
+        self.matcher, self.positions = matcher, positions  # a bit set
         self.accepts = bool(positions & matcher.accepting)
 
     def __missing__(self, char: str) -> _State:
@@ -78,12 +82,12 @@ class _State(dict[str, "_State"]):
 
 
 class _Matcher:
-    """A nondeterministic automaton over all globs: position i is "before step i"."""
+    """A nondeterministic automaton over all globs. Position i means "before step i"."""
 
     def __init__(self, globs: Iterable[str]) -> None:
-        self._take: list[Callable[[str], bool]] = []  # by position: the character that leads to the next one
-        self._stay: list[Callable[[str], bool]] = []  # … that leads back to it
-        self._skip: list[int] = []  # … how many positions can be passed without a character
+        self._take: list[Callable[[str], bool]] = []  # by position: matches a character that leads to the next position
+        self._stay: list[Callable[[str], bool]] = []  # … that stays at the position
+        self._skip: list[int] = []  # … how many positions can be skipped without a character
         start = self.accepting = 0
         for glob in globs:
             start |= 1 << len(self._take)
@@ -110,21 +114,21 @@ class _Matcher:
                 after |= 1 << position
         after = self._reached(after)
         self._forget()
-        found = self._states.setdefault(after, _State(self, after))
-        state[char] = found
-        return found
+        target = self._states.setdefault(after, _State(self, after))
+        state[char] = target
+        return target
 
     def _forget(self) -> None:
-        """Bounds the memory: hostile names visit ever new states."""
+        """Bounds the memory: hostile names reach new states all the time."""
         self._moves += 1
         if self._moves > _MAX_MOVES:
-            for each in (self._start, *self._states.values()):
-                each.clear()
+            for state in (self._start, *self._states.values()):
+                state.clear()
             self._states.clear()
             self._moves = 0
 
     def _add(self, step: str) -> None:
-        if step == _FOLDERS:  # nothing, or anything that ends with a slash
+        if step == _FOLDERS:  # an empty text, or a path that ends with a slash
             self._put(take=_nothing, skip=2)
             self._put(take="/".__eq__, stay=_anything)
         elif step in (_DEEP, _STAR):
@@ -138,7 +142,7 @@ class _Matcher:
         self._skip.append(skip)
 
     def _reached(self, state: int) -> int:
-        """With all positions that need no further character. Skips lead forward only, so one pass finds them."""
+        """Adds all positions that need no further character. Skips only lead forward, so one pass is enough."""
         done = 0
         while state & ~done:
             position = ((state & ~done) & -(state & ~done)).bit_length() - 1
@@ -161,33 +165,33 @@ def _any_of(globs: Iterable[str]) -> _Matcher | None:
 
 
 def _containers(glob: str) -> Iterator[str]:
-    """The parts before each `!/`, tied to the source's root where the whole glob is."""
-    tied = "/" in glob.rstrip("/") and not glob.startswith("/")
+    """Yields the parts before each `!/`, anchored at the source's root if the whole glob is."""
+    anchored = "/" in glob.rstrip("/") and not glob.startswith("/")
     for end in _GLOB_OF_MEMBERS.finditer(glob):
-        yield ("/" if tied else "") + glob[: end.start()]
+        yield ("/" if anchored else "") + glob[: end.start()]
 
 
 def _steps(glob: str) -> Iterator[str]:
     if "/" not in glob.rstrip("/"):
-        yield _FOLDERS  # it may lie anywhere
+        yield _FOLDERS  # it may be in any folder
     glob = glob.removeprefix("/")
     yield from _PART.findall(glob + _DEEP if glob.endswith("/") else glob)
 
 
 def _one(step: str) -> Callable[[str], bool]:
-    """Whether a character is the one, or one of the set. Raises BadRequest."""
+    """Returns a check for one character, or for a set of characters. Raises BadRequest."""
     if step == "[":
-        raise BadRequest("A glob has a '[' without its ']'. Close the set of characters, or write [[] for the bracket.")
+        raise BadRequest("A glob has '[' without ']'. Close the set of characters, or write [[] for the bracket.")
     if step == "?":
         return "/".__ne__
     if len(step) == 1:
         return step.__eq__
     body = step[1:-1].removeprefix("!")
-    listed = f"[{re.escape(body).replace(chr(92) + '-', '-')}]"
+    pattern = f"[{re.escape(body).replace(chr(92) + '-', '-')}]"
     try:
-        return partial(_in_set, re.compile(listed), step[1] != "!")
+        return partial(_in_set, re.compile(pattern), step[1] != "!")
     except re.error as error:
-        raise BadRequest(f"{step!r} in a glob is not a set of characters ({error.msg}). Correct it.") from None
+        raise BadRequest(f"{step!r} in a glob is not a valid set of characters ({error.msg}). Correct it.") from None
 
 
 def _in_set(listed: re.Pattern[str], wanted: bool, char: str) -> bool:

@@ -1,8 +1,9 @@
-"""jsonl:///file: one document a line (see `record.py`). The file may be compressed (gzip, bzip2, xz, zstd).
+"""jsonl:///file: one document per line (see `model/records.py`). The file may be compressed (gzip, bzip2, xz, zstd).
 
-A scan streams the file and keeps only the ids. A line without a usable `_id` is listed as `#line-<number>`, a repeated
-`_id` as `<id>#line-<number>`; both are refused when read. Blank lines are nothing. Offsets count unpacked bytes: a
-compressed file is unpacked again from its beginning up to the first line that a batch reads, and never stored.
+A scan streams the file and holds only the ids in memory. A line without a usable `_id` is listed as `#line-<number>`, a
+repeated `_id` as `<id>#line-<number>`; both are quarantined when read. Blank lines are skipped. Offsets count
+uncompressed bytes. A compressed file is decompressed again from its beginning up to the first line that a batch reads;
+the decompressed content is never stored.
 """
 
 from __future__ import annotations
@@ -28,29 +29,29 @@ from sluice.sources.globs import Globs
 from sluice.sources.roots import open_inside
 from sluice.sources.uri import check_root, path_scheme
 
-# The id of a line that starts with it, without parsing the rest, which is judged on reading: half the cost of a scan.
+# Reads the id if the line starts with it. The rest is only parsed on reading, which halves the cost of a scan.
 _LEADING_ID = re.compile(rb'\s*\{\s*"_id"\s*:\s*"([^"\\\x00-\x1f\x7f-\xff]{1,%d})"\s*[,}]' % MAX_ID_CHARS)
 _NOT_LINES = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK": "zip"}
 _BOM = b"\xef\xbb\xbf"
 _HEAD_BYTES = 16
 _SKIP_BYTES = 1 << 20
 _DAMAGED = {
-    "corrupt": "is damaged or cut off, or was still being written",
-    "zip_bomb": "unpacks to far more than lines of JSON do",
+    "corrupt": "is damaged or truncated, or is still being written",
+    "zip_bomb": "unpacks to far more bytes than lines of JSON would",
     "unsupported": "is compressed with zstd, and this system lacks libzstd",
 }
 SCHEME = path_scheme("jsonl:JsonlReader", "jsonl:///file")
 
 
 class JsonlReader:
-    """SourceReader of one file. Raises BadRequest when made, if the URI is not allowed or is not such a file."""
+    """SourceReader of one file. The constructor raises BadRequest if the URI or the kind of file is not allowed."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
-        self._path = os.fsencode(check_root(spec.uri, reach.roots))
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
+        self._path = os.fsencode(check_root(spec.uri, context.roots))
         self._uri = "jsonl://" + quote(self._path)
         self._globs = Globs(spec.include or (), spec.exclude or ()) if spec.include or spec.exclude else None
-        self._max_bytes = reach.max_bytes
-        self._kept: _Kept | None = None
+        self._max_bytes = context.max_bytes
+        self._open_file: _OpenFile | None = None
         with self._open() as file:
             try:
                 head = _unpacked(file).read(_HEAD_BYTES)
@@ -63,8 +64,8 @@ class JsonlReader:
             )
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Raises Transient where the file changes meanwhile, Terminal where it does not unpack to its end: what was
-        listed so far is not a complete scan."""
+        """Raises Transient if the file changes meanwhile, and Terminal if it cannot be decompressed to its end; the
+        scan is then not complete."""
         with self._open() as file:
             before = os.fstat(file.fileno())
             try:
@@ -75,16 +76,18 @@ class JsonlReader:
             self._check_unchanged(file, before)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Raises Unreadable (too_large, bad_line, duplicate_id); Terminal where the file changed since the scan: the
-        items name places in a file that is no more, so that only a new scan can succeed."""
+        """Raises ExtractionError (too_large, bad_line, duplicate_id).
+
+        Raises Terminal if the file changed since the scan: offsets are then wrong, and only a new scan can succeed.
+        """
         entry = item.entry
         if entry.size_bytes > self._max_bytes:
             raise unreadable("too_large")
         body = self._body(entry)
         if body is None or _fingerprint(body) != entry.fingerprint:
             raise Terminal(
-                f"{self._uri} changed since the scan; trigger the run anew, when the file is complete. Nothing was "
-                "lost: what is served is as before, and what is loaded already is not paid for again."
+                f"{self._uri} changed since the scan; start the run again when the file is complete. Nothing was "
+                "lost: documents are served as before, and documents that are already loaded cost nothing again."
             )
         try:
             record = parse_record(body)
@@ -113,12 +116,12 @@ class JsonlReader:
                 yield ListingEntry(name, f"{self._uri}#{quote(name)}", _fingerprint(body), length, start)
 
     def _body(self, entry: ListingEntry) -> bytes | None:
-        """None where it cannot be unpacked: the scan could."""
-        if self._kept is None:
-            self._kept = _Kept(self._open())
-            weakref.finalize(self, self._kept.file.close)
+        """Returns None if the line cannot be decompressed, although the scan could."""
+        if self._open_file is None:
+            self._open_file = _OpenFile(self._open())
+            weakref.finalize(self, self._open_file.file.close)
         try:
-            return self._kept.at(entry.offset, entry.size_bytes).strip()
+            return self._open_file.at(entry.offset, entry.size_bytes).strip()
         except ExtractionError:
             return None
 
@@ -144,32 +147,32 @@ class JsonlReader:
         )
 
 
-class _Kept:
-    """A file that stays open, read at places in what it unpacks to, best in their order."""
+class _OpenFile:
+    """A file that stays open and is read at offsets in its decompressed content, best in ascending order."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self._unpacked = _unpacked(file)
-        self._place = 0
+        self._position = 0
 
     def at(self, offset: int, size: int) -> bytes:
-        """Raises Unreadable where it does not unpack so far."""
+        """Raises ExtractionError if the file cannot be decompressed that far."""
         if self._unpacked is self.file:
             return os.pread(self.file.fileno(), size, offset)
-        if offset < self._place:
-            self._unpacked, self._place = _unpacked(self.file), 0
-        while self._place < offset:
-            skipped = len(self._unpacked.read(min(_SKIP_BYTES, offset - self._place)))
+        if offset < self._position:
+            self._unpacked, self._position = _unpacked(self.file), 0
+        while self._position < offset:
+            skipped = len(self._unpacked.read(min(_SKIP_BYTES, offset - self._position)))
             if not skipped:
                 return b""
-            self._place += skipped
-        found = self._unpacked.read(size)
-        self._place += len(found)
-        return found
+            self._position += skipped
+        content = self._unpacked.read(size)
+        self._position += len(content)
+        return content
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
-    """From its beginning; the file itself where it is not compressed."""
+    """Returns the decompressed stream from the beginning, or the file itself if it is not compressed."""
     file.seek(0)
     mime = kind_of(file.read(_HEAD_BYTES))
     file.seek(0)
@@ -177,7 +180,7 @@ def _unpacked(file: BinaryIO) -> BinaryIO:
 
 
 def _lines(file: BinaryIO, max_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """(line, its size in the file); of a line above `max_bytes` only the beginning is kept."""
+    """Yields (line, its size in the file). Of a line longer than `max_bytes`, only the beginning is returned."""
     while line := file.readline(max_bytes + 1):
         size = len(line)
         while size > max_bytes and not line.endswith(b"\n"):

@@ -1,8 +1,8 @@
-"""The members of a zip as documents of its source, where an include glob names them: `reports.zip!/2024/a.md`.
+"""Reads the members of a zip as documents of its source, if an include glob names them: `reports.zip!/2024/a.md`.
 
-Only the zip's directory is read to list it. A name in it is never a path, and the directory is judged before a member
-is unpacked. A zip that cannot be opened is listed as one document and refused when read; its members of former scans
-stay as far as the globs still admit them (`ListingEntry.holds`).
+Listing reads only the zip's directory. Names in it are never used as paths, and the directory is checked before any
+member is decompressed. A zip that cannot be opened is listed as one document and quarantined when read; its members of
+earlier scans stay if the globs still admit them (`ListingEntry.holds`).
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from sluice.sources.globs import Globs, divided
 _SIGNS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
 _DOCUMENTS = frozenset({"mimetype", "[Content_Types].xml"})  # EPUB and ODF, Office: containers that are one document
-_LOCAL_HEADER_BYTES = 30  # without its name and extras (PKWARE APPNOTE 4.3.7)
+_LOCAL_HEADER_BYTES = 30  # without name and extra fields (PKWARE APPNOTE 4.3.7)
 _MAX_MEMBERS = 65_535
 _MAX_DIRECTORY_BYTES = 16 << 20
 _MAX_NAME_BYTES = 1000
 _STEP_BYTES = 1 << 20
 _UTF8, _ENCRYPTED = 0x800, 0x1 | 0x40 | 0x2000  # flags (APPNOTE 4.4.4)
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the others are unpacked by libraries that know no limit
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # libraries for the other methods have no limit of size
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:")
 
 
 class NotAnArchive(Exception):
-    """It is one document (an Office file, a text that is called .zip), not a zip of documents.
+    """The file is one document (an Office file, a text named .zip), not a zip of documents.
 
-    unfinished: it may be the beginning of a copy, which will be a zip."""
+    `unfinished`: it may be the beginning of a zip that is still being copied.
+    """
 
     def __init__(self, *, unfinished: bool = False) -> None:
         self.unfinished = unfinished
@@ -52,38 +53,45 @@ class NotAnArchive(Exception):
 
 
 class Seekable(Protocol):
-    """What is needed of a binary file. All may raise OSError, and SluiceError where the file is a server's."""
+    """The methods that reading a zip needs. All may raise OSError, and SluiceError if the file is on a server."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes from the current place; all that follow where it is negative."""
+        """Returns at most `size` bytes from the current position; all remaining bytes if `size` is negative."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """`offset` in bytes, from the beginning (0), the current place (1) or the end (2); the place from the
-        beginning. Raises OSError (EINVAL) or ValueError before the beginning."""
+        """Moves by `offset` bytes from the beginning (0), the current position (1) or the end (2), and returns the
+        position from the beginning.
+
+        Raises OSError (EINVAL) or ValueError for a position before the beginning.
+        """
 
     def tell(self) -> int:
-        """Bytes from the beginning."""
+        """Returns the position in bytes from the beginning."""
 
     def close(self) -> None:
-        """Frees what it holds. May be called again."""
+        """Frees its resources. May be called again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a zip, as its directory describes it.
+    """A file in a zip, as the zip's directory describes it.
 
-    refused: the code in `reasons.REASONS` why it is never read; None: it may be read."""
+    `rejection`: the code in `reasons.REASONS` of a member that is never read; None if it may be read.
+    """
 
     info: zipfile.ZipInfo
-    refused: str | None
+    rejection: str | None
 
 
 class Archive:
-    """A zip that is open for reading. `members`: by their printed names, folders left out."""
+    """A zip that is open for reading. `members` maps printed names to members; folders are left out."""
 
     def __init__(self, file: Seekable) -> None:
-        """Closes `file` in the end. Raises NotAnArchive, Unreadable (corrupt, zip_bomb), Unavailable where the storage
-        fails, and what `file` raises but OSError."""
+        """Takes over `file` and closes it at the end.
+
+        Raises NotAnArchive, ExtractionError (corrupt, zip_bomb), Unavailable if the storage fails, and errors of `file`
+        except OSError.
+        """
         weakref.finalize(self, file.close)
         bounded = _Bounded(file)
         head = bounded.read(len(_SIGNS[0]))
@@ -98,27 +106,30 @@ class Archive:
         self.members = _members(infos)
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """The member of that printed name, unpacked. Raises Unreadable (vanished, encrypted, link, too_large, corrupt,
-        …), Unavailable where the storage fails, and what the file raises but OSError."""
+        """Decompresses the member with that printed name.
+
+        Raises ExtractionError (vanished, encrypted, link, too_large, corrupt, …), Unavailable if the storage fails, and
+        errors of the file except OSError.
+        """
         member = self.members.get(name)
         if member is None:
             raise unreadable("vanished")
-        if member.refused:
-            raise unreadable(member.refused)
+        if member.rejection:
+            raise unreadable(member.rejection)
         size = member.info.file_size
         if size > max_bytes:
             raise unreadable("too_large")
         if size > most_bytes(member.info.compress_size):
             raise unreadable("zip_bomb")
         with _errors_as_corrupt(), self._zip.open(member.info) as file:
-            # No more than `size` is unpacked; at its end the checksum is compared.
+            # At most `size` bytes are decompressed; zipfile compares the checksum at the end.
             content = b"".join(iter(partial(file.read, _STEP_BYTES), b""))
         if len(content) != size:
             raise unreadable("corrupt")
         return content
 
     def _check_bounds(self, infos: list[zipfile.ZipInfo]) -> None:
-        """Against bombs: the whole ratio, and members that share their bytes (Fifield 2019)."""
+        """Detects bombs by the total ratio, and by members that share bytes (Fifield 2019)."""
         if sum(info.file_size for info in infos) > most_bytes(sum(info.compress_size for info in infos)):
             raise unreadable("zip_bomb")
         end = 0
@@ -131,8 +142,11 @@ class Archive:
 
 
 def listed(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> Iterator[ListingEntry]:
-    """The members of the zip `entry` that `globs` admit, each unchanged while the zip is; the entry itself where it is
-    no archive or cannot be opened. Raises what is no matter of this zip alone."""
+    """Yields the members of the zip `entry` that `globs` admit. A member counts as unchanged while its zip is.
+
+    Yields the entry itself if it is not an archive or cannot be opened. Raises errors that do not concern this zip
+    alone.
+    """
     try:
         members = opened().members
     except (NotAnArchive, ExtractionError) as error:
@@ -146,15 +160,18 @@ def listed(entry: ListingEntry, globs: Globs, opened: Callable[[], Archive]) -> 
             yield ListingEntry(
                 external_id=external_id,
                 uri=f"{entry.uri}#{quote(name)}",
-                # By the zip's own, never by the checksum alone: a CRC of 32 bits can be chosen.
+                # Includes the zip's fingerprint, because content can be made to fit a CRC of 32 bits.
                 fingerprint=f"{entry.fingerprint}-{info.header_offset}-{info.CRC:08x}-{info.file_size}",
                 size_bytes=info.file_size,
             )
 
 
 def read_member(external_id: str, globs: Globs, max_bytes: int, opened: Callable[[str], Archive]) -> bytes | None:
-    """The bytes of a member; None where `external_id` is a document by itself. `opened`: the zip of an external id.
-    Raises Unreadable (…, changing where a zip can be opened only since it was listed) and what `opened` raises."""
+    """Returns the bytes of a member, or None if `external_id` is not a member's id. `opened` opens a zip by its
+    external id.
+
+    Raises ExtractionError (…, changing if the zip can be opened only since it was listed) and the errors of `opened`.
+    """
     container, member = divided(external_id)
     if not globs.opens(container):
         return None
@@ -170,14 +187,16 @@ def read_member(external_id: str, globs: Globs, max_bytes: int, opened: Callable
 
 
 def _admit(globs: Globs, external_id: str) -> bool:
-    """Whether a member is a document of the source."""
+    """Returns True if a member is a document of the source."""
     return globs.admit(external_id) and (globs.hidden or not hidden(divided(external_id)[1]))
 
 
 class _Bounded:
-    """A file as zipfile reads it. The directory is read in one piece: that is where its size and number are known.
+    """A file as zipfile reads it. The directory is read in one piece, so its size and number of entries are checked
+    there.
 
-    zipfile takes any OSError for damage, so those of the storage are turned to Unavailable before it sees them."""
+    zipfile treats any OSError as damage, so errors of the storage are turned into Unavailable before zipfile sees them.
+    """
 
     def __init__(self, file: Seekable) -> None:
         self._file = file
@@ -190,7 +209,7 @@ class _Bounded:
         try:
             return self._file.seek(offset, whence)
         except OSError as error:
-            if error.errno == errno.EINVAL:  # a place before the beginning: damage indeed
+            if error.errno == errno.EINVAL:  # a position before the beginning: the zip is damaged
                 raise
             raise storage_failed(error) from error
 
@@ -212,7 +231,7 @@ def storage_failed(error: OSError) -> Unavailable:
 
 @contextmanager
 def _errors_as_corrupt() -> Iterator[None]:
-    """All that zipfile and zlib raise means damage; see `_Bounded` for errors of the storage."""
+    """Turns all errors of zipfile and zlib into `corrupt`; see `_Bounded` for errors of the storage."""
     try:
         yield
     except (
@@ -227,28 +246,28 @@ def _members(infos: list[zipfile.ZipInfo]) -> dict[str, Member]:
         raw = _raw_name(info)
         if raw.endswith(b"/") and not info.file_size:
             continue  # a folder
-        name, refused = printable(raw), _refused(info, raw)
+        name, rejection = printable(raw), _rejection(info, raw)
         if not name or len(name.encode()) > _MAX_NAME_BYTES:
-            name, refused = f"#member-{number}", "member_name"
+            name, rejection = f"#member-{number}", "member_name"
         elif name in members:
-            name, refused = f"{name}#member-{number}", "duplicate_member"
-        while name in members:  # a member is called like that
+            name, rejection = f"{name}#member-{number}", "duplicate_member"
+        while name in members:  # another member has that name
             name += "#"
-        members[name] = Member(info, refused)
+        members[name] = Member(info, rejection)
     return members
 
 
 def _raw_name(info: zipfile.ZipInfo) -> bytes:
-    """In UTF-8. Without the flag for it a name may be UTF-8 all the same (Info-ZIP, macOS), else it is CP437."""
+    """Returns the name in UTF-8. Without the UTF-8 flag it may still be UTF-8 (Info-ZIP, macOS), else it is CP437."""
     name = info.orig_filename
     if not info.flag_bits & _UTF8:
         raw = name.encode("cp437")
         with suppress(UnicodeDecodeError):
             name = raw.decode("utf-8")
-    return name.encode("utf-8").replace(b"\\", b"/")  # as old programs of Windows write it
+    return name.encode("utf-8").replace(b"\\", b"/")  # old Windows programs write backslashes
 
 
-def _refused(info: zipfile.ZipInfo, raw: bytes) -> str | None:
+def _rejection(info: zipfile.ZipInfo, raw: bytes) -> str | None:
     kind = stat.S_IFMT(info.external_attr >> 16)
     if _ABSOLUTE.match(raw.decode("utf-8")) or b"\0" in raw or b".." in raw.split(b"/"):
         return "member_name"

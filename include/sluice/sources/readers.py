@@ -1,4 +1,4 @@
-"""The reader of a source, by its scheme: one module for each kind (`file.py`, `jsonl.py`, …)."""
+"""Selects the reader of a source by the scheme of its URI. Each kind has a module (`file.py`, `jsonl.py`, …)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from sluice.ports.readers import SourceReader
 
 
-def reader_for(spec: SourceSpec, reach: SourceContext | None = None, **given: Any) -> SourceReader:
-    """The reader of `spec.uri`. What it may use is `reach`, or one that is made of `given`.
+def reader_for(spec: SourceSpec, context: SourceContext | None = None, **given: Any) -> SourceReader:
+    """Returns the reader of `spec.uri`. It may use `context`, or a context made of `given`.
 
-    Raises BadRequest at once where the scheme is unknown, the URI carries a password or lies outside what is allowed.
+    Raises BadRequest if the scheme is unknown, the URI holds a password, or it lies outside the allowed places.
     """
-    made: Any = imported(check_scheme(spec.uri).reader)
-    reader: SourceReader = made(spec, reach or SourceContext(**given))
+    reader_class: Any = imported(check_scheme(spec.uri).reader)
+    reader: SourceReader = reader_class(spec, context or SourceContext(**given))
     return reader

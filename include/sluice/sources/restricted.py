@@ -1,4 +1,4 @@
-"""A source of which some documents are kept for other tenants or groups: they are neither listed nor read."""
+"""Hides documents of a source that rules reserve for other tenants or groups: they are neither listed nor read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sluice.ports.readers import SourceReader
 
 
 class Restricted:
-    """SourceReader of what `admits` lets through, by the documents' URIs (see `sluice.access.rules`)."""
+    """SourceReader of the documents that `admits` allows, by URI (see `sluice.access.rules`)."""
 
     def __init__(self, reader: SourceReader, admits: Callable[[str], bool]) -> None:
         self._reader = reader
@@ -21,7 +21,7 @@ class Restricted:
         return (entry for entry in self._reader.scan() if self._admits(entry.uri))
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Raises Unreadable where the rule came after the scan."""
+        """Raises ExtractionError (outside_root) for a document that a newer rule forbids."""
         if not self._admits(item.entry.uri):
             raise unreadable("outside_root")
         return self._reader.read(item)

@@ -1,8 +1,8 @@
-"""Confinement: opening a file without being led out of the folders that a source may read.
+"""Opens files safely inside the folders that a source may read.
 
-Linux only: a file is opened as a bare handle first (O_PATH: no device is woken, no pipe blocks), judged by what that
-handle is and where it lies, and only then opened for reading through the handle. A swap of the path in between changes
-nothing.
+Linux only. A file is first opened as a bare handle (O_PATH: this starts no device and blocks on no pipe). The type and
+the location of that handle are checked, and only then the file is opened for reading through the handle. So replacing
+the path in between has no effect.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from sluice.model.reasons import unreadable
 def open_inside(
     path: bytes, root: bytes, max_bytes: int | None = None, admits: Callable[[str], bool] | None = None
 ) -> tuple[int, os.stat_result]:
-    """A file descriptor open for reading (the caller closes it), and its status. `root` has no links in it. `admits`:
-    whether the file that a link leads to may be read, by its URI.
+    """Opens a file for reading. Returns the file descriptor, which the caller closes, and the file's status.
 
-    Raises Unreadable (vanished, permission, broken_link, outside_root, not_a_file, too_large) and Unavailable where the
-    storage fails or the root itself is gone.
+    `root` contains no links. `admits`: may the target of a link be read, by its URI?
+
+    Raises ExtractionError (vanished, permission, broken_link, outside_root, not_a_file, too_large), and Unavailable if
+    the storage fails or the root itself is missing.
     """
     handle = _handle(path, root)
     try:
@@ -42,7 +43,7 @@ def open_inside(
 
 
 def open_folder_inside(path: bytes, root: bytes, admits: Callable[[str], bool] | None = None) -> int:
-    """The same for a folder, to be listed. Raises Unreadable (…, not_a_file where it is no folder) and Unavailable."""
+    """Opens a folder for listing. Raises ExtractionError (…, not_a_file if it is not a folder) and Unavailable."""
     handle = _handle(path, root)
     try:
         real = os.readlink(f"/proc/self/fd/{handle}".encode())

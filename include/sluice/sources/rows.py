@@ -1,8 +1,9 @@
-"""postgresql://<connection id>?table=schema.name or ?query=<name>: one document a row.
+"""postgresql://<connection id>?table=schema.name or ?query=<name>: one document per row.
 
-Columns `id`, `text`, `title` and `updated_at`, or those that the URI names instead; all others become metadata. A saved
-query is an entry `query.<name>` in the connection's extra: who may make connections decides what is selected. A row
-without a usable id is listed as `#row-<number>`, a repeated id as `<id>#row-<number>`; both are refused when read.
+Reads the columns `id`, `text`, `title` and `updated_at`, or those that the URI names instead; all other columns become
+metadata. A saved query is an entry `query.<name>` in the connection's extra, so only users who may edit connections
+decide what is selected. A row without a usable id is listed as `#row-<number>`, a repeated id as `<id>#row-<number>`;
+both are quarantined when read.
 """
 
 from __future__ import annotations
@@ -26,47 +27,48 @@ from sluice.sources.globs import Globs
 from sluice.sources.uri import Scheme, place_below
 
 _COLUMNS = ("id", "text", "title", "updated_at")
-_NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names are at most 63 bytes; quoted by the adapter
+_NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names have at most 63 bytes; the adapter quotes them
 _NO_ID, _DUPLICATE = "no-id ", "duplicate "
 
 
 class RowReader:
-    """SourceReader of one table or saved query. Raises BadRequest when made, if the URI is not understood."""
+    """SourceReader of one table or saved query. The constructor raises BadRequest for an invalid URI."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         conn_id, values = _parsed(spec.uri)
-        connection = reach.connections(conn_id)
+        connection = context.connections(conn_id)
         self._query = _query(values, connection.extra)
-        self._rows = reach.rows(connection, self._query)
+        self._rows = context.rows(connection, self._query)
         self._uri = _uri(conn_id, values)
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._max_bytes = reach.max_bytes
+        self._max_bytes = context.max_bytes
 
     def scan(self) -> Iterator[ListingEntry]:
-        """One statement, so one moment of the table. Raises Unavailable or BadRequest."""
-        before: str | None = None
+        """Runs one statement, so all rows are of one moment. Raises Unavailable or BadRequest."""
+        previous: str | None = None
         for number, row in enumerate(self._rows.listed(), start=1):
-            name, mark = row.id or "", row.mark
+            name, fingerprint = row.id or "", row.mark
             if not is_external_id(name):
-                name, mark = f"#row-{number}", _NO_ID + mark
-            elif name == before:  # the listing is in the order of the ids
-                name, mark = f"{name}#row-{number}", _DUPLICATE + mark
+                name, fingerprint = f"#row-{number}", _NO_ID + fingerprint
+            elif name == previous:  # rows are listed in the order of their ids
+                name, fingerprint = f"{name}#row-{number}", _DUPLICATE + fingerprint
             else:
-                before = name
+                previous = name
             if self._globs.admit(name):
-                yield ListingEntry(name, f"{self._uri}#{quote(name)}", mark, row.size_bytes)
+                yield ListingEntry(name, f"{self._uri}#{quote(name)}", fingerprint, row.size_bytes)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """The row as it is now. Raises Unreadable (bad_row, duplicate_row, vanished, too_large) or Unavailable."""
+        """Returns the current row. Raises ExtractionError (bad_row, duplicate_row, vanished, too_large) and
+        Unavailable."""
         entry = item.entry
         if entry.fingerprint.startswith(_NO_ID):
             raise unreadable("bad_row")
         if entry.fingerprint.startswith(_DUPLICATE):
             raise unreadable("duplicate_row")
-        found = self._rows.fetch(entry.external_id, self._max_bytes)
-        if found is None:
+        row = self._rows.fetch(entry.external_id, self._max_bytes)
+        if row is None:
             raise unreadable("vanished")
-        values = found[1]
+        values = row[1]
         if values is None:
             raise unreadable("too_large")
         try:
@@ -84,7 +86,7 @@ class RowReader:
 
 
 def canonical_rows(uri: str) -> str:
-    """One spelling a source. What cannot be understood stays as it is, and is refused by the reader."""
+    """Returns one spelling for each source. An invalid URI stays as it is, and the reader rejects it."""
     try:
         return _uri(*_parsed(uri))
     except BadRequest:
@@ -92,8 +94,8 @@ def canonical_rows(uri: str) -> str:
 
 
 def _place(conn_id: str, path: bytes) -> tuple[str, bytes]:
-    """As variables name connections: `my-crm`, `My_CRM` and `my.crm` are one."""
-    name = "".join(each if each.isalnum() else "_" for each in conn_id.lower())
+    """Normalises the connection id as variable names do: `my-crm`, `My_CRM` and `my.crm` are the same."""
+    name = "".join(char if char.isalnum() else "_" for char in conn_id.lower())
     return place_below("postgresql", name, path)
 
 
@@ -133,8 +135,8 @@ def _query(values: Mapping[str, str], extra: Mapping[str, Any]) -> RowQuery:
         select = extra.get(f"query.{values['query']}")
         if not isinstance(select, str) or not select.strip():
             raise BadRequest(
-                f"The connection saves no query {values['query'][:80]!r}. Add `query.<name>` with the SELECT to its "
-                "extra. Nothing was read."
+                f"The connection has no saved query {values['query'][:80]!r}. Add `query.<name>` with the SELECT to "
+                "its extra. Nothing was read."
             )
     return RowQuery(table=table, select=select, **names)
 

@@ -1,14 +1,14 @@
-"""s3://bucket/folder/[?connection=<id>]: the objects below a folder, of any S3-compatible endpoint.
+"""s3://bucket/folder/[?connection=<id>]: the objects below a folder, on any S3-compatible endpoint.
 
-A document's external id is its key below the folder, printed as in `names.py`. Its fingerprint is ETag and size, which
-the listing has: an object that did not change is not read. Left out are folder markers (empty, the name ends with a
-slash) and, as in a folder, hidden names, unless an include glob names one. Of a zip whose members an include glob names
-(`members.py`) only the parts that are needed are fetched.
+The external id of a document is its key below the folder, printed as in `sluice.model.file_names`. Its fingerprint is
+ETag and size, which the listing contains: an unchanged object is not read. Folder markers (empty objects whose name
+ends with a slash) are left out. So are hidden names, as in a folder, unless an include glob names one. If an include
+glob names members of a zip (`members.py`), only the needed parts of the zip are fetched.
 
-The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`,
-`region_name`, `aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and
-`anonymous` (true: for public buckets). A source without a login is refused, unless `SLUICE_S3_DEFAULT_CREDENTIALS` lets
-boto3 look for one in its usual places: whoever may ingest could then read all that the machine may read.
+The connection's login and password are the access key and its secret. Its extra may hold `endpoint_url`, `region_name`,
+`aws_session_token`, `addressing_style` (path, virtual), `verify` (false, or a file of certificates) and `anonymous`
+(true: for public buckets). A source without a login is rejected, unless `SLUICE_S3_DEFAULT_CREDENTIALS` lets boto3 look
+for one in its usual places: every user who may ingest could then read everything that the machine may read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sluice.sources.members import Archive, listed, read_member
 from sluice.sources.ranges import Ranges
 from sluice.sources.uri import Scheme, dataset_by_host, place_below
 
-_ATTEMPTS = 5  # of a call, by boto3, with back-off and jitter up to 20 s
+_ATTEMPTS = 5  # of a call; boto3 retries with back-off and jitter up to 20 s
 _PART_BYTES = 1 << 20
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
 _BAD_LOGIN = frozenset(
@@ -46,17 +46,17 @@ _BAD_LOGIN = frozenset(
 )  # fmt: skip
 
 
-# As boto3 takes them. An ARN or alias of an access point would be another name of a bucket that rules keep for others.
+# Names that boto3 accepts. ARNs and aliases of access points are left out: rules would not recognise the bucket.
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
-_ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS keeps for access points
+_ALIASES = ("-s3alias", "--ol-s3")  # endings that AWS reserves for access points
 
 
 def canonical_s3(uri: str) -> str:
-    """`s3://bucket/folder/?connection=x`: the prefix is a folder and ends with a slash, escapes are in one form."""
+    """Returns `s3://bucket/folder/?connection=x`: the prefix ends with a slash, and escapes have one form."""
     uri = uri.strip()
     parts = urlsplit(uri)
     if parts.fragment or not parts.netloc:
-        return uri  # refused by the reader
+        return uri  # the reader rejects it
     prefix = unquote(parts.path).removeprefix("/")
     folder = quote(prefix if not prefix or prefix.endswith("/") else f"{prefix}/")
     query = urlencode(sorted(parse_qsl(parts.query, keep_blank_values=True)))
@@ -77,9 +77,9 @@ SCHEME = Scheme(
 
 
 class S3Reader:
-    """SourceReader of one bucket's folder. Raises BadRequest when made, if the URI or the connection is wrong."""
+    """SourceReader of one bucket's folder. The constructor raises BadRequest if the URI or the connection is wrong."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         parts = urlsplit(canonical_s3(spec.uri))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         conn_id = options.pop("connection", "")
@@ -94,15 +94,15 @@ class S3Reader:
                 "read. Name the bucket itself in place of an access point."
             )
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
-        self._connection = reach.connections(conn_id) if conn_id else None
-        _check_login(spec.uri, self._connection, reach)
+        self._connection = context.connections(conn_id) if conn_id else None
+        _check_login(spec.uri, self._connection, context)
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._reach = reach
-        self._archive: tuple[str, Archive] | None = None  # the last one that was read from
-        self._deadline_s = 0.0  # monotonic clock: of the document that is read, or the zip that is listed
+        self._context = context
+        self._archive: tuple[str, Archive] | None = None  # the last one read
+        self._deadline_s = 0.0  # on the monotonic clock; for the document being read, or the zip being listed
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Raises BadRequest where the bucket may not be listed, Transient where the listing breaks or is cut."""
+        """Raises BadRequest if the bucket may not be listed, Transient if the listing fails or is incomplete."""
         for page in self._pages():
             for listing in page.get("Contents", ()):
                 name = listing["Key"][len(self._prefix) :]
@@ -110,24 +110,24 @@ class S3Reader:
                     yield from self._entries(name, listing)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """The object as it is now. Raises Unreadable (vanished, permission, archived, too_large, slow, …), Transient,
-        and BadRequest where the login is not valid any more."""
+        """Returns the current object. Raises ExtractionError (vanished, permission, archived, too_large, slow, …),
+        Transient, and BadRequest if the login is no longer valid."""
         self._start_clock()
         member = self._member(item.entry.external_id)
         if member is not None:
             return FetchedDocument(item, member)
-        if item.entry.size_bytes > self._reach.max_bytes:
+        if item.entry.size_bytes > self._context.max_bytes:
             raise unreadable("too_large")
-        answer, content = self._get(self._key(item.entry.external_id), self._reach.max_bytes)
+        answer, content = self._get(self._key(item.entry.external_id), self._context.max_bytes)
         if answer.get("ContentEncoding", "").lower() == "gzip":
-            content = gunzip(content, self._reach.max_bytes)
+            content = gunzip(content, self._context.max_bytes)
         mime = answer.get("ContentType")
         modified = {"last_modified": answer["LastModified"].isoformat()} if "LastModified" in answer else {}
-        # What the object says of itself must not pass for what only our own readers say.
+        # An object must not claim the internal MIME type that only our own readers set.
         return FetchedDocument(item, content, mime if mime != RECORD_MIME else None, metadata=modified)
 
     def _pages(self) -> Iterator[Mapping[str, Any]]:
-        """boto3's own paginator would end quietly on a cut listing that names no next page."""
+        """Lists by hand, because boto3's paginator ends without an error if a truncated listing names no next page."""
         more: dict[str, str] = {}
         while True:
             try:
@@ -140,7 +140,7 @@ class S3Reader:
             token = page.get("NextContinuationToken")
             if not token or token == more.get("ContinuationToken"):
                 raise Unavailable(
-                    self._shown, f"its listing says that there is more, and not where. {_INCOMPLETE}", TRY_AGAIN
+                    self._shown, f"its listing is truncated and names no next page. {_INCOMPLETE}", TRY_AGAIN
                 )
             more = {"ContinuationToken": token}
 
@@ -157,7 +157,7 @@ class S3Reader:
         return self._prefix + original(external_id).decode("utf-8", "surrogateescape")
 
     def _start_clock(self) -> None:
-        self._deadline_s = time.monotonic() + self._reach.fetch_timeout_s
+        self._deadline_s = time.monotonic() + self._context.fetch_timeout_s
 
     def _entries(self, name: str, listing: Mapping[str, Any]) -> Iterator[ListingEntry]:
         entry = self._entry(name, listing)
@@ -168,8 +168,8 @@ class S3Reader:
         yield from listed(entry, self._globs, lambda: self._open(entry.external_id, listing["Size"], listing))
 
     def _member(self, external_id: str) -> bytes | None:
-        """See `read_member`. A zip that was replaced since it was opened is opened once more."""
-        read = partial(read_member, external_id, self._globs, self._reach.max_bytes, self._opened)
+        """Reads a member; see `read_member`. Opens the zip again if it was replaced meanwhile."""
+        read = partial(read_member, external_id, self._globs, self._context.max_bytes, self._opened)
         try:
             return read()
         except ExtractionError as error:
@@ -179,14 +179,15 @@ class S3Reader:
         return read()
 
     def _opened(self, external_id: str) -> Archive:
-        """The last one stays open: its parts are of one state of the object. Raises what `_open` raises."""
+        """Returns the zip; the last one stays open, so its parts are of one state of the object. Raises the errors of
+        `_open`."""
         if self._archive is None or self._archive[0] != external_id:
             answer = self._head(self._key(external_id))
             self._archive = (external_id, self._open(external_id, answer["ContentLength"], answer))
         return self._archive[1]
 
     def _open(self, external_id: str, size_bytes: int, state: Mapping[str, Any]) -> Archive:
-        """`state`: has the object's ETag. Raises Unreadable, NotAnArchive and Transient."""
+        """Opens a zip; `state` contains the object's ETag. Raises ExtractionError, NotAnArchive and Transient."""
         same = {"IfMatch": state["ETag"]} if state.get("ETag") else {}
 
         def part(start: int, stop: int) -> bytes:
@@ -215,8 +216,8 @@ class S3Reader:
         )
 
     def _get(self, key: str, max_bytes: int, **part: str) -> tuple[Mapping[str, Any], bytes]:
-        """What is said of the object, and its bytes, before the deadline. boto3 tries the call again, but not a body
-        that breaks off."""
+        """Returns the object's headers and its bytes, before the deadline. boto3 retries the call, but not an
+        interrupted body."""
         for pause_s in (0.2, 1.0, None):
             if time.monotonic() > self._deadline_s:
                 raise unreadable("slow")
@@ -238,7 +239,7 @@ class S3Reader:
 
     @cached_property
     def _client(self) -> Any:
-        return make_client(self._connection, self._reach)
+        return make_client(self._connection, self._context)
 
     @property
     def _shown(self) -> str:
@@ -252,7 +253,7 @@ class S3Reader:
             ) from error
         if status in (400, 401, 403) and code not in _BAD_LOGIN:
             raise BadRequest(
-                f"The {self._shown} may not be listed ({code}). {_INCOMPLETE} Give the connection's login the right "
+                f"The {self._shown} cannot be listed ({code}). {_INCOMPLETE} Give the connection's login the right "
                 "s3:ListBucket, or name another connection in the URI: ?connection=<id>."
             ) from error
         self._raise_for_all(error)
@@ -261,13 +262,13 @@ class S3Reader:
         code, status = _error_code(error)
         if code == "NoSuchBucket":
             raise Unavailable(
-                self._shown, "it is gone", "Correct the source's URI, or make the bucket again."
+                self._shown, "it is gone", "Correct the source's URI, or create the bucket again."
             ) from error
         if code == "InvalidObjectState":
             raise unreadable("archived") from error
         if status == 404:
             raise unreadable("vanished") from error
-        if code == "PreconditionFailed":  # of a part: the object is another by now
+        if code == "PreconditionFailed":  # of a part: the object was replaced meanwhile
             raise unreadable("changing") from error
         if status in (400, 403, 405, 409, 412) and code not in _BAD_LOGIN:
             raise unreadable("permission") from error
@@ -283,15 +284,15 @@ class S3Reader:
                 "in the URI, ?connection=<id>, whose login and password are an access key and its secret."
             ) from error
         if isinstance(error, ParamValidationError) or (status is not None and 400 <= status < 500 and status != 429):
-            raise BadRequest(f"The server refused the call on {self._shown} ({code}). Nothing was changed.") from error
+            raise BadRequest(f"The server rejected the call on {self._shown} ({code}). Nothing was changed.") from error
         if _of_the_network(error):
             raise Unavailable(self._shown, f"{code}. Nothing was changed", TRY_AGAIN) from error
         raise error
 
 
-def _check_login(uri: str, connection: Connection | None, reach: SourceContext) -> None:
-    held = connection or Connection()
-    if (held.login and held.password) or _true(held.extra.get("anonymous")) or reach.s3_default_credentials:
+def _check_login(uri: str, connection: Connection | None, context: SourceContext) -> None:
+    login = connection or Connection()
+    if (login.login and login.password) or _true(login.extra.get("anonymous")) or context.s3_default_credentials:
         return
     raise BadRequest(
         f"{uri} names no connection with a login, and the machine's own credentials may not be used. Nothing was read. "
@@ -301,22 +302,22 @@ def _check_login(uri: str, connection: Connection | None, reach: SourceContext) 
     )
 
 
-def make_client(connection: Connection | None, reach: SourceContext) -> Any:
-    """boto3's client of S3, with timeouts. Connects to nothing yet. Raises BadRequest for an impossible endpoint."""
+def make_client(connection: Connection | None, context: SourceContext) -> Any:
+    """Creates boto3's S3 client, with timeouts. Does not connect yet. Raises BadRequest for an invalid endpoint."""
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    held = connection or Connection()
-    extra = held.extra
-    endpoint = extra.get("endpoint_url") or _endpoint(held)
+    login = connection or Connection()
+    extra = login.extra
+    endpoint = extra.get("endpoint_url") or _endpoint(login)
     config = Config(
-        connect_timeout=reach.connect_timeout_s,
-        read_timeout=reach.call_timeout_s,
+        connect_timeout=context.connect_timeout_s,
+        read_timeout=context.call_timeout_s,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         signature_version=UNSIGNED if _true(extra.get("anonymous")) else None,
-        # Servers at an address of their own seldom have a name for each bucket.
+        # Other servers seldom have a host name for each bucket.
         s3={"addressing_style": extra.get("addressing_style") or ("path" if endpoint else "auto")},
-        # Newer checksums are not known to all compatible servers.
+        # Not all compatible servers know the newer checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -325,8 +326,8 @@ def make_client(connection: Connection | None, reach: SourceContext) -> Any:
             "s3",
             endpoint_url=endpoint,
             region_name=extra.get("region_name") or ("us-east-1" if endpoint else None),
-            aws_access_key_id=held.login or None,
-            aws_secret_access_key=held.password or None,
+            aws_access_key_id=login.login or None,
+            aws_secret_access_key=login.password or None,
             aws_session_token=extra.get("aws_session_token"),
             verify=_verify(extra.get("verify")),
             config=config,
@@ -337,7 +338,7 @@ def make_client(connection: Connection | None, reach: SourceContext) -> Any:
 
 @lru_cache(maxsize=1)
 def _session() -> Any:
-    """One a process: it reads the service's description from disk, which takes longer than a call."""
+    """One session per process: it reads the service's description from disk, which takes longer than a call."""
     import boto3
 
     return boto3.session.Session()
@@ -350,7 +351,7 @@ def _endpoint(held: Connection) -> str | None:
 
 
 def _verify(value: Any) -> bool | str | None:
-    """None: the usual certificates."""
+    """Returns None for the default certificates."""
     if isinstance(value, str) and value.lower() in ("true", "false", ""):
         return None if value.lower() != "false" else False
     return value if isinstance(value, bool | str) else None
@@ -377,7 +378,7 @@ def _body(body: Any, max_bytes: int, deadline_s: float) -> bytes:
 
 
 def _error_code(error: Exception) -> tuple[str, int | None]:
-    """(code, HTTP status) as the server said, else the error's name."""
+    """Returns (code, HTTP status) from the server, or else the name of the error."""
     answer: Any = getattr(error, "response", None)
     if not isinstance(answer, dict):
         return type(error).__name__, None

@@ -1,12 +1,12 @@
-"""uploads://<tenant>/<collection>: documents that were sent to the API, sealed in object storage.
+"""uploads://<tenant>/<collection>: documents that were sent to the API, encrypted in object storage.
 
-    uploads/<tenant>/<collection>/begun            an empty object: a listing without it is of a store that was lost
+    uploads/<tenant>/<collection>/begun            empty; a listing without it shows that the storage was lost
     uploads/<tenant>/<collection>/listed           what the last scan read of the heads, each under its upload's own key
-    uploads/<tenant>/<collection>/<upload>/head    sealed JSON: name, title, metadata, fingerprint, size, content
-    uploads/<tenant>/<collection>/<upload>/<…>     sealed bytes
+    uploads/<tenant>/<collection>/<upload>/head    encrypted JSON: name, title, metadata, fingerprint, size, content
+    uploads/<tenant>/<collection>/<upload>/<…>     encrypted bytes
 
-Each upload has a key of its own, by its id, which follows from tenant, collection and name: sending a name again
-replaces what was sent. Without its key (erased) an upload is no more.
+Each upload has a key of its own, stored under the upload's id. The id follows from tenant, collection and name: sending
+a name again replaces the earlier upload. An upload whose key was destroyed (erased) no longer exists.
 """
 
 from __future__ import annotations
@@ -59,34 +59,35 @@ def store(
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> UUID:
-    """Keep one upload, in place of an earlier one of that name; returns its id. Raises BadRequest, and Transient where
-    it was removed at the same time.
+    """Stores one upload, replaces an earlier one of that name, and returns its id.
 
-    A removal destroys the key, and whoever sends the name after that does so under a new one. So the key is compared
-    right before the head is written and once more after it, when the head has to open, too. Object storage has no
-    write under a condition, so this remains: between the comparison and the head of a sender the upload is removed
-    *and* sent again to its end. The head of the other is overwritten then, and its document is gone at the next scan,
-    as after the removal.
+    Raises BadRequest, and Transient if the upload was deleted at the same time.
+
+    A deletion destroys the key, and whoever sends the name afterwards gets a new key. So the key is compared right
+    before the head is written and once more after it; the head must then be decryptable, too. One race remains, because
+    object storage has no conditional write: between the comparison and the write of the head, the upload is deleted
+    *and* completely sent again. The head of the other sender is then overwritten, and its document is missing in the
+    next scan, as after the deletion.
     """
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
     place = f"{folder}/{document}"
     if not is_external_id(name):
-        raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was kept.")
+        raise BadRequest(f"A document's name is 1 to {MAX_ID_CHARS:,} printable characters. Nothing was stored.")
     try:
         checked({"title": title}, letters=True)
         head: dict[str, Any] = {"name": name, "title": title, "metadata": checked(metadata or {}, letters=True)}
     except ValueError as error:
-        raise BadRequest(f"{error}. Nothing was kept; correct it and send it again.") from error
+        raise BadRequest(f"{error}. Nothing was stored; correct it and send it again.") from error
     key = keyring.create([document])[document]
     cipher = _cipher(key, place)
     try:
         before = _head(blobs, key, place)
-    except Terminal:  # damaged, or what is left of one whose key is destroyed
+    except Terminal:  # damaged, or the rest of an upload whose key was destroyed
         before = None
-    # A name of its own: two that send the same document at once must not remove each other's bytes.
+    # A unique name: two requests that send the same document at once must not delete each other's bytes.
     path = f"{place}/{uuid4().hex}"
     blobs.write(path, cipher.encrypt("upload", content, path))
-    head |= {"fingerprint": _mark(key, head, content), "size_bytes": len(content), "content": path}
+    head |= {"fingerprint": _fingerprint(key, head, content), "size_bytes": len(content), "content": path}
     blobs.write(f"{folder}/begun", b"")
     written = keyring.create([document])[document] == key
     if written:
@@ -94,47 +95,52 @@ def store(
     current = keyring.create([document])[document]
     if not written or current != key or not _opens(blobs, key, place):
         _remove_outdated(blobs, current, place, [path, f"{place}/head"])
-        raise Transient(f"{name} was removed while it was sent. Nothing was kept; send it again if it is wanted.")
+        raise Transient(f"{name} was deleted while it was sent. Nothing was stored; send it again to keep it.")
     if before is not None:
         blobs.remove(before["content"])
     return document
 
 
 def known(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, name: str) -> bool:
-    """Whether a document of that name was sent before and not removed."""
+    """Returns True if a document of that name was sent and not deleted since."""
     folder, document = _checked_folder(tenant, collection), upload_id(tenant, collection, name)
     return _head(blobs, keyring.get([document]).get(document), f"{folder}/{document}") is not None
 
 
 def remove(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str, names: Sequence[str]) -> None:
-    """With their keys; the next run of the source finds them gone. Removing what is not there is a no-op."""
+    """Deletes uploads with their keys; the next run of the source finds them missing. Deleting a missing upload is a
+    no-op."""
     folder = _checked_folder(tenant, collection)
     _remove(blobs, keyring, {f"{folder}/{upload_id(tenant, collection, name)}" for name in names})
 
 
 def remove_all(blobs: Blobs, keyring: Keyring, *, tenant: str, collection: str) -> None:
-    """Every upload of one source, with their keys. Removing what is not there is a no-op."""
+    """Deletes all uploads of one source with their keys. Deleting a missing upload is a no-op."""
     folder = _checked_folder(tenant, collection)
     _remove(blobs, keyring, {path.rpartition("/")[0] for path in blobs.walk(folder)} - {folder})
-    if all(path.rpartition("/")[0] == folder for path in blobs.walk(folder)):  # nobody has sent one meanwhile
+    if all(path.rpartition("/")[0] == folder for path in blobs.walk(folder)):  # no new upload arrived meanwhile
         for name in ("listed", "begun"):
             blobs.remove(f"{folder}/{name}")
 
 
 def _remove(blobs: Blobs, keyring: Keyring, folders: Collection[str]) -> None:
-    """What is there now, and nothing of who sends a name again while this goes on: that is acknowledged under a new
-    key. Whoever was sending under the old one sees that it has gone and removes the rest."""
+    """Deletes the current objects, but no upload that is sent again meanwhile: that one has a new key.
+
+    A request that still sends under the old key notices the deletion and deletes the rest.
+    """
     paths = {folder: list(blobs.walk(folder)) for folder in folders}
     keyring.destroy([_upload_of(folder) for folder in folders])
-    for folder, those in paths.items():
-        _remove_outdated(blobs, keyring.get([_upload_of(folder)]).get(_upload_of(folder)), folder, those)
+    for folder, folder_paths in paths.items():
+        _remove_outdated(blobs, keyring.get([_upload_of(folder)]).get(_upload_of(folder)), folder, folder_paths)
 
 
 def damage(
     blobs: Blobs, key: bytes | None, *, tenant: str, collection: str, name: str, deep: bool
 ) -> Literal["missing", "stale"] | None:
-    """What is wrong with the objects of one upload: nothing, gone, or (`deep`, which reads the bytes) not what was
-    sent. `key`: the upload's own; without it there is no upload."""
+    """Returns "missing", "stale" (the content differs from what was sent), or None if the upload is intact.
+
+    Only `deep` reads the content. `key`: the upload's own; without it there is no upload.
+    """
     folder = f"{_checked_folder(tenant, collection)}/{upload_id(tenant, collection, name)}"
     try:
         head = _head(blobs, key, folder)
@@ -146,18 +152,21 @@ def damage(
         content = _content(blobs, key, folder, head)
     except NotFound:
         return "missing"
-    except Terminal:  # it does not open with its key
+    except Terminal:  # it cannot be decrypted with its key
         return "stale"
-    return None if _mark(key, head, content) == head["fingerprint"] else "stale"
+    return None if _fingerprint(key, head, content) == head["fingerprint"] else "stale"
 
 
 def leftovers(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str]) -> list[str]:
-    """Of the objects in an upload's folder, those that its head does not name: of a crash between two writes, or of a
-    sender who is between them now. What does not open is left alone: it is not known to be nobody's."""
+    """Lists the objects in an upload's folder that its head does not name.
+
+    They come from a crash between two writes, or from a request that is between them now. If the head cannot be
+    decrypted, none are listed: it is not known which objects it names.
+    """
     if f"{folder}/head" not in paths:
         return list(paths)
     rest = [path for path in paths if path != f"{folder}/head"]
-    if len(rest) == 1 and not rest[0].endswith(".part"):  # as it should be: no need to open it
+    if len(rest) == 1 and not rest[0].endswith(".part"):  # the normal case: no need to decrypt the head
         return []
     document = UUID(folder.rpartition("/")[2])
     try:
@@ -168,23 +177,23 @@ def leftovers(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str])
 
 
 class UploadReader:
-    """SourceReader of one collection's uploads. Raises BadRequest or Forbidden when made."""
+    """SourceReader of one collection's uploads. The constructor raises BadRequest or Forbidden."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         tenant, _, collection = spec.uri.removeprefix(PREFIX).partition("/")
         self._folder = _checked_folder(tenant, collection)
         if (tenant, collection) != (spec.tenant, spec.collection):
             raise Forbidden("Uploads belong to their own tenant and collection. Nothing was read.")
-        if reach.blobs is None or reach.keyring is None:
-            raise BadRequest("Uploads cannot be read here: no object storage is given. Nothing was read.")
-        self._blobs, self._keyring = reach.blobs, reach.keyring
+        if context.blobs is None or context.keyring is None:
+            raise BadRequest("Uploads cannot be read here: no object storage is configured. Nothing was read.")
+        self._blobs, self._keyring = context.blobs, context.keyring
         self._uri = source_uri(tenant, collection)
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._max_bytes = reach.max_bytes
-        self._dry = reach.dry
+        self._max_bytes = context.max_bytes
+        self._dry = context.dry
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Reads no contents. Raises Terminal where nothing was ever uploaded, or the storage is another one."""
+        """Reads no contents. Raises Terminal if nothing was ever uploaded, or if the storage is another one."""
         paths = self._blobs.list(self._folder)
         if f"{self._folder}/begun" not in paths:
             raise Terminal(
@@ -197,12 +206,12 @@ class UploadReader:
             if folder != self._folder and name != "head":
                 contents[folder].append(name)
         before, now = self._listed(), dict[str, str]()
-        rest = iter(sorted(path.removesuffix("/head") for path in paths if path.endswith("/head")))
-        while some := list(islice(rest, _KEYS_AT_ONCE)):
-            keys = self._keyring.get([_upload_of(folder) for folder in some])
-            for folder in some:
+        remaining = iter(sorted(path.removesuffix("/head") for path in paths if path.endswith("/head")))
+        while folders := list(islice(remaining, _KEYS_AT_ONCE)):
+            keys = self._keyring.get([_upload_of(folder) for folder in folders])
+            for folder in folders:
                 key = keys.get(_upload_of(folder))
-                # A name of its own for each content that is sent: one that was listed before has the head of then.
+                # Each content has a unique name, so a content that was listed before still has the same head.
                 only = contents[folder][0] if len(contents[folder]) == 1 else ""
                 listed = self._entry(folder, key, before.get(only)) if key else None
                 if listed is None:
@@ -215,17 +224,21 @@ class UploadReader:
             self._blobs.write(f"{self._folder}/listed", json.dumps(now).encode())
 
     def _listed(self) -> dict[str, str]:
-        """Name of a content → what a scan read of its head, sealed, in base64. Empty where it is lost."""
+        """Maps the name of a content to what a scan read of its head, encrypted, in base64. Empty if the object is
+        lost."""
         try:
             listed = json.loads(self._blobs.read(f"{self._folder}/listed"))
-            return {name: sealed for name, sealed in listed.items() if isinstance(sealed, str)}
+            return {name: encrypted for name, encrypted in listed.items() if isinstance(encrypted, str)}
         except (NotFound, ValueError, AttributeError):
             return {}
 
     def _entry(self, folder: str, key: bytes, listed: str | None) -> tuple[ListingEntry, str] | None:
-        """The entry of an upload, with what the next scan may know it by. Reads the head where `listed` is of
-        no use. None: removed meanwhile. Raises Terminal where it was altered: without its name nobody can say what is
-        gone."""
+        """Returns the entry of an upload and the value by which the next scan recognises it; None if it was deleted
+        meanwhile.
+
+        Reads the head if `listed` cannot be used. Raises Terminal if the head was altered: without its name, the scan
+        could not tell which documents are missing.
+        """
         cipher = _cipher(key, folder)
         try:
             if listed is not None:
@@ -244,7 +257,7 @@ class UploadReader:
         return ListingEntry(name, f"{self._uri}#{quote(name)}", fingerprint, size_bytes)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """What was sent last. Raises Unreadable (vanished, too_large)."""
+        """Returns what was sent last. Raises ExtractionError (vanished, too_large)."""
         tenant, collection = self._folder.split("/")[1:]
         document = upload_id(tenant, collection, item.entry.external_id)
         key = self._keyring.get([document]).get(document)
@@ -272,7 +285,7 @@ def _head(blobs: Blobs, key: bytes | None, folder: str) -> dict[str, Any] | None
 
 
 def _opens(blobs: Blobs, key: bytes | None, folder: str) -> bool:
-    """Whether there is a head that was written under this key."""
+    """Returns True if there is a head that this key decrypts."""
     try:
         return _head(blobs, key, folder) is not None
     except Terminal:
@@ -280,9 +293,12 @@ def _opens(blobs: Blobs, key: bytes | None, folder: str) -> bool:
 
 
 def _remove_outdated(blobs: Blobs, key: bytes | None, folder: str, paths: Sequence[str]) -> None:
-    """Of one upload: contents have names of their own; the head goes only where it does not open with `key`, which
-    holds now. A head that is written between the look and the removal goes, too; its sender, who reads it back, is
-    told so unless that was within this moment as well."""
+    """Deletes outdated objects of one upload. Contents have unique names; the head is only deleted if the current `key`
+    does not decrypt it.
+
+    A head that is written between the check and the deletion is deleted, too. Its sender reads it back and notices,
+    unless the sender read it within this moment.
+    """
     for path in paths:
         if path != f"{folder}/head" or not _opens(blobs, key, folder):
             blobs.remove(path)
@@ -304,10 +320,10 @@ def _upload_of(folder: str) -> UUID:
 
 
 def _described(head: Mapping[str, Any]) -> bytes:
-    return json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
+    return json.dumps({field: head[field] for field in ("name", "title", "metadata")}, sort_keys=True).encode()
 
 
-def _mark(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
+def _fingerprint(key: bytes, head: Mapping[str, Any], content: bytes) -> str:
     return keyed_hash(key, "upload", _described(head) + b"\0" + content).hex()
 
 

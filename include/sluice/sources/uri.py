@@ -1,7 +1,7 @@
-"""A source's URI: its scheme, its one spelling, its name in lineage, its place, and which folders it may name.
+"""Understands source URIs: scheme, canonical spelling, name in lineage, place, and the folders that may be named.
 
-Each scheme is described by a `Scheme` in the module that knows it; `SCHEMES` says where. Those modules are imported
-when a URI of their scheme is looked at, and not before.
+Each scheme is described by a `Scheme` in the module that implements it; `SCHEMES` names that module. It is imported
+only when a URI of its scheme is used.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SCHEMES = {
 
 
 def dataset_by_host(parts: SplitResult) -> tuple[str, str]:
-    """`<scheme>://<host, connection or tenant>`, table or path. Of a query only a table is kept: anything else may hold
-    a token."""
+    """Returns `<scheme>://<host, connection or tenant>` and the table or path. Of a query only a table is used: other
+    parameters may hold a token."""
     host = parts.netloc.rpartition("@")[2]
     table = dict(parse_qsl(parts.query)).get("table")
     return f"{parts.scheme}://{host}" if host else parts.scheme, table or unquote(parts.path) or "/"
@@ -41,42 +41,42 @@ def dataset_by_host(parts: SplitResult) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scheme:
-    """What holds for the URIs of one scheme."""
+    """Properties of the URIs of one scheme."""
 
-    reader: str  # the class that reads it, `<module of this package>:<class>`; made as `Reader(spec, reach)`
-    example: str = ""  # for messages; empty: it is not offered
-    canonical: Callable[[str], str] = str  # one spelling a place; what cannot be understood stays as it is
+    reader: str  # `<module of this package>:<class>`; called as `Reader(spec, context)`
+    example: str = ""  # for messages; empty: not shown
+    canonical: Callable[[str], str] = str  # one spelling per place; an invalid URI stays
     dataset: Callable[[SplitResult], tuple[str, str]] = dataset_by_host  # OpenLineage's namespace and name
-    # (host, path in bytes) → kind and path of the place that rules are about; None: rules are about no such place
+    # (host, path in bytes) → kind and path of the place for rules; None: no rules apply to this scheme
     place: Callable[[str, bytes], tuple[str, bytes]] | None = None
-    whole: bool = False  # what is read holds every file, so that none can be left out
+    whole: bool = False  # always read as a whole, so that no file can be left out
 
 
 def place_below(kind: str, host: str, path: bytes) -> tuple[str, bytes]:
-    """A place that a host, a bucket or a connection begins."""
+    """Returns a place that begins with a host, a bucket or a connection."""
     return kind, (os.fsencode(host) + b"/" + path).rstrip(b"/")
 
 
 def scheme_of(uri: str) -> Scheme | None:
-    """None where the URI has none that is known."""
+    """Returns the scheme of the URI, or None if it is unknown."""
     name, separator, _ = uri.strip().partition("://")
     return _scheme(name.lower()) if separator and name.lower() in SCHEMES else None
 
 
 def check_scheme(uri: str) -> Scheme:
-    """The URI's scheme. Raises BadRequest, and repeats no password."""
+    """Returns the URI's scheme. Raises BadRequest; the message does not repeat a password."""
     name, separator, rest = uri.partition("://")
     name = name.lower()
     if separator and "@" in rest.partition("/")[0]:
         raise BadRequest(
-            f"The {name}:// source carries a login in its URI. A URI is stored and shown, so it must not hold one: "
-            "take it out, and keep the login in a connection."
+            f"The {name}:// source has a login in its URI. A URI is stored and shown, so it must not hold one: "
+            "remove it, and store the login in a connection."
         )
     if not separator or name not in SCHEMES:
         shown = f"{name}://" if separator else repr(uri[:80])
-        *examples, last = filter(None, (_scheme(each).example for each in SCHEMES))
+        *examples, last = filter(None, (_scheme(known).example for known in SCHEMES))
         raise BadRequest(
-            f"{shown} is not a source that can be read. Allowed are {', '.join(examples)} and {last}; "
+            f"{shown} is not a source that Sluice can read. Allowed are {', '.join(examples)} and {last}; "
             "a path in the file system starts with three slashes."
         )
     try:
@@ -90,43 +90,46 @@ def check_scheme(uri: str) -> Scheme:
 
 
 def canonical(uri: str) -> str:
-    """One spelling a place, so that a slash more or an escape less is no other source; other URIs as they are. Raises
-    BadRequest where it holds what cannot be stored."""
+    """Returns one spelling per place, so that an extra slash or a missing escape does not create another source.
+    Unknown and invalid URIs stay as they are.
+
+    Raises BadRequest if the URI holds characters that cannot be stored.
+    """
     check_uri(uri)
     try:
         uri_parts(uri.strip())
     except ValueError:
-        return uri  # refused by whoever is to read it
+        return uri  # its reader rejects it
     scheme = scheme_of(uri)
     return scheme.canonical(uri) if scheme else uri
 
 
 def dataset_name(uri: str) -> tuple[str, str]:
-    """(namespace, name) of a source's URI by the OpenLineage naming rules (https://openlineage.io/docs/spec/naming)."""
+    """Returns (namespace, name) by the OpenLineage naming rules (https://openlineage.io/docs/spec/naming)."""
     scheme = scheme_of(uri)
     return (scheme.dataset if scheme else dataset_by_host)(urlsplit(uri))
 
 
 def imported(name: str) -> object:
-    """`<module of this package>:<name>`."""
+    """Imports an object by `<module of this package>:<name>`."""
     module, _, attribute = name.partition(":")
-    found: object = getattr(import_module(f"sluice.sources.{module}"), attribute)
-    return found
+    attribute_value: object = getattr(import_module(f"sluice.sources.{module}"), attribute)
+    return attribute_value
 
 
 @cache
 def _scheme(name: str) -> Scheme:
-    found = imported(SCHEMES[name])
-    assert isinstance(found, Scheme)
-    return found
+    scheme = imported(SCHEMES[name])
+    assert isinstance(scheme, Scheme)
+    return scheme
 
 
 # --- parts ---------------------------------------------------------------------------------------------------
 
 
 def check_uri(uri: str) -> None:
-    """Raises BadRequest where the URI holds what cannot be stored or looked up. A name of a file that is not UTF-8
-    comes from a shell like that."""
+    """Raises BadRequest if the URI holds characters that cannot be stored or looked up. A shell passes file names that
+    are not UTF-8 in this form."""
     if not is_storable(uri):
         raise BadRequest(
             f"The URI {uri[:200]!r} holds NUL or bytes that are not UTF-8. Nothing was read. Write each such byte as "
@@ -135,15 +138,15 @@ def check_uri(uri: str) -> None:
 
 
 def ascii_host(host: str) -> str:
-    """As DNS has it. Raises ValueError."""
+    """Returns the host name as in DNS. Raises ValueError."""
     host = host.lower().rstrip(".")
     return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
 def uri_parts(uri: str) -> SplitResult:
-    """Raises ValueError for all that is wrong with it; `urlsplit` alone is silent on some of it until it is used."""
+    """Splits a URI. Raises ValueError for every error in it; `urlsplit` alone reports some only when a part is used."""
     parts = urlsplit(uri)
-    if not is_storable(uri) or (parts.port is not None and not parts.hostname):  # asking for the port checks it
+    if not is_storable(uri) or (parts.port is not None and not parts.hostname):  # reading the port checks it
         raise ValueError("NUL, half of a surrogate pair, or a port without a host")
     return parts
 
@@ -152,7 +155,7 @@ def uri_parts(uri: str) -> SplitResult:
 
 
 def path_scheme(reader: str, example: str) -> Scheme:
-    """Of documents that lie in the file system."""
+    """Creates the scheme of documents in the file system."""
     return Scheme(
         reader=reader,
         example=example,
@@ -163,7 +166,7 @@ def path_scheme(reader: str, example: str) -> Scheme:
 
 
 def _canonical_path(uri: str) -> str:
-    """`scheme:///path` without `.`, `..` and repeated slashes, escapes in one form."""
+    """Returns `scheme:///path` without `.`, `..` and repeated slashes; escapes have one form."""
     scheme, _, rest = uri.strip().partition("://")
     host, _, path = rest.partition("/")
     if host.lower() not in ("", "localhost"):
@@ -173,13 +176,13 @@ def _canonical_path(uri: str) -> str:
 
 
 def path_place(host: str, path: bytes) -> tuple[str, bytes]:
-    """Without links; one that cannot be a path stays, and is refused by its reader."""
+    """Resolves links. An invalid path stays as it is, and its reader rejects it."""
     named = b"/" + path
     return "file", named if b"\0" in named else os.path.realpath(named)
 
 
 def check_root(uri: str, roots: Sequence[Path]) -> Path:
-    """The path that a file:// or jsonl:// URI names, links resolved. Raises BadRequest, listing what is allowed."""
+    """Resolves links in the path of a file:// or jsonl:// URI. Raises BadRequest that lists the allowed folders."""
     check_uri(uri)
     scheme, _, rest = uri.partition("://")
     host, slash, path = rest.partition("/")

@@ -1,1 +1,1 @@
-"""Worker processes that can reach nothing but their pipes."""
+"""Worker processes that can access nothing except their pipes."""

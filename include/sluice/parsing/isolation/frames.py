@@ -1,5 +1,8 @@
-"""What goes through the pipes between the extractor and its workers: lengths (two big-endian integers), a small JSON
-object, and bytes. JSON, not pickle: a worker that a document took over must not be able to run anything here."""
+"""The protocol of the pipes between the extractor and its workers: two lengths (big-endian integers), a small JSON
+object, and bytes.
+
+JSON instead of pickle: a worker that a document has taken over must not be able to run code in the extractor.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ MAX_HEADER_BYTES = 1 << 20
 
 
 def pack(header: dict[str, Any], body: bytes) -> bytes:
-    """All but the body, which the caller writes after it."""
+    """Returns the frame without the body, which the caller writes after it."""
     encoded = json.dumps(header).encode()
     return PREFIX.pack(len(encoded), len(body)) + encoded
 
 
 def read(pipe: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """None at the end of the stream."""
+    """Returns None at the end of the stream."""
     prefix = pipe.read(PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None

@@ -1,7 +1,7 @@
-"""Files and processes out of a worker's reach, set by itself and without any privilege: Landlock (Linux 5.13).
+"""Restricts a worker's access to files and processes, by itself and without privileges: Landlock (Linux 5.13).
 
-What is left: its own folder, and reading the programs and libraries that it is made of. That shuts out `/proc` of
-every other process too, and with it their environments and memory, which may hold keys.
+The worker can use its own folder, and read its programs and libraries. It cannot read `/proc` of other processes, and
+so not their environments and memory, which may hold keys.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ _VERSION_FLAG, _PATH_BENEATH = 1, 1
 # linux/landlock.h: rights to files, by the ABI version that knows them; then to TCP, abstract sockets and signals.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _READ_FILE, _READ_FOLDER, _REMOVE_FOLDER = 1 << 2, 1 << 3, 1 << 4
-_OF_A_FILE = _READ_FILE | 1 << 0 | 1 << 1 | 1 << 14 | 1 << 15  # the other rights are those of folders
+_OF_A_FILE = _READ_FILE | 1 << 0 | 1 << 1 | 1 << 14 | 1 << 15  # the other rights apply to folders
 _TCP, _TCP_FROM_ABI = 0b11, 4
 _SCOPED, _SCOPED_FROM_ABI = 0b11, 6
 _SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/dev/null", "/dev/urandom")
 
 
 def enclose(folder: Path, readable: Iterable[str] = ()) -> bool:
-    """From now on, for good: this thread and what it starts write below `folder` only, and read there, below `readable`
-    and where Python and the system's libraries lie. To be called before there are other threads, and after
-    no_new_privs. False: the kernel has no Landlock; nothing is enclosed."""
+    """Restricts this thread and everything that it starts, for good.
+
+    They write below `folder` only, and read there, below `readable` and in the folders of Python and the system's
+    libraries. Call it before there are other threads, and after no_new_privs. Returns False if the kernel has no
+    Landlock; nothing is then restricted.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     abi = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if abi < 1:
@@ -42,7 +45,7 @@ def enclose(folder: Path, readable: Iterable[str] = ()) -> bool:
         return False
     try:
         _allow(libc, ruleset, str(folder), rights)
-        _allow(libc, ruleset, str(folder.parent), _REMOVE_FOLDER)  # it removes its folder when it ends
+        _allow(libc, ruleset, str(folder.parent), _REMOVE_FOLDER)  # the worker deletes its folder when it ends
         for place in {*_SYSTEM, sys.prefix, sys.base_prefix, *sys.path, *readable}:
             _allow(libc, ruleset, place, _READ_FILE | _READ_FOLDER)
         return bool(libc.syscall(_RESTRICT_SELF, ruleset, 0) == 0)
@@ -51,7 +54,7 @@ def enclose(folder: Path, readable: Iterable[str] = ()) -> bool:
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, place: str, rights: int) -> None:
-    """A place that is not there needs no rule."""
+    """Adds a rule; a missing path needs none."""
     try:
         opened = os.open(place, os.O_PATH | os.O_CLOEXEC)
     except OSError:

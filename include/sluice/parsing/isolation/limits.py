@@ -1,11 +1,14 @@
-"""What a worker process may use, set by itself before a parser is loaded. Linux.
+"""Limits of a worker process, set by the worker before a parser is loaded. Linux.
 
-Memory is limited twice: RLIMIT_DATA counts what is really written to, RLIMIT_AS bounds the rest (libraries, reserves
-of threads). The network is shut twice, too: where the kernel permits it (root, or unprivileged user namespaces), the
-worker lives in a network namespace of its own, which has no network at all; and on x86-64 and arm64, without any
-privilege, a seccomp filter forbids it and all of its threads to open a socket, to start a program and to look into
-another process. Files and `/proc` are shut by Landlock (`landlock.py`). A worker of root becomes nobody once all that
-it may import is loaded.
+Memory has two limits: RLIMIT_DATA counts the pages that are written, RLIMIT_AS bounds the rest (libraries, thread
+stacks).
+
+The network is blocked twice. If the kernel permits it (root, or unprivileged user namespaces), the worker runs in a
+network namespace of its own, which has no network. On x86-64 and arm64 a seccomp filter, which needs no privilege, also
+forbids all threads to open a socket, start a program and read another process.
+
+Landlock blocks files and `/proc` (`landlock.py`). A worker started by root becomes nobody after it has loaded all
+modules that it may need.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _NAMESPACES = (
     _CLONE_NEWNET,
     _CLONE_NEWUSER | _CLONE_NEWNET,
-)  # tried in turn: root may make the first, others the second
+)  # tried in turn: root may create the first, others the second
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 _AUDIT_X86_64, _AUDIT_ARM64, _X32 = 0xC000003E, 0xC00000B7, 0x40000000
@@ -41,14 +44,14 @@ _LOAD_CALL, _LOAD_ARCHITECTURE = (0x20, 0, 0, 0), (0x20, 0, 0, 4)  # offsets in 
 _REFUSE, _ALLOW = (0x06, 0, 0, 0x00050000 | errno.EPERM), (0x06, 0, 0, 0x7FFF0000)
 _NOBODY = 65534
 _WINDOWS_ONLY = frozenset({"encodings.mbcs", "encodings.oem"})
-_RESERVE_BYTES = 1 << 30  # of address space, for what is mapped and never written
+_RESERVE_BYTES = 1 << 30  # of address space, for mappings that are never written
 _NICENESS = 10
 _MAX_FILE_BYTES = 64 << 20  # the PDF library unpacks itself into the worker's folder (7 MB)
 _MAX_OPEN_FILES = 128
 
 
 def confine(memory_mb: int) -> bool:
-    """Limits of the whole process. True: it has no network."""
+    """Sets the limits of the process. Returns True if it has no network."""
     memory_bytes = memory_mb << 20
     for limit, value in (
         (resource.RLIMIT_DATA, memory_bytes),
@@ -68,9 +71,9 @@ def confine(memory_mb: int) -> bool:
 
 
 def forbid_sockets() -> bool:
-    """From now on, for this process and its threads, for good: socket, execve, ptrace and the like fail with EPERM.
+    """Makes socket, execve, ptrace and similar calls fail with EPERM, for this process and its threads, for good.
 
-    Needs no privilege but no_new_privs. False: the kernel or the processor is not one that the filter knows.
+    Needs no privilege except no_new_privs. Returns False if the filter does not support the kernel or the processor.
     """
     known = _CALLS.get(platform.machine())
     if known is None or ctypes.sizeof(ctypes.c_void_p) != 8:
@@ -93,15 +96,19 @@ class _Program(ctypes.Structure):
 
 
 def close_proc() -> None:
-    """From now on other processes of this user cannot read this one's environment and memory through `/proc`. For
-    every process that holds secrets: on a kernel without Landlock and user namespaces nothing else keeps the workers of
-    any process from it. A program that is started is open again."""
+    """Stops other processes of this user from reading this process's environment and memory through `/proc`.
+
+    Call it in every process that holds secrets: without Landlock and user namespaces, nothing else protects them from
+    the workers. A program that this process starts can be read again.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def load_lazy_modules() -> None:
-    """What the parsers import only when a document needs it: every codec and the parts of `email`.
-    Once root is given up, nothing can be imported where Python lies below a closed home."""
+    """Imports modules that parsers import only when a document needs them: all codecs and the parts of `email`.
+
+    After root is given up, imports fail if Python lies below a closed home folder.
+    """
     for package in (encodings, email):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             if module.name not in _WINDOWS_ONLY:
@@ -113,7 +120,7 @@ def is_reachable_by_all(folder: Path) -> bool:
 
 
 def drop_root(folder: Path) -> bool:
-    """Become nobody, who owns `folder` alone. Left as it is where nobody could not reach the folder."""
+    """Changes to the user nobody, and gives it `folder` alone. Does nothing if nobody could not access the folder."""
     if os.getuid() != 0 or not is_reachable_by_all(folder):
         return False
     load_lazy_modules()
@@ -122,20 +129,21 @@ def drop_root(folder: Path) -> bool:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-    except OSError:  # a namespace without that user
+    except OSError:  # a namespace in which that user does not exist
         return False
     return True
 
 
 def allow_cpu(seconds: float) -> None:
-    """From now on. A backstop for a worker whose extractor died: the wall clock is watched from outside."""
+    """Limits the CPU time from now on. A fallback for a worker whose extractor died; the extractor watches the wall
+    clock."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = math.ceil(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 class ResidentMemory:
-    """Of this process. Opened before it loses sight of `/proc`."""
+    """The resident memory of this process. Created before the process loses access to `/proc`."""
 
     def __init__(self) -> None:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""One worker process seen from outside: started when needed, given one document at a time, killed when it must be."""
+"""Controls one worker process: starts it on demand, gives it one document at a time, and kills it if necessary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sluice.errors import Terminal, Unavailable
 from sluice.parsing.isolation import frames
 from sluice.parsing.ocr import required_folder
 
-_START_TIMEOUT_S = 60.0  # a busy machine, a cold disk: it loads a library of 80 MB
+_START_TIMEOUT_S = 60.0  # it loads a library of 80 MB; enough for a busy machine and a cold disk
 _CHUNK_BYTES = 1 << 20
 _STOP_TIMEOUT_S = 5.0
 _MAX_NAME_CHARS = 300
@@ -34,12 +34,12 @@ class Limits:
     timeout_s: float
     memory_mb: int
     max_text_chars: int
-    ocr_languages: str = ""  # "": pictures of text are not read
+    ocr_languages: str = ""  # "": no OCR
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`failure` is a code of `reasons.py`, or None where `header` and `body` hold what the worker found."""
+    """The worker's answer. `failure` is a code of `reasons.py`, or None if `header` and `body` hold the result."""
 
     header: dict[str, Any]
     body: bytes = b""
@@ -47,7 +47,7 @@ class Answer:
 
 
 class Worker:
-    """Not for several threads at once."""
+    """One worker process. Not thread-safe."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -60,9 +60,10 @@ class Worker:
         return self._process.pid if self._process else None
 
     def ask(self, content: bytes, mime: str, name: str = "") -> Answer:
-        """A document that brings down a worker that had served others before gets a second try in a new one.
+        """Parses one document. If a worker that has served other documents dies, the document is tried again in a new
+        worker.
 
-        Raises Unavailable where no worker starts, Terminal where the installation lacks a module.
+        Raises Unavailable if no worker starts, Terminal if the installation lacks a module.
         """
         used = self._served > 0
         answer = self._ask_once(content, mime, name)
@@ -71,7 +72,7 @@ class Worker:
         return answer
 
     def stop(self) -> None:
-        """The process and whatever it started are gone when this returns."""
+        """Kills the process and everything that it started; returns when they are gone."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -108,18 +109,18 @@ class Worker:
             self.stop()
             raise Terminal(
                 f"The extraction worker cannot import {header['missing']!r}: the installation is not complete, or not "
-                "readable for the user that runs Sluice. No document was quarantined for it. Install Sluice anew "
+                "readable for the user that runs Sluice. No document was quarantined for it. Install Sluice again "
                 "(`make install`), then start the run again."
             )
         if header.get("failure") == "out_of_memory" or header.get("resident_mb", 0) > self._limits.memory_mb // 2:
-            self.stop()  # what a document left behind must not be held against the next one
+            self.stop()  # memory left behind by a document must not count against the next
         return Answer(header, body, header.get("failure"))
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = _environment(self._limits.ocr_languages)
         self._folder = tempfile.mkdtemp(prefix="extract-")
         self._served = 0
-        given = {
+        settings = {
             "memory_mb": self._limits.memory_mb,
             "max_text_chars": self._limits.max_text_chars,
             "folder": self._folder,
@@ -133,7 +134,7 @@ class Worker:
         }
         with open(self._errors, "wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-B", *_PROGRAM, json.dumps(given)],
+                [sys.executable, "-P", "-s", "-B", *_PROGRAM, json.dumps(settings)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -149,7 +150,7 @@ class Worker:
             raise Unavailable(
                 "the extraction worker",
                 "its process did not start",
-                "Raise SLUICE_EXTRACT_MEMORY_MB where it is small; else install Sluice anew (`make install`).",
+                "Raise SLUICE_EXTRACT_MEMORY_MB where it is small; else install Sluice again (`make install`).",
             ) from error
         return self._process
 
@@ -158,7 +159,8 @@ class Worker:
         return os.path.join(self._folder, "stderr")
 
     def _cause_of_death(self, process: subprocess.Popen[bytes]) -> str:
-        """What a dying parser prints may hold words of the document: it is only searched, never shown."""
+        """Returns the failure code. The output of a dying parser may hold words of the document: it is searched, never
+        shown."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_TIMEOUT_S)
         try:
@@ -171,12 +173,12 @@ class Worker:
 
 
 def _environment(ocr_languages: str) -> dict[str, str]:
-    """Nothing of the caller's but where the program and its libraries are: no secret, no proxy, no search path."""
-    given = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    """Returns only the paths of the program and its libraries: no secret, no proxy, no search path of the caller."""
+    environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
     if ocr_languages:
-        given["TESSDATA_PREFIX"] = str(required_folder(ocr_languages))
+        environment["TESSDATA_PREFIX"] = str(required_folder(ocr_languages))
     return {
-        **given,
+        **environment,
         "PATH": "",
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(Path(sluice.__file__).resolve().parents[1]),
@@ -188,10 +190,10 @@ def _environment(ocr_languages: str) -> dict[str, str]:
 
 
 def _receive(process: subprocess.Popen[bytes], deadline: float, max_body_bytes: int) -> tuple[dict[str, Any], bytes]:
-    """Raises TimeoutError, EOFError and OSError (the worker died), ValueError (its answer is no answer)."""
+    """Raises TimeoutError, EOFError and OSError (the worker died), ValueError (an invalid answer)."""
     header_bytes, body_bytes = frames.PREFIX.unpack(_read(process, frames.PREFIX.size, deadline))
     if header_bytes > frames.MAX_HEADER_BYTES or body_bytes > max_body_bytes:
-        raise ValueError("the answer is longer than any can be")
+        raise ValueError("the answer is longer than allowed")
     header = json.loads(_read(process, header_bytes, deadline))
     if not isinstance(header, dict):
         raise ValueError("the answer is not an object")

@@ -1,9 +1,9 @@
-"""The worker process: reads documents from stdin, answers with their text on stdout, until stdin ends.
+"""The worker process: reads documents from stdin and writes their text to stdout, until stdin ends.
 
-Started by `process.py` as `python -m sluice.parsing.isolation.worker <limits as JSON>`. A request is a frame
-`{mime, name, timeout_s}` with the document as its body. An answer is `{title, mime, metadata, page_starts,
-resident_mb}` with the text as its body, or `{failure: code}`, or `{missing: module}` where the installation lacks a
-module. The first answer, before any request, says that the worker is ready.
+Started by `process.py` as `python -m sluice.parsing.isolation.worker <limits as JSON>`. A request is a frame `{mime,
+name, timeout_s}` with the document as its body. An answer is `{title, mime, metadata, page_starts, resident_mb}` with
+the text as its body, or `{failure: code}`, or `{missing: module}` if the installation lacks a module. The first answer,
+before any request, says that the worker is ready.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sluice.parsing.isolation.limits import ResidentMemory, allow_cpu, confine, 
 
 
 def main() -> None:
-    given = json.loads(sys.argv[1])
+    settings = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # a library that prints must not break the frames
-    folder, resident = Path(given["folder"]), ResidentMemory()
-    alone = confine(given["memory_mb"])
-    enclosed = enclose(folder, given["readable"])
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # output of libraries must not break the frames
+    folder, resident = Path(settings["folder"]), ResidentMemory()
+    alone = confine(settings["memory_mb"])
+    enclosed = enclose(folder, settings["readable"])
     from sluice.parsing.parsing import parse
 
     dropped = drop_root(folder)
@@ -37,9 +37,9 @@ def main() -> None:
         allow_cpu(header["timeout_s"])
         try:
             parsed = parse(
-                content, header["mime"], (given["memory_mb"] << 20) // 4, given["ocr_languages"], header["name"]
+                content, header["mime"], (settings["memory_mb"] << 20) // 4, settings["ocr_languages"], header["name"]
             )
-            if len(parsed.text) > given["max_text_chars"]:
+            if len(parsed.text) > settings["max_text_chars"]:
                 answer: dict[str, Any] = {"failure": "too_long"}
             else:
                 answer = {
@@ -54,13 +54,13 @@ def main() -> None:
             answer = {"failure": "out_of_memory"}
         except RecursionError:
             answer = {"failure": "too_deep"}
-        except ImportError as error:  # says nothing about the document
+        except ImportError as error:  # not an error of the document
             answer = {"missing": str(error.name)[:200]}
         except (ValueError, LookupError, TypeError):
             answer = {"failure": "corrupt"}
         body = parsed.text.encode("utf-8", "replace") if "mime" in answer else b""
         frames.write(answers, {**answer, "resident_mb": resident.mb()}, body)
-    shutil.rmtree(folder, ignore_errors=True)  # whoever started it may be gone
+    shutil.rmtree(folder, ignore_errors=True)  # the parent process may be gone
 
 
 if __name__ == "__main__":

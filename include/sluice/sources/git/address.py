@@ -1,4 +1,4 @@
-"""What a git+ URI says: `git+file:///repo?ref=…&path=…&date=…`, `git+https://host/repo?…&connection=<id>`."""
+"""Parses git+ URIs: `git+file:///repo?ref=…&path=…&date=…`, `git+https://host/repo?…&connection=<id>`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sluice.sources.uri import Scheme, path_place
 from sluice.sources.web.urls import canonical_web, web_place
 
 _PARAMETERS = ("connection", "date", "path", "ref")  # in the order of the canonical form
-_REF = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}")  # git check-ref-format, without what revision syntax adds
+_REF = re.compile(r"[^\x00-\x20\x7f~^:?*\[\\]{1,200}")  # git check-ref-format, without revision syntax
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Raised errors and passages show `uri`; it holds no login."""
+    """A parsed git+ URI. Errors and passages show `uri`; it holds no login."""
 
     repository: str  # git+file:///repo or git+https://host/repo
     ref: str | None  # branch, tag or commit; None: where HEAD points
-    path: bytes  # folder or file in the tree, without slashes around it; empty: all
+    path: bytes  # folder or file in the tree, without outer slashes; empty: all
     until: datetime | None  # the last commit at or before it
     connection: str | None
 
@@ -33,17 +33,17 @@ class Address:
 
     @property
     def remote(self) -> str | None:
-        """The address to fetch from; None where the repository is a folder."""
+        """The address to fetch from, or None if the repository is a folder."""
         return self.repository.removeprefix("git+") if self.repository.startswith("git+https:") else None
 
     def document(self, path: bytes) -> str:
-        """The URI of a file for citations: without the commit, so that it is stable while the file is."""
+        """Returns the URI of a file for citations: without the commit, so that it stays stable while the file does."""
         pinned = Address(self.repository, self.ref, b"", self.until, None)
         return f"{pinned.uri}#{quote_from_bytes(path)}"
 
 
 def parse(uri: str) -> Address:
-    """Raises BadRequest."""
+    """Parses the URI. Raises BadRequest."""
     place, _, query = uri.strip().partition("?")
     values = _values(query)
     ref = values["ref"].decode("utf-8", "replace") if "ref" in values else None
@@ -58,7 +58,7 @@ def parse(uri: str) -> Address:
 
 
 def canonical_git(uri: str) -> str:
-    """One spelling a source. What cannot be understood stays as it is, and is refused by the reader."""
+    """Returns one spelling for each source. An invalid URI stays as it is, and the reader rejects it."""
     try:
         return parse(uri).uri
     except BadRequest:
@@ -79,25 +79,25 @@ def _repository(place: str) -> str:
     scheme, _, rest = place.partition("://")
     host, slash, path = rest.partition("/")
     if "#" in place or not slash or not path.strip("/"):
-        raise BadRequest("A git+ URI is git+file:///folder or git+https://host/repository, without '#'.")
+        raise BadRequest("A git+ URI has the form git+file:///folder or git+https://host/repository, without '#'.")
     if scheme.lower() == "git+file" and host.lower() in ("", "localhost"):
         return f"git+file://{quote_from_bytes(os.path.normpath(b'/' + unquote_to_bytes(path).lstrip(b'/')))}"
     if scheme.lower() == "git+https" and urlsplit(place).hostname and "@" not in host:
         return "git+" + canonical_web(place[len("git+") :]).rstrip("/")
-    raise BadRequest("A git+ URI is git+file:///folder or git+https://host/repository. Logins belong in a connection.")
+    raise BadRequest("A git+ URI is git+file:///folder or git+https://host/repository. Store logins in a connection.")
 
 
 def _values(query: str) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    values: dict[str, bytes] = {}
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
-        if name not in _PARAMETERS or name in found or not value:
+        if name not in _PARAMETERS or name in values or not value:
             raise BadRequest(
                 f"{name[:80]!r} in the URI's query is unknown, empty or given twice. Allowed: ref, path, date, "
                 "connection."
             )
-        found[name] = unquote_to_bytes(value)
-    return found
+        values[name] = unquote_to_bytes(value)
+    return values
 
 
 def _end_of_day(text: str) -> datetime:

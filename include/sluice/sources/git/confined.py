@@ -1,4 +1,4 @@
-"""Opens what of a repository lies inside the folders that may be read, and tells where its parts lie."""
+"""Opens the files of a repository inside the folders that may be read, and finds the places of its parts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _MAX_ALTERNATES = 20
 
 
 def places_read(uri: str, roots: Sequence[Path]) -> set[bytes]:
-    """Real paths that a git+file:// source reads beside its own folder: of a worktree, of alternates, and where a link
-    leads that stands for a whole part. Empty for another kind of source. Raises BadRequest where its reader would.
+    """Returns the real paths that a git+file:// source reads beside its own folder: those of a worktree, of alternates,
+    and the targets of links that replace a whole part. Empty for other sources.
 
-    Nothing is walked: what these paths hold may be large, and links below them are judged when they are opened.
+    Raises BadRequest if its reader would. Does not walk the folders, which may be large: links below these paths are
+    checked when they are opened.
     """
     scheme, _, rest = uri.partition("://")
     if scheme.lower() != "git+file":
@@ -30,11 +31,11 @@ def places_read(uri: str, roots: Sequence[Path]) -> set[bytes]:
     git, common = confined.folders()
     stores = confined.stores(common + b"/objects")
     parts = [git, git + b"/HEAD", common, common + b"/refs", common + b"/packed-refs", *stores]
-    return {os.path.realpath(each) for each in (*parts, *(store + b"/pack" for store in stores))}
+    return {os.path.realpath(part) for part in (*parts, *(store + b"/pack" for store in stores))}
 
 
 class Confined:
-    """Opens what lies inside the roots and, by its URI, is admitted; nothing else."""
+    """Opens only files that lie inside the roots and that `admits` allows by URI."""
 
     def __init__(self, folder: Path, roots: Sequence[Path], admits: Callable[[str], bool] | None = None) -> None:
         self._folder = os.fsencode(folder)
@@ -42,12 +43,13 @@ class Confined:
         self._admits = admits
 
     def folders(self) -> tuple[bytes, bytes]:
-        """Of HEAD, and of refs and objects: not the same in a worktree (gitrepository-layout)."""
+        """Returns the folder of HEAD and the folder of refs and objects. They differ in a worktree
+        (gitrepository-layout)."""
         git = self._folder + b"/.git"
         try:
             if (link := self.small(git)) is not None:
                 if not link.startswith(b"gitdir: "):
-                    raise self._none()
+                    raise self._not_a_repository()
                 git = os.path.join(self._folder, link[len(b"gitdir: ") :].strip())
         except IsADirectoryError:
             pass
@@ -57,36 +59,36 @@ class Confined:
         if (path := self.small(git + b"/commondir")) is not None:
             common = os.path.join(git, path.strip())
         if self.small(git + b"/HEAD") is None or not any(True for _ in self.names(common + b"/objects")):
-            raise self._none()
+            raise self._not_a_repository()
         return git, common
 
     def stores(self, objects: bytes) -> list[bytes]:
-        """Folders of objects: the repository's own, and its alternates'."""
-        found, waiting = [], [objects]
+        """Returns the folders of objects: the repository's own and those of its alternates."""
+        object_folders, waiting = [], [objects]
         while waiting:
             store = os.path.normpath(waiting.pop(0))
-            if store in found:
+            if store in object_folders:
                 continue
-            found.append(store)
-            if len(found) > _MAX_ALTERNATES:
+            object_folders.append(store)
+            if len(object_folders) > _MAX_ALTERNATES:
                 raise BadRequest(
                     f"The repository borrows objects from more than {_MAX_ALTERNATES} places. {NOTHING} "
                     "Run `git repack -a -d` in it and remove objects/info/alternates, or name a full clone."
                 )
             lines = (self.small(store + b"/info/alternates") or b"").splitlines()
             waiting += [os.path.join(store, line) for line in lines if line and not line.startswith(b"#")]
-            for _ in self.names(store):  # says at once where it may not be read
+            for _ in self.names(store):  # raises now if it may not be read
                 break
-        return found
+        return object_folders
 
     def names(self, folder: bytes) -> Iterator[tuple[bytes, bool]]:
-        """(name, is it a folder?). Nothing where there is no such folder."""
+        """Yields (name, is it a folder?); nothing if the folder does not exist."""
         try:
             descriptor = self._open(folder, folders=True)
         except ExtractionError as error:
             if error.code in ("vanished", "broken_link", "not_a_file"):
                 return
-            raise self._refused(error) from error
+            raise self._rejected(error) from error
         try:
             with os.scandir(descriptor) as entries:
                 for entry in entries:
@@ -95,16 +97,17 @@ class Confined:
             os.close(descriptor)
 
     def file(self, path: bytes) -> int | None:
-        """An open descriptor, which the caller closes; None where there is no such file."""
+        """Returns an open descriptor, which the caller closes, or None if the file does not exist."""
         try:
             return self._open(path)
         except ExtractionError as error:
             if error.code in ("vanished", "broken_link"):
                 return None
-            raise self._refused(error) from error
+            raise self._rejected(error) from error
 
     def small(self, path: bytes, max_bytes: int = _SMALL_BYTES) -> bytes | None:
-        """Raises IsADirectoryError where it is no file."""
+        """Returns the content of a small file, or None if it does not exist. Raises IsADirectoryError if it is not a
+        file."""
         try:
             descriptor = self._open(path)
         except ExtractionError as error:
@@ -112,18 +115,18 @@ class Confined:
                 raise IsADirectoryError(path) from error
             if error.code in ("vanished", "broken_link"):
                 return None
-            raise self._refused(error) from error
+            raise self._rejected(error) from error
         with open(descriptor, "rb") as file:
             content = file.read(max_bytes + 1)
         if len(content) > max_bytes:
             raise BadRequest(
                 f"{os.fsdecode(os.path.basename(path))} of the repository is larger than {max_bytes:,} bytes. "
-                f"{NOTHING} Remove refs that nobody needs (`git pack-refs --all` afterwards), or name another clone."
+                f"{NOTHING} Delete refs that are not needed (`git pack-refs --all` afterwards), or name another clone."
             )
         return content
 
     def _open(self, path: bytes, *, folders: bool = False) -> int:
-        """Raises Unreadable, and Unavailable where the repository itself is gone."""
+        """Raises ExtractionError, and Unavailable if the repository itself is missing."""
         for root in self._roots:
             try:
                 if folders:
@@ -134,18 +137,18 @@ class Confined:
                     raise
         raise unreadable("outside_root")
 
-    def _refused(self, error: ExtractionError) -> BadRequest:
+    def _rejected(self, error: ExtractionError) -> BadRequest:
         if error.code == "outside_root":
             return BadRequest(
-                f"The repository {os.fsdecode(self._folder)} keeps a part of it outside the folders that may be read, "
+                f"The repository {os.fsdecode(self._folder)} stores a part of it outside the folders that may be read, "
                 f"or in one that is saved for other groups. {NOTHING} Name the main repository, or clone it without "
                 "--shared and --reference."
             )
         return BadRequest(
             f"The repository {os.fsdecode(self._folder)} cannot be read ({error.code}). {NOTHING} Give read permission "
-            "to the user that runs Sluice; where a file of it is damaged, `git fsck` names it."
+            "to the user that runs Sluice; if a file of it is damaged, `git fsck` names it."
         )
 
-    def _none(self) -> BadRequest:
+    def _not_a_repository(self) -> BadRequest:
         shown = os.fsdecode(self._folder)
         return BadRequest(f"{shown} is not a git repository. {NOTHING} Name the folder that holds .git.")

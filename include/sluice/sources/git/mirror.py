@@ -1,8 +1,10 @@
-"""A bare copy of a remote repository in the cache folder; it can be removed at any time, and is fetched anew.
+"""Keeps bare mirrors of remote repositories in the cache folder. A mirror can be deleted at any time; it is then
+fetched again.
 
-Only over HTTPS to a public address, or to the host that a connection names: an administrator has then vouched for it.
-The login goes to that host alone. No other host is spoken to: a redirect elsewhere ends at its certificate, before
-anything is sent. Objects are never pruned, so that a scan's contents stay readable after a forced push.
+Fetches over HTTPS only, from a public address or from the host that a connection names, which an administrator has
+approved. The login is sent to that host alone. No other host is contacted: a redirect to another host fails at the
+check of its certificate, before anything is sent. Objects are never pruned, so that a scan's contents stay readable
+after a forced push.
 """
 
 from __future__ import annotations
@@ -37,20 +39,22 @@ _REFS = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
 
 
 class Mirror:
-    """One per reader; processes share the folder behind a lock."""
+    """One mirror per reader; processes share its folder under a lock."""
 
-    def __init__(self, address: Address, reach: SourceContext) -> None:
-        if address.remote is None or reach.git_cache is None:
+    def __init__(self, address: Address, context: SourceContext) -> None:
+        if address.remote is None or context.git_cache is None:
             raise BadRequest("git+https:// sources need a cache folder, which is not set here. Nothing was read.")
         self._url = address.remote
-        self._connection = reach.connections(address.connection) if address.connection else None
+        self._connection = context.connections(address.connection) if address.connection else None
         check_host(self._url, self._connection)
-        self._folder = reach.git_cache / f"{sha256(self._url.encode()).hexdigest()[:32]}.git"
+        self._folder = context.git_cache / f"{sha256(self._url.encode()).hexdigest()[:32]}.git"
 
     def fetch(self) -> None:
-        """Branches, tags and HEAD are the remote's when this returns; a remote that does not answer is asked again.
-        Raises BadRequest (no such repository, login refused), Terminal (too large) and Unavailable; what was fetched
-        before stays."""
+        """Updates branches, tags and HEAD from the remote, with retries.
+
+        Raises BadRequest (no such repository, login rejected), Terminal (too large) and Unavailable; earlier objects
+        stay.
+        """
         if self._connection is None:
             check_public(urlsplit(self._url).hostname or "")
         with self._locked():
@@ -66,19 +70,20 @@ class Mirror:
     def _locked(self) -> Iterator[None]:
         self._folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # bounded: whoever holds it is bounded by FETCH_TIMEOUT_S
+            fcntl.flock(lock, fcntl.LOCK_EX)  # bounded: the holder stops after FETCH_TIMEOUT_S
             yield
 
 
 def unused(cache: Path, before_s: float) -> list[Path]:
-    """Mirrors that were last fetched before then (seconds since the epoch). Each run of its source fetches first."""
+    """Lists the mirrors that were last fetched before `before_s` (seconds since the epoch). Each run of a source
+    fetches first."""
     locks = [each for each in sorted(cache.glob("*.lock")) if each.stat().st_mtime < before_s]
     return [folder for each in locks if (folder := each.with_suffix(".git")).is_dir()]
 
 
 def remove(folder: Path, before_s: float) -> bool:
-    """Remove a mirror that nobody has fetched since then. False: somebody has, or does so now."""
-    with folder.with_suffix(".lock").open("a") as lock:  # leaves its time as it is
+    """Deletes a mirror that was not fetched since `before_s`. Returns False if it was, or is being fetched now."""
+    with folder.with_suffix(".lock").open("a") as lock:  # does not change its modification time
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -90,7 +95,7 @@ def remove(folder: Path, before_s: float) -> bool:
 
 
 def fetch(folder: Path, url: str, connection: Connection | None, deadline_s: float) -> None:
-    """Make `folder` a bare mirror of `url`; see `Mirror.fetch`. `deadline_s`: by `time.monotonic`."""
+    """Makes `folder` a bare mirror of `url`; see `Mirror.fetch`. `deadline_s` is a value of `time.monotonic`."""
     pygit2.settings.server_connect_timeout = int(CONNECT_TIMEOUT_S * 1000)
     pygit2.settings.server_timeout = int(ANSWER_TIMEOUT_S * 1000)
     callbacks = Callbacks(urlsplit(url).hostname or "", connection, deadline_s)
@@ -113,19 +118,19 @@ class Callbacks(pygit2.RemoteCallbacks):
         super().__init__()
         self._host = host
         self._connection = connection
-        self._asked = 0
+        self._login_requests = 0
         self._deadline_s = deadline_s
 
     def credentials(self, url: str, username_from_url: str | None, allowed_types: CredentialType) -> pygit2.UserPass:
-        self._asked += 1
+        self._login_requests += 1
         if self._connection is None or not self._connection.password:
-            raise BadRequest("The repository asks for a login. Make a connection for it and name it: connection=<id>.")
-        if self._asked > 2:  # once for each of the two calls: a third time means that it was refused
-            raise BadRequest("The repository refuses the connection's login. Correct it; nothing was deleted.")
+            raise BadRequest("The repository needs a login. Create a connection and name it: connection=<id>.")
+        if self._login_requests > 2:  # two requests, one call each: a third means that the login was rejected
+            raise BadRequest("The repository rejected the connection's login. Correct it; nothing was deleted.")
         return pygit2.UserPass(self._connection.login or "git", self._connection.password)
 
     def certificate_check(self, certificate: object, valid: bool, host: str | bytes) -> bool:
-        """libgit2 follows a first redirect, to HTTPS alone, whatever its configuration says."""
+        """Rejects redirects to other hosts: libgit2 follows a first redirect to HTTPS, despite its configuration."""
         name = host.decode("utf-8", "replace") if isinstance(host, bytes) else host
         if name.lower() != self._host:
             raise BadRequest(
@@ -143,7 +148,8 @@ class Callbacks(pygit2.RemoteCallbacks):
 
 
 def check_host(url: str, connection: Connection | None) -> None:
-    """A login is for the connection's host alone: else any source could send it to a server of its own."""
+    """Raises Forbidden if the connection is for another host: otherwise any source could send the login to its own
+    server."""
     if connection is None:
         return
     parts = urlsplit(url)
@@ -154,12 +160,12 @@ def check_host(url: str, connection: Connection | None) -> None:
 
 
 def check_public(host: str) -> None:
-    """Raises Forbidden where any address of `host` is not a public one, Unavailable where it has none."""
+    """Raises Forbidden if any address of `host` is not public, and Unavailable if it has no address."""
     try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        addresses = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
     except OSError as error:
         raise Unavailable("the remote repository", f"{host} has no address ({error})", TRY_AGAIN) from error
-    for *_, address in found:
+    for *_, address in addresses:
         if not _public(str(address[0])):
             raise Forbidden(
                 f"{host} is not a public address. A server inside the network is read through a connection "

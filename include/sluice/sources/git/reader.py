@@ -1,8 +1,8 @@
-"""git+file:// and git+https://: one document a file of the tree at one commit.
+"""git+file:// and git+https://: one document per file of the tree at one commit.
 
-`external_id` is the path in the repository, the fingerprint the blob's id: what is unchanged is not read, and a read
-finds its bytes by that id whatever the branch has become. Contents are the object store's, not the working tree's.
-Hidden files (`.github/…`) are skipped unless an include glob names them.
+`external_id` is the path in the repository; the fingerprint is the blob's id. So unchanged files are not read, and a
+read finds its bytes by that id even if the branch has moved. Contents come from the object store, not from the working
+tree. Hidden files (`.github/…`) are skipped unless an include glob names them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ _LFS_BYTES = 1024  # a pointer is smaller
 
 
 class GitReader:
-    """SourceReader and MarkedReader of one repository. Raises BadRequest when made, if the URI is not allowed."""
+    """SourceReader and IncrementalReader of one repository. The constructor raises BadRequest if the URI is not
+    allowed."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         self._address = parse(spec.uri)
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._max_bytes = reach.max_bytes
-        self._since = reach.since
-        self._roots, self._borrows = reach.roots, reach.borrows
+        self._max_bytes = context.max_bytes
+        self._since = context.since
+        self._roots, self._borrows = context.roots, context.borrows
         self._mirror: Mirror | None = None
         self._refreshed = False
         self._view: View | None = None
@@ -49,23 +50,25 @@ class GitReader:
                 raise BadRequest("git+file:// reads a folder and takes no connection=. Nothing was read.")
             self._open()
         else:
-            self._mirror = Mirror(self._address, reach)
+            self._mirror = Mirror(self._address, context)
 
     def mark(self) -> str:
-        """The id of the commit that `scan` lists. Raises what `scan` raises."""
+        """Returns the id of the commit that `scan` lists. Raises the errors of `scan`."""
         if self._commit is None:
             try:
                 if self._mirror is not None:
                     self._mirror.fetch()
-                # Once: a branch that moves meanwhile is for the next scan.
+                # Resolved once: if the branch moves meanwhile, the next scan sees it.
                 self._commit = resolve(self._opened(), self._address).id
             except (pygit2.GitError, OSError) as error:
                 raise unavailable(error) from error
         return str(self._commit)
 
     def scan(self) -> Iterator[ListingEntry]:
-        """`former` of an entry is set where git knows a rename since the commit `reach.since`. Raises BadRequest where
-        the ref or the path is not there, Unavailable where the repository cannot be read."""
+        """Lists the files. `former` of an entry is set if git finds a rename since the commit `context.since`.
+
+        Raises BadRequest if the ref or the path does not exist, Unavailable if the repository cannot be read.
+        """
         self.mark()
         assert self._commit is not None
         try:
@@ -80,7 +83,7 @@ class GitReader:
             raise unavailable(error) from error
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Raises Unreadable (link, submodule, lfs_pointer, too_large, vanished) or Unavailable."""
+        """Raises ExtractionError (link, submodule, lfs_pointer, too_large, vanished) or Unavailable."""
         fingerprint = item.entry.fingerprint
         if fingerprint.startswith(tree.LINK):
             raise unreadable("link")
@@ -109,10 +112,10 @@ class GitReader:
         return bytes(odb.read(oid)[1])
 
     def _refresh(self) -> None:
-        """What one object is missing for, others are, too: a remote is asked once, a folder opened again only where it
-        was packed anew."""
+        """Makes new objects visible: if one is missing, others are, too. A remote is fetched once; a folder is only
+        opened again if its packs changed."""
         if self._mirror is not None and not self._refreshed:
-            self._mirror.fetch()  # listed on another machine
+            self._mirror.fetch()  # the scan ran on another machine
             self._refreshed, self._repository = True, None
         elif self._view is not None and not self._view.is_current():
             self._repository = None
@@ -147,6 +150,6 @@ class GitReader:
         return inside and self._shown(path) and self._globs.admit(printable(path))
 
     def _shown(self, path: bytes) -> bool:
-        """What is asked for by path= is not hidden, however it is called."""
+        """Returns True if the path is not hidden. The path= of the URI never counts as hidden."""
         rest = path[len(self._address.path) :]
         return self._globs.hidden or not any(part.startswith(b".") for part in rest.split(b"/"))

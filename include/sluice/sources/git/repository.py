@@ -1,4 +1,4 @@
-"""A repository that is opened for its objects alone: no working tree, no hooks; and the commit that a URI names."""
+"""Opens a repository to read its objects only (no working tree, no hooks), and resolves the commit that a URI names."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ _NOTHING = "Nothing was read or deleted."
 
 
 def open_folder(address: Address, roots: Sequence[Path], admits: Callable[[str], bool] | None = None) -> View:
-    """The repository of a git+file:// URI. Raises BadRequest where it or a part of it lies outside the roots, or is
+    """Opens the repository of a git+file:// URI. Raises BadRequest if it or a part of it lies outside the roots, or is
     not admitted."""
     return View(check_root(address.repository.removeprefix("git+"), roots), roots, admits)
 
 
 def open_own(folder: Path) -> pygit2.Repository:
-    """A copy of a remote repository, which only Sluice writes to. Raises BadRequest where there is none."""
-    # Whose the files are is no matter here: only objects are read, and libgit2 runs no hook or filter for that.
+    """Opens a mirror of a remote repository, which only Sluice writes to. Raises BadRequest if it does not exist."""
+    # The owner of the files does not matter: only objects are read, and libgit2 runs no hook or filter for that.
     pygit2.settings.owner_validation = False
     try:
         return pygit2.Repository(str(folder), RepositoryOpenFlag.NO_SEARCH)
     except pygit2.GitError as error:
-        raise BadRequest(f"{folder} is not a git repository. {_NOTHING} Remove it; it is fetched anew.") from error
+        raise BadRequest(
+            f"{folder} is not a git repository. {_NOTHING} Delete it; the next run fetches it again."
+        ) from error
 
 
 def resolve(repository: pygit2.Repository, address: Address) -> pygit2.Commit:
-    """The commit that a source's URI names now. Raises BadRequest."""
+    """Returns the commit that a source's URI names now. Raises BadRequest."""
     commit = _named(repository, address)
     if address.until is None:
         return commit
@@ -61,19 +63,19 @@ def _named(repository: pygit2.Repository, address: Address) -> pygit2.Commit:
     raise BadRequest(f"{address.repository} has no branch, tag or commit {address.ref!r}. {_NOTHING} Correct ref=.")
 
 
-def _peeled(found: Any, address: Address) -> pygit2.Commit:
+def _peeled(target: Any, address: Address) -> pygit2.Commit:
     try:
-        commit = found.peel(ObjectType.COMMIT)
+        commit = target.peel(ObjectType.COMMIT)
     except (pygit2.GitError, pygit2.InvalidSpecError) as error:
         raise BadRequest(
-            f"ref={address.ref!r} of {address.repository} leads to no commit. {_NOTHING} Name another."
+            f"ref={address.ref!r} of {address.repository} does not lead to a commit. {_NOTHING} Name another."
         ) from error
     assert isinstance(commit, pygit2.Commit)
     return commit
 
 
 def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Commit:
-    """Along first parents: what a branch showed, not what was merged into it from beside."""
+    """Follows first parents: what the branch showed at that time, without the history of merged branches."""
     end = until.timestamp()
     try:
         while commit.commit_time > end and commit.parent_ids:
@@ -90,4 +92,4 @@ def _at(commit: pygit2.Commit, until: datetime, address: Address) -> pygit2.Comm
 
 def unavailable(error: Exception) -> Unavailable:
     detail = f"{error}. What was listed so far is not a complete scan; nothing was deleted"
-    return Unavailable("the repository", detail, f"Try again. Where it stays: {REPAIR}")
+    return Unavailable("the repository", detail, f"Try again. If the error remains: {REPAIR}")

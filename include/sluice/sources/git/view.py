@@ -1,9 +1,9 @@
-"""A folder's repository through files that were judged when they were opened.
+"""Shows a folder's repository through files that were checked when they were opened.
 
-libgit2 opens by name and follows links, also those that are swapped while it reads. So it never sees the folder: it
-opens a private, temporary repository instead, whose packs are links to open file descriptors (/proc/self/fd), whose
-refs are copies, and whose loose objects come from here one by one. Each file was opened as a bare handle, and that
-handle lies inside the folders that may be read; see `roots.open_inside`.
+libgit2 opens files by name and follows links, even if they are replaced while it reads. So it never sees the folder. It
+opens a private, temporary repository instead: packs are links to open file descriptors (/proc/self/fd), refs are
+copies, and loose objects are passed to it one by one. Each file is opened as a bare handle first, and that handle must
+lie inside the folders that may be read; see `roots.open_inside`.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
 class View:
-    """Of the repository in `folder`, as it is now. What it holds open ends with this object.
+    """The current state of the repository in `folder`. Its open files are closed with this object.
 
-    Raises BadRequest where there is none, or where a part of it lies outside `roots` or is not admitted (`admits`: by
-    the URI of a file or folder, when it is opened); Unavailable where the storage fails.
+    Raises BadRequest if there is no repository, or if a part of it lies outside `roots` or is not admitted (`admits`:
+    by the URI of a file or folder, when it is opened); Unavailable if the storage fails.
     """
 
     repository: pygit2.Repository
@@ -59,14 +59,14 @@ class View:
         weakref.finalize(self, _close, view, descriptors)
         _write_refs(view, confined, git, common)
         _link_packs(view, confined, stores, descriptors)
-        # Whose the files are is no matter here: only objects are read, and libgit2 runs no hook or filter for that.
+        # The owner of the files does not matter: only objects are read, and libgit2 runs no hook or filter for that.
         pygit2.settings.owner_validation = False
         self.repository = pygit2.Repository(str(view), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
         self.repository.odb.add_backend(_Loose(confined, stores), 1)
-        weakref.finalize(self, self.repository.free)  # its own descriptors; Python would wait for a collection
+        weakref.finalize(self, self.repository.free)  # closes its descriptors without waiting for a collection
 
     def is_current(self) -> bool:
-        """Whether the packs are those that were there when this was made. Loose objects are looked up each time."""
+        """Returns True if the packs are the same as when this was opened. Loose objects are looked up each time."""
         return self._packs == self._listed_packs()
 
     def _listed_packs(self) -> set[bytes]:
@@ -81,9 +81,9 @@ def _close(view: Path, descriptors: list[int]) -> None:
 
 
 def _write_refs(view: Path, confined: Confined, git: bytes, common: bytes) -> None:
-    """What names commits: small files that are copied, so that nobody can change them any more."""
-    for made in ("objects/pack", "refs/heads"):
-        (view / made).mkdir(parents=True)
+    """Copies the small files that name commits, so that they cannot change any more."""
+    for folder_name in ("objects/pack", "refs/heads"):
+        (view / folder_name).mkdir(parents=True)
     (view / "config").write_text(_CONFIG)
     ids: dict[bytes, bytes] = {}
     for line in (confined.small(common + b"/packed-refs", _MAX_REFS_BYTES) or b"").splitlines():
@@ -108,15 +108,15 @@ def _write_refs(view: Path, confined: Confined, git: bytes, common: bytes) -> No
 
 
 def _loose_refs(confined: Confined, common: bytes) -> Iterator[bytes]:
-    waiting, seen = [(b"refs", 0)], 0
+    waiting, visited = [(b"refs", 0)], 0
     while waiting:
         folder, depth = waiting.pop()
         for name, is_folder in confined.names(common + b"/" + folder):
-            seen += 1
+            visited += 1
             path = folder + b"/" + name
-            if seen > _MAX_REFS or depth > _MAX_DEPTH:
+            if visited > _MAX_REFS or depth > _MAX_DEPTH:
                 raise BadRequest(
-                    f"The repository has more than {_MAX_REFS} refs, or too deep ones. {NOTHING} Remove some."
+                    f"The repository has more than {_MAX_REFS} refs, or too deeply nested ones. {NOTHING} Delete some."
                 )
             if is_folder:
                 waiting.append((path, depth + 1))
@@ -137,7 +137,7 @@ def _link_packs(view: Path, confined: Confined, stores: Sequence[bytes], descrip
 
 
 class _Loose(pygit2.OdbBackend):
-    """Objects that are files of their own: zlib of `<kind> <size>\\0<content>`."""
+    """Loose objects, which are files of their own: zlib of `<kind> <size>\\0<content>`."""
 
     def __init__(self, confined: Confined, stores: Sequence[bytes]) -> None:
         super().__init__()
@@ -163,22 +163,22 @@ class _Loose(pygit2.OdbBackend):
     def exists_prefix_cb(self, prefix: str) -> pygit2.Oid:
         prefix = str(prefix)
         if len(prefix) == 40:
-            found = {prefix} if self.exists_cb(prefix) else set()
+            matches = {prefix} if self.exists_cb(prefix) else set()
         else:
             listed = (name for store in self._stores for name, _ in self._confined.names(_place(store, prefix[:2])))
-            found = {prefix[:2] + name.decode("latin-1") for name in listed}
-            found = {each for each in found if each.startswith(prefix) and _ID.fullmatch(each.encode("latin-1"))}
-        if len(found) > 1:
+            matches = {prefix[:2] + name.decode("latin-1") for name in listed}
+            matches = {oid for oid in matches if oid.startswith(prefix) and _ID.fullmatch(oid.encode("latin-1"))}
+        if len(matches) > 1:
             raise ValueError(f"{prefix} is ambiguous")
-        if not found:
+        if not matches:
             raise KeyError(prefix)
-        return pygit2.Oid(hex=found.pop())
+        return pygit2.Oid(hex=matches.pop())
 
     def refresh_cb(self) -> None:
-        """Nothing is remembered."""
+        """Does nothing: no state is cached."""
 
     def _unpacked(self, oid: str, max_bytes: int) -> tuple[int, int, bytes]:
-        """(kind, size, at most `max_bytes` of the content)."""
+        """Returns (kind, size, at most `max_bytes` of the content)."""
         descriptor = self._descriptor(oid, keep=True)
         if descriptor is None:
             raise KeyError(oid)

@@ -1,8 +1,10 @@
-"""Which addresses may be connected to, and the only way to connect: names are resolved once, every answer is checked,
-and the connection is made to a checked address. Between check and use there is no second look-up that a hostile name
-server could answer differently; TLS and the Host header keep the name.
+"""Decides which addresses may be connected to, and makes all connections.
 
-What a site writes as an address (of a redirect, in a list) is understood by `joined`, and nowhere else.
+A name is resolved once, every address is checked, and the connection goes to a checked address. There is no second
+look-up between check and use, which a hostile name server could answer differently. TLS and the Host header still use
+the name.
+
+Addresses that a site writes (in a redirect, in a list) are parsed only by `joined`.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ Resolve = Callable[[str, int], list[str]]
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry. `ipaddress.is_global` of
-# the Python in use may be older than these.
+# https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry. `ipaddress.is_global` may
+# be older, depending on the Python version.
 _SPECIAL_4 = [
     ipaddress.IPv4Network(net)
     for net in (
@@ -44,7 +46,7 @@ _SPECIAL_6 = [
 ]
 # IPv4 addresses within IPv6 ones: NAT64 (RFC 6052), IPv4-compatible (deprecated) and translated (RFC 2765).
 _EMBEDDING = [ipaddress.IPv6Network(net) for net in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")]
-# A host that is trusted may lie in a private network; it may still not be what hands out a machine's credentials.
+# Trusted hosts may lie in a private network, but must not be a metadata service, which issues credentials.
 _TRUSTABLE = [
     ipaddress.ip_network(net)
     for net in ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
@@ -53,25 +55,25 @@ _METADATA = [ipaddress.ip_address(each) for each in ("100.100.100.200", "fd00:ec
 
 
 class ForbiddenAddress(Exception):
-    """A name leads to an address that no source may reach."""
+    """A name leads to an address that no source may connect to."""
 
 
 class BadCertificate(Exception):
-    """A server is not who its name says."""
+    """A server's certificate does not match its name."""
 
 
 def joined(base: str, target: str) -> str:
-    """The address that `target` is on the page `base`, canonical. Raises Unreadable (bad_url)."""
+    """Resolves `target` against the page `base` and returns the canonical URL. Raises ExtractionError (bad_url)."""
     try:
-        found = urljoin(base, target)
-        uri_parts(found)
-        return canonical_web(found)
+        url = urljoin(base, target)
+        uri_parts(url)
+        return canonical_web(url)
     except ValueError as error:
         raise unreadable("bad_url") from error
 
 
 def plain_address(text: str) -> Address:
-    """An IPv4 address that is wrapped in an IPv6 one is taken out. Raises ValueError."""
+    """Parses an address. An IPv4 address inside an IPv6 address is returned as IPv4. Raises ValueError."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
         return address
@@ -91,19 +93,19 @@ def may_connect(text: str, *, trusted: bool) -> bool:
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """The system's answer, each address once."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """Returns the addresses from the system's resolver, each once."""
+    results = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
 class GuardedNetwork(httpcore.NetworkBackend):
-    """Every connection of the pool goes through here. `trusted(host, port)`: it may lie in a private network."""
+    """Opens every connection of the pool. `trusted(host, port)`: may the host lie in a private network?"""
 
     def __init__(self, trusted: Callable[[str, int], bool], resolve: Resolve = resolve) -> None:
         self._trusted = trusted
         self._resolve = resolve
         self._network = httpcore.SyncBackend()
-        self.deadline_s = float("inf")  # on the monotonic clock; of the request that is being made
+        self.deadline_s = float("inf")  # on the monotonic clock; of the current request
 
     def connect_tcp(
         self,
@@ -113,7 +115,7 @@ class GuardedNetwork(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Raises ForbiddenAddress where any address of the host is forbidden, else httpcore's ConnectError."""
+        """Raises ForbiddenAddress if any address of the host is forbidden, else httpcore's ConnectError."""
         addresses = self._addresses(host, port, self.left_s(timeout))
         for address in addresses:
             if not may_connect(address, trusted=self._trusted(host, port)):
@@ -130,14 +132,14 @@ class GuardedNetwork(httpcore.NetworkBackend):
         raise ForbiddenAddress("a socket of this machine")
 
     def left_s(self, timeout_s: float | None) -> float:
-        """At most `timeout_s`, and what is left of the request's time. Raises httpcore's ReadTimeout at its end."""
+        """Returns the rest of the request's time, at most `timeout_s`. Raises httpcore's ReadTimeout if it is over."""
         left = self.deadline_s - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout("the time for this request is over")
         return left if timeout_s is None else min(left, timeout_s)
 
     def _addresses(self, host: str, port: int, timeout_s: float) -> list[str]:
-        """The system's resolver knows no timeout, so it is left behind where it hangs."""
+        """Resolves the host in a thread, which is abandoned at the timeout: the system's resolver has none."""
         answers: queue.Queue[list[str] | OSError] = queue.Queue()
 
         def ask() -> None:
@@ -148,16 +150,16 @@ class GuardedNetwork(httpcore.NetworkBackend):
 
         threading.Thread(target=ask, daemon=True, name="resolve").start()
         try:
-            found = answers.get(timeout=timeout_s)
+            answer = answers.get(timeout=timeout_s)
         except queue.Empty:
             raise httpcore.ConnectTimeout("the name was not resolved in time") from None
-        if isinstance(found, OSError):
-            raise httpcore.ConnectError("the name cannot be resolved") from found
-        return found
+        if isinstance(answer, OSError):
+            raise httpcore.ConnectError("the name cannot be resolved") from answer
+        return answer
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose single calls end with the request's time, so that a trickle of bytes cannot hold it."""
+    """A connection whose reads and writes end with the request's time, so that a slow server cannot hold it."""
 
     def __init__(self, stream: httpcore.NetworkStream, network: GuardedNetwork) -> None:
         self._stream = stream

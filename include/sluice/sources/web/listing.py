@@ -1,6 +1,6 @@
-"""What a URL's content is: a sitemap, an index of sitemaps, a feed, a list of URLs, or just a page.
+"""Recognises and parses lists at a URL: a sitemap, an index of sitemaps, a feed, a list of URLs, or just a page.
 
-The content decides. What begins as a list and breaks off is an error and never a shorter list.
+The content decides. A truncated list is an error, never a shorter list.
 """
 
 from __future__ import annotations
@@ -26,33 +26,34 @@ _ROOTS: dict[str, Kind] = {
 }
 _ITEMS = {"sitemap": "url", "index": "sitemap"}
 _HEAD_BYTES = 8192
-# Atomic and possessive: a thousand comments and no element must not be tried in every combination.
+# Atomic and possessive, so that a thousand comments without an element are not tried in every combination.
 _ROOT = re.compile(
     r"\A\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*+<(?:[\w.-]+:)?([\w.-]+)", re.DOTALL
 )
-_MAX_URL_CHARS = 2000  # longer ones are not addresses of documents, and no index of the ledger would take them
+_MAX_URL_CHARS = 2000  # longer ones are not useful, and exceed the index of the ledger
 _LIST_NAMES = (".xml", ".xml.gz", ".txt", ".txt.gz", ".rss", ".atom", ".rdf")
 
 
 class BrokenListing(ValueError):
-    """It begins as a list and cannot be read to its end."""
+    """A list that cannot be read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    url: str  # canonical; empty where the list names none that can be one
-    place: int  # from 1, in the list
+    url: str  # canonical; empty if the entry has no valid URL
+    place: int  # position in the list, from 1
     lastmod: str | None = None
 
 
 def kind_of(url: str, mime: str, content: bytes) -> Kind:
-    """`content` unpacked. Raises BrokenListing where a URL that is named like a list answers with a web page."""
+    """Returns the kind of decompressed content. Raises BrokenListing if a URL named like a list answers with a web
+    page."""
     root = _root(content)
     if root in _ROOTS:
         return _ROOTS[root]
     if root is not None and root.lower() == "html":
         if named_like_a_list(url):
-            raise BrokenListing("it is named like a list, and its server sent a web page instead")
+            raise BrokenListing("its name is that of a list, but the server sent a web page")
         return "page"
     if (mime == "text/plain" or urlsplit(url).path.lower().endswith((".txt", ".txt.gz"))) and _first_line_is_url(
         content
@@ -66,7 +67,7 @@ def named_like_a_list(url: str) -> bool:
 
 
 def entries_of(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
-    """In the order of the list. Raises BrokenListing."""
+    """Yields the entries in the order of the list. Raises BrokenListing."""
     if kind == "list":
         yield from _lines(content)
     elif kind != "page":
@@ -75,14 +76,14 @@ def entries_of(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
 
 def _root(content: bytes) -> str | None:
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
-    found = _ROOT.match(content[:_HEAD_BYTES].decode(encoding, "replace"))
-    if found is None and content[:64].lstrip().lower().startswith(b"<!doctype html"):
+    match = _ROOT.match(content[:_HEAD_BYTES].decode(encoding, "replace"))
+    if match is None and content[:64].lstrip().lower().startswith(b"<!doctype html"):
         return "html"
-    return found[1] if found else None
+    return match[1] if match else None
 
 
 def _lines(content: bytes) -> Iterator[Listed]:
-    """Empty lines and those that begin with # are nothing."""
+    """Yields one entry per line. Empty lines and lines that begin with # are skipped."""
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
         text = line.strip()
         if text and not text.startswith("#"):
@@ -94,15 +95,15 @@ def _first_line_is_url(content: bytes) -> bool:
 
 
 def _url(text: str, base: str = "") -> str:
-    """Canonical, or empty where it is not an absolute one, nor becomes one on the page `base`."""
+    """Returns the canonical URL, or an empty text if it is not an absolute URL, even relative to the page `base`."""
     try:
-        found = joined(base, text)
+        url = joined(base, text)
     except ExtractionError:
         return ""
-    if not re.match(r"https?://[^\s/]", found, re.IGNORECASE):
+    if not re.match(r"https?://[^\s/]", url, re.IGNORECASE):
         return ""
-    usable = found.isascii() and found.isprintable() and " " not in found and len(found) <= _MAX_URL_CHARS
-    return found if usable else ""
+    usable = url.isascii() and url.isprintable() and " " not in url and len(url) <= _MAX_URL_CHARS
+    return url if usable else ""
 
 
 def _elements(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
@@ -125,9 +126,9 @@ def _elements(kind: Kind, url: str, content: bytes) -> Iterator[Listed]:
                 yield _listed(kind, url, element, number)
                 element.clear()
                 if parents:
-                    parents[-1].remove(element)  # or a sitemap of 50 MB would be kept as a tree
-    except (ParseError, DefusedXmlException, LookupError) as error:  # LookupError: an encoding that nobody knows
-        raise BrokenListing(f"it is not whole XML ({type(error).__name__})") from error
+                    parents[-1].remove(element)  # otherwise a sitemap of 50 MB would stay in memory as a tree
+    except (ParseError, DefusedXmlException, LookupError) as error:  # LookupError: unknown encoding
+        raise BrokenListing(f"it is not complete XML ({type(error).__name__})") from error
 
 
 def _listed(kind: Kind, url: str, element: Any, number: int) -> Listed:
@@ -138,12 +139,13 @@ def _listed(kind: Kind, url: str, element: Any, number: int) -> Listed:
 
 
 def _link(element: Any) -> str | None:
-    """Of an RSS item: `link`, else a `guid` that is one. Of an Atom entry: the link to the page itself."""
+    """Returns the link of an RSS item (`link`, else a `guid` that is a link) or of an Atom entry (the link to the page
+    itself)."""
     for child in element:
         if _name(child) == "link" and child.get("rel", "alternate") == "alternate":
-            found = child.get("href") or (child.text or "").strip()
-            if found:
-                return str(found)
+            target = child.get("href") or (child.text or "").strip()
+            if target:
+                return str(target)
     for child in element:
         if _name(child) == "guid" and child.get("isPermaLink", "true") == "true" and child.text:
             return str(child.text).strip()

@@ -1,4 +1,4 @@
-"""Politeness: the time between two requests to one host, over all processes of this machine."""
+"""Limits the rate of requests to one host, over all processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from pathlib import Path
 
 
 class Pace:
-    """`folder` holds one file a host, locked while somebody waits for a turn; None: this object alone keeps time."""
+    """`folder` has one file per host, locked while a process waits for its turn. None: only this object limits the
+    rate."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._last_s: dict[str, float] = {}
 
     def wait(self, host: str, delay_s: float) -> None:
-        """Returns when the host may be asked, `delay_s` after the last time it was."""
+        """Blocks until `delay_s` after the previous request to the host."""
         if delay_s <= 0:
             return
         if self._folder is not None:
             try:
                 return self._wait_in_turn(self._folder, host, delay_s)
-            except OSError:  # a folder that cannot be written: better one's own pace than none
+            except OSError:  # if the folder cannot be written, this process limits its own rate
                 self._folder = None
         now = time.time()
         start_s = max(now, self._last_s.get(host, 0.0) + delay_s)
@@ -37,7 +38,7 @@ class Pace:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             now = time.time()
-            # A clock that was set back must not stop everything.
+            # If the clock was set back, do not wait for the old time.
             last_s = min(_seconds(os.pread(descriptor, 40, 0), now), now + delay_s)
             start_s = max(now, last_s + delay_s)
             os.ftruncate(descriptor, 0)
@@ -48,7 +49,7 @@ class Pace:
 
 
 def _seconds(written: bytes, otherwise: float) -> float:
-    """`otherwise` for half a number, which a process left that was killed."""
+    """Returns `otherwise` for an incomplete number, left by a process that was killed."""
     try:
         return float(written or b"0")
     except ValueError:

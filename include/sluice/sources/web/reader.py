@@ -1,9 +1,9 @@
 """https://…: a page, or a list of pages (sitemap, index of sitemaps, RSS or Atom feed, plain list of URLs).
 
-A document's external id is its URL. Its fingerprint is the sitemap's `lastmod`; where there is none, what the server
-says of it when asked for the headers alone: ETag, else Last-Modified; else the hash of its content. Globs are over the
-URL's path and query. What may not be fetched (robots.txt, another host, a private address) is listed, and refused when
-it is read: nothing is dropped without a trace.
+The external id of a document is its URL. Its fingerprint is the sitemap's `lastmod`. Without one, it is the ETag from a
+HEAD request, else Last-Modified, else the hash of the content. Globs match the URL's path and query. Pages that may not
+be fetched (robots.txt, another host, a private address) are listed, and quarantined when read, so that no page is
+dropped silently.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from sluice.sources.web.scope import Scope
 from sluice.sources.web.urls import canonical_web
 
 MAX_LISTING_BYTES = 52_428_800  # https://www.sitemaps.org/protocol.html, unpacked
-MAX_LISTINGS = 1000  # sitemaps of one source
+MAX_LISTINGS = 1000  # sitemaps per source
 MAX_DOCUMENTS = 200_000
-_PATIENCE = 3  # documents one after another that the server fails on before it is taken for down
+_MAX_FAILURES = 3  # failed documents in a row after which the server counts as down
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."
-_DOCUMENTS = ("text/html", "application/xhtml+xml", "application/pdf")  # cannot be lists
-_NO_HEAD = (400, 403, 404, 405, 406, 501)  # of servers that answer HEAD with these and GET with the page
-_UNKNOWN_BYTES = 100_000  # where nothing tells: batches are cut by size
-# A validator is strong only when it is that much older than the answer (RFC 9110, 8.8.2.2): a page that is made for
-# every request is as new as its answer.
+_DOCUMENTS = ("text/html", "application/xhtml+xml", "application/pdf")  # types that are never lists
+_NO_HEAD = (400, 403, 404, 405, 406, 501)  # some servers answer HEAD with these, and GET with the page
+_UNKNOWN_BYTES = 100_000  # if the size is unknown: batches are limited by size
+# A validator is strong only if it is that much older than the response (RFC 9110, 8.8.2.2): a page generated for each
+# request is as new as its response.
 _SETTLED = timedelta(seconds=60)
 
 
 class WebReader:
-    """SourceReader of one URL. Raises BadRequest when made, if that may not be fetched."""
+    """SourceReader of one URL. The constructor raises BadRequest if it may not be fetched."""
 
-    def __init__(self, spec: SourceSpec, reach: SourceContext) -> None:
+    def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         self._url = canonical_web(spec.uri)
         try:
-            self._scope = Scope(urlsplit(self._url).hostname or "", reach.web.hosts, reach.web.trusted_hosts)
+            self._scope = Scope(urlsplit(self._url).hostname or "", context.web.hosts, context.web.trusted_hosts)
             self._scope.check(self._url)
         except (ExtractionError, ValueError) as error:
             reason = error.reason if isinstance(error, ExtractionError) else "It cannot be understood."
             raise BadRequest(f"{spec.uri} cannot be a source. {reason} Nothing was read.") from error
         self._globs = Globs(spec.include or (), spec.exclude or ())
-        self._reach = reach
-        self._fetcher = Fetcher(reach, self._scope)
+        self._context = context
+        self._fetcher = Fetcher(context, self._scope)
         self._failures = 0
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Raises BadRequest where a list is refused (HTTP 4xx, robots.txt), Transient where it fails or breaks off."""
+        """Raises BadRequest if a list is rejected (HTTP 4xx, robots.txt), Transient if it fails or is incomplete."""
         if self._is_document():
             yield self._entry(Listed(self._url, 1))
             return
@@ -70,20 +70,20 @@ class WebReader:
                 continue
             if len(seen) == MAX_DOCUMENTS:
                 raise BadRequest(
-                    f"{self._url} lists more than {MAX_DOCUMENTS} documents. {_INCOMPLETE} Make sources of parts of it."
+                    f"{self._url} lists more than {MAX_DOCUMENTS} documents. {_INCOMPLETE} Split it into sources."
                 )
             seen.add(name)
             yield self._entry(listed)
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """The document as it is now. Raises Unreadable, and Unavailable where the server fails again and again."""
+        """Returns the current document. Raises ExtractionError, and Unavailable if the server fails repeatedly."""
         url = item.entry.external_id
         if url.startswith("#"):
             raise unreadable("bad_url")
         try:
-            answer = self._fetcher.ask("GET", url, max_bytes=self._reach.max_bytes)
+            answer = self._fetcher.ask("GET", url, max_bytes=self._context.max_bytes)
         except Unavailable as error:
-            self._lose_patience(error)
+            self._count_failure(error)
             raise unreadable("unavailable") from error
         self._failures = 0
         if answer.status in (404, 410):
@@ -91,19 +91,19 @@ class WebReader:
         if answer.status != 200:
             raise unreadable("refused")
         moment = _settled_date(answer)
-        # What the server says of it must not pass for what only our own readers say.
+        # A server must not claim the internal MIME type that only our own readers set.
         mime = answer.headers.get("content-type", "")[:200] if answer.mime != RECORD_MIME else ""  # with its charset
         return FetchedDocument(
             item, answer.content, mime or None, metadata={"last_modified": moment.isoformat()} if moment else {}
         )
 
-    # --- what is listed ---------------------------------------------------------------------------------------
+    # --- listing ----------------------------------------------------------------------------------------------
 
     def _is_document(self) -> bool:
-        """By the headers alone, where they tell: its content need not be fetched to be listed."""
+        """Checks the headers alone: if they show a document, listing it does not need its content."""
         try:
             head = self._fetcher.ask("HEAD", self._url, max_bytes=0)
-        except (ExtractionError, Unavailable):  # the request for the content says why
+        except (ExtractionError, Unavailable):  # the request for the content will raise the reason
             return False
         return head.status == 200 and head.mime in _DOCUMENTS and not named_like_a_list(head.url)
 
@@ -116,9 +116,9 @@ class WebReader:
             try:
                 kind = kind_of(answer.url, answer.mime, content)
                 if kind == "page" and url != self._url:
-                    raise BrokenListing("an index of sitemaps names it, and it is none")
+                    raise BrokenListing("an index of sitemaps names it, but it is not a sitemap")
                 if kind == "list" and not answer.framed:
-                    raise BrokenListing("its server does not say where it ends (Content-Length)")
+                    raise BrokenListing("its server does not give its length (Content-Length)")
                 if kind == "page":
                     yield Listed(self._url, 1)
                 elif kind == "index":
@@ -133,7 +133,7 @@ class WebReader:
             yield replace(listed, url=self._scope.upgraded(listed.url))
 
     def _fresh(self, listed: Iterator[Listed], known: set[str]) -> list[str]:
-        fresh = [each.url for each in listed if each.url not in known]
+        fresh = [entry.url for entry in listed if entry.url not in known]
         known.update(fresh)
         if "" in known or len(known) > MAX_LISTINGS:
             raise BadRequest(
@@ -147,7 +147,9 @@ class WebReader:
         except ExtractionError as error:
             if error.code in ("slow", "certificate"):
                 raise Unavailable(f"the list {url}", f"{error.reason} {_INCOMPLETE}", TRY_AGAIN) from error
-            raise BadRequest(f"The list {url} was refused ({error.code}). {error.reason} {_INCOMPLETE}") from error
+            raise BadRequest(
+                f"The list {url} cannot be fetched ({error.code}). {error.reason} {_INCOMPLETE}"
+            ) from error
         if answer.status != 200:
             raise BadRequest(
                 f"The list {url} was answered with HTTP {answer.status}. {_INCOMPLETE} Correct the source's URI, or "
@@ -167,17 +169,17 @@ class WebReader:
         return ListingEntry(listed.url, listed.url, fingerprint, size)
 
     def _state(self, url: str) -> tuple[str, int]:
-        """(fingerprint, size in bytes as far as it is known)."""
+        """Returns (fingerprint, size in bytes, or an estimate)."""
         try:
             answer = self._fetcher.ask("HEAD", url, max_bytes=0)
             if answer.status in _NO_HEAD or (answer.status == 200 and _validator(answer) is None):
                 answer = self._fetcher.ask(
-                    "GET", url, max_bytes=self._reach.max_bytes, wanted=lambda head: _validator(head) is None
+                    "GET", url, max_bytes=self._context.max_bytes, wanted=lambda head: _validator(head) is None
                 )
         except ExtractionError as error:
             return f"refused {error.code}", 0
         except Unavailable as error:
-            self._lose_patience(error)
+            self._count_failure(error)
             return "unknown", 0
         self._failures = 0
         if answer.status != 200:
@@ -186,21 +188,21 @@ class WebReader:
         size = len(answer.content) or (int(declared) if declared.isdecimal() else _UNKNOWN_BYTES)
         return _validator(answer) or f"hash {blake2b(answer.content, digest_size=16).hexdigest()}", size
 
-    def _lose_patience(self, error: Unavailable) -> None:
-        """One document that a server cannot deliver is that document's matter; several in a row are the server's."""
+    def _count_failure(self, error: Unavailable) -> None:
+        """Counts failures. One failed document is quarantined alone; several in a row mean that the server is down."""
         self._failures += 1
-        if isinstance(error, Throttled) or self._failures >= _PATIENCE:
+        if isinstance(error, Throttled) or self._failures >= _MAX_FAILURES:
             raise error
 
 
 def _plain(answer: Answer) -> bytes:
-    """A list that is a gzip file is unpacked, whatever its server calls it."""
+    """Decompresses a list that is a gzip file, whatever its content type."""
     if not answer.content.startswith(GZIP_MAGIC):
         return answer.content
     try:
         return gunzip(answer.content, MAX_LISTING_BYTES)
     except ExtractionError as error:
-        raise BadRequest(f"The list {answer.url} cannot be unpacked ({error.code}). {_INCOMPLETE}") from error
+        raise BadRequest(f"The list {answer.url} cannot be decompressed ({error.code}). {_INCOMPLETE}") from error
 
 
 def _path(url: str) -> str:
@@ -216,14 +218,15 @@ def _validator(answer: Answer) -> str | None:
 
 
 def _settled_date(answer: Answer) -> datetime | None:
-    """Last-Modified, where it says more than that the answer is new."""
+    """Returns Last-Modified, unless it only says that the response is new."""
     moment = http_date(answer.headers.get("last-modified", ""))
     sent = http_date(answer.headers.get("date", "")) or datetime.now(UTC)
     return moment if moment and sent - moment >= _SETTLED else None
 
 
 def _settled(lastmod: str) -> bool:
-    """A bare date says nothing of a second change on the same day, until that day is over everywhere."""
+    """Returns True if `lastmod` can show every change. A bare date cannot show a second change on the same day, until
+    that day is over in all time zones."""
     if re.fullmatch(r"\d{4}-\d\d-\d\d", lastmod):
         try:
             return date.fromisoformat(lastmod) <= datetime.now(UTC).date() - timedelta(days=2)

@@ -1,4 +1,4 @@
-"""robots.txt (RFC 9309): what may be fetched, and how slowly."""
+"""robots.txt (RFC 9309): which URLs may be fetched, and how fast."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from protego import Protego
 
 AGENT = "SluiceBot"
-MAX_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB are to be read; what follows is not
-MAX_DELAY_S = 10.0  # a crawl-delay beyond that is honoured as that
+MAX_BYTES = 512_000  # RFC 9309, 2.5: read at least 500 KiB; the rest is ignored
+MAX_DELAY_S = 10.0  # a longer crawl-delay is reduced to this
 
 
 class Robots:
-    """The rules of one host, from the text of its robots.txt; empty text allows everything."""
+    """The rules of one host, from the text of its robots.txt; an empty text allows everything."""
 
     def __init__(self, text: str) -> None:
         from protego import Protego
@@ -25,15 +25,15 @@ class Robots:
         return bool(self._rules.can_fetch(url, AGENT))
 
     def delay_s(self, at_least_s: float) -> float:
-        """Between two requests."""
-        asked = self._rules.crawl_delay(AGENT)
+        """Returns the seconds between two requests."""
+        requested = self._rules.crawl_delay(AGENT)
         rate = self._rules.request_rate(AGENT)
-        if asked is None and rate is not None and rate.requests:
-            asked = rate.seconds / rate.requests
-        return max(at_least_s, min(float(asked or 0.0), MAX_DELAY_S))
+        if requested is None and rate is not None and rate.requests:
+            requested = rate.seconds / rate.requests
+        return max(at_least_s, min(float(requested or 0.0), MAX_DELAY_S))
 
 
 def place(url: str) -> str:
-    """Where the rules for `url` are."""
+    """Returns the URL of robots.txt for `url`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/robots.txt"

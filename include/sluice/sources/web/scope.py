@@ -1,4 +1,4 @@
-"""Which URLs a source may fetch at all, before anything is asked of the network."""
+"""Decides which URLs a source may fetch, before any request is sent."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from sluice.sources.web.urls import DEFAULT_PORTS
 
 
 class Scope:
-    """The source's own host (with or without `www.`), and `hosts` beside it. `trusted`: `host` or `host:port` that may
-    lie in a private network and be spoken to by http://; a port other than 80 and 443 needs the second form."""
+    """The source's own host (with or without `www.`) and `hosts`.
+
+    `trusted`: `host` or `host:port` that may lie in a private network and use http://; a port other than 80 and 443
+    needs the second form.
+    """
 
     def __init__(self, home: str, hosts: Sequence[str], trusted: Sequence[str]) -> None:
         self._homes = {_bare(each) for each in (home, *hosts)}
@@ -23,14 +26,14 @@ class Scope:
         return (host, port if port not in DEFAULT_PORTS.values() else None) in self._trusted
 
     def upgraded(self, url: str) -> str:
-        """https:// for the http:// of a list or a redirect that was never brought up to date."""
+        """Changes http:// to https://, because lists and redirects often hold outdated http:// addresses."""
         parts = urlsplit(url)
         if parts.scheme != "http" or ":" in parts.netloc or self.trusts(parts.netloc, None):
             return url
         return f"https{url[len('http') :]}"
 
     def check(self, url: str) -> None:
-        """Raises Unreadable (bad_url, other_host, address)."""
+        """Raises ExtractionError (bad_url, other_host, address)."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -45,7 +48,7 @@ class Scope:
             raise unreadable("other_host")
         try:
             allowed = may_connect(host, trusted=self.trusts(host, port))
-        except ValueError:  # a name: it is judged when it is connected to
+        except ValueError:  # a name: checked when the connection is made
             return
         if not allowed:
             raise unreadable("address")

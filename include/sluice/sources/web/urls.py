@@ -1,4 +1,4 @@
-"""URLs: one spelling of each, and the place that it names."""
+"""Canonical spelling of URLs, and the places that they name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from urllib.parse import quote
 from sluice.sources.uri import Scheme, ascii_host, place_below, uri_parts
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_KEPT = "/%:@!$&'()*+,;=~"  # what a path may hold as it is (RFC 3986, 3.3), and escapes that are there already
+_UNESCAPED = "/%:@!$&'()*+,;=~"  # unescaped characters in a path (RFC 3986, 3.3), and existing escapes
 
 
 def canonical_web(uri: str) -> str:
-    """Host in lower case and ASCII, no default port, no fragment. What cannot be understood stays as it is, and is
-    refused by the reader."""
+    """Returns the URL with the host in lower case and ASCII, without default port and fragment. An invalid URL stays as
+    it is, and the reader rejects it."""
     try:
         parts = uri_parts(uri)
         host, port = ascii_host(parts.hostname or ""), parts.port
@@ -27,13 +27,12 @@ def canonical_web(uri: str) -> str:
     place = f"[{host}]" if ":" in host else host
     if port and port != DEFAULT_PORTS.get(scheme):
         place += f":{port}"
-    query = f"?{quote(parts.query, safe=_KEPT + '?')}" if parts.query else ""
-    return f"{scheme}://{place}{quote(parts.path, safe=_KEPT) or '/'}{query}"
+    query = f"?{quote(parts.query, safe=_UNESCAPED + '?')}" if parts.query else ""
+    return f"{scheme}://{place}{quote(parts.path, safe=_UNESCAPED) or '/'}{query}"
 
 
 def web_place(scheme: str, host: str, path: bytes) -> tuple[str, bytes]:
-    """The host in ASCII, as DNS has it, without the scheme's own port. One that is not understood is refused by its
-    reader."""
+    """Returns the place: the host in ASCII, without the scheme's default port. The reader rejects an invalid host."""
     try:
         parts = uri_parts(f"{scheme}://{host}")
         name, port = ascii_host(parts.hostname or ""), parts.port
