@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import judged, passages
+from sluice.adapters.postgres import passages, quality_results
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.rules import no_collection, no_run, not_refused
@@ -209,7 +209,7 @@ class PostgresCatalog(Transactions):
 
     def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         with self._transaction() as connection:
-            found = judged.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
+            found = quality_results.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
         if found is None:
             raise not_refused(document_id)
         return found
@@ -217,7 +217,7 @@ class PostgresCatalog(Transactions):
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
         values = {"run_id": run_id, "limit": limit, "offset": offset, **_who(principal)}
         with self._transaction() as connection:
-            found = judged.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
+            found = quality_results.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
         if found is None:
             raise no_run(run_id)
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, create_engine, make_url
 
-from sluice.adapters.postgres import hanging
+from sluice.adapters.postgres import connection_timeouts
 
 _RECYCLE_S = 1800  # below the idle limits of common proxies and firewalls
 
@@ -48,5 +48,5 @@ def make_engine(
             "tcp_user_timeout": call_ms,
         },
     )
-    hanging.watch(engine, call_timeout_s)
+    connection_timeouts.watch(engine, call_timeout_s)
     return engine

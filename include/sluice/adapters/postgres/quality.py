@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.rules import json_text, kept_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature

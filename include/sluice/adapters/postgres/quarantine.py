@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 
 from sluice.adapters.postgres import entities
-from sluice.adapters.postgres.pending import current, drop_pending
+from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.rules import json_text
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from sluice.adapters.postgres import claims, collections, moves, sessions
-from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres import collections, leases, renames, run_locks
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.rules import GIVEN_UP, check_state, json_text, names_one_execution
 from sluice.adapters.postgres.sources import RUN_COLUMNS, SPEC_COLUMNS, last_run, spec_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
@@ -85,7 +85,7 @@ class PostgresRuns(Transactions):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._sessions = sessions.Sessions(engine)
+        self._locks = run_locks.RunLocks(engine)
 
     def start(
         self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
@@ -127,25 +127,25 @@ class PostgresRuns(Transactions):
             return read_run(connection, run_id)
 
     def session(self, run_id: UUID) -> AbstractContextManager[None]:
-        return self._sessions.hold(run_id)
+        return self._locks.hold(run_id)
 
     def claim(self, run: Run, lease_s: float) -> None:
-        in_session = self._sessions.lives(run.run_id)
+        in_session = self._locks.lives(run.run_id)
         with self._transaction() as connection:
             if run.mode != "purge":  # a deletion that was killed is finished by its repetition
                 collections.check_not_dropping(connection, run.source.generation)
-            claims.claim(connection, run, lease_s, in_session)
+            leases.claim(connection, run, lease_s, in_session)
 
     def renew(self, run: Run, lease_s: float) -> bool:
-        in_session = self._sessions.lives(run.run_id)
+        in_session = self._locks.lives(run.run_id)
         with self._transaction() as connection:
-            return claims.renew(connection, run, lease_s, in_session)
+            return leases.renew(connection, run, lease_s, in_session)
 
     @contextmanager
     def fenced(self, run: Run) -> Iterator[None]:
         with self._transaction() as connection:
             connection.execute(IDLE)
-            claims.hold(connection, run)
+            leases.hold(connection, run)
             yield
 
     def others_running(self, run: Run) -> bool:
@@ -170,10 +170,10 @@ class PostgresRuns(Transactions):
         check_state(state)
         done = state == "succeeded"
         with self._writing(run) if done else self._transaction() as connection:
-            claims.release(connection, run)  # first: whoever takes over locks the claim before the runs
+            leases.release(connection, run)  # first: whoever takes over locks the claim before the runs
             connection.execute(_FINISH, {"run_id": run.run_id, "state": state, "summary": json_text(summary)})
             if done:
-                moves.forget_vanished(connection, run)
+                renames.forget_vanished(connection, run)
 
     def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
         with self._transaction() as connection:
@@ -181,7 +181,7 @@ class PostgresRuns(Transactions):
 
     def close(self, run: Run, summary: Mapping[str, Any]) -> bool:
         with self._transaction() as connection:
-            claims.release(connection, run)
+            leases.release(connection, run)
             closed = connection.execute(_CLOSE, {"run_id": run.run_id, "summary": json_text(summary)})
             return closed.scalar_one_or_none() is not None
 

@@ -18,9 +18,9 @@ from uuid import UUID
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres import claims, moves
+from sluice.adapters.postgres import leases, renames
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import changed
-from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.postgres.sources import alone, change
@@ -297,8 +297,8 @@ def _compare(
     )
     accept(result)
     # Here and not first: until the end it would keep the run itself from renewing its lease.
-    claims.fence(connection, run)
-    moves.keep_vanished(connection, run, vanished)
+    leases.fence(connection, run)
+    renames.keep_vanished(connection, run, vanished)
     if addressed or renamed or reset:
         changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from sluice.adapters.postgres.hanging import watched
+from sluice.adapters.postgres.connection_timeouts import watched
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.ports.readers import Connection, ListedRow, RowQuery
 from sluice.retry import retried

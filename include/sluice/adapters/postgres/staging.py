@@ -9,9 +9,9 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import check_not_dropping
-from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.adapters.postgres.pending import current, drop_pending
+from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, text
 
-from sluice.adapters.postgres import claims
+from sluice.adapters.postgres import leases
 from sluice.adapters.postgres.failures import translated
 from sluice.model.run import Run
 
@@ -47,7 +47,7 @@ class Transactions:
         """A transaction of a run that holds its source until it is committed. Raises Terminal where another run has
         taken over."""
         with self._transaction() as connection:
-            claims.fence(connection, run)
+            leases.fence(connection, run)
             yield connection
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg import Cursor
 from psycopg.rows import namedtuple_row
 
-from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Vector
 

@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, quality, quotas, staging
-from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
-from sluice.adapters.postgres.pending import (
+from sluice.adapters.postgres.leases import RUNNING
+from sluice.adapters.postgres.pending_versions import (
     SCANNED_LATER,
     UNNUMBERED,
     current,

@@ -25,7 +25,7 @@ _TAKE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('sluice/run/' ||
 _PING = text("SELECT")
 
 
-class Sessions:
+class RunLocks:
     """Of the runs that this process does from their start to their end."""
 
     def __init__(self, engine: Engine) -> None:

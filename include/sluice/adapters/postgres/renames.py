@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
-from sluice.adapters.postgres.pending import lock_documents, superseded_documents
+from sluice.adapters.postgres.pending_versions import lock_documents, superseded_documents
 from sluice.adapters.postgres.rules import paired
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
@@ -82,7 +82,7 @@ _FOUND = text("DELETE FROM vanished WHERE run_id = :run_id AND document_id = :do
 _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
-class PostgresMoves(Transactions):
+class PostgresRenames(Transactions):
     """`sluice.ports.moves.Moves`."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:

@@ -1,6 +1,6 @@
 """One run at a time works on a source: a claim with a lease, and the fence that keeps out a run that lost it.
 
-A run that lives in one process holds an advisory lock as long as the process lives (`sessions`). Whoever can take that
+A run that lives in one process holds an advisory lock as long as the process lives (`run_locks`). Whoever can take that
 lock knows that the process has ended, and does not wait for the lease.
 """
 
@@ -10,7 +10,7 @@ import json
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import sessions
+from sluice.adapters.postgres import run_locks
 from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_claim
 from sluice.model.run import Run
 
@@ -62,10 +62,10 @@ _RELEASE = text("DELETE FROM claims WHERE source_id = :source_id AND run_id = :r
 
 
 def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) -> None:
-    """`in_session`: this process holds the run's lock (`sessions`)."""
+    """`in_session`: this process holds the run's lock (`run_locks`)."""
     values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
     former = connection.execute(_FORMER, values).one_or_none()
-    if former and former.run_id != run.run_id and former.in_session and sessions.ended(connection, former.run_id):
+    if former and former.run_id != run.run_id and former.in_session and run_locks.ended(connection, former.run_id):
         connection.execute(_RELEASE, {**values, "run_id": former.run_id})
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()

@@ -12,8 +12,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
-from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.entities import IDS
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.model.run import Run
 
 # Always in the order of ids and before anything else, so that two runs never wait for each other in a circle.
