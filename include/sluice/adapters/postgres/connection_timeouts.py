@@ -1,8 +1,9 @@
 """Connections that tell a hung server from a slow statement.
 
-Where a server hangs (a stopped process, a frozen disk), its kernel still acknowledges what it gets: no timeout of TCP
-ends the wait, and the server's own limits do not run. So a connection on which nothing has come for a while asks over
-a new one whether anybody answers there. While somebody does, the server's limits hold and the wait goes on.
+When a server hangs (a stopped process, a frozen disk), its kernel still acknowledges packets: no TCP timeout ends the
+wait, and the server's own limits do not run. So when a connection has received nothing for a while, it opens a second
+connection to the server. If that succeeds, the server's limits apply and the wait continues; if it times out, the wait
+ends with an error.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Open = Callable[[], psycopg.Connection[Any]]
 
 
 def watch(engine: Engine, silence_s: float) -> None:
-    """A call on a hung server raises OperationalError after `silence_s` and the time to open a connection."""
+    """Makes calls on a hung server raise OperationalError after `silence_s` plus the time to open a connection."""
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Any, record: Any, cargs: list[Any], cparams: dict[str, Any]) -> Any:
@@ -27,21 +28,21 @@ def watch(engine: Engine, silence_s: float) -> None:
 
 
 def watched(open_one: Open, silence_s: float) -> psycopg.Connection[Any]:
-    """A connection that behaves so, whoever opens it; `open_one` is called again to see whether anybody answers."""
+    """Returns a connection that detects a hung server. `open_one` opens it, and is called again as the test."""
     connection = open_one()
     plain = connection.wait
 
     def give_up_if_hung() -> None:
         if _hangs(open_one):
-            connection.pgconn.finish()  # nobody may wait here again, not even to roll back
-            raise psycopg.OperationalError(f"nothing was heard for {silence_s:g} s, and no new connection opens")
+            connection.pgconn.finish()  # no later call may wait on this connection, not even a rollback
+            raise psycopg.OperationalError(f"nothing was received for {silence_s:g} s, and no new connection opens")
 
     def wait(gen: Any, *args: Any, **options: Any) -> Any:
         try:
             state = next(gen)
-        except StopIteration as done:  # nothing to wait for, as with most rows of a COPY
+        except StopIteration as done:  # no wait is needed, as for most rows of a COPY
             return done.value
-        return plain(_heard(gen, state, silence_s, give_up_if_hung), *args, **options)
+        return plain(_supervised(gen, state, silence_s, give_up_if_hung), *args, **options)
 
     connection.wait = wait  # type: ignore[method-assign]
     return connection
@@ -52,24 +53,25 @@ def _hangs(open_one: Open) -> bool:
         open_one().close()
     except psycopg.errors.ConnectionTimeout:
         return True
-    except psycopg.Error:  # refused, full, starting: somebody answers, and the old connection will be told, too
+    except psycopg.Error:  # refused, full, starting: the server answers, and will answer on the old connection too
         return False
     return False
 
 
-def _heard(
+def _supervised(
     gen: Generator[Any, Any, Any], state: Any, silence_s: float, on_silence: Callable[[], None]
 ) -> Generator[Any, Any, Any]:
-    """`gen` as it is. psycopg comes by at least every tenth of a second, with nothing where nothing has come."""
-    heard_at = time.monotonic()
+    """Runs `gen` unchanged and calls `on_silence` after each `silence_s` without data. psycopg resumes the generator at
+    least every tenth of a second, with a falsy value if nothing arrived."""
+    received_at = time.monotonic()
     try:
         while True:
             ready = yield state
             if ready:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at >= silence_s:
+                received_at = time.monotonic()
+            elif time.monotonic() - received_at >= silence_s:
                 on_silence()
-                heard_at = time.monotonic()
+                received_at = time.monotonic()
             state = gen.send(ready)
     except StopIteration as done:
         return done.value

@@ -1,4 +1,4 @@
-"""The ledger on PostgreSQL: its roles over one engine."""
+"""The ledger on PostgreSQL: all its roles on one engine."""
 
 from __future__ import annotations
 
