@@ -128,7 +128,7 @@ def migrate(settings: Settings) -> int | None:
     """Both databases to this release's schema; then fingerprints of releases up to 0.2.0 are keyed. Returns how many;
     None where that needs the master key, which is not set. Safe to repeat."""
     from sluice.adapters.postgres.engine import make_engine
-    from sluice.adapters.postgres.fingerprints import key_fingerprints
+    from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
     from sluice.adapters.postgres.keyring import PostgresKeyring
     from sluice.adapters.postgres.migrations import migrate as upgrade
 

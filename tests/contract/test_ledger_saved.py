@@ -76,7 +76,7 @@ def test_what_is_no_schedule_changes_nothing(room: Room) -> None:
 def test_a_schedule_needs_a_saved_source_of_that_tenant_and_collection(room: Room) -> None:
     wanted = opened(room).spec
     for place in ((name(), wanted.collection), (wanted.tenant, name())):
-        with pytest.raises(NotFound, match="no saved source"):
+        with pytest.raises(NotFound, match="not a saved source"):
             room.ledger.sources.set_schedule(*place, wanted.uri, Schedule(paused=True))
     assert [each.schedule for each in room.ledger.sources.saved(wanted.tenant)] == [Schedule()]
 

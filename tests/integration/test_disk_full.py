@@ -41,7 +41,7 @@ def test_a_full_disk(cases: Cases, small_disk: Path) -> None:
     expected = cases.fresh(AFTER)
     case = cases.before("batches", artefacts_uri=small_disk.as_uri())
     case.put(AFTER)
-    with pytest.raises(Transient, match=r"No space left.*Nothing of it was kept; make room there"):
+    with pytest.raises(Transient, match=r"No space left.*Nothing of it was kept; free space there"):
         case.ingest()
     assert not list(small_disk.rglob("*.part"))
     case.assert_never_a_mix()
@@ -56,7 +56,7 @@ def test_a_file_that_may_not_grow(cases: Cases) -> None:
     case = cases.before("batches")
     case.put(AFTER)
     ended = dying.wait(*dying.start(case.order, limited))
-    assert ended.outcome == "Transient" and "make room there" in ended.told, ended
+    assert ended.outcome == "Transient" and "free space there" in ended.told, ended
     case.ingest()
     case.assert_whole(expected)
     assert not case.paid_twice()

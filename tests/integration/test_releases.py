@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from scratch_databases import libpq, scratch_databases
-from sluice.adapters.postgres.fingerprints import key_fingerprints
+from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
 from sluice.adapters.postgres.migrations import migrate
 from sluice.encryption import keyed_fingerprint, new_key
 

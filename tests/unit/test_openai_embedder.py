@@ -135,7 +135,7 @@ def test_the_endpoint_says_how_long_to_wait(server: Server, monkeypatch: pytest.
     embedder(server).embed(TEXTS)
     assert clock.pauses == [7] and len(server.requests) == 2
     server.script = [failing(429, {"retry-after": "3600"})]
-    with pytest.raises(Transient, match="no more requests for now"):
+    with pytest.raises(Transient, match="limits the rate of requests"):
         embedder(server).embed(TEXTS)
     assert clock.pauses == [7] and len(server.requests) == 3, "an hour is for the scheduler to wait"
 
@@ -206,7 +206,7 @@ def test_what_a_retry_would_not_help_fails_at_once_and_quotes_nothing(
 )
 def test_an_answer_that_is_none_is_refused(server: Server, body: Any) -> None:
     server.script = [failing(200, {}, body)]
-    with pytest.raises(Terminal, match="one vector a text"):
+    with pytest.raises(Terminal, match="one vector for each text"):
         embedder(server).embed(TEXTS)
 
 

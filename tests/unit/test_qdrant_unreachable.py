@@ -109,11 +109,11 @@ def test_version_and_count_are_asked_over_http(answering: tuple[str, _Answers]) 
     ("status", "text", "error", "message"),
     [
         (401, "who are you", Terminal, "refused the API key"),
-        (400, "odd", Terminal, "refused the request"),
+        (400, "odd", Terminal, "rejected the request"),
         (500, "oops", Unavailable, "answered 500: oops"),
-        (200, "<html>", Unavailable, "no Qdrant"),
-        (200, "[]", Unavailable, "no Qdrant"),
-        (200, '{"result": null}', Unavailable, "no Qdrant"),
+        (200, "<html>", Unavailable, "is not Qdrant"),
+        (200, "[]", Unavailable, "is not Qdrant"),
+        (200, '{"result": null}', Unavailable, "is not Qdrant"),
         (429, "slow down", Transient, "limits the rate"),
     ],
 )
@@ -151,7 +151,7 @@ def test_an_update_that_is_not_applied_is_no_success(answering: tuple[str, _Answ
     url, told = answering
     index = QdrantOnDemand(url)
     told.answers = [(200, '{"result": {"status": "acknowledged", "operation_id": 1}}')]
-    with pytest.raises(Unavailable, match="no Qdrant"):
+    with pytest.raises(Unavailable, match="is not Qdrant"):
         index.delete(GENERATION, [uuid.uuid4()])
     index.close()
 

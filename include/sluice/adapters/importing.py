@@ -1,4 +1,4 @@
-"""Importing a library without what it would import by the way and nothing here uses."""
+"""Imports of a library without its optional dependencies that this project does not use."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from threading import get_ident
 
 @contextmanager
 def without(*names: str) -> Iterator[None]:
-    """Within the body these modules are not installed, for imports of this thread: for a library that does without them
-    where they are missing. What is imported already is found as ever, and other threads notice nothing."""
-    finder = _NotThere(names)
+    """Makes these modules seem not installed for imports of this thread within the body, so that a library with
+    optional imports skips them. Modules imported already stay available; other threads are not affected."""
+    finder = _Hidden(names)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -21,11 +21,11 @@ def without(*names: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-class _NotThere:
+class _Hidden:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names, self._thread = names, get_ident()
 
     def find_spec(self, name: str, path: object = None, target: object = None, /) -> ModuleSpec | None:
         if name in self._names and get_ident() == self._thread:
-            raise ModuleNotFoundError(f"{name} is left out here", name=name)
+            raise ModuleNotFoundError(f"the optional import of {name} is suppressed here", name=name)
         return None

@@ -1,4 +1,4 @@
-"""Marquez, where lineage can be looked at. Nothing in Sluice waits for it."""
+"""Marquez, a viewer of lineage. Nothing in Sluice waits for it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _LATER = frozenset({408, 425, 429})
 
 
 class Indigestible(Unavailable):
-    """Marquez answered 500: it may be ill, or the event is one that it cannot digest."""
+    """Marquez answered 500: the server may be faulty, or it cannot process this event."""
 
 
 def ping(url: str, timeout_s: float) -> str:
-    """How many namespaces it knows (its API tells no version). Raises Unavailable."""
+    """Returns the number of namespaces, because its API has no version. Raises Unavailable."""
     import httpx
 
     try:
@@ -28,7 +28,8 @@ def ping(url: str, timeout_s: float) -> str:
 
 
 def sender(url: str, timeout_s: float = SEND_TIMEOUT_S) -> Callable[[dict[str, Any]], None]:
-    """Sends one OpenLineage event. Raises Terminal where Marquez refuses it, Unavailable where it cannot take it."""
+    """Returns a function that sends one OpenLineage event. It raises Terminal if Marquez rejects the event, Unavailable
+    if Marquez cannot process it now."""
     import httpx
 
     client = httpx.Client(timeout=timeout_s)
@@ -40,9 +41,9 @@ def sender(url: str, timeout_s: float = SEND_TIMEOUT_S) -> Callable[[dict[str, A
             raise Unavailable("Marquez", f"{type(error).__name__} at {url}") from error
         if answer.is_success:
             return
-        said = f"status {answer.status_code}: {answer.text[:300]}"
+        detail = f"status {answer.status_code}: {answer.text[:300]}"
         if answer.is_client_error and answer.status_code not in _LATER:
-            raise Terminal(f"Marquez refused the event with {said}")
-        raise (Indigestible if answer.status_code == 500 else Unavailable)("Marquez", said)
+            raise Terminal(f"Marquez rejected the event with {detail}")
+        raise (Indigestible if answer.status_code == 500 else Unavailable)("Marquez", detail)
 
     return send

@@ -1,4 +1,4 @@
-"""The port Blobs over anything that behaves like a path: pathlib, universal_pathlib, Airflow's ObjectStoragePath."""
+"""The port Blobs on objects with the interface of a path: pathlib, universal_pathlib, Airflow's ObjectStoragePath."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Self = TypeVar("Self", bound="PathLike")
 
 
 class PathLike(Protocol):
-    """The part of pathlib's interface that is used."""
+    """The part of pathlib's interface that this module uses."""
 
     @property
     def name(self) -> str: ...
@@ -38,8 +38,8 @@ class PathLike(Protocol):
 
 
 class UPathBlobs:
-    """Objects below `root`, which need not exist yet. An object store puts an object whole or not at all; on a local
-    disk the same is had by a rename. A root that is named by its URI is opened when it is first used."""
+    """Objects below `root`, which need not exist yet. Writes are atomic: an object store writes an object completely
+    or not at all; on a local disk a rename does the same. A root given as a URI is opened on first use."""
 
     def __init__(self, root: PathLike | Path | str) -> None:
         self._given = root
@@ -57,7 +57,7 @@ class UPathBlobs:
         return _local(self._root)
 
     def write(self, path: str, content: bytes) -> str:
-        """All or nothing; returns the full uri. Raises BadRequest on a path that leaves the root."""
+        """Writes an object atomically; returns its full URI. Raises BadRequest on a path that leaves the root."""
         target = self._at(path)
         try:
             if self._local is None:
@@ -66,12 +66,12 @@ class UPathBlobs:
                 _replace(self._local.joinpath(*relative_parts(path)), content)
         except OSError as error:
             raise Transient(
-                f"Could not write {self.uri(path)}: {error}. Nothing of it was kept; {_remedy(error)}try again."
+                f"Could not write {self.uri(path)}: {error}. No part of it was stored; {_remedy(error)}try again."
             ) from error
         return self.uri(path)
 
     def read(self, path: str) -> bytes:
-        """Raises NotFound."""
+        """Returns the bytes of an object. Raises NotFound."""
         target = self._at(path)
         try:
             return target.read_bytes()
@@ -81,29 +81,30 @@ class UPathBlobs:
             raise Transient(f"Could not read {self.uri(path)}: {error}. Try again.") from error
 
     def remove(self, prefix: str) -> None:
-        """An object, or a folder with all that is in it. Deleting what is missing does nothing."""
+        """Deletes an object, or a folder with all its objects. Deleting a missing one is a no-op."""
         try:
             if self._local is None:
                 _remove_objects(self._at(prefix))
             else:
                 _remove_local(self._local.joinpath(*relative_parts(prefix)))
         except OSError as error:
-            raise Transient(f"Could not remove all of {self.uri(prefix)}: {error}. Try again.") from error
+            raise Transient(f"Could not delete all of {self.uri(prefix)}: {error}. Try again.") from error
 
     def list(self, prefix: str) -> list[str]:
-        """Paths of all objects below a folder, sorted; none where there is no such folder."""
-        # What a write has not finished is no object yet.
+        """Returns the paths of all objects below a folder, sorted; none if there is no such folder."""
+        # An unfinished write is not an object yet.
         return sorted(path for path in self.walk(prefix) if not path.endswith(".part"))
 
     def walk(self, prefix: str) -> Iterator[str]:
-        """Depth first: what is in one folder comes together."""
+        """Yields the paths of all objects below a folder, depth first, so that objects of one folder are adjacent."""
         try:
             yield from _below(self._at(prefix), "/".join(relative_parts(prefix)))
         except OSError as error:
             raise Transient(f"Could not list all of {self.uri(prefix)}: {error}. Try again.") from error
 
     def modified_at(self, path: str) -> datetime:
-        """Now, where the storage cannot tell: nothing is taken for old by mistake. Raises NotFound."""
+        """Returns the time of the last change; now if the storage does not know it, so that no object seems old by
+        mistake. Raises NotFound."""
         target = self._at(path)
         try:
             if self._local is None:
@@ -112,7 +113,7 @@ class UPathBlobs:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise NotFound(f"There is no {self.uri(path)}.") from error
         except OSError as error:
-            raise Transient(f"Could not look at {self.uri(path)}: {error}. Try again.") from error
+            raise Transient(f"Could not read the time of {self.uri(path)}: {error}. Try again.") from error
 
     def uri(self, path: str) -> str:
         parts = relative_parts(path)
@@ -131,36 +132,38 @@ def _below(folder: PathLike, path: str) -> Iterator[str]:
     if not folder.is_dir():
         return
     try:
-        inside = list(folder.iterdir())
-    except FileNotFoundError:  # somebody has just removed it
+        children = list(folder.iterdir())
+    except FileNotFoundError:  # deleted meanwhile
         return
-    for each in inside:
-        name = f"{path}/{each.name}"
-        if each.is_dir():
-            yield from _below(each, name)
+    for child in children:
+        name = f"{path}/{child.name}"
+        if child.is_dir():
+            yield from _below(child, name)
         else:
             yield name
 
 
 def _modified(target: Any) -> datetime:
-    """Of an object that fsspec serves: UPath and ObjectStoragePath both name their file system."""
+    """Returns the time of an fsspec object; UPath and ObjectStoragePath both have their file system as `fs`."""
     try:
-        found: datetime = target.fs.modified(target.path)
+        modified: datetime = target.fs.modified(target.path)
     except NotImplementedError:
         return datetime.now(UTC)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return modified if modified.tzinfo else modified.replace(tzinfo=UTC)
 
 
 def relative_parts(path: str) -> tuple[str, ...]:
-    """The names on the way from the root. Raises BadRequest where the path would leave it."""
+    """Returns the path's names below the root. Raises BadRequest if the path would leave the root."""
     pure = PurePosixPath(path)
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or "://" in path:
-        raise BadRequest(f"{path!r} is not a path below the artefacts' root: relative, with '/', without '..'.")
+        raise BadRequest(
+            f"{path!r} is not a path below the artefacts' root. Use a relative path with '/' and without '..'."
+        )
     return pure.parts
 
 
 def _local(root: PathLike | Path) -> Path | None:
-    """The root on this machine's disk, if that is where it is."""
+    """Returns the root as a local path; None if it is not on this machine's disk."""
     if isinstance(root, Path):
         return root
     if getattr(root, "protocol", None) in ("file", "local"):
@@ -171,7 +174,7 @@ def _local(root: PathLike | Path) -> Path | None:
 def _remedy(error: OSError) -> str:
     if error.errno not in _FULL:
         return ""
-    return "make room there, or set SLUICE_ARTEFACTS_URI to a place that has some, and "
+    return "free space there, or set SLUICE_ARTEFACTS_URI to a place with enough space, and "
 
 
 def _replace(target: Path, content: bytes) -> None:
@@ -180,7 +183,7 @@ def _replace(target: Path, content: bytes) -> None:
     try:
         with partial.open("wb") as file:
             file.write(content)
-            # Without it a crash of the machine may leave the name with no bytes behind it.
+            # Without fsync a crash of the machine may leave an empty file under the name.
             file.flush()
             os.fsync(file.fileno())
         partial.replace(target)
@@ -199,11 +202,11 @@ def _remove_local(target: Path) -> None:
 
 
 def _remove_objects(target: PathLike) -> None:
-    """Folders of an object store are only parts of names: they go with the last object below them."""
+    """Deletes objects one by one. Folders of an object store are only parts of names and end with their last object."""
     try:
         if target.is_dir():
-            for each in list(target.iterdir()):
-                _remove_objects(each)
+            for child in list(target.iterdir()):
+                _remove_objects(child)
         else:
             target.unlink()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Redis or Valkey. Today only asked how it is; caches and limits of the query service will live in it."""
+"""Redis or Valkey. Currently only a health check; the query service will keep caches and rate limits in it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from sluice.errors import Unavailable
 
 
 def ping(url: str, timeout_s: float) -> str:
-    """The server's version. Raises Unavailable."""
-    with without("opentelemetry.sdk", "opentelemetry.sdk.metrics"):  # metrics that nobody reads: half of the time
+    """Returns the server's version. Raises Unavailable."""
+    with without("opentelemetry.sdk", "opentelemetry.sdk.metrics"):  # unused metrics; half of the import time
         import redis
 
     client = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)

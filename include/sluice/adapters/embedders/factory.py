@@ -1,5 +1,5 @@
-"""Texts to vectors, by name: `minilm`, `wordllama`, `openai:<model>` or `hash:<dim>`. Loaded on first use, once
-a process."""
+"""Embedders by name: `minilm`, `wordllama`, `openai:<model>` or `hash:<dim>`. Each is loaded on first use, once per
+process."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sluice.errors import BadRequest
 from sluice.ports.content import Embedder
 
 _MAX_DIM = 4096
-_made: dict[tuple[str, Endpoint], Embedder] = {}
-_making = Lock()
+_embedders: dict[tuple[str, Endpoint], Embedder] = {}
+_lock = Lock()
 
 
 def make_embedder(name: str, endpoint: Endpoint = Endpoint()) -> Embedder:
-    """The process's embedder of that name. Raises BadRequest on a name that is not known."""
-    with _making:
-        if (name, endpoint) not in _made:
-            _made[name, endpoint] = _build(name, endpoint)
-        return _made[name, endpoint]
+    """Returns the process's embedder of that name. Raises BadRequest on an unknown name."""
+    with _lock:
+        if (name, endpoint) not in _embedders:
+            _embedders[name, endpoint] = _build(name, endpoint)
+        return _embedders[name, endpoint]
 
 
 def _build(name: str, endpoint: Endpoint) -> Embedder:

@@ -1,4 +1,5 @@
-"""Words hashed into a vector: no model, no meaning, always the same. For tests, and for measuring the flow alone."""
+"""An embedder that hashes words into a vector, without a model: deterministic, no semantics. For tests, and to measure
+the flow alone."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from sluice.model.chunk import Vector
 
 _WORD = re.compile(r"[a-z0-9]+")
 _BLOCK = 2048  # texts; bounds the float64 sums to 2048 × dim × 8 bytes
-_MAX_WORDS_KEPT = 500_000
+_MAX_CACHED_WORDS = 500_000
 
 
 class _Slots(dict[str, int]):
-    """Word → 2 · component + (1 where its sign is negative), remembered: most words come again."""
+    """Word → 2 · component + (1 if its sign is negative). A cache, because most words repeat."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self._dim = dim
 
     def __missing__(self, word: str) -> int:
-        if len(self) >= _MAX_WORDS_KEPT:
+        if len(self) >= _MAX_CACHED_WORDS:
             self.clear()
         crc = zlib.crc32(word.encode())
         slot = 2 * (crc % self._dim) + ((crc >> 16) & 1)
@@ -33,7 +34,7 @@ class _Slots(dict[str, int]):
 
 
 class HashEmbedder:
-    """Each lower-cased word adds ±1 to component `crc32 mod dim`, signed by bit 16 of the CRC."""
+    """Adds ±1 to component `crc32 mod dim` for each lower-cased word; bit 16 of the CRC is the sign."""
 
     def __init__(self, dim: int) -> None:
         self.name = f"hash:{dim}"
@@ -42,11 +43,11 @@ class HashEmbedder:
         self._slots = _Slots(dim)
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, dim), float32, L2-normalised. A text without words gets the first unit vector."""
+        """Returns (n, dim), float32, L2-normalised. A text without words gets the first unit vector."""
         return self.metered(texts)[0]
 
     def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        """Tokens are words."""
+        """As `embed`, with the number of tokens; a token is a word."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         words = 0
         for start in range(0, len(texts), _BLOCK):

@@ -1,4 +1,4 @@
-"""What the local embedders share: files of installed wheels, texts that a tokenizer takes, and vectors of length 1."""
+"""Functions that the local embedders share: files of installed wheels, tokenizers, normalisation of vectors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def packaged(package: str, name: str) -> Path:
-    """A file of an installed package, found without importing it. Raises Terminal where it is missing."""
+    """Returns a file of an installed package without importing the package. Raises Terminal if it is missing."""
     spec = find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(folder, name)).is_file():
             return path
     raise Terminal(
-        f"The embedding model is not installed: {package}/{name} is missing. Install requirements.txt as it is "
+        f"The embedding model is not installed: {package}/{name} is missing. Install requirements.txt unchanged "
         "(`make demo` does), or set SLUICE_EMBEDDER=hash:384 to try the flow without a model."
     )
 
 
 def read_tokenizer(package: str, name: str) -> Tokenizer:
-    """Cutting and padding nothing."""
+    """Loads a tokenizer that neither truncates nor pads."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(packaged(package, name)))
@@ -38,7 +38,7 @@ def read_tokenizer(package: str, name: str) -> Tokenizer:
 
 
 def unit_rows(sums: np.ndarray[Any, Any]) -> Vector:
-    """(n, dim) → float32, L2-normalised; a row of zeros becomes the first unit vector. Changes `sums`."""
+    """Returns (n, dim), float32, L2-normalised; a row of zeros becomes the first unit vector. Modifies `sums`."""
     norms = np.linalg.norm(sums, axis=1)
     sums[norms == 0.0, 0] = 1.0
     norms[norms == 0.0] = 1.0

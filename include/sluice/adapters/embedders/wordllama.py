@@ -1,7 +1,7 @@
-"""WordLlama (Miller 2024; the wheel `wordllama`): a text is the mean of its tokens' vectors, looked up in a table. Two
-hundred times as quick as MiniLM in processor time, and less exact.
+"""WordLlama (Miller 2024; the wheel `wordllama`): a text's vector is the mean of its tokens' vectors from a table. It
+needs a two-hundredth of MiniLM's CPU time, and is less exact.
 
-The wheel's files are read and its package is not imported: that would set up logging for the whole process.
+Reads the wheel's files without importing its package: the import would configure logging for the whole process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WordLlama:
-    """L2-normalised. Loads on first use; threads may share it."""
+    """Embeds a text as the mean of its token vectors, L2-normalised. Loads on first use; threads may share it."""
 
     name = "wordllama"
     dim = 256
@@ -32,8 +32,8 @@ class WordLlama:
         self._model: tuple[Tokenizer, Vector] | None = None
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, 256), float32, L2-normalised, rows in the order of `texts`; all of a text. One without tokens gets the
-        first unit vector."""
+        """Returns (n, 256), float32, L2-normalised, in the order of `texts`. Uses the whole of each text; one without
+        tokens gets the first unit vector."""
         return self.metered(texts)[0]
 
     def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:

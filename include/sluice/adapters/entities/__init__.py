@@ -1,1 +1,1 @@
-"""What texts name."""
+"""Entity extractors, and the ids of entities."""

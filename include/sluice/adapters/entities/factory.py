@@ -1,4 +1,4 @@
-"""What texts name: the extractors of the port EntityExtractor, and ids of entities."""
+"""Entity extractors by name (the port EntityExtractor). Each is created on first use, once per process."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from threading import Lock
 from sluice.errors import BadRequest
 from sluice.ports.content import EntityExtractor
 
-_made: dict[str, EntityExtractor] = {}
-_making = Lock()
+_extractors: dict[str, EntityExtractor] = {}
+_lock = Lock()
 
 
 def make_entities(name: str) -> EntityExtractor | None:
-    """The process's extractor of that name; `off` is none. Raises BadRequest on a name that is not known or not
+    """Returns the process's extractor of that name; None for `off`. Raises BadRequest on a name that is unknown or not
     installed."""
     if name == "off":
         return None
-    with _making:
-        if name not in _made:
-            _made[name] = _make(name)
-        return _made[name]
+    with _lock:
+        if name not in _extractors:
+            _extractors[name] = _make(name)
+        return _extractors[name]
 
 
 def _make(name: str) -> EntityExtractor:
@@ -29,9 +29,9 @@ def _make(name: str) -> EntityExtractor:
         return Phrases()
     from sluice.adapters.entities.spacy import RELATIONS, SpacyEntities
 
-    kind, _, wanted = name.partition(":")
-    pipeline, plus, more = wanted.partition("+")
-    if kind != "spacy" or not pipeline.isidentifier() or plus + more not in ("", RELATIONS):
+    kind, _, argument = name.partition(":")
+    pipeline, plus, option = argument.partition("+")
+    if kind != "spacy" or not pipeline.isidentifier() or plus + option not in ("", RELATIONS):
         raise BadRequest(
             f"There is no entity extractor {name!r}. Use phrases; spacy:<pipeline>, e.g. spacy:en_core_web_sm; "
             f"spacy:<pipeline>{RELATIONS}; or off."

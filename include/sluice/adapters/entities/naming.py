@@ -1,4 +1,4 @@
-"""Names as entities: tidied, compared, and their ids."""
+"""Names of entities: cleaning, normalisation and ids."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ _EDGES = " \t\n.,;:!?\"'()-–—_/&‘’“”"
 
 
 def entity_id(index_key: bytes, name: str) -> UUID:
-    """One entity per tenant (whose key it is) and normalised name; who lacks the key cannot tell a name from an id.
+    """Returns the id of the entity: one for each tenant (by its key) and normalised name. Without the key a name cannot
+    be derived from an id.
 
-    The kind is no part of it: a model that reads a sentence at a time calls one name ORG here and PERSON there, and
-    the graph would fall apart along its mistakes."""
+    The kind is not part of the id: a model that reads one sentence at a time labels one name ORG here and PERSON there,
+    and such errors would split an entity."""
     return UUID(bytes=keyed_hash(index_key, "entity", normalise(name).encode("utf-8", "surrogatepass"))[:16], version=5)
 
 
 def normalise(name: str) -> str:
-    """The form in which names are compared: no case, no leading article, one space, no marks at the edges."""
+    """Returns the form in which names are compared: case-folded, without a leading article, with single spaces and no
+    punctuation at the edges."""
     folded = " ".join(unicodedata.normalize("NFKC", name).casefold().split()).strip(_EDGES)
     return folded.removeprefix("the ") or folded
 
 
 def tidy(text: str) -> str:
-    """The name without what clings to it; empty where it is none."""
+    """Returns the name without surrounding punctuation and possessive `'s`; empty if the text is not a name."""
     name = " ".join(text.split()).strip(_EDGES)
     name = name.removesuffix("'s").removesuffix("’s").strip(_EDGES)
     if len(name) < 2 or len(name) > _MAX_CHARS or name.count(" ") >= _MAX_WORDS or _MARKUP.search(name):
@@ -39,8 +41,8 @@ def tidy(text: str) -> str:
 
 
 def shown(spellings: Counter[tuple[str, str]]) -> tuple[str, str, int]:
-    """(kind, name, count) of one entity. Equal counts go by the alphabet, so that the same text always gives the same
-    graph."""
+    """Returns (kind, name, count) of one entity: its most frequent kind and name. Equal counts are ordered
+    alphabetically, so that the same text always gives the same graph."""
     kinds: Counter[str] = Counter()
     names: Counter[str] = Counter()
     for (kind, name), count in spellings.items():

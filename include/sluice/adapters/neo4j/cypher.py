@@ -1,4 +1,4 @@
-"""The statements that Neo4j is sent. Every node is found by its id, through a constraint's index."""
+"""Cypher statements for Neo4j. Every node is found by its id, through the index of a constraint."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SCHEMA: dict[str, LiteralString] = {
     "chunk_scope": "CREATE INDEX chunk_scope IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.tenant)",
     # For paging through a generation in the order of ids.
     "chunk_pages": "CREATE INDEX chunk_pages IF NOT EXISTS FOR (c:Chunk) ON (c.collection, c.generation, c.chunk_id)",
-    # For a chunk's own relations: no relationship can hang on the chunk as well as on two entities.
+    # For the relations of a chunk: a relationship connects two entities and cannot point to the chunk too.
     "relates_chunk": "CREATE INDEX relates_chunk IF NOT EXISTS FOR ()-[r:RELATES]-() ON (r.chunk_id, r.generation)",
-    # For what a document is about by one of its chunks: it may have thousands of headings.
+    # For the ABOUT relationships of one chunk: its document may have thousands of headings.
     "about_chunk": "CREATE INDEX about_chunk IF NOT EXISTS FOR ()-[r:ABOUT]-() ON (r.chunk_id, r.generation)",
 }
 ONLINE: LiteralString = "SHOW INDEXES YIELD name, state WHERE state = 'ONLINE' RETURN collect(name)"
-# One statement for nodes and relationships: rows name documents and entities by their position in the lists that were
-# just merged, which spares an index lookup and a long id for every relationship (three times as fast).
-# The entity's name is set again on purpose: writing takes the node's lock, so that a removal which sees the entity
-# without mentions has to wait, and look again.
+# One statement for nodes and relationships: rows refer to documents and entities by their position in the lists that
+# were just merged, which avoids an index lookup and a long id for every relationship (three times as fast).
+# The entity's name is set again on purpose: a write takes the node's lock, so that a removal that sees the entity
+# without mentions has to wait and check again.
 # $entities: [entity_id, name, kind]; $names: [name, kind]; $rows: [chunk_id, document, ordinal, [[entity, count, name],
-# …]]. A mention carries the name that its text used, so that the entity need not show one whose last user is gone.
+# …]]. A mention stores the name that its text used, so that the entity never shows a name that no chunk uses any more.
 _MERGE_ENDS: LiteralString = """
 CALL () {
   UNWIND $documents AS id
@@ -74,7 +74,7 @@ MATCH (d:Document {document_id: row[1]})
 MATCH (e:Entity {entity_id: row[2]})
 CREATE (d)-[:ABOUT {name: row[3], kind: row[4], chunk_id: row[0], generation: $generation}]->(e)
 """
-# By the chunk's id, not by its node: that may have been removed by hand.
+# By the chunk's id, not by its node: the node may have been deleted by hand.
 FORGET_ABOUT: LiteralString = """
 UNWIND $ids AS id
 MATCH ()-[r:ABOUT {chunk_id: id, generation: $generation}]->(e)
@@ -87,7 +87,7 @@ UNWIND $ids AS id
 MATCH ()-[r:RELATES {chunk_id: id, generation: $generation}]->()
 DELETE r
 """
-# Takes the lock of each chunk before it reads the mentions: two writers of one chunk go one after the other.
+# Locks each chunk before it reads the mentions, so that two writers of one chunk run one after the other.
 KNOWN: LiteralString = """
 UNWIND $ids AS id
 MATCH (c:Chunk {chunk_id: id, generation: $generation})
@@ -126,8 +126,8 @@ SET e.name = e.name
 WITH e WHERE NOT (e)<-[:MENTIONS|ABOUT]-()
 DETACH DELETE e
 """
-# After REMOVE_ENTITIES, in its transaction: that holds the locks. Mentions written by an older release carry no name,
-# and are taken to use the one that is shown. EXISTS stops at the first mention that does.
+# After REMOVE_ENTITIES, in its transaction, which holds the locks. Mentions written by an older release have no name;
+# they count as using the entity's name. EXISTS stops at the first match.
 RENAME_ENTITIES: LiteralString = """
 UNWIND $ids AS id
 MATCH (e:Entity {entity_id: id})
@@ -139,7 +139,7 @@ CALL (e) {
 }
 SET e.name = name, e.kind = kind
 """
-# Everything that hangs on a chunk is told; what is not of the right kind, without an id.
+# Returns everything that is connected to a chunk; a node of the wrong kind is returned without an id.
 _ROW: LiteralString = """
 RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
   [(c)<-[:HAS_CHUNK]-(d) | CASE WHEN d:Document THEN d.document_id END] AS documents,
@@ -154,8 +154,8 @@ RETURN c.chunk_id AS chunk_id, c.tenant AS tenant, c.ordinal AS ordinal,
   } AS about
 """
 _ID: LiteralString = "'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'"
-# A node with an id that is no UUID is not one of a page, or a page full of them would look like the end: it is found
-# among the orphans. The index is named: its order spares the sort (told in full, or the planner does not see it).
+# Nodes whose id is no UUID are left out, because a page full of them would look like the end; they are orphans. The
+# index is named so that its order replaces the sort; ORDER BY lists all its columns, or the planner does not use it.
 CHUNKS_AFTER: LiteralString = f"""
 MATCH (c:Chunk) USING INDEX c:Chunk(collection, generation, chunk_id)
 WHERE c.collection = $collection AND c.generation = $generation AND c.chunk_id > $after AND c.chunk_id =~ {_ID}
@@ -192,7 +192,7 @@ CALL () {{
 }}
 RETURN elementId(r) AS id LIMIT $limit""",
 }
-# Writing takes the node's lock: whoever is about to hang something on it goes before, or finds it gone.
+# A write takes the node's lock: a transaction that connects something to the node runs before, or finds it deleted.
 _DROP: LiteralString = """
 UNWIND $ids AS id
 MATCH (n) WHERE elementId(n) = id
@@ -201,7 +201,7 @@ WITH n, 0 AS locked
 REMOVE n.dropping
 WITH n WHERE
 """
-# In the order in which they go.
+# In the order of deletion.
 DROP: dict[str, LiteralString] = {
     "chunks": f"{_DROP} n:Chunk AND ({_STRAY_CHUNK}) DETACH DELETE n RETURN count(*)",
     "documents": f"{_DROP} n:Document AND {_LONE_DOCUMENT} DETACH DELETE n RETURN count(*)",

@@ -1,7 +1,7 @@
 """Neo4j's driver, imported before anything else of this package.
 
-Where numpy, pandas and pyarrow are installed it imports them, to take their values as parameters: most of a second for
-values that it is never handed here. It has no switch for that (release 6.4).
+If numpy, pandas and pyarrow are installed, the driver imports them to accept their values as parameters. That takes
+most of a second, this project passes no such values, and the driver (release 6.4) has no option to skip it.
 """
 
 from __future__ import annotations

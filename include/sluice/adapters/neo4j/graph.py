@@ -1,9 +1,11 @@
-"""The port GraphIndex on Neo4j: `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`; what a chunk says
-of two entities, `(:Entity)-[:RELATES {kind, chunk_id, generation}]->(:Entity)`; and what a document is about by the
-title or headings in one of its chunks, `(:Document)-[:ABOUT {chunk_id, generation}]->(:Entity)`.
+"""The port GraphIndex on Neo4j.
 
-Every node is found by its id, so writing the same again changes nothing. A batch is one transaction; rows are sorted by
-id so that two writers lock in one order, and the driver repeats what still deadlocks.
+- `(:Document)-[:HAS_CHUNK]->(:Chunk)-[:MENTIONS {count}]->(:Entity)`: entities in the text of a chunk
+- `(:Entity)-[:RELATES {kind, chunk_id, generation}]->(:Entity)`: a relation that a chunk states
+- `(:Document)-[:ABOUT {chunk_id, generation}]->(:Entity)`: named by the title or a heading in one of its chunks
+
+Every node is found by its id, so a repeated write changes nothing. A batch is one transaction. Rows are sorted by id so
+that two writers lock in the same order; the driver retries transactions that still deadlock.
 """
 
 from __future__ import annotations
@@ -43,8 +45,8 @@ _BATCH_MENTIONS = 20_000
 class Neo4jGraph(GraphScan):
     """A pool of connections to one Neo4j; threads may share it. The server ends a transaction after `call_timeout_s`.
 
-    A server that hangs is noticed after the time that it told the driver when the connection was opened,
-    `server.bolt.connection_keep_alive` × `…_probes`: 120 s by default, so set 5s × 2 there.
+    The driver detects a hung server after `server.bolt.connection_keep_alive` × `…_probes`, which the server sends when
+    a connection is opened: 120 s by default. Set 5s × 2 on the server.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Neo4jGraph(GraphScan):
         self._transaction = unit_of_work(timeout=call_timeout_s, metadata={"app": "sluice"})
 
     def ensure(self) -> None:
-        """Constraints and indexes exist, and are built, when this returns."""
+        """Creates missing constraints and indexes, and waits until they are built."""
         with asking("ensure constraints and indexes"), self._driver.session() as session:
             online = set(session.run(ONLINE).single(strict=True)[0])
             missing = [statement for name, statement in SCHEMA.items() if name not in online]
@@ -81,8 +83,8 @@ class Neo4jGraph(GraphScan):
                 session.run(wait, seconds=int(self._call_timeout_s)).consume()
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's MENTIONS, RELATES and ABOUT become exactly the given ones.
-        What a failed call wrote before it failed stays, and is written over by the next one."""
+        """Merges documents, chunks and entities; replaces each chunk's MENTIONS, RELATES and ABOUT by the given ones.
+        Batches that a failed call has written stay; the next call overwrites them."""
         scope = {
             "tenant": source.spec.tenant,
             "collection": source.generation.collection,
@@ -95,23 +97,24 @@ class Neo4jGraph(GraphScan):
                     try:
                         session.execute_write(self._transaction(_write), scope, batch)
                     except ConstraintError:
-                        # Another writer created a chunk of this batch after we looked: now it is a known one.
+                        # Another writer has created a chunk of this batch since the read; the retry finds it.
                         session.execute_write(self._transaction(_write), scope, batch)
 
     def remove(self, removals: Sequence[OutboxEntry]) -> None:
-        """Chunks, documents that are gone and hold no chunk any more, and of the touched entities those that have no
-        use any more. Deleting what is missing does nothing."""
+        """Deletes chunks, deleted documents without chunks, and entities that lost their last use. Deleting a missing
+        one is a no-op."""
         by_generation: dict[int, list[str]] = {}
         for removal in removals:
             ids = by_generation.setdefault(removal.generation.number, [])
             ids.extend(str(each) for each in removal.chunk_ids)
-        gone = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        deleted = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
         for generation, ids in by_generation.items():
             self._remove_chunks(generation, ids)
-        self._remove_documents(gone)
+        self._remove_documents(deleted)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With what they say, and entities that have no use any more. Deleting what is missing does nothing."""
+        """Deletes chunks with their relationships, and entities that lost their last use. Deleting a missing chunk is a
+        no-op."""
         self._remove_chunks(generation.number, [str(each) for each in chunk_ids])
 
     def _remove_chunks(self, generation: int, ids: list[str]) -> None:
@@ -122,21 +125,21 @@ class Neo4jGraph(GraphScan):
                     session.execute_write(self._transaction(_remove), generation, batch)
 
     def _remove_documents(self, ids: list[str]) -> None:
-        """Those that hold no chunk."""
+        """Deletes those documents that have no chunk."""
         with self._driver.session() as session:
             for start in range(0, len(ids), _BATCH_CHUNKS):
                 with asking("remove documents"):
                     session.execute_write(self._transaction(_run), REMOVE_DOCUMENTS, ids[start : start + _BATCH_CHUNKS])
 
     def drop(self, generation: Generation) -> None:
-        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held. A
-        document is looked at as its chunks go: what a crash leaves without a chunk is an orphan."""
+        """Deletes all chunks of the generation in bounded transactions, with documents and entities that only it used.
+        A document is checked after its chunks; one that a crash leaves without a chunk is an orphan."""
         while rows := self.chunks(generation, None, _BATCH_CHUNKS):
             self._remove_chunks(generation.number, [str(row.chunk_id) for row in rows])
             self._remove_documents(sorted({str(row.document_id) for row in rows if row.document_id}))
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        """Chunks of the generation."""
+        """Counts the chunks of the generation."""
         if source is not None:
             return self._count_of_source(generation, tenant, source)
         owned: LiteralString = "c.tenant IS NOT NULL" if tenant is None else "c.tenant = $tenant"
@@ -158,9 +161,9 @@ class Neo4jGraph(GraphScan):
             return int(session.execute_read(self._transaction(_single), query, values))
 
     def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
+        """Returns the server's version. Raises Unavailable."""
         query: LiteralString = "CALL dbms.components() YIELD versions RETURN versions[0]"
-        with asking("ask for its version"), self._driver.session() as session:
+        with asking("read the version"), self._driver.session() as session:
             return str(session.execute_read(self._transaction(_single), query, {}))
 
     def close(self) -> None:
@@ -170,13 +173,13 @@ class Neo4jGraph(GraphScan):
 def _write(tx: ManagedTransaction, scope: dict[str, Any], batch: Sequence[GraphChunk]) -> None:
     ordered = sorted(batch, key=lambda chunk: chunk.chunk_id)
     ids = [str(chunk.chunk_id) for chunk in ordered]
-    left = {record["id"]: record["entities"] for record in tx.run(KNOWN, scope, ids=ids)}
-    touched = {entity for entities in left.values() for entity in entities} | _forget(tx, scope, ids)
-    new = [chunk for chunk, id in zip(ordered, ids, strict=True) if id not in left]
+    stored = {record["id"]: record["entities"] for record in tx.run(KNOWN, scope, ids=ids)}
+    touched = {entity for entities in stored.values() for entity in entities} | _forget(tx, scope, ids)
+    new = [chunk for chunk, id in zip(ordered, ids, strict=True) if id not in stored]
     if new:
         tx.run(WRITE_NEW, scope, **_parameters(new)).consume()
-    if left:
-        known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in left]
+    if stored:
+        known = [chunk for chunk, id in zip(ordered, ids, strict=True) if id in stored]
         tx.run(WRITE_KNOWN, scope, **_parameters(known)).consume()
     if about := [
         [str(chunk.chunk_id), str(chunk.document_id), str(each.entity_id), each.name, each.kind]
@@ -229,13 +232,13 @@ def _remove(tx: ManagedTransaction, generation: int, chunk_ids: list[str]) -> No
 
 
 def _forget(tx: ManagedTransaction, scope: dict[str, Any], ids: list[str]) -> set[str | None]:
-    """Take out what these chunks say, RELATES and ABOUT; returns the entities that lost an ABOUT."""
+    """Deletes the RELATES and ABOUT of these chunks; returns the entities that lost an ABOUT."""
     tx.run(FORGET_RELATIONS, scope, ids=ids).consume()
     return {record["entity"] for record in tx.run(FORGET_ABOUT, scope, ids=ids)}
 
 
 def _settle(tx: ManagedTransaction, touched: set[str | None]) -> None:
-    """Entities that lost a use: gone where it was the last, else under a name that one of their uses carries."""
+    """Deletes entities that lost their last use; gives the others a name that one of their remaining uses has."""
     ids = sorted(id for id in touched if id)
     if not ids:
         return

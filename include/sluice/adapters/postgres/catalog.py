@@ -1,4 +1,4 @@
-"""The reading side on PostgreSQL: who may read what now is decided here, in one query each."""
+"""Reads for callers on PostgreSQL. Each query decides by itself which rows the caller may read now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import judged, passages
+from sluice.adapters.postgres import passages, quality_results
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.rules import no_collection, no_run, not_refused
@@ -29,7 +29,7 @@ _READABLE = f"""
     d.tenant_id = :tenant AND d.deleted_at IS NULL AND (d.expires_at IS NULL OR d.expires_at > now())
     AND d.purged_hash IS NULL AND {_MAY.format("coalesce(d.access_groups, s.access_groups)")}
 """
-# A document's own groups may open it to someone who may not read the rest of its source.
+# A document's own groups may permit readers who may not read the rest of its source.
 _OPEN_SOURCE = f"""
     s.tenant_id = :tenant AND ({_MAY.format("s.access_groups")}
         OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
@@ -43,8 +43,8 @@ _SAVED = text(f"""
     AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     ORDER BY c.name COLLATE "C", s.uri COLLATE "C"
 """)
-# Each `OFFSET 0` makes one step a look-up by key for each row: while fresh tables have no statistics, the planner takes
-# them for nearly empty and would go through all active versions for each chunk.
+# Each `OFFSET 0` forces a lookup by key for each row: without statistics the planner assumes that new tables are nearly
+# empty, and would read all active versions for each chunk.
 HYDRATE = text(f"""
     SELECT k.chunk_id, d.document_id, d.external_id, d.uri, v.number AS version, v.generation, v.run_id,
            k.start_char AS start, k.end_char AS "end", k.page, v.mime, k.sealed_text, k.sealed_headings,
@@ -75,7 +75,7 @@ PAGE = text(f"""
     ORDER BY d.document_id LIMIT :limit
 """)
 _ONE = text(f"{_DOCUMENT} WHERE d.document_id = :document_id AND {_READABLE}")
-# From the tenant's own documents and records; `OFFSET 0` as above.
+# Counts of the tenant's own documents and records; `OFFSET 0` as above.
 READABLE_SERVED = text(f"""
     SELECT count(*) AS documents, {CHUNKS}
     FROM (SELECT d.document_id FROM documents d JOIN sources s USING (source_id)
@@ -96,7 +96,7 @@ _COLLECTIONS = text(f"""
     WHERE EXISTS (SELECT FROM sources s WHERE s.collection_id = c.collection_id AND {_OPEN_SOURCE})
     ORDER BY c.name
 """)
-# Of the generation that is live. `OFFSET 0` as above.
+# Of the live generation. `OFFSET 0` as above.
 LINEAGE = text(f"""
     SELECT k.chunk_id, k.ordinal, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
            d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical, g.chunker, g.embedder,
@@ -157,8 +157,8 @@ class PostgresCatalog(Transactions):
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
         with self._transaction() as connection:
-            found = [generation_of(row) for row in connection.execute(_COLLECTIONS, _who(principal))]
-            return [_info(connection, generation, principal) for generation in found]
+            generations = [generation_of(row) for row in connection.execute(_COLLECTIONS, _who(principal))]
+            return [_info(connection, generation, principal) for generation in generations]
 
     def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
         values = {"collection": collection, **_who(principal)}
@@ -167,7 +167,7 @@ class PostgresCatalog(Transactions):
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
     ) -> list[DocumentInfo]:
-        """In the order in which they were first seen; `after`: the last id of the page before."""
+        """Returns documents in the order in which they were first seen. `after`: the last id of the previous page."""
         with self._transaction() as connection:
             generation, _ = _visible(connection, collection, principal)
             values = {"collection_id": generation.collection_id, "limit": limit, "after": after, **_who(principal)}
@@ -182,10 +182,10 @@ class PostgresCatalog(Transactions):
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         with self._transaction() as connection:
-            found = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
-        if found is None:
+            lineage = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
+        if lineage is None:
             raise NotFound(f"There is no passage {chunk_id} that you may read.")
-        return found
+        return lineage
 
     def refusals(
         self,
@@ -209,26 +209,27 @@ class PostgresCatalog(Transactions):
 
     def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         with self._transaction() as connection:
-            found = judged.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
-        if found is None:
+            record = quality_results.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
+        if record is None:
             raise not_refused(document_id)
-        return found
+        return record
 
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
         values = {"run_id": run_id, "limit": limit, "offset": offset, **_who(principal)}
         with self._transaction() as connection:
-            found = judged.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
-        if found is None:
+            gates = quality_results.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
+        if gates is None:
             raise no_run(run_id)
-        return found
+        return gates
 
     def ping(self) -> str:
         return ping(self._engine, "PostgreSQL (ledger)")
 
 
 def _visible(connection: Connection, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-    """The live generation and the sources of which something may be read. A collection without any does not exist for
-    the caller: the same words after the same queries, whether nobody, another tenant or another group has it."""
+    """Returns the live generation and the sources with something that the caller may read. Raises NotFound if there are
+    none: with the same text after the same queries, whether nobody, another tenant or another group has the
+    collection."""
     generation = live_generation(connection, collection)
     values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
     sources = tuple(connection.execute(SOURCES, values).scalars())

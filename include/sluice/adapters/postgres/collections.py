@@ -1,4 +1,4 @@
-"""Collections and generations on PostgreSQL. Documents and chunks are counted, not remembered."""
+"""Collections and generations on PostgreSQL. Documents and chunks are counted on each call; no counter is stored."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _LIVE = f"""
 LIVE_OF = text(f"{_LIVE} WHERE c.name = :name")
 _LIVE_ALL = text(f"{_LIVE} ORDER BY c.name")
 _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :collection_id")
-# Whoever begins to drop the collection waits until this transaction ends: that locks the row for update.
+# A transaction that begins to drop the collection locks the row for update, so it waits until this one ends.
 _DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
-# `OFFSET 0`: a look-up by key for each row, whatever the planner believes of fresh tables.
+# `OFFSET 0` forces a lookup by key for each row; without statistics (new tables) the planner may not choose it.
 CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0) AS chunks"
 _SERVED = f"""
     SELECT count(*) AS documents, {CHUNKS}
@@ -42,7 +42,7 @@ SERVED = text(_SERVED)
 SERVED_OF_TENANT = text(f"{_SERVED} AND d.tenant_id = :tenant")
 OPEN = text(_OPEN)
 OPEN_OF_TENANT = text(f"{_OPEN} AND s.tenant_id = :tenant")
-# By these columns every row of the ledger belongs to a collection, in this order of trust.
+# The columns by which a row of the ledger belongs to a collection; the first that a table has is used.
 _OF_COLLECTION = {
     "collection_id": "= :collection_id",
     "source_id": "IN (SELECT source_id FROM sources WHERE collection_id = :collection_id)",
@@ -88,13 +88,13 @@ class PostgresCollections(Transactions):
             connection.execute(_BEGIN_DROP, values)
 
     def drop(self, generation: Generation) -> None:
-        from sluice.adapters.postgres.tables import LedgerBase  # SQLAlchemy's mapper, which nothing else here needs
+        from sluice.adapters.postgres.tables import LedgerBase  # imports SQLAlchemy's mapper
 
         with self._at_length() as connection:
             values = {"collection_id": generation.collection_id}
             connection.execute(_ALONE_IN, values)
             _check_empty(connection, generation)
-            # Found by their columns, so that one that is added later is not forgotten: children before parents.
+            # Tables are selected by their columns, so that a table added later is included; children before parents.
             for table in reversed(LedgerBase.metadata.sorted_tables):
                 column = next((name for name in _OF_COLLECTION if name in table.columns), None)
                 if column is not None and table.name != "collections":
@@ -110,13 +110,13 @@ def _check_empty(connection: Connection, generation: Generation) -> None:
 
 
 def check_not_dropping(connection: Connection, generation: Generation) -> None:
-    """Until the transaction ends nobody begins to. Raises Busy."""
+    """Raises Busy if the collection is being dropped; else prevents that until the transaction ends."""
     if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
         raise being_dropped(generation.collection)
 
 
 def changed(connection: Connection, collection_id: UUID) -> None:
-    """Readers could see a difference: caches of this collection are stale once this commits."""
+    """Invalidates caches of this collection from the commit on, because readers could see a difference."""
     connection.execute(_EPOCH, {"collection_id": collection_id})
 
 
@@ -126,7 +126,7 @@ def live_generation(connection: Connection, name: str) -> Generation | None:
 
 
 def generation_of(row: Row[Any]) -> Generation:
-    """From a row with GENERATION_COLUMNS."""
+    """Builds a generation from a row with GENERATION_COLUMNS."""
     profile = Profile(chunker=row.chunker, embedder=row.embedder, entities=row.entities, dim=row.dim)
     return Generation(
         collection_id=row.collection_id,

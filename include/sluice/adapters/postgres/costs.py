@@ -1,4 +1,4 @@
-"""What runs spend on embedding: an account by batch, and what all of them may take together."""
+"""Embedding costs of runs: an account for each batch, and the token budget that all batches of a run share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.costs import Spent
 from sluice.model.run import Run
 
-# A lock of its own, before anything is read: what is read in the same statement would be as of before the wait.
+# A separate statement takes the lock before anything is read: a statement that waits for it would read older values.
 _LOCK = text("SELECT max_tokens FROM runs WHERE run_id = :run_id FOR NO KEY UPDATE")
 _TAKEN = text("""
     SELECT coalesce(sum(tokens + CASE WHEN batch = :batch THEN 0 ELSE reserved_tokens END), 0)

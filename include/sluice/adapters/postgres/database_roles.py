@@ -1,4 +1,4 @@
-"""What the lesser roles may do. Applied after every migration, so that a role made later gets its due."""
+"""Privileges of the app and analyst roles. Applied after every migration, so that roles created later get them too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _log = logging.getLogger(__name__)
 
 
 def apply_grants(connection: Connection, metadata: MetaData, *, app_role: str, analyst_role: str) -> None:
-    """The app reads and writes rows and may make temporary tables; analysts read the views; neither may do more."""
+    """Grants privileges: the app may read and write rows and create temporary tables; analysts may read the views."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     database = quote(str(connection.execute(text("SELECT current_database()")).scalar()))
     if _exists(connection, app_role):
@@ -31,5 +31,5 @@ def apply_grants(connection: Connection, metadata: MetaData, *, app_role: str, a
 def _exists(connection: Connection, role: str) -> bool:
     found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
     if not found:
-        _log.warning("The role %s does not exist; its grants were skipped. Make it and migrate again.", role)
+        _log.warning("The role %s does not exist; its grants were skipped. Create it and migrate again.", role)
     return bool(found)

@@ -1,4 +1,4 @@
-"""Deletions by hand, and what a change would hide."""
+"""Deletions by hand, and how many documents a change of access or retention would hide."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sluice.adapters.postgres import retention
 from sluice.adapters.postgres.collections import CHUNKS
 from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
-from sluice.adapters.postgres.pending import lock_documents
+from sluice.adapters.postgres.pending_versions import lock_documents
 from sluice.adapters.postgres.rules import check_retention, narrows, no_document
 from sluice.adapters.postgres.scans import GONE
 from sluice.adapters.postgres.sources import alone, saved_source, sources_of
@@ -36,7 +36,7 @@ _NAMES = text(f"""
 _STILL_GONE = text(f"""
     SELECT d.document_id FROM documents d WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND {GONE}
 """)
-# Gone for good, by a deletion by hand or at the source; and the names that such documents had for a while.
+# Documents deleted for good, by hand or at the source, and the placeholders of their renames.
 KEYED_IN = text("""
     (SELECT d.document_id FROM documents d
      WHERE d.deleted_at IS NOT NULL AND d.key_destroyed_at IS NULL AND d.collection_id = :collection_id
@@ -61,8 +61,8 @@ _LAST_HASH = """
     SELECT v.raw_hash FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL
     ORDER BY v.activated_at DESC, v.number DESC LIMIT 1
 """
-# What the source holds is what was refused last, else what was served last. Of what could never be read there is no
-# hash: nothing is equal to the empty one.
+# The source's content is that of the open quarantine record, else of the last served version. A document that was never
+# read has no hash; the empty hash equals no other.
 _TAKE_LISTED = text(f"""
     UPDATE documents d SET removed_at = now(), fingerprint = coalesce((
         SELECT q.fingerprint FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL),
@@ -85,7 +85,7 @@ _RECORD = text("""
     INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
     VALUES (:kind, :name, :actor, :tenant, :collection, :documents, :chunks)
 """)
-# Before what is active is retired.
+# Before the active versions are retired.
 _RECORD_DOCUMENTS = text("""
     INSERT INTO deletions (kind, name, actor, tenant, collection, documents, chunks)
     SELECT 'document', CAST(d.document_id AS text), CAST(:actor AS text), d.tenant_id, c.name, 1,
@@ -107,7 +107,7 @@ _HIDDEN_OF_SOURCE = text(f"""
               AND d.served_since + make_interval(days => :days) <= now())
 """)
 _COLLECTIONS = "CAST(:source_id AS uuid) IS NULL AND CAST(:document_id AS uuid) IS NULL"
-# With what is wanted in place of what is set, at the level that it is for.
+# With the new retention in place of the stored one, at the level (collection, source, document) that it is for.
 HIDDEN_BY_RETENTION = text(f"""
     SELECT count(*)
     FROM (SELECT document_id, source_id, collection_id, deleted_at, purged_hash, expires_at, served_since,

@@ -1,10 +1,10 @@
-"""One way to reach PostgreSQL: bounded in connections and in time."""
+"""SQLAlchemy engines for PostgreSQL with limits on connections and time."""
 
 from __future__ import annotations
 
 from sqlalchemy import Engine, create_engine, make_url
 
-from sluice.adapters.postgres import hanging
+from sluice.adapters.postgres import connection_timeouts
 
 _RECYCLE_S = 1800  # below the idle limits of common proxies and firewalls
 
@@ -12,19 +12,19 @@ _RECYCLE_S = 1800  # below the idle limits of common proxies and firewalls
 def make_engine(
     url: str, *, pool_size: int, connect_timeout_s: float, call_timeout_s: float, name: str = "sluice"
 ) -> Engine:
-    """An engine of at most `pool_size` connections. Opens none yet.
+    """Returns an engine of at most `pool_size` connections. Opens none yet.
 
-    The server ends a statement after `call_timeout_s`, a wait for a lock after half of it and a forgotten transaction
-    after twice it; the kernel gives up on a server that is cut off after `call_timeout_s`, and one that hangs is found
-    out after that and the time to open a connection. A connection that broke while it was idle is replaced unnoticed.
-    `name` is what the server's views show.
+    The server cancels a statement after `call_timeout_s`, a wait for a lock after half of that and an idle transaction
+    after twice that. The kernel closes connections to an unreachable server after `call_timeout_s`; a hung server is
+    detected after that plus the time to open a connection. A connection that broke while idle is replaced
+    automatically. `name` appears in the server's views.
     """
     call_ms = max(1, int(call_timeout_s * 1000))
     limits = {
         "statement_timeout": call_ms,
         "lock_timeout": max(1, call_ms // 2),
         "idle_in_transaction_session_timeout": call_ms * 2,
-        "random_page_cost": 1.1,  # what these tables are on has no seek time; the default is for spinning disks
+        "random_page_cost": 1.1,  # for SSDs, which have no seek time; the default is for spinning disks
         "timezone": "UTC",
     }
     given = make_url(url).query.get("options", "")
@@ -48,5 +48,5 @@ def make_engine(
             "tcp_user_timeout": call_ms,
         },
     )
-    hanging.watch(engine, call_timeout_s)
+    connection_timeouts.watch(engine, call_timeout_s)
     return engine

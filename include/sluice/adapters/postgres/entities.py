@@ -1,8 +1,8 @@
-"""Entities: added when a chunk mentions them, gone when nothing does.
+"""Entities: added when a chunk mentions them, deleted when no chunk does.
 
-A transaction that mentions an entity holds its row by FOR KEY SHARE until it ends, and one that deletes it by FOR
-UPDATE, before it looks for mentions a last time: neither can miss the other. Deleters do that as their last step, and
-both in the order of ids, so that they never wait for each other in a circle.
+A transaction that mentions an entity locks its row FOR KEY SHARE until it ends. A transaction that deletes one locks it
+FOR UPDATE before its last check for mentions, so neither can miss the other. Deletion is the last step of its
+transaction, and both lock in the order of ids, so they never deadlock.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ _DELETE = text(f"DELETE FROM entities e WHERE e.entity_id = {IDS} AND {_UNMENTIO
 
 
 def add(connection: Connection, tenant: str, kinds: Mapping[UUID, str]) -> None:
-    """`kinds`: entity id → kind. All exist, and stay, until the transaction ends."""
+    """Adds missing entities and keeps all of them until the transaction ends. `kinds`: entity id → kind. Raises
+    Transient."""
     missing = set(kinds)
     for _ in range(_TURNS):
         if not missing:
             return
         ids = sorted(missing)
         connection.execute(_ADD, {"tenant": tenant, "ids": ids, "kinds": [kinds[each] for each in ids]})
-        # One that was found may be gone by now, deleted with its last mention: then it is added again.
+        # An existing entity may have been deleted meanwhile, with its last mention: then it is added again.
         missing -= set(connection.execute(_HOLD, {"ids": ids}).scalars())
-    raise Transient("Entities were deleted as fast as they were added. Nothing was written; it will be tried again.")
+    raise Transient("Entities were deleted as fast as they were added. Nothing was written; the call will be retried.")
 
 
 def mentioned(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]:
@@ -48,6 +49,6 @@ def mentioned(connection: Connection, version_ids: Sequence[UUID]) -> list[UUID]
 
 
 def forget(connection: Connection, entity_ids: Sequence[UUID]) -> None:
-    """Delete those that nothing mentions any more. To be the last step of a transaction."""
+    """Deletes the entities that no chunk mentions any more. Call it as the last step of a transaction."""
     if entity_ids and (orphans := list(connection.execute(ORPHANS, {"ids": list(entity_ids)}).scalars())):
         connection.execute(_DELETE, {"ids": orphans})

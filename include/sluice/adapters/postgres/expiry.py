@@ -1,8 +1,8 @@
-"""When documents expire: of document, source and collection the narrowest that has a retention decides.
+"""Expiry of documents: the retention of the document, else of its source, else of its collection decides.
 
-The end is kept with each document, so that reads need no more than a comparison. Two transactions keep it: the one
-that activates a version, and the one that sets a retention. They exclude each other, or a version that becomes active
-while a retention is being set would go by the one before.
+The expiry time is stored with each document, so that a read only compares it. Two kinds of transaction write it: one
+that activates a version, and one that sets a retention. They exclude each other; otherwise a version that is activated
+while a retention is being set would use the previous retention.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-_TIMEOUT = "10min"  # of a new retention for a whole collection; the limit of ordinary calls is meant for batches
+_TIMEOUT = "10min"  # to apply a retention to a whole collection; the limit of ordinary calls is for batches
 _KEY = "hashtextextended('sluice/retention/' || CAST(:collection_id AS text), 0)"
 _KEEP = text(f"SELECT pg_advisory_xact_lock_shared({_KEY})")
 _CHANGE = text(f"SELECT pg_advisory_xact_lock({_KEY})")
@@ -23,7 +23,8 @@ def _end(level: str, since: str) -> str:
 
 
 def expiry(since: str) -> str:
-    """SQL for the end of a document `d` of source `s` and collection `c` whose content is served since `since`."""
+    """Returns SQL for the expiry of document `d` of source `s` and collection `c`, whose content is served since
+    `since`."""
     return f"""
         CASE WHEN num_nonnulls(d.retention_days, d.retain_until) > 0 THEN {_end("d", since)}
              WHEN num_nonnulls(s.retention_days, s.retain_until) > 0 THEN {_end("s", since)}
@@ -32,15 +33,15 @@ def expiry(since: str) -> str:
 
 
 def instead(where: str) -> str:
-    """SQL for the columns of a retention: `:days` and `:until` in the row where it holds, in others what is set."""
+    """Returns SQL for the retention columns: `:days` and `:until` in rows that match `where`, else stored values."""
     return f"""
         CASE WHEN {where} THEN CAST(:days AS integer) ELSE retention_days END AS retention_days,
         CASE WHEN {where} THEN CAST(:until AS timestamptz) ELSE retain_until END AS retain_until
     """
 
 
-# Documents that are unchanged are never activated again, so a new retention must reach them here. Locked in the order
-# of ids, as everywhere.
+# Unchanged documents are never activated again, so a new retention is applied to them here. Locked in the order of ids,
+# as everywhere.
 _RENEW = text(f"""
     WITH due AS (
         SELECT d.document_id, {expiry("d.served_since")} AS expires_at
@@ -54,14 +55,14 @@ _RENEW = text(f"""
 
 
 def keep_retention(connection: Connection, collection_id: UUID) -> None:
-    """No retention changes in this collection until the transaction ends. Whoever locks documents and then changes the
-    collection takes this first, because a change of retention locks them the other way round."""
+    """Prevents changes of retention in this collection until the transaction ends. Take it before a lock on documents
+    in a transaction that then changes the collection: a change of retention locks the two in the opposite order."""
     connection.execute(_KEEP, {"collection_id": collection_id})
 
 
 def change_retention(connection: Connection, collection_id: UUID) -> None:
-    """Nothing is activated in this collection until the transaction ends. After a lock on the source, before any on
-    documents or the collection."""
+    """Prevents activations in this collection until the transaction ends. Call it after locking the source and before
+    locking documents or the collection."""
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     connection.execute(_CHANGE, {"collection_id": collection_id})
 
@@ -69,6 +70,7 @@ def change_retention(connection: Connection, collection_id: UUID) -> None:
 def renew_expiry(
     connection: Connection, collection_id: UUID, source_id: UUID | None = None, document_id: UUID | None = None
 ) -> int:
-    """Of the collection, or of one source or document in it. Returns how many ends changed."""
+    """Recomputes the expiry of documents: of a collection, or of one source or document in it. Returns how many
+    changed."""
     values: dict[str, Any] = {"collection_id": collection_id, "source_id": source_id, "document_id": document_id}
     return connection.execute(_RENEW, values).rowcount

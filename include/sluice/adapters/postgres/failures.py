@@ -1,4 +1,4 @@
-"""PostgreSQL's errors as ours: a retry helps, or it does not."""
+"""Translates PostgreSQL's errors into the project's: Transient if a retry helps, else Terminal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy import Engine, exc, text
 from sluice.errors import BadRequest, SluiceError, Terminal, Transient, Unavailable
 
 _RETRY = {
-    "40001": "the transaction met another one that changed the same rows",
-    "40P01": "the transaction and another one waited for each other",
+    "40001": "another transaction changed the same rows (serialization failure)",
+    "40P01": "the transaction and another one waited for each other (deadlock)",
     "55P03": "another transaction held a lock for too long",
     "55006": "the object is in use",
     "25006": "the server is read-only (a standby, or switching over)",
@@ -23,7 +23,7 @@ _UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
 
 @contextmanager
 def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
-    """Raises Unavailable, Transient, Terminal or BadRequest for what SQLAlchemy and psycopg raise; others pass."""
+    """Translates errors of SQLAlchemy and psycopg into Unavailable, Transient, Terminal or BadRequest."""
     try:
         yield
     except exc.TimeoutError as error:
@@ -42,7 +42,7 @@ def translated(dependency: str = "PostgreSQL (ledger)") -> Iterator[None]:
 
 
 def ping(engine: Engine, dependency: str) -> str:
-    """The server's version. Raises Unavailable, whatever the reason."""
+    """Returns the server's version. Raises Unavailable on any failure."""
     try:
         with translated(dependency), engine.connect() as connection:
             return str(connection.execute(text("SHOW server_version")).scalar_one())
@@ -56,24 +56,24 @@ def _translate(dependency: str, error: BaseException | None, disconnected: bool)
     state = getattr(error, "sqlstate", None) or ""
     detail = _detail(error)
     if state in _RETRY:
-        return Transient(f"{dependency}: {_RETRY[state]}. Nothing was written; it will be tried again.")
+        return Transient(f"{dependency}: {_RETRY[state]}. Nothing was written; the call will be retried.")
     if state == "57014":
-        return Unavailable(dependency, "a statement ran into its time limit (SLUICE_CALL_TIMEOUT_S)")
+        return Unavailable(dependency, "a statement exceeded its time limit (SLUICE_CALL_TIMEOUT_S)")
     if disconnected or state[:2] in _UNAVAILABLE_CLASSES:
         return Unavailable(dependency, detail)
     if not state and isinstance(error, psycopg.OperationalError):
         return Unavailable(dependency, detail)
     if state in ("42P01", "42703", "3F000"):
-        return Terminal(f"{dependency} lacks what this release expects ({detail}). Run `sluice migrate`.")
+        return Terminal(f"{dependency} lacks a table or column of this release ({detail}). Run `sluice migrate`.")
     if state == "42501":
         return Terminal(
-            f"{dependency} refuses this role ({detail}). Run `sluice migrate`, which grants what is needed."
+            f"{dependency} denies access to this role ({detail}). Run `sluice migrate`, which grants the privileges."
         )
-    return Terminal(f"{dependency} refused what was asked ({detail}). Nothing was written.")
+    return Terminal(f"{dependency} rejected the statement ({detail}). Nothing was written.")
 
 
 def _detail(error: BaseException | None) -> str:
-    """The first line: later ones may hold values of rows."""
+    """Returns the first line of the message: later lines may contain values of rows."""
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return error.diag.message_primary
     lines = str(error).strip().splitlines()

@@ -1,4 +1,4 @@
-"""What callers were granted, on PostgreSQL."""
+"""Grants of callers on PostgreSQL."""
 
 from __future__ import annotations
 

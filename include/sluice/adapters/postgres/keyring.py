@@ -1,4 +1,4 @@
-"""Keys in a database of their own, wrapped by the master key. An erased document's key is gone from there."""
+"""The key database: keys wrapped by the master key. The key of an erased document is deleted from it."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ _DESTROY = text("DELETE FROM document_keys WHERE document_id = ANY(CAST(:ids AS 
 class PostgresKeyring:
     """`sluice.ports.content.Keyring`.
 
-    Unwrapped index keys are kept for the life of the process; document keys for `keep_s` seconds, at most `keep` of
-    them, so that an erasure elsewhere reaches this process soon.
+    Caches unwrapped index keys for the life of the process, and at most `keep` document keys for `keep_s` seconds, so
+    that an erasure by another process takes effect here soon.
     """
 
     def __init__(self, engine: Engine, master_key: bytes, *, keep: int = 10_000, keep_s: float = 60.0) -> None:
         self._engine = engine
         self._master_key = master_key
         self._index_keys: dict[str, bytes] = {}
-        self._kept = _RecentKeys(keep, keep_s)
+        self._recent = _RecentKeys(keep, keep_s)
 
     def index_key(self, tenant: str) -> bytes:
         if tenant not in self._index_keys:
             with self._transaction() as connection:
                 wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
                 if wrapped is None:
-                    # Two processes may both come here: the second one's insert does nothing, and both read the first's.
-                    made = wrap_key(self._master_key, _index_purpose(tenant), new_key())
-                    connection.execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": made})
+                    # If two processes insert at once, the second insert does nothing, and both read the first key.
+                    new = wrap_key(self._master_key, _index_purpose(tenant), new_key())
+                    connection.execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": new})
                     wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar_one()
             self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
         return self._index_keys[tenant]
@@ -67,37 +67,37 @@ class PostgresKeyring:
         return self._index_keys[tenant]
 
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        found = self._read(document_ids)  # what is kept here may have been destroyed elsewhere
-        missing = sorted(set(document_ids) - set(found))
+        stored = self._read(document_ids)  # not from the cache: another process may have destroyed a cached key
+        missing = sorted(set(document_ids) - set(stored))
         if not missing:
-            return found
-        made = {each: new_key() for each in missing}
-        wrapped = [wrap_key(self._master_key, _document_purpose(each), key) for each, key in made.items()]
+            return stored
+        new_keys = {document_id: new_key() for document_id in missing}
+        wrapped = [wrap_key(self._master_key, _document_purpose(each), key) for each, key in new_keys.items()]
         with self._transaction() as connection:
             added = set(connection.execute(_ADD_KEYS, {"ids": missing, "wrapped": wrapped}).scalars())
-        ours = {each: key for each, key in made.items() if each in added}
-        self._kept.put(ours)
-        # What is missing still was added by another process in between.
-        return {**found, **ours, **self._read([each for each in missing if each not in added])}
+        ours = {document_id: key for document_id, key in new_keys.items() if document_id in added}
+        self._recent.put(ours)
+        # Keys that were not added here were added by another process in between.
+        return {**stored, **ours, **self._read([each for each in missing if each not in added])}
 
     def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        found = self._kept.get(document_ids)
-        return found | self._read(list(set(document_ids) - set(found)))
+        cached = self._recent.get(document_ids)
+        return cached | self._read(list(set(document_ids) - set(cached)))
 
     def _read(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         if not document_ids:
             return {}
         with self._transaction() as connection:
             rows = connection.execute(_KEYS, {"ids": list(document_ids)}).all()
-        opened = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
-        self._kept.put(opened)
-        return opened
+        keys = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
+        self._recent.put(keys)
+        return keys
 
     def destroy(self, document_ids: Sequence[UUID]) -> int:
         with self._transaction() as connection:
-            gone = connection.execute(_DESTROY, {"ids": list(document_ids)}).rowcount
-        self._kept.drop(document_ids)
-        return gone
+            destroyed = connection.execute(_DESTROY, {"ids": list(document_ids)}).rowcount
+        self._recent.drop(document_ids)
+        return destroyed
 
     def ping(self) -> str:
         return ping(self._engine, _NAME)
@@ -112,8 +112,8 @@ class PostgresKeyring:
             return unwrap_key(self._master_key, purpose, wrapped)
         except Terminal as error:
             raise Terminal(
-                f"The {purpose.split('/')[0]} does not open with this master key. Set SLUICE_MASTER_KEY to the one "
-                "that was used when it was made; nothing was changed."
+                f"The {purpose.split('/')[0]} does not open with this master key. Nothing was changed. Set "
+                "SLUICE_MASTER_KEY to the master key with which it was created."
             ) from error
 
 
@@ -126,7 +126,7 @@ def _document_purpose(document_id: UUID) -> str:
 
 
 class _RecentKeys:
-    """A bounded cache; the least recently used goes first, and nothing stays longer than `keep_s`."""
+    """A bounded cache that evicts the least recently used key first, and every key after `keep_s` seconds."""
 
     def __init__(self, keep: int, keep_s: float) -> None:
         self._keep, self._keep_s = keep, keep_s
@@ -135,7 +135,7 @@ class _RecentKeys:
 
     def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         oldest = time.monotonic() - self._keep_s
-        found = {}
+        fresh = {}
         with self._lock:
             for document_id in document_ids:
                 entry = self._entries.get(document_id)
@@ -145,8 +145,8 @@ class _RecentKeys:
                     del self._entries[document_id]
                 else:
                     self._entries.move_to_end(document_id)
-                    found[document_id] = entry[0]
-        return found
+                    fresh[document_id] = entry[0]
+        return fresh
 
     def drop(self, document_ids: Sequence[UUID]) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The ledger on PostgreSQL: its roles over one engine."""
+"""The ledger on PostgreSQL: all its roles on one engine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from sluice.adapters.postgres.collections import PostgresCollections
 from sluice.adapters.postgres.costs import PostgresCosts
 from sluice.adapters.postgres.deletions import PostgresDeletions
 from sluice.adapters.postgres.grants import PostgresGrants
-from sluice.adapters.postgres.moves import PostgresMoves
 from sluice.adapters.postgres.outbox import PostgresOutbox
 from sluice.adapters.postgres.pruning import PostgresPruning
 from sluice.adapters.postgres.quality import PostgresQuality
 from sluice.adapters.postgres.quarantine import PostgresQuarantine
 from sluice.adapters.postgres.quotas import PostgresQuotas
 from sluice.adapters.postgres.reconciliation import PostgresReconciliation
+from sluice.adapters.postgres.renames import PostgresRenames
 from sluice.adapters.postgres.retention import PostgresRetention
 from sluice.adapters.postgres.runs import PostgresRuns
 from sluice.adapters.postgres.scans import PostgresScans
@@ -29,7 +29,7 @@ def postgres_ledger(engine: Engine) -> Ledger:
         sources=PostgresSources(engine),
         runs=PostgresRuns(engine),
         scans=PostgresScans(engine),
-        moves=PostgresMoves(engine),
+        moves=PostgresRenames(engine),
         versions=PostgresVersions(engine),
         outbox=PostgresOutbox(engine),
         quarantine=PostgresQuarantine(engine),

@@ -1,4 +1,4 @@
-"""Lineage events on PostgreSQL: written by tasks, sent to Marquez by one forwarder at a time."""
+"""Lineage events on PostgreSQL: tasks write them, and one forwarder at a time sends them to Marquez."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ OF_DATASET = text("""
     SELECT body FROM lineage_events WHERE inputs @> CAST(:dataset AS text[]) OR outputs @> CAST(:dataset AS text[])
     ORDER BY event_id
 """)
-_LOCK = 7304509  # any number that nothing else in this database locks
+_LOCK = 7304509  # arbitrary; nothing else in this database locks this number
 
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
     event_id: int
-    attempts: int  # times that Marquez failed on it
+    attempts: int  # how often Marquez failed to process it
     body: dict[str, Any]
 
 
 class PostgresLineage:
-    """The ledger's lineage events. Errors are Transient or Terminal as everywhere in the ledger."""
+    """The ledger's lineage events. Raises Transient or Terminal, as the rest of the ledger."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -59,7 +59,7 @@ class PostgresLineage:
         outputs: Sequence[str],
         parked: str | None = None,
     ) -> None:
-        """`body`: one cleaned event. `parked`: why Marquez must not get it."""
+        """Stores one event. `body`: the cleaned event. `parked`: why it must not be sent to Marquez."""
         job = body.get("job") or {}
         values = {
             "ol_run_id": (body.get("run") or {}).get("runId"),
@@ -78,18 +78,19 @@ class PostgresLineage:
 
     @contextmanager
     def forwarding(self) -> Iterator[bool]:
-        """False: another process is at it. Two at once would mix up the order of a run's events."""
+        """Yields whether this process may forward events; False while another process does, because two at once would
+        change the order of a run's events."""
         with translated(), self._engine.connect() as opened:
             connection = opened.execution_options(isolation_level="AUTOCOMMIT")
-            mine = bool(connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK}).scalar())
+            acquired = bool(connection.execute(text("SELECT pg_try_advisory_lock(:n)"), {"n": _LOCK}).scalar())
             try:
-                yield mine
+                yield acquired
             finally:
-                if mine:
+                if acquired:
                     connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": _LOCK})
 
     def unsent(self, limit: int) -> list[Unsent]:
-        """The oldest first."""
+        """Returns events that were neither sent nor parked, the oldest first."""
         with transaction(self._engine) as connection:
             return [Unsent(**row._mapping) for row in connection.execute(UNSENT, {"limit": limit})]
 

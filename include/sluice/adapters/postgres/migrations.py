@@ -1,4 +1,4 @@
-"""Schemas of both databases: one command, whoever calls it; two callers wait for each other."""
+"""Migrations of both databases by one command. Concurrent callers run one after the other."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sluice.adapters.postgres.database_roles import apply_grants
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal
 
-# A wheel has the migrations in the package (setup.py puts them there), a checkout has them at its top.
+# A wheel has the migrations in the package (setup.py puts them there); a checkout has them in its root folder.
 _PLACES = (Path(__file__).parents[2], Path(__file__).parents[4])
 LEDGER, KEYS = "alembic", "keys"
 _WAIT_FOR_ANOTHER_MIGRATOR = "10min"
-_LOCK_TIMEOUT = "5s"  # a migration queued behind a long reader would make every later reader queue behind it
+_LOCK_TIMEOUT = "5s"  # a migration that waits for a long reader makes every later reader wait too
 _STATEMENT_TIMEOUT = "5min"
 _LOCK_NAME = "sluice/migrate"
 
@@ -27,10 +27,10 @@ _LOCK_NAME = "sluice/migrate"
 def migrate(
     owner_url: str, keys_url: str, *, app_role: str = "sluice_app", analyst_role: str = "sluice_analyst"
 ) -> None:
-    """Bring the ledger and the key database to the newest schema and grant the roles what they need.
+    """Upgrades the ledger and the key database to the newest schema and grants the roles their privileges.
 
-    Safe to repeat and to run twice at once. Raises Unavailable, or Terminal where a migration fails; a failed one
-    leaves its database as it was.
+    Safe to repeat and to run concurrently. Raises Unavailable, or Terminal if a migration fails; a failed migration
+    leaves its database unchanged.
     """
     roles = {"app_role": app_role, "analyst_role": analyst_role}
     with translated():
@@ -40,7 +40,7 @@ def migrate(
 
 
 def configuration(section: str, url: str, **attributes: str) -> Config:
-    """Alembic's configuration of one of the two databases, as `alembic -n <section>` would read it."""
+    """Returns Alembic's configuration of one of the two databases, as `alembic -n <section>` reads it."""
     file = next((place / "alembic.ini" for place in _PLACES if (place / "alembic.ini").is_file()), None)
     if file is None:
         raise Terminal(
@@ -53,15 +53,16 @@ def configuration(section: str, url: str, **attributes: str) -> Config:
 
 
 def run_environment(context: EnvironmentContext, metadata: MetaData, variable: str) -> None:
-    """What both env.py do: connect, wait for another migrator, limit all waits, migrate, grant.
+    """Runs the migrations for both env.py files: connects, waits for another migrator, limits all waits, migrates and
+    grants privileges.
 
-    The address is the caller's, or else the value of the environment variable named `variable`.
+    The database URL is the caller's, else the value of the environment variable named `variable`.
     """
     import os
 
     url = context.config.attributes.get("url") or os.environ.get(variable)
     if not url:
-        raise Terminal(f"Set {variable} to the owner's address of the database (postgresql+psycopg://…).")
+        raise Terminal(f"{variable} is not set. Set it to the owner's URL of the database (postgresql+psycopg://…).")
     engine = create_engine(url, poolclass=pool.NullPool, connect_args={"connect_timeout": 10})
     with engine.connect() as connection, connection.begin():
         _wait_and_limit(connection)

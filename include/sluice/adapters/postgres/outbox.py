@@ -1,8 +1,8 @@
-"""The outbox: what vectors and graph have still to let go.
+"""The outbox: chunks and documents that must still be deleted from the vector index and the graph.
 
-What to delete is decided while the documents are locked, and stays so until it is deleted: a version that has the chunk
-again is staged before, and the chunk is left alone, or after, and is written again. Nothing else keeps a slow deletion
-away from a point that has come back.
+Documents stay locked from the decision what to delete until it is deleted. A version that contains the chunk again is
+staged either before (the chunk is not deleted) or after (the chunk is written again). Without this lock a slow deletion
+could remove a point that was written again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from sluice.model.points import OutboxEntry
 
 _TAKE = "SELECT outbox_id, document_id FROM outbox WHERE collection_id = :collection_id ORDER BY outbox_id LIMIT :limit"
 TAKE = text(f"{_TAKE} FOR UPDATE SKIP LOCKED")
-TAKE_ALL = text(f"{_TAKE} FOR UPDATE")  # what another caller holds is waited for
-# Shared, so that two callers do not wait for each other; who stages, activates or removes a version waits.
+TAKE_ALL = text(f"{_TAKE} FOR UPDATE")  # waits for entries that another caller has locked
+# Shared, so that two callers do not wait for each other; transactions that stage, activate or remove a version wait.
 _LOCK = text("""
     SELECT FROM documents WHERE document_id = ANY(CAST(:ids AS uuid[])) ORDER BY document_id FOR SHARE
 """)
-# A chunk may have come back since it was queued (an edit was undone): it must not be taken out any more. Nor must the
-# document, when a run has staged it again and is about to write it.
-# `OFFSET 0` keeps that a look-up by index for each chunk, with or without statistics.
+# A chunk may have been written again since it was queued (an edit was undone): then it must not be deleted. The same
+# holds for the document if a run has staged it again and is about to write it.
+# `OFFSET 0` forces a lookup by index for each chunk, with or without statistics.
 WORK = text(f"""
     SELECT o.outbox_id, o.document_id, {GENERATION_COLUMNS},
            o.document_gone AND NOT EXISTS (SELECT FROM versions v WHERE v.document_id = o.document_id
@@ -70,7 +70,7 @@ class PostgresOutbox(Transactions):
 
 
 def _lock(connection: Connection, document_ids: Sequence[UUID]) -> None:
-    """Until the transaction ends, which may take as long as the stores do."""
+    """Locks the documents until the transaction ends, which may take as long as the calls to the stores."""
     connection.execute(IDLE)
     connection.execute(_LOCK, {"ids": list(document_ids)})
 

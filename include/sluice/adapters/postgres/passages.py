@@ -1,4 +1,4 @@
-"""A passage's past: its document's versions, and what the run that made it recorded."""
+"""Lineage of a passage: the versions of its document, and the stages and gates of its run."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ DATASETS = text("""
 """)
 
 
-def lineage(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> PassageLineage | None:
-    """`asked`: finds the passage where it may be read. None: it does not."""
-    row = connection.execute(asked, values).one_or_none()
+def lineage(connection: Connection, query: TextClause, values: Mapping[str, Any]) -> PassageLineage | None:
+    """Returns the lineage of the passage that `query` selects; None if it selects none (absent or not readable)."""
+    row = connection.execute(query, values).one_or_none()
     if row is None:
         return None
     of_run = {"run_id": row.run_id}

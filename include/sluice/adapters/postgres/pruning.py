@@ -1,4 +1,4 @@
-"""What the ledger holds beyond its time. Each kind is found and removed by one set of statements, safe to repeat."""
+"""Pruning of ledger rows that are no longer needed. Each kind has one set of statements, safe to repeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sluice.adapters.postgres.quality import BY_INDEX
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.retention import Prunable
 
-# Superseded since before then: a later version was active by then, or the document was gone.
+# Superseded before `:before`: by then a later version was active, or the document was deleted.
 _VERSIONS = """
     SELECT v.version_id FROM versions v JOIN documents d USING (document_id)
     WHERE v.state = 'superseded' AND v.sealed_text <> '' AND v.activated_at < :before
@@ -23,7 +23,7 @@ _VERSIONS = """
 _QUARANTINE = "SELECT quarantine_id FROM quarantine WHERE resolved_at < :before AND kept_bytes IS NULL"
 _PARTS = ("run_stages", "gate_results", "gate_rows", "run_costs", "vanished")
 _HAS_PARTS = " OR ".join(f"EXISTS (SELECT FROM {table} t WHERE t.run_id = r.run_id OFFSET 0)" for table in _PARTS)
-# What refers to a run needs its row: who made a version, who refused, moved, removed or purged a document.
+# Rows that refer to a run: it created a version, or quarantined, renamed, deleted or purged a document.
 _REFERRED = " OR ".join(
     f"EXISTS (SELECT FROM {table} t WHERE t.{column} = r.run_id OFFSET 0)"
     for table, column in (
@@ -36,8 +36,8 @@ _REFERRED = " OR ".join(
         ("claims", "run_id"),
     )
 )
-# A later run has succeeded: it tells the next one where the source stands, and the older ones that they are superseded.
-# A run that made something which is served is kept whole: it is the past of every answer from that.
+# Only if a later run has succeeded: it has the state of the source, and shows older runs that they are superseded.
+# A run whose versions are served is kept whole: it is part of the lineage of their answers.
 _RUNS = f"""
     SELECT r.run_id FROM runs r
     WHERE r.state <> 'running' AND r.finished_at < :before
@@ -47,14 +47,14 @@ _RUNS = f"""
       AND NOT EXISTS (SELECT FROM versions t WHERE t.run_id = r.run_id AND t.state = 'active' OFFSET 0)
       AND ({_HAS_PARTS} OR NOT ({_REFERRED}))
 """
-# The latest of each collection says whether the stores agree.
+# The latest reconciliation of each collection stays: it shows whether the stores agree.
 _RECONCILIATIONS = """
     SELECT reconciliation_id FROM reconciliations r
     WHERE r.finished_at < :before
       AND EXISTS (SELECT FROM reconciliations n WHERE n.collection_id = r.collection_id
                     AND n.finished_at > r.finished_at)
 """
-# By the key: the oldest come first, so a look at the first rows is enough.
+# In the order of the key the oldest come first, so reading the first rows is enough.
 LINEAGE = text("""
     DELETE FROM lineage_events WHERE event_id IN (
         SELECT event_id FROM (SELECT event_id, recorded_at FROM lineage_events ORDER BY event_id LIMIT :limit) oldest
@@ -74,7 +74,7 @@ _FIND = {
     "lineage": "SELECT event_id FROM lineage_events WHERE recorded_at < :before",
 }
 COUNT = {kind: text(f"SELECT count(*) FROM ({found}) f") for kind, found in _FIND.items()}
-# Rows that somebody is at work on are left to the next time.
+# Rows that another transaction has locked are left to the next call.
 VERSIONS = text(f"""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE version_id IN ({_VERSIONS} LIMIT :limit FOR UPDATE OF v SKIP LOCKED)
@@ -88,7 +88,7 @@ _MARK = text(f"""
     SELECT e.embedder, e.text_hash FROM embeddings e WHERE NOT EXISTS ({_USED}) ON CONFLICT DO NOTHING
 """)
 _UNMARK = text(f"DELETE FROM unused_embeddings e WHERE EXISTS ({_USED})")
-# Marked and used were just told apart; their marks go by cascade.
+# `mark_unused` has just removed the marks of used vectors. Marks are deleted by cascade.
 EMBEDDINGS = text("""
     DELETE FROM embeddings WHERE (embedder, text_hash) IN (
         SELECT embedder, text_hash FROM unused_embeddings WHERE since < :before LIMIT :limit)
@@ -96,8 +96,8 @@ EMBEDDINGS = text("""
 TAKE_RUNS = text(f"{_RUNS} ORDER BY r.run_id LIMIT :limit FOR UPDATE OF r SKIP LOCKED")
 _DROP_PARTS = tuple(text(f"DELETE FROM {table} WHERE run_id = ANY(CAST(:ids AS uuid[]))") for table in _PARTS)
 DROP_RUNS = text(f"DELETE FROM runs r WHERE run_id = ANY(CAST(:ids AS uuid[])) AND NOT ({_REFERRED})")
-# Nothing is left that its key could open. A new name that turned out to be a known document was sealed under a key of
-# its own in the artefacts of that run.
+# Keys that no stored content needs any more. The artefacts of a run also contain content of placeholders, encrypted
+# with the placeholder's own key.
 KEYED = text("""
     (SELECT d.document_id FROM documents d
      WHERE d.deleted_at < :before AND d.key_destroyed_at IS NULL
@@ -156,7 +156,7 @@ class PostgresPruning(Transactions):
 
 
 def _prune_runs(connection: Connection, values: Mapping[str, object]) -> int:
-    # The planner expects a match among the first rows, and reads the whole table for each run that has none.
+    # The planner expects a match among the first rows; for a run without one it would read the whole table.
     connection.execute(BY_INDEX)
     ids = list(connection.execute(TAKE_RUNS, values).scalars())
     if ids:

@@ -1,4 +1,4 @@
-"""Gates on PostgreSQL: departures of collections from the suites, results, failed rows, signatures of documents."""
+"""Gates on PostgreSQL: rules of collections, results, failed rows, and signatures of documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.rules import json_text, kept_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
@@ -51,7 +51,7 @@ _ROWS = {
     "observed": "jsonb",
 }
 _OLD_ROWS = text("DELETE FROM gate_rows WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
-# The planner takes an overlap with thousands of bands for most of the table; it is a handful of rows.
+# The planner estimates that an overlap with thousands of bands matches most of the table; it matches a few rows.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
 SIMILAR = text("""
     SELECT s.document_id, s.signature, s.bands FROM signatures s
@@ -127,7 +127,7 @@ class PostgresQuality(Transactions):
         if not signatures:
             return
         with self._writing(run) as connection:
-            # In one order everywhere, so that two runs that remember the same documents cannot wait for each other.
+            # In the order of ids, so that two runs that store signatures of the same documents cannot deadlock.
             rows = [
                 {
                     "document_id": each.document_id,

@@ -1,4 +1,4 @@
-"""Quarantine on PostgreSQL: documents that cannot be worked on."""
+"""Quarantine on PostgreSQL: documents that failed a stage or a gate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 
 from sluice.adapters.postgres import entities
-from sluice.adapters.postgres.pending import current, drop_pending
+from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run
@@ -71,7 +71,7 @@ class PostgresQuarantine(Transactions):
     """`sluice.ports.quarantine.Quarantine`."""
 
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
-        """Also drops what an earlier, broken run staged of the same documents."""
+        """Also deletes versions of the same documents that an earlier, interrupted run staged."""
         if not failures:
             return set()
         with self._writing(run) as connection:
@@ -87,13 +87,13 @@ class PostgresQuarantine(Transactions):
                 "fingerprints": [failure.item.entry.fingerprint for failure in by_id.values()],
                 "kept_bytes": [failure.kept_bytes for failure in by_id.values()],
                 "raw_hashes": [failure.raw_hash for failure in by_id.values()],
-                # Nothing remembered: the next scan finds it changed, and it is tried again.
+                # Without a stored fingerprint the next scan treats it as changed, and it is tried again.
                 "remembered": [None if failure.retry else failure.item.entry.fingerprint for failure in by_id.values()],
             }
-            left = drop_pending(connection, run, list(by_id))
+            unmentioned = drop_pending(connection, run, list(by_id))
             connection.execute(_QUARANTINE, values)
             connection.execute(_REMEMBER, values)
-            entities.forget(connection, left)
+            entities.forget(connection, unmentioned)
             return refused.keys() - by_id.keys()
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:

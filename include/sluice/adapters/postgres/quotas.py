@@ -1,4 +1,4 @@
-"""What tenants hold and may hold. Counted where a quota is set, under a lock on the tenant; never remembered."""
+"""Usage and quotas of tenants. Usage is counted only if a quota is set, under a lock on the tenant, and not stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sluice.model.run import Run
 
 _QUOTA = text("SELECT max_documents, max_bytes FROM tenants WHERE tenant_id = :tenant")
 _SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes WHERE tenant_id = :tenant")
-# `OFFSET 0`: a look-up by key for each document, whatever the planner believes of fresh tables.
+# `OFFSET 0` forces a lookup by key for each document; without statistics (new tables) the planner may not choose it.
 _USE = """
     SELECT t.tenant_id, t.max_documents, t.max_bytes, u.documents, u.bytes, r.documents AS refused,
            r.bytes AS refused_bytes
@@ -41,7 +41,7 @@ _LIMITED = """
     SELECT FROM tenants WHERE tenant_id = :tenant AND (max_documents IS NOT NULL OR max_bytes IS NOT NULL)
 """
 _ASK = text(_LIMITED)
-# Whoever activates documents of the tenant waits here, so that what is counted next stays so until this commits.
+# Other activations of the tenant's documents wait here, so the count that follows is valid until this commits.
 _LOCK = text(f"{_LIMITED} FOR NO KEY UPDATE")
 _SERVED = text("""
     SELECT document_id, size_bytes FROM versions
@@ -77,7 +77,8 @@ class PostgresQuotas(Transactions):
 
 
 def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock: bool) -> set[UUID]:
-    """`lock`: what fits now fits until the transaction ends. To be taken after the locks on documents."""
+    """Returns the documents that do not fit the tenant's quota. `lock`: the others fit until the transaction ends; call
+    it after locking the documents."""
     values = {"tenant": run.source.spec.tenant, "ids": list(sizes), "generation": run.source.generation.number}
     if not sizes or connection.execute(_LOCK if lock else _ASK, values).one_or_none() is None:
         return set()

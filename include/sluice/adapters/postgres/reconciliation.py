@@ -9,14 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.rules import json_text
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import LedgerChunk, SourceDocument
 
-# Each step is a look-up by key for the rows of one page, whatever the planner believes of the tables (`OFFSET 0`).
+# Each `OFFSET 0` forces a lookup by key for the rows of one page; without statistics the planner may not choose it.
 _SERVED = f"""
     SELECT c.chunk_id, c.version_id, c.document_id, d.source_id, d.tenant_id AS tenant, c.ordinal, c.text_hash, v.mime,
            v.sealed_title, v.sealed_metadata, c.sealed_text, c.sealed_headings, c.sealed_names,
@@ -40,8 +40,8 @@ _SERVED = f"""
 AFTER = text(_SERVED % "k.chunk_id > :after")
 FIRST = text(_SERVED % "true")
 OF = text(_SERVED % "k.chunk_id = ANY(CAST(:ids AS uuid[]))")
-# One statement, so one snapshot: an id on its way from a version to the outbox, or back, is never missed between two.
-# The outbox is nearly empty nearly always; its arrays need no index of their own.
+# One statement, so one snapshot: an id that moves between a version and the outbox is never missed. The outbox is
+# almost always nearly empty, so its arrays need no index.
 CLAIMED = text("""
     SELECT chunk_id FROM chunks
     WHERE chunk_id = ANY(CAST(:ids AS uuid[])) AND collection_id = :collection_id AND generation = :generation
@@ -58,7 +58,7 @@ DOCUMENTS_FROM = text("""
     ORDER BY d.document_id LIMIT :limit
 """)
 _FIRST = UUID(int=0)
-# The greatest of what is there: NULL counts for nothing.
+# `greatest` ignores NULL.
 LAST_SIGNS = text("""
     SELECT r.run_id, greatest(r.started_at, r.scanned_at, r.finished_at,
         (SELECT max(recorded_at) FROM run_stages WHERE run_id = r.run_id),
@@ -117,8 +117,7 @@ class PostgresReconciliation(Transactions):
 
     def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
         with self._transaction() as connection:
-            told = json_text(found)
-            values = {**_of(generation), "started_at": started_at, "repair": repair, "found": told}
+            values = {**_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
             return connection.execute(_RECORD, values).rowcount > 0
 
 
@@ -127,6 +126,6 @@ def _of(generation: Generation) -> dict[str, object]:
 
 
 def _chunk(row: Row[Any]) -> LedgerChunk:
-    mentions = tuple((UUID(entity_id), *told) for entity_id, *told in row.mentions or ())
+    mentions = tuple((UUID(entity_id), *rest) for entity_id, *rest in row.mentions or ())
     relations = tuple(sorted(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.relations or ()))
     return LedgerChunk(**{**row._mapping, "mentions": mentions, "relations": relations})

@@ -1,4 +1,4 @@
-"""Retention: what is set for collections, sources and documents, and the removal of what has expired."""
+"""Retention of collections, sources and documents, and the purge of expired documents."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
-from sluice.adapters.postgres.pending import lock_documents
+from sluice.adapters.postgres.leases import RUNNING
+from sluice.adapters.postgres.pending_versions import lock_documents
 from sluice.adapters.postgres.rules import check_retention, no_such
 from sluice.adapters.postgres.sources import SPEC_COLUMNS, alone, spec_of
 from sluice.adapters.postgres.transactions import Transactions
@@ -51,7 +51,7 @@ _SETTINGS = text(f"""
     ORDER BY level, collection, tenant, source, document_id
 """)
 _CLOCK = text("SELECT clock_timestamp()")
-# What a living run has staged is new content in its hands: it decides what becomes of the document.
+# A document that a run with a valid lease has staged has new content: that run decides about the document.
 _DUE = f"""
     d.source_id = :source_id AND d.expires_at <= least(CAST(:as_of AS timestamptz), now()) AND d.purged_hash IS NULL
     AND d.served_since IS NOT NULL
@@ -91,7 +91,7 @@ _RECORD = text(f"""
     SELECT :run_id, d.document_id, d.expires_at, {_CHUNKS} FROM documents d
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) ORDER BY d.document_id
 """)
-# Which run made which version stays known; what it said does not.
+# The rows of the versions and their runs stay; the content of the versions is deleted.
 BLANK = text("""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''
     WHERE document_id = ANY(CAST(:ids AS uuid[]))
@@ -164,8 +164,8 @@ class PostgresRetention(Transactions):
 
 
 def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
-    """`collection_id`, `source_id` and `document_id`: of the source or the document where it is for one, else None.
-    Raises NotFound."""
+    """Returns the ids of the scope: `collection_id`, and `source_id` or `document_id` if the scope is one of these,
+    else None. Raises NotFound."""
     find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
     asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
     found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()

@@ -1,4 +1,4 @@
-"""What the ledger refuses or cleans before it stores, and in which words."""
+"""Checks and cleaning of values before the ledger stores them, and the texts of its errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sluice.model.text import is_storable, storable
 
 LONGEST_RETENTION_DAYS = 36_500
 GATE_ROWS_KEPT = 1000  # of one check on one batch
-GIVEN_UP = "given up: its task was tried again"
+GIVEN_UP = "given up: its task was tried again"  # stored in the run's summary
 TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
 
 
 def check_spec(spec: SourceSpec) -> None:
-    """Raises BadRequest that names the wrong field and says what is allowed."""
+    """Raises BadRequest, which names the invalid field and the allowed values."""
     check_collection_name(spec.collection)
     check_tenant(spec.tenant)
     if not spec.uri or not is_storable(spec.uri):
@@ -40,7 +40,7 @@ def check_spec(spec: SourceSpec) -> None:
 
 
 def check_retention(retention: Retention) -> None:
-    """Raises BadRequest."""
+    """Raises BadRequest on a retention that is not exactly one of days (0 to 36,500) and a date with a time zone."""
     if (retention.days is None) == (retention.until is None):
         raise BadRequest("A retention is a number of days or a date; give one of the two.")
     if retention.days is not None and not 0 <= retention.days <= LONGEST_RETENTION_DAYS:
@@ -57,13 +57,14 @@ def no_such(scope: RetentionScope) -> NotFound:
     if scope.source:
         return NotFound(
             f"Tenant {scope.tenant!r} has no source {scope.source} in collection {scope.collection!r}. Nothing was "
-            "changed. A source is known once it was ingested."
+            "changed. Ingest the source first."
         )
-    return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest makes it.")
+    return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest creates it.")
 
 
 def names_one_execution(orchestrator: str | None) -> bool:
-    """`airflow:<dag>/<run>` does; `cli` stands for everyone who works by hand, perhaps at the same time."""
+    """Returns whether the name stands for one execution: `airflow:<dag>/<run>` does, `cli` stands for every manual run,
+    and several may run at once."""
     return orchestrator is not None and ":" in orchestrator
 
 
@@ -79,7 +80,8 @@ def check_quota(quota: Quota) -> None:
 
 
 def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID, int]) -> set[UUID]:
-    """Documents that do not fit, by their sizes to be and now, in bytes. First come, first served."""
+    """Returns the documents that do not fit the quota, in the order of `sizes`. `sizes` and `served`: document → bytes
+    of the new and of the served version."""
     refused = set()
     for document_id, size_bytes in sizes.items():
         if use.fits(size_bytes, served.get(document_id)):
@@ -90,7 +92,7 @@ def beyond_quota(use: TenantUse, sizes: Mapping[UUID, int], served: Mapping[UUID
 
 
 def check_entry(entry: ListingEntry) -> None:
-    """Raises Terminal: a listing that cannot be stored as it is would be compared wrongly ever after."""
+    """Raises Terminal if the entry cannot be stored unchanged: every later scan would compare it wrongly."""
     for name, value in (("external id", entry.external_id), ("uri", entry.uri), ("fingerprint", entry.fingerprint)):
         if not value or not is_storable(value) or not is_storable(entry.locator):
             raise Terminal(
@@ -106,59 +108,61 @@ def check_state(state: str) -> None:
 
 def not_saved(tenant: str, collection: str, uri: str) -> NotFound:
     return NotFound(
-        f"{uri} is no saved source of collection {collection} in tenant {tenant}. Nothing was changed. "
-        "`sluice sources list` shows those that are; `sluice sources add` saves one."
+        f"{uri} is not a saved source of collection {collection} in tenant {tenant}. Nothing was changed. "
+        "`sluice sources list` lists the saved sources; `sluice sources add` saves one."
     )
 
 
 def no_document(document_id: UUID) -> NotFound:
     return NotFound(
-        f"There is no document {document_id} to which this could be done: it is unknown, or gone already, or (to "
-        "restore it) it was not deleted. Nothing was changed. A search shows ids of documents, as does GET /documents."
+        f"This is not possible for document {document_id}: it is unknown, already deleted or, for a restore, it was "
+        "not deleted. Nothing was changed. A search and GET /documents show the ids of documents."
     )
 
 
 def not_empty(collection: str) -> Terminal:
     return Terminal(
-        f"Collection {collection} still holds documents, removals that its stores have not carried out, a source that "
-        "was saved meanwhile, or a run that works on one of its sources. Its documents that went are unreadable. Run "
-        "the deletion again."
+        f"Collection {collection} still holds documents, outbox entries that its stores have not processed, a source "
+        "that was saved meanwhile, or a run that works on one of its sources. The documents already deleted are "
+        "unreadable. Run the deletion again."
     )
 
 
 def being_dropped(collection: str) -> Busy:
     return Busy(
-        f"Collection {collection} is being deleted. Nothing was changed. Run this again when that has ended; if it was "
-        f"interrupted, finish it with `sluice collections delete {collection}`."
+        f"Collection {collection} is being deleted. Nothing was changed. Run this again when the deletion has ended; "
+        f"if it was interrupted, finish it with `sluice collections delete {collection}`."
     )
 
 
 def narrows(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
-    """Whether somebody who may read for the groups `before` may not for those `after`; empty: everyone."""
+    """Returns whether a reader permitted by the groups `before` may lose access by those `after`; empty: everyone."""
     return bool(after) and (not before or not set(before) <= set(after or ()))
 
 
 def superseded() -> Terminal:
-    return Terminal("The run is superseded by a later run; trigger anew; nothing was removed.")
+    return Terminal("The run is superseded by a later run. Nothing was deleted. Trigger a new run.")
 
 
 def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime) -> Busy:
     return Busy(
         f"Another run ({holder or 'of unknown origin'}, started {started_at:%Y-%m-%d %H:%M:%S} UTC) works on {uri} "
-        f"now. Nothing was changed. Run this again when it has ended; if it has died, from {lapses_at:%H:%M:%S} UTC on."
+        "now. Nothing was changed. Run this again when it has ended; if its process has died, its lease ends at "
+        f"{lapses_at:%H:%M:%S} UTC."
     )
 
 
 def lost_claim(uri: str) -> LostLease:
     return LostLease(
-        f"Another run took over {uri}: the lease of this run had lapsed, or its process seemed to have ended. What it "
-        "had not made active was left to that run; nothing is lost and nothing needs to be done."
+        f"Another run took over {uri}: the lease of this run had expired, or its process seemed to have ended. The "
+        "other run ingests what this run had not activated. Nothing is lost, and nothing needs to be done."
     )
 
 
-def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UUID]:
-    """One to one, best first: `found` holds (score, new name, former name, placeholder, document). Among equals the
-    same file name wins, then the order of names, so that a repetition pairs in the same way."""
+def paired(candidates: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UUID]:
+    """Returns placeholder → document, one to one, the highest scores first. `candidates`: (score, new name, previous
+    name, placeholder, document). Among equal scores the same file name wins, then the order of names, so that a
+    repetition gives the same pairs."""
 
     def rank(match: tuple[float, str, str, UUID, UUID]) -> tuple[float, bool, str, str]:
         score, name, former, _, _ = match
@@ -166,7 +170,7 @@ def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UU
 
     pairs: dict[UUID, UUID] = {}
     taken: set[UUID] = set()
-    for *_, placeholder_id, document_id in sorted(found, key=rank):
+    for *_, placeholder_id, document_id in sorted(candidates, key=rank):
         if placeholder_id not in pairs and document_id not in taken:
             pairs[placeholder_id] = document_id
             taken.add(document_id)
@@ -174,7 +178,8 @@ def paired(found: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UU
 
 
 def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -> bool:
-    """It may still be in one of `containers`, which could not be opened: external id → `ListingEntry.holds`."""
+    """Returns whether the document may still be in one of `containers` that could not be opened. `containers`:
+    external id → `ListingEntry.holds`."""
     parts = external_id.split(MEMBER)
     names = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
     return any(name in containers and containers[name](external_id) for name in names)
@@ -182,8 +187,8 @@ def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -
 
 def duplicate(external_id: str) -> Terminal:
     return Terminal(
-        f"The scan lists {external_id!r} more than once, so its documents cannot be told apart. Nothing was changed; "
-        "give every document of the source its own id."
+        f"The scan lists {external_id!r} more than once, so these documents cannot be distinguished. Nothing was "
+        "changed. Give every document of the source its own id."
     )
 
 
@@ -192,7 +197,7 @@ def not_refused(document_id: UUID) -> NotFound:
 
 
 def no_collection(tenant: str, collection: str) -> NotFound:
-    """The same words whether nobody, another tenant or another group has it."""
+    """The text is the same whether nobody, another tenant or another group has the collection."""
     return NotFound(f"Tenant {tenant!r} has no collection {collection!r} that you may read.")
 
 
@@ -201,18 +206,18 @@ def no_run(run_id: UUID) -> NotFound:
 
 
 def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
-    """The first of each check, as a database takes them."""
-    seen: Counter[tuple[str, str]] = Counter()
-    kept = []
+    """Returns the first 1,000 rows of each check, with values that a database can store."""
+    counts: Counter[tuple[str, str]] = Counter()
+    first_rows = []
     for row in rows:
-        seen[row.suite, row.code] += 1
-        if seen[row.suite, row.code] <= GATE_ROWS_KEPT:
-            kept.append(replace(row, observed=storable_json(row.observed)))
-    return kept
+        counts[row.suite, row.code] += 1
+        if counts[row.suite, row.code] <= GATE_ROWS_KEPT:
+            first_rows.append(replace(row, observed=storable_json(row.observed)))
+    return first_rows
 
 
 def storable_json(value: Any) -> Any:
-    """JSON as a database takes it: NaN and infinities become their names, and unknown types their text."""
+    """Returns JSON that a database can store: NaN and infinity become their names, unknown types their text."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

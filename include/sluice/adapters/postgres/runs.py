@@ -1,4 +1,4 @@
-"""Runs on PostgreSQL, with their stages."""
+"""Runs and their stages on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
-from sluice.adapters.postgres import claims, collections, moves, sessions
-from sluice.adapters.postgres.claims import RUNNING
+from sluice.adapters.postgres import collections, leases, renames, run_locks
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.rules import GIVEN_UP, check_state, json_text, names_one_execution
 from sluice.adapters.postgres.sources import RUN_COLUMNS, SPEC_COLUMNS, last_run, spec_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
@@ -21,7 +21,7 @@ from sluice.model.run import Counts, Run, RunMode, StageStat
 from sluice.model.source import LastRun, SavedSource, Source
 from sluice.model.text import storable
 
-# A run that is started again (a cleared DAG run) is open again; its first start stays.
+# A run that is started again (a cleared DAG run) is open again and keeps its first start time.
 _START = text("""
     INSERT INTO runs (run_id, source_id, collection_id, generation, mode, orchestrator, max_tokens, token_price)
     VALUES (:run_id, :source_id, :collection_id, :generation, :mode, :orchestrator, :max_tokens, :token_price)
@@ -40,7 +40,7 @@ _FINISH = text("""
     UPDATE runs SET state = :state, summary = CAST(:summary AS jsonb), finished_at = now()
     WHERE run_id = :run_id
 """)
-# What failed first is why: what fails later often fails because of it.
+# The first failure is the reason: later failures are often its consequences.
 _ERROR = text("""
     UPDATE runs SET summary = CAST(:summary AS jsonb)
     WHERE run_id = :run_id AND state = 'running' AND summary ->> 'error' IS NULL
@@ -49,7 +49,7 @@ _CLOSE = text("""
     UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
     WHERE run_id = :run_id AND state = 'running' RETURNING run_id
 """)
-# What an attempt of the same task left running: nobody else would close it.
+# Runs that an earlier attempt of the same task left open: nothing else closes them.
 GIVE_UP = text("""
     UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
     WHERE source_id = :source_id AND started_at < :started_at AND state = 'running' AND orchestrator = :orchestrator
@@ -85,7 +85,7 @@ class PostgresRuns(Transactions):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._sessions = sessions.Sessions(engine)
+        self._locks = run_locks.RunLocks(engine)
 
     def start(
         self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
@@ -107,8 +107,8 @@ class PostgresRuns(Transactions):
             run = read_run(connection, run_id)
             if run.source.source_id != source.source_id:
                 raise Terminal(
-                    f"Run {run_id} belongs to {run.source.spec.uri}, not to {source.spec.uri}. Start it with an id of "
-                    "its own."
+                    f"Run {run_id} belongs to {run.source.spec.uri}, not to {source.spec.uri}. Start this run "
+                    "with another id."
                 )
             if names_one_execution(orchestrator):
                 connection.execute(
@@ -127,25 +127,25 @@ class PostgresRuns(Transactions):
             return read_run(connection, run_id)
 
     def session(self, run_id: UUID) -> AbstractContextManager[None]:
-        return self._sessions.hold(run_id)
+        return self._locks.hold(run_id)
 
     def claim(self, run: Run, lease_s: float) -> None:
-        in_session = self._sessions.lives(run.run_id)
+        in_session = self._locks.lives(run.run_id)
         with self._transaction() as connection:
-            if run.mode != "purge":  # a deletion that was killed is finished by its repetition
+            if run.mode != "purge":  # a killed deletion is finished by running it again
                 collections.check_not_dropping(connection, run.source.generation)
-            claims.claim(connection, run, lease_s, in_session)
+            leases.claim(connection, run, lease_s, in_session)
 
     def renew(self, run: Run, lease_s: float) -> bool:
-        in_session = self._sessions.lives(run.run_id)
+        in_session = self._locks.lives(run.run_id)
         with self._transaction() as connection:
-            return claims.renew(connection, run, lease_s, in_session)
+            return leases.renew(connection, run, lease_s, in_session)
 
     @contextmanager
     def fenced(self, run: Run) -> Iterator[None]:
         with self._transaction() as connection:
             connection.execute(IDLE)
-            claims.hold(connection, run)
+            leases.hold(connection, run)
             yield
 
     def others_running(self, run: Run) -> bool:
@@ -170,10 +170,10 @@ class PostgresRuns(Transactions):
         check_state(state)
         done = state == "succeeded"
         with self._writing(run) if done else self._transaction() as connection:
-            claims.release(connection, run)  # first: whoever takes over locks the claim before the runs
+            leases.release(connection, run)  # first: a run that takes over locks the lease before the runs
             connection.execute(_FINISH, {"run_id": run.run_id, "state": state, "summary": json_text(summary)})
             if done:
-                moves.forget_vanished(connection, run)
+                renames.forget_vanished(connection, run)
 
     def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
         with self._transaction() as connection:
@@ -181,7 +181,7 @@ class PostgresRuns(Transactions):
 
     def close(self, run: Run, summary: Mapping[str, Any]) -> bool:
         with self._transaction() as connection:
-            claims.release(connection, run)
+            leases.release(connection, run)
             closed = connection.execute(_CLOSE, {"run_id": run.run_id, "summary": json_text(summary)})
             return closed.scalar_one_or_none() is not None
 

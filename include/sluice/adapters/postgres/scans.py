@@ -1,8 +1,8 @@
-"""A complete scan against the ledger: set-based, with memory only for what changed. A preview is the same comparison
-in a transaction that may only read.
+"""Compares a complete scan with the ledger in SQL; only changed entries are loaded into memory. A preview is the same
+comparison in a read-only transaction.
 
-Entries are copied to a temporary table in pieces, each a statement of its own: a slow listing then holds no
-transaction open and meets no statement timeout. All that readers can see happens in one transaction at the end.
+Entries are copied to a temporary table in batches, each a statement of its own, so that a slow listing holds no
+transaction open and exceeds no statement timeout. One transaction at the end makes all changes that readers can see.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from uuid import UUID
 from psycopg import Connection as Driver
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres import claims, moves
+from sluice.adapters.postgres import leases, renames
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import changed
-from sluice.adapters.postgres.copying import copy_rows, driver
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_claim
 from sluice.adapters.postgres.sources import alone, change
@@ -30,7 +30,7 @@ from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
-_TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is meant for batches
+_TIMEOUT = "10min"  # of one statement over a whole scan; the limit of ordinary calls is for batches
 TABLE = """
     CREATE TEMPORARY TABLE scan (
         place bigint NOT NULL, external_id text COLLATE "C" NOT NULL, uri text NOT NULL, fingerprint text NOT NULL,
@@ -51,18 +51,18 @@ _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
 _OF_SOURCE = "d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL"
 _LISTED = f"SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.external_id OFFSET 0"
-# Each `OFFSET 0` makes one step a look-up by key for each row. Joins would be left to the planner, who takes new tables
-# without statistics for nearly empty and then compares every document with every other.
+# Each `OFFSET 0` forces a lookup by key for each row. With plain joins the planner assumes that new tables without
+# statistics are nearly empty, and compares every document with every other.
 REGISTER = text(f"""
     INSERT INTO documents (tenant_id, source_id, collection_id, external_id, uri)
     SELECT :tenant, :source_id, :collection_id, s.external_id, s.uri FROM scan s
     WHERE NOT EXISTS ({_LISTED}) ORDER BY s.place
 """)
-# Deleted by hand; or purged, and what it lived by has not been lengthened since. Both stay gone until the content
+# Deleted by hand; or purged, with a retention that has not been extended since. Both stay deleted until the content
 # changes.
 GONE = "d.purged_hash IS NOT NULL AND (d.expires_at <= now() OR d.removed_at IS NOT NULL)"
 _STAYS_GONE = f"{GONE} AND d.fingerprint = s.fingerprint"
-# Of a document that stays gone neither of these is asked.
+# Neither condition is evaluated for a document that stays deleted.
 _QUARANTINED = """
     EXISTS (SELECT FROM quarantine q WHERE q.document_id = d.document_id AND q.resolved_at IS NULL OFFSET 0)
 """
@@ -81,7 +81,7 @@ COMPARE = text(f"""
                 ELSE 'work' END AS verdict
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)
-# What the source says was renamed, unless the former name is still there or the new one is known already.
+# Renames that the source reports, unless the previous name is still listed or the new one is already registered.
 _TOLD = f"""
     SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
     FROM scan s CROSS JOIN LATERAL (
@@ -116,9 +116,9 @@ _ITEMS = text("""
                        AND v.generation = :generation AND v.state = 'active' OFFSET 0) a ON true
     WHERE c.verdict = 'work' ORDER BY c.place
 """)
-# Removals that an earlier run still has in mind are out of date from here on; see `PostgresVersions.remove`.
+# From here on, deletions that an earlier run has planned are out of date; see `PostgresVersions.remove`.
 _NOW = text("SELECT clock_timestamp()")
-# What this run lists is older than what another one has listed meanwhile: this run was suspended, and lost its lease.
+# Another run has completed a newer scan meanwhile: this run was suspended and lost its lease.
 _LISTED_SINCE = text("""
     SELECT EXISTS (SELECT FROM runs WHERE source_id = :source_id AND run_id <> :run_id AND scanned_at > :began OFFSET 0)
 """)
@@ -126,7 +126,7 @@ _COMPLETE = text("UPDATE runs SET scanned_at = now() WHERE run_id = :run_id")
 VANISHED = text(f"""
     SELECT d.document_id FROM documents d WHERE {_OF_SOURCE} EXCEPT SELECT document_id FROM compared ORDER BY 1
 """)
-# Of each entry what COMPARE would make of it, but for the mode; what is told as renamed is new here.
+# The verdict of COMPARE for each entry, regardless of the mode; renames that the source reports count as new here.
 PREVIEW = text(f"""
     SELECT kind, count(*) AS documents, sum(size_bytes) AS size_bytes FROM (
         SELECT s.size_bytes,
@@ -175,7 +175,7 @@ class PostgresScans(Transactions):
                 return _compare(connection, run, seen, unopened, began, settings, accept)
 
     def preview(self, source: Source | None, entries: Iterable[ListingEntry]) -> ScanPreview:
-        """Of the ledger it only reads, and takes no lock on a source or document."""
+        """Only reads the ledger, and takes no lock on a source or document."""
         values = {
             "tenant": source.spec.tenant if source else None,
             "source_id": source.source_id if source else None,
@@ -211,8 +211,8 @@ class PostgresScans(Transactions):
 
     def last_mark(self, source: Source) -> str | None:
         with self._transaction() as connection:
-            found: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
-            return found
+            mark: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
+            return mark
 
     @contextmanager
     def _autocommit(self) -> Iterator[Connection]:
@@ -222,14 +222,15 @@ class PostgresScans(Transactions):
 
 @contextmanager
 def _listed(raw: Driver[Any], entries: Iterable[ListingEntry]) -> Iterator[tuple[int, _Containers]]:
-    """The entries are in the temporary table `scan` while the body lasts → how many, and containers not opened."""
+    """Keeps the entries in the temporary table `scan` within the body. Yields their number, and the containers that
+    could not be opened."""
     raw.execute(_DROP)
     raw.execute(TABLE)
     try:
-        found = _copy(raw, entries)
-        # Of the locator no statistics: they are samples of its values, in a catalog table that is written to the log.
+        listing = _copy(raw, entries)
+        # No statistics of the locator: they would store samples of its values in a catalog table, and so in the WAL.
         raw.execute("ANALYZE pg_temp.scan (place, external_id, former)")
-        yield found
+        yield listing
     finally:
         if not raw.closed:
             raw.execute(_DROP)
@@ -278,9 +279,9 @@ def _compare(
         raise lost_claim(source.spec.uri)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
-    # A retention that grows may bring purged content back: the comparison goes by the ends that it gives. It holds off
-    # activations in the collection until this commits. Changing it after the comparison would not do: that has locked
-    # documents by then, and whoever changes the collection's retention locks them the other way round.
+    # A longer retention may bring purged content back, so the comparison must use the new expiry times. The change
+    # blocks activations in the collection until this commits. It cannot follow the comparison, which locks documents:
+    # a change of the collection's retention takes these locks in the opposite order.
     reset = settings is not None and change(connection, settings, source.generation.collection_id)
     known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
     renamed = connection.execute(TOLD, values).rowcount
@@ -296,9 +297,9 @@ def _compare(
         seen=seen, unchanged=unchanged, quarantined=quarantined, items=items, vanished=vanished, known=known - held
     )
     accept(result)
-    # Here and not first: until the end it would keep the run itself from renewing its lease.
-    claims.fence(connection, run)
-    moves.keep_vanished(connection, run, vanished)
+    # Here and not earlier: until the commit the fence also blocks this run from renewing its lease.
+    leases.fence(connection, run)
+    renames.keep_vanished(connection, run, vanished)
     if addressed or renamed or reset:
         changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})

@@ -1,4 +1,4 @@
-"""The port Rows over PostgreSQL: a source's table or saved query, read only and within time limits."""
+"""The port Rows on PostgreSQL: reads a source's table or saved query, read-only and with time limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import class_row
 
-from sluice.adapters.postgres.hanging import watched
+from sluice.adapters.postgres.connection_timeouts import watched
 from sluice.errors import TRY_AGAIN, BadRequest, SluiceError, Unavailable
 from sluice.ports.readers import Connection, ListedRow, RowQuery
 from sluice.retry import retried
@@ -26,12 +26,12 @@ _RETRY_CLASSES = ("08", "40", "53", "55", "57", "58")
 
 
 class PostgresRows:
-    """One per reader; connects on first use, trying again. A transaction is read-only, and ends with each call."""
+    """One per reader. Connects on first use, with retries. Each call is one read-only transaction."""
 
     def __init__(
         self, connection: Connection, query: RowQuery, *, connect_timeout_s: float, silence_s: float = 30.0
     ) -> None:
-        """`silence_s`: after that long without a word, a server that takes no new connections counts as hung."""
+        """`silence_s`: after so long without data, a server that accepts no new connection counts as hung."""
         self._query = query
         self._dial = partial(
             connection.dial or partial(psycopg.connect, **_place(connection)), **_limits(connect_timeout_s)
@@ -61,7 +61,7 @@ class PostgresRows:
             server = self._connected()
             kind = server.execute("SELECT %s::oid::regtype::text", [self._columns[self._query.id]]).fetchone()
             assert kind is not None
-            # Compared in the column's own type, so that its index is used; then as text, which is what the scan told.
+            # Compared in the column's own type, so that its index is used; then as text, as the scan listed it.
             statement = sql.SQL(
                 "SELECT octet_length({text}::text), CASE WHEN octet_length({text}::text) <= {max} THEN to_jsonb(r) END "
                 "FROM {rows} AS r WHERE {id} = {wanted}::text::{kind} AND {id}::text = {wanted} ORDER BY {mark} LIMIT 1"
@@ -73,10 +73,10 @@ class PostgresRows:
                 wanted=sql.Literal(row_id),  # no parameters: a saved query may hold a % of its own
                 **self._parts(),
             )
-            found = server.execute(statement).fetchone()
-        if found is None:
+            row = server.execute(statement).fetchone()
+        if row is None:
             return None
-        size, values = found
+        size, values = row
         return (0, {}) if size is None else (size, values)
 
     def _reached(self) -> None:
@@ -93,16 +93,16 @@ class PostgresRows:
         return self._kept
 
     def _described(self, server: psycopg.Connection) -> dict[str, int]:
-        """Column → oid of its type. Raises BadRequest where id or text is missing."""
+        """Returns column → oid of its type. Raises BadRequest if the id or text column is missing."""
         described = server.execute(sql.SQL("SELECT * FROM {} AS r LIMIT 0").format(self._rows())).description or []
-        found = {each.name: each.type_code for each in described}
+        columns = {each.name: each.type_code for each in described}
         for wanted in (self._query.id, self._query.text):
-            if wanted not in found:
+            if wanted not in columns:
                 raise BadRequest(
-                    f"The rows have no column {wanted!r}; there are {', '.join(sorted(found))[:500]}. Nothing was "
+                    f"The rows have no column {wanted!r}; they have {', '.join(sorted(columns))[:500]}. Nothing was "
                     "read. Name the columns in the URI: id=…&text=…&title=…&updated_at=…"
                 )
-        return found
+        return columns
 
     def _rows(self) -> sql.Composable:
         if self._query.select is not None:
@@ -113,7 +113,7 @@ class PostgresRows:
         return sql.SQL("r.{}").format(sql.Identifier(name))
 
     def _parts(self) -> dict[str, sql.Composable]:
-        """`mark`: what changes with the row; only where there is no time of change does it read all of the row."""
+        """`mark`: an expression that changes with the row. It reads the whole row only without a time of change."""
         whole: sql.Composable = sql.SQL("'md5-' || md5(r::text)")
         if self._query.updated_at in self._columns:
             at = self._column(self._query.updated_at)
@@ -140,7 +140,7 @@ def _place(connection: Connection) -> dict[str, Any]:
 
 
 def _limits(connect_timeout_s: float) -> dict[str, Any]:
-    """Of every connection, whoever makes it: what is only read cannot be held up, nor hold others up."""
+    """Returns the limits of every connection, so that reading is not blocked for long and does not block others."""
     settings = {
         "statement_timeout": STATEMENT_TIMEOUT_S * 1000,
         "lock_timeout": LOCK_TIMEOUT_S * 1000,
@@ -168,6 +168,6 @@ def _translate(error: psycopg.Error) -> SluiceError:
     if state[:2] in _RETRY_CLASSES or (not state and isinstance(error, psycopg.OperationalError) and not refused):
         return Unavailable("the source's database", detail, TRY_AGAIN)
     return BadRequest(
-        f"The source's database refused ({detail}). Nothing was deleted. Correct the URI, the saved query or the "
-        "connection, or give its role the right to read."
+        f"The source's database rejected the query ({detail}). Nothing was deleted. Correct the URI, the saved query "
+        "or the connection, or grant its role the right to read."
     )

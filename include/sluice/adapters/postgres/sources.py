@@ -1,4 +1,4 @@
-"""Sources on PostgreSQL: found or made, with their schedules, their last runs, and who holds them."""
+"""Sources on PostgreSQL: registration, schedules, last runs, and which run holds them."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ _BRING_BACK = text(
 )
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('sluice/scan/' || CAST(:source_id AS text), 0))")
 RUN_COLUMNS = "r.run_id, r.state, r.started_at, r.finished_at, r.summary ->> 'error' AS error"
-# Not a replay or a purge, nor one that found another run at work: the source waits on.
+# Neither a replay or purge, nor a run that ended as Busy: the source is still due.
 _TOOK_IN = "mode IN ('incremental', 'full') AND coalesce(summary ->> 'error', '') NOT LIKE 'Busy:%'"
-# Each `OFFSET 0` makes one step a look-up by key for each source.
+# Each `OFFSET 0` forces a lookup by key for each source.
 SAVED = f"""
     SELECT {SPEC_COLUMNS}, c.name AS collection, s.schedule, s.paused, s.created_at,
            s.removed_at, {RUN_COLUMNS}, h.orchestrator
@@ -66,7 +66,7 @@ SAVED = f"""
                        WHERE k.source_id = s.source_id AND k.lapses_at > clock_timestamp() AND b.state = 'running'
                        OFFSET 0) h ON true
 """
-# One that was removed by hand is there as long as its documents are.
+# A source that was removed by hand is listed as long as it has documents.
 THERE = """
     (s.removed_at IS NULL OR EXISTS (SELECT FROM documents d WHERE d.source_id = s.source_id AND d.deleted_at IS NULL
                                      AND d.removed_at IS NULL OFFSET 0))
@@ -174,17 +174,17 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
         source_id: UUID | None = added.scalar_one_or_none()
         if source_id is not None:
             return Source(source_id=source_id, spec=first, generation=generation)
-        row = connection.execute(_READ, place).one()  # another one was quicker
+        row = connection.execute(_READ, place).one()  # another transaction has inserted it
     return Source(source_id=row.source_id, spec=spec_of(row), generation=generation)
 
 
 def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> bool:
-    """What `spec` gives replaces what is saved of the source; returns whether that is different. The caller tells
-    readers (`changed`). Before any lock on documents or the collection."""
+    """Saves the settings that `spec` gives; returns whether any of them changed. The caller then invalidates caches
+    (`changed`). Call it before locking documents or the collection."""
     check_spec(spec)
     place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
     row = connection.execute(_LOCK, place).one()
-    # A source that was removed by hand is one like the others again.
+    # A source that was removed by hand is active again.
     connection.execute(_BRING_BACK, {"source_id": row.source_id})
     saved = spec_of(row)
     wanted = spec.over(saved)
@@ -200,7 +200,7 @@ def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> boo
 
 
 def _columns(spec: SourceSpec) -> dict[str, Any]:
-    """Of a spec in which only the retention may be None."""
+    """Returns the columns of a spec in which only the retention may be None."""
     return {
         "access_groups": list(spec.access_groups or ()),
         "retention_days": spec.retention_days,
@@ -211,17 +211,17 @@ def _columns(spec: SourceSpec) -> dict[str, Any]:
 
 def sources_of(connection: Connection, document_ids: Sequence[UUID], deleted: bool = False) -> dict[UUID, Source]:
     rows = connection.execute(_SOURCES_OF, {"ids": list(document_ids), "deleted": deleted})
-    found = {
+    sources = {
         row.document_id: Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row))
         for row in rows
     }
-    if missing := next((each for each in document_ids if each not in found), None):
+    if missing := next((each for each in document_ids if each not in sources), None):
         raise no_document(missing)
-    return found
+    return sources
 
 
 def spec_of(row: Row[Any]) -> SourceSpec:
-    """From a row with SPEC_COLUMNS and the collection's name."""
+    """Builds a spec from a row with SPEC_COLUMNS and the collection's name."""
     return SourceSpec(
         uri=row.uri,
         collection=row.collection,
@@ -234,7 +234,7 @@ def spec_of(row: Row[Any]) -> SourceSpec:
 
 
 def saved_of(row: Row[Any]) -> SavedSource:
-    """From a row of SAVED."""
+    """Builds a saved source from a row of SAVED."""
     return SavedSource(
         source_id=row.source_id,
         spec=spec_of(row),
@@ -253,8 +253,9 @@ def last_run(row: Row[Any]) -> LastRun:
 
 
 def alone(connection: Connection, source_id: UUID) -> None:
-    """Until the transaction ends. Two scans of one source at once would register the same documents and update the same
-    rows in any order; a removal between a scan's comparison and its end would go by the older listing."""
+    """Locks the source until the transaction ends. Two concurrent scans of one source would register the same documents
+    twice and update the same rows in any order; a deletion between a scan's comparison and its commit would use the
+    older listing."""
     connection.execute(_ALONE, {"source_id": source_id})
 
 

@@ -1,4 +1,4 @@
-"""Pending versions with their chunks, mentions and relations: what is about to exist."""
+"""Staging of pending versions with their chunks, mentions and relations."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import check_not_dropping
-from sluice.adapters.postgres.copying import copy_rows, driver
-from sluice.adapters.postgres.pending import current, drop_pending
+from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 
@@ -55,12 +55,12 @@ _SETTLED = text("""
 
 
 def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
-    """Returns the documents that a later run has superseded."""
+    """Writes versions as pending. Returns the documents that a later run has superseded; these are not written."""
     check_not_dropping(connection, run.source.generation)
     ids = [version.document_id for version in versions]
     wanted = set(current(connection, run, ids))
     versions = [version for version in versions if version.document_id in wanted]
-    left = drop_pending(connection, run, list(wanted))
+    unmentioned = drop_pending(connection, run, list(wanted))
     versions = _unsettled(connection, versions)
     entities.add(connection, run.source.spec.tenant, _kinds(versions))
     with driver(connection).cursor() as cursor:
@@ -68,24 +68,24 @@ def stage(connection: Connection, run: Run, versions: Sequence[EncryptedVersion]
         copy_rows(cursor, "chunks", _CHUNKS, _chunk_rows(run, versions))
         copy_rows(cursor, "mentions", _MENTIONS, _mention_rows(versions))
         copy_rows(cursor, "relations", _RELATIONS, _relation_rows(versions))
-    entities.forget(connection, left)
+    entities.forget(connection, unmentioned)
     return set(ids) - wanted
 
 
 def _unsettled(connection: Connection, versions: Sequence[EncryptedVersion]) -> list[EncryptedVersion]:
-    """Without those that are active already. A run that is repeated as a whole may find other content under an id
-    that it has used; that is staged under an id derived from both."""
-    found = connection.execute(_SETTLED, {"ids": [version.version_id for version in versions]})
+    """Returns the versions that are not active already. A run that is repeated as a whole may read other content under
+    a version id that it has used; that content is staged under an id derived from both."""
+    stored = connection.execute(_SETTLED, {"ids": [version.version_id for version in versions]})
     settled: dict[UUID, list[UUID] | None] = {
-        row.version_id: row.chunk_ids if row.state == "active" else None for row in found
+        row.version_id: row.chunk_ids if row.state == "active" else None for row in stored
     }
-    kept = []
+    unsettled = []
     for version in versions:
         if version.version_id not in settled:
-            kept.append(version)
+            unsettled.append(version)
         elif settled[version.version_id] != [chunk.chunk_id for chunk in version.chunks]:
-            kept.append(replace(version, version_id=uuid5(version.version_id, version.raw_hash.hex())))
-    return kept
+            unsettled.append(replace(version, version_id=uuid5(version.version_id, version.raw_hash.hex())))
+    return unsettled
 
 
 def _kinds(versions: Sequence[EncryptedVersion]) -> dict[UUID, str]:

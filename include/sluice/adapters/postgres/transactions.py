@@ -1,4 +1,4 @@
-"""One transaction a method of a port; the writes of a run are fenced here and nowhere else."""
+"""Transactions: one for each call of a port's method. Writes of a run are fenced here and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, text
 
-from sluice.adapters.postgres import claims
+from sluice.adapters.postgres import leases
 from sluice.adapters.postgres.failures import translated
 from sluice.model.run import Run
 
 _AT_LENGTH = text("SET LOCAL statement_timeout = '10min'")
-# Of a transaction that waits for other stores, each of which has a limit of its own for every call.
+# For a transaction that waits for other stores; each of them limits the time of its own calls.
 IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commits at the end, rolls back on any error; errors are ours."""
+    """Commits at the end and rolls back on any error; raises the project's errors."""
     with translated(), engine.begin() as connection:
         yield connection
 
 
 class Transactions:
-    """What a role of the ledger is built on."""
+    """Base class of the ledger's roles."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -34,7 +34,7 @@ class Transactions:
         return transaction(self._engine)
 
     def _rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """Of a transaction that only reads."""
+        """Returns the rows of a statement in a transaction of its own."""
         with self._transaction() as connection:
             return connection.execute(statement, values).all()
 
@@ -44,15 +44,15 @@ class Transactions:
 
     @contextmanager
     def _writing(self, run: Run) -> Iterator[Connection]:
-        """A transaction of a run that holds its source until it is committed. Raises Terminal where another run has
+        """Opens a transaction in which the run keeps its lease until the commit. Raises LostLease if another run has
         taken over."""
         with self._transaction() as connection:
-            claims.fence(connection, run)
+            leases.fence(connection, run)
             yield connection
 
     @contextmanager
     def _at_length(self) -> Iterator[Connection]:
-        """For statements over whole tables or collections; the limit of ordinary calls is meant for batches."""
+        """For statements over whole tables or collections; the limit of ordinary calls is for batches."""
         with self._transaction() as connection:
             connection.execute(_AT_LENGTH)
             yield connection

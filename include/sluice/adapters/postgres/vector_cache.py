@@ -1,4 +1,4 @@
-"""Vectors that were computed once, by embedder and keyed hash of the text."""
+"""The embedding cache on PostgreSQL: vectors by embedder and keyed hash of the text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from psycopg import Cursor
 from psycopg.rows import namedtuple_row
 
-from sluice.adapters.postgres.copying import copy_rows, driver
+from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Vector
 
 CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
-# COPY knows no ON CONFLICT, so rows pass through a temporary table: a seventh of the time of an INSERT from arrays.
+# COPY has no ON CONFLICT, so rows go through a temporary table: a seventh of the time of an INSERT from arrays.
 _TABLE = "CREATE TEMPORARY TABLE arriving (text_hash bytea, vector bytea) ON COMMIT DROP"
 _COLUMNS = {"text_hash": "bytea", "vector": "bytea"}
 _STORE = """
@@ -44,7 +44,7 @@ class PostgresVectorCache(Transactions):
             return
         rows = vectors.astype(_LITTLE, copy=False)
         by_hash = {text_hash: rows[i] for i, text_hash in enumerate(hashes)}
-        # In the order of hashes: two batches with the same texts then never wait for each other in a circle.
+        # In the order of hashes, so that two batches with the same texts never deadlock.
         ordered = ((text_hash, by_hash[text_hash].tobytes()) for text_hash in sorted(by_hash))
         with self._transaction() as connection, driver(connection).cursor() as cursor:
             cursor.execute(_TABLE)

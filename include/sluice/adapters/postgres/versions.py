@@ -1,7 +1,7 @@
-"""The switch from one version to the next, and the end of documents; what goes is queued in the outbox.
+"""Activation of versions and deletion of documents; removed chunks are queued in the outbox.
 
-Chunk rows of a superseded version are deleted in the same transaction: hydration asks for active versions only, and
-the outbox knows the ids that the projections still hold, so nothing needs them.
+Chunk rows of a superseded version are deleted in the same transaction: hydration reads active versions only, and the
+outbox has the ids that the projections still hold, so nothing needs the rows.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, quality, quotas, staging
-from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
-from sluice.adapters.postgres.pending import (
+from sluice.adapters.postgres.leases import RUNNING
+from sluice.adapters.postgres.pending_versions import (
     SCANNED_LATER,
     UNNUMBERED,
     current,
@@ -40,7 +40,7 @@ PENDING = text(f"""
     JOIN documents d ON d.document_id = i.document_id
     WHERE v.run_id = :run_id
 """)
-# Of this source: what its own run will not come back to, and what no living run will.
+# Pending versions of this source that no run will activate: those of this run, and of runs whose lease has expired.
 LEFTOVERS = text(f"""
     SELECT v.version_id, v.document_id
     FROM (SELECT run_id FROM runs r WHERE source_id = :source_id AND (run_id = :run_id OR NOT {RUNNING}) OFFSET 0) o
@@ -67,8 +67,8 @@ _ACTIVATE = text("""
         (SELECT max(o.number) FROM versions o WHERE o.document_id = v.document_id AND o.generation = v.generation), 0)
     WHERE v.version_id = ANY(CAST(:next AS uuid[]))
 """)
-# Content that was served before (read again by a full run, or come back) keeps its first moment: reading it once more
-# does not make it live longer.
+# Content that was served before (read again by a full run, or restored) keeps its first time of service: reading it
+# again does not extend its retention.
 _REMEMBER = text(f"""
     UPDATE documents d
     SET fingerprint = k.fingerprint, purged_hash = NULL, removed_at = NULL,
@@ -90,7 +90,7 @@ _DELETE = text(f"""
     UPDATE documents SET deleted_at = now(), deleted_by = :run_id
     WHERE document_id = {IDS} AND source_id = :source_id AND deleted_at IS NULL RETURNING document_id
 """)
-# One row for each generation that holds, or may hold, something of the document.
+# One row for each generation that has, or may have, chunks of the document.
 _QUEUE_GONE = text(f"""
     INSERT INTO outbox (collection_id, generation, document_id, chunk_ids, document_gone)
     SELECT v.collection_id, v.generation, v.document_id,
@@ -124,7 +124,7 @@ class PostgresVersions(Transactions):
             return superseded_documents(connection, run, document_ids)
 
     def touch(self, run: Run, items: Sequence[WorkItem]) -> set[UUID]:
-        """Also closes an open quarantine record: the source is back at what is served."""
+        """Also closes an open quarantine record: the source has the served content again."""
         if not items:
             return set()
         with self._writing(run) as connection:
@@ -136,10 +136,10 @@ class PostgresVersions(Transactions):
                 "fingerprints": [entry.fingerprint for entry in by_id.values()],
                 "uris": [entry.uri for entry in by_id.values()],
             }
-            left = drop_pending(connection, run, list(by_id))
+            unmentioned = drop_pending(connection, run, list(by_id))
             connection.execute(_TOUCH, values)
             resolve(connection, list(by_id))
-            entities.forget(connection, left)
+            entities.forget(connection, unmentioned)
             return listed.keys() - by_id.keys()
 
     def stage(self, run: Run, versions: Sequence[EncryptedVersion]) -> set[UUID]:
@@ -154,16 +154,16 @@ class PostgresVersions(Transactions):
         with self._writing(run) as connection:
             keep_retention(connection, run.source.generation.collection_id)
             wanted = set(current(connection, run, document_ids))
-            found = {row.document_id: row for row in connection.execute(PENDING, run_values(run, document_ids))}
-            pending = [found[each] for each in document_ids if each in found]
+            rows = {row.document_id: row for row in connection.execute(PENDING, run_values(run, document_ids))}
+            pending = [rows[document_id] for document_id in document_ids if document_id in rows]
             sizes = {row.document_id: row.size_bytes for row in pending if row.document_id in wanted and not row.gone}
             refused = quotas.beyond(connection, run, sizes, lock=True)
             dropped = [row.version_id for row in pending if row.document_id in refused or row.document_id not in sizes]
             touched = drop(connection, dropped)
-            kept = [row for row in pending if row.version_id not in set(dropped)]
-            if kept:
-                ids = [row.document_id for row in kept]
-                values = {**run_values(run, ids), "next": [row.version_id for row in kept]}
+            activated = [row for row in pending if row.version_id not in set(dropped)]
+            if activated:
+                ids = [row.document_id for row in activated]
+                values = {**run_values(run, ids), "next": [row.version_id for row in activated]}
                 if former := list(connection.execute(SUPERSEDE, values).scalars()):
                     touched += entities.mentioned(connection, former)
                     connection.execute(_QUEUE, {**values, "former": former})
@@ -197,18 +197,18 @@ class PostgresVersions(Transactions):
     def drop_leftovers(self, run: Run) -> int:
         with self._writing(run) as connection:
             values = {"source_id": run.source.source_id, "run_id": run.run_id}
-            if not (found := connection.execute(LEFTOVERS, values).all()):
+            if not (abandoned := connection.execute(LEFTOVERS, values).all()):
                 return 0
-            lock_documents(connection, [row.document_id for row in found])
-            # Asked again: while this waited for the locks, one of them may have become active.
+            lock_documents(connection, [row.document_id for row in abandoned])
+            # Read again: one of them may have been activated during the wait for the locks.
             version_ids = [row.version_id for row in connection.execute(LEFTOVERS, values)]
             entities.forget(connection, drop(connection, version_ids))
             return len(version_ids)
 
 
 def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> None:
-    """Nothing of these is served any more: chunk rows, signatures and open records go, and what the projections hold is
-    queued. To be the last step of a transaction that has locked them."""
+    """Stops serving the documents: deletes chunk rows and signatures, closes open quarantine records and queues the
+    removal from the projections. Call it as the last step of a transaction that has locked the documents."""
     values = {"ids": list(document_ids)}
     touched = entities.mentioned(connection, list(connection.execute(_HELD, values).scalars()))
     connection.execute(_QUEUE_GONE, values)
@@ -222,5 +222,5 @@ def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> No
 
 
 def resolve(connection: Connection, document_ids: Sequence[UUID]) -> None:
-    """Close open quarantine records."""
+    """Closes the documents' open quarantine records."""
     connection.execute(_RESOLVE, {"ids": list(document_ids)})

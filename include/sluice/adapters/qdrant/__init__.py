@@ -1,5 +1,5 @@
 """The vector index on a Qdrant server.
 
-Qdrant's client takes longer to import than most commands run. What an ingest asks goes over REST without it
-(`rest.py`); `index.py` and what only it uses import the client, and `on_demand.py` imports them when they are needed.
+Importing Qdrant's client takes longer than most commands run. So the calls of an ingest use REST without the client
+(`rest.py`). `index.py` and the modules that only it uses import the client; `on_demand.py` imports them when needed.
 """

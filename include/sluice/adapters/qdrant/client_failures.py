@@ -1,4 +1,4 @@
-"""What Qdrant's client raises, over REST and gRPC, told as the project's errors."""
+"""Translates errors of Qdrant's client, over REST and gRPC, into the project's errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sluice.errors import Unavailable
 
 @contextmanager
 def asking_client(what: str) -> Iterator[None]:
-    """Raises Unavailable, Transient or Terminal where the body's call to Qdrant fails; `what` names the call."""
+    """Translates a failure of the body's call to Qdrant into Unavailable, Transient or Terminal; `what` names the
+    call."""
     try:
         yield
     except UnexpectedResponse as error:

@@ -1,4 +1,4 @@
-"""What Qdrant answers when a call fails, told as the project's errors."""
+"""Translates Qdrant's error responses into the project's errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sluice.adapters.qdrant.transport import httpx
 from sluice.errors import Terminal, Transient, Unavailable
 
-# Statuses of HTTP, and names of gRPC's.
+# HTTP status codes, and names of gRPC status codes.
 _MISSING = (404, "NOT_FOUND")
 _DENIED = (401, 403, "UNAUTHENTICATED", "PERMISSION_DENIED")
 _REFUSED = (
@@ -20,29 +20,29 @@ _RATE_LIMITED = 429
 
 
 class CollectionMissing(Transient):
-    """The physical collection is not there; the next run's `ensure` makes it again."""
+    """The backing collection is missing; `ensure` of the next run creates it."""
 
 
 def failure(what: str, code: int | str | None, detail: str) -> Exception:
-    """What Qdrant answered to the call `what`, as the project's error."""
+    """Returns the project's error for the status `code` of the call `what`."""
     detail = " ".join(detail.split())[:500]
     if code in _MISSING:
-        return CollectionMissing(f"Qdrant does not have what was asked for ({what}): {detail}. Run the ingest again.")
+        return CollectionMissing(f"Qdrant answered not found ({what}): {detail}. Run the ingest again.")
     if code in _DENIED:
         return Terminal(
             f"Qdrant refused the API key ({what}): {detail}. Set SLUICE_QDRANT_API_KEY to the server's key."
         )
     if code in _REFUSED:
-        return Terminal(f"Qdrant refused the request ({what}, {code}): {detail}. Nothing of it was kept.")
+        return Terminal(f"Qdrant rejected the request ({what}, {code}): {detail}. No part of it was stored.")
     if code == _RATE_LIMITED:
-        return Transient(f"Qdrant limits the rate ({what}). Nothing of this call was kept; try again later.")
+        return Transient(f"Qdrant limits the rate ({what}). No part of this call was stored; try again later.")
     return Unavailable("qdrant", f"{what} answered {code}: {detail}")
 
 
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Raises Unavailable, Transient or Terminal where the body's request fails, or its answer is not one of Qdrant's;
-    `what` names the call."""
+    """Translates a failure of the body's request, or an answer that is not Qdrant's, into Unavailable, Transient or
+    Terminal; `what` names the call."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -50,11 +50,11 @@ def asking(what: str) -> Iterator[None]:
     except httpx.RequestError as error:
         raise Unavailable("qdrant", f"{what}: {type(error).__name__} {error}".rstrip()) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Unavailable("qdrant", f"{what}: what answers there is no Qdrant") from error
+        raise Unavailable("qdrant", f"{what}: the server at this address is not Qdrant") from error
 
 
 def applied(result: Any) -> None:
-    """Raises ValueError, LookupError or TypeError where `result` does not say that an update, which was waited for, is
+    """Raises ValueError, LookupError or TypeError unless `result` says that an update (sent with `wait=true`) is
     applied."""
     if result["status"] != "completed":
         raise ValueError(f"the update is {result['status']}")

@@ -1,6 +1,6 @@
-"""Who may be found, as Qdrant filters. For speed only: the ledger decides what is shown.
+"""Qdrant filters for tenant, sources and metadata. For speed only: the ledger decides which results are shown.
 
-Qdrant compares numbers as 64-bit floats: where these cannot tell integers apart, a filter finds their neighbours, too.
+Qdrant compares numbers as 64-bit floats, so a filter on very large integers also matches their neighbours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sluice.model.search import VectorQuery
 
 
 def scope(generation: Generation, query: VectorQuery) -> models.Filter:
-    """Tenant, sources and metadata. Raises BadRequest on a filter that cannot be."""
+    """Returns the filter for tenant, sources and metadata. Raises BadRequest on an invalid filter."""
     must: list[models.Condition] = [
         _equals("tenant", query.tenant),
         models.FieldCondition(key="source_id", match=models.MatchAny(any=[str(each) for each in query.sources])),
@@ -34,7 +34,7 @@ def _metadata(condition: Condition) -> models.Condition:
         moments = {name: bound for name, bound in condition.bounds.items() if isinstance(bound, datetime)}
         return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))
     numbers = {name: float(bound) for name, bound in condition.bounds.items() if not isinstance(bound, datetime)}
-    if inexact(condition):  # beside the bound, what is beyond it may be the same float
+    if inexact(condition):  # a value beyond the bound may be the same float
         numbers = {f"{name[:2]}e": bound for name, bound in numbers.items()}
     return models.FieldCondition(key=key, range=models.Range(**numbers))
 
@@ -42,5 +42,5 @@ def _metadata(condition: Condition) -> models.Condition:
 def _equals(key: str, value: Scalar) -> models.FieldCondition:
     if isinstance(value, (str, bool)):
         return models.FieldCondition(key=key, match=models.MatchValue(value=value))
-    # A match compares integers alone; a range of one value compares numbers.
+    # A match compares integers only; a range of one value compares all numbers.
     return models.FieldCondition(key=key, range=models.Range(gte=float(value), lte=float(value)))

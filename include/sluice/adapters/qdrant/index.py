@@ -1,4 +1,4 @@
-"""The port VectorIndex on Qdrant: over gRPC where a port is given (three times as fast to ask), else over REST."""
+"""The port VectorIndex on Qdrant: over gRPC if a port is given (queries three times as fast), else over REST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RRF_K = 60  # Cormack, Clarke, Büttcher 2009
 _MIN_DEPTH = 100
 _READ_BATCH = 1000
 _ID_BITS = 128
-# A channel that lost its server tries again within this time; gRPC's own default grows to two minutes.
+# A channel that lost its server reconnects within this time; gRPC's own default grows to two minutes.
 _GRPC_OPTIONS = {"grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1000}
 
 
@@ -59,43 +59,47 @@ class QdrantIndex(QdrantRest):
         self._send = over_grpc(self._client, call_timeout_s) if grpc_port else None
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        """In bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
+        """Writes points in bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
         if self._send is None:
             super().upsert(generation, points)
         else:
             upload(self._send, generation.physical, points)
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Best first; dense and sparse fused by RRF (k = 60). Raises BadRequest on a filter that cannot be."""
+        """Returns the best candidates first; dense and sparse results are fused by RRF (k = 60). Raises BadRequest on
+        an invalid filter."""
         permitted = scope(generation, query)
-        legs = _legs(query)
-        if not legs or not query.sources or query.limit < 1:
+        retrievers = _retrievers(query)
+        if not retrievers or not query.sources or query.limit < 1:
             return []
         depth = max(_MIN_DEPTH, 4 * query.limit)
-        if len(legs) == 1:
-            requests = [_one_leg(*leg, permitted, query.limit) for leg in legs.items()]
+        if len(retrievers) == 1:
+            requests = [_single(*each, permitted, query.limit) for each in retrievers.items()]
         else:
-            requests = [_fused(legs, permitted, depth, query.limit)]
+            requests = [_fused(retrievers, permitted, depth, query.limit)]
             if query.explain:
-                requests += [_one_leg(*leg, permitted, depth) for leg in legs.items()]
+                requests += [_single(*each, permitted, depth) for each in retrievers.items()]
         try:
             with asking_client(f"search {generation.physical}"):
                 answers = self._client.query_batch_points(generation.physical, requests)
         except CollectionMissing as error:
-            raise Unavailable("qdrant", f"collection {generation.physical} is not there; ingest again") from error
-        found = [{UUID(str(hit.id)): float(hit.score) for hit in answer.points} for answer in answers]
+            raise Unavailable("qdrant", f"collection {generation.physical} is missing; ingest again") from error
+        scores = [{UUID(str(hit.id)): float(hit.score) for hit in answer.points} for answer in answers]
         if not query.explain:
-            return [Candidate(chunk_id, score) for chunk_id, score in found[0].items()]
-        by_leg = dict(zip(legs, found[-len(legs) :], strict=True))
+            return [Candidate(chunk_id, score) for chunk_id, score in scores[0].items()]
+        by_retriever = dict(zip(retrievers, scores[-len(retrievers) :], strict=True))
         return [
-            Candidate(chunk_id, score, {leg: hits[chunk_id] for leg, hits in by_leg.items() if chunk_id in hits})
-            for chunk_id, score in found[0].items()
+            Candidate(
+                chunk_id, score, {name: hits[chunk_id] for name, hits in by_retriever.items() if chunk_id in hits}
+            )
+            for chunk_id, score in scores[0].items()
         ]
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
     ) -> list[StoredPoint]:
-        """In the order of their ids' bytes, those with numbers for ids left out; none where the collection is lost."""
+        """Returns a page of points in the order of the bytes of their ids, without points that have numeric ids; none
+        if the collection is missing."""
         first = after.int + 1 if after is not None else 0
         if first.bit_length() > _ID_BITS:
             return []
@@ -115,17 +119,17 @@ class QdrantIndex(QdrantRest):
     def points_of(
         self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
     ) -> list[StoredPoint]:
-        """Those of these that are there; none where the collection is lost."""
-        found: list[StoredPoint] = []
+        """Returns those of the points that exist; none if the collection is missing."""
+        points: list[StoredPoint] = []
         try:
             for start in range(0, len(chunk_ids), _READ_BATCH):
                 ids = [str(each) for each in chunk_ids[start : start + _READ_BATCH]]
                 with asking_client(f"read {len(ids)} points of {generation.physical}"):
                     rows = self._client.retrieve(generation.physical, ids, with_payload=True, with_vectors=vectors)
-                found += [_stored(row) for row in rows]
+                points += [_stored(row) for row in rows]
         except CollectionMissing:
             return []
-        return found
+        return points
 
     def close(self) -> None:
         self._client.close()
@@ -135,31 +139,32 @@ class QdrantIndex(QdrantRest):
 Query = list[float] | models.SparseVector
 
 
-def _legs(query: VectorQuery) -> dict[str, Query]:
-    """Leg → its query; a sparse query without terms finds nothing and is left out."""
-    legs: dict[str, Query] = {}
+def _retrievers(query: VectorQuery) -> dict[str, Query]:
+    """Returns retriever → its query. A sparse query without terms matches nothing and is left out."""
+    retrievers: dict[str, Query] = {}
     if query.dense is not None:
-        legs["dense"] = query.dense.tolist()
+        retrievers["dense"] = query.dense.tolist()
     if query.sparse is not None and len(query.sparse.indices):
         sparse = models.SparseVector(indices=query.sparse.indices.tolist(), values=query.sparse.values.tolist())
-        legs["sparse"] = sparse
-    return legs
+        retrievers["sparse"] = sparse
+    return retrievers
 
 
-def _one_leg(leg: str, query: Query, permitted: models.Filter, limit: int) -> models.QueryRequest:
-    return models.QueryRequest(query=query, using=_using(leg), filter=permitted, limit=limit)
+def _single(retriever: str, query: Query, permitted: models.Filter, limit: int) -> models.QueryRequest:
+    return models.QueryRequest(query=query, using=_using(retriever), filter=permitted, limit=limit)
 
 
-def _fused(legs: dict[str, Query], permitted: models.Filter, depth: int, limit: int) -> models.QueryRequest:
+def _fused(retrievers: dict[str, Query], permitted: models.Filter, depth: int, limit: int) -> models.QueryRequest:
     prefetch = [
-        models.Prefetch(query=query, using=_using(leg), filter=permitted, limit=depth) for leg, query in legs.items()
+        models.Prefetch(query=query, using=_using(retriever), filter=permitted, limit=depth)
+        for retriever, query in retrievers.items()
     ]
     return models.QueryRequest(prefetch=prefetch, query=models.RrfQuery(rrf=models.Rrf(k=RRF_K)), limit=limit)
 
 
 def _stored(row: models.Record) -> StoredPoint:
-    held = row.vector if isinstance(row.vector, dict) else {}
-    dense, sparse = held.get(DENSE), held.get(SPARSE)
+    vectors = row.vector if isinstance(row.vector, dict) else {}
+    dense, sparse = vectors.get(DENSE), vectors.get(SPARSE)
     terms = None
     if isinstance(sparse, models.SparseVector):
         terms = SparseVector(np.array(sparse.indices, np.uint32), np.array(sparse.values, np.float32))
@@ -167,5 +172,5 @@ def _stored(row: models.Record) -> StoredPoint:
     return StoredPoint(UUID(str(row.id)), row.payload or {}, vector, terms)
 
 
-def _using(leg: str) -> str:
-    return DENSE if leg == "dense" else SPARSE
+def _using(retriever: str) -> str:
+    return DENSE if retriever == "dense" else SPARSE

@@ -1,4 +1,4 @@
-"""Qdrant without its client as long as nobody needs it."""
+"""Qdrant, whose client is imported only when a call needs it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class QdrantOnDemand(QdrantRest):
-    """The port VectorIndex: `QdrantIndex`, made by the first call that `QdrantRest` does not answer.
-    Threads may share it; every call ends within `call_timeout_s`."""
+    """The port VectorIndex. Creates a `QdrantIndex` on the first call that `QdrantRest` does not support. Threads may
+    share it; every call ends within `call_timeout_s`."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class QdrantOnDemand(QdrantRest):
         self._url, self._api_key, self._grpc_port = url, api_key, grpc_port
         self._connect_timeout_s, self._call_timeout_s = connect_timeout_s, call_timeout_s
         super().__init__(url, api_key, connect_timeout_s=connect_timeout_s, call_timeout_s=call_timeout_s)
-        self._making = Lock()
-        self._made: QdrantIndex | None = None
+        self._lock = Lock()
+        self._opened: QdrantIndex | None = None
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
         if self._grpc_port is None:
@@ -56,19 +56,19 @@ class QdrantOnDemand(QdrantRest):
 
     def close(self) -> None:
         super().close()
-        if self._made is not None:
-            self._made.close()
+        if self._opened is not None:
+            self._opened.close()
 
     def _index(self) -> QdrantIndex:
-        with self._making:
-            if self._made is None:
+        with self._lock:
+            if self._opened is None:
                 from sluice.adapters.qdrant.index import QdrantIndex
 
-                self._made = QdrantIndex(
+                self._opened = QdrantIndex(
                     self._url,
                     self._api_key,
                     self._grpc_port,
                     connect_timeout_s=self._connect_timeout_s,
                     call_timeout_s=self._call_timeout_s,
                 )
-            return self._made
+            return self._opened

@@ -1,4 +1,4 @@
-"""What an ingest and `sluice status` ask of Qdrant: requests over REST, without its client."""
+"""Qdrant's REST API without its client, for the calls of an ingest and of `sluice status`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DELETE_BATCH = 1000
 
 
 class QdrantRest:
-    """Threads may share it; every call ends within `call_timeout_s`."""
+    """A part of the port VectorIndex over REST. Threads may share it; every call ends within `call_timeout_s`."""
 
     def __init__(
         self, url: str, api_key: str | None = None, *, connect_timeout_s: float = 5.0, call_timeout_s: float = 30.0
@@ -30,17 +30,17 @@ class QdrantRest:
         )
 
     def ensure(self, generation: Generation) -> None:
-        """Physical collection, payload indexes and alias exist when this returns."""
+        """Creates the backing collection, its payload indexes and its alias if they are missing."""
         ensure_collection(self._request, generation)
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        """In bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
+        """Writes points in bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
         from sluice.adapters.qdrant.upload import over_rest, upload  # numpy
 
         upload(over_rest(self._request), generation.physical, points)
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """Deleting what is missing does nothing."""
+        """Deletes points. Deleting a missing point is a no-op."""
         path = f"{path_of(generation.physical)}/points/delete?wait=true"
         try:
             for start in range(0, len(chunk_ids), _DELETE_BATCH):
@@ -51,7 +51,7 @@ class QdrantRest:
             return
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        """Points, exactly; 0 where the collection is lost."""
+        """Counts points exactly; 0 if the collection is missing."""
         values = {"tenant": tenant, "source_id": str(source) if source else None}
         must = [{"key": key, "match": {"value": value}} for key, value in values.items() if value is not None]
         body = {"exact": True, "filter": {"must": must}}
@@ -62,20 +62,20 @@ class QdrantRest:
             return 0
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
+        """Deletes the backing collection with its points and alias. Deleting a missing collection is a no-op."""
         with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
             if not isinstance(self._request("DELETE", path_of(generation.physical)), bool):
-                raise TypeError("it neither removed the collection nor missed it")
+                raise TypeError("the result of the deletion is not a boolean")
 
     def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
-        with asking("ask for its version"):
+        """Returns the server's version. Raises Unavailable."""
+        with asking("read the version"):
             return str(self._http.get("").raise_for_status().json()["version"])
 
     def close(self) -> None:
         self._http.close()
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
-        """The `result` of Qdrant's answer; `body` is JSON, as an object or encoded."""
+        """Returns `result` of Qdrant's answer. `body`: JSON, as an object or encoded as bytes."""
         content = {"content": body} if isinstance(body, bytes) else {"json": body}
         return self._http.request(method, path, **content).raise_for_status().json()["result"]

@@ -1,10 +1,10 @@
-"""The shape of a physical collection: one dense and one sparse vector a point, indexed payload, an alias.
+"""Schema of a backing collection: one dense and one sparse vector for each point, indexed payload, an alias.
 
-Distance is the dot product: vectors are normalised before they arrive, so it equals the cosine, and what is stored is
-what was written, which keeps the checks of norms honest (with Cosine, Qdrant normalises again and hides a bad norm).
+Distance is the dot product. Vectors are normalised before they are written, so it equals the cosine. Qdrant stores them
+unchanged, so the norm of stored vectors can be checked (with Cosine, Qdrant normalises again and hides a wrong norm).
 
-Payload indexes are keyword indexes. Filter fields are declared by name alone, so their type is not known here: equality
-of strings is served by the index; ranges and numbers are checked on the points that tenant and source left over.
+Payload indexes are keyword indexes. Filter fields are declared by name only, so their type is not known here. The index
+serves equality of strings; ranges and numbers are checked on the points that the tenant and source filters leave.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Request = Callable[..., Any]
 
 
 def ensure_collection(request: Request, generation: Generation) -> None:
-    """Collection, payload indexes and alias exist when this returns; what exists is kept.
-    Raises Terminal where the collection is there with another shape."""
+    """Creates collection, payload indexes and alias if they are missing; does not change existing ones. Raises Terminal
+    if the collection exists with another shape."""
     indexed = _open(request, generation)
     missing = [name for name in _payload_fields(generation) if name not in indexed]
     for position, name in enumerate(missing, start=1):
@@ -42,7 +42,7 @@ def ensure_collection(request: Request, generation: Generation) -> None:
 
 
 def _open(request: Request, generation: Generation) -> set[str]:
-    """The payload fields that are indexed already; creates the collection where it is missing."""
+    """Creates the collection if it is missing; returns the payload fields that are indexed already."""
     try:
         return _checked(request, generation)
     except CollectionMissing:
@@ -55,7 +55,7 @@ def _open(request: Request, generation: Generation) -> set[str]:
         with asking(f"create {generation.physical}"):
             request("PUT", path_of(generation.physical), shape)
     except Terminal:
-        # Another task created it between the look and the call: then the look works now.
+        # Another task may have created it between the two calls: then it can be read now.
         try:
             return _checked(request, generation)
         except CollectionMissing:
@@ -75,14 +75,14 @@ def _checked(request: Request, generation: Generation) -> set[str]:
     if size != generation.profile.dim or sparse is None:
         has = f"{size} dimensions" if dense else "other vectors"
         raise Terminal(
-            f"Qdrant's collection {generation.physical} has {has}, the generation needs {generation.profile.dim} "
-            f"({DENSE}) and {SPARSE}. Nothing was written; remove that collection or use another collection name."
+            f"Qdrant's collection {generation.physical} has {has}; the generation needs {generation.profile.dim} "
+            f"({DENSE}) and {SPARSE}. Nothing was written. Delete that collection or use another collection name."
         )
     return indexed
 
 
 def _ensure_alias(request: Request, generation: Generation) -> None:
-    """An alias that is there stays: it follows the live generation, which another step switches."""
+    """Creates the alias if it is missing. An existing one stays: another step moves it to the live generation."""
     with asking("list aliases"):
         aliases = {each["alias_name"] for each in request("GET", "aliases")["aliases"]}
     if generation.collection in aliases:

@@ -1,4 +1,4 @@
-"""HTTP connections to Qdrant that outlive one call."""
+"""HTTP connections to Qdrant that several calls reuse."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sluice.adapters.importing import without
 
-with without("httpx._main"):  # its command line, which draws with rich: two thirds of the time
+with without("httpx._main"):  # its command line, which imports rich: two thirds of the import time
     import httpx
 
 __all__ = ["Transport", "httpx", "with_port"]
 
-# Qdrant closes a connection that was idle for 5 s; a request that is sent at this moment is lost.
+# Qdrant closes a connection that was idle for 5 s; a request sent at that moment is lost.
 _IDLE_S = 2.0
 _LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Transport(httpx.HTTPTransport):
-    """Opening a connection has its own, shorter timeout, which Qdrant's client does not know. A request whose
-    connection the server closed before it answered is sent once more: each call of the adapter may be repeated."""
+    """HTTP transport with a shorter timeout for opening a connection, which Qdrant's client does not offer. A request
+    is sent once more if the server closed the connection before it answered: all calls of the adapter are
+    idempotent."""
 
     def __init__(self, url: str, connect_timeout_s: float) -> None:
         super().__init__(verify=_context(url.startswith("https:")), limits=httpx.Limits(keepalive_expiry=_IDLE_S))
@@ -35,12 +36,13 @@ class Transport(httpx.HTTPTransport):
 
 
 def with_port(url: str) -> str:
-    """Without a port in `url`, the one of Qdrant's REST: 6333, as its client has it."""
+    """Returns `url` with Qdrant's REST port 6333 if it has no port, as Qdrant's client does."""
     parts = urlsplit(url.rstrip("/"))
     return urlunsplit(parts if parts.port else parts._replace(netloc=f"{parts.netloc.rstrip(':')}:6333"))
 
 
 @cache
 def _context(encrypted: bool) -> ssl.SSLContext:
-    """Without encryption no authority is read, which takes a tenth of a second; none is trusted then."""
+    """Returns a TLS context. Without encryption it trusts no CA and does not load them, which takes a tenth of a
+    second."""
     return httpx.create_ssl_context() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

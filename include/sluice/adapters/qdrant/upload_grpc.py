@@ -1,4 +1,4 @@
-"""Points on their way to Qdrant over gRPC."""
+"""Uploads of points to Qdrant over gRPC."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _fill(row: Any, point: Point) -> None:
 
 
 def _set_value(target: Any, value: Any) -> None:
-    """A JSON value into a protobuf one; what JSON has not (dates, ids) becomes a string."""
+    """Writes a JSON value into a protobuf value; types that JSON lacks (dates, ids) become strings."""
     if value is None:
         target.null_value = 0
     elif isinstance(value, bool):

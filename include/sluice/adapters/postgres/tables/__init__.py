@@ -1,6 +1,6 @@
 """The typed tables of the ledger and of the key database. Migrations are checked against them for drift."""
 
-from sluice.adapters.postgres.tables import collections, deletions, documents, gates, keys, lineage, moving, runs
+from sluice.adapters.postgres.tables import collections, deletions, documents, gates, keys, lineage, runs, scans
 from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
 __all__ = [
@@ -12,6 +12,6 @@ __all__ = [
     "gates",
     "keys",
     "lineage",
-    "moving",
     "runs",
+    "scans",
 ]

@@ -1,7 +1,7 @@
-"""One run at a time works on a source: a claim with a lease, and the fence that keeps out a run that lost it.
+"""Leases: one run at a time works on a source, and a run that lost its lease can no longer write.
 
-A run that lives in one process holds an advisory lock as long as the process lives (`sessions`). Whoever can take that
-lock knows that the process has ended, and does not wait for the lease.
+A run that is executed in one process also holds an advisory lock while the process lives (`run_locks`). A run that can
+take that lock knows that the process has ended, and does not wait until the lease expires.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import json
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import sessions
+from sluice.adapters.postgres import run_locks
 from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_claim
 from sluice.model.run import Run
 
-# Of runs `r`: at work, because its lease holds.
+# Condition on runs `r`: the run is working, because its lease has not expired.
 RUNNING = """
     (r.state = 'running' AND EXISTS (
         SELECT FROM claims k
         WHERE k.source_id = r.source_id AND k.run_id = r.run_id AND k.lapses_at > clock_timestamp() OFFSET 0))
 """
 _FORMER = text("SELECT run_id, in_session FROM claims WHERE source_id = :source_id FOR UPDATE")
-# A claim is free when its run has ended or its lease has lapsed. A retried task of the same DAG run takes over from the
-# attempt before it, which `PostgresRuns.start` has closed.
+# A source is free when the run that holds it has ended or its lease has expired. A retried task of the same DAG run
+# takes over from the previous attempt, which `PostgresRuns.start` has closed.
 _CLAIM = text("""
     INSERT INTO claims AS c (source_id, run_id, lapses_at, in_session)
     VALUES (:source_id, :run_id, clock_timestamp() + make_interval(secs => :lease_s), :in_session)
@@ -43,18 +43,18 @@ _HOLDER = text("""
     SELECT r.orchestrator, r.started_at, c.lapses_at FROM claims c JOIN runs r USING (run_id)
     WHERE c.source_id = :source_id
 """)
-# FOR SHARE: nobody else can take the claim until what this transaction writes is committed.
+# FOR SHARE: no other run can take the lease until this transaction has committed its writes.
 _FENCE = text("""
     SELECT c.run_id <> :run_id AND c.lapses_at > clock_timestamp() AND r.state = 'running' AS lost
     FROM claims c JOIN runs r USING (run_id) WHERE c.source_id = :source_id FOR SHARE OF c
 """)
 _HELD = text("SELECT FROM claims WHERE source_id = :source_id AND run_id = :run_id FOR SHARE")
-# Nobody else would close a run that was killed. What its scan missed stays: its tasks may be cleared and go on.
+# Nothing else closes a run that was killed. Its list of missed documents stays: its tasks may be cleared and continue.
 _CLOSE_OTHERS = text("""
     UPDATE runs SET state = 'failed', finished_at = now(), summary = CAST(:summary AS jsonb) || coalesce(summary, '{}')
     WHERE source_id = :source_id AND run_id <> :run_id AND state = 'running'
 """)
-# It was closed as dead, or as failed before its task was cleared, and is at work again.
+# The run was closed as dead, or as failed before its task was cleared, and now works again.
 _REOPEN = text("""
     UPDATE runs SET state = 'running', finished_at = NULL, summary = NULL WHERE run_id = :run_id AND state <> 'running'
 """)
@@ -62,10 +62,11 @@ _RELEASE = text("DELETE FROM claims WHERE source_id = :source_id AND run_id = :r
 
 
 def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) -> None:
-    """`in_session`: this process holds the run's lock (`sessions`)."""
+    """Takes the source's lease for the run. `in_session`: this process holds the run's lock (`run_locks`). Raises Busy
+    if another run holds the lease."""
     values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
     former = connection.execute(_FORMER, values).one_or_none()
-    if former and former.run_id != run.run_id and former.in_session and sessions.ended(connection, former.run_id):
+    if former and former.run_id != run.run_id and former.in_session and run_locks.ended(connection, former.run_id):
         connection.execute(_RELEASE, {**values, "run_id": former.run_id})
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()
@@ -76,18 +77,19 @@ def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
 
 
 def renew(connection: Connection, run: Run, lease_s: float, in_session: bool) -> bool:
-    """False: the run does not hold the claim, or was closed."""
+    """Extends the lease. Returns False if the run does not hold it, or was closed."""
     values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
     return connection.execute(_RENEW, values).scalar_one_or_none() is not None
 
 
 def fence(connection: Connection, run: Run) -> None:
+    """Raises LostLease if another running run holds the source's lease."""
     if connection.execute(_FENCE, {"source_id": run.source.source_id, "run_id": run.run_id}).scalar_one_or_none():
         raise lost_claim(run.source.spec.uri)
 
 
 def hold(connection: Connection, run: Run) -> None:
-    """The run keeps its claim until the transaction ends. Raises LostClaim where it does not hold it: another run may
+    """Keeps the run's lease until the transaction ends. Raises LostLease if the run does not hold it: another run may
     have taken over and ended since."""
     if connection.execute(_HELD, {"source_id": run.source.source_id, "run_id": run.run_id}).one_or_none() is None:
         raise lost_claim(run.source.spec.uri)

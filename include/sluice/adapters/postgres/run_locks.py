@@ -1,8 +1,8 @@
-"""How others know that the process of a run lives: it holds an advisory lock on a connection of its own.
+"""Advisory locks that show that the process of a run is alive. Each is held on a connection of its own.
 
-The lock ends with the process, because the server ends what a closed connection held. It belongs to a transaction that
-stays open: a proxy that pools by transaction would hand a mere session, and its lock, to other clients. The transaction
-reads nothing, so it keeps no vacuum waiting.
+The lock ends with the process, because the server releases the locks of a closed connection. It belongs to a
+transaction that stays open: a proxy that pools by transaction would pass a session, and a session lock, to other
+clients. The transaction reads nothing, so it does not hold back vacuum.
 """
 
 from __future__ import annotations
@@ -25,33 +25,34 @@ _TAKE = text("SELECT pg_try_advisory_xact_lock(hashtextextended('sluice/run/' ||
 _PING = text("SELECT")
 
 
-class Sessions:
-    """Of the runs that this process does from their start to their end."""
+class RunLocks:
+    """The locks of the runs that this process executes from start to end."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._held: dict[UUID, Connection] = {}
-        self._asking = threading.Lock()
+        self._in_use = threading.Lock()  # a connection serves one thread at a time
 
     @contextmanager
     def hold(self, run_id: UUID) -> Iterator[None]:
         """Holds the run's lock while the body lasts. Raises Unavailable."""
         with translated():
             connection = self._engine.connect()
-            connection.detach()  # beside the pool, which stays as large as it is
+            connection.detach()  # outside the pool, so it takes no pooled connection
             connection.execute(_UNLIMITED)
             connection.execute(_TAKE, {"run_id": run_id})
         self._held[run_id] = connection
         try:
             yield
         finally:
-            with self._asking, suppress(SQLAlchemyError):
+            with self._in_use, suppress(SQLAlchemyError):
                 del self._held[run_id]
                 connection.close()
 
     def lives(self, run_id: UUID) -> bool:
-        """Whether this process holds the run's lock now. Where the connection broke, the lease alone counts."""
-        with self._asking:
+        """Returns whether this process holds the run's lock now. False if the connection broke: then only the lease
+        counts."""
+        with self._in_use:
             if run_id not in self._held:
                 return False
             try:
@@ -62,5 +63,5 @@ class Sessions:
 
 
 def ended(connection: Connection, run_id: UUID) -> bool:
-    """Whether no process holds the run's lock."""
+    """Returns whether no process holds the run's lock; if so, this transaction takes it."""
     return bool(connection.execute(_TAKE, {"run_id": run_id}).scalar_one())

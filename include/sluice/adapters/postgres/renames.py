@@ -1,7 +1,8 @@
-"""Moves: a document that vanished under one name and appeared under another keeps its id and its history.
+"""Renames: a document that vanished under one name and appeared under another keeps its id and its history.
 
-A new name has a document of its own (the placeholder) from the scan on; when it is found to be a document that the same
-scan missed, that one takes the name over and the placeholder goes. Nothing was ever served under the placeholder.
+The scan registers a document of its own (the placeholder) for each new name. If a placeholder matches a document that
+the same scan did not list, that document takes over the new name and the placeholder is deleted. Nothing is ever served
+under a placeholder.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
-from sluice.adapters.postgres.pending import lock_documents, superseded_documents
+from sluice.adapters.postgres.pending_versions import lock_documents, superseded_documents
 from sluice.adapters.postgres.rules import paired
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
@@ -24,7 +25,7 @@ _KEEP = text("""
     INSERT INTO vanished (run_id, document_id) SELECT :run_id, unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING
 """)
 _FORGET = text("DELETE FROM vanished WHERE run_id = :run_id")
-# What an earlier run missed is out of date: it may be back. A cleared task of that run must not go by it.
+# The documents that an earlier run missed may be back. A cleared task of that run must not use its old list.
 _FORGET_ALL = text("DELETE FROM vanished v USING runs r WHERE r.source_id = :source_id AND v.run_id = r.run_id")
 _VANISHED = text("""
     SELECT v.document_id FROM vanished v JOIN documents d USING (document_id)
@@ -41,7 +42,7 @@ _FREE = """
     JOIN versions v ON v.document_id = n.document_id AND v.generation = :generation AND v.state = 'active'
     WHERE n.run_id = :run_id
 """
-# What was purged has no version, and is found by what is left of it: a new name does not bring expired content back.
+# A purged document has no version; it is matched by its stored hash, so a new name does not bring expired content back.
 SAME_CONTENT = text(f"""
     SELECT w.placeholder_id, f.document_id, f.external_id AS former, 1.0 AS score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:hashes AS bytea[])) AS w (placeholder_id, raw_hash)
@@ -61,7 +62,7 @@ LIKE = text(f"""
          AS w (placeholder_id, document_id, score)
     JOIN ({_FREE}) f USING (document_id)
 """)
-# Only what is no more than a name: a placeholder with a version or a record of its own stays what it is.
+# Only placeholders with nothing but a name: one with a version or a record of its own stays a document.
 _BARE = text("""
     SELECT d.document_id, d.external_id, d.uri FROM documents d
     WHERE d.document_id = ANY(CAST(:ids AS uuid[])) AND d.deleted_at IS NULL AND d.source_id = :source_id
@@ -82,7 +83,7 @@ _FOUND = text("DELETE FROM vanished WHERE run_id = :run_id AND document_id = :do
 _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
-class PostgresMoves(Transactions):
+class PostgresRenames(Transactions):
     """`sluice.ports.moves.Moves`."""
 
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
@@ -136,27 +137,28 @@ def _adopt(
     find: Callable[[Sequence[UUID]], dict[str, Any]],
     how: str,
 ) -> dict[UUID, UUID]:
-    """Placeholder → the document that it is. Safe to repeat: what this run has found before is found again."""
+    """Returns placeholder → the document that it turned out to be. Safe to repeat: the run's earlier matches are
+    returned again."""
     values = {"run_id": run.run_id, "generation": run.source.generation.number, "source_id": run.source.source_id}
     known = {
         row.placeholder_id: row.document_id
         for row in connection.execute(_KNOWN, {"run_id": run.run_id, "ids": sorted(ids)})
     }
-    newer = superseded_documents(connection, run, ids)  # what a later run listed may be under another name again
+    newer = superseded_documents(connection, run, ids)  # a later run may have listed it under yet another name
     wanted = [each for each in ids if each not in known and each not in newer]
     if not wanted:
         return known
     alone(connection, run.source.source_id)  # two batches of a run must not take the same document
     bare = {row.document_id: row for row in connection.execute(_BARE, {**values, "ids": wanted})}
-    found = connection.execute(query, {**values, **find([each for each in wanted if each in bare])}).all()
+    candidates = connection.execute(query, {**values, **find([each for each in wanted if each in bare])}).all()
     matches = paired(
         (float(row.score), bare[row.placeholder_id].external_id, row.former, row.placeholder_id, row.document_id)
-        for row in found
+        for row in candidates
     )
     if matches:
         keep_retention(connection, run.source.generation.collection_id)
         lock_documents(connection, sorted([*matches.keys(), *matches.values()]))
-        former = {row.document_id: row.former for row in found}
+        former = {row.document_id: row.former for row in candidates}
         for placeholder_id, document_id in matches.items():
             move = {
                 **values,

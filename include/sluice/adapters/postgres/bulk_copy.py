@@ -1,4 +1,4 @@
-"""Bulk writes by COPY in its binary form, which spares bytes the detour over hexadecimal text."""
+"""Bulk writes by COPY in binary format, which sends bytea values without hexadecimal encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 
 def driver(connection: Connection) -> Driver[Any]:
-    """psycopg's connection below SQLAlchemy's; it is in the same transaction."""
+    """Returns psycopg's connection below SQLAlchemy's; it is in the same transaction."""
     raw = connection.connection.driver_connection
     if not isinstance(raw, Driver):
         raise TypeError(f"the engine's driver is {type(raw).__name__}, not psycopg 3 (postgresql+psycopg://…)")
@@ -19,7 +19,7 @@ def driver(connection: Connection) -> Driver[Any]:
 
 
 def copy_rows(cursor: Cursor[Any], table: str, columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> None:
-    """`columns`: name → type, in the order of each row's values."""
+    """Copies rows into a table. `columns`: name → type, in the order of each row's values."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
     )

@@ -1,6 +1,6 @@
-"""What is pending of documents, and which runs may still write of them.
+"""Pending versions of documents, and which runs may still write them.
 
-Whoever writes of documents locks them first (`current`) and leaves those out of which a later run knows more.
+A run that writes documents first locks them with `current` and skips those that a later run has superseded.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities
-from sluice.adapters.postgres.claims import RUNNING
 from sluice.adapters.postgres.entities import IDS
+from sluice.adapters.postgres.leases import RUNNING
 from sluice.model.run import Run
 
-# Always in the order of ids and before anything else, so that two runs never wait for each other in a circle.
+# Always in the order of ids and before any other lock, so that two runs never deadlock.
 _LOCK = text(f"SELECT FROM documents WHERE document_id = {IDS} ORDER BY document_id FOR NO KEY UPDATE")
-# By document and `number IS NULL`, which is what pending versions are: the index by run still holds an entry for every
+# By document and `number IS NULL`, which identifies pending versions: the index by run still has an entry for every
 # version that was pending since the last vacuum.
 UNNUMBERED = """
     SELECT * FROM versions WHERE document_id = i.document_id AND generation = :generation AND number IS NULL OFFSET 0
@@ -26,7 +26,7 @@ UNNUMBERED = """
 PENDING_OF = text(f"""
     SELECT v.version_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id) CROSS JOIN LATERAL ({UNNUMBERED}) v
 """)
-# The chunk rows go by cascade after this statement has read them.
+# The chunk rows are deleted by cascade after this statement has read them.
 DROP_PENDING = text(f"""
     WITH dropped AS (
         DELETE FROM versions WHERE version_id = {IDS} AND state = 'pending'
@@ -41,13 +41,13 @@ DROP_PENDING = text(f"""
           AND a.state = 'active')
     GROUP BY o.collection_id, o.generation, o.document_id
 """)
-# Runs of one source are ordered by their start; one that scans again knows what the runs between had seen.
+# Runs of one source are ordered by their start. A run that scans again also sees the changes of the runs in between.
 _SCANNED = "coalesce((SELECT scanned_at FROM runs WHERE run_id = :run_id), '-infinity')"
 _LATER = "r.source_id = :source_id AND r.started_at > :started_at"
 SCANNED_LATER = f"SELECT FROM runs r WHERE {_LATER} AND r.scanned_at > {_SCANNED} OFFSET 0"
-# A later run has listed the source, has made a version of the document active, is about to (while it lives), or has
-# purged it; or somebody has deleted it since. A replay lists nothing: what it works on is superseded when its record is
-# closed or is a later run's.
+# Superseded: a later run has listed the source, has activated a version of the document, is about to do so (while its
+# lease holds), or has purged the document; or somebody has deleted the document since. A replay lists nothing: its
+# documents are superseded when their record is closed or belongs to a later run.
 SUPERSEDED = text(f"""
     SELECT i.document_id FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
     WHERE (NOT :replay AND EXISTS ({SCANNED_LATER}))
@@ -76,7 +76,7 @@ def lock_documents(connection: Connection, document_ids: Sequence[UUID]) -> None
 
 
 def current(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
-    """Locks the documents; those of which a later run of the same source knows more are left out."""
+    """Locks the documents and returns those that no later run of the same source has superseded."""
     lock_documents(connection, document_ids)
     newer = superseded_documents(connection, run, document_ids)
     return [each for each in document_ids if each not in newer]
@@ -87,8 +87,8 @@ def superseded_documents(connection: Connection, run: Run, document_ids: Sequenc
 
 
 def drop_pending(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> list[UUID]:
-    """Forget what was staged and never activated; its chunks leave the projections unless they are served. Returns
-    the entities that were mentioned there: to be given to `entities.forget` at the end."""
+    """Deletes pending versions and queues the removal of their chunks from the projections, except chunks that are
+    served. Returns the entities that they mentioned; pass these to `entities.forget` at the end."""
     return drop(connection, list(connection.execute(PENDING_OF, run_values(run, document_ids)).scalars()))
 
 

@@ -1,7 +1,7 @@
-"""Fingerprints that releases up to 0.2.0 stored as their sources gave them are keyed in place.
+"""Replaces the plain fingerprints that releases up to 0.2.0 stored by keyed ones, in place.
 
-Safe to repeat and to interrupt: each batch is a transaction of its own, and what is keyed is known by its form. Equal
-fingerprints stay equal, so that nothing is read again.
+Safe to repeat and to interrupt: each batch is its own transaction, and a keyed fingerprint is recognised by its form.
+Equal fingerprints stay equal, so no document is read again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sluice.adapters.postgres.failures import translated
 from sluice.encryption import keyed_fingerprint, plain_fingerprint
 
 _AT_ONCE = 5000
-# A table's key, and where its rows' tenant is.
+# Each table's key, and the join that leads to the tenant of its rows.
 _TABLES = {
     "documents": ("document_id", ""),
     "versions": ("version_id", "JOIN documents d USING (document_id)"),
@@ -25,7 +25,7 @@ _TABLES = {
 
 
 def key_fingerprints(owner_url: str, index_key: Callable[[str], bytes]) -> int:
-    """`index_key`: of a tenant. Returns how many rows were rewritten. Raises Unavailable."""
+    """Returns how many rows were rewritten. `index_key`: tenant → its index key. Raises Unavailable."""
     with (
         translated(),
         psycopg.connect(
@@ -38,7 +38,7 @@ def key_fingerprints(owner_url: str, index_key: Callable[[str], bytes]) -> int:
 def _rewrite(
     connection: psycopg.Connection[Any], table: str, key: str, tenant: str, index_key: Callable[[str], bytes]
 ) -> int:
-    """In the order of the keys, so that each row is looked at once."""
+    """Pages in the order of the table's key, so each row is read once."""
     owner = "d" if tenant else "t"
     page = f"""
         SELECT t.{key} AS id, {owner}.tenant_id, t.fingerprint FROM {table} t {tenant}

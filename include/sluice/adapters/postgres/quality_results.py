@@ -1,4 +1,4 @@
-"""What gates said: of one refused document, and of one run."""
+"""Gate results of one quarantined document and of one run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ROWS_OF = text(f"""
 """)
 
 
-def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]) -> QuarantineRecord | None:
-    """`asked`: finds the record where it may be read. None: it does not."""
-    row = connection.execute(asked, values).one_or_none()
+def refusal(connection: Connection, query: TextClause, values: Mapping[str, Any]) -> QuarantineRecord | None:
+    """Returns the record that `query` selects, with its gate rows; None if it selects none (absent or not readable)."""
+    row = connection.execute(query, values).one_or_none()
     if row is None:
         return None
     rows = connection.execute(ROWS_OF, {"run_id": row.run_id, "document_id": row.document_id})
@@ -28,10 +28,11 @@ def refusal(connection: Connection, asked: TextClause, values: Mapping[str, Any]
 
 
 def run_gates(
-    connection: Connection, asked: TextClause, failed_rows: str, values: Mapping[str, Any]
+    connection: Connection, query: TextClause, failed_rows: str, values: Mapping[str, Any]
 ) -> RunGates | None:
-    """`asked` and `failed_rows`: the run, and from where its rows come, as far as they may be read."""
-    run = connection.execute(asked, values).one_or_none()
+    """Returns the run that `query` selects, with its gates; None if it selects none. `failed_rows` is the FROM and
+    WHERE of its failed rows; both admit only what may be read."""
+    run = connection.execute(query, values).one_or_none()
     if run is None:
         return None
     page = text(f"""
