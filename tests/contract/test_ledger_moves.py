@@ -118,7 +118,7 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     tools = cast("Tools", SimpleNamespace(ledger=SimpleNamespace(runs=runs), lease_s=0.03))
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with pytest.raises(LostLease), leased(tools, run):
+    with pytest.raises(LostLease), leased(tools, run):  # noqa: PT012 - told when the block ends
         room.expire_lease(run)
         runs.wait_for_the_next()
         with pytest.raises(Busy):
@@ -163,7 +163,7 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
         "runs.finish": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
     }
     for name, write in writes.items():
-        with pytest.raises(Terminal, match="took over"):
+        with pytest.raises(Terminal, match="took over"):  # noqa: PT012 - says which one is not fenced
             write()
             raise AssertionError(f"{name} is not fenced")
     assert writes.keys() | _OF_ITSELF == _writes_of_a_run()

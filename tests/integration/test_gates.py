@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -127,11 +127,11 @@ def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
 
 
 @pytest.fixture
-def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for variable, value in stack.environment.items():
         monkeypatch.setenv(variable, value)
     runner = CliRunner()
-    yield lambda *arguments: runner.invoke(app, arguments)
+    return lambda *arguments: runner.invoke(app, arguments)
 
 
 def test_the_cli_lists_sets_and_unsets(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,10 +97,10 @@ def place(make_tools: MakeTools, tmp_path: Path, name: str) -> Place:
 
 
 @pytest.fixture
-def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for variable, value in stack.environment.items():
         monkeypatch.setenv(variable, value)
-    yield lambda *arguments: CliRunner().invoke(app, ("quarantine", *map(str, arguments)))
+    return lambda *arguments: CliRunner().invoke(app, ("quarantine", *map(str, arguments)))
 
 
 def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, command: Callable[..., Any]) -> None:
