@@ -96,6 +96,7 @@ killed, the source is free half an hour after the last task's end.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import Param, TriggerRule, dag, task, task_group, teardown
 
@@ -272,9 +273,9 @@ PARAMS = {
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(minutes=60), "ingest within an hour"),
 )
-def sluice_ingest():
+def sluice_ingest() -> None:
     @task(pool="sluice_default", retries=8)  # it waits for its turn: many uploads come at once
-    def plan(params=None, dag_run=None, ti=None) -> list[dict]:
+    def plan(params: Any = None, dag_run: Any = None, ti: Any = None) -> list[dict]:
         """Compares a complete scan of the source with the ledger and cuts what needs work into batches. A dry run
         says what it found, in this log, and ends here."""
         return ingest.plan(params, dag_run, ti)
@@ -306,7 +307,7 @@ def sluice_ingest():
         return ingest.work("load", ref)
 
     @task_group
-    def batch(ref: dict):
+    def batch(ref: dict) -> Any:
         return load(embed(chunk(validate(extract(ref)))))
 
     @task(
@@ -315,17 +316,18 @@ def sluice_ingest():
         outlets=[COLLECTIONS, DOCUMENTS],
         trigger_rule=TriggerRule.NONE_FAILED,
     )
-    def finish(ti=None, outlet_events=None) -> dict:
+    def finish(ti: Any = None, outlet_events: Any = None) -> dict:
         """Removes what is gone at the source, checks that the stores agree and writes the summary."""
         return ingest.finish(ti, outlet_events, COLLECTIONS, DOCUMENTS)
 
     @teardown  # it is no leaf: a run in which a batch failed fails, though this succeeds
     @task(pool="sluice_default", multiple_outputs=False)
-    def close(ti=None) -> None:
+    def close(ti: Any = None) -> None:
         """Ends the run in the ledger, whatever became of the other tasks, so that the source is free."""
         ingest.close(ti)
 
-    planned, done = plan(), finish()
+    planned: Any = plan()
+    done: Any = finish()
     planned.operator.operator_extra_links = done.operator.operator_extra_links = links.OF_INGEST
     loaded = batch.expand(ref=planned)
     loaded >> done >> (closed := close())

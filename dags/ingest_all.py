@@ -36,6 +36,7 @@ skips it, because its run is there already. Triggering this DAG anew is always s
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import (
@@ -91,19 +92,25 @@ PARAMS = {
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(hours=4), "every source within four hours"),
 )
-def sluice_ingest_all():
+def sluice_ingest_all() -> None:
     @task(pool="sluice_default", inlets=[CHANGED])
-    def plan(params=None, dag_run=None, ti=None, triggering_asset_events=None, inlet_events=None) -> list[dict]:
+    def plan(
+        params: Any = None,
+        dag_run: Any = None,
+        ti: Any = None,
+        triggering_asset_events: Any = None,
+        inlet_events: Any = None,
+    ) -> list[dict]:
         """Chooses the sources that are due, or that asset events name; each becomes a run of `sluice_ingest`."""
         events = ingest_all.events(dag_run, triggering_asset_events.get(CHANGED, []), inlet_events[CHANGED])
         return ingest_all.plan(params, dag_run, ti, events)
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
-    def report(elements: list[dict] | None, dag_run=None, ti=None) -> dict:
+    def report(elements: list[dict] | None, dag_run: Any = None, ti: Any = None) -> dict:
         """Says what became of each source, and fails where one failed."""
         return ingest_all.report(elements, dag_run, ti)
 
-    planned = plan()
+    planned: Any = plan()
     planned.operator.operator_extra_links = (links.SavedSources(),)
     # Its run retries what a retry can help; once that has failed, so has this.
     taken_in = IngestSaved.partial(

@@ -37,6 +37,7 @@ of its source.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.sdk import Param, dag, task
@@ -95,9 +96,9 @@ PARAMS = {
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(hours=4), "compared within four hours"),
 )
-def sluice_reconcile():
+def sluice_reconcile() -> None:
     @task(pool="sluice_default", multiple_outputs=False, inlets=[DOCUMENTS])
-    def compare(params=None) -> dict:
+    def compare(params: Any = None) -> dict:
         """Compares each store with the ledger, chunk by chunk, and fails where something differs still."""
         return reconcile.compare(params)
 

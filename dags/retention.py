@@ -40,6 +40,7 @@ nightly run all.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -48,6 +49,7 @@ from airflow.sdk import Param, TriggerRule, dag, task
 from sluice.airflow import links, retention
 from sluice.airflow.assets import DOCUMENTS
 from sluice.airflow.notify import RunFailed
+from sluice.airflow.retention import Expired
 from sluice.airflow.tasks import defaults, form, late_after, switch
 from sluice.model.names import NAME_PATTERN
 
@@ -89,25 +91,25 @@ PARAMS = {
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(hours=12), "purged or approved within twelve hours"),
 )
-def sluice_retention():
+def sluice_retention() -> None:
     @task(pool="sluice_default", multiple_outputs=False, inlets=[DOCUMENTS])
-    def look(params=None, dag_run=None) -> dict:
+    def look(params: Any = None, dag_run: Any = None) -> Expired:
         """Lists in its log what has expired, a line a document."""
         return retention.look(params, dag_run)
 
     @task.branch(pool="sluice_default")
-    def choose(found: dict, params=None):
+    def choose(found: Expired, params: Any = None) -> Any:
         """Ends the run (a dry run, or nothing has expired), goes on to `purge`, or has a person asked before."""
         return retention.way(found, params["approve_above"])
 
     # Not ALL_DONE: a rejection has to skip it, and a failure before it has to fail the run.
     @task(pool="sluice_load", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def purge(found: dict, params=None, dag_run=None) -> dict:
+    def purge(found: Expired, params: Any = None, dag_run: Any = None) -> dict:
         """Removes what `look` has listed from all stores, and records each document."""
         return retention.purge(params, found, dag_run)
 
     @task(pool="sluice_load", multiple_outputs=False)
-    def prune(found: dict, dag_run=None) -> dict:
+    def prune(found: Expired, dag_run: Any = None) -> dict:
         """Counts history that nobody reads any more; the nightly run that removes also removes it."""
         return retention.prune(found, dag_run)
 

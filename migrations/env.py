@@ -5,4 +5,5 @@ from alembic import context
 from sluice.adapters.postgres.migrations import run_environment
 from sluice.adapters.postgres.tables import LedgerBase
 
-run_environment(context, LedgerBase.metadata, "SLUICE_DATABASE_OWNER_URL")
+# The module passes everything on to the EnvironmentContext that Alembic has set up.
+run_environment(context, LedgerBase.metadata, "SLUICE_DATABASE_OWNER_URL")  # type: ignore[arg-type]

@@ -11,13 +11,14 @@ from sluice.airflow.preload import Preload
 
 class SluicePlugin(AirflowPlugin):
     name = "sluice"
-    listeners: ClassVar[list[Any]] = [Preload(), RunNotes()]
-    external_views: ClassVar[list[dict[str, Any]]] = [
+    # Airflow reads them of the class, and declares them as of an instance.
+    listeners: ClassVar[list[Any]] = [Preload(), RunNotes()]  # type: ignore[misc]
+    external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]
         {"name": "Sluice", "href": "/sluice/", "destination": "nav", "url_route": "sluice-search"}
     ]
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         # Every Airflow process loads this file; only the API server gets here.
         from sluice.airflow import forward
         from sluice.airflow.auth import authenticate

@@ -53,7 +53,7 @@ class Capitals:
     _word = re.compile(r"\b[A-Z]{3,12}\b")
     _inside = re.compile(r"\b([A-Z]{3,12}) in (?=([A-Z]{3,12})\b)")
 
-    def extract(self, texts: list[str]) -> list[Recognized]:
+    def extract(self, texts: Sequence[str]) -> list[Recognized]:
         return [self._recognize(each) for each in texts]
 
     def _recognize(self, text: str) -> Recognized:

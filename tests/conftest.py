@@ -14,9 +14,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from devstack import Config, Stack, dotenv, ports
 from scratch_databases import libpq
 from sluice.model.source import Schedule
 from sluice.ports.tools import Tools
-from sluice.settings import Settings
+from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
@@ -66,44 +65,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "airflow" if path.startswith(("tests/dags/", "tests/e2e/")) else path
 
     return ByFile(config, log)
-
-
-@dataclass(frozen=True)
-class EngineStack:
-    """Addresses and logins of running, migrated engines, as SLUICE_* variables."""
-
-    environment: dict[str, str]
-    devstack: Stack | None
-
-    def files_with(self, *sentences: str) -> list[Path]:
-        """Files of any engine or of Airflow that hold one in clear: tables, write-ahead logs, artefacts, task logs."""
-        if self.devstack is None:
-            pytest.skip("the scan needs the engines' own files: unset SLUICE_TEST_STACK")
-        files = [
-            path
-            for folder in self.devstack.data_folders()
-            for path in folder.rglob("*")
-            if path.is_file() and not path.is_symlink()
-        ]
-        assert any("pg_wal" in str(path) for path in files), "the database's files are not where they are looked for"
-        looked_for = [each.encode() for each in sentences]
-        return [path for path in files if any(map(_content(path).__contains__, looked_for))]
-
-    def settings(self, **changes: object) -> Settings:
-        known = {
-            name.removeprefix("SLUICE_").lower(): value
-            for name, value in self.environment.items()
-            if name.removeprefix("SLUICE_").lower() in Settings.model_fields
-        }
-        master_key = Path(self.environment["SLUICE_MASTER_KEY_FILE"]).read_text().strip()
-        return Settings(_env_file=None, **{**known, "master_key": master_key, **changes})
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:  # engines at work make and remove files all the time
-        return b""
 
 
 @pytest.hookimpl(trylast=True)
@@ -188,27 +149,27 @@ def name() -> str:
 
 
 @pytest.fixture
-def make_tools(stack: EngineStack) -> Iterator[object]:
+def make_tools(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
     """`make_tools(roots=[…], **settings) -> Tools` on the real engines; a quick embedder unless told otherwise."""
     with _tools_of(stack) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def make_lasting_tools(stack: EngineStack) -> Iterator[object]:
+def make_lasting_tools(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
     """The same, for fixtures of a module."""
     with _tools_of(stack) as make:
         yield make
 
 
 @contextmanager
-def _tools_of(stack: EngineStack) -> Iterator[object]:
+def _tools_of(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
     """Closed at the end: the connections of hundreds of tests are more than a server allows."""
     from sluice.wiring import build
 
     made: list[Tools] = []
 
-    def make(roots: list[Path], **changes: object) -> Tools:
+    def make(roots: list[Path], **changes: Any) -> Tools:
         changes = {"embedder": "hash:64", **changes}
         tools = build(stack.settings(file_roots=":".join(map(str, roots)), **changes))
         made.append(tools)

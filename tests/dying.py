@@ -120,12 +120,16 @@ def _lines(folder: Path) -> list[Counter[str]]:
 def tools_of(order: Order) -> Tools:
     tools = build(order.settings)
     embedder = Paid(tools.embedder(order.settings.embedder), order.folder)
+
+    def marked(spec: SourceSpec, since: str | None = None, *, dry: bool = False) -> Marked:
+        return Marked(tools.reader(spec, since, dry=dry))
+
     return replace(
         tools,
         embedder=lambda profile: embedder,
         cache=Kept(tools.cache, order.folder),
         entities=lambda name: Capitals(),
-        reader=lambda spec, since=None: Marked(tools.reader(spec, since)),
+        reader=marked,
     )
 
 

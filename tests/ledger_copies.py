@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 from ledger_rows import Room, engine_of
 from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.migrations import migrate
+from support.engines import EngineStack
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Copies:
 
 
 @contextmanager
-def ledger_copies(stack: Any) -> Iterator[Copies]:
+def ledger_copies(stack: EngineStack) -> Iterator[Copies]:
     """Of an empty ledger of this release; on the fixture `stack`."""
     with scratch_databases(stack) as scratch:
         migrate(scratch.owner_url, scratch.keys_url)

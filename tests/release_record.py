@@ -19,9 +19,10 @@ from functools import partial
 from pathlib import Path
 
 import release_recordings
-from conftest import HOMES, ROOT, EngineStack
+from conftest import HOMES, ROOT
 from devstack import Config, Stack, ports
 from scratch_databases import scratch_databases
+from support.engines import EngineStack
 
 TESTS = Path(__file__).resolve().parent
 SURFACES = ("openapi", "commands", "settings", "dags")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import uuid4
 
 import psycopg
 from sqlalchemy import make_url
+
+from support.engines import EngineStack
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Scratch:
     analyst_url: str
     keys_url: str
 
-    def environment(self, stack: Any) -> dict[str, str]:
+    def environment(self, stack: EngineStack) -> dict[str, str]:
         """The stack's, with these databases."""
         return {
             **stack.environment,
@@ -34,7 +35,7 @@ class Scratch:
 
 
 @contextmanager
-def scratch_databases(stack: Any) -> Iterator[Scratch]:
+def scratch_databases(stack: EngineStack) -> Iterator[Scratch]:
     """On the fixture `stack`. Made empty, dropped at the end with whoever is still connected."""
     environment = {**stack.environment, **(stack.devstack.full_environment() if stack.devstack else {})}
     suffix = uuid4().hex[:10]

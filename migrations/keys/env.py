@@ -5,4 +5,5 @@ from alembic import context
 from sluice.adapters.postgres.migrations import run_environment
 from sluice.adapters.postgres.tables import KeysBase
 
-run_environment(context, KeysBase.metadata, "SLUICE_KEYS_DATABASE_URL")
+# The module passes everything on to the EnvironmentContext that Alembic has set up.
+run_environment(context, KeysBase.metadata, "SLUICE_KEYS_DATABASE_URL")  # type: ignore[arg-type]

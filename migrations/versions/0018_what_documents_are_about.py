@@ -18,7 +18,7 @@ _COMMENTS = {  # table → comment
 
 
 def upgrade() -> None:
-    about = sa.Column("about", sa.Boolean(), server_default=sa.false(), nullable=False, comment=_ABOUT)
+    about: sa.Column[bool] = sa.Column("about", sa.Boolean(), server_default=sa.false(), nullable=False, comment=_ABOUT)
     op.add_column("mentions", about)
     op.drop_constraint(op.f("ck_mentions_occurrences"), "mentions")
     op.create_check_constraint(

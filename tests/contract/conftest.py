@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ledger_rows import Room, engine_of
+from support.engines import EngineStack
 
 
 @pytest.fixture
-def room(stack: Any) -> Iterator[Room]:
+def room(stack: EngineStack) -> Iterator[Room]:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"], pool_size=10)
     yield Room(engine)
     engine.dispose()

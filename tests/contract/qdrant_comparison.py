@@ -76,7 +76,7 @@ def _rank(point: dict[str, Any]) -> float:
     return float(point["score"] if value is None else value)
 
 
-def _close(a: Any, b: Any) -> bool:
+def _close(a: float, b: float) -> bool:
     return abs(a - b) <= TOLERANCE * max(1.0, abs(b))
 
 

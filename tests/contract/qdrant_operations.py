@@ -6,6 +6,7 @@ Vectors and sparse values are random floats, so that scores tie only where a fus
 import random
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qdrant_client import QdrantClient
@@ -45,7 +46,7 @@ class Operations:
             lambda c: c.update_collection_aliases([_create_alias(NAME)]),
         ]
         for field, kind in _INDEXES.items():
-            calls.append(lambda c, f=field, k=kind: c.create_payload_index(NAME, f, k, wait=True))
+            calls.append(partial(_create_index, field, kind))
         points = [self.point(identity) for identity in self.r.sample(_IDS, 30)]
         return [*calls, lambda c: c.upsert(NAME, points=points, wait=True)]
 
@@ -288,7 +289,7 @@ class Operations:
 
     def mixed(self) -> Call:
         name, ids = self.name(), self.ids(3)
-        operations = [
+        operations: list[m.UpdateOperation] = [
             m.UpsertOperation(upsert=m.PointsList(points=[self.point(i) for i in ids])),
             m.SetPayloadOperation(set_payload=m.SetPayload(payload=self.values(), points=ids)),
             m.OverwritePayloadOperation(overwrite_payload=m.SetPayload(payload=self.values(), points=ids[:1])),
@@ -307,16 +308,15 @@ class Operations:
         return lambda c: c.create_payload_index(NAME, field, _INDEXES.get(field, "keyword"), wait=True)
 
     def aliases(self) -> Call:
-        actions = self.r.choice(
-            [
-                [_drop_alias(ALIAS), _create_alias(NAME)],
-                [_create_alias("other", "spare"), _rename_alias("spare", "spare-2")],
-                [_drop_alias("spare-2")],
-                [_rename_alias("not-there", "x")],
-                [_create_alias("not-there", "y")],
-                [_create_alias(NAME, "other")],
-            ]
-        )
+        drawn: list[list[m.AliasOperations]] = [
+            [_drop_alias(ALIAS), _create_alias(NAME)],
+            [_create_alias("other", "spare"), _rename_alias("spare", "spare-2")],
+            [_drop_alias("spare-2")],
+            [_rename_alias("not-there", "x")],
+            [_create_alias("not-there", "y")],
+            [_create_alias(NAME, "other")],
+        ]
+        actions = self.r.choice(drawn)
         return lambda c: c.update_collection_aliases(actions)
 
     def mistake(self) -> Call:
@@ -362,6 +362,10 @@ def _info(client: QdrantClient, name: str) -> dict[str, Any]:
         for field, index in info.payload_schema.items()
     }
     return {"points": info.points_count, "config": config, "schema": sorted(schema.items())}
+
+
+def _create_index(field: str, kind: Any, client: QdrantClient) -> Any:
+    return client.create_payload_index(NAME, field, kind, wait=True)
 
 
 def _create_alias(collection: str, alias: str = ALIAS) -> m.CreateAliasOperation:

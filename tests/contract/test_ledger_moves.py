@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import cast, get_type_hints
 from uuid import uuid4
 
+import numpy as np
 import pytest
 
 from ledger_rows import (
@@ -117,7 +118,7 @@ def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> No
     tools = cast("Tools", SimpleNamespace(ledger=SimpleNamespace(runs=runs), lease_s=0.03))
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with pytest.raises(LostLease), leased(tools, run):
+    with pytest.raises(LostLease), leased(tools, run):  # noqa: PT012 - told when the block ends
         room.expire_lease(run)
         runs.wait_for_the_next()
         with pytest.raises(Busy):
@@ -153,14 +154,16 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
         "runs.fenced": lambda: room.ledger.runs.fenced(dead).__enter__(),
         "retention.purge": lambda: room.ledger.retention.purge(dead, ids, room.ledger.retention.clock()),
         "quality.record_gates": lambda: room.ledger.quality.record_gates(dead, 0, "validate", []),
-        "quality.remember": lambda: room.ledger.quality.remember(dead, [Signature(item.document_id, (1,), (2,))]),
+        "quality.remember": lambda: room.ledger.quality.remember(
+            dead, [Signature(item.document_id, np.ones(1, np.uint32), (2,))]
+        ),
         "runs.record_stage": lambda: room.ledger.runs.record_stage(dead, StageStat(0, "extract", 1.0, {})),
         "costs.reserve": lambda: room.ledger.costs.reserve(dead, 0, 10),
         "costs.stop": lambda: room.ledger.costs.stop(dead, "budget"),
         "runs.finish": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
     }
     for name, write in writes.items():
-        with pytest.raises(Terminal, match="took over"):
+        with pytest.raises(Terminal, match="took over"):  # noqa: PT012 - says which one is not fenced
             write()
             raise AssertionError(f"{name} is not fenced")
     assert writes.keys() | _OF_ITSELF == _writes_of_a_run()

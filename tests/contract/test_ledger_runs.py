@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
@@ -70,11 +71,12 @@ def test_an_older_run_is_kept_out_while_a_newer_one_holds_the_source(room: Room)
     (item,) = scanned(room, older, entry("a"))
     newer = held(room, source)
     room.ledger.versions.stage(newer, [version(newer, item, "new")])
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: room.ledger.versions.stage(older, [version(older, item, "old")]),
         lambda: room.ledger.versions.touch(older, [item]),
         lambda: room.ledger.quarantine.add(older, [failure(item)]),
-    ):
+    )
+    for write in writes:
         with pytest.raises(Terminal, match="took over"):
             write()
     room.ledger.versions.activate(newer, [item.document_id])
@@ -365,7 +367,7 @@ def test_an_entity_goes_with_a_version_that_was_never_active(room: Room, ending:
     room.ledger.versions.stage(crashed, [version(crashed, item, "lost", mentions=[(uuid4(), "ORG", 1)])])
     room.ledger.runs.finish(crashed, "failed", {})
     run = started(room, source)
-    calls = {
+    calls: dict[str, Callable[[], object]] = {
         "stage": lambda: room.ledger.versions.stage(run, [version(run, item, "one")]),
         "touch": lambda: room.ledger.versions.touch(run, [item]),
         "quarantine": lambda: room.ledger.quarantine.add(run, [failure(item)]),

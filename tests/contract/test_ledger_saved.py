@@ -158,7 +158,7 @@ def test_what_took_nothing_in_is_no_last_run(room: Room) -> None:
     room.ledger.scans.record_mark(run, "one")
     room.ledger.runs.finish(run, "succeeded", {})
     for mode in ("replay", "purge"):
-        other = room.ledger.runs.start(source, mode, uuid4())  # type: ignore[arg-type]
+        other = room.ledger.runs.start(source, mode, uuid4())
         room.ledger.runs.finish(other, "succeeded", {})
     late = started(room, source)
     room.ledger.runs.finish(late, "failed", {"error": "Busy: another run is at work"})

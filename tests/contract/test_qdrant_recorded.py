@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_comparison import assert_same
-from qdrant_pair import API_KEY, Server, embedded
+
+from contract.qdrant_comparison import assert_same
+from contract.qdrant_pair import API_KEY, Server, embedded
 
 Exchange = dict[str, Any]
 HISTORIES = range(40)

@@ -95,7 +95,7 @@ def test_more_than_one_batch_arrives_whole(index: VectorIndex, generation: Gener
 def test_tenant_and_sources_bound_what_is_found(index: VectorIndex, generation: Generation) -> None:
     mine, theirs, elsewhere = _point(1), _point(2, tenant="other"), _point(3, source=UUID(int=9))
     index.upsert(generation, [mine, theirs, elsewhere])
-    both = {"dense": True, "sparse": True}
+    both: dict[str, Any] = {"dense": True, "sparse": True}
     assert _ids(index, generation, _ask(theirs, **both)) == {mine.chunk_id}
     assert _ids(index, generation, _ask(mine, **both, tenant="other")) == {theirs.chunk_id}
     assert _ids(index, generation, _ask(mine, **both, sources=())) == set()
@@ -195,6 +195,9 @@ def test_explain_tells_the_score_of_each_leg(index: VectorIndex, generation: Gen
     assert all(each.legs == {} for each in plain)
 
 
+LEGS: tuple[dict[str, Any], ...] = ({"dense": True}, {"sparse": True}, {"dense": True, "sparse": True})
+
+
 def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation: Generation) -> None:
     """Dot product, BM25 with the collection's IDF, and reciprocal rank fusion, point by point."""
     model = MemoryVectors()
@@ -203,7 +206,7 @@ def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation:
     for each in (model, index):
         each.upsert(generation, points)
     for seed in (1, 2, 77):
-        for legs in ({"dense": True}, {"sparse": True}, {"dense": True, "sparse": True}):
+        for legs in LEGS:
             query = _ask(_point(seed + 1000), **legs, limit=60)
             expected = model.search(generation, query)
             found = index.search(generation, query)
@@ -212,9 +215,9 @@ def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation:
             )
             # Equal scores may come in any order; every score must belong to its own point.
             scores = {each.chunk_id: each.score for each in model.search(generation, _ask(_point(seed + 1000), **legs))}
-            for each in found:
-                if each.chunk_id in scores:
-                    assert each.score == pytest.approx(scores[each.chunk_id], rel=1e-4, abs=1e-6)
+            for candidate in found:
+                if candidate.chunk_id in scores:
+                    assert candidate.score == pytest.approx(scores[candidate.chunk_id], rel=1e-4, abs=1e-6)
 
 
 def test_nothing_to_ask_with_finds_nothing(index: VectorIndex, generation: Generation) -> None:

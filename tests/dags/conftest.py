@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from support.engines import EngineStack
+
 ROOT = Path(__file__).resolve().parents[2]
 USER = "dag_test"  # whom `dag.test()` names as the one who triggered the run
 
@@ -21,7 +23,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dags(stack: Any, roots: Path) -> Iterator[dict[str, Any]]:
+def dags(stack: EngineStack, roots: Path) -> Iterator[dict[str, Any]]:
     """The project's DAGs, ready for `dag.test()`. A scheduler would take their runs away, so none is started; the
     variables are set before Airflow opens its database, or it is told to open it anew."""
     if stack.devstack is None:
@@ -34,9 +36,9 @@ def dags(stack: Any, roots: Path) -> Iterator[dict[str, Any]]:
     os.environ["SLUICE_FILE_ROOTS"] = str(roots)
     from airflow import settings
 
-    settings.configure_vars()
+    settings.configure_vars()  # type: ignore[no-untyped-call]
     settings.dispose_orm(do_log=False)
-    settings.configure_orm()
+    settings.configure_orm()  # type: ignore[no-untyped-call]
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(str(ROOT / "dags"))

@@ -21,6 +21,7 @@ from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline.quarantine import path
 from sluice.pipeline.requests import IngestRequest
+from support.engines import EngineStack
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"
@@ -42,7 +43,7 @@ def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ing
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
-        defaults = {"source": folder.as_uri(), "collection": collection, "tenant": "default"}
+        defaults: dict[str, Any] = {"source": folder.as_uri(), "collection": collection, "tenant": "default"}
         defaults |= {**dict.fromkeys(("replay", "max_tokens", "max_cost")), "approve_hiding": False, "dry_run": False}
         return dag.test(run_conf={**defaults, **conf})
 
@@ -59,7 +60,8 @@ def xcoms(run: Any) -> list[Any]:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        rows = session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id)).all()
+        # Declared as a query of tuples.
+        rows: Any = session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id)).all()
         return [row.value for row in rows]
 
 
@@ -85,7 +87,7 @@ def test_structure(dag: Any) -> None:
 
 
 def test_rows_of_a_database_come_through_airflows_own_connection(
-    ingest: Ingest, stack: Any, name: str, monkeypatch: pytest.MonkeyPatch
+    ingest: Ingest, stack: EngineStack, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with scratch_databases(stack) as scratch, psycopg.connect(libpq(scratch.owner_url), autocommit=True) as server:
         server.execute("CREATE TABLE notes (id int, text text, updated_at timestamptz DEFAULT now())")
@@ -100,7 +102,7 @@ def test_rows_of_a_database_come_through_airflows_own_connection(
         assert (found["changed"], found["deleted"]) == (1, 1)
 
 
-def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: Any, roots: Path, name: str) -> None:
+def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roots: Path, name: str) -> None:
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)

@@ -30,8 +30,7 @@ def test_a_lost_upload_fails_it_and_says_what_to_do(
     dag: Any, make_tools: Any, roots: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tools = make_tools([roots], entities="off")
-    place = {"tenant": name, "collection": name}
-    uploads.store(tools.blobs, tools.keyring, **place, name="a.md", content=b"# A\n\nWords.")
+    uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name="a.md", content=b"# A\n\nWords.")
     ingestion.ingest(tools, IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
     assert dag.test(run_conf={"collection": name}).state == "success"
 

@@ -108,7 +108,7 @@ def _answer(option: str, done: threading.Event) -> None:
                 asked = session.scalars(select(HITLDetail).where(HITLDetail.ti_id == waiting.id)).one()
                 asked.responded_at, asked.chosen_options, asked.params_input = utcnow(), [option], {}
                 asked.responded_by = {"id": "dag_test", "name": "dag_test"}
-                event = TriggerEvent(asked.as_resume_event_payload())
+                event = TriggerEvent(asked.as_resume_event_payload())  # type: ignore[no-untyped-call]
                 handle_event_submit(event, task_instance=waiting, session=session)
 
 

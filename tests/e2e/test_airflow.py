@@ -23,6 +23,7 @@ from demo.server import Server, StepFailed
 from openlineage_schemas import problems
 from scratch_databases import libpq
 from sluice.wiring import lineage_events
+from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[2]
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.timeout(900)  # its first test waits for Airflow to sta
 
 
 @pytest.fixture(scope="module")
-def server(airflow_stack) -> Server:
+def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
     made = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
@@ -42,7 +43,7 @@ def server(airflow_stack) -> Server:
 
 
 @pytest.fixture(scope="module")
-def anonymous(airflow_stack) -> httpx.Client:
+def anonymous(airflow_stack: EngineStack) -> httpx.Client:
     return httpx.Client(base_url=airflow_stack.environment["SLUICE_AIRFLOW_URL"], timeout=60.0)
 
 
@@ -75,7 +76,9 @@ def test_documents_in_cited_passages_out(server: Server, ingested: tuple[Path, d
     assert set(found["legs"]) == {"dense", "sparse"} and found["degraded"] == []
 
 
-def test_no_file_of_the_stack_holds_a_sentence(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
+def test_no_file_of_the_stack_holds_a_sentence(
+    airflow_stack: EngineStack, ingested: tuple[Path, dict[str, Any]]
+) -> None:
     """Artefacts, XCom, task logs, lineage and Airflow's own database included."""
     assert airflow_stack.files_with("The barn owl hunts voles above wet meadows") == []
 
@@ -120,7 +123,7 @@ def test_search_needs_a_token_and_probes_do_not(server: Server, anonymous: httpx
 
 
 def test_a_user_without_a_grant_gets_none_of_it(
-    airflow_stack, server: Server, ingested: object, anonymous: httpx.Client
+    airflow_stack: EngineStack, server: Server, ingested: object, anonymous: httpx.Client
 ) -> None:
     """Made through Airflow's own API, as an administrator would."""
     user = {
@@ -154,7 +157,7 @@ def run_cli(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     )
 
 
-def test_cli_speaks_json(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> None:
+def test_cli_speaks_json(airflow_stack: EngineStack, ingested: tuple[Path, dict[str, Any]]) -> None:
     environment = {**airflow_stack.environment, "SLUICE_FILE_ROOTS": str(ingested[0])}
     status = json.loads(run_cli(environment, "status", "--json").stdout)
     mine = next(each for each in status["collections"] if each["name"] == "e2e")
@@ -169,7 +172,7 @@ def test_cli_speaks_json(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -
 
 
 @pytest.fixture
-def events(airflow_stack, ingested: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
+def events(airflow_stack: EngineStack, ingested: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
     """Lineage events of the first run, from the ledger."""
     kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
     try:
@@ -190,7 +193,7 @@ def test_lineage_is_in_the_ledger(events: list[dict[str, Any]], ingested: tuple[
     assert any("dataQualityAssertions" in each for each in gates)
 
 
-def test_lineage_keeps_to_the_schemas(airflow_stack, events: list[dict[str, Any]]) -> None:
+def test_lineage_keeps_to_the_schemas(airflow_stack: EngineStack, events: list[dict[str, Any]]) -> None:
     """OpenLineage's and, for facets of ours, those in docs/facets; Airflow's own events of these tasks too."""
     seen = {key for event in events for each in [*event["inputs"], *event["outputs"]] for key in each["facets"]}
     assert {path.stem for path in (ROOT / "docs" / "facets").glob("*.json")} <= seen
@@ -198,7 +201,7 @@ def test_lineage_keeps_to_the_schemas(airflow_stack, events: list[dict[str, Any]
     assert [told for event in every for told in problems(event)] == []
 
 
-def events_of_tasks(airflow_stack) -> list[dict[str, Any]]:
+def events_of_tasks(airflow_stack: EngineStack) -> list[dict[str, Any]]:
     """All events of `sluice_ingest`, once a task's end is among them: it is told after the task has ended."""
     asked = "SELECT body FROM lineage_events WHERE body->'job'->>'name' LIKE 'sluice_ingest.%'"
     deadline = time.monotonic() + 120
@@ -249,12 +252,12 @@ def test_a_run_is_recognised(server: Server, ingested: tuple[Path, dict[str, Any
 
 
 @pytest.fixture
-def marquez(airflow_stack) -> httpx.Client:
+def marquez(airflow_stack: EngineStack) -> httpx.Client:
     """A real one where it is given, else the receiver of tests/lineage_receiver.py."""
     return httpx.Client(base_url=airflow_stack.environment["SLUICE_MARQUEZ_URL"], timeout=30.0)
 
 
-def waits(airflow_stack) -> list[str]:
+def waits(airflow_stack: EngineStack) -> list[str]:
     """Names of jobs whose lineage events are not in Marquez yet."""
     kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
     try:
@@ -263,7 +266,7 @@ def waits(airflow_stack) -> list[str]:
         kept.close()
 
 
-def until_sent(airflow_stack, timeout_s: float = 120.0) -> None:
+def until_sent(airflow_stack: EngineStack, timeout_s: float = 120.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while waiting := waits(airflow_stack):
         assert time.monotonic() < deadline_s, f"not sent to Marquez: {waiting}"
@@ -271,7 +274,10 @@ def until_sent(airflow_stack, timeout_s: float = 120.0) -> None:
 
 
 def test_marquez_leads_from_the_chunks_to_the_source(
-    airflow_stack, events: list[dict[str, Any]], ingested: tuple[Path, dict[str, Any]], marquez: httpx.Client
+    airflow_stack: EngineStack,
+    events: list[dict[str, Any]],
+    ingested: tuple[Path, dict[str, Any]],
+    marquez: httpx.Client,
 ) -> None:
     until_sent(airflow_stack)
     chunks = next(o for event in events for o in event["outputs"] if o["name"].endswith("public.chunks"))
@@ -299,7 +305,7 @@ def test_marquez_leads_from_the_chunks_to_the_source(
 
 
 def test_every_event_is_taken_and_every_run_has_its_final_state(
-    airflow_stack, events: list[dict[str, Any]], marquez: httpx.Client
+    airflow_stack: EngineStack, events: list[dict[str, Any]], marquez: httpx.Client
 ) -> None:
     """All events of all DAGs of this session: none is parked, for a receiver refuses what keeps to no schema."""
     until_sent(airflow_stack)
@@ -313,7 +319,7 @@ def test_every_event_is_taken_and_every_run_has_its_final_state(
 
 
 def test_marquez_that_hangs_holds_nobody_up_and_gets_it_all_later(
-    airflow_stack, server: Server, ingested: tuple[Path, dict[str, Any]], marquez: httpx.Client
+    airflow_stack: EngineStack, server: Server, ingested: tuple[Path, dict[str, Any]], marquez: httpx.Client
 ) -> None:
     """Its process is stopped where it stands: it takes connections and never answers."""
     until_sent(airflow_stack)
@@ -330,7 +336,7 @@ def test_marquez_that_hangs_holds_nobody_up_and_gets_it_all_later(
     assert {each["state"] for each in runs} == {"COMPLETED"}
 
 
-def marquez_pid(airflow_stack) -> int:
+def marquez_pid(airflow_stack: EngineStack) -> int:
     """The process that listens on Marquez's port."""
     port = urlsplit(airflow_stack.environment["SLUICE_MARQUEZ_URL"]).port
     listening = [each for each in psutil.net_connections("tcp") if each.status == "LISTEN" and each.laddr.port == port]

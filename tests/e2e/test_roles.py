@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,12 +13,14 @@ from sluice.adapters.postgres.airflow_users import has_user
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
+from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 PASSWORD = "a-long-password-1"
 
 
 @pytest.fixture(scope="module")
-def server(airflow_stack) -> Server:
+def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
     return Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
@@ -26,7 +29,11 @@ def server(airflow_stack) -> Server:
 
 @pytest.fixture(params=["Viewer", "User"])
 def reader(
-    airflow_stack, server: Server, make_tools, tmp_path, request: pytest.FixtureRequest
+    airflow_stack: EngineStack,
+    server: Server,
+    make_tools: Callable[..., Tools],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[httpx.Client]:
     """Signed in as a user with that role, who may read the tenant `roles`."""
     name = f"reader-{request.param.lower()}"
@@ -68,7 +75,7 @@ def test_and_to_nothing_that_was_not_granted(reader: httpx.Client) -> None:
     assert answer.status_code == 403
 
 
-def test_the_command_line_knows_airflows_users(airflow_stack) -> None:
+def test_the_command_line_knows_airflows_users(airflow_stack: EngineStack) -> None:
     url = airflow_stack.environment["SLUICE_AIRFLOW_DATABASE_URL"]
     assert has_user(url, airflow_stack.environment["SLUICE_ADMIN_USER"]) is True
     assert has_user(url, "nobody-at-all") is False

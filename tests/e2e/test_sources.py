@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4, uuid5
@@ -15,13 +16,14 @@ from demo.server import Server, StepFailed
 from sluice.model.source import LastRun, SourceSpec
 from sluice.pipeline import planning
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 DAG = "sluice_ingest_all"
 pytestmark = pytest.mark.timeout(900)  # alone, it starts the whole stack
 
 
 @pytest.fixture(scope="module")
-def server(airflow_stack) -> Server:
+def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
     made = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
@@ -36,7 +38,9 @@ def collection() -> str:
 
 
 @pytest.fixture(scope="module")
-def tools(airflow_stack, make_lasting_tools, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def tools(
+    airflow_stack: EngineStack, make_lasting_tools: Callable[..., Tools], tmp_path_factory: pytest.TempPathFactory
+) -> Tools:
     return make_lasting_tools([tmp_path_factory.getbasetemp()], graph="off")
 
 
@@ -95,7 +99,7 @@ def test_one_that_fails_is_named_and_stops_no_other(
 
 
 def test_a_run_is_its_users_and_cannot_look_like_nobodys(
-    airflow_stack, server: Server, all_of_them: dict[str, Any], collection: str, tools: Tools
+    airflow_stack: EngineStack, server: Server, all_of_them: dict[str, Any], collection: str, tools: Tools
 ) -> None:
     admin = airflow_stack.environment["SLUICE_ADMIN_USER"]
     assert (all_of_them["run_type"], all_of_them["triggering_user_name"]) == ("manual", admin)

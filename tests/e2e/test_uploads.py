@@ -6,12 +6,13 @@ import httpx
 import pytest
 
 from demo.server import Server
+from support.engines import EngineStack
 
 SENTENCE = "The hoopoe raises its crest above the orchard wall."
 
 
 @pytest.fixture(scope="module")
-def server(airflow_stack) -> Server:
+def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
     made = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
@@ -21,7 +22,7 @@ def server(airflow_stack) -> Server:
 
 
 @pytest.mark.timeout(900)  # alone, it starts the whole stack
-def test_a_document_that_is_sent_can_be_found(airflow_stack, server: Server, name: str) -> None:
+def test_a_document_that_is_sent_can_be_found(airflow_stack: EngineStack, server: Server, name: str) -> None:
     url, login = airflow_stack.environment["SLUICE_AIRFLOW_URL"], airflow_stack.environment
     body = {"username": login["SLUICE_ADMIN_USER"], "password": login["SLUICE_ADMIN_PASSWORD"]}
     form = {"collection": name, "title": "Hoopoe", "metadata": '{"language": "en"}'}
@@ -43,7 +44,7 @@ def test_a_document_that_is_sent_can_be_found(airflow_stack, server: Server, nam
 
 
 @pytest.mark.timeout(900)
-def test_uploads_in_a_row_wait_in_one_run(airflow_stack, server: Server, name: str) -> None:
+def test_uploads_in_a_row_wait_in_one_run(airflow_stack: EngineStack, server: Server, name: str) -> None:
     dag, texts = "/api/v2/dags/sluice_ingest", {f"{bird}.md": f"The {bird} nests here." for bird in ("wren", "siskin")}
     server._http.patch(dag, json={"is_paused": True}).raise_for_status()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from neo4j import GraphDatabase
@@ -16,10 +15,11 @@ from api_service import MakeWorld, World, worlds
 from ledger_copies import Copies, ledger_copies
 from ledger_rows import Room, engine_of
 from recovery import Cases
+from support.engines import EngineStack
 
 
 @pytest.fixture(scope="session")
-def stores(stack: Any) -> Iterator[Stores]:
+def stores(stack: EngineStack) -> Iterator[Stores]:
     given = stack.environment
     engine = engine_of(given["SLUICE_DATABASE_URL"])
     with warnings.catch_warnings():
@@ -38,14 +38,14 @@ def stores(stack: Any) -> Iterator[Stores]:
 
 
 @pytest.fixture
-def cases(stack: Any, stores: Stores, tmp_path: Path) -> Iterator[Cases]:
+def cases(stack: EngineStack, stores: Stores, tmp_path: Path) -> Iterator[Cases]:
     cases = Cases(stack.settings, stores, tmp_path)
     yield cases
     cases.close()
 
 
 @pytest.fixture(scope="session")
-def ledgers(stack: Any) -> Iterator[Copies]:
+def ledgers(stack: EngineStack) -> Iterator[Copies]:
     with ledger_copies(stack) as copies:
         yield copies
 

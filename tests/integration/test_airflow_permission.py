@@ -46,8 +46,8 @@ def check(
 
 
 def _check(room: Room, spec: SourceSpec, run: Any, **given: Any) -> None:
-    who = {"user": permission.triggered_by(run), "kind": permission.run_kind(run)}
-    ingestion.check(room.ledger, spec, **who, **given)
+    user, kind = permission.triggered_by(run), permission.run_kind(run)
+    ingestion.check(room.ledger, spec, user=user, kind=kind, **given)
 
 
 def may(room: Room, spec: SourceSpec, user: str | None = "ann", run_type: Any = DagRunType.MANUAL) -> bool:

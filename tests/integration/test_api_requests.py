@@ -278,7 +278,7 @@ def test_tools_are_built_on_first_use_once_and_closed(world: World) -> None:
     [("abc-1.2:3_x", True), ("", False), ("x" * 65, False), ("a b", False), ("a<b>", False), ("é", False)],
 )
 def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient, sent: str, kept: bool) -> None:
-    answer = client.get("/api/v1/collections", headers={b"X-Request-ID": sent.encode()})  # type: ignore[dict-item]
+    answer = client.get("/api/v1/collections", headers={b"X-Request-ID": sent.encode()})
     assert (answer.headers["x-request-id"] == sent) == kept
     assert len(answer.headers["x-request-id"]) >= 8
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -40,7 +41,7 @@ def spec(tmp_path: Path, name: str) -> SourceSpec:
     return SourceSpec(folder.as_uri(), name, tenant=name)
 
 
-def cut(tools: Tools, batch_size: int = 3, **budget: object) -> Tools:
+def cut(tools: Tools, batch_size: int = 3, **budget: Any) -> Tools:
     return replace(tools, batch_size=batch_size, **budget)
 
 
@@ -69,7 +70,8 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     assert texts == whole["embeddings"]["computed"] == 30 and whole["stopped"] is None and whole["remaining"] == 0
     assert whole["cost"]["money"] == pytest.approx(tokens * 0.02 / 1e6) and whole["cost"]["seconds"] > 0
 
-    spent, runs, some = 0, [], cut(tools)
+    runs: list[dict[str, Any]] = []
+    spent, some = 0, cut(tools)
     (folder_of(spec) / "gone.md").write_text("# Gone\n\nIt will be.\n")
     ingestion.ingest(tools, IngestRequest(replace(spec, include=("gone.md",))))
     (folder_of(spec) / "gone.md").unlink()

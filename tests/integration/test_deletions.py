@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -63,7 +63,7 @@ def test_what_is_deleted_is_out_of_every_store_and_stays_out(make_tools: MakeToo
 
     (place / "owls.md").touch()
     for mode in ("incremental", "full"):
-        summary = ingestion.ingest(tools, IngestRequest(spec, mode)).to_json()  # type: ignore[arg-type]
+        summary = ingestion.ingest(tools, IngestRequest(spec, mode)).to_json()
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
         assert summary["documents"]["new"] == 0
     (place / "owls.md").write_text("# owls\n\nThe tawny owl hoots.\n")
@@ -84,7 +84,7 @@ def test_a_new_name_does_not_bring_back_what_was_deleted(make_tools: MakeTools, 
     deletion.delete_documents(tools, [documents(tools, name, name)["owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "owls.md").rename(place / "night birds.md")
     for mode in ("incremental", "full"):
-        ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
+        ingestion.ingest(tools, IngestRequest(spec, mode))
         assert set(documents(tools, name, name)) == {"bread.md", "ferry.md"}, mode
 
 
@@ -109,7 +109,7 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     else:
         (place / "long.md").touch()
     for mode in ("incremental", "full"):
-        ingestion.ingest(tools, IngestRequest(spec, mode))  # type: ignore[arg-type]
+        ingestion.ingest(tools, IngestRequest(spec, mode))
         assert set(documents(tools, name, name)) == {f"{each}.md" for each in TEXTS}, mode
     deletion.restore(tools, long)
     ingestion.ingest(tools, IngestRequest(spec))
@@ -181,7 +181,7 @@ def test_a_collection_is_dropped_from_the_stores_only_when_it_is_empty(
         def __getattr__(self, called: str) -> object:
             return getattr(tools.ledger.sources, called)
 
-        def saved(self, tenant: str | None = None, collection: str | None = None) -> list[object]:
+        def saved(self, tenant: str | None = None, collection: str | None = None) -> Sequence[object]:
             return tools.ledger.sources.saved(tenant, collection) if tenant else []
 
     with pytest.raises(Terminal, match="still holds"):

@@ -19,6 +19,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion, quarantine
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -66,7 +67,7 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
 
 
 def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
-    make_tools: Callable[..., Tools], tmp_path: Path, name: str, stack
+    make_tools: Callable[..., Tools], tmp_path: Path, name: str, stack: EngineStack
 ) -> None:
     tools = make_tools([tmp_path], graph="off")
     (tmp_path / "waders.md").write_text(TWO)

@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -36,7 +37,12 @@ def raws() -> list[FetchedDocument]:
 @pytest.fixture(scope="module")
 def results(raws: list[FetchedDocument]) -> list[Extracted]:
     started = time.monotonic()
-    limits = {"timeout_s": 60.0, "memory_mb": 2048, "max_text_chars": 5_000_000, "max_bytes": 100_000_000}
+    limits: dict[str, Any] = {
+        "timeout_s": 60.0,
+        "memory_mb": 2048,
+        "max_text_chars": 5_000_000,
+        "max_bytes": 100_000_000,
+    }
     with IsolatedExtractor(workers=2, **limits) as extractor:
         found = extractor.extract(raws)
     seconds = time.monotonic() - started
@@ -95,7 +101,11 @@ def test_every_chunk_is_found_where_it_says(
         for each in cut.chunks:
             assert each.text == text[each.start : each.end]
             assert not any(char.isalnum() for char in text[end : each.start])
-            assert each.page is None if not starts else starts[each.page - 1] <= each.start or each.page == 1
+            if not starts:
+                assert each.page is None
+            else:
+                assert each.page is not None
+                assert starts[each.page - 1] <= each.start or each.page == 1
             end = max(end, each.end)
             chunks += 1
         assert not any(char.isalnum() for char in text[end:])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -26,6 +28,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
 from sluice.sources.readers import reader_for
 from sluice.sources.uri import canonical
+from support.engines import EngineStack
 
 
 class Place:
@@ -36,25 +39,27 @@ class Place:
         self.server = psycopg.connect(libpq(url), autocommit=True)
 
     def run(self, statement: str, *values: object) -> None:
-        self.server.execute(statement, values)  # type: ignore[arg-type]
+        self.server.execute(statement, values)
 
-    def connection(self, **extra: str) -> Connection:
+    def connection(self, extra: Mapping[str, str] = MappingProxyType({})) -> Connection:
         url = self.url
         return Connection(
             url.host or "", url.port, url.username or "", str(url.password or ""), url.database or "", extra
         )
 
-    def reader(self, query: str, *, max_bytes: int = 10**6, **extra: str) -> SourceReader:
+    def reader(
+        self, query: str, extra: Mapping[str, str] = MappingProxyType({}), *, max_bytes: int = 10**6
+    ) -> SourceReader:
         return reader_for(
             SourceSpec(f"postgresql://docs?{query}", "c"),
             max_bytes=max_bytes,
-            connections=lambda conn_id: self.connection(**extra),
+            connections=lambda conn_id: self.connection(extra),
             rows=partial(PostgresRows, connect_timeout_s=5),
         )
 
 
 @pytest.fixture(scope="module")
-def place(stack) -> Iterator[Place]:
+def place(stack: EngineStack) -> Iterator[Place]:
     with scratch_databases(stack) as scratch:
         made = Place(scratch.owner_url)
         yield made
@@ -149,8 +154,8 @@ def test_columns_by_name_saved_queries_and_text_ids(place: Place, name: str) -> 
     saved = {
         "query.short": f'SELECT "Key" AS id, body AS text FROM "{name}" WHERE "Key" = $$ü$$ AND body LIKE $$%th%$$;'
     }
-    assert list(entries(place.reader("query=short", **saved))) == ["ü"]
-    assert taken(place.reader("query=short", **saved), "ü").mime
+    assert list(entries(place.reader("query=short", saved))) == ["ü"]
+    assert taken(place.reader("query=short", saved), "ü").mime
 
 
 def test_nothing_can_be_written(place: Place, table: str) -> None:
@@ -158,10 +163,10 @@ def test_nothing_can_be_written(place: Place, table: str) -> None:
         f"CREATE FUNCTION add_{table}() RETURNS text LANGUAGE sql AS "
         f"'INSERT INTO {table}(id) VALUES (1) RETURNING text'"
     )
-    reader = place.reader("query=bad", **{"query.bad": f"SELECT '1' AS id, add_{table}() AS text"})
+    reader = place.reader("query=bad", {"query.bad": f"SELECT '1' AS id, add_{table}() AS text"})
     with pytest.raises(BadRequest, match="read-only"):
         list(reader.scan())
-    escaping = place.reader("query=bad", **{"query.bad": f"SELECT 1) AS r; DROP TABLE {table}; SELECT (1"})
+    escaping = place.reader("query=bad", {"query.bad": f"SELECT 1) AS r; DROP TABLE {table}; SELECT (1"})
     with pytest.raises(SluiceError):
         list(escaping.scan())
     place.run(f"INSERT INTO {table} (id) VALUES (1)")  # it is still there
@@ -217,9 +222,13 @@ def test_under_airflow_the_providers_hook_connects(place: Place, table: str, mon
     place.run(f"CREATE SEQUENCE s_{table}")
     monkeypatch.setenv("AIRFLOW_CONN_DOCS", json.dumps(whole))
     hooks = []
-    monkeypatch.setattr(
-        PostgresHook, "get_conn", lambda hook, known=PostgresHook.get_conn: hooks.append(hook) or known(hook)
-    )
+    known = PostgresHook.get_conn
+
+    def get_conn(hook: PostgresHook) -> Any:
+        hooks.append(hook)
+        return known(hook)
+
+    monkeypatch.setattr(PostgresHook, "get_conn", get_conn)
 
     def reader(query: str) -> SourceReader:
         return reader_for(

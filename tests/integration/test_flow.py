@@ -19,6 +19,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from support.engines import EngineStack
 
 MakeTools = Callable[..., Tools]
 
@@ -147,7 +148,7 @@ def test_tenants_and_groups_see_their_own(make_tools: MakeTools, tmp_path: Path,
             searcher(tools)(SearchRequest("owl bread", name, 5), Principal("t", tenant, frozenset({groups})))
 
 
-def test_no_store_holds_a_sentence(make_tools: MakeTools, stack, tmp_path: Path, name: str) -> None:
+def test_no_store_holds_a_sentence(make_tools: MakeTools, stack: EngineStack, tmp_path: Path, name: str) -> None:
     secret = "Zanzibarian quokkas memorise improbable timetables"
     write(tmp_path / "in", quokkas=f"# Quokka notes\n\n{secret} every Thursday.\n", owls=OWLS)
     tools = make_tools([tmp_path])

@@ -23,6 +23,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from sluice.quality.document_features import features
 from sluice.sources import uploads
 from sluice.wiring import searcher
 from swapping import port_of, swapped
@@ -144,7 +145,7 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
 ) -> None:
     from sluice.quality import gates
 
-    tools, features = make_tools([tmp_path], graph="off"), gates.features
+    tools = make_tools([tmp_path], graph="off")
 
     def breaking(documents: list[Document]) -> Any:
         if any(each.title == "Heron 2" for each in documents):
@@ -163,7 +164,7 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
 
     monkeypatch.setattr(gates, "features", breaking)
     summary = ingestion.ingest(
-        replace(tools, reader=lambda *args: Reader(tools.reader(*args))), IngestRequest(herons)
+        replace(tools, reader=lambda *args, **how: Reader(tools.reader(*args, **how))), IngestRequest(herons)
     ).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 2)
     assert kept_out(tools, name) == {"2.md": "validate_failed", "4.md": "unforeseen"}

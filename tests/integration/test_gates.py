@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 MakeTools = Callable[..., Tools]
 ADDRESS = "zebulon.quagga@example.org"
@@ -43,10 +44,12 @@ def rows(tools: Tools, summary: dict[str, Any]) -> list[GateRow]:
 
 def found(tools: Tools, collection: str, query: str) -> list[Any]:
     asked = SearchRequest(query, collection, 5)
-    return wiring.searcher(tools)(asked, Principal("t", "default", frozenset({ALL_GROUPS}))).passages
+    return list(wiring.searcher(tools)(asked, Principal("t", "default", frozenset({ALL_GROUPS}))).passages)
 
 
-def test_a_collection_that_masks_serves_placeholders(make_tools: MakeTools, stack, tmp_path: Path, name: str) -> None:
+def test_a_collection_that_masks_serves_placeholders(
+    make_tools: MakeTools, stack: EngineStack, tmp_path: Path, name: str
+) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "letter.md").write_text(LETTER)
@@ -124,11 +127,11 @@ def rows_of(tools: Tools, summary: dict[str, Any], batch: int) -> list[GateRow]:
 
 
 @pytest.fixture
-def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:  # type: ignore[no-untyped-def]
+def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for variable, value in stack.environment.items():
         monkeypatch.setenv(variable, value)
     runner = CliRunner()
-    yield lambda *arguments: runner.invoke(app, arguments)
+    return lambda *arguments: runner.invoke(app, arguments)
 
 
 def test_the_cli_lists_sets_and_unsets(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 
@@ -17,6 +17,7 @@ import dying
 from agreement import Stores
 from failpoints import Point, unreached
 from recovery import AFTER, BEFORE, LATER, MOVED, Cases
+from support.engines import EngineStack
 from support.rotation import revision, share
 
 SHARES = 32
@@ -34,7 +35,7 @@ class Death:
 
 
 @pytest.fixture(scope="module")
-def deaths(stack: Any, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
+def deaths(stack: EngineStack, stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> list[Death]:
     """Of each place the first time before it and the last time after it; of tasks that run apart, the last before."""
     cases = Cases(stack.settings, stores, tmp_path_factory.mktemp("traced"))
     changed, apart, first = (_passed(cases, *each) for each in (("flow", False), ("batches", False), ("flow", True)))

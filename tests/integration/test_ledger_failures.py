@@ -29,10 +29,11 @@ from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.run import Counts
 from sluice.model.scan import ListingEntry
+from support.engines import EngineStack
 
 
 @pytest.fixture
-def url(stack) -> str:  # type: ignore[no-untyped-def]
+def url(stack: EngineStack) -> str:
     return str(stack.environment["SLUICE_DATABASE_URL"])
 
 

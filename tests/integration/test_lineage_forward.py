@@ -20,6 +20,7 @@ from sluice.adapters.postgres.migrations import migrate
 from sluice.airflow import transport
 from sluice.airflow.forward import MAX_ATTEMPTS, forward, keep_forwarding
 from sluice.errors import Unavailable
+from support.engines import EngineStack
 
 
 class Listener:
@@ -57,7 +58,7 @@ def listener() -> Iterator[Listener]:
 
 
 @pytest.fixture(scope="module")
-def database(stack) -> Iterator[str]:
+def database(stack: EngineStack) -> Iterator[str]:
     with scratch_databases(stack) as scratch:
         migrate(scratch.owner_url, scratch.keys_url)
         yield scratch.app_url
@@ -171,7 +172,7 @@ def test_old_events_go(kept: PostgresLineage) -> None:
     assert kept.prune(datetime.now(UTC) + timedelta(days=1)) == 2
 
 
-def test_masked_names_never_reach_the_ledger(stack, kept: PostgresLineage, database: str) -> None:
+def test_masked_names_never_reach_the_ledger(stack: EngineStack, kept: PostgresLineage, database: str) -> None:
     """Through the transport as the tasks use it; what the ledger has is what Marquez gets."""
     source = {"namespace": "file", "name": "/hr/dismissals-of-may", "facets": {}}
     settings = stack.settings(database_url=database, lineage_names="masked")
@@ -183,6 +184,6 @@ def test_masked_names_never_reach_the_ledger(stack, kept: PostgresLineage, datab
     assert kept.of_dataset("file:/hr/dismissals-of-may") == []
 
 
-def test_an_event_without_a_job_is_kept_and_not_sent(stack, kept: PostgresLineage, database: str) -> None:
+def test_an_event_without_a_job_is_kept_and_not_sent(stack: EngineStack, kept: PostgresLineage, database: str) -> None:
     transport.write(event(""), stack.settings(database_url=database))
     assert waiting(kept) == []

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pygit2
@@ -17,6 +18,7 @@ from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from support import steps
+from support.engines import EngineStack
 
 MakeTools = Callable[..., Tools]
 
@@ -52,7 +54,9 @@ TEXTS = ("The lynx crossed the frozen lake before dawn.", "Basil grows beside th
 
 
 @KINDS
-def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
+def test_no_store_holds_a_plain_hash(
+    make_tools: MakeTools, stack: EngineStack, tmp_path: Path, name: str, kind: Any
+) -> None:
     """Neither do the artefacts of tasks that run apart; and an unchanged document is not read again."""
     uri, hashes = kind(tmp_path, *TEXTS)
     tools = make_tools([tmp_path], graph="off")
@@ -70,7 +74,7 @@ def test_no_store_holds_a_plain_hash(make_tools: MakeTools, stack, tmp_path: Pat
 
 
 @KINDS
-def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind) -> None:  # type: ignore[no-untyped-def]
+def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind: Any) -> None:
     uri, _ = kind(tmp_path, *TEXTS)
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
         ingestion.ingest(

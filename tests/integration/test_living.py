@@ -24,7 +24,7 @@ FRESH_AT = {1, 9}  # the step with most renames, and the last
 @pytest.fixture
 def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
     made = make_tools([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
-    return replace(made, entities=lambda name: Capitals())  # type: ignore[arg-type]
+    return replace(made, entities=lambda name: Capitals())
 
 
 @pytest.mark.timeout(1800)

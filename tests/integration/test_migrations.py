@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -25,6 +26,7 @@ from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
 from sluice.adapters.postgres.tables import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
+from support.engines import EngineStack
 from support.waiting import wait_until
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
@@ -36,20 +38,20 @@ VIEWS = {
 
 
 @pytest.fixture
-def empty(stack) -> Iterator[Scratch]:  # type: ignore[no-untyped-def]
+def empty(stack: EngineStack) -> Iterator[Scratch]:
     with scratch_databases(stack) as scratch:
         yield scratch
 
 
 @pytest.fixture(scope="module")
-def migrated(stack) -> Iterator[Scratch]:  # type: ignore[no-untyped-def]
+def migrated(stack: EngineStack) -> Iterator[Scratch]:
     """Shared: what a test changes here it rolls back."""
     with scratch_databases(stack) as scratch:
         migrate(scratch.owner_url, scratch.keys_url)
         yield scratch
 
 
-def rows(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+def rows(url: str, statement: str, *values: object) -> list[tuple[Any, ...]]:
     with psycopg.connect(libpq(url)) as connection:
         return connection.execute(statement, values).fetchall()
 
@@ -281,12 +283,10 @@ def test_every_view_says_whose_where_and_from_which_source(migrated: Scratch) ->
         "WHERE table_schema = 'analyst' GROUP BY 1",
     )
     lacking = {
-        view: missing
-        for view, named in columns
-        if (missing := {"tenant", "collection", "source_uri"} - set(named))  # type: ignore[call-overload]
+        view: missing for view, named in columns if (missing := {"tenant", "collection", "source_uri"} - set(named))
     }
     assert lacking == {"grants": {"collection", "source_uri"}, "collections": {"tenant", "source_uri"}}
-    assert {"tenants", "source_uris"} <= set(dict(columns)["collections"])  # type: ignore[call-overload]
+    assert {"tenants", "source_uris"} <= set(dict(columns)["collections"])
 
 
 @pytest.mark.parametrize(("release", "next_one"), [("0018", "0019"), ("0019", "0020")])
@@ -303,9 +303,7 @@ def test_views_that_change_keep_their_comments_readers_and_columns(empty: Scratc
     with psycopg.connect(libpq(empty.owner_url)) as connection:
         connection.execute("GRANT USAGE ON SCHEMA analyst TO sluice_analyst")
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA analyst TO sluice_analyst")
-        connection.execute(
-            f"GRANT CONNECT ON DATABASE {connection.info.dbname} TO sluice_analyst"  # type: ignore[arg-type]
-        )
+        connection.execute(f"GRANT CONNECT ON DATABASE {connection.info.dbname} TO sluice_analyst")
     before = rows(empty.owner_url, described)
     old = {view for view, column, _ in before if column is None}
     command.upgrade(config, next_one)

@@ -20,6 +20,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from support.engines import EngineStack
 
 MakeTools = Callable[..., Tools]
 OWLS = "The barn owl hunts voles above wet meadows at dusk."
@@ -90,7 +91,7 @@ def commit(repository: pygit2.Repository, files: dict[str, str]) -> None:
 
 
 def test_a_rename_is_gits_own_since_the_commit_of_the_last_run(
-    make_tools: MakeTools, stack, name: str, tmp_path: Path
+    make_tools: MakeTools, stack: EngineStack, name: str, tmp_path: Path
 ) -> None:
     repository = pygit2.init_repository(tmp_path / "repo")
     tools, spec = (

@@ -21,6 +21,7 @@ from sluice.errors import Transient, Unavailable
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring import build
+from support.engines import EngineStack
 from support.rotation import revision, share
 from swapping import port_of, swapped
 
@@ -37,7 +38,7 @@ STORES = list(CALLS)
 
 
 @pytest.fixture
-def engines(stack: Any) -> Iterator[Stack]:
+def engines(stack: EngineStack) -> Iterator[Stack]:
     if stack.devstack is None:
         pytest.skip("engines that are not ours are not stopped: unset SLUICE_TEST_STACK")
     yield stack.devstack

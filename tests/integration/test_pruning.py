@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,6 +21,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 MakeTools = Callable[..., Tools]
 # Texts of this module alone: what other tests serve is used, and is not pruned.
@@ -120,7 +120,7 @@ def test_nothing_goes_before_the_artefacts_of_its_run(at_once: Tools) -> None:
     assert {told["keep_days"] for told in report["kinds"].values()} == {7}
 
 
-def test_the_command_line(stack: Any, at_once: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_line(stack: EngineStack, at_once: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in stack.environment.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("SLUICE_VERSIONS_KEEP_DAYS", "31")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,7 @@ from sluice.pipeline import (
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
@@ -96,13 +97,13 @@ def place(make_tools: MakeTools, tmp_path: Path, name: str) -> Place:
 
 
 @pytest.fixture
-def command(stack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:  # type: ignore[no-untyped-def]
+def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     for variable, value in stack.environment.items():
         monkeypatch.setenv(variable, value)
-    yield lambda *arguments: CliRunner().invoke(app, ("quarantine", *map(str, arguments)))
+    return lambda *arguments: CliRunner().invoke(app, ("quarantine", *map(str, arguments)))
 
 
-def test_refused_listed_shown_replayed_served(place: Place, stack, command: Callable[..., Any]) -> None:  # type: ignore[no-untyped-def]
+def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, command: Callable[..., Any]) -> None:
     summary = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))

@@ -37,6 +37,7 @@ from sluice.adapters.postgres import (
     versions,
 )
 from sluice.adapters.postgres.migrations import migrate
+from support.engines import EngineStack
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20
@@ -129,7 +130,7 @@ _VALUES: dict[str, object] = {
 
 
 @pytest.fixture(scope="module")
-def engine(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+def engine(stack: EngineStack) -> Iterator[Engine]:
     """Many collections of many documents, with statistics."""
     with scratch_databases(stack) as scratch:
         migrate(scratch.owner_url, scratch.keys_url)
@@ -391,7 +392,7 @@ FRESH = 10_000
 
 
 @pytest.fixture(scope="module")
-def fresh(stack) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+def fresh(stack: EngineStack) -> Iterator[Engine]:
     """One source just taken in: nobody has made statistics of any table yet."""
     with scratch_databases(stack) as scratch:
         migrate(scratch.owner_url, scratch.keys_url)

@@ -26,6 +26,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from support.engines import EngineStack
 from swapping import swapped
 
 MakeTools = Callable[..., Tools]
@@ -75,7 +76,7 @@ def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
 
 
 @pytest.fixture
-def qdrant(stack: Any, served: Generation) -> Iterator[Callable[..., Any]]:
+def qdrant(stack: EngineStack, served: Generation) -> Iterator[Callable[..., Any]]:
     """A call on the physical collection, past the platform."""
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
     with httpx.Client(base_url=f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30) as http:
@@ -89,7 +90,7 @@ def qdrant(stack: Any, served: Generation) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
+def cypher(stack: EngineStack) -> Iterator[Callable[..., Any]]:
     """A statement on the graph, past the platform."""
     settings = stack.settings()
     auth = (settings.neo4j_user, settings.neo4j_password.get_secret_value())
@@ -341,7 +342,7 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
     mended = reconciliation.reconcile(
         replace(tools, vectors=overtaken),
         collection=served.collection,
-        repair=True,  # type: ignore[arg-type]
+        repair=True,
     ).to_json()
     assert overtaken.runs == 1 and mended["ok"]
     assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
@@ -350,7 +351,7 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
 
 
 def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
-    tools: Tools, served: Generation, stack: Any, cypher: Callable[..., Any]
+    tools: Tools, served: Generation, stack: EngineStack, cypher: Callable[..., Any]
 ) -> None:
     class Deleted:
         """The deletion begins and ends between the first look at the ledger and the repair."""
@@ -365,7 +366,7 @@ def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
     report = reconciliation.reconcile(
         replace(tools, vectors=Deleted()),
         collection=served.collection,
-        repair=True,  # type: ignore[arg-type]
+        repair=True,
     ).to_json()
     assert report["collections"] == []
     assert served.collection not in {each.collection for each in tools.ledger.collections.generations()}
@@ -391,7 +392,7 @@ def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
     mended = reconciliation.reconcile(
         replace(tools, cache=Forgetful()),
         collection=served.collection,
-        repair=True,  # type: ignore[arg-type]
+        repair=True,
     ).to_json()
     assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
     assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)

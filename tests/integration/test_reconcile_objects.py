@@ -23,6 +23,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.sources import uploads
 from support import steps
+from support.engines import EngineStack
 from swapping import swapped
 
 MakeTools = Callable[..., Tools]
@@ -115,7 +116,7 @@ def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tool
 
 
 def test_the_command_names_what_is_lost_and_what_to_do(
-    stack: Any, make_tools: MakeTools, tmp_path: Path, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    stack: EngineStack, make_tools: MakeTools, tmp_path: Path, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools = make_tools([tmp_path], artefacts_uri=root.as_uri(), graph="off")
     sent(tools, name, "a.md")

@@ -17,6 +17,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
+from support.engines import EngineStack
 
 Said = tuple[str, str, str]
 HAMBURG = "She lives in Hamburg, Germany."
@@ -38,7 +39,7 @@ def spec(tmp_path: Path, name: str) -> SourceSpec:
 
 
 @pytest.fixture
-def cypher(stack: Any) -> Iterator[Callable[..., Any]]:
+def cypher(stack: EngineStack) -> Iterator[Callable[..., Any]]:
     """A statement on the graph, past the platform."""
     settings = stack.settings()
     auth = (settings.neo4j_user, settings.neo4j_password.get_secret_value())

@@ -7,20 +7,20 @@ A deliberate change: `PYTHONPATH=include:tests python tests/release_record.py an
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pytest
 
 from release_answers import Answers, answers, differences
 from release_recordings import read, versions
 from scratch_databases import scratch_databases
+from support.engines import EngineStack
 
 VERSION = max(versions("answers"), key=lambda version: [int(part) for part in version.split(".")])
 RECORDED: Answers = read(VERSION, "answers")
 
 
 @pytest.fixture(scope="module")
-def now(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def now(stack: EngineStack, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     with scratch_databases(stack) as scratch:
         work = tmp_path_factory.mktemp("answers")
         return answers(scratch.environment(stack), work, f"r{os.urandom(6).hex()}")

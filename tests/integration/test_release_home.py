@@ -20,6 +20,7 @@ from release_doors import Said, command, go_on
 from release_home import HALF_DONE, REFUSED, SERVED, SETTINGS, WAITING, collection_of
 from release_recordings import FOLDER
 from scratch_databases import libpq, scratch_databases
+from support.engines import EngineStack
 
 VERSIONS = sorted(path.parent.name for path in FOLDER.glob("*/home.tar.gz"))
 
@@ -59,7 +60,7 @@ class Home:
 
 
 @pytest.fixture(params=VERSIONS)
-def home(stack: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
+def home(stack: EngineStack, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Home]:
     with tarfile.open(FOLDER / request.param / "home.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     with scratch_databases(stack) as scratch:
@@ -90,7 +91,7 @@ def test_what_it_serves_is_found_and_readable(served: Home) -> None:
     assert served.passages("rye sourdough")["bread.md"] in SERVED["bread.md"]
 
 
-def test_another_master_key_opens_nothing(served: Home, stack: Any) -> None:
+def test_another_master_key_opens_nothing(served: Home, stack: EngineStack) -> None:
     """So the test before is one of the keys."""
     served.environment["SLUICE_MASTER_KEY_FILE"] = stack.environment["SLUICE_MASTER_KEY_FILE"]
     assert served.run("search", "barn owl voles", "-c", served.collection, "--json").code == 1

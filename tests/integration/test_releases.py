@@ -11,6 +11,7 @@ from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
 from sluice.adapters.postgres.migrations import migrate
 from sluice.encryption import keyed_fingerprint, new_key
+from support.engines import EngineStack
 
 RELEASES = sorted((Path(__file__).parents[1] / "fixtures" / "releases").glob("*.sql"))
 
@@ -22,7 +23,7 @@ def test_there_is_a_dump_of_this_release() -> None:
 
 
 @pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
-def test_it_opens(stack, path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_it_opens(stack: EngineStack, path: Path) -> None:
     with scratch_databases(stack) as scratch:
         with psycopg.connect(libpq(scratch.owner_url)) as connection:
             connection.execute(path.read_text())
@@ -41,7 +42,7 @@ def test_it_holds_nothing_readable(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)
-def test_no_unkeyed_fingerprint_survives(stack, path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_no_unkeyed_fingerprint_survives(stack: EngineStack, path: Path) -> None:
     """Equal ones stay equal, so that nothing is read again; a second time changes nothing."""
     tables = ("documents", "versions", "quarantine")
     columns = ", ".join(f"ARRAY(SELECT fingerprint FROM {table} ORDER BY fingerprint)" for table in tables)

@@ -31,6 +31,7 @@ from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.tools import Tools
 from sluice.wiring import searcher
+from support.engines import EngineStack
 from swapping import port_of, swapped
 
 MakeTools = Callable[..., Tools]
@@ -286,7 +287,7 @@ def test_no_more_goes_than_was_listed(make_tools: MakeTools, tmp_path: Path, nam
 
 
 def test_the_command_line(
-    make_tools: MakeTools, stack: Any, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    make_tools: MakeTools, stack: EngineStack, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tools, spec = loaded(make_tools, tmp_path, name, 4)
     for variable, value in stack.environment.items():

@@ -49,7 +49,7 @@ def bucket(server: S3Server) -> str:
     return server.new_bucket()
 
 
-def reader(server: S3Server, bucket: str, folder: str = "", **globs: tuple[str, ...]) -> SourceReader:
+def reader(server: S3Server, bucket: str, folder: str = "", **globs: Any) -> SourceReader:
     return reader_for(SourceSpec(f"s3://{bucket}/{folder}?connection=local", "c", **globs), server.reach())
 
 
@@ -176,7 +176,7 @@ def test_a_zip_that_is_always_another_one_is_changing(
     (entry,) = source.scan()
     fetch = S3Reader._get
 
-    def fetch_and_replace(self: S3Reader, *args: Any, **part: str) -> Any:
+    def fetch_and_replace(self: S3Reader, *args: Any, **part: Any) -> Any:
         fetched = fetch(self, *args, **part)
         server.client.put_object(Bucket=bucket, Key="x.zip", Body=content + uuid4().bytes)
         return fetched
@@ -285,10 +285,9 @@ NEXT = f"{CUT}<NextContinuationToken>t1</NextContinuationToken>"
 def test_a_listing_that_breaks_is_never_a_shorter_one(
     web: WebServer, first: Page, second: Page | None, wrong: type[Exception]
 ) -> None:
-    seen = []
+    seen: list[ListingEntry] = []
     with pytest.raises(wrong) as caught:
-        for entry in broken(web, first, second).scan():
-            seen.append(entry.external_id)
+        seen.extend(broken(web, first, second).scan())
     assert "deleted" in str(caught.value) or "changed" in str(caught.value)
     assert len(seen) < 3
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -44,7 +45,7 @@ def test_of_two_at_once_one_works_and_the_other_is_told(cases: Cases, path: Any)
     case = cases.before(path)
     case.put(AFTER)
     barrier = multiprocessing.get_context("forkserver").Barrier(2)
-    both = [dying.start(replace(case.order, run_id=dying.uuid4()), partial(meet, barrier)) for _ in range(2)]
+    both = [dying.start(replace(case.order, run_id=uuid4()), partial(meet, barrier)) for _ in range(2)]
     one, other = sorted((dying.wait(*each) for each in both), key=lambda ended: ended.outcome)
     assert (one.outcome, other.outcome) == ("Busy", "done"), (one.told, other.told)
     assert "Another run" in one.told and "Nothing was changed" in one.told

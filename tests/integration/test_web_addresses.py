@@ -6,8 +6,9 @@ import datetime
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -159,7 +160,8 @@ def test_names_that_do_not_resolve_or_hang(server: WebServer) -> None:
 
     never = threading.Event()
     try:
-        for resolve in (fails, hangs, lambda host, port: []):
+        resolvers: tuple[Callable[[str, int], list[str]], ...] = (fails, hangs, lambda host, port: [])
+        for resolve in resolvers:
             reach = server.reach(resolve=resolve, fetch_timeout_s=0.3)
             with pytest.raises(Transient, match=r"docs\.example"):
                 list(reader_for(SourceSpec("https://docs.example/a.txt", "c"), reach).scan())
@@ -202,7 +204,7 @@ def test_tls_is_checked_against_the_name_and_not_the_address(server: WebServer, 
     context.sni_callback = lambda connection, name, _: names.append(name)
     server.secure(context)
     port = server.host.rpartition(":")[2]
-    options = {
+    options: dict[str, Any] = {
         "ssl_context": ssl.create_default_context(cafile=str(pem)),
         "resolve": lambda host, port: ["127.0.0.1"],
         "trusted_hosts": (f"docs.example:{port}", f"other.example:{port}"),

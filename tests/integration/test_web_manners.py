@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def server() -> Iterator[WebServer]:
         yield running
 
 
-def refusal(server: WebServer, path: str, **options: object) -> str:
+def refusal(server: WebServer, path: str, **options: Any) -> str:
     with pytest.raises(ExtractionError) as caught:
         reader(server, path, **options).read(item(ListingEntry(server.url(path), server.url(path), "f", 0)))
     return caught.value.code

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from scratch_databases import Scratch, libpq, scratch_databases
+from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = (
@@ -85,7 +86,7 @@ def test_the_command_runs_without_a_checkout(installed: Path, tmp_path: Path) ->
     assert "migrate" in help_ and "ingest" in help_
 
 
-def test_it_migrates_and_ingests(stack: Any, installed: Path, tmp_path: Path, name: str) -> None:
+def test_it_migrates_and_ingests(stack: EngineStack, installed: Path, tmp_path: Path, name: str) -> None:
     documents = tmp_path / "handbook"
     documents.mkdir()
     (documents / "leave.md").write_text("# Leave\n\nAsk your manager for leave two weeks before it begins.\n")
@@ -114,7 +115,7 @@ def _removed(sluice: Any, collection: str) -> Iterator[None]:
         sluice("collections", "delete", collection, "--apply")
 
 
-def _environment(stack: Any, scratch: Scratch, home: Path) -> dict[str, str]:
+def _environment(stack: EngineStack, scratch: Scratch, home: Path) -> dict[str, str]:
     return {
         **stack.environment,
         "SLUICE_HOME": str(home / "state"),
@@ -130,6 +131,6 @@ def _environment(stack: Any, scratch: Scratch, home: Path) -> dict[str, str]:
 
 def _count(scratch: Scratch, query: str) -> int:
     with psycopg.connect(libpq(scratch.owner_url)) as connection:
-        row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(query).fetchone()
     assert row
     return int(row[0])

@@ -148,9 +148,9 @@ def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[Any, Any]:
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[Any, Any]:
     """The file with its anchors and merges resolved, variables as they stand."""
-    content: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
+    content: dict[Any, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
     return content
 
 

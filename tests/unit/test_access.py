@@ -111,7 +111,7 @@ def test_a_repository_is_read_whole_or_not_at_all(documents: Path) -> None:
 
 
 def test_the_longest_beginning_decides(documents: Path) -> None:
-    more = {(documents / "board" / "2026").as_uri(): {}}
+    more: dict[str, Any] = {(documents / "board" / "2026").as_uri(): {}}
     assert listed(reader(documents, documents, rules_of(documents, **more))) == [
         "board/2026/may.md",
         "boards.md",

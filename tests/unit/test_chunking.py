@@ -188,7 +188,7 @@ def test_equal_pieces_get_different_ids() -> None:
 def test_an_inserted_paragraph_leaves_other_chunks_alone(tokenizer: Tokenizer, sections: bool) -> None:
     paragraphs = [prose(seed, 30 + seed % 60) for seed in range(100)]
 
-    def written(paragraphs: list[str]) -> str:
+    def written(paragraphs: list[tuple[int, str]]) -> str:
         return "\n\n".join((f"## Section {n // 5}\n\n" if sections and n % 5 == 0 else "") + p for n, p in paragraphs)
 
     numbered = list(enumerate(paragraphs))

@@ -58,7 +58,13 @@ def test_form(path: Path) -> None:
 
 
 def test_the_form_refuses_slips() -> None:
-    for slip in ({"helthcheck": {}}, {"environment": {"A": True}}, {"ports": []}, {"healthcheck": {"test": ["x"]}}):
+    slips: tuple[dict[str, Any], ...] = (
+        {"helthcheck": {}},
+        {"environment": {"A": True}},
+        {"ports": []},
+        {"healthcheck": {"test": ["x"]}},
+    )
+    for slip in slips:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"services": {"a": slip}}, SCHEMA, cls=jsonschema.Draft202012Validator)
 

@@ -268,7 +268,7 @@ def score(text: str, query: str) -> float:
     """Without IDF."""
     (vector,), asked = sparse([text], KEY), sparse_query(query, KEY)
     weights = dict(zip(asked.indices.tolist(), asked.values.tolist(), strict=True))
-    return sum(weights.get(index, 0) * value for index, value in zip(vector.indices, vector.values, strict=True))
+    return float(sum(weights.get(index, 0) * value for index, value in zip(vector.indices, vector.values, strict=True)))
 
 
 @pytest.mark.parametrize("plain", ["resume", "cafe", "lodz", "izmir"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -60,9 +61,12 @@ def without_assertion(trees: dict[str, ast.Module]) -> list[str]:
         for name, tree in trees.items()
         if is_test_file(name)
         for each in functions(tree)
-        if each.name.startswith("test_")
-        and not asserts(each, lambda called, own=defined[name]: own.get(called) or shared.get(called, []), set())
+        if each.name.startswith("test_") and not asserts(each, partial(resolved, defined[name], shared), set())
     ]
+
+
+def resolved(own: dict[str, list[Function]], shared: dict[str, list[Function]], called: str) -> list[Function]:
+    return own.get(called) or shared.get(called, [])
 
 
 def is_test_file(name: str) -> bool:

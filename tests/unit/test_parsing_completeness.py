@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 from docx import Document as Docx
-from parsing_fixtures import extractor, one, text, zipped
 
 from sluice.parsing.coverage import completed
 from sluice.parsing.embedded import without_data_addresses
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.html import html_blocks, html_for_parser
 from sluice.parsing.rst import rst_for_parser
+from unit.parsing_fixtures import extractor, one, text, zipped
 
 PICTURE = "data:image/png;base64," + base64.b64encode(random.Random(1).randbytes(3000)).decode()
 SHEET = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'

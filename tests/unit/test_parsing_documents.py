@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -37,7 +38,7 @@ from support.waiting import wait_until
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def extractor(**changed) -> IsolatedExtractor:
+def extractor(**changed: Any) -> IsolatedExtractor:
     limits = {"workers": 2, "timeout_s": 20.0, "memory_mb": 1024, "max_text_chars": 1_000_000, "max_bytes": 50_000_000}
     return IsolatedExtractor(**{**limits, **changed})
 

@@ -11,9 +11,10 @@ import resource
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -37,7 +38,12 @@ GERMAN = "Übergrößen, dass die Straße naß wäre, hätten wir gewußt. " * 2
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[IsolatedExtractor]:
-    limits = {"timeout_s": 30.0, "memory_mb": 1024, "max_text_chars": 5_000_000, "max_bytes": 200_000_000}
+    limits: dict[str, Any] = {
+        "timeout_s": 30.0,
+        "memory_mb": 1024,
+        "max_text_chars": 5_000_000,
+        "max_bytes": 200_000_000,
+    }
     with IsolatedExtractor(workers=1, **limits) as extractor:
         yield extractor
 
@@ -221,7 +227,9 @@ def test_a_pdf_whose_font_has_no_map_of_letters(opened: IsolatedExtractor) -> No
 # --- mail ---------------------------------------------------------------------------------------------------
 
 
-def mail(subject: str, text: str, attached: list[tuple[str, bytes]] = [], inner: EmailMessage | None = None):  # noqa: B006
+def mail(
+    subject: str, text: str, attached: Sequence[tuple[str, bytes]] = (), inner: EmailMessage | None = None
+) -> EmailMessage:
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = subject, "Ann <a@x.org>", "b@x.org, Cy <c@x.org>"
     message["Date"] = "Mon, 01 Jan 2024 10:00:00 +0000"

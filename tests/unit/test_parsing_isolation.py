@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import encodings
 import io
 import json
@@ -35,7 +36,7 @@ SLIDE = (
     '<office:presentation><draw:page draw:name="1"><draw:frame><draw:text-box><text:p>Folie</text:p></draw:text-box>'
     "</draw:frame></draw:page></office:presentation>"
 )
-LIMITS = {"timeout_s": 30.0, "memory_mb": 1024, "max_text_chars": 1_000_000, "max_bytes": 50_000_000}
+LIMITS: dict[str, Any] = {"timeout_s": 30.0, "memory_mb": 1024, "max_text_chars": 1_000_000, "max_bytes": 50_000_000}
 NOBODY = 65534
 
 # What a worker runs before `main`, instead of the real thing where the machine would hide the fault.
@@ -259,8 +260,8 @@ def _starter(answers: int, key: Path, folder: Path, enclosed: bool) -> None:
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
-        limits.ctypes.CDLL(None).prctl(limits._PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an execve
-        limits._NAMESPACES = ()
+        ctypes.CDLL(None).prctl(limits._PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an execve
+        limits._NAMESPACES = ()  # type: ignore[assignment]
         told, before = os.pipe()
         go, started = os.pipe()
         worker = os.fork()

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Iterator
 from email.message import EmailMessage
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from docx import Document as Docx
-from parsing_fixtures import extractor, text, zipped
 
 from sluice.errors import ExtractionError
 from sluice.parsing.embedded import without_blobs
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.msg import msg_parts
+from unit.parsing_fixtures import extractor, text, zipped
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +150,7 @@ def compound(tree: dict[str, bytes | dict]) -> bytes:
     right = {a: b for each in entries for a, b in pairwise(each["children"])}
     large = [entries[0], *(each for each in entries[1:] if len(each.get("data", b"")) >= 4096)]
     table = {"data": struct.pack(f"<{len(small_fat)}i", *small_fat)}
-    directory = {"data": bytes(128 * len(entries))}
+    directory: dict[str, Any] = {"data": bytes(128 * len(entries))}
     data, fat = _laid([*large, table, directory], 512)
     written = b"".join(_entry(number, each, right) for number, each in enumerate(entries))
     place = directory["start"] * 512
@@ -166,7 +167,8 @@ def compound(tree: dict[str, bytes | dict]) -> bytes:
 
 
 def _laid(streams: list[dict], size: int) -> tuple[bytes, list[int]]:
-    data, chain = b"", []
+    data = b""
+    chain: list[int] = []
     for stream in streams:
         sectors = -(-len(stream["data"]) // size)
         stream["start"] = len(chain)
@@ -202,7 +204,12 @@ def test_messages_of_outlook_are_read_whole(opened: IsolatedExtractor) -> None:
         "inner", {"deep.msg": deep, "n.txt": b"note words"}, _10130102=b"<html><p>inner page words</p></html>"
     )
     whole = compound(inner)
-    attached = {"inner.msg": inner, "file.msg": whole, "w.docx": docx(), "x.zip": zipped({"a": b"x"})}
+    attached: dict[str, bytes | dict] = {
+        "inner.msg": inner,
+        "file.msg": whole,
+        "w.docx": docx(),
+        "x.zip": zipped({"a": b"x"}),
+    }
     content = compound(outlook("outer", attached, _1000001F="outer words".encode("utf-16-le")))
     found = text(opened, content, "x.msg")
     assert [found.count(words) for words in ("outer words", "inner page words", "deep words", "note words")] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,13 @@ from sluice.parsing.extractor import IsolatedExtractor
 from sluice.parsing.ocr import language_folder
 from sluice.ports.content import Extracted
 
-LIMITS = {"workers": 1, "timeout_s": 60.0, "memory_mb": 2048, "max_text_chars": 1_000_000, "max_bytes": 50_000_000}
+LIMITS: dict[str, Any] = {
+    "workers": 1,
+    "timeout_s": 60.0,
+    "memory_mb": 2048,
+    "max_text_chars": 1_000_000,
+    "max_bytes": 50_000_000,
+}
 
 
 def picture(kind: str, text: str = "Invoice number 4711") -> bytes:

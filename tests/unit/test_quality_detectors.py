@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -50,7 +51,7 @@ TOKENS = {
 }
 
 
-def document(name: str, text: str = PROSE, **more: object) -> Document:
+def document(name: str, text: str = PROSE, **more: Any) -> Document:
     item = WorkItem(uuid5(UUID(int=3), name), ListingEntry(name, f"file:///{name}", "f", len(text)), new=True)
     return replace(Document(item, "text/plain", "A title", text, b"h"), **more)
 
@@ -62,7 +63,7 @@ def gate(documents: Sequence[Document], known: Sequence[Signature] = (), **rules
     )
 
 
-def rows(verdict: Verdict[Document], code: str) -> list[object]:
+def rows(verdict: Verdict[Document], code: str) -> list[Any]:
     return [row.observed for row in verdict.rows if row.code == code]
 
 

@@ -405,7 +405,7 @@ def test_a_row_unlike_anything_foreseen_is_left_out(monkeypatch: pytest.MonkeyPa
     world = World(9)
     row = world._row
     cipher = Cipher(world.keys[document_id(2)], "acme", document_id(2))
-    broken = {2: {"sealed_headings": cipher.encrypt_json("headings", 7, chunk_id(2))}}
+    broken: dict[int, dict[str, Any]] = {2: {"sealed_headings": cipher.encrypt_json("headings", 7, chunk_id(2))}}
     monkeypatch.setattr(world, "_row", lambda number: replace(row(number), **broken.get(number, {})))
     assert numbers(ask(world)) == [0, 1, 3, 4, 5]
 
@@ -454,11 +454,16 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
         for number in range(3 + others):
             dense = np.eye(4, dtype=np.float32)[number % 4]
             sparse = SparseVector(np.array([number >= 2, 2], np.uint32), np.ones(2, np.float32))
-            payload = {"tenant": "acme" if number < 3 else "other", "source_id": str(SOURCE), "meta": {}}
+            payload: dict[str, Any] = {
+                "tenant": "acme" if number < 3 else "other",
+                "source_id": str(SOURCE),
+                "meta": {},
+            }
             vectors.upsert(GENERATION, [Point(chunk_id(number), dense, sparse, payload)])
-        asked = VectorQuery(None, SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32)), "acme", (SOURCE,), {}, 5)
+        word = SparseVector(np.ones(1, np.uint32), np.ones(1, np.float32))
+        asked = VectorQuery(None, word, "acme", (SOURCE,), {}, 5)
         raw = vectors.search(GENERATION, asked)[0].score
-        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: asked.sparse)
+        ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: word)
         outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
         return raw, [each.score for each in outcome.passages], [dict(each.legs) for each in outcome.passages]
 
@@ -524,7 +529,9 @@ def judged(embedder: str, near: float, question: str, text: str = "pumps are ins
     ports = replace(world.ports(), sparse_query=sparse_query)
     generation = replace(GENERATION, profile=replace(GENERATION.profile, embedder=embedder))
     world.live = lambda collection, principal: (generation, world.sources)  # type: ignore[method-assign]
-    world.hydrate = lambda of, ids, who: [world._row(world.numbers[each]) for each in ids]  # type: ignore[method-assign]
+    world.hydrate = lambda generation, chunk_ids, principal: [  # type: ignore[method-assign]
+        world._row(world.numbers[each]) for each in chunk_ids
+    ]
     return search(ports, replace(SearchRequest(question, "docs", 5), **changes), READER)
 
 

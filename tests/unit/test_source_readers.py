@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -29,7 +30,7 @@ from sluice.sources.uri import canonical
 
 
 def reader(
-    path: Path, *, roots: tuple[Path, ...] = (), scheme: str = "file", max_bytes: int = 10_000_000, **globs
+    path: Path, *, roots: tuple[Path, ...] = (), scheme: str = "file", max_bytes: int = 10_000_000, **globs: Any
 ) -> SourceReader:
     uri = path.as_uri().replace("file:", f"{scheme}:", 1)
     return reader_for(SourceSpec(uri, "c", **globs), roots=roots or (path,), max_bytes=max_bytes)
@@ -301,7 +302,7 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
 # --- jsonl --------------------------------------------------------------------------------------------------
 
 
-def jsonl(path: Path, lines: list[bytes], **options) -> SourceReader:
+def jsonl(path: Path, lines: list[bytes], **options: Any) -> SourceReader:
     path.write_bytes(b"\n".join(lines) + b"\n")
     return reader(path, roots=(path.parent,), scheme="jsonl", **options)
 

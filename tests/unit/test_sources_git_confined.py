@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pygit2
@@ -18,6 +19,7 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.sources.git import repository
 from sluice.sources.git.reader import GitReader
+from sluice.sources.git.view import View
 from sluice.sources.readers import reader_for
 
 SECRET = b"what the board decided"
@@ -158,12 +160,22 @@ def linked_gitdir(outside: Path, repo: Path) -> None:
     (repo / ".git").symlink_to(outside)
 
 
-WAYS = (fan_out, loose, packs, pack_folder, objects, alternates, alternates_of_alternates, linked_alternates)
+Way = Callable[[Path, Path], None]
+WAYS: tuple[Way, ...] = (
+    fan_out,
+    loose,
+    packs,
+    pack_folder,
+    objects,
+    alternates,
+    alternates_of_alternates,
+    linked_alternates,
+)
 WAYS += (refs, all_refs, one_ref, packed_refs, head, commondir, gitdir, linked_gitdir)  # fmt: skip
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_way_leads_out(places: tuple[Path, Path], way: Callable[[Path, Path], None]) -> None:
+def test_no_way_leads_out(places: tuple[Path, Path], way: Way) -> None:
     outside, repo = places
     tip = str(pygit2.Repository(str(outside)).head.target)
     if "ref" not in way.__name__ and way is not head:
@@ -182,9 +194,7 @@ def test_no_way_leads_out(places: tuple[Path, Path], way: Callable[[Path, Path],
 
 
 @pytest.mark.parametrize("way", [fan_out, loose, packs, pack_folder, objects, alternates])
-def test_what_is_swapped_after_it_was_opened_leads_nowhere(
-    places: tuple[Path, Path], way: Callable[[Path, Path], None]
-) -> None:
+def test_what_is_swapped_after_it_was_opened_leads_nowhere(places: tuple[Path, Path], way: Way) -> None:
     outside, repo = places
     commit(repo, mine=b"mine")
     secret = next(iter(pygit2.Repository(str(outside)).head.peel(pygit2.Tree))).id
@@ -274,8 +284,12 @@ def test_blobs_that_vanished_do_not_open_the_repository_again(tmp_path: Path, mo
     source = reader(tmp_path / "repo", tmp_path)
     (entry,) = source.scan()
     made: list[object] = []
-    opened = repository.View
-    monkeypatch.setattr(repository, "View", lambda *args: made.append(args) or opened(*args))
+
+    def opened(*args: Any) -> View:
+        made.append(args)
+        return View(*args)
+
+    monkeypatch.setattr(repository, "View", opened)
     for number in range(5):
         with pytest.raises(ExtractionError, match="vanished"):
             source.read(WorkItem(uuid4(), replace(entry, fingerprint=f"{number:040x}"), new=True))

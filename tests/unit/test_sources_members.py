@@ -12,6 +12,7 @@ import tracemalloc
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,7 @@ def entry_of(name: str, **fields: int) -> zipfile.ZipInfo:
     return info
 
 
-def folder(tmp_path: Path, content: bytes, **options) -> SourceReader:
+def folder(tmp_path: Path, content: bytes, **options: Any) -> SourceReader:
     (tmp_path / "x.zip").write_bytes(content)
     return reader(tmp_path, **{"include": ALL, **options})
 
@@ -89,7 +90,7 @@ def test_members_are_documents(tmp_path: Path) -> None:
         (("*.zip!/.h/",), (), ["x.zip!/.h/b.md"]),
     ],
 )  # fmt: skip
-def test_globs_see_the_names_of_members(tmp_path: Path, include, exclude, expected) -> None:  # type: ignore[no-untyped-def]
+def test_globs_see_the_names_of_members(tmp_path: Path, include: Any, exclude: Any, expected: Any) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "y.zip").write_bytes(zipped(("a.md", b"y")))
     content = zipped((".h/b.md", b"hidden"), ("a.md", b"a"), ("d/a.txt", b"d"))

@@ -22,14 +22,14 @@ class Place:
     def __init__(self) -> None:
         self.blobs, self.keyring = MemoryBlobs(), MemoryKeyring()
 
-    def store(self, name: str, content: bytes, **more) -> None:
+    def store(self, name: str, content: bytes, **more: Any) -> None:
         uploads.store(self.blobs, self.keyring, tenant="t", collection="c", name=name, content=content, **more)
 
-    def reader(self, uri: str = "uploads://t/c", *, max_bytes: int = 1000, **spec) -> SourceReader:
+    def reader(self, uri: str = "uploads://t/c", *, max_bytes: int = 1000, **spec: Any) -> SourceReader:
         made = SourceSpec(uri, **{"collection": "c", "tenant": "t", **spec})
         return reader_for(made, max_bytes=max_bytes, blobs=self.blobs, keyring=self.keyring)
 
-    def entries(self, **spec) -> dict[str, ListingEntry]:
+    def entries(self, **spec: Any) -> dict[str, ListingEntry]:
         return {entry.external_id: entry for entry in self.reader(**spec).scan()}
 
 

@@ -122,7 +122,7 @@ class UPathBlobs:
         return "/".join([str(self._root).rstrip("/"), *parts])
 
     def _at(self, path: str) -> PathLike:
-        target: PathLike = self._root  # type: ignore[assignment]
+        target: PathLike = self._root
         for part in relative_parts(path):
             target = target / part
         return target

@@ -106,7 +106,7 @@ class PostgresRows:
 
     def _rows(self) -> sql.Composable:
         if self._query.select is not None:
-            return sql.SQL("({})").format(sql.SQL(self._query.select.strip().rstrip(";")))  # type: ignore[arg-type]
+            return sql.SQL("({})").format(sql.SQL(self._query.select.strip().rstrip(";")))
         return sql.Identifier(*self._query.table)
 
     def _column(self, name: str) -> sql.Composable:
