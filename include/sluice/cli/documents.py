@@ -64,7 +64,7 @@ def ingest(
     from sluice.pipeline import ingestion, preview
     from sluice.pipeline.requests import IngestRequest
     from sluice.pipeline.summary import refused_by
-    from sluice.quality import expectations
+    from sluice.quality import judging
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
@@ -76,7 +76,7 @@ def ingest(
             tell(report.to_json(), json_, *report.lines())
             return
         hiding(tools, spec, yes)
-        with expectations.gates_process():
+        with judging.gates_process():
             summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
         refused = refused_by(tools, spec, summary)
     tell(summary.to_json(), json_, *summary.lines(refused))

@@ -118,12 +118,12 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[QuarantineRecord], *, qu
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion
     from sluice.pipeline.requests import IngestRequest
-    from sluice.quality import expectations
+    from sluice.quality import judging
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in kept:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
-    with expectations.gates_process():
+    with judging.gates_process():
         return [
             ingestion.ingest(
                 tools,

@@ -29,7 +29,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.summary import RunSummary
 from sluice.pipeline.validation import validate
 from sluice.ports.tools import Tools
-from sluice.quality.expectations import prepare
+from sluice.quality.judging import prepare
 
 T = TypeVar("T")
 U = TypeVar("U")

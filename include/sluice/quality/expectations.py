@@ -1,5 +1,4 @@
-"""The one door to Great Expectations: imported on first use (4-20 s), in this process or in one of its own, and kept
-for the life of that process."""
+"""Great Expectations, imported on first use (4-20 s) and kept for the life of the process. Its only importer."""
 
 from __future__ import annotations
 
@@ -8,21 +7,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from typing import Any
 
 from sluice.errors import Terminal
-from sluice.quality.process import LOST, GatesProcess
 from sluice.quality.suites import Check
 
 _ROW = "row"
 _lock = Lock()
 _ready = False
-_process: GatesProcess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +32,10 @@ class Outcome:
     values: tuple[float | None, ...] = ()  # in the order of `rows`
 
 
-@contextmanager
-def gates_process() -> Iterator[None]:
-    """Within the body, a process of its own imports Great Expectations and judges; `prepare` or the first gate starts
-    it. Where it is imported here already, and where that process is lost, this one judges."""
-    global _process
-    if _process is not None or "great_expectations" in sys.modules:
-        yield
-        return
-    _process = GatesProcess()
-    try:
-        yield
-    finally:
-        ended, _process = _process, None
-        ended.stop()
-
-
-def prepare() -> None:
-    """The gates will be asked soon: their process begins its import now, where there is one. Does not wait."""
-    if _process is not None:
-        with suppress(*LOST):
-            _process.start()
-
-
 def ready() -> float:
-    """Import and set up, once a process → seconds that were waited for it now."""
+    """Imports and sets up Great Expectations, once a process. Returns the seconds that this call waited for it."""
     global _ready
     started_s = time.perf_counter()
-    if _process is not None:
-        with suppress(*LOST):
-            return time.perf_counter() - started_s if _process.ready() else 0.0
     with _lock:
         if _ready:
             return 0.0
@@ -80,9 +50,6 @@ def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[An
     `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
     since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
     """
-    if _process is not None:
-        with suppress(*LOST):
-            return _process.judge(suite, checks, columns)
     import pandas as pd
 
     frame = pd.DataFrame({**columns, _ROW: range(len(next(iter(columns.values()))))})

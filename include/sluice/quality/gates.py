@@ -18,8 +18,9 @@ from sluice.quality.chunk_features import Place, chunk_features
 from sluice.quality.detectors import SCREENS, Screened, screen
 from sluice.quality.document_features import features
 from sluice.quality.duplicates import Found
-from sluice.quality.expectations import Outcome, judge, ready
+from sluice.quality.expectations import Outcome
 from sluice.quality.findings import masked
+from sluice.quality.judging import judge, ready
 from sluice.quality.rules import Rules, with_rules
 from sluice.quality.suites import Check
 from sluice.quality.vector_features import vector_features

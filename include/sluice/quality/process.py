@@ -2,7 +2,7 @@
 the batch before is embedded and loaded here.
 
 Requests and answers are pickled on the process's standard input and output; both ends are this code, and what is judged
-are numbers. It ends with the body of `expectations.gates_process`; where the process that started it dies, at the end
+are numbers. It ends with the body of `judging.gates_process`; where the process that started it dies, at the end
 of its import or of what it judges.
 """
 
