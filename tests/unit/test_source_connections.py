@@ -73,7 +73,7 @@ def test_who_may_use_which() -> None:
         with pytest.raises(Forbidden, match="own"):
             of_acme(own)
     for odd in ("", "a b", "../x", "a" * 201):
-        with pytest.raises(BadRequest, match="not a connection's id"):
+        with pytest.raises(BadRequest, match="is not a connection id"):
             of_acme(odd)
 
 
