@@ -198,7 +198,7 @@ def test_an_empty_user_is_no_user(room: Room) -> None:
 
 
 def test_a_schedule_adds_no_source(room: Room) -> None:
-    with pytest.raises(Forbidden, match="no saved source"):
+    with pytest.raises(Forbidden, match="is not a saved source"):
         check(room, NEW, None, DagRunType.SCHEDULED)
 
 
@@ -224,7 +224,7 @@ def test_a_run_that_another_triggered_is_its_users(room: Room) -> None:
 def test_nobody_approves_that_much_vanishes(room: Room, run_type: Any) -> None:
     save(room)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
-    with pytest.raises(Forbidden, match="for a person who has looked"):
+    with pytest.raises(Forbidden, match="a user must do that"):
         _check(room, NEW, run, roots=(), approve_shrink=True)
 
 

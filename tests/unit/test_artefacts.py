@@ -80,7 +80,7 @@ def test_an_artefact_does_not_open_in_the_place_of_another() -> None:
         "runs/r/00001/1-extracted.parquet",
         "runs/s/00000/1-extracted.parquet",
     ):
-        with pytest.raises(Terminal, match="does not open"):
+        with pytest.raises(Terminal, match="cannot be decrypted"):
             artefacts.load_documents(content, secret, other)
 
 

@@ -93,9 +93,9 @@ def test_a_servers_charset_is_used() -> None:
 
 
 def test_a_reason_names_the_charset_and_the_byte() -> None:
-    assert why_no_text(b"words \xff\x00\x01") == "Read as UTF-8, byte 6 (0xff) is no part of a text."
-    assert why_no_text(b"words \x01" * 9) == "Read as UTF-8, byte 6 (0x01) is no part of a text."
-    assert why_no_text(b"\xff\xfea\0\0\xd8b\0") == "Read as UTF-16-LE, byte 4 (0x00) is no part of a text."
+    assert why_no_text(b"words \xff\x00\x01") == "Read as UTF-8, byte 6 (0xff) is not part of a text."
+    assert why_no_text(b"words \x01" * 9) == "Read as UTF-8, byte 6 (0x01) is not part of a text."
+    assert why_no_text(b"\xff\xfea\0\0\xd8b\0") == "Read as UTF-16-LE, byte 4 (0x00) is not part of a text."
     kind = sniff(b"\x00\x01\x02\x03" * 50, "x.bin")
     assert kind.failure == "binary" and "byte 0 (0x00)" in kind.detail
 

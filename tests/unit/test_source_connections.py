@@ -70,10 +70,10 @@ def test_who_may_use_which() -> None:
     with pytest.raises(Forbidden, match="tenants"):
         of_default("ours")
     for own in ("sluice_ledger", "Sluice_Keys", "sluice-keys"):
-        with pytest.raises(Forbidden, match="own"):
+        with pytest.raises(Forbidden, match="used by Sluice itself"):
             of_acme(own)
     for odd in ("", "a b", "../x", "a" * 201):
-        with pytest.raises(BadRequest, match="not a connection's id"):
+        with pytest.raises(BadRequest, match="is not a connection id"):
             of_acme(odd)
 
 

@@ -430,7 +430,7 @@ def test_a_file_that_changed_since_the_scan_is_not_mixed_up(tmp_path: Path) -> N
     source = jsonl(tmp_path / "x.jsonl", [b'{"_id": "a", "text": "x"}', b'{"_id": "b", "text": "y"}'])
     entry = list(source.scan())[1]
     (tmp_path / "x.jsonl").write_bytes(b'{"_id": "n", "text": "longer"}\n{"_id": "a", "text": "x"}\n')
-    with pytest.raises(Terminal, match="trigger the run anew") as caught:  # a retry would read the same places
+    with pytest.raises(Terminal, match="start the run again") as caught:  # a retry would read the same places
         source.read(item(entry))
     assert not isinstance(caught.value, ExtractionError)  # it is not this one document's fault
     growing = jsonl(tmp_path / "y.jsonl", [b'{"_id": "%d", "text": "x"}' % n for n in range(10)]).scan()

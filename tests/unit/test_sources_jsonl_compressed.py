@@ -58,7 +58,7 @@ def test_a_damaged_or_cut_file_is_no_complete_scan(tmp_path: Path, suffix: str, 
     whole = compress(noise)
     for damaged in (whole[: len(whole) // 2], whole[:-3], whole + b"more", whole[:9]):
         path = written(tmp_path / f"a.jsonl.{suffix}", damaged)
-        with pytest.raises(BadRequest, match=r"damaged or cut off.*nothing was changed or deleted"):
+        with pytest.raises(BadRequest, match=r"damaged or truncated.*nothing was changed or deleted"):
             list(lines(path).scan())
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_changed_is_not_mixed_up(tmp_path: Path) -> None:
     entry = list(source.scan())[3]
     for content in (gzip.compress(b"".join(LINES[::-1])), gzip.compress(b"".join(LINES))[:40], b"".join(LINES[1:])):
         written(path, content)
-        with pytest.raises(Terminal, match="trigger the run anew") as caught:
+        with pytest.raises(Terminal, match="start the run again") as caught:
             source.read(item(entry))
         assert not isinstance(caught.value, ExtractionError)
     growing = lines(written(path, gzip.compress(b"".join(LINES)))).scan()

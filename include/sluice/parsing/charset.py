@@ -53,12 +53,12 @@ _WORD_WEIGHT = 0.3
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-def marked(content: bytes) -> tuple[bytes, str] | None:
+def byte_order_mark(content: bytes) -> tuple[bytes, str] | None:
     """Returns the byte order mark and its encoding, or None."""
     return next(((bom, encoding) for bom, encoding in BOMS if content.startswith(bom)), None)
 
 
-def without_mark(content: bytes) -> str | None:
+def encoding_without_bom(content: bytes) -> str | None:
     """Returns the UTF-16 or UTF-32 encoding of bytes that hold NULs, or None.
 
     Western text has a NUL in every other byte, on one side only. In other alphabets only spaces and punctuation have

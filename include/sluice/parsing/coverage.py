@@ -39,12 +39,12 @@ def completed(text: str, blocks: Sequence[str], *, is_whole: bool = False) -> Co
     if not lacking:
         return Completed(text, 0)
     added = sum(len(_words(block)) for block in lacking)
-    if is_whole and is_ruin(text, blocks):
+    if is_whole and lacks_many_words(text, blocks):
         return Completed("\n\n".join(blocks) + "\n", added)
     return Completed("\n\n".join([*filter(None, [text.rstrip()]), *lacking]) + "\n", added)
 
 
-def is_ruin(text: str, blocks: Sequence[str]) -> bool:
+def lacks_many_words(text: str, blocks: Sequence[str]) -> bool:
     """Returns True if `text` lacks a large share of the distinct words of `blocks`."""
     total = {word for block in blocks for word in _words(plain_letters(block))}
     return len(total.difference(_words(text))) > _MUCH * len(total)

@@ -21,7 +21,7 @@ from typing import Any
 
 from sluice.errors import ExtractionError
 from sluice.model.file_names import printed
-from sluice.parsing.coverage import completed, is_ruin
+from sluice.parsing.coverage import completed, lacks_many_words
 from sluice.parsing.embedded import without_blobs
 from sluice.parsing.html import html_blocks
 from sluice.parsing.sniffing import EMAIL, sniff
@@ -181,7 +181,7 @@ def _read_body(body: Message, pages: list[Message], read: Read) -> Iterator[str]
     for page in pages:
         markup = _decoded(page)
         blocks = html_blocks(markup)
-        if is_ruin(text, blocks):
+        if lacks_many_words(text, blocks):
             with contextlib.suppress(ExtractionError):
                 blocks = read(markup.encode("utf-8"), "body.html", "utf-8").split("\n\n")
             text = completed("\n\n".join(blocks), text.split("\n\n")).text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sluice.parsing.charset import marked, nearly, text_of, without_mark
+from sluice.parsing.charset import byte_order_mark, encoding_without_bom, nearly, text_of
 
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27})
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
@@ -32,12 +32,12 @@ def decode(content: bytes, declared: str | None = None) -> str | None:
     declared: the charset that a server or a mail names. A few invalid bytes become U+FFFD.
     """
     sample = content[:_SAMPLE_BYTES]
-    if mark := marked(content):
-        rest = content[len(mark[0]) :]
-        text = nearly(rest, mark[1]) or (text_of(rest) if b"\0" not in rest else None)
+    if bom := byte_order_mark(content):
+        rest = content[len(bom[0]) :]
+        text = nearly(rest, bom[1]) or (text_of(rest) if b"\0" not in rest else None)
         text = "" if not rest else text
     elif b"\0" in content:
-        form = without_mark(content)
+        form = encoding_without_bom(content)
         text = nearly(content, form) if form else None
     elif len(sample) - len(sample.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(sample):
         text = None
@@ -48,9 +48,9 @@ def decode(content: bytes, declared: str | None = None) -> str | None:
 
 def why_no_text(content: bytes) -> str:
     """Returns a sentence with the charset that was tried and the first invalid byte."""
-    mark = marked(content)
-    encoding, start = (mark[1], len(mark[0])) if mark else ("utf-8", 0)
-    control = _CONTROL.search(content) if not mark else None
+    bom = byte_order_mark(content)
+    encoding, start = (bom[1], len(bom[0])) if bom else ("utf-8", 0)
+    control = _CONTROL.search(content) if not bom else None
     try:
         content[start:].decode(encoding)
         place = control.start() if control else None
