@@ -1,4 +1,4 @@
-# One image for every process of Airflow, with Sluice in it. Why this base: docs/decisions/0011.
+# One image with Sluice for every process of Airflow. docs/decisions/0011 explains the choice of the base image.
 
 FROM python:3.11.14-slim-bookworm AS builder
 
@@ -6,8 +6,8 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /opt/sluice
 COPY requirements.txt ./
 
-# uv in the version and with the hashes of the lock; then the lock as it is. --no-build: wheels only, so that no compiler
-# is needed here either. What only tests and devstack's own engines use stays out of the image.
+# Installs uv with the version and hashes of the lock, then the whole lock. --no-build: wheels only, so no compiler is
+# needed. Packages that only tests and the engines of devstack use are removed.
 RUN sed -n '/^uv==/,/[^\\]$/p' requirements.txt > /tmp/uv.txt \
     && pip install --no-cache-dir --disable-pip-version-check --require-hashes --no-deps -r /tmp/uv.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
@@ -26,7 +26,7 @@ COPY migrations ./migrations
 COPY plugins ./plugins
 COPY dags ./dags
 COPY deploy/compose ./deploy/compose
-# The container cannot write compiled files next to the sources, so they are made here.
+# The container cannot write compiled files next to the sources, so they are compiled here.
 RUN /opt/venv/bin/python -m compileall -q include migrations plugins dags
 
 
@@ -37,8 +37,8 @@ LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.version="0.4.1" \
       org.opencontainers.image.licenses="Apache-2.0"
 
-# Everything that is written goes below /var/lib/sluice. The folders are made here, since a new volume takes over their
-# owner, and an empty airflow.cfg keeps Airflow from writing one with keys of its own: all settings are variables.
+# All processes write below /var/lib/sluice only. The folders are created here, because a new volume takes over their
+# owner. An empty airflow.cfg prevents Airflow from writing one with its own keys: all settings are variables.
 RUN groupadd --gid 50000 sluice \
     && useradd --uid 50000 --gid sluice --no-create-home --home-dir /var/lib/sluice --shell /usr/sbin/nologin sluice \
     && install -d -o sluice -g sluice /var/lib/sluice /var/lib/sluice/artefacts /var/lib/sluice/lineage \

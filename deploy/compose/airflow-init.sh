@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prepares the file of the master key, both schemas, the administrator, and the connections, pools and variables of airflow_settings.yaml. Every step
-# may be repeated: it runs at each `docker compose up`.
+# Writes the file of the master key, migrates both databases, and creates the administrator and the connections, pools
+# and variables of airflow_settings.yaml. It runs at each `docker compose up`, so every step may be repeated.
 set -eu
 
-# The key goes from this container's environment into a file; the others know only the file.
+# Only this container has the key in its environment. The others read the file.
 (umask 077 && printf '%s\n' "$SLUICE_MASTER_KEY" > /var/lib/sluice-key/master.key.new)
 mv /var/lib/sluice-key/master.key.new "$SLUICE_MASTER_KEY_FILE"
 

@@ -1,13 +1,13 @@
 #!/bin/bash
-# Makes the roles and databases on the first start of an empty volume. What the lesser roles may do is granted by the
-# migrations. psql takes the passwords PASSWORD_<ROLE> out of the environment and quotes them itself.
+# Creates the roles and databases on the first start of an empty volume. The migrations grant rights to the roles other
+# than the owner. psql reads the passwords PASSWORD_<ROLE> from the environment and quotes them itself.
 set -euo pipefail
 
 run() {
     psql --no-psqlrc --quiet -v ON_ERROR_STOP=1 -U "${POSTGRES_USER:-postgres}" -d postgres "$@"
 }
 
-# role NAME: a login.
+# role NAME: creates a role that can log in.
 role() {
     run -v role="$1" <<SQL
 \getenv password PASSWORD_${1^^}
@@ -15,7 +15,7 @@ CREATE ROLE :"role" LOGIN PASSWORD :'password';
 SQL
 }
 
-# database NAME OWNER [ROLE...]: nobody but these may connect.
+# database NAME OWNER [ROLE...]: creates a database to which only these roles may connect.
 database() {
     run -v database="$1" -v owner="$2" <<'SQL'
 CREATE DATABASE :"database" OWNER :"owner";

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Prints every secret that docker-compose.yml asks for, newly made, as NAME=value lines:
+# Generates every secret that docker-compose.yml needs, and prints them as NAME=value lines:
 #
 #     (umask 077 && sh deploy/compose/secrets.sh >> .env)
 #
-# Run it once. The databases keep the passwords that they were made with.
+# Run it once: the databases keep the passwords that they were created with.
 set -eu
 
-# random BYTES: that many random bytes in base64 (standard alphabet, one line).
+# random BYTES: prints that many random bytes in base64 (standard alphabet, one line).
 random() {
     head -c "$1" /dev/urandom | base64 | tr -d '\n'
 }
 
-# word BYTES: random and safe in a URL.
+# word BYTES: the same, with characters that are safe in a URL.
 word() {
     random "$1" | tr '+/' '-_' | tr -d '='
 }
@@ -33,6 +33,6 @@ for name in \
     echo "$name=$(word 24)"
 done
 echo "AIRFLOW__API_AUTH__JWT_SECRET=$(word 64)"
-# 32 bytes in URL-safe base64 with padding, as Fernet wants it.
+# Fernet needs 32 bytes in URL-safe base64 with padding.
 echo "AIRFLOW__CORE__FERNET_KEY=$(random 32 | tr '+/' '-_')"
 echo "SLUICE_MASTER_KEY=$(random 32)"
