@@ -2,18 +2,18 @@
 
     SluiceError
     ├── Transient        yes: a store is down, a lock timed out, a connection broke
-    │   ├── Busy         another run holds the source
+    │   ├── Busy         another run has the lease of the source
     │   └── Unavailable  a named dependency did not answer in time
     └── Terminal         no: the same call will fail again
-        ├── BadRequest   the caller asked for something that cannot be (usage, HTTP 4xx)
-        │   ├── NotFound   what was asked for does not exist, or is not the caller's to see
+        ├── BadRequest   the request is not valid (usage error, HTTP 4xx)
+        │   ├── NotFound   the object does not exist, or the caller may not see it
         │   ├── Forbidden  the caller may not do this
-        │   └── Full       the tenant may hold no more
-        ├── LostClaim    another run took the source over
-        ├── Unreadable   one document cannot be read; it is quarantined and the rest goes on
-        └── Disagreement the stores do not agree after a run; nothing was hidden
+        │   └── Full       the tenant's quota is reached
+        ├── LostLease    another run took the source over
+        ├── ExtractionError  one document cannot be read; it is quarantined and the run continues
+        └── Disagreement the stores differ after a run; the run fails
 
-A message says what happened, what was kept and what to do next.
+A message says what happened, what was retained and what to do next.
 """
 
 
@@ -32,7 +32,7 @@ TRY_AGAIN = "Try again when it answers."
 class Unavailable(Transient):
     """A dependency did not answer in time.
 
-    advice: what to do; the default fits what `make up` starts, and nothing else.
+    `advice`: what to do. The default fits only what `make up` starts.
     """
 
     def __init__(self, dependency: str, detail: str, advice: str = START_IT) -> None:
@@ -41,7 +41,7 @@ class Unavailable(Transient):
 
 
 class Busy(Transient):
-    """Another run works on this source now."""
+    """Another run is working on this source now."""
 
 
 class Terminal(SluiceError):
@@ -49,11 +49,11 @@ class Terminal(SluiceError):
 
 
 class BadRequest(Terminal):
-    """The request cannot be carried out as it was made."""
+    """The request is not valid as it was made."""
 
 
 class NotFound(BadRequest):
-    """It does not exist, or the caller may not know that it does."""
+    """The object does not exist, or the caller may not see it."""
 
 
 class Forbidden(BadRequest):
@@ -61,11 +61,11 @@ class Forbidden(BadRequest):
 
 
 class Full(BadRequest):
-    """The tenant's quota has no room for it."""
+    """The tenant's quota is reached."""
 
 
 class ExtractionError(Terminal):
-    """One document cannot be read; `code` is stable, the message says what to do."""
+    """One document cannot be read. `code` is stable; the message says what to do."""
 
     def __init__(self, code: str, reason: str) -> None:
         self.code = code

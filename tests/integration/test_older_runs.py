@@ -78,7 +78,7 @@ def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
     monday.write(OWLS.format(time="dusk"))
     assert ingestion.ingest(monday.tools, IngestRequest(monday.spec)).documents.changed == 0
     assert monday.clear()["superseded"] == 1
-    assert "because a later run knows more of them" in caplog.text
+    assert "because a later run supersedes them" in caplog.text
     assert "at dusk" in monday.served() and "at dawn" not in monday.served()
     report = reconciliation.reconcile(monday.tools, collection=monday.spec.collection).to_json()
     assert (report["missing"], report["collections"][0]["surplus"]) == (0, 0), "nothing was written beside the ledger"

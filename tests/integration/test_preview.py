@@ -113,7 +113,7 @@ def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(
     report = previewed(tools, spec)
     assert report.documents.deleted == 30
     assert "lists 30 documents fewer than the 40" in report.refusals[0]
-    assert "It would be refused: " in "\n".join(report.lines())
+    assert "The run would be rejected: " in "\n".join(report.lines())
     assert previewed(tools, spec, approve_shrink=True).refusals == []
     for each in (tmp_path / "in").iterdir():
         each.unlink()

@@ -1,1 +1,1 @@
-"""Embedded documents into ledger, vectors and graph."""
+"""Writes embedded documents into ledger, vectors and graph."""

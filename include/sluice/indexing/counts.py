@@ -1,4 +1,4 @@
-"""How many documents and chunks each store holds."""
+"""Counts of documents and chunks per store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Counters = Mapping[str, Callable[[], int]]
 
 
 def by_collection(ledger: Ledger) -> list[tuple[Generation, dict[str, Any]]]:
-    """Live generations, and what the ledger counts in each."""
+    """Returns live generations with the ledger's counts of each."""
     return [
         (each, {"name": each.collection, "generation": each.number, **asdict(ledger.collections.counts(each))})
         for each in ledger.collections.generations()
@@ -32,8 +32,9 @@ def counters(
     tenant: str | None = None,
     source: UUID | None = None,
 ) -> Counters:
-    """By store, of a generation or of one tenant's or source's part of it; Neo4j where the generation has a graph. A
-    call raises Unavailable where its store is down."""
+    """Returns functions that count chunks, by store: of a generation, or of one tenant's or source's part of it.
+
+    Includes Neo4j where the generation has a graph. A function raises Unavailable where its store is down."""
     stores: dict[str, VectorIndex | GraphIndex] = {"qdrant": vectors}
     if graph is not None and generation.profile.entities != "off":
         stores["neo4j"] = graph
@@ -41,7 +42,7 @@ def counters(
 
 
 def counted(counters: Counters, up: Collection[str] | None = None) -> dict[str, int | None]:
-    """None where a store is down. `up`: stores that are asked at all; None: each."""
+    """Returns the counts; None where a store is down. `up`: the stores to query; None: all."""
     return {name: _count(count) if up is None or name in up else None for name, count in counters.items()}
 
 

@@ -1,11 +1,12 @@
-"""Embedded documents into ledger, vectors and graph, in the order that survives a crash anywhere:
+"""Writes embedded documents into ledger, vectors and graph, in an order that is safe after a crash at any point:
 
-1. pending versions with their chunks are committed to the ledger (what is about to exist),
-2. points and graph contributions are written beside what is served (nobody reads them yet: hydration asks for active),
-3. one ledger transaction activates the versions and queues the removals,
-4. the removals are carried out and struck off.
+1. Pending versions with their chunks are committed to the ledger.
+2. Points and graph contributions are written beside those that are served. Hydration does not return them yet, because
+   their versions are not active.
+3. One ledger transaction activates the versions and adds replaced chunks to the outbox.
+4. The outbox entries are processed and deleted.
 
-A rerun after a crash repeats steps that are idempotent; nothing is embedded here.
+A rerun after a crash repeats these idempotent steps. Nothing is embedded here.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from sluice.ports.content import Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 
-_REMOVALS_AT_ONCE = 500
+_ENTRIES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
-    refused: frozenset[UUID] = frozenset()  # documents that do not fit the tenant's quota: they are as before
-    superseded: frozenset[UUID] = frozenset()  # documents of which a later run knows more, or that were erased
+    refused: frozenset[UUID] = frozenset()  # documents beyond the tenant's quota: what is served of them is as before
+    superseded: frozenset[UUID] = frozenset()  # documents that a later run supersedes, or that were erased
 
 
 def load(
@@ -48,7 +49,7 @@ def load(
     vectors: VectorIndex,
     graph: GraphIndex | None,
 ) -> Loaded:
-    """Raises Transient or Terminal; what is served is then as before."""
+    """Writes and activates documents. Raises Transient or Terminal; what is served is then as before."""
     if not documents:
         return Loaded()
     generation = run.source.generation
@@ -58,7 +59,7 @@ def load(
     superseded |= ledger.versions.stage(
         run, [sealed_version(run, each, own[each.document.document_id]) for each in documents]
     )
-    # Nothing of these is staged, so nobody would take out what is written of them now.
+    # Superseded documents have no pending version, so nothing would delete what is written for them now.
     documents = [each for each in documents if each.document.document_id not in superseded]
     ids = [each.document.document_id for each in documents]
 
@@ -90,26 +91,26 @@ def drain(
     graph: GraphIndex | None,
     wait: bool = True,
 ) -> int:
-    """Carry out the removals queued for a collection; returns how many chunks went. Safe to repeat.
+    """Processes the outbox of a collection; returns how many chunks were deleted. Safe to repeat.
 
-    `wait`: also for those that another caller carries out at the moment, so that the outbox is empty afterwards."""
-    gone = 0
+    `wait`: also waits for entries that another caller is processing, so that the outbox is empty afterwards."""
+    deleted = 0
     while True:
-        with ledger.outbox.removals(generation.collection_id, _REMOVALS_AT_ONCE, wait=wait) as removals:
-            if not removals:
-                return gone
-            gone += _remove(removals, vectors, graph)
+        with ledger.outbox.removals(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
+            if not entries:
+                return deleted
+            deleted += _remove(entries, vectors, graph)
 
 
-def _remove(removals: Sequence[OutboxEntry], vectors: VectorIndex, graph: GraphIndex | None) -> int:
+def _remove(entries: Sequence[OutboxEntry], vectors: VectorIndex, graph: GraphIndex | None) -> int:
     by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
-    for removal in removals:
-        chunk_ids = by_generation.setdefault(removal.generation.number, (removal.generation, []))[1]
-        chunk_ids.extend(removal.chunk_ids)
-    for each, chunk_ids in by_generation.values():
-        vectors.delete(each, chunk_ids)
+    for entry in entries:
+        chunk_ids = by_generation.setdefault(entry.generation.number, (entry.generation, []))[1]
+        chunk_ids.extend(entry.chunk_ids)
+    for generation, chunk_ids in by_generation.values():
+        vectors.delete(generation, chunk_ids)
     if graph is not None:
-        graph.remove(removals)
+        graph.remove(entries)
     return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
@@ -125,11 +126,11 @@ def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> Encr
         sealed_title=cipher.encrypt_text("title", document.title),
         sealed_text=cipher.encrypt_text("text", document.text),
         sealed_metadata=cipher.encrypt_json("metadata", document.metadata),
-        chunks=tuple(_sealed_chunk(each.chunk, cipher) for each in embedded.chunks),
+        chunks=tuple(_encrypted_chunk(each.chunk, cipher) for each in embedded.chunks),
     )
 
 
-def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
+def _encrypted_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
     names = {str(each.entity_id): each.name for each in chunk.mentions}
     return EncryptedChunk(
         chunk_id=chunk.chunk_id,
@@ -147,7 +148,7 @@ def _sealed_chunk(chunk: Chunk, cipher: Cipher) -> EncryptedChunk:
 
 
 def point(source: Source, each: EmbeddedDocument, chunk_id: UUID, embedded: EmbeddedChunk) -> Point:
-    """Vectors, ids and the declared filter fields; nothing else of the metadata leaves the ledger."""
+    """Returns the point of a chunk: vectors, ids and declared filter fields. Other metadata stays in the ledger."""
     generation, document = source.generation, each.document
     about = payload(
         generation, source.spec.tenant, source.source_id, document.document_id, document.mime, document.metadata
@@ -163,7 +164,7 @@ def payload(
     mime: str,
     metadata: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What a point says of its chunk."""
+    """Returns the payload of a point."""
     return {
         "tenant": tenant,
         "source_id": str(source_id),
@@ -173,12 +174,13 @@ def payload(
 
 
 def filterable(metadata: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """Declared fields with values that a filter can compare: scalars and lists of scalars."""
+    """Returns the declared fields whose values a filter can compare: scalars and lists of scalars."""
     return {name: metadata[name] for name in fields if _comparable(metadata.get(name))}
 
 
 def _comparable(value: Any) -> bool:
-    """A scalar or a list of scalars: finite floats, integers of 64 bits, strings of at most 200 characters."""
+    """Returns whether a value is a scalar or a list of scalars: finite floats, 64-bit integers, strings of at most 200
+    characters."""
     if isinstance(value, list | tuple):
         return bool(value) and not any(isinstance(each, list | tuple) or not _comparable(each) for each in value)
     if isinstance(value, float):
@@ -193,7 +195,7 @@ def graph_chunk(chunk: Chunk) -> GraphChunk:
 
 
 def _together(calls: Sequence[Callable[[], None]]) -> None:
-    """Run side by side; all are awaited, the first error is raised."""
+    """Runs calls in parallel, waits for all of them and raises the first error."""
     if len(calls) == 1:
         return calls[0]()
     with ThreadPoolExecutor(len(calls)) as pool:

@@ -1,1 +1,1 @@
-"""Reconciliation, deletion, purge, pruning."""
+"""Reconciliation, deletion, purging and pruning."""

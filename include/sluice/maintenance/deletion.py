@@ -1,9 +1,9 @@
-"""Deletions by hand, by the way that deletions at a source go: one ledger transaction, then the outbox.
+"""Manual deletions. They use the same path as deletions at a source: one ledger transaction, then the outbox.
 
-A deletion is a run (mode `purge`) of each source that it concerns. It holds the source as an ingest does, so that
-neither sees the other half-way; a source that is at work is left, and the report says so. After a crash a repetition
-goes on with the rest: what the ledger still lists may have lost its upload or key, never the other way round. What is
-queued is carried out by the next run in the collection.
+A deletion is a run (mode `purge`) of each source concerned. It claims the source as an ingest does, so that neither
+sees the other's intermediate state. A source with a run in progress is skipped, and the report says so. After a crash,
+repeat the deletion: it continues with the rest. A document in the ledger may then have lost its upload or key, but no
+upload or key remains without its document. Queued outbox entries are processed by the next run in the collection.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ BATCH_DOCUMENTS = 500
 
 @dataclass(frozen=True, slots=True)
 class DeletionPreview:
-    """What a deletion would take out."""
+    """Counts of what a deletion would delete."""
 
     documents: int
     chunks: int
     quarantined: int  # of the documents
-    sources: int  # that they are of
-    kept: int | None = None  # documents that stay served; None: not told
-    tenants: list[str] | None = None  # whose documents; None: not told
+    sources: int  # of these documents
+    kept: int | None = None  # documents that stay served; None: not counted
+    tenants: list[str] | None = None  # whose documents; None: not listed
 
     def to_json(self) -> dict[str, Any]:
         return _without_none(asdict(self))
@@ -45,30 +45,30 @@ class DeletionPreview:
 
 @dataclass(slots=True)
 class DeletionReport:
-    """What a deletion took out."""
+    """Counts of what a deletion deleted."""
 
     documents: int = 0
-    chunks: int = 0  # out of all stores
-    left: list[str] = field(default_factory=list)  # why some of it is still there, one entry a source
-    dropped: bool | None = None  # whether the collection itself is gone; None: not asked for
+    chunks: int = 0  # from all stores
+    left: list[str] = field(default_factory=list)  # why documents remain, one entry per skipped source
+    dropped: bool | None = None  # whether the collection itself was dropped; None: not requested
 
     def to_json(self) -> dict[str, Any]:
         return _without_none(asdict(self))
 
 
 def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
-    """What a deletion of these documents (None: all of the source) would take out. Changes nothing."""
-    held = [tools.ledger.deletions.held(source, ids) for source, ids in sources]
+    """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
+    counts = [tools.ledger.deletions.held(source, ids) for source, ids in sources]
     return DeletionPreview(
-        documents=sum(each.documents for each in held),
-        chunks=sum(each.chunks for each in held),
-        quarantined=sum(each.quarantined for each in held),
+        documents=sum(each.documents for each in counts),
+        chunks=sum(each.chunks for each in counts),
+        quarantined=sum(each.quarantined for each in counts),
         sources=len(sources),
     )
 
 
 def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
-    """Raises NotFound where one of them is no document, or gone already."""
+    """Groups documents by source. Raises NotFound where one of them does not exist or is already deleted."""
     sources = tools.ledger.sources.of(list(dict.fromkeys(document_ids)))
     by_id: dict[UUID, list[UUID]] = {}
     for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
@@ -77,59 +77,64 @@ def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, 
 
 
 def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> DeletionReport:
-    """Unreadable when this returns. While the source lists them, their content is not ingested again until it changes
-    (`restore`); uploads are removed with them. Raises NotFound."""
+    """Deletes documents; they are unreadable when this returns. Raises NotFound.
+
+    While the source lists them, their content is not ingested again until it changes or `restore` is called. Uploads
+    are deleted with their documents."""
     report = DeletionReport()
     for source, ids in by_source(tools, document_ids):
 
         def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
             stays_listed = not source.spec.uri.startswith(uploads.PREFIX)
-            taken = 0
+            deleted = 0
             for start in range(0, len(ids), BATCH_DOCUMENTS):
-                some = ids[start : start + BATCH_DOCUMENTS]
+                batch = ids[start : start + BATCH_DOCUMENTS]
                 if not stays_listed:
-                    _remove_uploads(tools, source, some)
-                taken += len(tools.ledger.deletions.delete(run, some, listed=stays_listed, actor=actor))
-            return taken
+                    _remove_uploads(tools, source, batch)
+                deleted += len(tools.ledger.deletions.delete(run, batch, listed=stays_listed, actor=actor))
+            return deleted
 
         _carried_out(tools, source, actor, work, report)
     return report
 
 
 def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: str) -> DeletionReport:
-    """The source is not ingested any more, until somebody asks for it. Its documents go with it, or stay as they are
-    until they expire, are deleted, or the source is ingested again."""
+    """Removes a source: it is not ingested again until somebody requests it.
+
+    Its documents are deleted with it, or stay until they expire, are deleted, or the source is ingested again."""
     report = DeletionReport()
 
     def work(run: Run) -> int:
-        gone = tools.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
-        tools.ledger.sources.remove(run)  # first: should this break off, no schedule ingests what is gone
+        counts = tools.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
+        tools.ledger.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
         if with_documents:
             if source.spec.uri.startswith(uploads.PREFIX):
                 place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
                 uploads.remove_all(tools.blobs, tools.keyring, **place)
             _all_documents(tools, run)
         uri = source.spec.uri
-        tools.ledger.deletions.record(_deletion("source", source, uri, actor, gone.documents, gone.chunks))
-        return gone.documents
+        tools.ledger.deletions.record(_deletion("source", source, uri, actor, counts.documents, counts.chunks))
+        return counts.documents
 
     _carried_out(tools, source, actor, work, report)
     return report
 
 
 def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
-    """Of all tenants, or of one. Raises NotFound where there is no such collection."""
+    """Returns the saved sources of a collection, of all tenants or of one. Raises NotFound."""
     [generation] = live_generations(tools, collection)
     saved = tools.ledger.sources.saved(tenant, collection)
     return [Source(each.source_id, each.spec, generation) for each in saved]
 
 
 def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> DeletionReport:
-    """The documents of every source in it (or of one tenant's), and, where no other tenant has a source there, the
-    collection itself: backing collection, graph, and all that the ledger knows of it. Raises NotFound."""
+    """Deletes the documents of every source in a collection, or of one tenant's sources. Raises NotFound.
+
+    Where no other tenant has a source there, the collection itself is dropped: its backing collection, its part of the
+    graph, and all its rows in the ledger."""
     [generation] = live_generations(tools, collection)
     report = DeletionReport()
-    chunks = 0  # of what went; those that the outbox carried out may be an earlier deletion's
+    chunks = 0  # of the deleted documents; `report.chunks` may include outbox entries of an earlier deletion
     for source in collection_sources(tools, collection, tenant):
         chunks += tools.ledger.deletions.held(source).chunks
         removed = remove_source(tools, source, with_documents=True, actor=actor)
@@ -139,12 +144,12 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
     report.dropped = not report.left and not tools.ledger.sources.saved(None, collection)
     if report.dropped:
         drained(tools, generation)
-        # A mark in the ledger, in one transaction with the look: an ingest that begins meanwhile would be active there
-        # and absent from the stores, and repairing that takes longer than refusing it. A repetition finds the mark of a
-        # deletion that was killed and goes on; with the collection the mark goes, too, and its name is free.
+        # One transaction checks that the collection is empty and marks it as being dropped, so that no ingest can start
+        # there: its documents would be active in the ledger and missing from the stores. After a crash, a repetition
+        # finds the mark and continues. The mark is deleted with the collection, and the name is then free.
         tools.ledger.collections.begin_drop(generation)
-        _destroy_keys(tools, generation)  # also of what had gone at its source before
-        drop_stores(tools, generation)  # first: once the ledger has forgotten it, nobody knows what to drop
+        _destroy_keys(tools, generation)  # also of documents deleted at their source before
+        drop_stores(tools, generation)  # before the ledger, which is the only place that knows what to drop
         tools.ledger.collections.drop(generation)
     if not report.left:
         tools.ledger.deletions.record(
@@ -154,12 +159,12 @@ def delete_collection(tools: Tools, collection: str, *, tenant: str | None = Non
 
 
 def restore(tools: Tools, document_id: UUID) -> Source:
-    """A document that was deleted by hand is ingested again by the next run of its source. Raises NotFound."""
+    """Lets the next run of its source ingest a manually deleted document again. Raises NotFound."""
     return tools.ledger.deletions.restore(document_id)
 
 
 def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
-    """Raises NotFound."""
+    """Returns the saved source with this URI. Raises NotFound."""
     return tools.ledger.sources.at(tenant, collection, canonical(uri))
 
 
@@ -167,7 +172,7 @@ def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
 
 
 def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
-    """Holding the source; one that is at work is left."""
+    """Runs `work` under the lease of the source and adds its counts to `report`. A source that is busy is skipped."""
     run = tools.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
     documents = chunks = 0
     try:
@@ -189,7 +194,7 @@ def _without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _all_documents(tools: Tools, run: Run) -> None:
-    """With those that were deleted by hand before: they are gone for good now, and so are the keys."""
+    """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
     after: UUID | None = None
     while page := tools.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
         tools.ledger.deletions.delete(run, page, listed=False)
@@ -200,11 +205,12 @@ def _all_documents(tools: Tools, run: Run) -> None:
 def _destroy_keys(tools: Tools, generation: Generation, source_id: UUID | None = None) -> None:
     while document_ids := tools.ledger.deletions.keyed_in(generation, source_id, BATCH_DOCUMENTS):
         tools.keyring.destroy(document_ids)
-        tools.ledger.pruning.key_destroyed(document_ids)  # last: a crash before destroys them once more
+        tools.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
 
 
 def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) -> None:
-    """An upload is its document's source. First: what is left after a crash is still a document, and is found again."""
+    """Deletes the uploads of documents. Called before the documents are deleted, so that a repetition after a crash
+    still finds them in the ledger."""
     names = tools.ledger.deletions.names_of(source, document_ids)
     spec = source.spec
     uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)

@@ -1,4 +1,4 @@
-"""What comparing a store with the ledger finds, and how it is told."""
+"""Drift between a store and the ledger, and its report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _EXAMPLES = 10
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Of some ids, at one moment."""
+    """The drift of some chunk ids at one moment."""
 
     missing: list[LedgerChunk]
     stale: list[LedgerChunk]
-    surplus: Mapping[UUID, UUID | None]  # with the document that the store says it belongs to
+    surplus: Mapping[UUID, UUID | None]  # chunk id → document id as the store has it
     in_flight: list[UUID]
 
     @property
@@ -28,15 +28,15 @@ class Drift:
 
 @dataclass(slots=True)
 class StoreReport:
-    """Of one store's part of one generation, in chunks; or of object storage, in documents and, where surplus, in
-    objects. `examples`: ids or paths, by what is wrong with them."""
+    """The result for one store and one generation, in chunks; for object storage in documents, and `surplus` in
+    objects. `examples`: ids or paths, by kind of drift."""
 
     checked: int = 0  # what the ledger expects
     missing: int = 0
     surplus: int = 0
     stale: int = 0
     repaired: int = 0
-    in_flight: int = 0  # in a living run's hands, or queued
+    in_flight: int = 0  # being changed by a running run, or queued in the outbox
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -51,10 +51,10 @@ class StoreReport:
     def note(
         self, kind: Literal["missing", "surplus", "stale"], names: Sequence[UUID | str], each_counts: int = 1
     ) -> None:
-        """`each_counts`: what one name stands for."""
+        """Adds to a count and its examples. `each_counts`: the number of objects that one name stands for."""
         setattr(self, kind, getattr(self, kind) + len(names) * each_counts)
-        known = self.examples.setdefault(kind, [])
-        known += [str(each) for each in names[: _EXAMPLES - len(known)]]
+        examples = self.examples.setdefault(kind, [])
+        examples += [str(each) for each in names[: _EXAMPLES - len(examples)]]
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "examples": {kind: ids for kind, ids in self.examples.items() if ids}}

@@ -1,12 +1,12 @@
-"""Object storage against the ledger: uploads that are lost, and objects that nobody needs any more.
+"""Compares object storage with the ledger: reports lost uploads and garbage-collects orphaned objects.
 
-    uploads/     a source: what a served document was made from has to be there, and be what was sent
-    runs/        artefacts: nobody needs them when their run has not been active for days
-    quarantine/  <document>.sealed: nobody needs it when the document has no open quarantine record
-    purges/      what a purge was to remove: nobody needs it after days
+    uploads/     a source: the upload of every served document must exist and be unchanged
+    runs/        artefacts: orphaned when their run has not been active for days
+    quarantine/  <document>.sealed: orphaned when the document has no open quarantine record
+    purges/      lists of documents to purge: orphaned after days
 
-What is left over is looked at again before it goes. A lost upload cannot be made again: it is told, each time, until it
-is sent again or its document is removed; what was made from it is served meanwhile.
+An orphaned object is checked again before it is deleted. A lost upload cannot be restored: it is reported each time,
+until it is uploaded again or its document is deleted. Its chunks are served until then.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from sluice.sources import uploads
 
 T = TypeVar("T")
 _PAGE = 500  # runs, documents or uploads at a time
-# Somebody may be between an object and its record in the ledger.
+# A run may have written an object and not yet its record in the ledger.
 _GRACE = timedelta(hours=1)
 _NOBODY = UUID(int=0)
-_GRACE_UNKNOWN = timedelta(days=1)  # nothing but its age speaks for it
+_GRACE_UNKNOWN = timedelta(days=1)  # of objects for which the age is the only information
 
 
 @dataclass(frozen=True, slots=True)
-class Leftover:
-    """An object, or a folder with `objects` in it, that nobody needs as far as was seen."""
+class OrphanedObject:
+    """An object, or a folder with `objects` in it, that nothing refers to. `still` checks it again."""
 
     path: str
     objects: int
@@ -43,17 +43,18 @@ class Leftover:
 
 
 def compare(tools: Tools, *, collection: str | None = None, sweep: bool = False, deep: bool = False) -> StoreReport:
-    """Uploads of all collections or one, and, where all are asked for, what belongs to no collection. `checked` counts
-    documents, `surplus` objects; `sweep` removes those; `deep` reads the uploads."""
+    """Compares the uploads of all collections or of one; for all collections also objects that belong to none.
+
+    `checked` counts documents, `surplus` orphaned objects. `sweep` deletes these; `deep` reads the uploads."""
     report = StoreReport()
     _compare_uploads(tools, collection, deep, report)
     everywhere = () if collection else chain(_runs(tools), _quarantined(tools), _lists(tools))
-    for each in chain(_unnamed(tools, collection), everywhere):
-        if each.still():
-            report.note("surplus", [each.path], each.objects)
+    for orphan in chain(_unnamed(tools, collection), everywhere):
+        if orphan.still():
+            report.note("surplus", [orphan.path], orphan.objects)
             if sweep:
-                tools.blobs.remove(each.path)
-                report.repaired += each.objects
+                tools.blobs.remove(orphan.path)
+                report.repaired += orphan.objects
     return report
 
 
@@ -61,10 +62,10 @@ def _compare_uploads(tools: Tools, collection: str | None, deep: bool, report: S
     after: UUID | None = None
     while page := tools.ledger.reconciliation.documents_from("uploads", collection, after, _PAGE):
         report.checked += len(page)
-        if _damaged(tools, page, deep):  # or sent again, or removed, between two reads
+        if _damaged(tools, page, deep):  # or uploaded again, or deleted, between two reads: check once more
             page_again = tools.ledger.reconciliation.documents_from("uploads", collection, after, _PAGE)
-            for document_id, what in _damaged(tools, [each for each in page_again if each in page], deep).items():
-                report.note(what, [document_id])
+            for document_id, kind in _damaged(tools, [each for each in page_again if each in page], deep).items():
+                report.note(kind, [document_id])
         after = page[-1].document_id
 
 
@@ -82,16 +83,16 @@ def _damaged(tools: Tools, documents: list[SourceDocument], deep: bool) -> dict[
         )
         for each, upload in ids.items()
     }
-    return {document_id: what for document_id, what in checked.items() if what is not None}
+    return {document_id: damage for document_id, damage in checked.items() if damage is not None}
 
 
-def _unnamed(tools: Tools, collection: str | None) -> Iterator[Leftover]:
-    """Objects in an upload's folder that its head does not name."""
+def _unnamed(tools: Tools, collection: str | None) -> Iterator[OrphanedObject]:
+    """Yields objects in an upload's folder that its head does not name."""
     for folder, paths in groupby(tools.blobs.walk("uploads"), key=lambda path: path.rpartition("/")[0]):
         parts = folder.split("/")  # uploads/<tenant>/<collection>/<upload>
         if len(parts) == 4 and collection in (None, parts[2]):
             for path in uploads.leftovers(tools.blobs, tools.keyring, folder, list(paths)):
-                yield Leftover(path, 1, partial(_is_unnamed, tools, folder, path))
+                yield OrphanedObject(path, 1, partial(_is_unnamed, tools, folder, path))
 
 
 def _is_unnamed(tools: Tools, folder: str, path: str) -> bool:
@@ -100,14 +101,14 @@ def _is_unnamed(tools: Tools, folder: str, path: str) -> bool:
     return unnamed and _older(tools, path, _GRACE_UNKNOWN)
 
 
-def _runs(tools: Tools) -> Iterator[Leftover]:
-    """Folders of runs that are over for long enough, or that the ledger does not know."""
+def _runs(tools: Tools) -> Iterator[OrphanedObject]:
+    """Yields folders of runs that were last active long enough ago, or that the ledger does not know."""
     folders = groupby(tools.blobs.walk("runs"), key=lambda path: path.split("/")[1])
     for page in _pages((name, next(paths), 1 + sum(1 for _ in paths)) for name, paths in folders):
-        signs = tools.ledger.reconciliation.last_signs([_id(name) for name, _, _ in page])
+        last_active = tools.ledger.reconciliation.last_signs([_id(name) for name, _, _ in page])
         for name, first, objects in page:
-            if _is_over(tools, first, signs.get(_id(name))):
-                yield Leftover(f"runs/{name}", objects, partial(_run_is_over, tools, name, first))
+            if _is_over(tools, first, last_active.get(_id(name))):
+                yield OrphanedObject(f"runs/{name}", objects, partial(_run_is_over, tools, name, first))
 
 
 def _run_is_over(tools: Tools, name: str, first: str) -> bool:
@@ -120,29 +121,29 @@ def _is_over(tools: Tools, first: str, seen_at: datetime | None) -> bool:
     return datetime.now(UTC) - seen_at > timedelta(days=tools.artefacts_keep_days)
 
 
-def _quarantined(tools: Tools) -> Iterator[Leftover]:
-    """Bytes of documents that are not in quarantine any more, and what a write of them left unfinished."""
+def _quarantined(tools: Tools) -> Iterator[OrphanedObject]:
+    """Yields bytes of documents that are no longer in quarantine, and unfinished writes of such bytes."""
     for page in _pages(tools.blobs.walk("quarantine")):
         ids = {path: _id(path.split("/")[1].removesuffix(".sealed")) for path in page}
-        held = tools.ledger.reconciliation.in_quarantine(list(ids.values()))
+        quarantined = tools.ledger.reconciliation.in_quarantine(list(ids.values()))
         for path, document_id in ids.items():
-            if document_id == _NOBODY or document_id not in held:
-                yield Leftover(path, 1, partial(_is_resolved, tools, document_id, path))
+            if document_id == _NOBODY or document_id not in quarantined:
+                yield OrphanedObject(path, 1, partial(_is_resolved, tools, document_id, path))
 
 
-def _lists(tools: Tools) -> Iterator[Leftover]:
-    """What a purge was to remove: of use while it is waited for, or tried again."""
+def _lists(tools: Tools) -> Iterator[OrphanedObject]:
+    """Yields old lists of documents to purge. A list is needed while its purge waits for approval or is retried."""
     for path in tools.blobs.walk("purges"):
-        yield Leftover(path, 1, partial(_older, tools, path, timedelta(days=tools.artefacts_keep_days)))
+        yield OrphanedObject(path, 1, partial(_older, tools, path, timedelta(days=tools.artefacts_keep_days)))
 
 
 def _is_resolved(tools: Tools, document_id: UUID, path: str) -> bool:
-    held = document_id != _NOBODY and tools.ledger.reconciliation.in_quarantine([document_id])
-    return not held and _older(tools, path, _GRACE)
+    quarantined = document_id != _NOBODY and tools.ledger.reconciliation.in_quarantine([document_id])
+    return not quarantined and _older(tools, path, _GRACE)
 
 
 def _older(tools: Tools, path: str, age: timedelta) -> bool:
-    """False where it is gone by now."""
+    """Returns whether an object is older than `age`; False where it no longer exists."""
     try:
         return datetime.now(UTC) - tools.blobs.modified_at(path) > age
     except NotFound:
@@ -156,7 +157,7 @@ def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _id(name: str) -> UUID:
-    """A name that is none of ours is nobody's id."""
+    """Returns the id in a name, or `_NOBODY` where the name is not a UUID."""
     try:
         return UUID(name)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Whether every engine answers, in which version and how fast."""
+"""Probes every engine: availability, version and latency."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from sluice.errors import SluiceError
 
-NEEDED = ("ledger", "keys", "qdrant")  # without one of these no search can be answered
+NEEDED = ("ledger", "keys", "qdrant")  # engines without which no search can be answered
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What one engine answered. `error`: why it did not; None: it did."""
+    """The result of one probe. `error`: why the engine did not answer; None: it answered."""
 
     name: str
     version: str | None = None
@@ -27,14 +27,14 @@ class EngineState:
         return self.error is None
 
     def to_json(self) -> dict[str, Any]:
-        """For operators: with what went wrong."""
-        found: dict[str, Any] = {"name": self.name, "ok": self.ok, "version": self.version}
-        found["latency_ms"] = round(self.latency_ms, 1)
-        return found if self.ok else {**found, "detail": self.error}
+        """For operators: includes the error."""
+        state: dict[str, Any] = {"name": self.name, "ok": self.ok, "version": self.version}
+        state["latency_ms"] = round(self.latency_ms, 1)
+        return state if self.ok else {**state, "detail": self.error}
 
 
 def probe(name: str, ping: Callable[[], str]) -> EngineState:
-    """Blocks as long as `ping` does."""
+    """Calls `ping` and measures its latency. Blocks as long as `ping` does."""
     started_s = time.perf_counter()
     version, error = None, None
     try:
@@ -45,12 +45,12 @@ def probe(name: str, ping: Callable[[], str]) -> EngineState:
 
 
 def probe_all(pings: Mapping[str, Callable[[], str]]) -> list[EngineState]:
-    """In the order of `pings`; asked side by side, so that those which are down cost one time-out together."""
+    """Probes in parallel, so that several unavailable engines cost one timeout together. In the order of `pings`."""
     with ThreadPoolExecutor(max(1, len(pings)), thread_name_prefix="ping") as pool:
         return [*pool.map(probe, pings.keys(), pings.values())]
 
 
 def overall_state(probes: Iterable[EngineState]) -> Literal["ok", "degraded", "down"]:
-    """down: searches cannot be answered."""
+    """Returns the overall state; "down" means that searches cannot be answered."""
     down = {each.name for each in probes if not each.ok}
     return "down" if down.intersection(NEEDED) else "degraded" if down else "ok"

@@ -1,4 +1,4 @@
-"""The projections as the reconciler sees them: rows by chunk id that can be read, compared, written and taken out."""
+"""The projections for the reconciler: rows by chunk id that can be read, compared, written and deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sluice.model.points import GraphChunk, GraphRow, LedgerChunk, Point, Stored
 from sluice.ports.projections import GraphIndex
 from sluice.ports.tools import Tools
 
-# What was written as float32 comes back as it was over gRPC, and rounded to eight decimals over JSON.
+# Qdrant returns float32 values unchanged over gRPC, and rounded to eight decimals over JSON.
 _TOLERANCE = 1e-6
 
 
@@ -23,22 +23,22 @@ class Projection(Protocol):
     """One store's part of one generation."""
 
     name: str
-    embedded: int  # vectors computed since it was made
-    unreadable: set[UUID]  # chunks that could not be made again
+    embedded: int  # vectors computed by this object
+    unreadable: set[UUID]  # chunks that could not be rebuilt
 
     def ensure(self) -> None:
-        """What is lost as a whole is there again, empty."""
+        """Creates the store's structures again, empty, where they are lost."""
 
     def page(self, after: UUID | None, limit: int) -> list[tuple[UUID, Any]]:
-        """Rows in the order of ids."""
+        """Returns rows in the order of ids."""
 
     def some(self, chunk_ids: Sequence[UUID]) -> dict[UUID, Any]: ...
 
     def document_of(self, row: Any) -> UUID | None:
-        """As the row says; None where it says nothing that can be understood."""
+        """Returns the row's document id; None where the row has no valid one."""
 
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, Any]) -> set[UUID]:
-        """Of `expected`, all of which are held, those that are held with another content."""
+        """Returns those of `expected` whose rows in `held` have other content. All of `expected` are in `held`."""
 
     def write(self, chunks: Sequence[LedgerChunk]) -> None: ...
 
@@ -74,12 +74,12 @@ class Points:
             return None
 
     def stale(self, expected: Sequence[LedgerChunk], held: Mapping[UUID, StoredPoint]) -> set[UUID]:
-        meant = self._rebuilder.payloads(expected)
-        found = {id for id, payload in meant.items() if as_stored(payload) != as_stored(held[id].payload)}
+        payloads = self._rebuilder.payloads(expected)
+        stale = {id for id, payload in payloads.items() if as_stored(payload) != as_stored(held[id].payload)}
         if self._deep:
             points = self._rebuild(expected)
-            found |= {point.chunk_id for point in points if not _same_vectors(point, held[point.chunk_id])}
-        return found
+            stale |= {point.chunk_id for point in points if not _same_vectors(point, held[point.chunk_id])}
+        return stale
 
     def write(self, chunks: Sequence[LedgerChunk]) -> None:
         self._vectors.upsert(self._generation, self._rebuild(chunks))
@@ -95,7 +95,7 @@ class Points:
 
 
 class Contributions:
-    """Chunks of the graph with their documents, mentions and relations, and what their documents are about."""
+    """Chunks of the graph with their documents, mentions and relations, and the entities their documents are about."""
 
     name = "neo4j"
 
@@ -120,16 +120,16 @@ class Contributions:
         return {each.chunk_id for each in expected if _row_of(each) != held[each.chunk_id]}
 
     def write(self, chunks: Sequence[LedgerChunk]) -> None:
-        """Anew: what somebody else hung on a chunk goes with it."""
+        """Deletes and rewrites the chunks; relationships that others added to a chunk are deleted with it."""
         self._graph.remove_chunks(self._generation, [each.chunk_id for each in chunks])
         mentions = self._rebuilder.mentions(chunks)
         self.unreadable.update(each.chunk_id for each in chunks if each.chunk_id not in mentions)
         for source, own in self._rebuilder.by_source([each for each in chunks if each.chunk_id in mentions]):
-            made = [
+            contributions = [
                 GraphChunk(each.chunk_id, each.document_id, each.ordinal, mentions[each.chunk_id], each.relations)
                 for each in own
             ]
-            self._graph.write(source, made)
+            self._graph.write(source, contributions)
 
     def remove(self, chunk_ids: Sequence[UUID]) -> None:
         if chunk_ids:
@@ -142,19 +142,19 @@ def _row_of(chunk: LedgerChunk) -> GraphRow:
     return GraphRow(chunk.chunk_id, chunk.document_id, chunk.tenant, chunk.ordinal, mentions, chunk.relations, about)
 
 
-def _same_vectors(meant: Point, held: StoredPoint) -> bool:
+def _same_vectors(expected: Point, stored: StoredPoint) -> bool:
     return (
-        held.dense is not None
-        and held.dense.shape == meant.dense.shape
-        and bool(np.allclose(held.dense, meant.dense, rtol=0.0, atol=_TOLERANCE))
-        and _same_terms(meant.sparse, held.sparse)
+        stored.dense is not None
+        and stored.dense.shape == expected.dense.shape
+        and bool(np.allclose(stored.dense, expected.dense, rtol=0.0, atol=_TOLERANCE))
+        and _same_terms(expected.sparse, stored.sparse)
     )
 
 
-def _same_terms(meant: SparseVector, held: SparseVector | None) -> bool:
-    """A chunk without terms may come back without a sparse vector."""
-    terms = _ordered(held) if held is not None else (np.array([]), np.array([]))
-    indices, values = _ordered(meant)
+def _same_terms(expected: SparseVector, stored: SparseVector | None) -> bool:
+    """Compares sparse vectors. For a chunk without terms the store may return no sparse vector."""
+    terms = _ordered(stored) if stored is not None else (np.array([]), np.array([]))
+    indices, values = _ordered(expected)
     return np.array_equal(indices, terms[0]) and bool(np.allclose(values, terms[1], rtol=_TOLERANCE, atol=0.0))
 
 

@@ -1,7 +1,7 @@
-"""What nobody reads any more goes after a while, kind by kind: history that would otherwise grow for ever.
+"""Deletes history that is no longer needed, by kind and age, so that the ledger does not grow without limit.
 
-Nothing that is served or can be searched is among it, and nothing that a cleared task of a kept run needs: no kind goes
-before the artefacts of runs do. Batches are whole; a run that breaks off is repeated.
+Nothing that is served or searchable is deleted. Rows that a cleared task may still need are kept: no kind is deleted
+before the artefacts of its runs. Each batch is one transaction; after an error, run the pruning again.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from sluice.model.retention import Prunable
 from sluice.ports.tools import Tools
 
 BATCH = 1000
-_COUNTED = 100_000  # at most, of keys
+_COUNTED = 100_000  # keys are counted up to this number
 
 
 @dataclass(slots=True)
 class PrunedKind:
-    """What is beyond its time of one kind, in rows, keys or folders."""
+    """Counts of one kind that is past its retention, in rows, keys or folders."""
 
     keep_days: int
     found: int
@@ -39,8 +39,10 @@ class PruningReport:
 def prune(
     tools: Tools, *, apply: bool = False, on_batch: Callable[[str, int], object] = lambda kind, removed: None
 ) -> PruningReport:
-    """Count what is beyond its time and, with `apply`, remove it. Since when a vector is unused is noted either way, so
-    that its days do not begin with the first removal. `on_batch(kind, removed)` is called after every batch."""
+    """Counts what is past its retention and, with `apply`, deletes it.
+
+    Vectors that became unused are marked also in a dry run, so that their days count from then on.
+    `on_batch(kind, removed)` is called after every batch."""
     report = PruningReport(apply)
     tools.ledger.pruning.mark_unused()
     now = tools.ledger.retention.clock()
@@ -48,8 +50,8 @@ def prune(
         days = _days(tools, "runs" if kind == "reconciliations" else kind)
         before = now - timedelta(days=days)
         pruned = report.kinds[kind] = PrunedKind(days, tools.ledger.pruning.prunable(kind, before))
-        while apply and (gone := tools.ledger.pruning.prune(kind, before, BATCH)):
-            pruned.removed += gone
+        while apply and (removed := tools.ledger.pruning.prune(kind, before, BATCH)):
+            pruned.removed += removed
             on_batch(kind, pruned.removed)
     report.kinds["keys"] = _keys(tools, now, apply)
     report.kinds["mirrors"] = _mirrors(tools, now, apply)
@@ -62,13 +64,13 @@ def _days(tools: Tools, kind: str) -> int:
 
 
 def _keys(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
-    """What went just now may leave more of them than a dry run counts."""
+    """Destroys keys of deleted documents. The rows pruned before may free more keys than a dry run counts."""
     days = _days(tools, "keys")
     before = now - timedelta(days=days)
     pruned = PrunedKind(days, len(tools.ledger.pruning.keyed(before, _COUNTED)))
     while apply and (document_ids := tools.ledger.pruning.keyed(before, BATCH)):
         pruned.removed += tools.keyring.destroy(document_ids)
-        tools.ledger.pruning.key_destroyed(document_ids)  # last: a crash before destroys them once more
+        tools.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
     return pruned
 
 

@@ -1,8 +1,8 @@
-"""What has expired goes, by the way that deletions at a source go: one ledger transaction, then the outbox.
+"""Purges expired documents. It uses the same path as deletions at a source: one ledger transaction, then the outbox.
 
-A purge is a run of each source that has something expired. It holds the source as an ingest does, so that neither sees
-the other half-way; where one is at work the source is left for the next time. Batches are whole: a purge that breaks
-off has taken out some, and one that is started again empties the outbox first and goes on with the rest.
+A purge is a run of each source with expired documents. It claims the source as an ingest does, so that neither sees the
+other's intermediate state; a source with a run in progress is skipped until the next purge. Each batch is one
+transaction: a purge that fails has purged some batches, and a new one processes the outbox first and then the rest.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ BATCH_DOCUMENTS = 500
 
 @dataclass(slots=True)
 class SourcePurge:
-    """What a purge took out of one source."""
+    """Counts of what a purge deleted of one source."""
 
     run_id: UUID
     tenant: str
     uri: str
     collection: str
     documents: int = 0
-    chunks: int = 0  # out of all stores
-    left: str | None = None  # why some of it is still there; None: all went
+    chunks: int = 0  # from all stores
+    left: str | None = None  # why the source was skipped; None: all was purged
 
     def to_json(self) -> dict[str, Any]:
-        told = {**asdict(self), "run_id": str(self.run_id)}
-        return {name: value for name, value in told.items() if value is not None}
+        values = {**asdict(self), "run_id": str(self.run_id)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class PurgeReport:
 
     @property
     def left(self) -> list[str]:
-        """Why sources were left, one entry a source."""
+        """Returns why sources were skipped, one entry per source."""
         return [each.left for each in self.sources if each.left is not None]
 
     def to_json(self) -> dict[str, Any]:
-        """`left` is the number of sources that were left."""
+        """Returns the report as JSON values; `left` is the number of skipped sources."""
         return {
             "as_of": self.as_of.isoformat(),
             "documents": self.documents,
@@ -79,8 +79,10 @@ def expired(
     *,
     may: Callable[[SourceSpec], bool] = lambda spec: True,
 ) -> Iterator[ExpiredDocument]:
-    """Exactly what a purge as of that moment takes out, source by source; in bounded memory. Changes nothing.
-    `may`: sources that whoever asks may write to. Raises NotFound where there is no such collection."""
+    """Yields exactly the documents that a purge as of that moment deletes, source by source, in bounded memory.
+
+    Changes nothing. `may`: whether the caller may write to a source. Raises NotFound where the collection does not
+    exist."""
     live_generations(tools, collection)
     for source in tools.ledger.retention.expired_sources(as_of, collection):
         if may(source.spec):
@@ -89,7 +91,7 @@ def expired(
 
 
 def digest(document_ids: Iterable[UUID]) -> str:
-    """Of a list of documents, in any order: 16 hexadecimal digits."""
+    """Returns a digest of document ids, independent of their order: 16 hexadecimal digits."""
     return blake2b(b"".join(sorted(each.bytes for each in document_ids)), digest_size=8).hexdigest()
 
 
@@ -100,14 +102,14 @@ def purge(
     collection: str | None = None,
     orchestrator: str = "cli",
     listed: Container[UUID] | None = None,
-    on_batch: Callable[[int], object] = lambda gone: None,
+    on_batch: Callable[[int], object] = lambda purged: None,
 ) -> PurgeReport:
-    """Take out what had expired then and has still.
+    """Deletes the documents that had expired at `as_of` and are still expired.
 
-    `listed`: nothing but these, whatever else has expired by now; None: all. `on_batch(gone)` is told after every
-    batch, in documents of the source. Raises NotFound where there is no such collection.
+    `listed`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of purged
+    documents of the source. Raises NotFound where the collection does not exist.
     """
-    for generation in live_generations(tools, collection):  # what an earlier purge, or an ingest, left queued
+    for generation in live_generations(tools, collection):  # outbox entries of an earlier purge or ingest
         drained(tools, generation)
     sources = tools.ledger.retention.expired_sources(as_of, collection)
     return PurgeReport(as_of, [_source(tools, each, as_of, orchestrator, listed, on_batch) for each in sources])

@@ -1,4 +1,4 @@
-"""Ledger chunks back into what a load writes: points and contributions to the graph, nothing embedded twice."""
+"""Rebuilds points and graph contributions from ledger chunks, with vectors from the cache."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Owner = tuple[str, UUID]  # tenant, source
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     points: list[Point]
-    computed: int  # vectors that the cache had lost
-    unreadable: list[UUID]  # the document's key is gone, or the text is not what its hash says
+    computed: int  # vectors missing from the cache
+    unreadable: list[UUID]  # the document's key is destroyed, or the text does not match its hash
 
 
 class Rebuilder:
-    """Of one generation. Keys and metadata are decrypted for the chunks at hand and kept no longer."""
+    """Rebuilds chunks of one generation. Decrypted keys and metadata are not kept between calls."""
 
     def __init__(self, tools: Tools, generation: Generation) -> None:
         self._tools, self._generation = tools, generation
@@ -45,16 +45,16 @@ class Rebuilder:
         return Contexts(self._generation.profile.chunker, self._tools.tokenizer)
 
     def payloads(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, dict[str, Any]]:
-        """What the points of these chunks must say. A chunk whose document has no key (erased) is left out."""
+        """Returns the expected payloads of these chunks. A chunk whose document has no key (erased) is left out."""
         ciphers = self._ciphers(chunks)
         metadata: dict[UUID, dict[str, Any]] = {}  # by version: its chunks share it
-        found: dict[UUID, dict[str, Any]] = {}
+        payloads: dict[UUID, dict[str, Any]] = {}
         for chunk in chunks:
             if chunk.document_id in ciphers:
                 if chunk.version_id not in metadata:
                     cipher = ciphers[chunk.document_id]
                     metadata[chunk.version_id] = cipher.decrypt_json("metadata", chunk.sealed_metadata)
-                found[chunk.chunk_id] = loading.payload(
+                payloads[chunk.chunk_id] = loading.payload(
                     self._generation,
                     chunk.tenant,
                     chunk.source_id,
@@ -62,10 +62,10 @@ class Rebuilder:
                     chunk.mime,
                     metadata[chunk.version_id],
                 )
-        return found
+        return payloads
 
     def points(self, chunks: Sequence[LedgerChunk]) -> Rebuilt:
-        """As `load` writes them; dense vectors from the cache, computed only where it has lost them."""
+        """Rebuilds points as `load` writes them. Dense vectors come from the cache and are computed where missing."""
         points: list[Point] = []
         computed, readable = 0, set[UUID]()
         ciphers = self._ciphers(chunks)
@@ -81,9 +81,9 @@ class Rebuilder:
             )
             computed += cost.computed
             _check_vectors(self._generation.profile.embedder, embedded)
-            made = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
-            readable |= {point.chunk_id for point in made}
-            points += made
+            rebuilt = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
+            readable |= {point.chunk_id for point in rebuilt}
+            points += rebuilt
         return Rebuilt(points, computed, [each.chunk_id for each in chunks if each.chunk_id not in readable])
 
     def _documents(
@@ -96,10 +96,10 @@ class Rebuilder:
         for own in by_version.values():
             cipher, first = ciphers[own[0].document_id], own[0]
             title = cipher.decrypt_text("title", first.sealed_title)
-            made = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
+            rebuilt = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
             metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
             document = Document(_item(first), first.mime, title, "", b"", metadata)
-            yield ChunkedDocument(document, tuple(each for each in made if each is not None))
+            yield ChunkedDocument(document, tuple(each for each in rebuilt if each is not None))
 
     def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:
         text = cipher.decrypt_text("chunk", row.sealed_text, row.chunk_id)
@@ -113,7 +113,7 @@ class Rebuilder:
             ordinal=row.ordinal,
             text=text,
             context=context,
-            start=0,  # places in the document are the ledger's alone
+            start=0,  # positions in the document are only in the ledger
             end=len(text),
             page=None,
             headings=tuple(headings),
@@ -121,17 +121,17 @@ class Rebuilder:
         )
 
     def mentions(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, tuple[Mention, ...]]:
-        """By chunk, with names. A chunk whose document has no key (erased) is left out."""
+        """Returns mentions with names, by chunk. A chunk whose document has no key (erased) is left out."""
         ciphers = self._ciphers(chunks)
-        found: dict[UUID, tuple[Mention, ...]] = {}
+        mentions: dict[UUID, tuple[Mention, ...]] = {}
         for row in chunks:
             if row.document_id in ciphers:
                 names = ciphers[row.document_id].decrypt_json("names", row.sealed_names, row.chunk_id)
-                found[row.chunk_id] = tuple(
+                mentions[row.chunk_id] = tuple(
                     Mention(entity_id, kind, names[str(entity_id)], count, about)
                     for entity_id, kind, count, about in row.mentions
                 )
-        return found
+        return mentions
 
     def _ciphers(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, Cipher]:
         tenants = {chunk.document_id: chunk.tenant for chunk in chunks}
@@ -142,13 +142,13 @@ class Rebuilder:
         return [(self._source(*owner), own) for owner, own in _by_owner(chunks).items()]
 
     def _source(self, tenant: str, source_id: UUID) -> Source:
-        """With as much of its spec as a projection shows."""
+        """Returns a source with the part of its spec that projections contain."""
         spec = SourceSpec("", self._generation.collection, tenant, access_groups=(ALL_GROUPS,))
         return Source(source_id, spec, self._generation)
 
 
 def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
-    """No gate stands here. Raises Terminal."""
+    """Checks new vectors, because no gate runs here. Raises Terminal."""
     for document in embedded:
         if not all(embedding.unit_length(each.dense[None, :]).all() for each in document.chunks):
             raise Terminal(
@@ -170,5 +170,5 @@ def _by_owner(chunks: Iterable[LedgerChunk]) -> dict[Owner, list[LedgerChunk]]:
 
 
 def as_stored(payload: Any) -> str:
-    """One spelling of a payload, to compare what was meant with what a store gave back."""
+    """Returns a payload as canonical JSON, to compare the expected one with the stored one."""
     return json.dumps(payload, sort_keys=True, default=str)

@@ -1,9 +1,9 @@
-"""The projections against the ledger: what is missing, surplus or stale is reported and, where asked, made right.
+"""Compares the projections with the ledger: reports missing, surplus and stale chunks and repairs them on request.
 
-Ledger and store are read side by side in the order of chunk ids, a page at a time, so that memory does not grow with
-the collection. Two reads are two moments: what differs is only a suspect, and is read again, ledger first and last,
-before it is counted. What a living run has in hand or the outbox still holds is left alone. After a repair the same
-ids are read once more, because the ledger may have moved on meanwhile.
+Ledger and store are read in parallel in the order of chunk ids, a page at a time, so that memory does not grow with
+the collection. The two reads happen at different times. A difference is therefore only a suspect, and is read again
+(ledger, store, ledger) before it is counted. Chunks that a running run is changing, or that the outbox contains, are
+not touched. After a repair the same ids are read once more, because the ledger may have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sluice.ports.projections import GraphIndex
 from sluice.ports.tools import Tools
 
 PAGE_CHUNKS = 1000
-_ROUNDS = 3  # of repair and second look; more only where runs change the same documents all the time
+_ROUNDS = 3  # of repair and check; more would help only where runs change the same documents all the time
 _ORPHANS = 1000  # at a time
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """A collection's live generation against the ledger. Counts are of chunks, of all its stores together."""
+    """The comparison of a collection's live generation. Counts are chunks, summed over its stores."""
 
     name: str
     generation: int
@@ -40,9 +40,9 @@ class CollectionReport:
     stale: int
     repaired: int
     ok: bool  # nothing differs, or all was repaired
-    in_flight: int  # in a living run's hands, or queued
-    unreadable: int  # chunks that could not be made again
-    embedded: int  # vectors that the cache had lost
+    in_flight: int  # being changed by a running run, or queued in the outbox
+    unreadable: int  # chunks that could not be rebuilt
+    embedded: int  # vectors missing from the cache
     stores: Mapping[str, StoreReport]
 
     def to_json(self) -> dict[str, Any]:
@@ -51,13 +51,13 @@ class CollectionReport:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
-    """All that was compared. `missing` to `repaired` are chunks, orphans of the graph and objects together."""
+    """The whole comparison. `missing` to `repaired` count chunks, orphans of the graph and objects together."""
 
     missing: int
     surplus: int
     stale: int
     repaired: int
-    ok: bool  # nothing that changes an answer differs still
+    ok: bool  # no difference remains that could change a search result
     in_flight: int
     unreadable: int
     embedded: int
@@ -80,31 +80,31 @@ def reconcile(
     sweep: bool = False,
     page_chunks: int = PAGE_CHUNKS,
 ) -> ReconciliationReport:
-    """Compare all collections, or one, and repair where asked.
+    """Compares all collections, or one, and repairs them with `repair`.
 
-    `deep` compares vectors, too, which costs reading them and recomputing sparse ones; nothing is embedded unless the
-    cache has lost a vector; and reads the uploads. `sweep` takes out objects that nobody needs any more, also where
-    nothing else is repaired. Raises NotFound where there is no such collection.
+    `deep` also reads the uploads and compares vectors: it reads dense vectors, recomputes sparse ones, and embeds only
+    texts that are missing from the cache. `sweep` deletes orphaned objects, also without `repair`. Raises NotFound
+    where the collection does not exist.
     """
     generations = live_generations(tools, collection)
     reports = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
     compared = [each for each in reports if each is not None]
-    # Last, because chunks that are taken out leave documents and entities behind.
-    lone, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
+    # Last, because the deletion of chunks leaves documents and entities behind.
+    orphans, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
     stored = objects.compare(tools, collection=collection, sweep=repair or sweep, deep=deep)
-    # What is left over in object storage is nobody's to read and changes no answer.
-    ok = all(each.ok for each in compared) and lone == dropped and not stored.missing and not stored.stale
+    # Orphaned objects do not count: nobody can read them, and they change no search result.
+    ok = all(each.ok for each in compared) and orphans == dropped and not stored.missing and not stored.stale
     parts: list[CollectionReport | StoreReport] = [*compared, stored]
     return ReconciliationReport(
         missing=sum(each.missing for each in parts),
-        surplus=sum(each.surplus for each in parts) + lone,
+        surplus=sum(each.surplus for each in parts) + orphans,
         stale=sum(each.stale for each in parts),
         repaired=sum(each.repaired for each in parts) + dropped,
         ok=ok,
         in_flight=sum(each.in_flight for each in compared),
         unreadable=sum(each.unreadable for each in compared),
         embedded=sum(each.embedded for each in compared),
-        orphans=lone,
+        orphans=orphans,
         repair=repair,
         objects=stored,
         collections=compared,
@@ -112,57 +112,58 @@ def reconcile(
 
 
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
-    """(found, dropped) of the graph, what nothing supports. A dry run counts at most `_ORPHANS` of each kind."""
+    """Returns how many orphans the graph had, and how many were dropped. A dry run counts at most `_ORPHANS` of each
+    kind."""
     found = dropped = 0
     while orphans := graph.orphans(_ORPHANS):
         found += len(orphans)
         if not repair:
             break
-        gone = graph.drop_orphans(orphans)
-        dropped += gone
-        if not gone:  # a run hung something on them meanwhile
+        deleted = graph.drop_orphans(orphans)
+        dropped += deleted
+        if not deleted:  # a run has added relationships to them meanwhile
             found -= len(orphans)
             break
-        found -= len(orphans) - gone
+        found -= len(orphans) - deleted
     return found, dropped
 
 
 def _generation(
     tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
 ) -> CollectionReport | None:
-    """None where the collection is deleted meanwhile."""
+    """Compares the live generation of one collection; None where the collection is deleted meanwhile."""
     started_at = datetime.now(UTC)
     rebuilder = Rebuilder(tools, generation)
     projections: list[Projection] = [Points(tools, generation, rebuilder, deep=deep)]
     if graph := graph_of(tools, generation):
         projections.append(Contributions(graph, generation, rebuilder))
-    if repair:  # what is queued would only be counted as in flight
+    if repair:  # queued chunks would only be counted as in flight
         drained(tools, generation)
     stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
-    found = stores.values()
+    reports = stores.values()
     unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
     report = CollectionReport(
         name=generation.collection,
         generation=generation.number,
-        missing=sum(each.missing for each in found),
-        surplus=sum(each.surplus for each in found),
-        stale=sum(each.stale for each in found),
-        repaired=sum(each.repaired for each in found),
-        ok=all(each.repaired == each.drift for each in found),
-        in_flight=sum(each.in_flight for each in found),
+        missing=sum(each.missing for each in reports),
+        surplus=sum(each.surplus for each in reports),
+        stale=sum(each.stale for each in reports),
+        repaired=sum(each.repaired for each in reports),
+        ok=all(each.repaired == each.drift for each in reports),
+        in_flight=sum(each.in_flight for each in reports),
         unreadable=len(unreadable),
         embedded=sum(each.embedded for each in projections),
         stores=stores,
     )
     if tools.ledger.reconciliation.record(generation, started_at, repair, report.to_json()):
         return report
-    if repair:  # what was made again after the deletion had dropped it
+    if repair:  # the repair may have written after the deletion had dropped the stores
         drop_stores(tools, generation)
     return None
 
 
 def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> StoreReport:
-    """One store's part of a generation, page by page."""
+    """Compares one store's part of a generation, page by page."""
     report, later = StoreReport(), list[UUID]()
     if repair:
         store.ensure()
@@ -173,21 +174,21 @@ def compare(tools: Tools, generation: Generation, store: Projection, repair: boo
             report.add(drift)
             report.in_flight += len(drift.in_flight)
             if repair and drift.ids:
-                later += _mend(tools, generation, store, drift, report)
-    # A run took these up while they were mended: it may have written before us, and meant what it wrote.
+                later += _repair(tools, generation, store, drift, report)
+    # A run changed these during the repair: it may have written first, and the repair may have overwritten it.
     for start in range(0, len(later), page_chunks):
         drift = _look_again(tools, generation, store, later[start : start + page_chunks])
         report.in_flight += len(drift.in_flight)
         if drift.ids:
             report.repaired -= len(drift.ids)
-            report.in_flight += len(_mend(tools, generation, store, drift, report))
+            report.in_flight += len(_repair(tools, generation, store, drift, report))
     return report
 
 
 def _suspects(
     tools: Tools, generation: Generation, store: Projection, page_chunks: int
 ) -> Iterator[tuple[int, list[UUID]]]:
-    """(chunks expected, ids that differ) for each stretch of ids that one page of either side covers."""
+    """Yields (number of expected chunks, ids that differ) for each range of ids that a page of both sides covers."""
     after: UUID | None = None
     while True:
         expected = tools.ledger.reconciliation.chunks_after(generation, after, page_chunks)
@@ -195,35 +196,37 @@ def _suspects(
         ends = [expected[-1].chunk_id] if len(expected) == page_chunks else []
         ends += [held[-1][0]] if len(held) == page_chunks else []
         end = min(ends, default=None)
-        meant = {each.chunk_id: each for each in expected if end is None or each.chunk_id <= end}
-        there = {chunk_id: row for chunk_id, row in held if end is None or chunk_id <= end}
-        both = [each for chunk_id, each in meant.items() if chunk_id in there]
-        yield len(meant), sorted((meant.keys() ^ there.keys()) | store.stale(both, there))
+        chunks = {each.chunk_id: each for each in expected if end is None or each.chunk_id <= end}
+        rows = {chunk_id: row for chunk_id, row in held if end is None or chunk_id <= end}
+        in_both = [each for chunk_id, each in chunks.items() if chunk_id in rows]
+        yield len(chunks), sorted((chunks.keys() ^ rows.keys()) | store.stale(in_both, rows))
         if end is None:
             return
         after = end
 
 
 def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_ids: Sequence[UUID]) -> Drift:
-    """The ledger, the store, and the ledger again. A load writes to the store before it activates, so what the ledger
-    expects on both sides of the read had to be there; what nobody claims after it has no writer left."""
+    """Reads the ledger, the store, and the ledger again, and returns the drift of these chunks.
+
+    A load writes to the store before it activates. So a chunk that the ledger expects before and after the read must
+    be in the store. A row that no version claims after the read has no writer left."""
     before = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
     held = store.some(chunk_ids)
     claimed = tools.ledger.reconciliation.claimed(generation, chunk_ids)
     after = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
     steady = {chunk_id: each for chunk_id, each in after.items() if before.get(chunk_id) == each and not each.changing}
     stale = store.stale([each for chunk_id, each in steady.items() if chunk_id in held], held)
-    loose = {each for each in held if each not in claimed and each not in before and each not in after}
+    surplus = {each for each in held if each not in claimed and each not in before and each not in after}
     return Drift(
         missing=[each for chunk_id, each in steady.items() if chunk_id not in held],
         stale=[steady[chunk_id] for chunk_id in sorted(stale)],
-        surplus={each: store.document_of(held[each]) for each in sorted(loose)},
-        in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - loose),
+        surplus={each: store.document_of(held[each]) for each in sorted(surplus)},
+        in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - surplus),
     )
 
 
-def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift, report: StoreReport) -> list[UUID]:
-    """Make it right and see that it is. Returns the ids that a run has taken up meanwhile."""
+def _repair(tools: Tools, generation: Generation, store: Projection, drift: Drift, report: StoreReport) -> list[UUID]:
+    """Repairs the drift and checks the result. Returns the ids that a run is changing meanwhile."""
     touched, later = drift.ids, list[UUID]()
     for _ in range(_ROUNDS):
         store.write([*drift.missing, *drift.stale])
@@ -237,8 +240,8 @@ def _mend(tools: Tools, generation: Generation, store: Projection, drift: Drift,
 
 
 def _remove(tools: Tools, generation: Generation, store: Projection, surplus: Mapping[UUID, UUID | None]) -> None:
-    """A run may have taken some of them up since. While their documents are locked none can: what is surplus still
-    has nobody who writes it."""
+    """Deletes surplus rows. Their documents are locked and the drift is read again, because a run may have started to
+    write some of them. While the lock is held no run can, so what is still surplus has no writer."""
     if not surplus:
         return
     with tools.ledger.outbox.locked(sorted({each for each in surplus.values() if each is not None})):

@@ -1,5 +1,6 @@
-"""The nouns of the flow: Source → Entry → Document → Chunk → EmbeddedChunk → Passage.
+"""The domain model: Source → ListingEntry → Document → Chunk → EmbeddedChunk → Passage.
 
-All are frozen values. Text in them is plain; it is sealed at the edge (ledger, artefacts), see `seal.py`.
-Hashes are keyed with the tenant's index key (`seal.py`), so that a hash in a store cannot be looked up in a dictionary.
+All classes are frozen values. Their text is plain; it is encrypted where it is stored (ledger, artefacts), see
+`encryption.py`. Hashes are keyed with the tenant's index key, so that a hash in a store cannot be looked up in a
+dictionary.
 """

@@ -1,4 +1,4 @@
-"""Collections and documents as they are listed."""
+"""Rows of the lists of collections and documents."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ class DocumentInfo:
     first_seen_at: datetime
     activated_at: datetime | None
     expires_at: datetime | None
-    quarantine: str | None  # reason, where it is in quarantine
+    quarantine: str | None  # reason; None: not in quarantine
     sealed_title: bytes | None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sluice.model.document import Document
 
-if TYPE_CHECKING:  # the commands that touch no vector start without numpy
+if TYPE_CHECKING:  # commands that need no vectors start without numpy
     import numpy as np
     from numpy.typing import NDArray
 
@@ -19,17 +19,17 @@ Vector: TypeAlias = "NDArray[np.float32]"
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One entity in one chunk: named by its text, or what its document is about."""
+    """One entity in one chunk: named in its text, or the subject of its document."""
 
     entity_id: UUID  # contains the tenant: nothing is shared between tenants
     kind: str
     name: str
-    count: int  # of times that the text names it; 0 where only a title or heading does
-    about: bool = False  # the document's title, on its first chunk; or a heading that begins in the chunk
+    count: int  # occurrences in the text; 0 where only a title or heading names it
+    about: bool = False  # named in the document's title (first chunk), or in a heading that begins in the chunk
 
 
 class Relation(NamedTuple):
-    """What a chunk's text says of two entities that it mentions. Ids and a type: nothing readable."""
+    """A relation between two entities of a chunk, as its text states it. Ids and a type only: nothing readable."""
 
     head_id: UUID
     kind: str  # citizen_of, located_in
@@ -49,7 +49,7 @@ class Chunk:
     headings: tuple[str, ...]
     text_hash: bytes  # keyed hash of `embedded_text`
     mentions: tuple[Mention, ...] = ()
-    relations: tuple[Relation, ...] = ()  # in order; each once, however often the text says it
+    relations: tuple[Relation, ...] = ()  # sorted, without duplicates
 
     @property
     def embedded_text(self) -> str:
@@ -58,7 +58,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:
-    """Keyed token hashes (uint32) and BM25 term weights without IDF, which Qdrant applies."""
+    """Keyed token hashes (uint32) and BM25 term weights (float32) without IDF, which Qdrant applies."""
 
     indices: NDArray[np.uint32]
     values: NDArray[np.float32]
@@ -79,7 +79,7 @@ class ChunkedDocument:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedDocument:
-    """A document with all its chunks: what `load` takes."""
+    """A document with all its embedded chunks: the input of `load`."""
 
     document: Document
     chunks: tuple[EmbeddedChunk, ...]

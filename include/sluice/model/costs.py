@@ -1,4 +1,4 @@
-"""What embedding may cost and has cost; what a tenant may hold and holds."""
+"""Embedding budgets and costs; tenants' quotas and their use."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from sluice.errors import BadRequest
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Of one run. None: without a limit; not priced."""
+    """The embedding budget of one run. `max_tokens` None: no limit. `price` None: no price is set."""
 
     max_tokens: int | None = None
     price: float | None = None  # US dollars per million tokens
 
     def limited(self, max_tokens: int | None = None, max_cost: float | None = None) -> Budget:
-        """With what is asked for in place of the limit; of both, what is reached first. `max_cost`: US dollars.
-        Raises BadRequest where there is no price to reckon with."""
+        """Returns this budget with the given limit; of two limits the lower one. `max_cost`: US dollars. Raises
+        BadRequest for `max_cost` where no price is set."""
         limits = [] if max_tokens is None else [max_tokens]
         if max_cost is not None:
             if not self.price:
                 raise BadRequest(
-                    f"A limit of {max_cost} US dollars means nothing while embedding has no price. Set "
+                    f"A limit of {max_cost} US dollars needs a price of embedding, and none is set. Set "
                     "SLUICE_EMBEDDING_PRICE, or limit tokens instead. Nothing was changed."
                 )
             limits.append(int(max_cost * 1e6 / self.price))
         return Budget(min(limits), self.price) if limits else self
 
     def money(self, tokens: int) -> float | None:
-        """US dollars; None: not priced."""
+        """Returns the cost in US dollars; None where no price is set."""
         return None if self.price is None else round(tokens * self.price / 1e6, 8)
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """On embedding. Vectors from the cache cost nothing; what was computed twice is counted twice."""
+    """Embedding costs so far. Vectors from the cache cost nothing; a text embedded twice is counted twice."""
 
     texts: int = 0
     tokens: int = 0
@@ -44,7 +44,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """None: without a limit."""
+    """A tenant's quota. None: no limit."""
 
     max_documents: int | None = None
     max_bytes: int | None = None
@@ -56,19 +56,19 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class TenantUse:
-    """Documents that are served in all collections of a tenant, their raw bytes, and how many there may be; and what
-    quarantine holds of documents that were never served."""
+    """A tenant's served documents in all collections with their raw bytes, its quota, and the documents in quarantine
+    that were never served."""
 
     tenant: str
     documents: int
     size_bytes: int
     quota: Quota
-    refused: int = 0  # documents
+    refused: int = 0  # documents in quarantine that were never served
     refused_bytes: int = 0
 
     def fits(self, size_bytes: int, served_bytes: int | None = None) -> bool:
-        """Whether a document of this size may be served. `served_bytes`: its size now; None: it is new. One that is
-        served and does not grow always fits."""
+        """Returns whether the quota allows a document of this size. `served_bytes`: the size served now; None: it is
+        new. A served document that does not grow always fits."""
         most_documents, most_bytes = self.quota.max_documents, self.quota.max_bytes
         if served_bytes is None and most_documents is not None and self.documents >= most_documents:
             return False
@@ -76,12 +76,12 @@ class TenantUse:
         return not grows or most_bytes is None or self.size_bytes + size_bytes - (served_bytes or 0) <= most_bytes
 
     def taking(self, size_bytes: int, served_bytes: int | None = None) -> TenantUse:
-        """With that document served."""
+        """Returns the use with that document served."""
         documents = self.documents + (served_bytes is None)
         return replace(self, documents=documents, size_bytes=self.size_bytes + size_bytes - (served_bytes or 0))
 
     def with_refused(self) -> TenantUse:
-        """What the tenant's storage holds: one who sends what is refused again and again reaches the quota, too."""
+        """Returns the use including quarantine, so that repeated uploads of bad documents count against the quota."""
         return replace(
             self,
             documents=self.documents + self.refused,

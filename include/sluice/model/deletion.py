@@ -1,4 +1,4 @@
-"""What is deleted by hand."""
+"""Records of manual deletions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ DeletionKind = Literal["document", "source", "collection", "grant"]
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A record of a deletion that is done. Outlives what it is about."""
+    """The record of a completed deletion. It outlives the deleted object."""
 
     kind: DeletionKind
     name: str  # id of the document, URI of the source, name of the collection or of the user
-    actor: str  # who asked for it
-    tenant: str | None = None  # None: several
-    collection: str | None = None  # None: a grant
+    actor: str  # who requested it
+    tenant: str | None = None  # None: several tenants
+    collection: str | None = None  # None for a grant
     documents: int = 0
     chunks: int = 0

@@ -1,4 +1,4 @@
-"""What flows from stage to stage: Raw → Document → Chunk → EmbeddedChunk."""
+"""Documents between the stages: FetchedDocument → Document → Chunk → EmbeddedChunk."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:  # the commands that touch no vector start without numpy
 
 @dataclass(frozen=True, slots=True)
 class FetchedDocument:
-    """The bytes of one document as its source holds them."""
+    """The bytes of one document as its source returned them."""
 
     item: WorkItem
     content: bytes
-    mime: str | None = None  # what the source claims, if anything
+    mime: str | None = None  # as the source declares it; None: not declared
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 

@@ -1,7 +1,7 @@
 """File names as printable text, and back, without loss.
 
-A name is bytes. What is printable UTF-8 stays as it is; any other byte becomes `%XX`, and a `%` that two hex digits
-follow becomes `%25`, so that every name has exactly one printed form.
+A name is bytes. Printable UTF-8 stays unchanged. Any other byte becomes `%XX`, and a `%` before two hex digits becomes
+`%25`, so that every name has exactly one printed form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LITERAL = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 
 
 def printable(name: bytes) -> str:
-    """`b"caf\\xe9\\n"` → `"caf%E9%0A"`."""
+    """Escapes a name as printable text: `b"caf\\xe9\\n"` → `"caf%E9%0A"`."""
     if _PLAIN.match(name):
         return name.decode("ascii")
     text = _LITERAL.sub("%25", name.decode("utf-8", "surrogateescape"))
@@ -24,17 +24,17 @@ def printable(name: bytes) -> str:
 
 
 def printed(name: str, max_chars: int) -> str:
-    """A name that is text already, on one line."""
+    """Returns a name that is already text as printable text on one line."""
     return printable(" ".join(name.split()).encode("utf-8", "replace"))[:max_chars]
 
 
 def hidden(path: str) -> bool:
-    """A folder or file of it begins with a dot."""
+    """Returns whether a folder or file in the path begins with a dot."""
     return _HIDDEN.search(path) is not None
 
 
 def original(text: str) -> bytes:
-    """The name that `printable` printed."""
+    """Returns the name that `printable` escaped."""
     return _ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode("utf-8"))
 
 

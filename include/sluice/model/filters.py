@@ -1,10 +1,10 @@
-"""Metadata filters as searches state them: `field: scalar`, `field: [any of these]`, `field: {gt|gte|lt|lte: bound}`.
+"""Metadata filters of searches: `field: scalar`, `field: [any of these]`, `field: {gt|gte|lt|lte: bound}`.
 
-Numbers compare by value (3 equals 3.0), strings exactly, dates as moments (no offset: UTC); values of two types never
-match (7 is not "7", true is not 1). A metadata list matches when one of its elements does.
+Numbers compare by value (3 equals 3.0), strings exactly, dates as points in time (without an offset: UTC). Values of
+two types never match (7 is not "7", true is not 1). A metadata list matches when one of its elements does.
 
-A vector index compares numbers as 64-bit floats, which cannot tell integers beyond 2^53 from their neighbours. There it
-proposes a superset (`inexact`), and the search compares the ledger's metadata (`holds`).
+A vector index compares numbers as 64-bit floats, which cannot represent all integers beyond 2^53. There it returns a
+superset (`inexact`), and the search compares the ledger's metadata (`holds`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Scalar = str | int | float | bool
 Bound = int | float | datetime
 MAX_VALUES = 100
 MAX_CHARS = 500
-_EXACT = 2**53  # a float can hold every integer that is smaller
+_EXACT = 2**53  # a 64-bit float represents every smaller integer exactly
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """The field holds one of `values`."""
+    """The field has one of `values`."""
 
     field: str
     values: tuple[Scalar, ...]
@@ -37,7 +37,7 @@ class AnyOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The field lies within all `bounds` (operator → bound), which are all numbers or all moments."""
+    """The field is within all `bounds` (operator → bound), which are all numbers or all points in time."""
 
     field: str
     bounds: Mapping[str, Bound]
@@ -51,13 +51,13 @@ Condition = AnyOf | Between
 
 
 def inexact(condition: Condition) -> bool:
-    """Whether a comparison of 64-bit floats may find too much."""
+    """Returns whether a comparison of 64-bit floats may match too many values."""
     wanted = condition.values if isinstance(condition, AnyOf) else condition.bounds.values()
     return any(isinstance(value, int | float) and abs(value) >= _EXACT for value in wanted)
 
 
 def holds(condition: Condition, value: Any) -> bool:
-    """Whether a metadata value satisfies the condition, exactly."""
+    """Returns whether a metadata value satisfies the condition, by exact comparison."""
     values = value if isinstance(value, list | tuple) else [value]
     if isinstance(condition, AnyOf):
         return any(_same(each, wanted) for each in values for wanted in condition.values)
@@ -90,12 +90,12 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def parse_filters(filters: Mapping[str, Any], declared: Sequence[str]) -> list[Condition]:
-    """All must hold. Raises BadRequest on a field that is not declared or a value that cannot be compared."""
+    """Parses filters, all of which must hold. Raises BadRequest on an undeclared field or a value of a wrong type."""
     return [_condition(name, value, declared) for name, value in filters.items()]
 
 
 def moment(text: str) -> datetime:
-    """ISO 8601 date or time, in UTC where it has no offset. Raises ValueError."""
+    """Parses an ISO 8601 date or time, in UTC where it has no offset. Raises ValueError."""
     parsed = datetime.fromisoformat(text)
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
@@ -109,7 +109,7 @@ def _condition(field: str, wanted: Any, declared: Sequence[str]) -> Condition:
     if not isinstance(wanted, list | tuple):
         return AnyOf(field, (_scalar(field, wanted),))
     if not 1 <= len(wanted) <= MAX_VALUES:
-        raise BadRequest(f"The filter on {field} lists {len(wanted)} values; 1 to {MAX_VALUES} may be.")
+        raise BadRequest(f"The filter on {field} lists {len(wanted)} values; 1 to {MAX_VALUES} are allowed.")
     return AnyOf(field, tuple(_scalar(field, value) for value in wanted))
 
 
@@ -129,10 +129,10 @@ def _scalar(field: str, value: Any) -> Scalar:
 def _bounds(field: str, bounds: Mapping[str, Any]) -> dict[str, Bound]:
     if not bounds or not _COMPARISONS.keys() >= bounds.keys():
         raise BadRequest(f"The range on {field} may only have gt, gte, lt and lte, and needs at least one of them.")
-    found = {name: _bound(field, bound) for name, bound in bounds.items()}
-    if len({isinstance(bound, datetime) for bound in found.values()}) > 1:
+    parsed = {name: _bound(field, bound) for name, bound in bounds.items()}
+    if len({isinstance(bound, datetime) for bound in parsed.values()}) > 1:
         raise _mixed(field)
-    return found
+    return parsed
 
 
 def _bound(field: str, bound: Any) -> Bound:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 GateAction = Literal["off", "flag", "mask", "block"]
-"""What a gate does with a row that fails a check: nothing (not even looking), report it, also replace what was found
-by placeholders, or keep the document out."""
+"""The action for a row that fails a check. off: the check does not run; flag: report the row; mask: also replace the
+matches by placeholders; block: quarantine the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class GateRow:
-    """One document or chunk that failed one expectation. `observed`: numbers, types and places, never readable text."""
+    """One document or chunk that failed one expectation. `observed`: numbers, types, positions; never readable text."""
 
     document_id: UUID
     ordinal: int | None  # of the chunk; None: the document as a whole
@@ -45,25 +45,25 @@ class GateRow:
 
 @dataclass(frozen=True, slots=True)
 class GateRule:
-    """How one collection departs from one check of a suite. None: as the suite says."""
+    """One collection's override of one check of a suite. None: as in the suite."""
 
     action: GateAction | None = None
     limit: float | None = None
-    options: tuple[str, ...] | None = None  # what the check looks for: types, languages
+    options: tuple[str, ...] | None = None  # types or languages that the check detects
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What near-duplicates of a document are found by: minima of keyed hashes (MinHash), and hashes of their bands."""
+    """The signature that finds near-duplicates: minima of keyed hashes (MinHash) and hashes of their bands."""
 
     document_id: UUID
     minima: NDArray[np.uint32]  # (64,)
-    bands: tuple[int, ...]  # 64-bit signed; two documents of one collection that share one are worth comparing
+    bands: tuple[int, ...]  # 64-bit signed; two documents of one collection that share one are compared
 
 
 @dataclass(frozen=True, slots=True)
 class GateTotal:
-    """One expectation over all batches of a run; its blocking and its warning form apart."""
+    """One expectation over all batches of a run. Its blocking and its warning form are separate totals."""
 
     stage: str
     suite: str
@@ -79,7 +79,7 @@ class GateTotal:
 
 @dataclass(frozen=True, slots=True)
 class FailedRow:
-    """A row that failed a check, with the name of its document."""
+    """A row that failed a check, with the external id of its document."""
 
     external_id: str
     row: GateRow
@@ -87,7 +87,7 @@ class FailedRow:
 
 @dataclass(frozen=True, slots=True)
 class RunGates:
-    """What the gates of one run found."""
+    """The gate results of one run."""
 
     run_id: UUID
     collection: str
@@ -98,5 +98,5 @@ class RunGates:
     started_at: datetime
     finished_at: datetime | None
     gates: tuple[GateTotal, ...]
-    rows: tuple[FailedRow, ...]  # a page of those of documents that may be read now
+    rows: tuple[FailedRow, ...]  # one page; only rows of documents that may be read now
     rows_total: int  # on all pages

@@ -1,4 +1,4 @@
-"""Generations: how the documents of a collection become vectors and graph."""
+"""Generations of a collection and their profiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How a generation's chunks, vectors and entities are made. A change of profile is a new generation."""
+    """The chunker, embedder and entity extractor of a generation. A changed profile needs a new generation."""
 
     chunker: str  # tokens:<max>:<overlap> or chars:<max>:<overlap>
     embedder: str  # minilm, hash:<dim>, openai:<model>
@@ -22,5 +22,5 @@ class Generation:
     collection: str
     number: int
     profile: Profile
-    physical: str  # Qdrant's collection, <collection>__g<number>
+    physical: str  # backing collection in Qdrant: <collection>__g<number>
     filter_fields: tuple[str, ...] = ()  # metadata keys that searches may filter on

@@ -1,4 +1,4 @@
-"""Who asks, and what they may read and write."""
+"""Principals and grants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALL_GROUPS = "*"
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: one tenant at a time, with the access groups held there (`*`: all)."""
+    """A caller in one tenant, with the access groups held there (`*`: all)."""
 
     name: str
     tenant: str
@@ -24,7 +24,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What one caller may read in one tenant. `principal` is an Airflow user name."""
+    """What one caller may read and write in one tenant. `principal` is an Airflow user name."""
 
     principal: str
     tenant: str
@@ -36,7 +36,7 @@ class Grant:
         return ALL_GROUPS in self.groups
 
     def holder(self) -> Principal:
-        """Whoever was granted this, in its tenant."""
+        """Returns the principal of this grant, in its tenant."""
         return Principal(self.principal, self.tenant, self.groups, self.may_write)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,5 +44,6 @@ class Grant:
 
 
 def operator(tenant: str) -> Principal:
-    """Who runs the command line holds the database's password: nothing of one tenant is hidden from them."""
+    """Returns the principal of the command line. It may read and write everything in the tenant, because whoever runs
+    the command line has the database's password."""
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)

@@ -1,7 +1,7 @@
-"""Metadata that others wrote: limited and made storable in one place, whatever source or parser it comes from.
+"""Limits metadata from any source or parser and makes it storable.
 
-`checked` refuses what is beyond bounds and names its path: for a sender who can correct it. `cleaned` cuts it and says
-so under `metadata_cut`: for what nobody can be asked about. `readable` is for metadata that is stored already.
+`checked` rejects values beyond the limits and names their paths: for a sender who can correct them. `cleaned` cuts them
+and lists the paths under `metadata_cut`: for sources that cannot be asked. `readable` is for stored metadata.
 """
 
 from __future__ import annotations
@@ -14,66 +14,66 @@ from typing import Any
 
 from sluice.model.text import storable
 
-MAX_DEPTH = 32  # of objects and lists in one another, the metadata's own object included
+MAX_DEPTH = 32  # of nested objects and lists, including the metadata's own object
 MAX_KEYS = 1000  # of all objects together
 MAX_KEY_CHARS = 200
 MAX_BYTES = 65_536  # as JSON in UTF-8: it is encrypted with every version and shown with every passage
 MAX_TITLE_CHARS = 1000
 CUT = "metadata_cut"
-"""Key of the metadata that lists the paths at which something was cut, replaced or left out."""
+"""Metadata key that lists the paths at which something was cut, replaced or left out."""
 RECOVERED = "words_recovered"
-"""Key of the metadata that says how many words of an HTML or Office file a second reading found."""
+"""Metadata key with the number of words that a second reading of an HTML or Office file found."""
 FLAGS = "gate_flags"
-"""Key of the metadata that names what the gates flagged the document for."""
-_OWN = (CUT, RECOVERED, FLAGS)  # nobody else may set them
+"""Metadata key that lists the checks for which gates flagged the document."""
+_OWN = (CUT, RECOVERED, FLAGS)  # set by Sluice only
 
-_READABLE_DEPTH = 100  # below what the JSON of an answer can be
+_READABLE_DEPTH = 100  # less than the nesting that JSON of a response can have
 _MAX_PATHS = 20
 _MAX_PATH_CHARS = 100
-INTEGERS = range(-(2**63), 2**63)  # what a store can hold
+INTEGERS = range(-(2**63), 2**63)  # integers that every store accepts
 
 
 def checked(metadata: Mapping[str, Any], *, letters: bool = False) -> dict[str, Any]:
-    """The metadata, made storable. Raises ValueError with the path of what is beyond bounds; with `letters` also where
-    NUL or a lone surrogate would be replaced."""
+    """Returns the metadata, made storable. Raises ValueError with the path of a value beyond the limits; with `letters`
+    also where NUL or a lone surrogate would be replaced."""
     if own := next((key for key in _OWN if key in metadata), None):
         raise ValueError(f"metadata.{own}: Sluice sets this key itself; give it another name")
     walk = _Walk(MAX_DEPTH, refusing=True, letters=letters)
-    found: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
-    if _size(found) > MAX_BYTES:
+    clean: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
+    if _size(clean) > MAX_BYTES:
         raise ValueError(f"metadata: it is larger than {MAX_BYTES >> 10} KiB")
-    return found
+    return clean
 
 
 def cleaned(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What of it can be stored; never raises. Where something was changed, `metadata_cut` lists the paths. The largest
-    values go first where it is too large as a whole."""
+    """Returns the storable part of the metadata; never raises. Where something was changed, `metadata_cut` lists the
+    paths. Where the whole is too large, the largest values are left out first."""
     return _cleaned(metadata, ())
 
 
 def described(title: str | None, metadata: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Title and metadata, `cleaned`."""
-    kept = None if title is None else storable(title)[:MAX_TITLE_CHARS]
-    return kept, _cleaned(metadata, () if kept == title else ("title",))
+    """Returns title and metadata within the limits, as `cleaned` does."""
+    cut_title = None if title is None else storable(title)[:MAX_TITLE_CHARS]
+    return cut_title, _cleaned(metadata, () if cut_title == title else ("title",))
 
 
 def _cleaned(metadata: Mapping[str, Any], cut: Sequence[str]) -> dict[str, Any]:
     walk = _Walk(MAX_DEPTH)
-    found: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
-    before = [each[-_MAX_PATH_CHARS:] for each in paths_cut(found)]
-    found.pop(CUT, None)
+    clean: dict[str, Any] = walk.clean(metadata, (), MAX_DEPTH)
+    before = [each[-_MAX_PATH_CHARS:] for each in paths_cut(clean)]
+    clean.pop(CUT, None)
     paths = list(dict.fromkeys([*before, *walk.cut, *cut]))
-    sizes = {key: _size({key: value}) for key, value in found.items()}
+    sizes = {key: _size({key: value}) for key, value in clean.items()}
     size = sum(sizes.values())  # as JSON: each pair has two characters around it, or a comma and a space
     for key in sorted(sizes, key=lambda each: -sizes[each]):
         if size + _size_of_cut(paths) <= MAX_BYTES:
             break
-        del found[key]
+        del clean[key]
         size -= sizes[key]
         paths = list(dict.fromkeys([*paths, _shown((key,))]))
     if paths:
-        found[CUT] = paths[:_MAX_PATHS]
-    return found
+        clean[CUT] = paths[:_MAX_PATHS]
+    return clean
 
 
 def _size_of_cut(paths: Sequence[str]) -> int:
@@ -81,17 +81,17 @@ def _size_of_cut(paths: Sequence[str]) -> int:
 
 
 def paths_cut(metadata: Mapping[str, Any]) -> list[str]:
-    """The paths that `cleaned` has listed."""
+    """Returns the paths that `cleaned` listed."""
     paths = metadata.get(CUT)
     return [each for each in paths if isinstance(each, str)] if isinstance(paths, list) else []
 
 
 def readable(metadata: Any) -> dict[str, Any]:
-    """Stored metadata as an answer can carry it; never raises."""
+    """Returns stored metadata in a form that a response can contain; never raises."""
     if not isinstance(metadata, Mapping):
         return {}
-    found: dict[str, Any] = _Walk(_READABLE_DEPTH).clean(metadata, (), _READABLE_DEPTH)
-    return found
+    clean: dict[str, Any] = _Walk(_READABLE_DEPTH).clean(metadata, (), _READABLE_DEPTH)
+    return clean
 
 
 Path = tuple[str | int, ...]
@@ -121,7 +121,7 @@ class _Walk:
         return self._text(value.isoformat() if isinstance(value, date) else str(value), path)
 
     def _object(self, value: Mapping[Any, Any], path: Path, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        cleaned_object: dict[str, Any] = {}
         for key, each in value.items():
             name = self._text(str(key), (*path, str(key)))
             place = (*path, name)
@@ -130,11 +130,11 @@ class _Walk:
                 self._beyond(place, f"its name is longer than {MAX_KEY_CHARS} characters")
             elif self._keys > MAX_KEYS:
                 self._beyond(place, f"there are more than {MAX_KEYS:,} keys")
-            elif name in found:
+            elif name in cleaned_object:
                 self._beyond(place, "the key is there twice")
             else:
-                found[name] = self.clean(each, place, depth - 1)
-        return found
+                cleaned_object[name] = self.clean(each, place, depth - 1)
+        return cleaned_object
 
     def _text(self, text: str, path: Path) -> str:
         stored = storable(text)
@@ -151,13 +151,13 @@ class _Walk:
 
 
 def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON (`object_pairs_hook`). Raises ValueError where a key is there twice."""
-    found: dict[str, Any] = {}
+    """Builds a JSON object (`object_pairs_hook`). Raises ValueError on a duplicate key."""
+    unique_pairs: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in unique_pairs:
             raise ValueError(f"{_shown((key,))}: the key is there twice")
-        found[key] = value
-    return found
+        unique_pairs[key] = value
+    return unique_pairs
 
 
 def _size(metadata: Mapping[str, Any]) -> int:
@@ -165,11 +165,11 @@ def _size(metadata: Mapping[str, Any]) -> int:
 
 
 def _digits(value: int) -> str | None:
-    """Python writes no integer of thousands of digits."""
+    """Returns the digits; None where there are too many for Python to convert."""
     return str(value) if value.bit_length() < 1000 else None
 
 
 def _shown(path: Path) -> str:
-    """`a.b[3]`, with its end where it is long."""
+    """Formats a path as `a.b[3]`; only its end where it is long."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{storable(part)}" for part in path).removeprefix(".")
     return text if len(text) <= _MAX_PATH_CHARS else "…" + text[1 - _MAX_PATH_CHARS :]

@@ -1,4 +1,4 @@
-"""Names as every store can hold them."""
+"""Names that every store accepts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from sluice.errors import BadRequest
 
-NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}$"  # of collections, and of tenants where a form or an address names them
+NAME_PATTERN = "^[a-z0-9][a-z0-9_-]{0,62}$"  # of collections, and of tenants in forms and URLs
 _NAME = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 MAX_ID_CHARS = 1000
 
@@ -16,7 +16,7 @@ def is_name(text: str) -> bool:
 
 
 def check_collection_name(name: str) -> None:
-    """Raises BadRequest."""
+    """Raises BadRequest where it cannot be a collection's name."""
     if not is_name(name) or "__g" in name:
         raise BadRequest(
             f"{name[:80]!r} cannot be a collection's name: use 1 to 63 of a-z, 0-9, '_' and '-', beginning with a "
@@ -25,5 +25,5 @@ def check_collection_name(name: str) -> None:
 
 
 def is_external_id(text: str) -> bool:
-    """Whether a record, a row or an upload may call itself so."""
+    """Returns whether this may be the id of a record, a row or an upload."""
     return 0 < len(text) <= MAX_ID_CHARS and text.isprintable()

@@ -1,4 +1,4 @@
-"""Passages: what a search returns, and where it comes from."""
+"""Passages, the results of a search, and their lineage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class VersionStep:
 
 @dataclass(frozen=True, slots=True)
 class PassageLineage:
-    """Where a passage comes from, as the ledger has it."""
+    """The lineage of a passage in the ledger."""
 
     chunk_id: UUID
     document_id: UUID
@@ -44,13 +44,13 @@ class PassageLineage:
     run_state: str
     started_at: datetime
     finished_at: datetime | None
-    history: tuple[VersionStep, ...] = ()  # the oldest first
+    history: tuple[VersionStep, ...] = ()  # oldest first
     gates: tuple[GateTotal, ...] = ()
-    computed: int = 0  # vectors that the run had to compute
-    cached: int = 0  # and took from the cache
+    computed: int = 0  # vectors that the run computed
+    cached: int = 0  # vectors that the run took from the cache
     datasets: tuple[str, ...] = ()  # namespace:name, of the run's lineage events
     ordinal: int = 0  # of the chunk in its version
-    rows: tuple[GateRow, ...] = ()  # what that run's gates recorded of the document as a whole and of this chunk
+    rows: tuple[GateRow, ...] = ()  # gate rows of that run for the document as a whole and for this chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,4 @@ class Passage:
     generation: int
     run_id: UUID
     legs: Mapping[str, float] = field(default_factory=dict)
-    similarity: float | None = None  # cosine similarity to the question, where it was asked for
+    similarity: float | None = None  # cosine similarity to the query, where requested

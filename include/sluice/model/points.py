@@ -1,4 +1,4 @@
-"""What the stores hold: sealed rows of the ledger, points, parts of the graph."""
+"""Rows of the stores: encrypted ledger rows, points of the vector index, graph contributions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sluice.model.generation import Generation
 
 @dataclass(frozen=True, slots=True)
 class EncryptedChunk:
-    """A ledger row of a chunk."""
+    """The ledger row of a chunk."""
 
     chunk_id: UUID
     ordinal: int
@@ -30,7 +30,7 @@ class EncryptedChunk:
 
 @dataclass(frozen=True, slots=True)
 class EncryptedVersion:
-    """A ledger row of a version with its chunks. `version_id` is uuid5(run, document): a retry adds nothing."""
+    """The ledger row of a version with its chunks. `version_id` is uuid5(run, document), so a retry adds nothing."""
 
     version_id: UUID
     document_id: UUID
@@ -56,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
-    """A point as the vector index holds it, whoever wrote it. Vectors are None where they were not asked for."""
+    """A point as stored in the vector index, written by anyone. Vectors are None where they were not requested."""
 
     chunk_id: UUID
     payload: Mapping[str, Any]
@@ -66,7 +66,7 @@ class StoredPoint:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChunk:
-    """A chunk of an active version: all that its point and its part of the graph are made from, still sealed."""
+    """A chunk of an active version, still encrypted: the data from which its point and graph contribution are built."""
 
     chunk_id: UUID
     version_id: UUID
@@ -82,13 +82,13 @@ class LedgerChunk:
     sealed_headings: bytes
     sealed_names: bytes
     mentions: tuple[tuple[UUID, str, int, bool], ...]  # entity_id, kind, count, about; in the order of ids
-    changing: bool  # a living run has staged another version of the document: its projections are in flux
-    relations: tuple[Relation, ...] = ()  # in order
+    changing: bool  # a running run has staged another version, so the document's projections may change at any time
+    relations: tuple[Relation, ...] = ()  # sorted
 
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A served document, by what its source knows it by."""
+    """A served document with its external id."""
 
     document_id: UUID
     tenant: str
@@ -102,30 +102,30 @@ class GraphChunk:
     document_id: UUID
     ordinal: int
     mentions: tuple[Mention, ...]
-    relations: tuple[Relation, ...] = ()  # between entities that are mentioned
+    relations: tuple[Relation, ...] = ()  # between mentioned entities
 
 
 @dataclass(frozen=True, slots=True)
 class GraphRow:
-    """A chunk as the graph holds it, whoever wrote it."""
+    """A chunk as stored in the graph, written by anyone. Foreign ids (not valid ids of Sluice) are None."""
 
     chunk_id: UUID
-    document_id: UUID | None  # None: it hangs on no document, on several, or on one whose id is none of ours
+    document_id: UUID | None  # None: no document, several, or one with a foreign id
     tenant: str | None
     ordinal: int | None
-    mentions: tuple[tuple[UUID | None, int], ...]  # entity_id (None: none of ours), count; in the order of ids
-    relations: tuple[tuple[UUID | None, str, UUID | None], ...] = ()  # as Relation, in order; None: none of ours
-    # What its document is about, as (document, entity), by this chunk; in order; None: none of ours.
+    mentions: tuple[tuple[UUID | None, int], ...]  # entity_id, count; in the order of ids
+    relations: tuple[tuple[UUID | None, str, UUID | None], ...] = ()  # as Relation, sorted
+    # Subjects of its document that this chunk contributes, as (document, entity), sorted.
     about: tuple[tuple[UUID | None, UUID | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GraphOrphans:
-    """What nothing supports, by the store's own name for it: what was made by hand may have no id of ours."""
+    """Orphans in the graph, by the store's own element ids, because a foreign node may have no id of Sluice."""
 
     documents: tuple[str, ...] = ()  # without a chunk
-    entities: tuple[str, ...] = ()  # that no chunk mentions and no document is about
-    chunks: tuple[str, ...] = ()  # of no collection or generation, or with an id that none of ours has
+    entities: tuple[str, ...] = ()  # without a MENTIONS or ABOUT relationship
+    chunks: tuple[str, ...] = ()  # without an existing collection or generation, or with a foreign id
     edges: tuple[str, ...] = ()  # between the wrong kinds of node; RELATES and ABOUT that name no chunk
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class GraphOrphans:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEntry:
-    """Work from the outbox: chunks that no version serves any more, to be taken out of the projections."""
+    """An outbox entry: chunks that no version serves any more, to be deleted from the projections."""
 
     outbox_id: int
     generation: Generation

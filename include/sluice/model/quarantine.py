@@ -1,4 +1,4 @@
-"""Documents that are not served, and why."""
+"""Quarantine entries of a run, and quarantine records as they are listed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sluice.model.scan import WorkItem
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """Why one document went to quarantine. `reason` says what to do."""
+    """A document to quarantine and the reason, which says what to do."""
 
     item: WorkItem
     stage: str
     code: str
     reason: str
-    retry: bool = False  # not the document's fault (a time-out, a permission): the next run tries it again
-    kept_bytes: int | None = None  # of the document, kept sealed for a replay; None: they could not be had
-    raw_hash: bytes | None = None  # keyed hash of the content that was judged; None: it could not be read
+    retry: bool = False  # the document is not the cause (a timeout, a permission): the next run tries again
+    kept_bytes: int | None = None  # size of the bytes retained for a replay; None: they could not be read
+    raw_hash: bytes | None = None  # keyed hash of the checked content; None: it could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class QuarantineRecord:
     code: str
     reason: str
     refused_at: datetime
-    kept_bytes: int | None  # size of the document's bytes, which are kept for a replay; None: they are not
-    rows: tuple[GateRow, ...] = ()  # what its gate found; only where one record is asked for
+    kept_bytes: int | None  # size of the bytes retained for a replay; None: not retained
+    rows: tuple[GateRow, ...] = ()  # rows of its gate; only where a single record is requested
 
     def to_json(self) -> dict[str, Any]:
-        """Without its rows: those are told with what they mean, or not at all."""
-        found = asdict(replace(self, rows=()))
-        del found["rows"]
-        return found
+        """Returns the record without its gate rows, which need their explanation to be useful."""
+        values = asdict(replace(self, rows=()))
+        del values["rows"]
+        return values

@@ -11,7 +11,7 @@ from sluice.model.metadata import INTEGERS, checked
 from sluice.model.names import is_external_id
 from sluice.model.text import storable
 
-RECORD_MIME = "application/vnd.sluice.record+json"  # what `FetchedDocument.mime` says of such a line
+RECORD_MIME = "application/vnd.sluice.record+json"  # `FetchedDocument.mime` of such a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,8 @@ class Record:
 
 
 def parse_record(line: bytes) -> Record:
-    """Raises ValueError, and nothing else, where the line is not such an object or holds what no store takes.
-
-    NUL is left out, lone surrogates become U+FFFD.
+    """Parses one line. Raises only ValueError: where the line is not such an object, or has values that no store
+    accepts. NUL is left out, lone surrogates become U+FFFD.
     """
     try:
         value = _DECODER.decode(line.decode("utf-8"))
@@ -45,8 +44,8 @@ def parse_record(line: bytes) -> Record:
     return Record(identifier, str(title) if title is not None else None, storable(text), checked(value))
 
 
-def _refuse(name: str) -> None:
+def _reject(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_DECODER = json.JSONDecoder(parse_constant=_reject)

@@ -1,4 +1,4 @@
-"""How long what is served may be read, and what has come to its end."""
+"""Retention settings, expired documents, and how long history is kept."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Literal
 from uuid import UUID
 
 Prunable = Literal["versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage"]
-"""Kinds of rows that the ledger does not need for ever."""
+"""Kinds of rows that the ledger needs only for a limited time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """One of the two. Days count from when a document's content was first served."""
+    """A retention in days or until a date; exactly one is set. Days count from when the content was first served."""
 
-    days: int | None = None  # 0: for ever
-    until: datetime | None = None  # the first moment at which it cannot be read; with a time zone
+    days: int | None = None  # 0: without end
+    until: datetime | None = None  # from this time on it cannot be read; with a time zone
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionScope:
-    """What a retention is set for: one document, else one source of a tenant, else a collection."""
+    """The scope of a retention: one document, else one source of a tenant, else a collection."""
 
     collection: str = ""
     tenant: str = "default"
@@ -40,20 +40,20 @@ class RetentionSetting:
 
 @dataclass(frozen=True, slots=True)
 class KeepDays:
-    """Days after which what nobody reads any more is removed, by kind."""
+    """Days after which unneeded history is deleted, by kind."""
 
     versions: int = 30  # from when they were superseded
     embeddings: int = 30  # from when they were found unused
     keys: int = 30  # from when their document was deleted
-    runs: int = 365  # from their end; reconciliations, too
+    runs: int = 365  # from their end; also for reconciliations
     quarantine: int = 90  # from when a record was resolved
     mirrors: int = 30  # from when a repository was last fetched
-    lineage: int = 90  # from when an event came in
+    lineage: int = 90  # from when an event was received
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiredDocument:
-    """A document that a purge takes out. Never its text."""
+    """A document that a purge deletes. Contains none of its text."""
 
     document_id: UUID
     external_id: str

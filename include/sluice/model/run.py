@@ -1,4 +1,4 @@
-"""What a run leaves behind: stages, failures, what gates found; and the reference that tasks hand on."""
+"""Runs, their stages and counts, and the batch reference that tasks pass on."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sluice.model.source import Source
 
 @dataclass(frozen=True, slots=True)
 class StageStat:
-    """What one stage did with one batch. Written once per (run, batch, stage): a retry replaces it."""
+    """Duration and counts of one stage of one batch. One per (run, batch, stage): a retry replaces it."""
 
-    batch: int  # -1: of the run as a whole
+    batch: int  # -1: the run as a whole
     stage: str
     seconds: float
     counts: Mapping[str, int]
@@ -32,17 +32,17 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class BatchRef:
-    """What XCom carries: where a batch lies and how much is in it. Never text, never vectors."""
+    """The content of XCom: where a batch is stored and how large it is. Never text, never vectors."""
 
     run_id: str
     batch: int
     uri: str  # folder of the batch's artefacts
     documents: int
-    size_bytes: int = 0  # of the documents as their source lists them, before any of them left the batch
+    size_bytes: int = 0  # of all documents of the batch as their source listed them
 
     @property
     def title(self) -> str:
-        """The name of its tasks in Airflow's UI."""
+        """Returns the name of its tasks in Airflow's UI."""
         documents = "1 document" if self.documents == 1 else f"{self.documents} documents"
         return f"batch {self.batch}: {documents}, {size_in_words(self.size_bytes)}"
 
@@ -52,7 +52,7 @@ class BatchRef:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> BatchRef:
-        """Also of a run that a release without sizes began."""
+        """Parses a reference, also one without sizes, as an older release wrote it."""
         named = (str(value["run_id"]), int(value["batch"]), str(value["uri"]))
         return cls(*named, int(value["documents"]), int(value.get("size_bytes", 0)))
 
@@ -61,7 +61,7 @@ Mode = Literal["incremental", "full"]
 
 
 RunMode = Literal["incremental", "full", "replay", "purge"]
-"""`replay`: not from the source, but what quarantine keeps of it; `purge`: of what expired."""
+"""`replay`: from the bytes in quarantine instead of the source; `purge`: deletes expired or selected documents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What is served, and who asks for it."""
+"""Search requests, vector queries and their candidates."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class SearchRequest:
     legs: tuple[Leg, ...] = ("dense", "sparse")
     filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
     explain: bool = False
-    min_score: float | None = None  # lowest cosine similarity of question and passage, 0 to 1
+    min_score: float | None = None  # lowest cosine similarity of query and passage, 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
 class VectorQuery:
-    """One fused query of the vector index. A leg whose vector is None is left out."""
+    """One fused query of the vector index. A retriever whose vector is None is left out."""
 
     dense: Vector | None
     sparse: SparseVector | None
     tenant: str
-    sources: tuple[UUID, ...]  # what the principal may read, decided in the ledger
+    sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
     filters: Mapping[str, Any]
     limit: int
     explain: bool = False  # fill Candidate.legs
@@ -38,16 +38,16 @@ class VectorQuery:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A hit in the vector index, not yet allowed to be shown."""
+    """A hit in the vector index, before the access check in the ledger."""
 
     chunk_id: UUID
     score: float
-    legs: Mapping[str, float] = field(default_factory=dict)  # score by leg, on request
+    legs: Mapping[str, float] = field(default_factory=dict)  # score by retriever, on request
 
 
 @dataclass(frozen=True, slots=True)
 class Hydrated:
-    """A chunk that the ledger allows this principal to read now. Text is still sealed."""
+    """A chunk that the ledger allows this principal to read now. Its text is still encrypted."""
 
     chunk_id: UUID
     document_id: UUID

@@ -1,10 +1,10 @@
-"""Sizes as people read them."""
+"""Human-readable sizes."""
 
 from __future__ import annotations
 
 
 def size_in_words(size_bytes: int) -> str:
-    """`1.2 MB`: decimal units, as disks and networks count."""
+    """Formats a size as `1.2 MB`, in decimal units."""
     value, unit = float(size_bytes), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:

@@ -1,4 +1,4 @@
-"""Sources: where documents come from, who may read them, when they are due and how their last run went."""
+"""Sources: their URI, readers, retention, schedule and last run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sluice.model.schedules import NIGHTLY
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a saved source is taken in without anybody asking."""
+    """The schedule on which a saved source is ingested."""
 
     cron: str | None = None  # five fields, UTC; None: every night
-    paused: bool = False  # not by itself at all; its cron is kept
+    paused: bool = False  # no scheduled runs; the cron expression stays saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class LastRun:
     state: str  # running, succeeded, failed
     started_at: datetime
     finished_at: datetime | None
-    error: str | None = None  # of a failed one
+    error: str | None = None  # of a failed run
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,13 @@ class SavedSource:
     spec: SourceSpec
     schedule: Schedule
     saved_at: datetime
-    last: LastRun | None = None  # the one that was started last, by whomever; None: never run
-    held_by: str | None = None  # the run that works on it now, as its orchestrator names it; None: nobody
-    removed_at: datetime | None = None  # removed by hand, and its documents kept; None: it was not
+    last: LastRun | None = None  # the run that was started last; None: never run
+    held_by: str | None = None  # orchestrator of the run that has the lease now; None: no run
+    removed_at: datetime | None = None  # when it was removed manually without its documents; None: not removed
 
     def next_due(self) -> datetime | None:
-        """The first time after the start of its last run (or after it was saved), perhaps past; None: it is paused."""
+        """Returns the first scheduled time after the start of its last run (or after it was saved). It may be in the
+        past. None: the source is paused."""
         from croniter import croniter
 
         if self.schedule.paused:
@@ -49,10 +50,10 @@ class SavedSource:
         return due
 
     def due(self, now: datetime) -> datetime | None:
-        """The latest time for which it is due and was not started; None: nothing is due.
+        """Returns the latest scheduled time that is due and for which no run was started; None: nothing is due.
 
-        The latest, not the first: a source whose runs break before the ledger hears of them gets a new chance each
-        time.
+        The latest, not the first: a source whose runs fail before the ledger records them is tried again at each
+        scheduled time.
         """
         from croniter import croniter
 
@@ -79,29 +80,29 @@ class SavedSource:
 
 @dataclass(frozen=True, slots=True)
 class SourceSpec:
-    """Where documents come from and who may read them.
+    """The settings of a source: its URI, readers, retention and globs.
 
-    None means "not given": what is saved of the source stays, and a new source is readable by everyone in the tenant,
-    without globs, kept as long as its collection says. In a spec that the ledger returns only `retention_days` may be
-    None: the source is kept by a date, or as its collection says.
+    None means "not given": the saved value stays. A new source is then readable by everyone in the tenant, has no
+    globs, and has the retention of its collection. In a spec that the ledger returns only `retention_days` may be None:
+    the source has a retention date, or that of its collection.
     """
 
     uri: str
     collection: str
     tenant: str = "default"
     access_groups: tuple[str, ...] | None = None  # empty: everyone in the tenant
-    retention_days: int | None = None  # of readable life, see Retention; 0: for ever
+    retention_days: int | None = None  # see Retention; 0: without end
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Which source, and for whom."""
+        """Returns the identity of the source and its access groups."""
         place = {name: getattr(self, name) for name in ("uri", "collection", "tenant")}
         return {**place, "access_groups": list(self.access_groups or ())}
 
     def over(self, saved: SourceSpec | None) -> SourceSpec:
-        """This with what is saved, or the default of a new source, in place of None. Only the retention may be None
-        still: the source has none in days."""
+        """Returns this spec with saved values, or the defaults of a new source, in place of None. Only
+        `retention_days` may still be None: the source then has no retention in days."""
         known = saved or SourceSpec(self.uri, self.collection, self.tenant, (), None, (), ())
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Names that are not known: a misspelled option is refused, because leaving it out may open what it was to close."""
+"""Unknown names. A misspelled option is rejected, because ignoring it could disable a protection."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from difflib import get_close_matches
 
 
 def unknown_names(given: Iterable[object], known: Collection[str], what: str) -> str | None:
-    """A sentence that names each unknown name with the nearest known one; None where all are known.
-    `what`: what the names are, e.g. `param`."""
-    found = sorted({str(each)[:80] for each in given if each not in known})
-    if not found:
+    """Returns a sentence with each unknown name and the nearest known one; None where all are known.
+    `what`: the kind of the names, e.g. `param`."""
+    unknown = sorted({str(each)[:80] for each in given if each not in known})
+    if not unknown:
         return None
-    named = ", ".join(f"{each!r}{_nearest(each, known)}" for each in found[:10])
+    named = ", ".join(f"{each!r}{_nearest(each, known)}" for each in unknown[:10])
     return f"There is no {what} {named}. Known: {', '.join(sorted(known)) or 'none'}."
 
 

@@ -1,1 +1,1 @@
-"""The stages in order, and what holds a run together."""
+"""The stages in order, and the runs, leases and checkpoints around them."""

@@ -1,12 +1,14 @@
-"""What tasks hand to each other: one Parquet file a stage and batch, one row a document, readable parts sealed.
+"""Artefacts that tasks pass to each other: one Parquet file per stage and batch, one row per document.
+
+Readable parts are encrypted.
 
     runs/<run>/<batch>/0-scanned.parquet    document_id, external_id, uri, fingerprint, size, offset, locator, …
-    runs/<run>/<batch>/1-extracted.parquet  document_id, body (sealed JSON: the Document)
-    runs/<run>/<batch>/2-validated.parquet  the same, without what the gate refused
+    runs/<run>/<batch>/1-extracted.parquet  document_id, body (encrypted JSON: the Document)
+    runs/<run>/<batch>/2-validated.parquet  the same, without the documents that the gate quarantined
     runs/<run>/<batch>/3-chunked.parquet    body also holds the chunks (offsets into the text, mentions, relations)
     runs/<run>/<batch>/4-embedded.parquet   + dense (k·dim float32), sparse_lengths, sparse_indices, sparse_values
 
-A retry reads one number and writes the next; a file appears whole or not at all.
+A retry reads one number and writes the next. A file is written completely or not at all.
 """
 
 from __future__ import annotations
@@ -46,28 +48,28 @@ class Artefact:
     name: str
     dump: Callable[[Sequence[Any], Ciphers, str], bytes]
     load: Callable[[bytes, Ciphers, str], list[Any]]
-    suite: str | None = None  # of the gate that judged its rows
+    suite: str | None = None  # of the gate that checked its rows
 
     def path(self, run_id: UUID, batch: int) -> str:
-        """In object storage."""
+        """Returns the file's path in object storage."""
         return f"{folder(run_id, batch)}/{self.name}.parquet"
 
 
 def folder(run_id: UUID, batch: int) -> str:
-    """Of the artefacts of a batch, in object storage."""
+    """Returns the folder of a batch's artefacts in object storage."""
     return f"runs/{run_id}/{batch:05d}"
 
 
-# --- 0: what the scan found ---------------------------------------------------------------------------------
+# --- 0: work items of the scan ------------------------------------------------------------------------------
 
 
 def dump_items(items: Iterable[WorkItem], ciphers: Ciphers, path: str) -> bytes:
-    """The locator, which may be a hash of the content, is encrypted."""
+    """Encrypts the locator, because it may be a hash of the content."""
     return _write([{**_item_json(item), "locator": _encrypted_locator(item, ciphers, path)} for item in items])
 
 
 def load_items(content: bytes, ciphers: Ciphers, path: str) -> list[WorkItem]:
-    """Without those whose key was erased meanwhile."""
+    """Leaves out items whose key was destroyed since."""
     items = []
     for row in _rows(content):
         encrypted, cipher = row.get("locator", b""), ciphers.get(UUID(bytes=row["document_id"]))
@@ -88,7 +90,7 @@ def _encrypted_locator(item: WorkItem, ciphers: Ciphers, path: str) -> bytes:
 
 def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
     return _write(
-        [_sealed_row(document, (), ciphers, path) for document in documents if document.document_id in ciphers]
+        [_encrypted_row(document, (), ciphers, path) for document in documents if document.document_id in ciphers]
     )
 
 
@@ -102,9 +104,9 @@ def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document
 def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
     return _write(
         [
-            _sealed_row(each.document, each.chunks, ciphers, path)
-            for each in documents
-            if each.document.document_id in ciphers
+            _encrypted_row(chunked.document, chunked.chunks, ciphers, path)
+            for chunked in documents
+            if chunked.document.document_id in ciphers
         ]
     )
 
@@ -118,12 +120,12 @@ def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDoc
 
 def dump_embedded(documents: Sequence[EmbeddedDocument], ciphers: Ciphers, path: str) -> bytes:
     rows = []
-    for each in documents:
-        if each.document.document_id not in ciphers:
+    for embedded in documents:
+        if embedded.document.document_id not in ciphers:
             continue
-        row = _sealed_row(each.document, [embedded.chunk for embedded in each.chunks], ciphers, path)
-        sparse = [embedded.sparse for embedded in each.chunks]
-        row["dense"] = _joined([embedded.dense for embedded in each.chunks], np.float32)
+        row = _encrypted_row(embedded.document, [each.chunk for each in embedded.chunks], ciphers, path)
+        sparse = [each.sparse for each in embedded.chunks]
+        row["dense"] = _joined([each.dense for each in embedded.chunks], np.float32)
         row["sparse_lengths"] = np.array([len(vector.indices) for vector in sparse], dtype=np.int32)
         row["sparse_indices"] = _joined([vector.indices for vector in sparse], np.uint32)
         row["sparse_values"] = _joined([vector.values for vector in sparse], np.float32)
@@ -148,14 +150,14 @@ EMBEDDED = Artefact("4-embedded", dump_embedded, load_embedded, suite="vectors")
 
 
 def document_ids(content: bytes) -> list[UUID]:
-    """Of every row, without opening anything sealed: what keys to ask for."""
+    """Returns the document id of every row without decrypting anything, to request their keys."""
     column = pq.read_table(io.BytesIO(content), columns=["document_id"]).column(0) if content else []
     return [UUID(bytes=value.as_py()) for value in column]
 
 
 def _write(rows: list[dict[str, Any]]) -> bytes:
     if not rows:
-        return b""  # an empty file is an empty batch: Parquet would need a schema for nothing
+        return b""  # an empty file is an empty batch: Parquet would need a schema even without rows
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")
@@ -177,11 +179,11 @@ def _rows(content: bytes) -> list[dict[str, Any]]:
 
 
 def _with_keys(content: bytes, ciphers: Ciphers) -> list[dict[str, Any]]:
-    """Without documents that were erased since: their keys are gone."""
+    """Leaves out documents that were erased since: their keys are destroyed."""
     return [row for row in _rows(content) if UUID(bytes=row["document_id"]) in ciphers]
 
 
-def _sealed_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:
+def _encrypted_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:
     active = document.item.active_hash
     body = {
         "item": {
@@ -227,9 +229,9 @@ def _item_json(item: WorkItem) -> dict[str, Any]:
 
 
 def _item(row: Mapping[str, Any]) -> WorkItem:
-    place = (row["size_bytes"], row["offset"])
-    # A run that an older release began has no locators.
-    entry = ListingEntry(row["external_id"], row["uri"], row["fingerprint"], *place, locator=row.get("locator", ""))
+    position = (row["size_bytes"], row["offset"])
+    # A run that an older release started has no locators.
+    entry = ListingEntry(row["external_id"], row["uri"], row["fingerprint"], *position, locator=row.get("locator", ""))
     document_id, gone = UUID(bytes=row["document_id"]), row.get("gone", False)
     return WorkItem(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
 
@@ -278,7 +280,7 @@ def _chunk(row: Mapping[str, Any], document: Document) -> Chunk:
         page=row["page"],
         headings=tuple(row["headings"]),
         text_hash=bytes.fromhex(row["text_hash"]),
-        # A run that an older release began has mentions that do not say `about`, and chunks without relations.
+        # A run that an older release started has mentions without `about`, and chunks without relations.
         mentions=tuple(Mention(UUID(each[0]), *each[1:]) for each in row["mentions"]),
         relations=tuple(Relation(UUID(head), kind, UUID(tail)) for head, kind, tail in row.get("relations", ())),
     )

@@ -1,4 +1,4 @@
-"""How the documents of a run are cut into batches (docs/decisions/0046)."""
+"""Divides the documents of a run into batches (docs/decisions/0046)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from typing import TypeVar
 from sluice.model.scan import WorkItem
 
 T = TypeVar("T")
-_SLICE_BYTES = 64_000_000  # raw bytes held at a time
-_LEAST_WORK = 800  # of a batch; less is done sooner than its five tasks start (docs/decisions/0046)
-_UNIT_BYTES = 8_000  # of a document that cost as much as what every document costs
+_SLICE_BYTES = 64_000_000  # raw bytes in memory at a time
+_LEAST_WORK = 800  # of a batch; less takes a shorter time than the start of its five tasks (docs/decisions/0046)
+_UNIT_BYTES = 8_000  # bytes whose work equals the fixed work of one document
 _MOST_BATCHES = 400  # of a run, by documents and by bytes; Airflow maps over 1,024 at most ([core] max_map_length)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Which batch of a run a stage works on."""
+    """The batch of a run that a stage works on."""
 
     number: int
-    documents: int  # as the reference says; fewer are there where keys were erased since
+    documents: int  # as the reference says; fewer remain where keys were destroyed since
 
 
 def batches(items: Sequence[WorkItem], most: int, slots: int | None = None) -> Iterator[list[WorkItem]]:
-    """At most `most` documents and `_SLICE_BYTES` bytes each (one larger document is a batch of its own); more
-    where Airflow could not map over so many.
+    """Divides items into batches of at most `most` documents and `_SLICE_BYTES` bytes.
 
-    `slots`: for so many at a time, each a task a stage. Of equal work then, two batches a slot, so that none idles long
-    while another ends; fewer where the start of a task would cost more than its work."""
+    One larger document is a batch of its own. Batches are larger where Airflow could not map over so many.
+
+    `slots`: how many tasks of one stage run at a time. Batches then have equal work, two per slot, so that no slot
+    idles long while another finishes. There are fewer where starting a task would cost more than its work."""
     most = max(most, ceil(len(items) / _MOST_BATCHES))
     most_bytes = max(_SLICE_BYTES, sum(item.entry.size_bytes for item in items) / _MOST_BATCHES)
     total = sum(map(_work, items))

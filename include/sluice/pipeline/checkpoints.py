@@ -1,6 +1,6 @@
-"""A run in tasks that run apart: each reads one numbered artefact of a batch and writes the next.
+"""A run in separate tasks: each reads one numbered artefact of a batch and writes the next.
 
-A task that is retried finds its input where it was and overwrites its own output; nothing depends on memory.
+A retried task reads the same input again and overwrites its own output. Nothing is passed in memory.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.stages import Stage
 from sluice.ports.tools import Tools
 
-_NO_ERROR = "Stopped: its tasks did not come to their end. Clear them to go on, or start a run anew"
+_NO_ERROR = "Stopped: not all of its tasks finished. Clear them to continue, or start a new run"
 
 
 def plan(tools: Tools, request: IngestRequest) -> list[BatchRef]:
-    """Write what needs work as batches. Returns one reference a batch; none where nothing changed. Raises as
-    `planning.plan`."""
+    """Writes the documents that need work as batches. Returns one reference per batch; none where nothing changed.
+    Raises the same errors as `planning.plan`."""
     scanned = planned(tools, request)
     run, refs = scanned.run, []
     size = request.batch_size
@@ -39,23 +39,23 @@ def plan(tools: Tools, request: IngestRequest) -> list[BatchRef]:
 
 
 def carry_out(tools: Tools, run: Run, stage: Stage, ref: BatchRef) -> BatchRef:
-    """One stage of one batch, from its artefact to the next."""
+    """Runs one stage of one batch, from its artefact to the next."""
     rows = _read(tools, run, ref, stage.reads)
-    done = stage.work(tools, run, Batch(ref.batch, ref.documents), rows)
-    return _write(tools, run, ref, stage.writes, done) if stage.writes else replace(ref, documents=len(done))
+    output = stage.work(tools, run, Batch(ref.batch, ref.documents), rows)
+    return _write(tools, run, ref, stage.writes, output) if stage.writes else replace(ref, documents=len(output))
 
 
 def record_error(tools: Tools, run_id: UUID, task: str, error: BaseException | None) -> None:
-    """A task failed for good. The run goes on, because other batches may be at work; the ledger keeps its first
-    error."""
+    """Records that a task failed after its last retry. The run continues, because other batches may be running. The
+    ledger stores only the first error."""
     tools.ledger.runs.record_error(
         tools.ledger.runs.get(run_id), {"task": task, "error": f"{type(error).__name__}: {error}"}
     )
 
 
 def close(tools: Tools, run_id: UUID) -> int | None:
-    """When no task is at work any more: a run that `finish` did not close is closed as failed, and its source is free.
-    Returns how many chunks are still to be removed from the stores; None where the run had ended already."""
+    """Closes a run as failed, and frees its source, where `finish` did not close it. Call it when no task is running.
+    Returns how many chunks are still to be removed from the stores; None where the run had already ended."""
     run = tools.ledger.runs.get(run_id)
     if not tools.ledger.runs.close(run, {"error": _NO_ERROR}):
         return None

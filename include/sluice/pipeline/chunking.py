@@ -1,4 +1,4 @@
-"""The stage `chunk`: documents to chunks with their entities, and the gate on chunks."""
+"""The stage `chunk`: documents to chunks with their entities, then the gate on chunks."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _CUT_AT_ONCE = 200
 
 
 def chunk(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]) -> list[ChunkedDocument]:
-    """Documents to chunks with exact offsets and, where the graph is on, the entities they mention; then their gate."""
+    """Splits documents into chunks with exact offsets, extracts entities where the graph is on, and runs the gate."""
     profile = run.source.generation.profile
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     extractor = tools.entities(profile.entities)
 
     def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
-        made = []
-        for some in parts(part, _CUT_AT_ONCE):
-            chunked = chunking.chunk(some, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
+        result = []
+        for group in parts(part, _CUT_AT_ONCE):
+            chunked = chunking.chunk(group, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
             if extractor is not None:
                 chunked = chunking.with_mentions(
                     chunked, extractor, lambda kind, name: tools.entity_id(index_key, name)
                 )
-            made += chunked
-            progress.step(len(some))
-        return made
+            result += chunked
+            progress.step(len(group))
+        return result
 
     with (
         recorded(tools, run, batch.number, "chunk") as counts,

@@ -1,4 +1,4 @@
-"""The stage `embed`: chunks to vectors, and the gate on vectors."""
+"""The stage `embed`: chunks to vectors, then the gate on vectors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from sluice.quality import gates
 
 
 def embed(tools: Tools, run: Run, batch: Batch, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
-    """Only texts that no cache knows are computed; each is stored before anything is loaded. Then their gate: what it
-    refuses leaves the cache, so that the next run computes it anew.
+    """Embeds the texts that are not in the cache, stores their vectors there, and runs the gate on vectors.
 
-    Where the run's budget ends, the run is stopped: documents with all their vectors go on, the others are left to the
-    next run, which finds in the cache what was paid for."""
+    Vectors are cached before anything is loaded. Vectors that the gate rejects are deleted from the cache, so that the
+    next run computes them again.
+
+    Where the run's budget is exceeded, the run stops: documents with all their vectors continue. The next run does the
+    others and finds in the cache what was already computed."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     embedder = tools.embedder(run.source.generation.profile.embedder)
     chunks = sum(len(each.chunks) for each in documents)

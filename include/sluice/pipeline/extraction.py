@@ -25,24 +25,25 @@ from sluice.ports.content import Extracted
 from sluice.ports.tools import Tools
 
 QUOTA = (
-    "Tenant {tenant} has no room for it; a version that is served stays. Remove documents, or raise the quota "
-    "(`sluice tenants set`). The next run tries again."
+    "The quota of tenant {tenant} is reached; a version that is already served stays. Remove documents, or raise the "
+    "quota (`sluice tenants set`). The next run tries again."
 )
 
 
 def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> list[Document]:
-    """Bytes to text. What holds the active content already is only touched; what cannot be read is quarantined.
-    So is what the tenant's quota has no room for, before anything is paid for it. A run that was stopped leaves all of
-    it to the next one."""
+    """Extracts text from the documents of a batch.
+
+    A document whose active content is the same is only touched. One that cannot be read is quarantined; so is one that
+    would exceed the tenant's quota, before it costs anything. A stopped run leaves all documents to the next run."""
     index_key = tools.keyring.index_key(run.source.spec.tenant)
     documents: list[Document] = []
-    same: list[WorkItem] = []
+    unchanged: list[WorkItem] = []
     failures: list[QuarantineEntry] = []
     if tools.ledger.costs.stopped(run):
         with recorded(tools, run, batch.number, "extract") as counts:
             counts["remaining"] = len(items)
         return []
-    held: dict[UUID, FetchedDocument] = {}  # of documents without text, until they are in quarantine
+    unextracted: dict[UUID, FetchedDocument] = {}  # documents without text, until they are in quarantine
     read = reading(tools, run)
     with (
         recorded(tools, run, batch.number, "extract") as counts,
@@ -55,7 +56,7 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> 
                 try:
                     raws.append(read(item))
                 except ExtractionError as error:
-                    failures.append(_refused(item, error.code, error.reason))
+                    failures.append(_quarantine_entry(item, error.code, error.reason))
             hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
             raws = renames.same_content(tools, run, raws, hashes)
             hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
@@ -64,23 +65,23 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> 
                 for raw in raws
                 if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
             }
-            same += [raw.item for raw in raws if raw.item.document_id in known]
+            unchanged += [raw.item for raw in raws if raw.item.document_id in known]
             raws = [raw for raw in raws if raw.item.document_id not in known]
             progress.step(len(part) - len(raws))
             for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
                 progress.step()
                 if extracted.failure:
-                    failures.append(_refused(raw.item, *extracted.failure))
-                    held[raw.item.document_id] = raw
+                    failures.append(_quarantine_entry(raw.item, *extracted.failure))
+                    unextracted[raw.item.document_id] = raw
                 else:
                     documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
             counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
         documents, beyond = _within_quota(tools, run, renames.similar_text(tools, run, documents))
         failures += beyond
-        touched = len(same) - len(tools.ledger.versions.touch(run, same))
-        left = refuse(tools, run, failures, held)
-        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - left}
-        counts |= {"superseded": len(same) - touched + left, "read": batch.documents}
+        touched = len(unchanged) - len(tools.ledger.versions.touch(run, unchanged))
+        superseded = refuse(tools, run, failures, unextracted)
+        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - superseded}
+        counts |= {"superseded": len(unchanged) - touched + superseded, "read": batch.documents}
         counts["lost"] = sum(failure.item.new for failure in failures)
     remove_missing(tools, run)
     return documents
@@ -89,7 +90,9 @@ def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> 
 def _within_quota(
     tools: Tools, run: Run, documents: Sequence[Document]
 ) -> tuple[list[Document], list[QuarantineEntry]]:
-    """After moves are found: a document under another name needs no room of its own."""
+    """Splits documents into those within the tenant's quota and quarantine entries for the others.
+
+    Runs after renames are matched, because a renamed document needs no additional quota."""
     sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
     beyond = tools.ledger.quotas.beyond(run, sizes)
     within = [each for each in documents if each.document_id not in beyond]
@@ -101,7 +104,7 @@ def beyond_quota(run: Run, document: Document) -> QuarantineEntry:
     return QuarantineEntry(document.item, "quota", "quota", reason, retry=True, raw_hash=document.raw_hash)
 
 
-def _refused(item: WorkItem, code: str, reason: str) -> QuarantineEntry:
+def _quarantine_entry(item: WorkItem, code: str, reason: str) -> QuarantineEntry:
     return QuarantineEntry(item, "extract", code, reason, retry=code in CIRCUMSTANTIAL)
 
 

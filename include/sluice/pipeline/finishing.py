@@ -1,4 +1,4 @@
-"""The end of a run: what is gone at the source goes, the stores agree, the run is closed and summed up."""
+"""The end of a run: deletes what is gone at the source, compares the stores, closes the run and summarises it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from sluice.ports.tools import Tools
 
 
 def finish(tools: Tools, run: Run) -> RunSummary:
-    """Remove what is gone at the source (a run that was stopped leaves that to the next one while anything new was not
-    read: it may turn out to have moved), see that the stores agree, close the run and return its summary.
+    """Deletes what is gone at the source, checks that the stores agree, closes the run and returns its summary.
 
-    Raises Unavailable where a store is down, with what is pending there, and Disagreement where a store lacks or
-    exceeds what the ledger says: such a run has not succeeded.
+    A stopped run with unread new documents leaves these deletions to the next run: a missing document may be one of
+    the new ones under another name.
+
+    Raises Unavailable where a store is down, with what is pending there. Raises Disagreement where a store has fewer
+    or more chunks than the ledger; the run has then not succeeded.
     """
     generation = run.source.generation
     graph = graph_of(tools, generation)
@@ -29,10 +31,10 @@ def finish(tools: Tools, run: Run) -> RunSummary:
         check_replaced(tools, run)
         remove_missing(tools, run)
         tools.ledger.versions.drop_leftovers(run)
-        counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also what an earlier try of this run removed
+        counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
         counts["released"] = delete_retained(tools, run)
-        ensure(tools, generation)  # also of a source in which nothing can be served: it can be searched
+        ensure(tools, generation)  # also where nothing of the source is served, so that the collection can be searched
         agree(tools, run)
     summary = summarise(tools, run)
     tools.ledger.runs.finish(run, "succeeded", summary.to_json())
@@ -40,24 +42,24 @@ def finish(tools: Tools, run: Run) -> RunSummary:
 
 
 def agree(tools: Tools, run: Run) -> None:
-    """Counts of this source's chunks in every store.
+    """Checks that every store has the same number of this source's chunks.
 
-    Raises Disagreement with the figures, Transient where another run of the source may be why they differ.
+    Raises Disagreement with the figures. Raises Transient where another run of the source may be the cause.
     """
     generation, source_id = run.source.generation, run.source.source_id
     figures = {"ledger": tools.ledger.runs.counts(run).chunks}
     stores = counters(generation, vectors=tools.vectors, graph=graph_of(tools, generation), source=source_id)
     figures |= {store: count() for store, count in stores.items()}
     if len(set(figures.values())) > 1:
-        told = ", ".join(f"{store} {count}" for store, count in figures.items())
+        listed = ", ".join(f"{store} {count}" for store, count in figures.items())
         if tools.ledger.runs.others_running(run):
             raise Transient(
-                f"Another run of {run.source.spec.uri} is at work, so the stores cannot be compared yet ({told}). "
-                "Nothing is lost; once it has ended, run this again."
+                f"Another run of {run.source.spec.uri} is in progress, so the stores cannot be compared yet "
+                f"({listed}). Nothing is lost. Run this again when that run has ended."
             )
         raise Disagreement(
-            f"The stores do not hold the same chunks of {run.source.spec.uri}: {told}. Searches stay right, because "
-            "the ledger decides what is shown; run the ingest again with mode full to write what is missing."
+            f"The stores do not hold the same chunks of {run.source.spec.uri}: {listed}. Search results stay correct, "
+            "because the ledger decides what is shown. Run the ingest again with mode full to write what is missing."
         )
 
 
@@ -96,5 +98,5 @@ def summarise(tools: Tools, run: Run) -> RunSummary:
 
 
 def gates_page(run_id: object, tenant: str) -> str:
-    """Where the run's gate results are shown, from the root of Airflow's address."""
+    """Returns the path of the page with the run's gate results, relative to Airflow's root."""
     return "/sluice/gates?" + urlencode({"run": str(run_id), "tenant": tenant})

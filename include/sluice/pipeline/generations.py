@@ -1,4 +1,4 @@
-"""Live generations by the name of their collection."""
+"""Live generations by collection name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sluice.ports.tools import Tools
 
 
 def live_generations(tools: Tools, collection: str | None) -> list[Generation]:
-    """Of all collections, or of one. Raises NotFound where there is no such collection."""
+    """Returns the live generations of all collections, or of one. Raises NotFound where it does not exist."""
     matches = [each for each in tools.ledger.collections.generations() if collection in (None, each.collection)]
     if collection is not None and not matches:
         raise NotFound(
-            f"There is no collection {collection}. Nothing was changed. `sluice collections list` shows those that "
-            "there are; correct the name."
+            f"There is no collection {collection}. Nothing was changed. Correct the name; `sluice collections list` "
+            "shows all collections."
         )
     return matches

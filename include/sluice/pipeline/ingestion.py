@@ -1,6 +1,6 @@
 """A run in one process: plan → extract → validate → chunk → embed → load → finish.
 
-The next batch is extracted while the one before is embedded. Airflow tasks carry out the same stages batch by batch
+The next batch is extracted while the previous one is embedded. Airflow tasks run the same stages batch by batch
 (`checkpoints.py`, in the order of `stages.py`).
 """
 
@@ -33,16 +33,16 @@ from sluice.quality.judging import prepare
 
 T = TypeVar("T")
 U = TypeVar("U")
-# Documents of a batch in one process: the next is cut while one is loaded, and the first of many small ones is soon
-# there. In Airflow batches are larger: each starts five tasks.
+# Documents per batch in one process. Batches are small so that the first one is soon ready; the next one is chunked
+# while one is loaded. In Airflow batches are larger, because each starts five tasks.
 _OVERLAPPING = 400
 
 
 def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> RunSummary:
-    """Bring a collection up to date with one source, or replay what quarantine retains. Returns the run's summary.
+    """Brings a collection up to date with one source, or replays its quarantine. Returns the run's summary.
 
-    `on_batch(done, planned)` is called after every batch, in documents. Raises Busy where another run works on the
-    source, and NotFound for a replay of a source that is not saved.
+    `on_batch(done, planned)` is called after every batch, with numbers of documents. Raises Busy where another run
+    works on the source, and NotFound for a replay of a source that is not saved.
     """
     with tools.ledger.runs.session(request.run_id):
         return _carried_out(tools, plan(tools, request), on_batch)
@@ -59,13 +59,13 @@ def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], Non
         return batch, chunk(tools, run, batch, validate(tools, run, batch, documents)) if cut_up else []
 
     parts = enumerate(batches(items, min(_OVERLAPPING, tools.batch_size)))
-    # Closed before the run is: nothing of it is at work any more when another may take the source over.
-    with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, parts)) as made:
+    # The thread ends before the run is closed: no work of this run continues once another run may claim the source.
+    with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, parts)) as chunked_batches:
         try:
             if items:
                 prepare()
                 ensure(tools, run.source.generation)
-            for batch, chunked in made:
+            for batch, chunked in chunked_batches:
                 if chunked:
                     load(tools, run, batch, embed(tools, run, batch, chunked))
                 done += batch.documents
@@ -73,22 +73,24 @@ def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], Non
                     on_batch(done, len(items))
         except Transient:
             broken = True
-            _read_on(tools, run, made)
+            _read_on(tools, run, chunked_batches)
             raise
         return finish(tools, run)
 
 
-def _read_on(tools: Tools, run: Run, made: Iterable[object]) -> None:
-    """A store is down. What is new is read all the same where that decides which documents are gone, so that these are
-    not served meanwhile."""
+def _read_on(tools: Tools, run: Run, chunked_batches: Iterable[object]) -> None:
+    """Reads the remaining batches although a store is down, where that decides which documents are gone.
+
+    Deleted documents are then not served while the store is down."""
     with suppress(SluiceError):
         if tools.ledger.moves.vanished(run):
-            for _ in made:
+            for _ in chunked_batches:
                 pass
 
 
 def ahead(work: Callable[[T], U], inputs: Iterable[T]) -> Generator[U, None, None]:
-    """Results in order; the next one is made while the caller uses the one before, so that two are held at most."""
+    """Yields results in order. The next one is computed in a thread while the caller uses the previous one, so that at
+    most two are in memory."""
     remaining = iter(inputs)
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
         coming = [pool.submit(work, each) for each in islice(remaining, 1)]

@@ -1,4 +1,4 @@
-"""The stage `load`: into ledger, vectors and graph."""
+"""The stage `load`: writes documents into ledger, vectors and graph."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ _LOADED_AT_ONCE = 500  # documents that one transaction activates
 
 
 def ensure(tools: Tools, generation: Generation) -> None:
-    """The stores can take points and contributions when this returns: before the first load of a process."""
+    """Prepares the stores for points and contributions. To be called before the first load of a process."""
     tools.vectors.ensure(generation)
     if graph := graph_of(tools, generation):
         graph.ensure()
 
 
 def load(tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]) -> None:
-    """Into ledger, vectors and graph; then a transaction activates, for `_LOADED_AT_ONCE` documents at a time. What
-    does not fit the tenant's quota after all (others were quicker) is quarantined."""
+    """Writes into ledger, vectors and graph; then one transaction activates up to `_LOADED_AT_ONCE` documents.
+
+    A document that exceeds the tenant's quota by now, because other runs used it up, is quarantined."""
     with (
         recorded(tools, run, batch.number, "load") as counts,
         progressing("load", batch.number, len(documents)) as progress,
@@ -52,32 +53,32 @@ def load(tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocum
             counts["superseded"] += len(loaded.superseded)
             items = [each.document.item for each in part]
             beyond.extend(each.document for each in part if each.document.document_id in loaded.refused)
-            left = loaded.refused | loaded.superseded
-            return [item for item in items if item.document_id not in left]
+            skipped = loaded.refused | loaded.superseded
+            return [item for item in items if item.document_id not in skipped]
 
         served, failures = [], []
-        for some in parts(documents, _LOADED_AT_ONCE):
-            done, failed = isolate_failures(load_part, some, "load", terminal=True)
-            served += done
+        for part in parts(documents, _LOADED_AT_ONCE):
+            activated, failed = isolate_failures(load_part, part, "load", terminal=True)
+            served += activated
             failures += failed
-            progress.step(len(some))
-        left = refuse(tools, run, failures)
-        left += refuse(tools, run, [beyond_quota(run, each) for each in beyond], {})
+            progress.step(len(part))
+        superseded = refuse(tools, run, failures)
+        superseded += refuse(tools, run, [beyond_quota(run, each) for each in beyond], {})
         new = sum(item.new for item in served)
         moved = sum(item.moved for item in served)
         counts |= {
             "new": new,
             "changed": len(served) - new - moved,
-            "superseded": counts["superseded"] + left,
-            "quarantined": len(beyond) + len(failures) - left,
+            "superseded": counts["superseded"] + superseded,
+            "quarantined": len(beyond) + len(failures) - superseded,
         }
 
 
 def load_in_task(
     tools: Tools, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]
 ) -> Sequence[EmbeddedDocument]:
-    """The same in a process that loads one batch only. Returns what it was given. Raises Transient with what is
-    pending where a store is down."""
+    """Does the same in a process that loads one batch only. Returns `documents`. Raises Transient, with what is
+    pending, where a store is down."""
     with reporting_pending_removals(tools, run):
         if documents:
             ensure(tools, run.source.generation)

@@ -1,7 +1,7 @@
-"""What a run would do, and about what it would cost, told without doing any of it: nothing is written anywhere.
+"""Dry run: reports what a run would do and what it would cost, and writes nothing.
 
-A scan reads names, sizes and fingerprints, not contents. So a file that was renamed counts as new, and the one that
-it was as vanished, unless the source itself tells of renames; and tokens are an estimate from bytes.
+A scan reads names, sizes and fingerprints, not contents. A renamed file therefore counts once as new and once as
+vanished, unless the source itself reports renames. Tokens are estimated from bytes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
 from sluice.ports.tools import Tools
 
-# Of English prose a token of the usual embedders is four to five characters. Files that are not plain text hold less
-# text than bytes, so that the estimate is high for them.
+# In English prose one token of the usual embedders has four to five characters. Files that are not plain text contain
+# less text than bytes, so the estimate is too high for them.
 BYTES_PER_TOKEN = 4
 _TO_EMBED = ("new", "changed", "moved")
 
@@ -42,7 +42,7 @@ class PreviewedDocuments:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What would be read, and what embedding would take at most, were each passage new: the cache costs nothing."""
+    """What would be read, and the upper limit of embedding costs: no passage is assumed to be in the cache."""
 
     documents: int
     bytes: int  # as the source lists them
@@ -53,7 +53,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a run would do. Its JSON has the keys of a run's summary where they have a meaning; `run_id` is null."""
+    """The result of a dry run. Its JSON has the keys of a run's summary where they apply; `run_id` is null."""
 
     source: str  # its URI
     collection: str
@@ -62,7 +62,7 @@ class Preview:
     saved: bool  # whether the source is known to the ledger
     documents: PreviewedDocuments
     hidden: int  # documents that are readable now and would become unreadable at once; the caller approves that
-    refusals: list[str]  # why the run would be refused; empty where it would not
+    refusals: list[str]  # why the run would be rejected; empty where it would be accepted
     estimate: Estimate
 
     def to_json(self) -> dict[str, Any]:
@@ -84,23 +84,23 @@ class Preview:
 
 
 def preview(tools: Tools, request: IngestRequest) -> Preview:
-    """Compare a complete scan with the ledger, and write nothing: no source, run, key, document or artefact.
+    """Compares a complete scan with the ledger, and writes nothing: no source, run, key, document or artefact.
 
-    Raises BadRequest and what the source's reader raises, as a run would.
+    Raises the same errors as a run: BadRequest and those of the source's reader.
     """
     check_collection_name(request.spec.collection)
     spec, mode = request.canonical_spec, request.mode
     budget = tools.budget.limited(request.max_tokens, request.max_cost)
     source = _saved(tools, spec)
     if source is not None:
-        graph_of(tools, source.generation)  # refuses a graph that is off
-    wanted = spec.over(source.spec if source else None)
-    reader = tools.reader(wanted, tools.ledger.scans.last_mark(source) if source else None, dry=True)
-    # Without a key of the tenant's there are no fingerprints to compare with: any key will do.
+        graph_of(tools, source.generation)  # raises where the graph is off
+    effective = spec.over(source.spec if source else None)
+    reader = tools.reader(effective, tools.ledger.scans.last_mark(source) if source else None, dry=True)
+    # A tenant without an index key has no fingerprints to compare with, so any key can be used.
     index_key = tools.keyring.known_index_key(spec.tenant) or new_key()
-    found = tools.ledger.scans.preview(source, listed(tools, wanted, reader, index_key))
-    refusal = shrink_refusal(spec.uri, found.seen, found.known, found.vanished, tools.max_shrink)
-    tokens = sum(found.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
+    scan = tools.ledger.scans.preview(source, listed(tools, effective, reader, index_key))
+    refusal = shrink_refusal(spec.uri, scan.seen, scan.known, scan.vanished, tools.max_shrink)
+    tokens = sum(scan.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
     read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
     return Preview(
         source=spec.uri,
@@ -108,12 +108,12 @@ def preview(tools: Tools, request: IngestRequest) -> Preview:
         tenant=spec.tenant,
         mode=mode,
         saved=source is not None,
-        documents=_documents(found),
+        documents=_documents(scan),
         hidden=hidden_by(tools, spec),
         refusals=[refusal] if refusal and not request.approve_shrink else [],
         estimate=Estimate(
-            documents=sum(found.documents.get(kind, 0) for kind in read),
-            bytes=sum(found.size_bytes.get(kind, 0) for kind in read),
+            documents=sum(scan.documents.get(kind, 0) for kind in read),
+            bytes=sum(scan.size_bytes.get(kind, 0) for kind in read),
             tokens=tokens,
             money=budget.money(tokens),
             max_tokens=budget.max_tokens,
@@ -130,16 +130,16 @@ def _saved(tools: Tools, spec: SourceSpec) -> Source | None:
     return None
 
 
-def _documents(found: ScanPreview) -> PreviewedDocuments:
-    counts = {kind: found.documents.get(kind, 0) for kind in ("new", "changed", "moved", "quarantined")}
-    unchanged = found.documents.get("unchanged", 0) + found.documents.get("gone", 0)
-    return PreviewedDocuments(seen=found.seen, unchanged=unchanged, deleted=found.vanished, **counts)
+def _documents(scan: ScanPreview) -> PreviewedDocuments:
+    counts = {kind: scan.documents.get(kind, 0) for kind in ("new", "changed", "moved", "quarantined")}
+    unchanged = scan.documents.get("unchanged", 0) + scan.documents.get("gone", 0)
+    return PreviewedDocuments(seen=scan.seen, unchanged=unchanged, deleted=scan.vanished, **counts)
 
 
 def _renames(documents: PreviewedDocuments) -> list[str]:
     if not (documents.new and documents.deleted):
         return []
-    return ["  A document that was renamed counts as new and as vanished here: a run reads it and keeps it."]
+    return ["  A renamed document counts as new and as vanished here. A run recognises the rename and keeps the id."]
 
 
 def _cost_line(estimate: Estimate) -> str:
@@ -147,12 +147,12 @@ def _cost_line(estimate: Estimate) -> str:
     budget = "" if estimate.max_tokens is None else f"; the budget of a run is {estimate.max_tokens} tokens"
     return (
         f"Embedding: about {estimate.tokens} tokens at most{money} (an estimate from bytes, {BYTES_PER_TOKEN} a "
-        f"token; passages that are known cost nothing){budget}"
+        f"token; passages in the cache cost nothing){budget}"
     )
 
 
 def _consequences(report: Preview) -> list[str]:
-    lines = [f"It would be refused: {refusal}" for refusal in report.refusals]
+    lines = [f"The run would be rejected: {refusal}" for refusal in report.refusals]
     if report.hidden:
         lines.append(
             f"{report.hidden} documents that are readable now would become unreadable, for everyone or for some: "

@@ -1,4 +1,4 @@
-"""How far a stage is, told every ten seconds: a long run is never silent."""
+"""Logs the progress of a stage every ten seconds."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ class Progress:
         self._began_s = time.monotonic()
 
     def step(self, count: float = 1) -> None:
-        """`count` may be a fraction: what has gone through one of four checks is a quarter done."""
-        self.done = min(self.done + count, self.total)  # a part that breaks is tried again, document by document
+        """Adds units of work. `count` may be a fraction: after one of four checks a quarter is done."""
+        # Limited, because the documents of a batch that fails are counted again when they are retried one by one.
+        self.done = min(self.done + count, self.total)
 
     def __str__(self) -> str:
         took_s = time.monotonic() - self._began_s
         where = f"{self.stage}, batch {self.batch}"
         if not self.done:
-            return f"{where}: {self.total} {self.unit}, at work for {took_s:.0f} s"
+            return f"{where}: {self.total} {self.unit}, running for {took_s:.0f} s"
         rate = self.done / took_s if took_s else 0.0
         left_s = (self.total - self.done) / rate if rate else 0.0
         return f"{where}: {self.done:.0f} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left"
@@ -36,17 +37,17 @@ class Progress:
 
 @contextmanager
 def progressing(stage: str, batch: int, total: int, unit: str = "documents") -> Iterator[Progress]:
-    """Log the progress while the body lasts, from a thread, so that one slow call is not silent either."""
+    """Logs the progress while the body runs, from a thread, so that progress is also logged during one slow call."""
     progress, ended = Progress(stage, batch, total, unit), threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         while not ended.wait(EVERY_S):
-            log.info("%s", str(progress))  # now: a handler may write it later
+            log.info("%s", str(progress))  # formatted now, because a handler may write it later
 
-    teller = threading.Thread(target=tell, name=f"progress-{stage}-{batch}", daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report, name=f"progress-{stage}-{batch}", daemon=True)
+    reporter.start()
     try:
         yield progress
     finally:
         ended.set()
-        teller.join()
+        reporter.join()

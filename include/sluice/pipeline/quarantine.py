@@ -1,11 +1,12 @@
-"""What quarantine keeps: the bytes of a refused document, sealed, until it is served or gone.
+"""Quarantine retains the bytes of a quarantined document, encrypted, until the document is served or deleted.
 
-    quarantine/<document_id>.sealed    one sealed value: size of the head (4 bytes), head (JSON), the document's bytes
+    quarantine/<document_id>.sealed  one encrypted value: size of the head (4 bytes), head (JSON), the document's bytes
 
-The bytes are written before the record that counts on them, and go after the record is closed: what a crash leaves is
-written over, taken out by the next run of the source, or lies there without a record, for the reconciler. Objects are
-written and removed while no other run can take the source over: one that has lost it touches nothing. Only the bytes
-that were judged are kept: what has changed at the source since is left to the next run.
+The bytes are written before the record that refers to them, and deleted after the record is closed. Bytes that a crash
+leaves behind are overwritten or deleted by the next run of the source; those without a record are deleted by the
+reconciler. Objects are written and deleted only under the lease of the source: a run that lost its lease changes
+nothing. Only the bytes that a stage or gate checked are retained. Where the source has changed since, the next run
+reads the document.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 _PURPOSE = "quarantine"
 _HEAD_BYTES = 4  # big-endian
 _AT_ONCE = 500
-_CHANGED = " The source changed after this was found, so nothing is kept for a replay; the next run looks again."
+_CHANGED = " The source changed after this check, so no bytes are retained for a replay; the next run reads it again."
 
 
 def path(document_id: UUID) -> str:
@@ -41,10 +42,11 @@ def path(document_id: UUID) -> str:
 
 
 def reading(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument]:
-    """How this run comes to a document's bytes: from its source, or a replay from what is kept; title and metadata are
-    within bounds, whoever wrote them. What it returns raises Unreadable, also where reading breaks on something
-    unforeseen: that costs this document only."""
-    read = partial(_kept, tools, run) if run.mode == "replay" else reads(tools.reader(run.source.spec))
+    """Returns the function with which this run reads a document: from its source, or for a replay from the retained
+    bytes. Title and metadata are cut to their limits.
+
+    The function raises ExtractionError, also on an unexpected error while reading, so that only this document fails."""
+    read = partial(_retained, tools, run) if run.mode == "replay" else reads(tools.reader(run.source.spec))
 
     def bounded(item: WorkItem) -> FetchedDocument:
         try:
@@ -53,7 +55,7 @@ def reading(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument]:
         except SluiceError:
             raise
         except Exception as error:
-            log.exception("Document %s of run %s cannot be read", item.document_id, run.run_id)
+            log.exception("A document cannot be read: document=%s run=%s", item.document_id, run.run_id)
             raise unreadable("unforeseen") from error
         return replace(raw, title=title, metadata=metadata)
 
@@ -61,7 +63,8 @@ def reading(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument]:
 
 
 def wanted(tools: Tools, run: Run, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
-    """A replay that is repeated leaves out what it has served already: its bytes are no longer kept."""
+    """Returns the items that still need work: a repeated replay leaves out documents that it has already served,
+    because their bytes are no longer retained."""
     if run.mode != "replay":
         return items
     return tools.ledger.quarantine.refused(run, [item.document_id for item in items])
@@ -70,17 +73,19 @@ def wanted(tools: Tools, run: Run, items: Sequence[WorkItem]) -> Sequence[WorkIt
 def refuse(
     tools: Tools, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
 ) -> int:
-    """Into quarantine with their bytes: those of `raws` where extraction failed. A gate stands after the bytes were let
-    go of, so there they are read once more; where they are other bytes by now, none are kept and the next run tries
-    again. What a replay refuses stays kept, whatever the reason is now.
+    """Quarantines documents with their bytes.
 
-    Returns how many were left out, because a later run knows more of them: their records and bytes are its own."""
+    Where extraction failed, the bytes are those of `raws`. A gate runs after the bytes were freed, so there they are
+    read again. Where the bytes differ by then, none are retained and the next run tries again. A replay continues to
+    retain the bytes of a document that fails again, whatever the reason.
+
+    Returns how many were skipped because a later run supersedes them: their records and bytes are that run's."""
     if not failures:
         return 0
     ids = [failure.item.document_id for failure in failures]
     superseded = tools.ledger.versions.superseded(run, ids)
     own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
-    again = cache(lambda: _again(tools, run))  # a reader is made only where something is read again
+    again = cache(lambda: _again(tools, run))  # a reader is created only where a document is read again
     records: list[QuarantineEntry] = []
     objects: dict[UUID, bytes] = {}
     for failure in failures:
@@ -109,39 +114,38 @@ def refuse(
 def _quarantined(
     tools: Tools, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]
 ) -> set[UUID]:
-    """Returns the documents that a later run has superseded. Raises LostClaim."""
+    """Returns the documents that a later run has superseded. Raises LostLease."""
     with tools.ledger.runs.fenced(run):
-        overtaken = tools.ledger.versions.superseded(
-            run, list(objects)
-        )  # of another batch's claim this run may have had since
+        # Asked again: another run may have worked on the source while this run had no lease.
+        overtaken = tools.ledger.versions.superseded(run, list(objects))
         for document_id, encrypted in objects.items():
             if document_id not in overtaken:
                 tools.blobs.write(path(document_id), encrypted)
         superseded = tools.ledger.quarantine.add(run, records)
         for failure in records:
-            # What was kept of an earlier failure is not what this one is about.
+            # Retained bytes of an earlier failure are not the bytes of this one.
             if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
                 tools.blobs.remove(path(failure.item.document_id))
     return superseded
 
 
 def identity(raw: FetchedDocument) -> bytes:
-    """What makes a document the same: its bytes and what its source says of it."""
+    """Returns the bytes whose hash identifies a document's content: its bytes, title and metadata from the source."""
     if not raw.metadata and raw.title is None:
         return raw.content
     return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
 
 
 def delete_retained(tools: Tools, run: Run) -> int:
-    """Remove what is kept of documents of the run's source that were served or removed since; returns how many. Safe
-    to repeat. Raises LostClaim."""
-    gone = 0
-    while removed := _let_go_some(tools, run):
-        gone += removed
-    return gone
+    """Deletes the retained bytes of documents of the run's source that were served or deleted since; returns how many.
+    Safe to repeat. Raises LostLease."""
+    deleted = 0
+    while page := _delete_page(tools, run):
+        deleted += page
+    return deleted
 
 
-def _let_go_some(tools: Tools, run: Run) -> int:
+def _delete_page(tools: Tools, run: Run) -> int:
     with tools.ledger.runs.fenced(run):
         document_ids = tools.ledger.quarantine.released(run.source.source_id, _AT_ONCE)
         for document_id in document_ids:
@@ -166,14 +170,14 @@ def _again(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument | Non
     return read_again
 
 
-def _kept(tools: Tools, run: Run, item: WorkItem) -> FetchedDocument:
+def _retained(tools: Tools, run: Run, item: WorkItem) -> FetchedDocument:
     key = tools.keyring.get([item.document_id]).get(item.document_id)
     if key is None:  # erased
         raise unreadable("not_kept")
     try:
         cipher = Cipher(key, run.source.spec.tenant, item.document_id)
         packed = cipher.decrypt(_PURPOSE, tools.blobs.read(path(item.document_id)))
-    except (NotFound, Terminal) as error:  # gone, or damaged
+    except (NotFound, Terminal) as error:  # missing, or damaged
         raise unreadable("not_kept") from error
     end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])
     head = json.loads(packed[_HEAD_BYTES:end])
@@ -181,6 +185,6 @@ def _kept(tools: Tools, run: Run, item: WorkItem) -> FetchedDocument:
 
 
 def _packed(raw: FetchedDocument) -> bytes:
-    told = {"mime": raw.mime, "title": raw.title, "metadata": dict(raw.metadata)}
-    head = json.dumps(told, default=str).encode()
+    fields = {"mime": raw.mime, "title": raw.title, "metadata": dict(raw.metadata)}
+    head = json.dumps(fields, default=str).encode()
     return len(head).to_bytes(_HEAD_BYTES) + head + raw.content

@@ -1,4 +1,4 @@
-"""What every stage does beside its work: it records itself, isolates documents that fail and closes failed runs."""
+"""Shared behaviour of all stages: recording, leases, gates, isolation of failing documents, closing failed runs."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ WHOLE_RUN = -1
 
 
 def graph_of(tools: Tools, generation: Generation) -> GraphIndex | None:
-    """The graph where this generation has one. Raises Terminal where it should be there and is switched off."""
+    """Returns the graph where this generation has one. Raises Terminal where it has one but the graph is off."""
     if generation.profile.entities == "off":
         return None
     if tools.graph is None:
         raise Terminal(
-            f"Collection {generation.collection} was made with the graph on, and SLUICE_GRAPH is off now: the graph "
-            "would fall behind. Set SLUICE_GRAPH=on, or ingest into another collection. Nothing was changed."
+            f"Collection {generation.collection} was created with the graph on, but SLUICE_GRAPH is off now, so the "
+            "graph would become outdated. Set SLUICE_GRAPH=on, or ingest into another collection. Nothing was changed."
         )
     return tools.graph
 
 
 def drained(tools: Tools, generation: Generation) -> int:
-    """Chunks that went from the stores: all whose removal is queued for the collection."""
+    """Processes the outbox of the collection. Returns how many chunks were removed from the stores."""
     return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
 
 
 def drop_stores(tools: Tools, generation: Generation) -> None:
-    """The generation goes from vectors and graph. Safe to repeat."""
+    """Drops the generation from vectors and graph. Safe to repeat."""
     tools.vectors.drop(generation)
     if graph := graph_of(tools, generation):
         graph.drop(generation)
@@ -54,21 +54,21 @@ def drop_stores(tools: Tools, generation: Generation) -> None:
 
 @contextmanager
 def failing(tools: Tools, run: Run) -> Iterator[None]:
-    """The ledger's run is closed as failed, whatever went wrong; what is served is as before."""
+    """Closes the run as failed in the ledger on any error. What is served does not change."""
     try:
         yield
     except BaseException as error:
-        with suppress(SluiceError):  # the ledger may be what is down: the first error is the one to tell
+        with suppress(SluiceError):  # the ledger may be down, too: raise the first error
             tools.ledger.runs.finish(run, "failed", {"error": f"{type(error).__name__}: {error}"})
         raise
 
 
 @contextmanager
 def leased(tools: Tools, run: Run) -> Iterator[None]:
-    """The run alone works on its source: its lease is renewed while the body lasts. Raises Busy, and LostClaim where
-    the claim was lost meanwhile.
+    """Claims the run's source and renews the lease while the body runs. Raises Busy; raises LostLease where the lease
+    was lost meanwhile.
 
-    A renewal that fails is not the body's trouble: should another run take over, the ledger refuses to write.
+    A failed renewal does not interrupt the body: if another run takes the source over, the ledger rejects the writes.
     """
     tools.ledger.runs.claim(run, tools.lease_s)
     done, lost = threading.Event(), threading.Event()
@@ -94,30 +94,30 @@ def leased(tools: Tools, run: Run) -> Iterator[None]:
 
 @contextmanager
 def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[str, int]]:
-    """What the stage did goes to the ledger at its end; while it works, its run holds the source. Raises Busy."""
+    """Runs a stage under the lease of its source and records its counts in the ledger at its end. Raises Busy."""
     counts: dict[str, int] = {}
     started_s = time.perf_counter()
     with leased(tools, run):
         yield counts
-    if left := counts.get("superseded"):
+    if superseded := counts.get("superseded"):
         log.warning(
-            "%s: documents left, because a later run knows more of them: run=%s count=%d", stage, run.run_id, left
+            "%s: documents skipped, because a later run supersedes them: run=%s count=%d", stage, run.run_id, superseded
         )
     tools.ledger.runs.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
 
 
 def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], GateRule]:
-    """What holds for the collection: its own rules before the settings'."""
+    """Returns the gate rules of the collection. Its own rules override those of the settings."""
     return merged(tools.gate_rules, tools.ledger.quality.rules(generation))
 
 
 def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
-    """Record what a gate found, quarantine what it kept out → what goes on."""
+    """Records the results of a gate and quarantines what it blocked. Returns what passed."""
     tools.ledger.quality.record_gates(run, batch, stage, verdict.results, verdict.rows)
-    left = refuse(tools, run, verdict.failures)
-    counts["superseded"] = counts.get("superseded", 0) + left
+    superseded = refuse(tools, run, verdict.failures)
+    counts["superseded"] = counts.get("superseded", 0) + superseded
     counts["documents"] = len(verdict.passed)
-    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures) - left
+    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures) - superseded
     counts["flagged"] = len({row.document_id for row in verdict.rows})
     counts["gx_import_ms"] = round(verdict.import_seconds * 1000)
     return verdict.passed
@@ -126,10 +126,11 @@ def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], c
 def isolate_failures(
     verb: Callable[[Sequence[Any]], list[Any]], documents: Sequence[Any], stage: str, *, terminal: bool = False
 ) -> tuple[list[Any], list[QuarantineEntry]]:
-    """All at once; where that breaks on something unforeseen, one by one, so that one document costs only itself.
+    """Calls `verb` with the whole batch and, after an unexpected error, with one document at a time.
 
-    What breaks every document is not the documents' fault and is raised, as is every error of our own. `terminal`:
-    except Terminal where there are several documents, as a store raises it that refuses the data of one.
+    Returns the results, and a quarantine entry for each document that fails. An error that every document causes is
+    raised, because the documents are not its cause. A SluiceError is raised, too; with `terminal`, a Terminal error of
+    a batch with several documents is not, because a store raises it where it rejects the data of one document.
     """
 
     def raised(error: Exception) -> bool:
@@ -142,38 +143,38 @@ def isolate_failures(
     except Exception as error:
         if raised(error):
             raise
-        log.exception("Stage %s broke on a batch of %d; it is tried document by document", stage, len(documents))
+        log.exception("Stage %s failed on a batch of %d documents; retrying one by one", stage, len(documents))
         first = error
-    done: list[Any] = []
+    results: list[Any] = []
     failures: list[QuarantineEntry] = []
-    for each in documents:
+    for document in documents:
         try:
-            done += verb([each])
+            results += verb([document])
         except Exception as error:
             if raised(error):
                 raise
-            failures.append(_broken(each, stage, error))
-    if not done and len(documents) > 1:
+            failures.append(_stage_failure(document, stage, error))
+    if not results and len(documents) > 1:
         raise first
-    return done, failures
+    return results, failures
 
 
 def leave_out_failing(
     verb: Callable[[Sequence[D]], T], documents: Sequence[D], stage: str
 ) -> tuple[T, list[QuarantineEntry]]:
-    """For a verb that looks at documents side by side: those on which it breaks alone are left out. Raises as
-    `isolate_failures`."""
+    """Does the same for a verb that compares documents of a batch: calls it again without the documents on which it
+    fails alone. Raises the same errors as `isolate_failures`."""
     try:
         return verb(documents), []
     except SluiceError:
         raise
     except Exception:
-        log.exception("Stage %s broke on a batch of %d; each document is tried alone", stage, len(documents))
+        log.exception("Stage %s failed on a batch of %d documents; trying each one alone", stage, len(documents))
         rest, failures = isolate_failures(lambda part: [verb(part), *part][1:], documents, stage)
         return verb(rest), failures
 
 
-def _broken(document: Any, stage: str, error: Exception) -> QuarantineEntry:
-    reason = f"Stage {stage} broke on it ({type(error).__name__}). The next run tries again; tell us if it stays."
-    judged = getattr(document, "document", document)
-    return QuarantineEntry(judged.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=judged.raw_hash)
+def _stage_failure(row: Any, stage: str, error: Exception) -> QuarantineEntry:
+    reason = f"Stage {stage} failed on it ({type(error).__name__}). The next run tries again; report it if it stays."
+    document = getattr(row, "document", row)
+    return QuarantineEntry(document.item, stage, f"{stage}_failed", reason, retry=True, raw_hash=document.raw_hash)

@@ -1,7 +1,7 @@
-"""What is gone at the source leaves the ledger as soon as it is certain that it was not renamed.
+"""Deletes documents in the ledger that are gone at the source, as soon as it is certain that they were not renamed.
 
-That waits for no store. From then on it is not served, and the outbox carries the removal on to the stores, now or when
-they are back.
+This needs no other store. The documents are not served from then on. The outbox removes them from the stores, now or
+when these are available again.
 """
 
 from __future__ import annotations
@@ -13,41 +13,43 @@ from sluice.errors import SluiceError, Terminal, Unavailable
 from sluice.model.run import Run, StageStat
 from sluice.ports.tools import Tools
 
-FEW = 20  # documents: fewer may always vanish, unless they are all
-_STORES = ("qdrant", "neo4j")  # in the order in which removals are carried out
+FEW = 20  # documents: fewer may always vanish, unless the source is then empty
+_STORES = ("qdrant", "neo4j")  # in the order in which outbox entries are processed
 
 
 def remove_missing(tools: Tools, run: Run) -> None:
-    """Nothing where a document that the scan missed may still turn out to be one that is new. Safe to repeat."""
-    if gone := tools.ledger.moves.vanished(run):
+    """Deletes vanished documents. Does nothing where one may still be matched with a new document. Safe to repeat."""
+    if vanished := tools.ledger.moves.vanished(run):
         stages = tools.ledger.runs.stages(run)
-        if _certain(stages) and not _replaced(stages, len(gone), tools.max_shrink):
-            tools.ledger.versions.remove(run, gone)
+        if _certain(stages) and not _replaced(stages, len(vanished), tools.max_shrink):
+            tools.ledger.versions.remove(run, vanished)
 
 
 def check_replaced(tools: Tools, run: Run) -> None:
-    """Raises Terminal where much vanished, and what appeared in its place cannot be used."""
-    gone = len(tools.ledger.moves.vanished(run))
-    if gone and (lost := _replaced(tools.ledger.runs.stages(run), gone, tools.max_shrink)):
+    """Raises Terminal where many documents vanished and the ones that appeared instead are in quarantine."""
+    vanished = len(tools.ledger.moves.vanished(run))
+    if vanished and (lost := _replaced(tools.ledger.runs.stages(run), vanished, tools.max_shrink)):
         raise Terminal(
-            f"{gone} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they are in "
-            "quarantine). A folder that was encrypted or mounted wrongly looks like this, so none was removed. If they "
-            "are meant to go, run once with --approve-shrink (in Airflow: approve_shrink)."
+            f"{vanished} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they "
+            "are in quarantine). The cause may be a folder that was encrypted or mounted wrongly, so none was removed. "
+            "To delete these documents, run once with --approve-shrink (in Airflow: approve_shrink)."
         )
 
 
-def _replaced(stages: Sequence[StageStat], gone: int, max_shrink: float) -> int:
-    """How many new documents cannot be used, where that leaves more missing than may vanish unasked; else 0."""
+def _replaced(stages: Sequence[StageStat], vanished: int, max_shrink: float) -> int:
+    """Returns how many new documents are in quarantine where more vanished than allowed without approval; else 0."""
     scan = next((each.counts for each in stages if each.stage == "scan"), {})
     lost = sum(each.counts.get("lost", 0) for each in stages if each.stage == "extract")
     if not _certain(stages):
         return 0
-    much = gone >= FEW and gone > max_shrink * scan.get("known", 0)
-    return lost if much and not scan.get("approved") else 0
+    many = vanished >= FEW and vanished > max_shrink * scan.get("known", 0)
+    return lost if many and not scan.get("approved") else 0
 
 
 def _certain(stages: Sequence[StageStat]) -> bool:
-    """All work was planned, and nothing of it is new or all of it was read: renames are found while reading."""
+    """Returns whether all renames are known: all work was planned, and nothing of it is new or all of it was read.
+
+    Renames are matched while documents are read."""
     scan = next((each.counts for each in stages if each.stage == "scan"), None)
     if scan is None or scan.get("unplanned", 1):
         return False
@@ -57,12 +59,12 @@ def _certain(stages: Sequence[StageStat]) -> bool:
 
 @contextmanager
 def reporting_pending_removals(tools: Tools, run: Run) -> Iterator[None]:
-    """A store that is down is told with what it still holds of documents that are gone."""
+    """Adds to the error of an unavailable store what that store still has of deleted documents."""
     try:
         yield
     except Unavailable as error:
         if error.dependency in _STORES:
-            with suppress(SluiceError):  # the store is the error to tell, whatever the ledger says
+            with suppress(SluiceError):  # raise the store's error, also where the ledger fails
                 error.args = (f"{error}{_pending(tools, run, error.dependency)}",)
         raise
 
@@ -73,6 +75,6 @@ def _pending(tools: Tools, run: Run, store: str) -> str:
         return ""
     stores = [each for each in _STORES[_STORES.index(store) :] if each == store or tools.graph is not None]
     return (
-        f" What is gone at the source (documents: {deleted}) was removed from the ledger and is no longer served; "
-        f"{chunks} chunks are still to be removed from {' and '.join(stores)}, which the next run does."
+        f" What is gone at the source (documents: {deleted}) was deleted in the ledger and is no longer served; "
+        f"{chunks} chunks are still to be removed from {' and '.join(stores)}. The next run removes them."
     )

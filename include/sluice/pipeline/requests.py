@@ -13,23 +13,23 @@ from sluice.sources.uri import canonical
 
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
-    """Bring a collection up to date with one source, or work once more on what quarantine retains of it.
+    """A request to bring a collection up to date with one source, or to replay its quarantine.
 
-    `max_tokens`, `max_cost` (US dollars): the budget of embedding, in place of the one that holds for every run.
+    `max_tokens`, `max_cost` (US dollars): the embedding budget of this run, in place of the default budget.
     """
 
-    spec: SourceSpec  # None in its fields: as the source is saved
+    spec: SourceSpec  # None in a field: the saved value
     mode: Mode = "incremental"
     replay: Sequence[UUID] | None = None  # documents in quarantine, in place of a scan; empty: all of the source
     approve_shrink: bool = False  # many documents may vanish at once
-    max_documents: int | None = None  # that need work; the next run continues
+    max_documents: int | None = None  # limit of documents that need work; the next run continues
     max_tokens: int | None = None
     max_cost: float | None = None
-    batch_size: int | None = None  # documents; None: as fits the work
+    batch_size: int | None = None  # documents; None: chosen by the amount of work
     orchestrator: str = "cli"  # names the execution; see `airflow.ingest.orchestrator`
     run_id: UUID = field(default_factory=uuid4)
 
     @property
     def canonical_spec(self) -> SourceSpec:
-        """With the one spelling of the source's URI. Raises BadRequest."""
+        """Returns the spec with the canonical URI of the source. Raises BadRequest."""
         return replace(self.spec, uri=canonical(self.spec.uri))

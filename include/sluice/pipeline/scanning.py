@@ -1,8 +1,9 @@
-"""What a source lists, as the ledger gets it, whatever the kind of the source: bounded, with keyed fingerprints.
+"""Passes the listing of any kind of source to the ledger: with a limit, and with keyed fingerprints.
 
-A fingerprint may be a plain hash of a document's content. It outlives the document (a purged one stays gone until its
-fingerprint changes), and would confirm a guess of what was erased; so only its keyed hash leaves this module, and what
-the reader itself needs to find the document again travels with the item, never to the ledger's tables.
+A fingerprint may be a plain hash of a document's content. It outlives the document (a purged document stays deleted
+until its fingerprint changes), and could confirm a guess about erased content. So only its keyed hash leaves this
+module. The plain value, which the reader needs to find the document again, is part of the work item but is never stored
+in the ledger's tables.
 """
 
 from __future__ import annotations
@@ -22,25 +23,26 @@ from sluice.ports.tools import Tools
 def listed(
     tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None
 ) -> Iterator[ListingEntry]:
-    """`index_key`: instead of the tenant's. Raises BadRequest where the source lists more than
-    `tools.max_source_documents`, and what the reader raises."""
+    """Yields the entries of a source with keyed fingerprints. `index_key`: used instead of the tenant's.
+
+    Raises BadRequest where the source lists more than `tools.max_source_documents`, and the reader's errors."""
     index_key = index_key or tools.keyring.index_key(spec.tenant)
     for number, entry in enumerate(reader.scan()):
         if number >= tools.max_source_documents:
             raise BadRequest(
                 f"{spec.uri} lists more than {tools.max_source_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
-                "Nothing was changed. Make several sources of it, leave documents out by globs, or raise the limit."
+                "Nothing was changed. Split it into several sources, exclude documents by globs, or raise the limit."
             )
-        keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""  # refused by the ledger
+        keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""  # rejected by the ledger
         yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
 
 
 def reads(reader: SourceReader) -> Callable[[WorkItem], FetchedDocument]:
-    """`reader.read` for items whose entries came from `listed`."""
+    """Returns `reader.read` for items whose entries came from `listed`."""
 
     def read(item: WorkItem) -> FetchedDocument:
         entry = item.entry
-        if not entry.locator:  # of a run that an older release began
+        if not entry.locator:  # of a run that an older release started
             return reader.read(item)
         plain = replace(entry, fingerprint=entry.locator, locator="")
         return replace(reader.read(replace(item, entry=plain)), item=item)

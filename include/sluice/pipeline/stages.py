@@ -1,7 +1,8 @@
 """The stages of a run, in order. Tasks, checkpoints, lineage and docs read this table.
 
-Before the first stage `planning` scans the source; after the last one `finishing` removes what is gone and compares the
-stores. A stage takes the rows of one batch and returns the rows of the next; what fails in it goes to quarantine.
+Before the first stage `planning` scans the source; after the last one `finishing` deletes what is gone and compares the
+stores. A stage takes the rows of one batch and returns the rows for the next stage; documents that fail are
+quarantined.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Stage:
     work: Callable[[Tools, Run, Batch, Sequence[Any]], Sequence[Any]]
     reads: Artefact
     writes: Artefact | None  # None: the stores
-    inputs: tuple[str, ...] = ()  # datasets of lineage that it reads beside the artefact
-    # Datasets of lineage that it writes beside the artefact, each with the count of the stage that says how many rows.
+    inputs: tuple[str, ...] = ()  # lineage datasets that it reads beside the artefact
+    # Lineage datasets that it writes beside the artefact, each with the stage's count that gives its number of rows.
     outputs: tuple[tuple[str, str], ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""A run's summary: counts and costs, and the same in words at the end of `sluice ingest` and of the task `finish`."""
+"""A run's summary: counts and costs, as JSON and as text for `sluice ingest` and the task `finish`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class DocumentCounts:
     moved: int = 0
     deleted: int = 0
     quarantined: int = 0  # of the source, also by earlier runs
-    superseded: int = 0  # left, because a later run knows more of them
+    superseded: int = 0  # skipped, because a later run supersedes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,12 @@ class EmbeddingCost:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did.
+    """Counts, costs and durations of one run.
 
-    `seconds` and `stages` are the seconds of work that its stages recorded, in total and by stage; batches may overlap.
+    `seconds` and `stages`: seconds of work that its stages recorded, in total and by stage; batches may overlap.
     `quarantine`: documents of the source in quarantine, by reason code. `stopped`: the limit that ended the run early,
-    with `remaining` documents to go; None: it did all. `gates`: the path of the page with its gate results.
+    with `remaining` documents not processed; None: the run is complete. `gates`: the path of the page with its gate
+    results.
     """
 
     run_id: UUID
@@ -76,7 +77,7 @@ class RunSummary:
         return {**asdict(self), "run_id": str(self.run_id)}
 
     def lines(self, refused: Iterable[QuarantineRecord] = ()) -> list[str]:
-        """`refused`: documents in quarantine that are named; the summary says how many there are."""
+        """Returns the summary as text. `refused`: quarantined documents to name; the counts include all of them."""
         documents, chunks, vectors, cost = self.documents, self.chunks, self.embeddings, self.cost
         named = list(refused)
         more = 0 < len(named) < sum(self.quarantine.values())
@@ -93,7 +94,7 @@ class RunSummary:
             f"{cost.tokens:,} tokens in {cost.texts:,} texts, {cost.seconds:.1f} s of embedding{money}",
             f"{self.seconds:.1f} s (" + ", ".join(f"{name} {took:.1f}" for name, took in self.stages.items()) + ")",
             *(
-                [f"Stopped by the {self.stopped}: {self.remaining} documents remain. To go on, run it again."]
+                [f"Stopped by the {self.stopped}: {self.remaining} documents remain. To continue, run it again."]
                 if self.stopped
                 else []
             ),
@@ -101,7 +102,7 @@ class RunSummary:
 
 
 def refused_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
-    """The first documents of the source that are in quarantine because of the run that `summary` is of."""
+    """Returns the first documents that the run of `summary` quarantined."""
     if not summary.quarantine:
         return []
     return tools.catalog.refusals(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)

@@ -23,8 +23,9 @@ _SIMILAR_AT_MOST = 5_000  # signatures that a batch is compared with
 
 
 def validate(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]) -> list[Document]:
-    """The gate on documents. What fails a blocking check is quarantined with the reason; what a check masks goes on
-    with placeholders, and what it flags with a mark in its metadata."""
+    """Runs the gate on documents. A document that fails a blocking check is quarantined with the reason.
+
+    A masked document continues with placeholders, a flagged one with a note in its metadata."""
     with (
         recorded(tools, run, batch.number, "validate") as counts,
         progressing("validate", batch.number, len(documents)) as progress,

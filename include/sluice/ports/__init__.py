@@ -1,4 +1,5 @@
-"""What the flow needs from the outside, as Protocols. Adapters implement them; `wiring.py` chooses.
+"""Ports: the external dependencies of the flow, as Protocols. Adapters implement them; `wiring.py` chooses.
 
-Every method may raise `Transient` (a store is down or slow) and `Terminal` (it will never work); others are named.
+Every method may raise `Transient` (a store is down or slow) and `Terminal` (a retry fails, too). Other errors are named
+in the docstrings.
 """

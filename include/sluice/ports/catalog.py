@@ -1,4 +1,4 @@
-"""The reading side of the ledger."""
+"""Read access to the ledger for principals."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from sluice.model.source import SavedSource
 
 
 class Catalog(Protocol):
-    """The reading side of the ledger. Tenant, groups, version, deletion and expiry are decided here."""
+    """Read access to the ledger. Checks tenant, groups, version, deletion and expiry."""
 
     def live(self, collection: str, principal: Principal) -> tuple[Generation, tuple[UUID, ...]]:
-        """The live generation and the ids of the sources that this principal may read.
+        """Returns the live generation and the ids of the sources that this principal may read.
         Raises NotFound where the tenant has no such collection."""
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
-        """In the order given; what may not be read now is left out."""
+        """Returns chunks in the order given, without those that the principal may not read now."""
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
-        """Those with a source that this principal may read. Documents, chunks and open quarantine records are counted
-        as far as they are the principal's to read now."""
+        """Returns the collections with a source that this principal may read. Counts only documents, chunks and open
+        quarantine records that the principal may read now."""
 
     def sources(self, principal: Principal, collection: str | None = None) -> list[SavedSource]:
-        """Those of the tenant whose documents this principal may read; by collection and uri."""
+        """Returns the tenant's sources whose documents this principal may read, by collection and uri."""
 
     def documents(
         self, principal: Principal, collection: str, limit: int, after: UUID | None = None
     ) -> list[DocumentInfo]: ...
 
     def document(self, principal: Principal, document_id: UUID) -> DocumentInfo:
-        """Raises NotFound, also where it is another tenant's."""
+        """Raises NotFound, also for a document of another tenant."""
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
-        """Of a chunk that is served now. Raises NotFound, also where this principal may not read it."""
+        """Returns the lineage of a served chunk. Raises NotFound, also where this principal may not read it."""
 
     def refusals(
         self,
@@ -53,16 +53,16 @@ class Catalog(Protocol):
         limit: int,
         after: UUID | None = None,
     ) -> list[QuarantineRecord]:
-        """Open quarantine records of documents that this principal may read now, by document id; `after`: the last id
-        of the page before."""
+        """Returns open quarantine records of documents that this principal may read now, by document id; `after`: the
+        last id of the previous page."""
 
     def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
-        """The open record of one document, with what its gate found. Raises NotFound, also where this principal may
-        not read the document."""
+        """Returns the open quarantine record of one document with its gate rows. Raises NotFound, also where this
+        principal may not read the document."""
 
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
-        """Raises NotFound, also where this principal may not read the run's source. Failing rows in the order of
-        batches and stages."""
+        """Returns a run's gate results, with failed rows in the order of batches and stages. Raises NotFound, also
+        where this principal may not read the run's source."""
 
     def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
+        """Returns the server's version. Raises Unavailable."""

@@ -1,4 +1,4 @@
-"""What documents are made readable, kept and worked on with."""
+"""Keys, embedders, entity extractors, object storage and text extraction."""
 
 from __future__ import annotations
 
@@ -13,70 +13,72 @@ from sluice.model.document import FetchedDocument
 
 
 class Keyring(Protocol):
-    """Document keys and tenants' index keys, unwrapped. Kept apart from all data."""
+    """Document keys and tenants' index keys, unwrapped. Stored separately from all data."""
 
     def index_key(self, tenant: str) -> bytes:
-        """32 bytes; made on first use."""
+        """Returns the tenant's index key, 32 bytes; creates it on first use."""
 
     def known_index_key(self, tenant: str) -> bytes | None:
-        """The same where it was made; None where it was not: it is not made now."""
+        """Returns the tenant's index key where it exists; None otherwise. Does not create it."""
 
     def create(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        """Existing keys are kept."""
+        """Creates the missing keys and returns all of them. Existing keys stay."""
 
     def get(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
-        """A document without a key (erased) is absent."""
+        """Returns keys by document. A document without a key (erased) is absent."""
 
     def destroy(self, document_ids: Sequence[UUID]) -> int:
-        """What was encrypted with these keys cannot be read any more, wherever it lies. Returns how many there were.
-        Another process may know a key for a minute yet."""
+        """Destroys keys; returns how many existed. What was encrypted with them is unreadable from then on, in every
+        copy. Another process may have a key in its cache for up to a minute."""
 
     def ping(self) -> str:
-        """The server's version. Raises Unavailable."""
+        """Returns the server's version. Raises Unavailable."""
 
 
 class Embedder(Protocol):
     name: str
-    at_once: int  # texts that are best handed over together; what is lost by a crash in between
+    at_once: int  # best number of texts per call; as many vectors are lost by a crash
 
     @property
     def dim(self) -> int:
-        """Components of a vector. An endpoint may have to be asked. Raises Transient or Terminal."""
+        """The number of components of a vector. May call an endpoint. Raises Transient or Terminal."""
 
     def embed(self, texts: Sequence[str]) -> Vector:
-        """(n, dim), float32, L2-normalised, rows in the order of `texts`. Raises Transient or Terminal."""
+        """Returns an array (n, dim), float32, L2-normalised, rows in the order of `texts`. Raises Transient or
+        Terminal."""
 
     def metered(self, texts: Sequence[str]) -> tuple[Vector, int]:
-        """The same, and the tokens that it cost."""
+        """Returns the same array and the number of tokens it cost."""
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
-        """Of each text: what `metered` will count, or more where only an endpoint knows. Costs nothing."""
+        """Returns for each text the tokens that `metered` will count, or an upper estimate where only an endpoint knows
+        the number. Costs nothing."""
 
 
 class EntityExtractor(Protocol):
     name: str
 
     def extract(self, texts: Sequence[str]) -> list[Recognized]:
-        """One result a text, in order."""
+        """Returns one result per text, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """What one text names, and what it says of that. Names as written."""
+    """The entities that one text names, and their relations. Names as written."""
 
     entities: Sequence[tuple[str, str, int]] = ()  # kind, name, count
     relations: Sequence[tuple[str, str, str]] = ()  # head, kind of relation, tail: names of two of the entities
 
 
 EntityIds = Callable[[str, str], UUID]
-"""(kind, name) → entity id within one tenant."""
+"""Function (kind, name) → entity id within one tenant."""
 
 
 class Blobs(Protocol):
     """Object storage below one root. Paths are relative, with `/`."""
 
     def write(self, path: str, content: bytes) -> str:
-        """All or nothing; returns the full uri."""
+        """Writes an object completely or not at all; returns the full uri."""
 
     def read(self, path: str) -> bytes:
         """Raises NotFound."""
@@ -84,30 +86,31 @@ class Blobs(Protocol):
     def remove(self, prefix: str) -> None: ...
 
     def list(self, prefix: str) -> list[str]:
-        """Paths of all objects below a folder, sorted. Raises Transient rather than leave one out."""
+        """Returns the paths of all objects below a folder, sorted. Raises Transient where the list would be
+        incomplete."""
 
     def walk(self, prefix: str) -> Iterator[str]:
-        """The same, folder by folder, with the names of one way down in memory; also what a write has not finished,
-        whose names end in `.part`."""
+        """Yields the same paths folder by folder, with only the names along one path in memory. Includes unfinished
+        writes, whose names end in `.part`."""
 
     def modified_at(self, path: str) -> datetime:
-        """When an object was last written, in UTC. Raises NotFound."""
+        """Returns when an object was last written, in UTC. Raises NotFound."""
 
     def uri(self, path: str) -> str: ...
 
 
 class Extractor(Protocol):
-    """Bytes to text, isolated: a hostile file costs a subprocess, not the run."""
+    """Extracts text in a subprocess, so that a malicious file can stop only the subprocess, not the run."""
 
     def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
-        """One result a raw, in order."""
+        """Returns one result per document, in order."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Text of one document, or why there is none."""
+    """The text of one document, or the reason why it has none."""
 
     text: str = ""
     mime: str = ""

@@ -1,4 +1,4 @@
-"""What embedding costs a run."""
+"""Embedding costs of runs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from sluice.model.run import Run
 
 
 class Costs(Protocol):
-    """Accounts are kept by (run, batch), and only ever added to: a retry that computes again has paid again."""
+    """Accounts by (run, batch). Amounts are only added: a retry that computes again is charged again."""
 
     def reserve(self, run: Run, batch: int, tokens: int) -> int:
-        """Set aside up to `tokens` of what the run's budget has left, for one call of the embedder. Returns how many,
-        0 where nothing is left. All batches together never get more than the budget. What this batch had set aside
-        before (an attempt that crashed) is given back first."""
+        """Reserves up to `tokens` of the run's remaining budget for one call of the embedder. Returns how many; 0 where
+        the budget is used up. All batches together never get more than the budget. An earlier reservation of this
+        batch (of an attempt that crashed) is released first."""
 
     def settle(self, run: Run, batch: int, spent: Spent) -> None:
-        """The call is over: what it cost is added, what the batch had set aside is given back."""
+        """Adds the costs of a finished call and releases the batch's reservation."""
 
     def spent(self, run: Run) -> Spent: ...
 
     def stop(self, run: Run, why: str) -> None:
-        """The run is to take on nothing more. `why`: budget."""
+        """Stops the run: it processes no further documents. `why`: budget."""
 
     def stopped(self, run: Run) -> str | None:
-        """Why the run was stopped; None: it was not."""
+        """Returns why the run was stopped; None where it was not."""

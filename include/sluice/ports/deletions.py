@@ -1,4 +1,4 @@
-"""Deletions by hand (`sluice.maintenance.deletion`), and what a change would hide."""
+"""Manual deletions (`sluice.maintenance.deletion`), and counts of documents that a change would hide."""
 
 from __future__ import annotations
 
@@ -15,40 +15,42 @@ from sluice.model.source import Source, SourceSpec
 
 class Deletions(Protocol):
     def deletable(self, source: Source, after: UUID | None, limit: int) -> list[UUID]:
-        """Documents of the source that are not gone, also such as were deleted by hand while it lists them; by id;
-        `after`: the last one of the page before."""
+        """Returns documents of the source that are not deleted for good, including those deleted manually while the
+        source lists them, by id; `after`: the last one of the previous page."""
 
     def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those that were purged or deleted by hand, and stay so until their content changes."""
+        """Returns those that were purged or deleted manually, and stay so until their content changes."""
 
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
-        """External ids of those that are documents of the source and neither gone nor deleted, in any order."""
+        """Returns the external ids of those documents of the source that are not deleted, in any order."""
 
     def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
-        """Documents of the collection, or of one source, that are gone for good and whose keys are not destroyed,
-        whatever is left of them, and ids that their new names had for a while. To be reported to
-        `pruning.key_destroyed`."""
+        """Returns documents of the collection, or of one source, that are deleted for good and whose keys are not yet
+        destroyed, and the temporary ids of renamed documents. Report them to `pruning.key_destroyed` afterwards."""
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
-        """Of these documents of the source (None: all): how many are neither gone nor deleted, chunks of their active
-        versions, open quarantine records."""
+        """Counts, of these documents of the source (None: all), those that are not deleted, the chunks of their active
+        versions, and their open quarantine records."""
 
     def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
-        """Unreadable at once; the removal of all chunks is queued and what is encrypted of every version dropped.
-        Returns which went. `listed`: their source lists them still, so they are remembered by the hash of their last
-        content, served or refused, and not ingested again until it changes or `restore` is called; else they are gone
-        for good. `actor`: who asked for it; each that went is recorded, as by `record`."""
+        """Deletes documents and returns which were deleted. They are unreadable at once; all their chunks are added to
+        the outbox, and the encrypted content of every version is deleted.
+
+        `listed`: their source still lists them. The hash of their last content, served or quarantined, is stored, and
+        they are not ingested again until the content changes or `restore` is called. Otherwise they are deleted for
+        good. `actor`: who requested it; each deletion is recorded as by `record`."""
 
     def restore(self, document_id: UUID) -> Source:
-        """The next run of its source ingests the document again. Raises NotFound where it was not deleted by hand."""
+        """Lets the next run of its source ingest the document again. Raises NotFound where it was not deleted
+        manually."""
 
     def record(self, deletion: Deletion) -> None:
-        """For the view `analyst.deletions`."""
+        """Records a deletion for the view `analyst.deletions`."""
 
     def hidden_by(self, spec: SourceSpec) -> int:
-        """Documents of the saved source that are readable now, and would not be, for everyone or for some who may read
-        them now, once the groups and the retention of `spec` (None: as saved) were saved. 0 for a new source."""
+        """Counts documents of the saved source that would become unreadable, for everyone or for some of their readers,
+        with the groups and the retention of `spec` (None: as saved). 0 for a new source."""
 
     def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        """Documents that are readable now and would not be after `retention.assign`. Changes nothing. Raises as
-        that."""
+        """Counts documents that are readable now and would not be after `retention.assign`. Changes nothing. Raises the
+        same errors."""

@@ -1,4 +1,4 @@
-"""What callers were granted."""
+"""Grants of callers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Grants(Protocol):
     def of(self, principal: str) -> list[Grant]: ...
 
     def all(self, tenant: str | None = None) -> list[Grant]:
-        """Operator's view: of every caller, in one tenant or in all; by principal and tenant."""
+        """Returns the grants of every caller, in one tenant or in all, by principal and tenant (operator's view)."""
 
     def add(self, grant: Grant) -> None:
-        """Add or replace; creates the tenant where it is missing."""
+        """Adds or replaces a grant; creates the tenant where it is missing."""
 
     def revoke(self, principal: str, tenant: str) -> bool:
-        """Take back what was granted there. False where nothing was."""
+        """Revokes the grant in this tenant. Returns False where there was none."""

@@ -1,4 +1,4 @@
-"""The ledger: the one place where everything is known, by roles."""
+"""The ledger, the source of truth, by roles."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from sluice.ports.versions import Versions
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The truth. Each method of a role is one transaction, safe to repeat.
+    """The roles of the ledger. Each method of a role is one transaction, safe to repeat.
 
-    What a run writes is fenced: once another run has claimed its source it raises Terminal. A run that never claimed
-    may write as long as nobody else has. Not fenced is what a run says of itself: what it paid (`costs.settle`), why it
-    failed (`runs.record_error`) and that it has (`runs.finish`, `runs.close`)."""
+    Writes of a run are fenced: they raise Terminal once another run has claimed its source. A run that never claimed
+    its source may write as long as no other run has. Records about the run itself are not fenced: its costs
+    (`costs.settle`), its error (`runs.record_error`) and its end (`runs.finish`, `runs.close`)."""
 
     collections: Collections
     sources: Sources

@@ -1,4 +1,4 @@
-"""Documents that were found under another name."""
+"""Renamed documents."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from sluice.model.run import Run
 
 class Moves(Protocol):
     def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
-        """New documents with the keyed hash of their bytes. Each that this run's scan saw appear while it missed one
-        with an active version of the same hash *is* that one: it takes over name and address, the new document goes.
-        Returns new id → id from now on, also what an earlier try of this run found. One to one."""
+        """Matches new documents with documents missing from this run's scan whose active version has the same keyed
+        hash. The existing document takes over name and address; the new document is deleted.
+
+        `hashes`: new document → keyed hash of its bytes. Returns new id → previous id, one to one, including matches of
+        an earlier attempt of this run."""
 
     def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
-        """The same as `adopt_same` for new documents with their likeness (0 to 1) to missed ones; best first."""
+        """Does the same as `adopt_same` by similarity. `scores`: new document → missing document → similarity, 0 to 1.
+        The highest scores are matched first."""
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
-        """Documents with an active version that this run's scan missed and that were not found since, with their
-        sealed text; by id."""
+        """Returns documents with an active version that are missing from this run's scan and not matched since, with
+        their encrypted text, by id."""
 
     def found(self, run: Run) -> set[UUID]:
-        """Documents that this run found under another name, whoever said so."""
+        """Returns documents that this run recognised as renamed, by content or as reported by the source."""
 
     def vanished(self, run: Run) -> list[UUID]:
-        """Documents that this run's scan missed and that were not found since under another name; by id. Kept where
+        """Returns documents that are missing from this run's scan and not matched since, by id. The list stays where
         the run fails, because it may be resumed, until it succeeds or another scan of the source is recorded."""

@@ -1,4 +1,4 @@
-"""Chunks that the projections have still to let go."""
+"""The outbox: chunks that are still to be deleted from the projections."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sluice.model.points import OutboxEntry
 
 class Outbox(Protocol):
     def queued(self, generation: Generation) -> int:
-        """Chunks that the outbox holds for the generation's collection: to be removed from the projections."""
+        """Counts the chunks in the outbox of the generation's collection."""
 
     def removals(
         self, collection_id: UUID, limit: int, *, wait: bool = False
     ) -> AbstractContextManager[list[OutboxEntry]]:
-        """The oldest entries of the outbox, to be carried out within the block; where it ends without an error they are
-        struck off. Chunks that a version has again are left out, and the documents are locked as by `locked`.
+        """Returns the oldest outbox entries, to be processed within the block. They are deleted where it ends without
+        an error. Chunks that a version has again are left out, and the documents are locked as by `locked`.
 
-        Entries that another caller is at work on are left to it or, with `wait`, waited for: then nothing is queued
-        any more where none are returned. Raises Transient where that takes too long."""
+        Entries that another caller is processing are skipped or, with `wait`, waited for: the outbox is then empty
+        where no entry is returned. Raises Transient where the wait takes too long."""
 
     def locked(self, document_ids: Sequence[UUID]) -> AbstractContextManager[None]:
-        """Until the block ends no version of these is staged, activated or taken out: who wants to, waits."""
+        """Locks documents: until the block ends, staging, activating or deleting their versions waits."""

@@ -1,4 +1,4 @@
-"""Stores that can be lost and made again: vectors and the graph."""
+"""Projections, which can be rebuilt from the ledger: the vector index and the graph."""
 
 from __future__ import annotations
 
@@ -14,68 +14,69 @@ from sluice.model.source import Source
 
 class VectorIndex(Protocol):
     def ensure(self, generation: Generation) -> None:
-        """Physical collection, payload indexes and alias exist when this returns."""
+        """Creates the backing collection, payload indexes and alias where they are missing."""
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        """In bounded batches; durable when this returns."""
+        """Writes points in bounded batches; they are durable when this returns."""
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None: ...
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
-        """Best first; dense and sparse fused by RRF (k = 60) where both are given."""
+        """Returns candidates, best first; dense and sparse results are fused by RRF (k = 60) where both are given."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int: ...
 
     def drop(self, generation: Generation) -> None:
-        """The backing collection, with all points and its alias. Deleting what is missing does nothing."""
+        """Drops the backing collection with all points and its alias. Dropping a missing collection is a no-op."""
 
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
     ) -> list[StoredPoint]:
-        """In the order of their ids' bytes; `after`: the last id of the page before. None where the collection is
-        lost. `vectors`: with both."""
+        """Returns points in the order of their ids' bytes; none where the collection is lost. `after`: the last id of
+        the previous page. `vectors`: includes dense and sparse vectors."""
 
     def points_of(
         self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
     ) -> list[StoredPoint]:
-        """Those of these that are there, in any order."""
+        """Returns those that exist, in any order."""
 
     def ping(self) -> str: ...
 
 
 class GraphIndex(Protocol):
     def ensure(self) -> None:
-        """Constraints and indexes exist when this returns."""
+        """Creates constraints and indexes where they are missing."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
-        """MERGE documents, chunks and entities; a chunk's document, ordinal, MENTIONS, RELATES and ABOUT become exactly
-        the given ones. An entity shows a name and kind that one of its uses carries now."""
+        """Merges documents, chunks and entities. A chunk's document, ordinal, MENTIONS, RELATES and ABOUT become
+        exactly the given ones. An entity has the name and kind of one of its current uses."""
 
     def remove(self, removals: Sequence[OutboxEntry]) -> None:
-        """Chunks, documents that are gone, and entities that have no use any more."""
+        """Deletes chunks, deleted documents, and entities that have no use any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        """With what they say, and entities that have no use any more: no MENTIONS, no ABOUT. What is not there is no
-        error."""
+        """Deletes chunks with their relationships, and entities left without MENTIONS and ABOUT. Deleting a missing
+        chunk is a no-op."""
 
     def drop(self, generation: Generation) -> None:
-        """All chunks of the generation, in bounded transactions, with the documents and entities that only it held.
-        Safe to repeat after a crash."""
+        """Deletes all chunks of the generation, in bounded transactions, with the documents and entities that no other
+        generation uses. Safe to repeat after a crash."""
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        """Chunks."""
+        """Counts chunks."""
 
     def chunks(self, generation: Generation, after: UUID | None, limit: int) -> list[GraphRow]:
-        """In the order of chunk ids' bytes; `after`: the last id of the page before. A page costs its own length."""
+        """Returns chunks in the order of their ids' bytes; `after`: the last id of the previous page. The cost grows
+        only with the size of the page."""
 
     def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[GraphRow]:
-        """Those of these that are there, in any order."""
+        """Returns those that exist, in any order."""
 
     def orphans(self, limit: int) -> GraphOrphans:
-        """What nothing supports, in any collection, at most `limit` of each kind. Looks at everything: nightly work."""
+        """Returns orphans of any collection, at most `limit` of each kind. Scans the whole graph, so run it nightly."""
 
     def drop_orphans(self, orphans: GraphOrphans) -> int:
-        """Those of them that are orphans still. Returns how many went, without the relationships that a node took
-        with it."""
+        """Deletes those that are still orphans. Returns how many, without relationships deleted together with a
+        node."""
 
     def ping(self) -> str: ...

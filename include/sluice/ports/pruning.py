@@ -1,4 +1,4 @@
-"""What the ledger removes of its own history."""
+"""Deletion of the ledger's own history."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sluice.model.retention import Prunable
 
 
 class Pruning(Protocol):
-    """`before`: what came to its end before then; see `KeepDays` for what that is."""
+    """Deletion of history by kind and age. `before`: rows that ended before this time; `KeepDays` defines the end."""
 
     def prunable(self, kind: Prunable, before: datetime) -> int:
-        """How much `prune` would remove. Changes nothing."""
+        """Counts what `prune` would delete. Changes nothing."""
 
     def prune(self, kind: Prunable, before: datetime, limit: int) -> int:
-        """Remove at most `limit`; returns how many went.
+        """Deletes at most `limit` rows; returns how many.
 
-        versions: text, title and metadata of superseded ones; their rows stay. embeddings: see `mark_unused`. runs:
-        with stages, gates and costs, where a later run of the source has succeeded and nothing that they made is
-        served; the row stays while something refers to it. reconciliations: all but the latest of a collection.
-        quarantine: resolved records. lineage: events, sent or not."""
+        versions: text, title and metadata of superseded versions; their rows stay. embeddings: see `mark_unused`. runs:
+        with stages, gates and costs, where a later run of the source has succeeded and no version of theirs is served;
+        the row stays while something refers to it. reconciliations: all but the latest of a collection. quarantine:
+        resolved records. lineage: events, sent or not."""
 
     def mark_unused(self) -> None:
-        """Note since when cached vectors are used by no chunk, and forget it of those that are used again. Removes
-        nothing."""
+        """Records since when cached vectors are used by no chunk, and clears this for vectors that are used again.
+        Deletes nothing."""
 
     def keyed(self, before: datetime, limit: int) -> list[UUID]:
-        """Documents that were deleted before then, whose keys are not destroyed and open nothing any more; and ids that
-        new names had in runs that ended before then, until the names were found to be known documents."""
+        """Returns documents that were deleted before then, whose keys still exist but decrypt nothing any more; and the
+        temporary ids of renamed documents, of runs that ended before then."""
 
     def key_destroyed(self, document_ids: Sequence[UUID]) -> None:
-        """Their keys are destroyed: note it."""
+        """Records that the keys of these documents are destroyed."""

@@ -1,4 +1,4 @@
-"""What gates found, and where collections depart from their rules."""
+"""Gate results, and the gate rules of collections."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sluice.model.run import Run
 
 class Quality(Protocol):
     def rules(self, generation: Generation) -> dict[tuple[str, str], GateRule]:
-        """By suite and code of the check: where the collection departs from the suites."""
+        """Returns the collection's own rules, by suite and code of the check."""
 
     def set_rule(self, generation: Generation, suite: str, code: str, rule: GateRule | None) -> bool:
-        """Set or replace the rule of one check; None takes it back. Returns whether there was one."""
+        """Sets or replaces the rule of one check; None removes it. Returns whether there was one."""
 
     def record_gates(
         self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
     ) -> None:
-        """Replaces what was recorded of this gate on this batch. Of each check the first 1,000 rows are kept; how many
-        there were is in its result."""
+        """Records a gate's results on a batch and replaces earlier ones. Stores the first 1,000 rows of each check; the
+        result has their total number."""
 
     def gates(self, run: Run, batch: int) -> list[GateResult]: ...
 
     def similar(self, run: Run, bands: Sequence[int], limit: int) -> list[Signature]:
-        """Signatures that share a band with these: of documents that the run's generation serves, or that this run has
-        remembered. Any `limit` of them where there are more."""
+        """Returns signatures that share a band with these: of documents that the run's generation serves, or that this
+        run has stored. At most `limit`, in no defined order."""
 
     def remember(self, run: Run, signatures: Sequence[Signature]) -> None:
-        """One a document, the last one counts. They go when the document is removed."""
+        """Stores one signature per document; a later one replaces it. It is deleted with the document."""

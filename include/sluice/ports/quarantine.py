@@ -1,4 +1,4 @@
-"""What was refused, and why; its bytes are kept as far as they could be had (`sluice.pipeline.quarantine`)."""
+"""Quarantine records. The bytes are retained where they could be read (`sluice.pipeline.quarantine`)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sluice.model.scan import WorkItem
 
 class Quarantine(Protocol):
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
-        """Record why; an active version stays served. Replaces an open record of the same document.
-        A document that `versions.superseded` names is skipped; returns those."""
+        """Adds quarantine records and replaces open records of the same documents. Active versions stay served.
+        Documents that `versions.superseded` returns are skipped; returns those."""
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
-        """Open quarantine records of the run's source whose bytes are kept, as work for this run, whatever is active;
-        of these documents only, where they are given. By id."""
+        """Returns open quarantine records of the run's source with retained bytes as work items, whatever version is
+        active, by id. `document_ids`: only these documents."""
 
     def released(self, source_id: UUID, limit: int) -> list[UUID]:
-        """Documents of the source whose bytes are kept and wanted no more: no open quarantine record has them."""
+        """Returns documents of the source whose bytes are retained although they have no open quarantine record."""
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:
-        """Their bytes are kept no more: strike off."""
+        """Records that the bytes of these documents are no longer retained."""
 
     def reasons(self, run: Run) -> dict[str, int]:
-        """Open quarantine records of the run's source, by code."""
+        """Counts open quarantine records of the run's source, by code."""

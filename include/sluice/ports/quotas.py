@@ -1,4 +1,4 @@
-"""What tenants hold, and what they may hold."""
+"""Tenants' quotas and their use."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from sluice.model.run import Run
 
 class Quotas(Protocol):
     def assign(self, tenant: str, quota: Quota) -> None:
-        """In place of the one before. Creates the tenant where it is missing; what is served already stays."""
+        """Sets or replaces the quota. Creates the tenant where it is missing. Documents that are served stay."""
 
     def use(self, tenant: str) -> TenantUse:
-        """Counted over the live generations; expired documents count until they are removed. A tenant that is not
-        known holds nothing."""
+        """Counts over the live generations; expired documents count until they are deleted. 0 for an unknown tenant."""
 
     def of(self, tenant: str) -> Quota:
-        """Counts nothing."""
+        """Returns the quota without counting its use."""
 
     def uses(self) -> list[TenantUse]:
-        """By name (operator's view)."""
+        """Returns the use of all tenants, by name (operator's view)."""
 
     def beyond(self, run: Run, sizes: Mapping[UUID, int]) -> set[UUID]:
-        """Of these documents, by their sizes to be in bytes, those that would not fit now. `versions.activate`
-        decides."""
+        """Returns those documents that would exceed the quota now. `sizes`: document → new size in bytes.
+        `versions.activate` makes the final decision."""

@@ -1,4 +1,4 @@
-"""Where documents come from."""
+"""Source readers and their connections."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from sluice.model.source import SourceSpec
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A source's server and the login there. Kept apart from the source's URI, which is stored and shown."""
+    """A source's server and login. Stored separately from the source's URI, which is shown to users."""
 
     host: str = ""
     port: int | None = None
     login: str = ""
     password: str = field(default="", repr=False)
     schema: str = ""
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)  # what the kind of source defines
-    # Connects with these further arguments, where whoever gave the connection knows more than it says: Airflow's hook.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)  # defined by the kind of source
+    # Opens the connection with further arguments; set where the provider of the connection can do so: Airflow's hook.
     dial: Callable[..., Any] | None = field(default=None, repr=False, compare=False)
 
 
 Connections = Callable[[str], Connection]
-"""A connection by its id. Raises BadRequest where there is none, or where this source may not use it."""
+"""Function: connection id → connection. Raises BadRequest where it does not exist or this source may not use it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowQuery:
-    """Rows of a database that are documents, and the columns that have a meaning."""
+    """The table or query whose rows are documents, and the names of its columns."""
 
     table: tuple[str, ...] = ()  # name, or schema and name
     select: str | None = None  # instead of a table
@@ -44,47 +44,47 @@ class RowQuery:
 @dataclass(frozen=True, slots=True)
 class ListedRow:
     id: str | None
-    mark: str  # equal marks mean: unchanged
-    size_bytes: int  # of the text as it is stored
+    mark: str  # the row's state; equal: the row is unchanged
+    size_bytes: int  # of the stored text
 
 
 class Rows(Protocol):
-    """A source's rows, only ever read."""
+    """Read-only access to a source's rows."""
 
     def listed(self) -> Iterator[ListedRow]:
-        """All rows at one moment, by id, then mark; rows without an id last. Memory is bounded."""
+        """Yields all rows of one snapshot, by id, then mark; rows without an id last. Memory is bounded."""
 
     def fetch(self, row_id: str, max_bytes: int) -> tuple[int, dict[str, Any] | None] | None:
-        """(bytes of its text, its columns as JSON values; None where the text is larger than `max_bytes`). The first
-        by mark of those with the id; None where there is none."""
+        """Returns (size of the text in bytes, columns as JSON values); the columns are None where the text is larger
+        than `max_bytes`. Of several rows with the id, the first by mark; None where there is none."""
 
 
 OpenRows = Callable[[Connection, RowQuery], Rows]
-"""Connects on first use."""
+"""Function that returns the rows of a query. It connects on first use."""
 
 
 class SourceReader(Protocol):
-    """One kind of source (file, jsonl, …)."""
+    """The reader of one kind of source (file, jsonl, …)."""
 
     def scan(self) -> Iterator[ListingEntry]:
-        """List all, without reading contents where that can be avoided. An error while listing is raised:
-        an incomplete scan must never look like a complete one. Unreadable single entries are still listed."""
+        """Lists all documents, without reading contents where possible. Raises errors of the listing, because an
+        incomplete scan must never look like a complete one. Single unreadable entries are still listed."""
 
     def read(self, item: WorkItem) -> FetchedDocument:
-        """Raises Unreadable (this document alone) or Transient."""
+        """Reads one document. Raises ExtractionError (only this document fails) or Transient."""
 
 
 @runtime_checkable
 class IncrementalReader(SourceReader, Protocol):
-    """A source with a history: it says what changed since an earlier scan (`ListingEntry.former`)."""
+    """The reader of a source with a history, which reports renames since an earlier scan (`ListingEntry.former`)."""
 
     def mark(self) -> str | None:
-        """What names the state that `scan` lists, e.g. a commit; kept when the run is complete, and given to the
-        reader of the next one."""
+        """Returns the cursor of the state that `scan` lists, e.g. a commit. It is stored when the run is complete, and
+        passed to the reader of the next run."""
 
 
 class OpenSource(Protocol):
-    """The reader of a source; `since`: the mark of its last run, where it has one. `dry`: its scan leaves nothing
-    behind in a store. Raises BadRequest."""
+    """Function that returns the reader of a source. `since`: the cursor of its last run. `dry`: the scan writes
+    nothing to a store. Raises BadRequest."""
 
     def __call__(self, spec: SourceSpec, since: str | None = None, *, dry: bool = False) -> SourceReader: ...

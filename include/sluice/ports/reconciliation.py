@@ -1,4 +1,4 @@
-"""What the projections and the object storage must hold (`sluice.maintenance.reconciliation`)."""
+"""The expected content of projections and object storage (`sluice.maintenance.reconciliation`)."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from sluice.model.points import LedgerChunk, SourceDocument
 
 class Reconciliation(Protocol):
     def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
-        """Chunks of active versions in the order of their ids' bytes; `after`: the last id of the page before."""
+        """Returns chunks of active versions in the order of their ids' bytes; `after`: the last id of the previous
+        page."""
 
     def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
-        """Those of these that active versions have now, in the order of their ids."""
+        """Returns those that active versions have now, in the order of their ids."""
 
     def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
-        """Those that a version in any state has, or whose removal is queued: nobody else may take them out."""
+        """Returns those that a version in any state or the outbox contains: the reconciler must not delete them."""
 
     def documents_from(
         self, scheme: str, collection: str | None, after: UUID | None, limit: int
     ) -> list[SourceDocument]:
-        """Living documents with an active version, of sources whose URI has this scheme, in one collection or (None)
-        all; by id."""
+        """Returns documents with an active version, of sources whose URI has this scheme, in one collection or (None)
+        all, by id."""
 
     def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-        """When each of these runs was last active: it was started, completed its scan, recorded a stage, or
-        ended. While it holds its source, the end of its lease. A run that the ledger does not know is absent."""
+        """Returns when each of these runs was last active: when it was started, completed its scan, recorded a stage,
+        or ended. While it has a lease, the end of the lease. A run that the ledger does not know is absent."""
 
     def in_quarantine(self, document_ids: Sequence[UUID]) -> set[UUID]:
-        """Those with an open quarantine record, those whose source a run holds (it may be about to make one), and those
-        that are no documents of this ledger: of what another ledger knows, or a later state of this one, nothing is
-        known here."""
+        """Returns those with an open quarantine record, those whose source is leased by a run (it may be about to add a
+        record), and those that this ledger does not know, because they may belong to another ledger or to a later
+        state of this one."""
 
     def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
-        """A comparison that is over. False, and nothing is recorded, where the collection is being deleted or gone."""
+        """Records a finished comparison. Returns False, and records nothing, where the collection is being deleted or
+        no longer exists."""

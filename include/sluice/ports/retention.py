@@ -1,4 +1,4 @@
-"""How long documents are served, and which have come to their end."""
+"""Retention settings and expired documents."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from sluice.model.source import Source
 
 
 class RetentionRules(Protocol):
-    """Of a document, its source and its collection the narrowest that has a retention decides."""
+    """Retention settings. The narrowest scope that has one applies: document, then source, then collection."""
 
     def assign(self, scope: RetentionScope, wanted: Retention | None) -> int:
-        """Set or replace; None takes it back. Documents that are served already expire by it once this returns.
-        Returns for how many the end changed. Raises NotFound, and BadRequest for what cannot be a retention."""
+        """Sets or replaces a retention; None removes it. It also applies to documents that are already served. Returns
+        for how many the expiry changed. Raises NotFound, and BadRequest for an invalid retention."""
 
     def assigned(self, collection: str | None = None) -> list[RetentionSetting]:
-        """All that are set, or those of one collection: collections first, then sources, then documents."""
+        """Returns all settings, or those of one collection: collections first, then sources, then documents."""
 
     def clock(self) -> datetime:
-        """The ledger's time, by which documents expire."""
+        """Returns the ledger's time, by which documents expire."""
 
     def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
-        """Those with documents that had expired then, and have still, and are not purged yet."""
+        """Returns sources with documents that had expired at `as_of`, are still expired, and are not purged yet."""
 
     def expired(
         self, source: Source, as_of: datetime, after: ExpiredDocument | None, limit: int
     ) -> list[ExpiredDocument]:
-        """The same documents of one source, the longest expired first, also such as are gone at the source; `after`:
-        the last one of the page before. What a living run has staged anew is left out."""
+        """Returns these documents of one source, the longest expired first, including those deleted at the source;
+        `after`: the last one of the previous page. Leaves out documents of which a running run has staged a version."""
 
     def purge(self, run: Run, document_ids: Sequence[UUID], as_of: datetime) -> list[UUID]:
-        """Take out those of these that `expired` would list: queue the removal of all chunks, drop what is sealed of
-        every version, keep the hash of the last content. Each is recorded with the run. Returns which went.
+        """Purges those documents that `expired` would return: adds all their chunks to the outbox, deletes the
+        encrypted content of every version, and stores the hash of the last content. Records each with the run. Returns
+        which were purged.
 
-        The document itself stays, as long as its source lists it: the same content is not taken in again while its
-        retention has passed; other content makes a new version."""
+        The document's row stays as long as its source lists it: the same content is not ingested again while its
+        retention has passed. Other content creates a new version."""

@@ -1,4 +1,4 @@
-"""What a source lists, compared with what the ledger knows."""
+"""Comparison of a source's listing with the ledger."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ class Scans(Protocol):
         settings: SourceSpec | None = None,
         accept: Callable[[ScanResult], object] = lambda result: None,
     ) -> ScanResult:
-        """Compare a *complete* scan with the ledger (streamed; memory only for what changed). New entries get
-        document ids, committed before this returns; one that its source calls renamed (`former`) keeps its id.
-        Unchanged: same fingerprint as when last active or quarantined (mode full: none is), or when purged as long as
-        its retention has passed (in every mode). Raises Terminal on a duplicate external_id, naming it.
+        """Compares a *complete* scan with the ledger. Entries are streamed; only changes are in memory. New entries get
+        document ids, committed before this returns. An entry that its source reports as renamed (`former`) keeps its
+        id. An entry is unchanged where its fingerprint is the same as when it was last active or quarantined (in mode
+        full none is), or as when it was purged, while its retention has passed (in every mode). Raises Terminal with
+        the name of a duplicate external_id.
 
-        `settings`: groups, globs and retention that replace what is saved of the source (None keeps it), in the same
-        transaction. `accept(result)` is called before it is committed: where it raises, nothing at all is changed."""
+        `settings`: groups, globs and retention that replace the saved ones in the same transaction; None keeps a value.
+        `accept(result)` is called before the commit; where it raises, nothing is changed."""
 
     def preview(self, source: Source | None, entries: Iterable[ListingEntry]) -> ScanPreview:
-        """What `record` would find of a complete scan. Changes nothing and waits for nobody. None: a source that
-        is not saved. A rename that only the content tells, and what a new retention would bring back, are not seen.
+        """Counts what `record` would find in a complete scan. Changes nothing and waits for no lock. `source` None: it
+        is not saved. Does not detect renames that need the content, or documents that a new retention would restore.
         Raises Terminal as `record`."""
 
     def record_mark(self, run: Run, mark: str) -> None:
-        """What names the state that the run's scan listed; see `IncrementalReader`."""
+        """Stores the cursor of the state that the run's scan listed; see `IncrementalReader`."""
 
     def last_mark(self, source: Source) -> str | None:
-        """That of the last run that succeeded; None where none did or its source has no such name."""
+        """Returns the cursor of the last successful run; None where there is none."""

@@ -1,4 +1,4 @@
-"""Sources that are saved to be taken in, again and again."""
+"""Saved sources."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from sluice.model.source import SavedSource, Schedule, Source, SourceSpec
 
 class Sources(Protocol):
     def open(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
-        """Find or create tenant, collection (with generation 1 of `profile`) and source. A source that is new is saved
-        with what `spec` gives; one that is saved is not changed, and the returned source's spec says what holds.
-        An existing collection keeps its live generation and profile."""
+        """Finds or creates tenant, collection (with generation 1 of `profile`) and source. A new source is saved with
+        the values of `spec`; a saved one is not changed, and the returned spec has its saved values. An existing
+        collection keeps its live generation and profile."""
 
     def save(self, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
-        """The same, and spec's groups, globs and retention replace what was saved; None keeps it. For people: a run
-        gives them to `scans.record`."""
+        """Does the same, and replaces the saved groups, globs and retention by those of `spec`; None keeps a value. For
+        users; a run passes them to `scans.record`."""
 
     def spec(self, tenant: str, collection: str, uri: str) -> SourceSpec | None:
-        """What is saved of a source; None where there is no such source. Changes nothing."""
+        """Returns the saved values of a source; None where it does not exist. Changes nothing."""
 
     def saved(self, tenant: str | None = None, collection: str | None = None) -> list[SavedSource]:
-        """Operator's view: of all tenants and collections where none is named; by tenant, collection and uri."""
+        """Returns the saved sources of all tenants and collections, or of one, by tenant, collection and uri
+        (operator's view)."""
 
     def set_schedule(self, tenant: str, collection: str, uri: str, schedule: Schedule) -> None:
-        """Replaces what was set. Raises BadRequest where its cron is none, NotFound where no such source is saved."""
+        """Replaces the schedule. Raises BadRequest on an invalid cron expression, NotFound where the source is not
+        saved."""
 
     def at(self, tenant: str, collection: str, uri: str) -> Source:
-        """Raises NotFound."""
+        """Returns a saved source. Raises NotFound."""
 
     def of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
-        """By document. Raises NotFound where one of them is gone at its source or deleted by hand, or (`deleted`) is
-        not deleted by hand."""
+        """Returns sources by document. Raises NotFound where one of the documents was deleted at its source or
+        manually; with `deleted`, where one was not deleted manually."""
 
     def remove(self, run: Run) -> None:
-        """From now on the run's source is ingested only where somebody asks for it, which takes this back. Its
-        documents stay."""
+        """Removes the run's source from scheduled ingests. Its documents stay. An ingest that somebody requests
+        restores it."""

@@ -1,4 +1,4 @@
-"""Everything the flow works with."""
+"""The dependencies of the flow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sluice.ports.vector_cache import VectorCache
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Everything the flow works with; built by `wiring.py`."""
+    """The dependencies of the flow; built by `wiring.py`."""
 
     ledger: Ledger
     cache: VectorCache
@@ -42,15 +42,15 @@ class Tools:
     filter_fields: tuple[str, ...]
     batch_size: int  # documents, at most
     task_slots: int  # tasks of one stage that run at a time
-    lease_s: float  # of a run whose heartbeat stops: then another run may take its source over
-    max_shrink: float  # share of a source's documents that may be missing without somebody's approval
+    lease_s: float  # lease of a run; another run may take its source over when it expires
+    max_shrink: float  # share of a source's documents that may be missing without approval
     pings: Mapping[str, Callable[[], str]]  # engine → its version; raises Unavailable. Only engines that are on
-    close: Callable[[], None]  # gives connections back
+    close: Callable[[], None]  # closes connections
     artefacts_keep_days: int = 7  # after their run was last active
     keep_days: KeepDays = field(default_factory=KeepDays)
     git_cache: Path | None = None  # mirrors of remote repositories
-    budget: Budget = field(default_factory=Budget)  # of a run that asks for none
-    marquez_url: str | None = None  # where lineage can be looked at, too
+    budget: Budget = field(default_factory=Budget)  # default of a run
+    marquez_url: str | None = None  # of Marquez, where lineage is sent to it
     marquez_web_url: str = ""
     max_source_documents: int = 1_000_000  # that one source may list
     gate_rules: Mapping[tuple[str, str], GateRule] = field(

@@ -1,4 +1,4 @@
-"""Vectors that were paid for."""
+"""The cache of embeddings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sluice.model.chunk import Vector
 
 
 class VectorCache(Protocol):
-    """Embeddings by (embedder, text hash), durable, so that nothing is paid twice."""
+    """Durable embeddings by (embedder, text hash), so that no text is embedded twice."""
 
     def cached(self, embedder: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]: ...
 
     def store(self, embedder: str, hashes: Sequence[bytes], vectors: Vector) -> None:
-        """vectors (n, dim) float32, rows in the order of `hashes`; committed when this returns."""
+        """Stores `vectors`, an array (n, dim), float32, rows in the order of `hashes`; committed when this returns."""
 
     def forget(self, embedder: str, hashes: Sequence[bytes]) -> None:
-        """What a gate refused: computed anew when it is asked for again."""
+        """Deletes vectors that a gate rejected, so that they are computed again when needed."""
