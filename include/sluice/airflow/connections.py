@@ -1,12 +1,11 @@
-"""Settings under Airflow: stores come from Airflow connections, so that the UI and secrets backends work.
+"""Settings under Airflow: addresses and logins come from Airflow connections, so that the UI and secrets backends work.
 
-`sluice_ledger` and `sluice_keys` (postgres; the extra becomes the URL's query: `sslmode` and so on), `sluice_qdrant`
-(http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra `scheme`),
-`sluice_redis` (redis, extra `scheme` and `db`; what else is there becomes the query). A connection that does not exist
-leaves the setting as `SLUICE_*` gives it. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an
-administrator can allow a folder without a restart; `sluice_source_rules` adds to `SLUICE_SOURCE_RULES`.
-A source's `connection=<id>` is an Airflow connection of any type,
-else `SLUICE_CONNECTION_<ID>`.
+Connections: `sluice_ledger` and `sluice_keys` (postgres; the extra becomes the URL's query: `sslmode` and so on),
+`sluice_qdrant` (http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra
+`scheme`), `sluice_redis` (redis, extra `scheme` and `db`; other extras become the query). Without a connection the
+`SLUICE_*` setting applies. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an administrator can
+allow a folder without a restart; `sluice_source_rules` adds to `SLUICE_SOURCE_RULES`. A source's `connection=<id>` is
+an Airflow connection of any type, else `SLUICE_CONNECTION_<ID>`.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def settings_from_airflow() -> Settings:
 
 
 def source_connection(conn_id: str) -> readers.Connection:
-    """See `ports.Connections`. Raises BadRequest."""
+    """The connection of a source; see `ports.readers.Connections`. Raises BadRequest."""
     from sluice.wiring import environment_connection
 
     found = _connection(conn_id)
@@ -71,12 +70,12 @@ def source_connection(conn_id: str) -> readers.Connection:
 
 
 def _dial(found: Connection, **limits: Any) -> Any:
-    """Through the provider's hook: libpq's parameters in the extra, and the clouds' tokens instead of a password
-    (`iam`, `azure_conn_id`), work as in any other DAG. The limits are ours, whatever the extra says."""
+    """Connects through the provider's hook, so that libpq's parameters in the extra, and cloud tokens instead of a
+    password (`iam`, `azure_conn_id`), work as in other DAGs. `limits` override the extra."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk import Connection
 
-    of_source = {"tenants", "groups", "cursor"}  # and saved queries: none of them is the driver's
+    of_source = {"tenants", "groups", "cursor"}  # these, and saved queries, are not parameters of the driver
     extra = {
         name: value
         for name, value in found.extra_dejson.items()
@@ -118,7 +117,7 @@ def _url(scheme: str, connection: Connection, path: str, options: Mapping[str, A
 
 
 def _place(connection: Connection) -> str:
-    """host:port; the port is left out where there is none, and an IPv6 address stands in brackets."""
+    """host:port, or host alone if there is no port; an IPv6 address is in brackets."""
     host = connection.host or ""
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

@@ -1,4 +1,4 @@
-"""GET /collections and GET /documents: what there is, as far as the caller may know."""
+"""GET /collections and GET /documents: the collections and documents that the caller may read."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _documents(tools: Tools, caller: Principal, collection: str, limit: int, aft
     tags=["documents"],
 )
 async def show_document(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
-    """One document: where it comes from, its active version and, where it is there, why it is in quarantine."""
+    """One document: its source, its active version and, if it is in quarantine, the reason."""
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:

@@ -30,7 +30,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", response_model=Probe, responses={503: {"model": Probe, "description": "Not ready"}})
 async def ready(request: Request, response: Response) -> dict[str, str]:
-    """Searches can be answered. Open to all, so its answer is kept for two seconds: a flood costs no store calls."""
+    """Searches can be answered. Open without login, so the answer is cached for two seconds to protect the stores."""
     state = request.app.state
     async with state.ready_lock:
         if time.monotonic() - state.ready_at > READY_KEPT_S:
@@ -49,12 +49,12 @@ async def health(request: Request) -> dict[str, Any]:
 
 
 async def _dependencies(backend: Backend) -> list[EngineState]:
-    """All at once, each within PING_TIMEOUT_S."""
+    """Pings all dependencies concurrently, each within PING_TIMEOUT_S."""
     found: dict[str, EngineState] = {}
     try:
         names = list((await backend.probes.run(lambda: backend.tools)).pings)
     except Exception:
-        names = list(NEEDED)  # nothing can be built: each is asked, and says so
+        names = list(NEEDED)  # the dependencies cannot be built: each probe below reports that
 
     async def ask(name: str) -> None:
         found[name] = await _probe(backend, name)
@@ -70,9 +70,9 @@ async def _probe(backend: Backend, name: str) -> EngineState:
         with anyio.fail_after(PING_TIMEOUT_S):
             found = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
     except Exception as error:
-        # Whatever a client raises, the answer to "is it there?" is no.
+        # A client may raise anything; each error means that the dependency is down.
         found = EngineState(name, error=str(error) or "no answer in time")
-    if not found.ok:  # the reason is for the log alone
+    if not found.ok:  # the reason goes to the log only, not to the caller
         log.warning("%s does not answer: %s", name, found.error)
     return found
 

@@ -1,4 +1,4 @@
-"""GET /passages/{chunk_id}: one passage with its flags; /lineage: where it comes from, drawn from the ledger alone."""
+"""GET /passages/{chunk_id}: one passage with its flags; /lineage: its origin, read from the ledger alone."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class LineageDocument(BaseModel):
     uri: str
     first_seen_at: datetime
     expires_at: datetime | None
-    version: int = Field(description="The one that is served.")
-    history: list[LineageVersion] = Field(description="The oldest first.")
+    version: int = Field(description="The version that is served.")
+    history: list[LineageVersion] = Field(description="All versions, the oldest first.")
 
 
 class LineageRun(BaseModel):
@@ -63,20 +63,20 @@ class LineageGate(BaseModel):
     suite: str
     expectation: str
     column: str | None
-    blocking: bool = Field(description="Whether failing it keeps rows out.")
-    success: bool = Field(description="Met in every batch of the run.")
+    blocking: bool = Field(description="true: rows that fail the check are quarantined.")
+    success: bool = Field(description="true: passed in every batch of the run.")
     evaluated: int
     unexpected: int
     code: str | None = Field(description="The check's name, as `sluice gates` lists it.")
     action: str | None = Field(description="What happens to rows that fail it: block, mask or flag.")
-    label: str = Field(description="What the check asserts, in words.", examples=["unique document ids"])
-    result: Result = Field(description="failed: rows were kept out; warning: rows were recorded and went on.")
+    label: str = Field(description="The check's assertion in words.", examples=["unique document ids"])
+    result: Result = Field(description="failed: rows were quarantined; warning: rows were recorded and ingested.")
 
 
 class LineageGeneration(BaseModel):
     collection: str
     number: int
-    physical: str = Field(description="Collection in Qdrant.")
+    physical: str = Field(description="The backing collection in Qdrant.")
     chunker: str
     entities: str
 
@@ -84,19 +84,19 @@ class LineageGeneration(BaseModel):
 class LineageEmbedding(BaseModel):
     embedder: str
     dim: int
-    computed: int = Field(description="Vectors that the run computed, of all its documents.")
-    cached: int = Field(description="Vectors that the run took from the cache, of all its documents.")
+    computed: int = Field(description="Vectors that the run computed, for all its documents.")
+    cached: int = Field(description="Vectors that the run read from the cache, for all its documents.")
 
 
 class LineageDataset(BaseModel):
     namespace: str
     name: str
-    marquez_url: str | None = Field(description="Its lineage in Marquez; null where none is set.")
+    marquez_url: str | None = Field(description="Its lineage in Marquez; null if no Marquez is configured.")
 
 
 class Flag(BaseModel):
     code: str
-    label: str = Field(description="What the check asserts, in words.")
+    label: str = Field(description="The check's assertion in words.")
 
 
 class PassageAnswer(BaseModel):
@@ -111,7 +111,7 @@ class PassageAnswer(BaseModel):
     version: int
     generation: int
     run_id: UUID
-    flags: list[Flag] = Field(description="Checks for which its document was flagged, as the metadata names them.")
+    flags: list[Flag] = Field(description="Checks that flagged its document, as the document's metadata names them.")
 
 
 class PassageLineageAnswer(BaseModel):
@@ -123,15 +123,15 @@ class PassageLineageAnswer(BaseModel):
     generation: LineageGeneration
     embedding: LineageEmbedding
     flags: list[FailedCheck] = Field(
-        description="What the gates recorded of this passage and of its document as a whole: all warnings, since what "
-        "fails is not served."
+        description="Checks that this passage or its document failed. All are warnings, because documents that fail a "
+        "blocking check are not served."
     )
-    datasets: list[LineageDataset] = Field(description="What the run read and wrote, as its lineage events say.")
+    datasets: list[LineageDataset] = Field(description="Datasets that the run read and wrote, from its lineage events.")
 
 
 @router.get("/passages/{chunk_id}", response_model=PassageAnswer, responses=documented(404, 422), tags=["lineage"])
 async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
-    """One passage that is served now, and what its document was flagged for."""
+    """One passage that is served now, and the flags of its document."""
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:
@@ -194,7 +194,7 @@ def airflow_path(orchestrator: str | None) -> str | None:
 
 
 def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
-    """A namespace holds colons (`postgres://host:port`), a name does not begin after the first one."""
+    """`dataset` is namespace:name. A namespace may contain colons itself (`postgres://host:port`)."""
     namespace, name = _split(dataset)
     url = None
     if tools.marquez_web_url:

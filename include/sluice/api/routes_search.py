@@ -26,7 +26,7 @@ router = APIRouter(tags=["search"])
     responses=documented(401, 403, 404, 413, 415, 422, 429, 503),
 )
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
-    """The best passages for a question, each with its citation. `nothing_relevant` says where none of them fits."""
+    """The best passages for a question, each with its citation. `nothing_relevant` is true if none of them fits."""
     backend = backend_of(request)
     wanted = SearchRequest(
         query=body.query,
@@ -44,7 +44,7 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
 
 @contextmanager
 def collection_of(name: str) -> Iterator[None]:
-    """Raises NotFound in the same words whether it does not exist or is another tenant's."""
+    """Raises NotFound with one message for both cases: the collection does not exist, or is another tenant's."""
     try:
         yield
     except NotFound as error:

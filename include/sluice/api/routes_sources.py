@@ -1,4 +1,4 @@
-"""GET /sources: the saved sources whose documents the caller may read, and when each is taken in."""
+"""GET /sources: the saved sources whose documents the caller may read, with their schedules."""
 
 from __future__ import annotations
 

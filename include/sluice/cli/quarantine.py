@@ -1,4 +1,4 @@
-"""What could not be served: list it, look at it, work on it once more."""
+"""Commands for quarantined documents: list, show, replay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.summary import RunSummary
     from sluice.ports.tools import Tools
 
-app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
+app = typer.Typer(help="Quarantined documents, with the reason and their retained bytes.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
 OfCode = Annotated[str | None, typer.Option("--code", help="Only for this reason, e.g. too_long.")]
 Document = Annotated[UUID, typer.Argument(help="A document's id; `sluice quarantine list` shows it.")]
@@ -29,7 +29,7 @@ _PAGE = 500
 def quarantine_list(
     collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
 ) -> None:
-    """Every document in quarantine, with the reason; `show` has all of it."""
+    """List every document in quarantine, with a short reason; `show` prints the full one."""
     with tools_of_settings() as tools:
         found = _all(tools, tenant, collection, code)
     lines = [
@@ -41,7 +41,7 @@ def quarantine_list(
 
 @app.command("show")
 def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Json = False) -> None:
-    """Why one document is in quarantine, and what its gate found."""
+    """Show why one document is in quarantine, and the checks that it failed."""
     with tools_of_settings() as tools:
         found = tools.catalog.refusal(operator(tenant), document_id)
     rows = [
@@ -55,8 +55,8 @@ def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Js
         json_,
         f"{found.external_id} ({found.uri})",
         f"{found.code}, at {found.stage}: {found.reason}",
-        f"refused {found.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {found.run_id} of {found.source_uri}",
-        f"bytes: {_size(found)}",
+        f"quarantined {found.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {found.run_id} of {found.source_uri}",
+        f"retained: {_size(found)}",
         *rows,
     )
 
@@ -69,7 +69,7 @@ def quarantine_replay(
     tenant: Tenant = "default",
     json_: Json = False,
 ) -> None:
-    """Work once more on the bytes that are kept, under the gates' rules of now: each is served, or refused anew."""
+    """Process the retained bytes again with the current rules of the gates: each document is served or quarantined."""
     if bool(document_id) == (collection is not None) or (document_id and code):
         raise BadRequest("Say what to replay: ids of documents, or --collection (and --code).")
     with tools_of_settings() as tools:
@@ -80,8 +80,8 @@ def quarantine_replay(
         kept = [each for each in found if each.kept_bytes is not None]
         if document_id and not kept:
             raise BadRequest(
-                f"The bytes of {found[0].external_id} could not be had, so there is nothing to replay: "
-                f"{found[0].reason} An ingest of {found[0].source_uri} reads it again."
+                f"{found[0].external_id} has no retained bytes, so there is nothing to replay: {found[0].reason} "
+                f"To read it again, run: sluice ingest {found[0].source_uri}"
             )
         runs = _replayed(tools, tenant, kept, quiet=json_)
     served = sum(run.documents.new + run.documents.changed for run in runs)
@@ -104,7 +104,7 @@ def quarantine_replay(
 def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
     who = operator(tenant)
     if collection is not None:
-        tools.catalog.live(collection, who)  # raises NotFound where it is misspelled
+        tools.catalog.live(collection, who)  # raises NotFound if it is misspelled
     found: list[QuarantineRecord] = []
     after: UUID | None = None
     while page := tools.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
@@ -114,7 +114,7 @@ def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) ->
 
 
 def _replayed(tools: Tools, tenant: str, kept: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
-    """One run a source."""
+    """Replays the documents, in one run for each source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion
     from sluice.pipeline.requests import IngestRequest
@@ -139,4 +139,4 @@ def _brief(refusal: QuarantineRecord) -> str:
 
 
 def _size(refusal: QuarantineRecord) -> str:
-    return "not kept" if refusal.kept_bytes is None else f"{refusal.kept_bytes:,} bytes kept"
+    return "not retained" if refusal.kept_bytes is None else f"{refusal.kept_bytes:,} bytes"
