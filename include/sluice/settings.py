@@ -174,7 +174,7 @@ class Settings(BaseSettings):
 
     # retention
     retention_apply: bool = Field(
-        False, description="true: the nightly run of sluice_retention removes what expired; else it only lists it."
+        False, description="true: the nightly run of sluice_retention deletes expired documents; false: it lists them."
     )
 
     versions_keep_days: int = Field(30, ge=1, description="Days that the text of a superseded version is kept.")

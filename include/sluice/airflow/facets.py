@@ -1,4 +1,4 @@
-"""Sluice's own OpenLineage facets of datasets. docs/facets/<name>.json is the JSON schema (its `$id` is `_schemaURL`)."""
+"""Sluice's own OpenLineage facets of datasets. The JSON schemas are docs/facets/<name>.json (`$id` is `_schemaURL`)."""
 
 from __future__ import annotations
 

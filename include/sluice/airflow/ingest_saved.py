@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class IngestSaved(TriggerDagRunOperator):
-    """Its arguments are an element of `ingest_all.plan`. An event that `plan` could not use fails here, with the reason.
+    """Its arguments are an element of `ingest_all.plan`. An event that `plan` could not use fails here with the reason.
 
     A run that exists already was triggered by an earlier run of the DAG: it is skipped, never started again.
     """

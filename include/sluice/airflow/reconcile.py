@@ -33,8 +33,8 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     if not report.ok:
         raise Disagreement(
             f"The stores differ from the ledger: {report.missing} missing, {report.surplus} surplus, "
-            f"{report.stale} stale, {report.repaired} repaired. Search results stay correct, because the ledger decides "
-            f"which passages are shown. {_advice(report)}"
+            f"{report.stale} stale, {report.repaired} repaired. Search results stay correct, because the ledger "
+            f"decides which passages are shown. {_advice(report)}"
         )
     return told
 

@@ -41,7 +41,7 @@ _OF_PROVIDERS = {"openlineage"}
 
 
 def switch(default: bool, **schema: Any) -> Param:
-    """A yes/no param. It uses `allOf`, because Airflow's form marks each field whose schema has a `type` as required."""
+    """A yes/no param. It uses `allOf`, because Airflow's form marks a field whose schema has a `type` as required."""
     return Param(default, allOf=[{"type": "boolean"}], **schema)
 
 

@@ -38,8 +38,8 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
 
 
 def _waiting(conf: Mapping[str, Any], caller: str) -> str | None:
-    """The id of a run with the same caller and conf that has not scanned yet. Its scan will find the new upload, so many
-    uploads in a row need one active and one waiting run, and do not delay the runs of others."""
+    """The id of a run with the same caller and conf that has not scanned yet. Its scan will find the new upload. So
+    many uploads in a row need one active and one waiting run, and do not delay the runs of others."""
     from airflow.models import DagRun, TaskInstance
     from airflow.utils.session import create_session
 
