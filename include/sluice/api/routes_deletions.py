@@ -185,20 +185,20 @@ async def show_access(
         tools = backend.tools
         check_administrator(caller)
         grants = tools.ledger.grants.all(caller.tenant)
-        wanted = None if source is None else canonical(source)
+        uri = None if source is None else canonical(source)
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
             "grants": [each.to_json() for each in grants],
-            "sources": [readable_by(spec, grants) for spec in saved if wanted in (None, spec.uri)],
+            "sources": [readable_by(spec, grants) for spec in saved if uri in (None, spec.uri)],
         }
 
     return await backend.calls.run(work)
 
 
 def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> Deleted:
-    found = deletion.listed(tools, sources)
-    return Deleted(dry_run=True, documents=found.documents, chunks=found.chunks, left=[])
+    preview = deletion.listed(tools, sources)
+    return Deleted(dry_run=True, documents=preview.documents, chunks=preview.chunks, left=[])
 
 
 def _done(report: deletion.DeletionReport) -> Deleted:

@@ -34,8 +34,8 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
     state = request.app.state
     async with state.ready_lock:
         if time.monotonic() - state.ready_at > READY_KEPT_S:
-            found = {each.name for each in await _dependencies(backend_of(request)) if each.ok}
-            state.ready = found.issuperset(NEEDED)
+            running = {each.name for each in await _dependencies(backend_of(request)) if each.ok}
+            state.ready = running.issuperset(NEEDED)
             state.ready_at = time.monotonic()
     response.status_code = 200 if state.ready else 503
     return {"status": "ready" if state.ready else "not ready"}
@@ -50,35 +50,35 @@ async def health(request: Request) -> dict[str, Any]:
 
 async def _dependencies(backend: Backend) -> list[EngineState]:
     """Pings all dependencies concurrently, each within PING_TIMEOUT_S."""
-    found: dict[str, EngineState] = {}
+    states: dict[str, EngineState] = {}
     try:
         names = list((await backend.probes.run(lambda: backend.tools)).pings)
     except Exception:
         names = list(NEEDED)  # the dependencies cannot be built: each probe below reports that
 
     async def ask(name: str) -> None:
-        found[name] = await _probe(backend, name)
+        states[name] = await _probe(backend, name)
 
     async with anyio.create_task_group() as group:
         for name in names:
             group.start_soon(ask, name)
-    return [found[name] for name in names]
+    return [states[name] for name in names]
 
 
 async def _probe(backend: Backend, name: str) -> EngineState:
     try:
         with anyio.fail_after(PING_TIMEOUT_S):
-            found = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
+            state = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
     except Exception as error:
         # A client may raise anything; each error means that the dependency is down.
-        found = EngineState(name, error=str(error) or "no answer in time")
-    if not found.ok:  # the reason goes to the log only, not to the caller
-        log.warning("%s does not answer: %s", name, found.error)
-    return found
+        state = EngineState(name, error=str(error) or "no answer in time")
+    if not state.ok:  # the reason goes to the log only, not to the caller
+        log.warning("%s does not answer: %s", name, state.error)
+    return state
 
 
-def _told(found: EngineState) -> dict[str, Any]:
-    if not found.ok:
-        return {"name": found.name, "state": "down", "version": None, "latency_ms": None}
-    latency_ms = round(found.latency_ms, 2)
-    return {"name": found.name, "state": "ok", "version": found.version or None, "latency_ms": latency_ms}
+def _told(state: EngineState) -> dict[str, Any]:
+    if not state.ok:
+        return {"name": state.name, "state": "down", "version": None, "latency_ms": None}
+    latency_ms = round(state.latency_ms, 2)
+    return {"name": state.name, "state": "ok", "version": state.version or None, "latency_ms": latency_ms}

@@ -136,10 +136,10 @@ async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict
 
     def find() -> dict[str, Any]:
         tools = backend.tools
-        found = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
-        codes = found["metadata"].get(FLAGS)
+        result = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
+        codes = result["metadata"].get(FLAGS)
         flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
-        return {**found, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
+        return {**result, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
 
     return await backend.calls.run(find)
 
@@ -156,41 +156,41 @@ async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> d
     return await backend.calls.run(lambda: _answer(backend.tools, backend.tools.catalog.lineage(caller, chunk_id)))
 
 
-def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
-    facts = asdict(found)
+def _answer(tools: Tools, lineage: PassageLineage) -> dict[str, Any]:
+    facts = asdict(lineage)
     return {
-        "chunk_id": found.chunk_id,
-        "source": found.source_uri,
+        "chunk_id": lineage.chunk_id,
+        "source": lineage.source_uri,
         "document": {name: facts[name] for name in LineageDocument.model_fields},
         "run": {
-            "state": found.run_state,
-            "airflow_path": airflow_path(found.orchestrator),
+            "state": lineage.run_state,
+            "airflow_path": airflow_path(lineage.orchestrator),
             **{name: facts[name] for name in ("run_id", "started_at", "finished_at", "orchestrator")},
         },
-        "gates": [gate(each) for each in found.gates],
-        "flags": [failed_check(row) for row in found.rows],
+        "gates": [gate(each) for each in lineage.gates],
+        "flags": [failed_check(row) for row in lineage.rows],
         "generation": {
             **facts["profile"],
-            "collection": found.collection,
-            "number": found.generation,
-            "physical": found.physical,
+            "collection": lineage.collection,
+            "number": lineage.generation,
+            "physical": lineage.physical,
         },
-        "embedding": {**facts["profile"], "computed": found.computed, "cached": found.cached},
-        "datasets": [_dataset(tools, each) for each in found.datasets],
+        "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
+        "datasets": [_dataset(tools, each) for each in lineage.datasets],
     }
 
 
 def gate(total: GateTotal) -> dict[str, Any]:
-    words = {
+    labelled = {
         "label": labels.label(total.code, total.expectation),
         "result": labels.result(total.success, total.blocking),
     }
-    return {**asdict(total), **words}
+    return {**asdict(total), **labelled}
 
 
 def airflow_path(orchestrator: str | None) -> str | None:
-    found = _AIRFLOW.fullmatch(orchestrator or "")
-    return f"/dags/{quote(found['dag'], safe='')}/runs/{quote(found['run'], safe='')}" if found else None
+    match = _AIRFLOW.fullmatch(orchestrator or "")
+    return f"/dags/{quote(match['dag'], safe='')}/runs/{quote(match['run'], safe='')}" if match else None
 
 
 def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
@@ -206,5 +206,5 @@ def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
 
 
 def _split(dataset: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
-    return (found["namespace"], found["name"]) if found else ("", dataset)
+    match = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
+    return (match["namespace"], match["name"]) if match else ("", dataset)

@@ -24,9 +24,9 @@ def refuse_unknown(request: Request) -> None:
         ("query", list(request.query_params), known, "query parameter"),
         ("header", [name for name in request.headers if name.startswith("x-sluice-")], HEADERS, "header"),
     ):
-        if told := unknown_names(given, names, what):
+        if message := unknown_names(given, names, what):
             errors.append(
-                {"loc": (where, next(each for each in given if each not in names)), "msg": told, "type": "unknown"}
+                {"loc": (where, next(each for each in given if each not in names)), "msg": message, "type": "unknown"}
             )
     if errors:
         raise RequestValidationError(errors)
