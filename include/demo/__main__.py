@@ -32,14 +32,14 @@ def main() -> int:
     parser.add_argument("--source", help="URI to ingest: file:///folder or jsonl:///file; default: the demo's corpus")
     parser.add_argument("--collection", help=f"default: {COLLECTION}, or `own` for your own source")
     parser.add_argument("--only-up", action="store_true", help="start engines and Airflow, ingest nothing")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     began_s = time.monotonic()
     try:
-        if asked.source:
-            check(asked.source)
+        if options.source:
+            check(options.source)
         server = up(Stack(Config.from_env(ROOT, os.environ)))
-        if not asked.only_up:
-            demonstrate(server, asked.source, asked.collection or ("own" if asked.source else COLLECTION))
+        if not options.only_up:
+            demonstrate(server, options.source, options.collection or ("own" if options.source else COLLECTION))
     except (DevstackError, StepFailed) as error:
         print(f"\nfailed: {error}", file=sys.stderr)
         return 1
@@ -82,10 +82,10 @@ def demonstrate(server: Server, source: str | None, collection: str) -> None:
     server.wait("sluice_ingest", run_id, RUN_TIMEOUT_S, _tell)
     summary = server.result("sluice_ingest", run_id, "finish")
     documents, chunks, embeddings = (summary[name] for name in ("documents", "chunks", "embeddings"))
-    told = ("seen", "new", "changed", "unchanged", "moved", "deleted", "quarantined")
+    names = ("seen", "new", "changed", "unchanged", "moved", "deleted", "quarantined")
     if not any(documents[name] for name in ("new", "changed", "moved", "deleted")):
         _tell("nothing changed since the last run")
-    _tell("documents: " + ", ".join(f"{documents[name]} {name}" for name in told))
+    _tell("documents: " + ", ".join(f"{documents[name]} {name}" for name in names))
     _tell(f"chunks: {chunks['written']} written, {chunks['removed']} removed, {chunks['total']} in all stores")
     _tell(f"embeddings: {embeddings['computed']} computed, {embeddings['cached']} from the cache")
     _tell("seconds: " + ", ".join(f"{stage} {took:.1f}" for stage, took in summary["stages"].items()))

@@ -37,7 +37,7 @@ def make(folder: Path, docs: Path) -> int:
 
 def descriptions() -> dict[str, str]:
     """Distribution name → a heading, its summary and the first page of its long description."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for distribution in distributions():
         name = distribution.metadata["Name"]
         text = _long_description(distribution)
@@ -45,8 +45,8 @@ def descriptions() -> dict[str, str]:
             continue
         first = text[:FIRST_PAGE_CHARS].rsplit("\n\n", 1)[0] if len(text) > FIRST_PAGE_CHARS else text
         summary = distribution.metadata["Summary"] or ""
-        found[re.sub(r"[^a-z0-9]+", "-", name.lower())] = f"# {name}\n\n{summary}\n\n{first.strip()}\n"
-    return dict(sorted(found.items()))
+        texts[re.sub(r"[^a-z0-9]+", "-", name.lower())] = f"# {name}\n\n{summary}\n\n{first.strip()}\n"
+    return dict(sorted(texts.items()))
 
 
 def _long_description(distribution: Distribution) -> str:

@@ -51,14 +51,14 @@ class Server:
 
     def wait(self, dag_id: str, run_id: str, timeout_s: float, tell: Callable[[str], None]) -> None:
         """Waits until the run ends, and reports the state of its tasks on each change. Raises StepFailed."""
-        path, told, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
+        path, reported, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
         while True:
             state = self._call("watch the run", "GET", path)["state"]
             tasks = self.tasks(dag_id, run_id)
             line = self._line(state, tasks)
-            if line != told:
+            if line != reported:
                 tell(line)
-                told = line
+                reported = line
             if state in _FINAL:
                 break
             if time.monotonic() > until:
@@ -73,8 +73,8 @@ class Server:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The first 500 task instances of a run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500"
-        found: list[dict[str, Any]] = self._call("watch the run", "GET", path)["task_instances"]
-        return found
+        instances: list[dict[str, Any]] = self._call("watch the run", "GET", path)["task_instances"]
+        return instances
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
@@ -82,8 +82,8 @@ class Server:
 
     def search(self, query: str, collection: str, top_k: int) -> dict[str, Any]:
         body = {"query": query, "collection": collection, "top_k": top_k}
-        found: dict[str, Any] = self._call("search", "POST", "/sluice/api/v1/search", json=body)
-        return found
+        answer: dict[str, Any] = self._call("search", "POST", "/sluice/api/v1/search", json=body)
+        return answer
 
     def titles(self, collection: str, count: int) -> list[str]:
         """The titles of the first `count` documents, as questions for an unknown collection."""

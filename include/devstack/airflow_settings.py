@@ -84,13 +84,13 @@ def load(path: Path, values: Mapping[str, str]) -> AirflowSettings:
 
 def split_urls(values: Mapping[str, str]) -> dict[str, str]:
     """The parts of each X_URL and X_URI as X_SCHEME, _HOST, _PORT, _USER, _PASSWORD, _NAME and _OPTIONS (JSON)."""
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for name, value in values.items():
         stem, _, ending = name.rpartition("_")
         if ending not in ("URL", "URI"):
             continue
         url = urlsplit(value)
-        found |= {
+        parts |= {
             f"{stem}_SCHEME": url.scheme,
             f"{stem}_HOST": url.hostname or "",
             f"{stem}_PORT": str(url.port or ""),
@@ -99,7 +99,7 @@ def split_urls(values: Mapping[str, str]) -> dict[str, str]:
             f"{stem}_NAME": unquote(url.path.lstrip("/")),
             f"{stem}_OPTIONS": json.dumps(dict(parse_qsl(url.query))),
         }
-    return found
+    return parts
 
 
 def _entries(

@@ -79,18 +79,18 @@ def _down(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> int:
-    found = stack.status()
+    parts = stack.status()
     if arguments.json:
-        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in found]}, indent=2))
-    elif not found:
+        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in parts]}, indent=2))
+    elif not parts:
         print(f"Nothing was started in {stack.config.home} yet.")
     else:
-        for part in found:
+        for part in parts:
             listening = ", ".join(str(port) for port in part.ports.values())
             print(
                 f"{part.name:24} {part.state:10} {f'pid {part.pid}' if part.pid else '':12} {listening} {part.detail}"
             )
-    return 0 if found and all(part.state in ("running", "done", "left out") for part in found) else 1
+    return 0 if parts and all(part.state in ("running", "done", "left out") for part in parts) else 1
 
 
 def _env(stack: Stack, arguments: argparse.Namespace) -> int:

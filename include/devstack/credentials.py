@@ -86,8 +86,8 @@ def _path(config: Config) -> Path:
 
 
 def _credentials(config: Config, known: Mapping[str, str]) -> Credentials:
-    made = {name: known.get(name) or make() for name, make in GENERATED.items()}
-    own = _own_urls(config, made)
+    generated = {name: known.get(name) or make() for name, make in GENERATED.items()}
+    own = _own_urls(config, generated)
     # Users export the URLs that `env` prints. Only a different value names a server of the user.
     external = {name for name in URL_SETTINGS if config.given(name) and config.given(name) != own.get(name)}
     urls = {**own, **{name: config.settings[name] for name in external}}
@@ -96,17 +96,17 @@ def _credentials(config: Config, known: Mapping[str, str]) -> Credentials:
             if name not in external:
                 urls[name] = urls["SLUICE_DATABASE_URL"]
                 external.add(name)
-    given = {
+    external_secrets = {
         name: config.settings[name]
         for url, names in _SECRETS_OF_SERVERS.items()
         if url in external
         for name in names
         if config.given(name)
     }
-    if "SLUICE_QDRANT_URL" in external and "SLUICE_QDRANT_API_KEY" not in given:
-        given["SLUICE_QDRANT_API_KEY"] = ""
+    if "SLUICE_QDRANT_URL" in external and "SLUICE_QDRANT_API_KEY" not in external_secrets:
+        external_secrets["SLUICE_QDRANT_API_KEY"] = ""
     master_key_file = Path(config.given("SLUICE_MASTER_KEY_FILE") or config.home / "master.key")
-    return Credentials({**made, **given}, urls, frozenset(external), master_key_file)
+    return Credentials({**generated, **external_secrets}, urls, frozenset(external), master_key_file)
 
 
 _SECRETS_OF_SERVERS = {
@@ -115,9 +115,9 @@ _SECRETS_OF_SERVERS = {
 }
 
 
-def _own_urls(config: Config, made: Mapping[str, str]) -> dict[str, str]:
+def _own_urls(config: Config, generated: Mapping[str, str]) -> dict[str, str]:
     def postgres(role: str, database: str) -> str:
-        password = quote(made[role_password_name(role)], safe="")
+        password = quote(generated[role_password_name(role)], safe="")
         return f"postgresql+psycopg://{role}:{password}@{LOCALHOST}:{config.ports.postgres}/{database}"
 
     urls = {
@@ -127,7 +127,7 @@ def _own_urls(config: Config, made: Mapping[str, str]) -> dict[str, str]:
         "SLUICE_KEYS_DATABASE_URL": postgres("sluice_keys", "sluice_keys"),
         "SLUICE_AIRFLOW_DATABASE_URL": postgres("airflow", "airflow"),
         "SLUICE_POSTGRES_ADMIN_URL": postgres("postgres", "postgres"),
-        "SLUICE_REDIS_URL": f"redis://:{made['SLUICE_REDIS_PASSWORD']}@{LOCALHOST}:{config.ports.redis}/0",
+        "SLUICE_REDIS_URL": f"redis://:{generated['SLUICE_REDIS_PASSWORD']}@{LOCALHOST}:{config.ports.redis}/0",
         "SLUICE_QDRANT_URL": f"http://{LOCALHOST}:{config.ports.qdrant}",
         "SLUICE_AIRFLOW_URL": f"http://{LOCALHOST}:{config.ports.airflow}",
     }

@@ -46,16 +46,18 @@ def for_processes(config: Config, credentials: Credentials) -> dict[str, str]:
 
 def effective(config: Config, credentials: Credentials) -> dict[str, str]:
     """`for_processes` and all other settings of the application that are set, such as `SLUICE_FILE_ROOTS`."""
-    told = for_processes(config, credentials)
+    variables = for_processes(config, credentials)
     ours = {*credentials.secrets, *credentials.urls}
     given = {name: value for name, value in config.settings.items() if name.startswith("SLUICE_")}
-    return {**{name: value for name, value in given.items() if name not in ours}, **told}
+    return {**{name: value for name, value in given.items() if name not in ours}, **variables}
 
 
 def write_for_the_command_line(config: Config, credentials: Credentials) -> None:
     """Writes `app.json` (0600) into the home, with which `sluice` finds this stack from any shell."""
-    told = effective(config, credentials)
-    values = {name: value for name, value in told.items() if name.startswith("SLUICE_") and name not in NOT_FOR_THE_APP}
+    variables = effective(config, credentials)
+    values = {
+        name: value for name, value in variables.items() if name.startswith("SLUICE_") and name not in NOT_FOR_THE_APP
+    }
     dotenv.write_private_text(config.home / "app.json", json.dumps(values, indent=2) + "\n")
 
 

@@ -92,19 +92,19 @@ def fetch(config: Config, on_progress: Callable[[int, int], None] = lambda done,
 
 def _fetch_one(client: httpx.Client, jar: Jar, mirror: str, target: Path) -> None:
     url = jar.url(mirror)
-    for left in reversed(range(TRIES)):
+    for tries_left in reversed(range(TRIES)):
         try:
             reply = client.get(url)
             reply.raise_for_status()
             break
         except httpx.HTTPError as error:
-            gone = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
-            if gone or not left:
+            permanent = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
+            if permanent or not tries_left:
                 raise
-    found = hashlib.sha256(reply.content).hexdigest()
-    if found != jar.sha256:
+    sha256 = hashlib.sha256(reply.content).hexdigest()
+    if sha256 != jar.sha256:
         raise DevstackError(
-            f"{url} is not the pinned file (SHA-256 {found}, expected {jar.sha256}). It was discarded. "
+            f"{url} is not the pinned file (SHA-256 {sha256}, expected {jar.sha256}). It was discarded. "
             "Use another SLUICE_MAVEN_MIRROR, or leave the graph out with SLUICE_GRAPH=off."
         )
     draft = target / f"{jar.file_name}.{os.getpid()}-{threading.get_ident()}.part"

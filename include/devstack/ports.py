@@ -23,10 +23,10 @@ def free(count: int) -> list[int]:
     except OSError:  # not Linux
         lowest_outgoing = 32_768
     candidates = range(_LOWEST, lowest_outgoing) or range(_LOWEST, 65_536)
-    found = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
-    if len(found) < count:
+    ports = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
+    if len(ports) < count:
         raise DevstackError(f"Fewer than {count} ports are free between {candidates[0]} and {candidates[-1]}.")
-    return found
+    return ports
 
 
 def free_settings() -> dict[str, str]:

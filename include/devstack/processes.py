@@ -106,7 +106,7 @@ def members(record: Record, marker: str) -> list[int]:
     """
     leader_lives = lives(record)
     descendants = _descendants(record.pid) if leader_lives else set()
-    found = []
+    pids = []
     for pid in psutil.pids():
         if pid == os.getpid() or start_time(pid) is None:
             continue
@@ -117,8 +117,8 @@ def members(record: Record, marker: str) -> list[int]:
         else:
             belongs = _session(pid) == record.pid and (leader_lives or _works_below(pid, record.workdir))
         if belongs:
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
 def stop(record: Record, marker: str, *, signals: Sequence[signal.Signals], to_all: bool, timeout_s: float) -> None:

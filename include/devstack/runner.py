@@ -51,11 +51,11 @@ def launch(config: Config, secrets: Credentials, part: Part, voice: Voice) -> Re
     voice.check()
     if command is None:
         return None
-    told = environment.for_processes(config, secrets)
+    variables = environment.for_processes(config, secrets)
     started = processes.spawn(
         part.name,
         command.argv,
-        env={**environment.inherited(config, os.environ), **told, **command.env},
+        env={**environment.inherited(config, os.environ), **variables, **command.env},
         workdir=command.workdir,
         log=config.log(part.name),
         ports=tuple(part.ports.values()),

@@ -64,8 +64,8 @@ class Stack:
             still = [f"port {port} of {name} still answers" for port, name in listening.items() if ports.answers(port)]
             if still:
                 raise DevstackError(
-                    f"All processes of the stack have ended, but {', '.join(still)}: another process uses it. Stop that "
-                    "process, or set another port."
+                    f"All processes of the stack have ended, but {', '.join(still)}: another process uses it. Stop "
+                    "that process, or set another port."
                 )
 
     def data_folders(self) -> list[Path]:

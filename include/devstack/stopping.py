@@ -12,24 +12,24 @@ from devstack.part import Part
 
 def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
     """Stops the parts; returns when all their processes have ended. Raises DevstackError for those that survive."""
-    gone = {part.name: threading.Event() for part in parts}
+    stopped = {part.name: threading.Event() for part in parts}
     survivors: dict[str, list[int]] = {}
     speaking = threading.Lock()
 
     def work(part: Part) -> None:
         for user in parts:
             if part.name in user.needs or user.name in part.stops_after:
-                gone[user.name].wait()
+                stopped[user.name].wait()
         began = time.monotonic()
         was_recorded = runner.record(config, part.name) is not None
         try:
-            if left := runner.end(config, part):
-                survivors[part.name] = left
+            if surviving := runner.end(config, part):
+                survivors[part.name] = surviving
             elif was_recorded:
                 with speaking:
                     tell(f"{part.name} … stopped in {time.monotonic() - began:.1f} s")
         finally:
-            gone[part.name].set()
+            stopped[part.name].set()
 
     threads = [threading.Thread(target=work, args=(part,), name=f"stop {part.name}") for part in parts]
     for thread in threads:

@@ -25,12 +25,12 @@ class _FileSecrets(EnvSettingsSource):
     """`SLUICE_X_FILE` names a file whose content is the value of `SLUICE_X`."""
 
     def __call__(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name in self.settings_cls.model_fields:
             path = self.env_vars.get(f"sluice_{name}_file")
             if path:
-                found[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
-        return found
+                values[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
+        return values
 
 
 def _refuse_misspelled(given: Iterable[str], known: Collection[str]) -> None:
@@ -258,12 +258,12 @@ def connection_uri(conn_id: str) -> SecretStr | None:
     from dotenv import dotenv_values
 
     name = f"SLUICE_CONNECTION_{re.sub(r'[^A-Z0-9]', '_', conn_id.upper())}"
-    found = os.environ.get(name)
-    if not found and (path := os.environ.get(f"{name}_FILE")):
-        found = _content(f"{name}_FILE", path)
-    if not found and (file := Settings.model_config.get("env_file")):
-        found = dotenv_values(str(file), interpolate=False).get(name)
-    return SecretStr(found) if found else None
+    value = os.environ.get(name)
+    if not value and (path := os.environ.get(f"{name}_FILE")):
+        value = _content(f"{name}_FILE", path)
+    if not value and (file := Settings.model_config.get("env_file")):
+        value = dotenv_values(str(file), interpolate=False).get(name)
+    return SecretStr(value) if value else None
 
 
 def _content(variable: str, path: str) -> str:

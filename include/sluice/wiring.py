@@ -154,16 +154,16 @@ def migrate(settings: Settings) -> int | None:
 
 
 def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
-    found: dict[str, Callable[[], str]] = {}
+    pings: dict[str, Callable[[], str]] = {}
     if redis_url := settings.redis_url.get_secret_value():
         from sluice.adapters import redis
 
-        found["redis"] = partial(redis.ping, redis_url, settings.connect_timeout_s)
+        pings["redis"] = partial(redis.ping, redis_url, settings.connect_timeout_s)
     if settings.marquez_url:
         from sluice.adapters import marquez
 
-        found["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
-    return found
+        pings["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
+    return pings
 
 
 def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
@@ -188,7 +188,7 @@ def airflow_knows(user: str) -> bool | None:
     from sluice.adapters.postgres.airflow_users import has_user
 
     names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
-    url = next((found for name in names if (found := os.environ.get(name))), "")
+    url = next((value for name in names if (value := os.environ.get(name))), "")
     return has_user(url, user) if url.startswith("postgres") else None
 
 
@@ -271,7 +271,7 @@ def _reader(
 
     rules = parse_rules(settings.source_rules)
     rules.check(spec)
-    reach = SourceContext(
+    context = SourceContext(
         max_bytes=settings.max_document_bytes,
         roots=rules.roots(spec, settings.roots),
         connections=allowed_connections(connections, spec),
@@ -294,8 +294,8 @@ def _reader(
         since=since,
         dry=dry,
     )
-    reader = reader_for(spec, reach)
-    return reader if reach.admits is None else Restricted(reader, reach.admits)
+    reader = reader_for(spec, context)
+    return reader if context.admits is None else Restricted(reader, context.admits)
 
 
 def _git_cache(settings: Settings) -> Path:
@@ -325,8 +325,8 @@ def _parsed_connection(uri: str) -> Connection:
     """The connection in a URI. Raises ValueError."""
     parts = urlsplit(uri)
     extra: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
-    more = json.loads(extra.pop("__extra__", "{}"))
-    if "://" not in uri or not parts.scheme or parts.fragment or not isinstance(more, dict):
+    json_extra = json.loads(extra.pop("__extra__", "{}"))
+    if "://" not in uri or not parts.scheme or parts.fragment or not isinstance(json_extra, dict):
         raise ValueError("not a connection's URI")
     return Connection(
         host=unquote(parts.hostname or ""),
@@ -334,7 +334,7 @@ def _parsed_connection(uri: str) -> Connection:
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         schema=unquote(parts.path.removeprefix("/")),
-        extra={**extra, **more},
+        extra={**extra, **json_extra},
     )
 
 

@@ -99,9 +99,9 @@ class Collection:
         try:
             self.shard.update(change.operation)
         except Exception as error:
-            refused = from_engine(error)
-            missing = self._missing(change.ids) if refused.status == 404 else None
-            raise refused if missing is None else no_point(missing) from None
+            answer = from_engine(error)
+            missing = self._missing(change.ids) if answer.status == 404 else None
+            raise answer if missing is None else no_point(missing) from None
         return self._operations
 
     def flush(self) -> None:
@@ -161,8 +161,8 @@ class Collection:
 
     def _missing(self, ids: Sequence[PointId]) -> PointId | None:
         """The first of `ids` that has no point."""
-        found = {str(record.id) for record in self.shard.retrieve(list(ids), False, False)}
-        return next((each for each in ids if str(each) not in found), None)
+        existing = {str(record.id) for record in self.shard.retrieve(list(ids), False, False)}
+        return next((each for each in ids if str(each) not in existing), None)
 
     def _unindexed(self) -> int:
         info = self.shard.info()
@@ -173,8 +173,8 @@ class Collection:
         records = self.shard.retrieve([point], False, [name])
         if not records:
             raise no_point(point)
-        held = records[0].vector
-        vector = held.get(name) if isinstance(held, dict) else held
+        vectors = records[0].vector
+        vector = vectors.get(name) if isinstance(vectors, dict) else vectors
         if vector is None or (name == "" and not vector):
             raise not_found(f'Vector with name "{name}" for point not found')
         return vector

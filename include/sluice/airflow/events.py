@@ -45,8 +45,8 @@ def safe(name: str) -> str:
 
 def cleaned(event: Event) -> Event:
     """The event without NaN, infinities, NUL and lone surrogates; all namespaces and names in Marquez's alphabet."""
-    made: Event = _renamed(_values(event), lambda namespace, name: (safe(namespace), safe(name)))
-    return made
+    result: Event = _renamed(_values(event), lambda namespace, name: (safe(namespace), safe(name)))
+    return result
 
 
 def masked(event: Event, key: bytes) -> Event:
@@ -72,8 +72,8 @@ def masked(event: Event, key: bytes) -> Event:
             {k: _only(v, _DATASET_FACETS) if k.lower().endswith("facets") else v for k, v in each.items()}
             for each in event.get(side) or []
         ]
-    made: Event = _renamed(event, rename)
-    return made
+    result: Event = _renamed(event, rename)
+    return result
 
 
 def digest(key: bytes, name: str) -> str:
@@ -89,9 +89,9 @@ def datasets(event: Event, side: str) -> list[str]:
 def sluice_run(event: Event) -> UUID | None:
     """The id of Sluice's run in a dataset's `sluice_generation` facet; None: there is none."""
     for each in _all_datasets(event):
-        told = each.get("facets", {}).get("sluice_generation", {}).get("runId")
-        if told:
-            return UUID(told)
+        run_id = each.get("facets", {}).get("sluice_generation", {}).get("runId")
+        if run_id:
+            return UUID(run_id)
     return None
 
 
@@ -133,7 +133,7 @@ def _renamed(value: Any, rename: Rename) -> Any:
         return [_renamed(inner, rename) for inner in value]
     if not isinstance(value, dict):
         return value
-    made = {key: _renamed(inner, rename) for key, inner in value.items()}
-    if isinstance(made.get("namespace"), str) and isinstance(made.get("name"), str):
-        made["namespace"], made["name"] = rename(made["namespace"], made["name"])
-    return made
+    renamed = {key: _renamed(inner, rename) for key, inner in value.items()}
+    if isinstance(renamed.get("namespace"), str) and isinstance(renamed.get("name"), str):
+        renamed["namespace"], renamed["name"] = rename(renamed["namespace"], renamed["name"])
+    return renamed

@@ -67,17 +67,17 @@ class SluiceSuite(BaseFacet):
 
 
 def generation(run: Run) -> SluiceGeneration:
-    made = run.source.generation
+    target = run.source.generation
     return SluiceGeneration(
         runId=str(run.run_id),
         tenant=run.source.spec.tenant,
-        collection=made.collection,
-        generation=made.number,
-        physical=made.physical,
-        chunker=made.profile.chunker,
-        embedder=made.profile.embedder,
-        entities=made.profile.entities,
-        dim=made.profile.dim,
+        collection=target.collection,
+        generation=target.number,
+        physical=target.physical,
+        chunker=target.profile.chunker,
+        embedder=target.profile.embedder,
+        entities=target.profile.entities,
+        dim=target.profile.dim,
     )
 
 

@@ -33,28 +33,28 @@ Send = Callable[[dict[str, Any]], None]
 """Sends one event. Raises Terminal if Marquez rejects it, Unavailable if Marquez does not answer."""
 
 
-def forward(kept: PostgresLineage, send: Send) -> int:
+def forward(events: PostgresLineage, send: Send) -> int:
     """Sends waiting events, at most BATCH. Returns how many were sent or parked; 0: none wait, or another process is
     forwarding. Raises Unavailable; events that were sent before the error are marked as sent."""
-    with kept.forwarding() as mine:
-        waiting = kept.unsent(BATCH) if mine else []
+    with events.forwarding() as mine:
+        waiting = events.unsent(BATCH) if mine else []
         done: list[int] = []
         try:
             for event in waiting:
-                if _deliver(kept, send, event):
+                if _deliver(events, send, event):
                     done.append(event.event_id)
         finally:
             if done:
-                kept.sent(done)
+                events.sent(done)
         return len(waiting)
 
 
-def _deliver(kept: PostgresLineage, send: Send, event: Unsent) -> bool:
+def _deliver(events: PostgresLineage, send: Send, event: Unsent) -> bool:
     try:
         send(event.body)
         return True
     except Terminal as error:
-        kept.park(event.event_id, str(error))
+        events.park(event.event_id, str(error))
         log.warning(
             "sluice: Marquez rejected lineage event %d; it stays in the ledger, not sent again: %s",
             event.event_id,
@@ -63,14 +63,14 @@ def _deliver(kept: PostgresLineage, send: Send, event: Unsent) -> bool:
         return False
     except Indigestible as error:
         if event.attempts + 1 >= MAX_ATTEMPTS:
-            kept.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
+            events.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
             return False
-        kept.failed(event.event_id)
+        events.failed(event.event_id)
         raise
 
 
 def keep_forwarding(
-    kept: PostgresLineage, send: Send | None, days: int, stop: threading.Event, idle_s: float = IDLE_S
+    events: PostgresLineage, send: Send | None, days: int, stop: threading.Event, idle_s: float = IDLE_S
 ) -> None:
     """Forwards events until `stop` is set. `send` None: there is no Marquez, events stay in the ledger only. `days`:
     older events are deleted."""
@@ -78,9 +78,9 @@ def keep_forwarding(
     while not stop.wait(delay_s):
         try:
             if (now := datetime.now(UTC)) - pruned_at > timedelta(seconds=PRUNE_EVERY_S):
-                kept.prune(now - timedelta(days=days))
+                events.prune(now - timedelta(days=days))
                 pruned_at = now
-            moved = forward(kept, send) if send else 0
+            moved = forward(events, send) if send else 0
             delay_s = 0.0 if moved == BATCH else idle_s
         except SluiceError as error:
             delay_s = min(max(idle_s, delay_s * 2), MAX_DELAY_S)
@@ -102,10 +102,10 @@ def _main(settings: Callable[[], Settings]) -> None:
     from sluice.wiring import lineage_events
 
     try:
-        found = settings()
-        kept = lineage_events(found, timeout_s=found.call_timeout_s)
+        loaded = settings()
+        events = lineage_events(loaded, timeout_s=loaded.call_timeout_s)
     except Exception as error:
         log.error("sluice: lineage stays in the ledger and is not forwarded; correct the error and restart: %s", error)
         return
-    send = marquez.sender(found.marquez_url) if found.marquez_url else None
-    keep_forwarding(kept, send, found.lineage_days, threading.Event())
+    send = marquez.sender(loaded.marquez_url) if loaded.marquez_url else None
+    keep_forwarding(events, send, loaded.lineage_days, threading.Event())

@@ -122,21 +122,21 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        refused = refused_by(tools, run.source.spec, summary)
-    lines, told = summary.lines(refused), summary.to_json()
+        quarantined = refused_by(tools, run.source.spec, summary)
+    lines, result = summary.lines(quarantined), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)
     ti.xcom_push(key=notes.KEY, value=lines[0])
-    log.info("sluice: run summary as JSON %s", json.dumps(told))
+    log.info("sluice: run summary as JSON %s", json.dumps(result))
     if summary.stopped:
         log.warning("sluice: %s exceeded, %d documents remain", summary.stopped, summary.remaining)
     log.info("sluice: gate results at %s", links.address(summary.gates))
     # The ledger has validated `collection`, so it is safe in a URI.
     asset = Asset(name=f"sluice_{summary.collection}", uri=f"sluice://collections/{summary.collection}")
-    extra = {name: told[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    extra = {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
     outlet_events[everything].extra = {"collection": summary.collection, **extra}
-    return told
+    return result
 
 
 def failed(context: Mapping[str, Any]) -> None:
@@ -176,11 +176,11 @@ def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
             "`sluice quarantine list` shows the documents that a replay would process."
         )
     report = preview.preview(tools, request)
-    lines, told = report.lines(), report.to_json()
+    lines, result = report.lines(), report.to_json()
     for line in lines:
         log.info("sluice: %s", line)
-    log.info("sluice: dry run as JSON %s", json.dumps(told))
-    ti.xcom_push(key=PREVIEW_KEY, value=told)
+    log.info("sluice: dry run as JSON %s", json.dumps(result))
+    ti.xcom_push(key=PREVIEW_KEY, value=result)
     ti.xcom_push(key=notes.KEY, value=lines[1])
     return []
 
@@ -203,8 +203,8 @@ def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
 def _tools() -> Iterator[tuple[Tools, Settings]]:
     from sluice.airflow.dependencies import opened
 
-    with opened() as (built, settings):
-        yield replace(built, lease_s=max(LEASE_S, settings.lease_s)), settings
+    with opened() as (tools, settings):
+        yield replace(tools, lease_s=max(LEASE_S, settings.lease_s)), settings
 
 
 def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int]:

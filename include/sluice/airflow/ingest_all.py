@@ -112,11 +112,11 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
     elements: dict[str, Json] = {}
     for event in events[:MAX_SOURCES]:
         place, name = _place(event.extra), f"event {event.id}"
-        found = known.get(place) if place else None
-        if found and found.schedule.paused:
-            choice.left_out[_name(found.spec)] = "it is paused"
-        elif found:
-            elements[str(found.source_id)] = _element(found, name)
+        source = known.get(place) if place else None
+        if source and source.schedule.paused:
+            choice.left_out[_name(source.spec)] = "it is paused"
+        elif source:
+            elements[str(source.source_id)] = _element(source, name)
         else:
             elements[name] = {"title": name, "refused": _refusal(place)}
     if len(events) > MAX_SOURCES:
@@ -144,14 +144,14 @@ def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
             **{title: why for title, why in failed.items() if why.startswith("Busy:")},
         },
     )
-    told = asdict(outcome)
-    log.info("sluice: %s", json.dumps(told))
-    ti.xcom_push(key=SUMMARY, value=told)
+    result = asdict(outcome)
+    log.info("sluice: %s", json.dumps(result))
+    ti.xcom_push(key=SUMMARY, value=result)
     if outcome.failed:
         lines = "".join(f"\n- {title}: {why}" for title, why in outcome.failed.items())
         others = ", the others succeeded" if outcome.done else ""
         raise Terminal(f"{len(outcome.failed)} of {len(outcomes)} sources failed{others}:{lines}")
-    return told
+    return result
 
 
 # --- details ------------------------------------------------------------------------------------------------
@@ -176,8 +176,8 @@ def _name(spec: SourceSpec) -> str:
 def _place(extra: Any) -> Place | None:
     from sluice.sources.uri import canonical
 
-    given = extra if isinstance(extra, Mapping) else {}
-    texts = [value for key in ("tenant", "collection", "source") if isinstance(value := given.get(key), str)]
+    values = extra if isinstance(extra, Mapping) else {}
+    texts = [value for key in ("tenant", "collection", "source") if isinstance(value := values.get(key), str)]
     return (texts[0], texts[1], canonical(texts[2])) if len(texts) == 3 else None
 
 
@@ -201,15 +201,15 @@ def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     from sluice.airflow.dependencies import opened
     from sluice.airflow.ingest import orchestrator
 
-    found = {each["title"]: each["refused"] for each in elements if "refused" in each}
+    reasons = {each["title"]: each["refused"] for each in elements if "refused" in each}
     tried = [each for each in elements if "refused" not in each]
     if not tried:
-        return found
+        return reasons
     with opened() as (tools, _):
         saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.sources.saved()}
         for each in tried:
             place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
             run = tools.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
             unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
-            found[each["title"]] = run.error if run and run.error else unknown
-    return found
+            reasons[each["title"]] = run.error if run and run.error else unknown
+    return reasons

@@ -146,16 +146,16 @@ def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> Input
     from sluice.airflow import facets as ours
 
     facets: dict[str, Any] = _schema(fields)
-    judged: dict[str, Any] = {}
+    input_facets: dict[str, Any] = {}
     if gates:
         facets["sluice_suite"] = ours.suite(gates)
-        judged["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
+        input_facets["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
             assertions=[
                 quality.Assertion(assertion=gate.expectation, success=gate.success, column=gate.column)
                 for gate in gates
             ]
         )
-    return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=judged)
+    return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=input_facets)
 
 
 def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int, int] | None) -> OutputDataset:
@@ -169,22 +169,22 @@ def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[in
     if embedded is not None:
         profile = run.source.generation.profile
         facets["sluice_embedder"] = ours.SluiceEmbedder(profile.embedder, profile.dim, *embedded)
-    counted: dict[str, Any] = {}
+    output_facets: dict[str, Any] = {}
     if rows is not None:
-        counted["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
-    return OutputDataset(namespace=name[0], name=name[1], facets=facets, outputFacets=counted)
+        output_facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+    return OutputDataset(namespace=name[0], name=name[1], facets=facets, outputFacets=output_facets)
 
 
 def _columns(fields: str | None, read: Sequence[Read]) -> dict[str, Any]:
     from openlineage.client.facet_v2 import column_lineage_dataset as column
 
     names: Mapping[str | None, Name] = {kind: name for name, kind in read}
-    made = {
+    fields_of_output = {
         field: column.Fields(inputFields=[column.InputField(*names[kind], field=origin)])
         for field, (kind, origin) in _MADE_FROM.get(fields or "", {}).items()
         if kind in names
     }
-    return {"columnLineage": column.ColumnLineageDatasetFacet(fields=made)} if made else {}
+    return {"columnLineage": column.ColumnLineageDatasetFacet(fields=fields_of_output)} if fields_of_output else {}
 
 
 def _schema(fields: str | None) -> dict[str, Any]:

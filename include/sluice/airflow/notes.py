@@ -39,18 +39,18 @@ class RunNotes:
 
 def opening(conf: Mapping[str, Any] | None) -> str:
     """The first note, `docs: file:///data/handbook`, with the run's unusual options in brackets."""
-    given = conf or {}
-    source = str(given.get("source") or "?")
+    params = conf or {}
+    source = str(params.get("source") or "?")
     if len(source) > _SOURCE_CHARS:
         source = f"{source[: _SOURCE_CHARS - 50]}…{source[-49:]}"
-    tenant, collection = given.get("tenant") or "default", given.get("collection") or _DEFAULT_COLLECTION
+    tenant, collection = params.get("tenant") or "default", params.get("collection") or _DEFAULT_COLLECTION
     place = str(collection) if tenant == "default" else f"{tenant}/{collection}"
     unusual = [
         words
         for words, holds in (
-            ("dry run", given.get("dry_run")),
-            ("replay", given.get("replay") is not None),
-            ("full", given.get("mode") == "full"),
+            ("dry run", params.get("dry_run")),
+            ("replay", params.get("replay") is not None),
+            ("full", params.get("mode") == "full"),
         )
         if holds
     ]

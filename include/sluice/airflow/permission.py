@@ -26,5 +26,5 @@ def triggered_by(dag_run: Any) -> str | None:
 
 def run_kind(dag_run: Any) -> str | None:
     """Airflow's `run_type`: scheduled, manual, …"""
-    found = getattr(dag_run, "run_type", None)
-    return getattr(found, "value", found)  # an enum whose str() is not its value
+    run_type = getattr(dag_run, "run_type", None)
+    return getattr(run_type, "value", run_type)  # an enum whose str() is not its value

@@ -28,15 +28,15 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             sweep=params["sweep"],
             page_chunks=params["page_chunks"],
         )
-    told = report.to_json()
-    log.info("sluice: reconciliation %s", json.dumps(told))
+    result = report.to_json()
+    log.info("sluice: reconciliation %s", json.dumps(result))
     if not report.ok:
         raise Disagreement(
             f"The stores differ from the ledger: {report.missing} missing, {report.surplus} surplus, "
             f"{report.stale} stale, {report.repaired} repaired. Search results stay correct, because the ledger "
             f"decides which passages are shown. {_advice(report)}"
         )
-    return told
+    return result
 
 
 def _advice(report: ReconciliationReport) -> str:

@@ -51,9 +51,9 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             tools.blobs.write(listed, json.dumps(ids).encode())
-    found = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
-    log.info("sluice: %s", json.dumps(found))
-    return found
+    expired = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
+    log.info("sluice: %s", json.dumps(expired))
+    return expired
 
 
 def prune(found: Expired, dag_run: Any) -> dict[str, Any]:

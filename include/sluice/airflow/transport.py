@@ -44,9 +44,9 @@ def write(event: dict[str, Any], settings: Settings) -> None:
     if settings.lineage_names == "masked":
         event = events.masked(event, lineage_key(settings))
     event = events.cleaned(event)
-    kept = lineage_events(settings, timeout_s=TIMEOUT_S)
+    store = lineage_events(settings, timeout_s=TIMEOUT_S)
     try:
-        kept.add(
+        store.add(
             event,
             sluice_run_id=run_id,
             inputs=events.datasets(event, "inputs"),
@@ -54,7 +54,7 @@ def write(event: dict[str, Any], settings: Settings) -> None:
             parked=events.unfit(event),
         )
     finally:
-        kept.close()
+        store.close()
 
 
 @lru_cache(maxsize=1)

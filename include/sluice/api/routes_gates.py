@@ -54,16 +54,16 @@ async def show_run_gates(
     )
 
 
-def _answer(found: RunGates) -> dict[str, Any]:
-    facts = asdict(found)
+def _answer(results: RunGates) -> dict[str, Any]:
+    facts = asdict(results)
     return {
         "run": {
             **{name: facts[name] for name in ("run_id", "state", "mode", "started_at", "finished_at", "orchestrator")},
-            "airflow_path": airflow_path(found.orchestrator),
+            "airflow_path": airflow_path(results.orchestrator),
         },
-        "collection": found.collection,
-        "source": found.source_uri,
-        "gates": [gate(each) for each in found.gates],
-        "rows": [{"external_id": each.external_id, **failed_check(each.row)} for each in found.rows],
-        "rows_total": found.rows_total,
+        "collection": results.collection,
+        "source": results.source_uri,
+        "gates": [gate(each) for each in results.gates],
+        "rows": [{"external_id": each.external_id, **failed_check(each.row)} for each in results.rows],
+        "rows_total": results.rows_total,
     }

@@ -45,7 +45,7 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 async def health(request: Request) -> dict[str, Any]:
     """Every dependency: state, version, latency."""
     dependencies = await _dependencies(backend_of(request))
-    return {"status": probes.overall_state(dependencies), "dependencies": [_told(each) for each in dependencies]}
+    return {"status": probes.overall_state(dependencies), "dependencies": [_dependency(each) for each in dependencies]}
 
 
 async def _dependencies(backend: Backend) -> list[EngineState]:
@@ -77,7 +77,7 @@ async def _probe(backend: Backend, name: str) -> EngineState:
     return state
 
 
-def _told(state: EngineState) -> dict[str, Any]:
+def _dependency(state: EngineState) -> dict[str, Any]:
     if not state.ok:
         return {"name": state.name, "state": "down", "version": None, "latency_ms": None}
     latency_ms = round(state.latency_ms, 2)

@@ -88,9 +88,9 @@ async def list_quarantine(
         if collection is not None:
             with collection_of(collection):
                 catalog.live(collection, caller)
-        found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
-        page = found[:limit]
-        last = page[-1].document_id if len(found) > limit else None
+        records = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
+        page = records[:limit]
+        last = page[-1].document_id if len(records) > limit else None
         return {"quarantine": [each.to_json() for each in page], "next": last}
 
     return await backend.calls.run(find)
@@ -103,8 +103,8 @@ async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> d
     return await backend.calls.run(lambda: _in_full(backend.tools.catalog.refusal(caller, document_id)))
 
 
-def _in_full(refusal: QuarantineRecord) -> dict[str, Any]:
-    return {**refusal.to_json(), "rows": [failed_check(row) for row in refusal.rows]}
+def _in_full(record: QuarantineRecord) -> dict[str, Any]:
+    return {**record.to_json(), "rows": [failed_check(row) for row in record.rows]}
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:
@@ -133,16 +133,16 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
 
 
 def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
-    refusal = tools.catalog.refusal(caller, document_id)
-    ingestion.check_sender(tools.ledger, caller, refusal.collection, refusal.source_uri)
-    if refusal.kept_bytes is None:
+    record = tools.catalog.refusal(caller, document_id)
+    ingestion.check_sender(tools.ledger, caller, record.collection, record.source_uri)
+    if record.kept_bytes is None:
         raise BadRequest(
             f"Document {document_id} has no retained bytes, so it cannot be replayed. The next ingest of its source "
             "reads it again."
         )
-    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))
+    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, record), caller.name))
 
 
-def _conf(caller: Principal, refusal: QuarantineRecord) -> dict[str, Any]:
-    place = {"source": refusal.source_uri, "collection": refusal.collection, "tenant": caller.tenant}
-    return {**place, "replay": [str(refusal.document_id)]}
+def _conf(caller: Principal, record: QuarantineRecord) -> dict[str, Any]:
+    place = {"source": record.source_uri, "collection": record.collection, "tenant": caller.tenant}
+    return {**place, "replay": [str(record.document_id)]}

@@ -28,7 +28,7 @@ router = APIRouter(tags=["search"])
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
     """The best passages for a question, each with its citation. `nothing_relevant` is true if none of them fits."""
     backend = backend_of(request)
-    wanted = SearchRequest(
+    search = SearchRequest(
         query=body.query,
         collection=body.collection,
         top_k=body.top_k,
@@ -38,7 +38,7 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
         min_score=body.min_score,
     )
     with collection_of(body.collection):
-        outcome = await backend.calls.run(lambda: backend.search(wanted, caller))
+        outcome = await backend.calls.run(lambda: backend.search(search, caller))
     return search_response(outcome, request.state.sluice_request_id, body.explain)
 
 

@@ -89,10 +89,10 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
                 form = await _form(request)
         except TimeoutError:
             raise HTTPException(408, f"The form did not arrive within {FORM_TIMEOUT_S:.0f} s.") from None
-        return await backend.calls.run(lambda: _keep(backend, trigger, caller, form))
+        return await backend.calls.run(lambda: _store(backend, trigger, caller, form))
 
 
-def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
+def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     tools = backend.tools
     source = uploads.source_uri(caller.tenant, form.collection)
     ingestion.check_sender(tools.ledger, caller, form.collection, source)
@@ -128,21 +128,21 @@ async def _form(request: Request) -> _Form:
     """Reads the form. Raises RequestValidationError, which names the field, and HTTPException 413."""
     parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
     try:
-        found = await parser.parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:  # KeyError: no boundary
         raise _invalid("body", f"it is not a valid multipart/form-data form: {error}") from error
     try:
-        return await _checked(found)
+        return await _checked(form)
     finally:
-        await found.close()
+        await form.close()
 
 
-async def _checked(found: FormData) -> _Form:
-    if unknown := sorted(set(found) - set(_FORM["properties"])):
+async def _checked(form: FormData) -> _Form:
+    if unknown := sorted(set(form) - set(_FORM["properties"])):
         raise _invalid(unknown[0][:80], f"unknown field; use {', '.join(_FORM['properties'])}")
-    if twice := next((name for name in found if len(found.getlist(name)) > 1), None):
+    if twice := next((name for name in form if len(form.getlist(name)) > 1), None):
         raise _invalid(twice, "send it once")
-    file, collection, title = found.get("file"), found.get("collection"), found.get("title")
+    file, collection, title = form.get("file"), form.get("collection"), form.get("title")
     if not isinstance(file, UploadFile) or not file.filename:
         raise _invalid("file", "send one file with a name")
     if not isinstance(collection, str):
@@ -151,7 +151,7 @@ async def _checked(found: FormData) -> _Form:
     if title is not None and (not isinstance(title, str) or len(title) > 1000):
         raise _invalid("title", "at most 1,000 characters")
     try:
-        metadata = json.loads(str(found.get("metadata") or "{}"), object_pairs_hook=unique)
+        metadata = json.loads(str(form.get("metadata") or "{}"), object_pairs_hook=unique)
         if not isinstance(metadata, dict):
             raise ValueError("send a JSON object")
         metadata = checked(metadata, letters=True)

@@ -49,7 +49,7 @@ def grant(
         if before is not None:
             _confirm(tools, before, after, yes)
         tools.ledger.grants.add(after)
-    told = {
+    report = {
         **after.to_json(),
         "before": before and before.to_json(),
         "user_checked": known is True,
@@ -61,7 +61,7 @@ def grant(
         lines.append(
             f"The user {user} was not checked: the address of Airflow's database is not set, or it did not answer."
         )
-    tell(told, json_, *lines)
+    tell(report, json_, *lines)
 
 
 def revoke(
@@ -155,9 +155,9 @@ def _named(granted: Grant) -> str:
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:
     from sluice.access.grants import readable_by
 
-    told = readable_by(saved.spec, grants)
-    groups = ", ".join(told["access_groups"]) or "everyone in the tenant"
+    readable = readable_by(saved.spec, grants)
+    groups = ", ".join(readable["access_groups"]) or "everyone in the tenant"
     return [
-        f"{told['uri']} (collection {told['collection']}, tenant {told['tenant']})",
-        f"    for {groups}; readable by {', '.join(told['readers']) or 'nobody'}",
+        f"{readable['uri']} (collection {readable['collection']}, tenant {readable['tenant']})",
+        f"    for {groups}; readable by {', '.join(readable['readers']) or 'nobody'}",
     ]

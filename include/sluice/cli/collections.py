@@ -23,16 +23,16 @@ def collections_list(json_: Json = False) -> None:
 
     with tools_of_settings() as tools:
         saved = [each.spec for each in tools.ledger.sources.saved()]
-        told = [
+        rows = [
             {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
             for _, counts in by_collection(tools.ledger)
         ]
     lines = [
         f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "
         f"tenants {', '.join(each['tenants']) or 'none'}"
-        for each in told
+        for each in rows
     ]
-    tell({"collections": told}, json_, *(lines or ["No collection yet."]))
+    tell({"collections": rows}, json_, *(lines or ["No collection yet."]))
 
 
 @app.command("delete")
@@ -50,12 +50,12 @@ def collections_delete(
 
     with tools_of_settings() as tools:
         sources = deletion.collection_sources(tools, collection, tenant)
-        found = deletion.listed(tools, [(each, None) for each in sources])
+        preview = deletion.listed(tools, [(each, None) for each in sources])
         tenants = sorted({each.spec.tenant for each in sources})
         report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
     of = f" of tenants {', '.join(tenants)}" if tenants else ""
-    named = f"collection {collection}, {found.sources} sources{of}"
-    tell_deletion(named, replace(found, tenants=tenants), report, json_)
+    named = f"collection {collection}, {preview.sources} sources{of}"
+    tell_deletion(named, replace(preview, tenants=tenants), report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 
@@ -67,10 +67,10 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
 
     with tools_of_settings() as tools:
         chosen = deletion.by_source(tools, document_id)
-        found = deletion.listed(tools, [*chosen])
+        preview = deletion.listed(tools, [*chosen])
         single = len(set(document_id)) == 1
         report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
-    tell_deletion(f"{found.documents} documents", found, report, json_)
+    tell_deletion(f"{preview.documents} documents", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 

@@ -80,8 +80,8 @@ def ingest(
         hiding(tools, spec, yes)
         with expectations.gates_process():
             summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
-        refused = refused_by(tools, spec, summary)
-    tell(summary.to_json(), json_, *summary.lines(refused))
+        quarantined = refused_by(tools, spec, summary)
+    tell(summary.to_json(), json_, *summary.lines(quarantined))
     if summary.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if summary.documents.quarantined else OK)

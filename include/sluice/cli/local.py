@@ -24,11 +24,11 @@ def use_local_stack(environ: MutableMapping[str, str] = os.environ) -> None:
     Raises BadRequest if `app.json` exists and cannot be read."""
     from dotenv import dotenv_values
 
-    written = dotenv_values(".env", interpolate=False)
-    if any(environ.get(name) or written.get(name) for name in _LEDGER):
+    dotenv = dotenv_values(".env", interpolate=False)
+    if any(environ.get(name) or dotenv.get(name) for name in _LEDGER):
         return
     set_up = dotenv_values(_CHECKOUT / ".env", interpolate=False)  # devstack's own
-    given = environ.get("SLUICE_HOME") or written.get("SLUICE_HOME") or set_up.get("SLUICE_HOME")
+    given = environ.get("SLUICE_HOME") or dotenv.get("SLUICE_HOME") or set_up.get("SLUICE_HOME")
     homes = [Path(given), _CHECKOUT / given] if given else [_CHECKOUT / ".sluice"]
     file = next((home / "app.json" for home in homes if (home / "app.json").is_file()), None)
     if file is None:

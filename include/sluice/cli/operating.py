@@ -40,12 +40,12 @@ def status(json_: Json = False) -> None:
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
-    told = {
+    report = {
         "collections": collections,
         "tenants": [use.to_json() for use in uses],
         "engines": [each.to_json() for each in engines],
     }
-    tell(told, json_, *lines, *limited, *_engine_lines(engines))
+    tell(report, json_, *lines, *limited, *_engine_lines(engines))
     raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
@@ -114,8 +114,8 @@ def _object_lines(objects: StoreReport) -> list[str]:
 
 
 def _advice(report: ReconciliationReport) -> list[str]:
-    left = report.missing + report.stale + report.surplus - report.repaired
-    if report.repair or left == report.objects.missing + report.objects.stale:
+    remaining = report.missing + report.stale + report.surplus - report.repaired
+    if report.repair or remaining == report.objects.missing + report.objects.stale:
         return []
     return ["Nothing was changed. To repair it: sluice reconcile --repair"]
 

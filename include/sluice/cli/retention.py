@@ -31,9 +31,9 @@ def show(collection: Only = None, json_: Json = False) -> None:
     """Show the retention settings. Documents without one are kept for ever."""
     with tools_of_settings() as tools:
         settings = tools.ledger.retention.assigned(collection)
-    told = [each.to_json() for each in settings]
+    rows = [each.to_json() for each in settings]
     tell(
-        {"retention": told},
+        {"retention": rows},
         json_,
         *([_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]),
     )
@@ -98,10 +98,10 @@ def purge(
 
     with tools_of_settings() as tools:
         moment = tools.ledger.retention.clock() if as_of is None else _moment(as_of)
-        found = list(purging.expired(tools, moment, collection))
-        ids = {each.document_id for each in found}
+        expired = list(purging.expired(tools, moment, collection))
+        ids = {each.document_id for each in expired}
         if not apply:
-            _tell_listed(moment, found, purging.digest(ids), collection, json_)
+            _tell_listed(moment, expired, purging.digest(ids), collection, json_)
             raise typer.Exit(OK)
         if listed is not None and listed != purging.digest(ids):
             raise Terminal(
@@ -109,7 +109,7 @@ def purge(
                 "documents are deleted already. Nothing was deleted. Run it without --apply and check the new list."
             )
         report = purging.purge(tools, moment, collection=collection, listed=ids)
-    lines = report.left or [_expired(each) for each in found]
+    lines = report.left or [_expired(each) for each in expired]
     lines.append(f"{report.documents} documents with {report.chunks} chunks were deleted from all stores.")
     tell({"apply": True, **report.to_json()}, json_, *lines)
     raise typer.Exit(FAILED if report.left else OK)
@@ -129,24 +129,30 @@ def prune(
         f"{pruned.keep_days} days"
         for kind, pruned in report.kinds.items()
     ]
-    found = any(pruned.found for pruned in report.kinds.values())
-    advice = ["Nothing was removed. To remove it: sluice prune --apply"] if found and not apply else []
+    removable = any(pruned.found for pruned in report.kinds.values())
+    advice = ["Nothing was removed. To remove it: sluice prune --apply"] if removable and not apply else []
     tell(report.to_json(), json_, *lines, *advice)
 
 
 def _tell_listed(
-    moment: datetime, found: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
+    moment: datetime, expired: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:
-    chunks = sum(each.chunks for each in found)
+    chunks = sum(each.chunks for each in expired)
     of = f" -c {collection}" if collection else ""
-    again = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
-    told = {"apply": False, "as_of": moment.isoformat(), "listed": digest, "documents": len(found), "chunks": chunks}
+    command = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
+    summary = {
+        "apply": False,
+        "as_of": moment.isoformat(),
+        "listed": digest,
+        "documents": len(expired),
+        "chunks": chunks,
+    }
     tell(
-        {**told, "expired": [each.to_json() for each in found]},
+        {**summary, "expired": [each.to_json() for each in expired]},
         as_json,
-        *map(_expired, found),
-        f"{len(found)} documents with {chunks} chunks have expired. Nothing was deleted.",
-        *([f"To delete exactly these: {again}"] if found else []),
+        *map(_expired, expired),
+        f"{len(expired)} documents with {chunks} chunks have expired. Nothing was deleted.",
+        *([f"To delete exactly these: {command}"] if expired else []),
     )
 
 

@@ -46,11 +46,11 @@ def sources_list(
 ) -> None:
     """List every saved source with its schedule, its last run and its next due time."""
     with tools_of_settings() as tools:
-        found = tools.ledger.sources.saved(tenant, collection)
-    told = [{**each.to_json(), "held_by": each.held_by} for each in found]
-    lines = [line for each in found for line in _lines(each)]
+        saved = tools.ledger.sources.saved(tenant, collection)
+    rows = [{**each.to_json(), "held_by": each.held_by} for each in saved]
+    lines = [line for each in saved for line in _lines(each)]
     tell(
-        {"sources": told},
+        {"sources": rows},
         json_,
         *(lines or ["There is no saved source. An ingest saves its source; or run: sluice sources add URI"]),
     )
@@ -134,11 +134,11 @@ def sources_remove(
         )
     with tools_of_settings() as tools:
         source = deletion.source_at(tools, tenant, collection, uri)
-        found = deletion.listed(tools, [(source, None)])
+        preview = deletion.listed(tools, [(source, None)])
         if not with_documents:
-            found = replace(found, kept=found.documents, documents=0, chunks=0, quarantined=0)
+            preview = replace(preview, kept=preview.documents, documents=0, chunks=0, quarantined=0)
         report = deletion.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
-    tell_deletion(f"source {source.spec.uri}", found, report, json_)
+    tell_deletion(f"source {source.spec.uri}", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 
@@ -177,11 +177,11 @@ def _lines(saved: SavedSource) -> list[str]:
     next_at = saved.next_due()
     next_due = "not due" if next_at is None else f"due {next_at:%Y-%m-%d %H:%M} UTC"
     readers = ", ".join(spec.access_groups or ()) or "everyone"
-    kept = f"{spec.retention_days} days" if spec.retention_days else "for ever"
+    retention = f"{spec.retention_days} days" if spec.retention_days else "for ever"
     removed = "; removed, its documents are kept" if saved.removed_at else ""
     return [
         f"{spec.uri}{removed}",
-        f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {kept}",
+        f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {retention}",
         f"    {_when(saved.schedule)}; last run {ran}; "
         + ("due now" if saved.due(datetime.now(UTC)) else next_due)
         + (f"; {saved.held_by} holds its lease now" if saved.held_by else ""),

@@ -68,19 +68,19 @@ def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
         )
 
 
-def tell_deletion(what: str, found: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
+def tell_deletion(what: str, preview: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
     """Prints what would be deleted, or (with a report) what was deleted."""
-    named = f"{found.documents} documents with {found.chunks} chunks, {found.quarantined} of them in quarantine"
-    kept = "" if found.kept is None else f"; {found.kept} documents stay served"
+    named = f"{preview.documents} documents with {preview.chunks} chunks, {preview.quarantined} of them in quarantine"
+    served = "" if preview.kept is None else f"; {preview.kept} documents stay served"
     if report is None:
         tell(
-            {"apply": False, **found.to_json()},
+            {"apply": False, **preview.to_json()},
             as_json,
-            f"{what}: {named} would be deleted{kept}. Nothing was changed. To delete, run it again with --apply.",
+            f"{what}: {named} would be deleted{served}. Nothing was changed. To delete, run it again with --apply.",
         )
         return
-    deleted = f"{report.documents} documents and {report.chunks} chunks were deleted from all stores{kept}."
-    tell({"apply": True, **found.to_json(), **report.to_json()}, as_json, f"{what}: {deleted}", *report.left)
+    deleted = f"{report.documents} documents and {report.chunks} chunks were deleted from all stores{served}."
+    tell({"apply": True, **preview.to_json(), **report.to_json()}, as_json, f"{what}: {deleted}", *report.left)
 
 
 def given(values: list[str] | None) -> tuple[str, ...] | None:
