@@ -1,12 +1,13 @@
 """
 # sluice_ingest_all: every saved source, when it is due
 
-Takes in each saved source by a run of `sluice_ingest`, exactly as it is saved: nightly (01:00 UTC), or by a schedule of
-its own (`sluice sources set`). The DAG ticks every quarter of an hour and does only what has become due since; asset
-events have it take in the sources that they name, at once.
+Ingests each saved source by a run of `sluice_ingest` with the saved options: nightly (01:00 UTC), or by its own
+schedule (`sluice sources set`). The DAG runs every 15 minutes and ingests the sources that have become due. An asset
+event starts it at once for the source that the event names.
 
-`plan` chooses; `ingest` is mapped over the sources and waits in the triggerer, without a worker's slot; `report` says
-what became of each and fails where one failed, naming it and why. A source that fails does not stop the others.
+`plan` chooses the sources. `ingest` is mapped over them and waits in the triggerer, without a worker's slot. `report`
+lists the result of each source; it fails if one failed, with its name and the reason. A source that fails does not stop
+the others.
 
 | param | unit | meaning |
 |---|---|---|
@@ -14,23 +15,23 @@ what became of each and fails where one failed, naming it and why. A source that
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
-**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources that another run holds
-(they stay due, so a later tick takes them in); sources whose run of an earlier tick still waits to begin (`ingest` is
-skipped); what exceeds 1,000 sources (the next tick goes on).
+**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources whose lease another run holds
+(they stay due, so a later run ingests them); sources whose earlier run has not started yet (`ingest` is skipped);
+sources beyond the first 1,000 (the next run continues).
 
 **Events.** An event of the asset `sluice_source_changed` with the extra
-`{"tenant": …, "collection": …, "source": <uri>}` has the saved source taken in; several that come together are one run.
-An event that names no saved source fails alone. A source that another run holds is tried again with growing delays and
-then skipped; the log of `report` says so. Trigger it again. See docs/sources.md.
+`{"tenant": …, "collection": …, "source": <uri>}` ingests the saved source; several simultaneous events are one run. An
+event that names no saved source fails alone. If another run holds the lease of the source, the ingest is retried with
+growing delays and then skipped; the log of `report` has the reason. Send the event again. See docs/sources.md.
 
-**Who may run it.** Triggered by a user, it takes in what that user may write (`sluice grant`), in their name. A tick or
-an event has nobody's name and may only repeat what is saved.
+**Who may run it.** A user's run ingests the sources that the user may write (`sluice grant`), in the user's name. A
+scheduled run or an event has no user and may only ingest saved sources with their saved options.
 
-**When it fails.** `report` names the sources and why. The run of `sluice_ingest` that failed is linked from its element
-of `ingest`: clear what failed in it, or trigger `sluice_ingest`, or wait for the next time. Clearing `ingest` here
-skips it, because its run is there already. Triggering this DAG anew is always safe.
+**When it fails.** `report` names the sources and the reasons. The element of `ingest` links to the run of
+`sluice_ingest` that failed: clear its failed tasks, or trigger `sluice_ingest`, or wait until the source is due again.
+Clearing `ingest` here skips it, because its run exists already. Triggering this DAG again is always safe.
 
-**Late** after 4 hours: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
+**Late** after 4 hours: the deadline's callback writes to the log and calls `SLUICE_NOTIFY_URL`; the run continues.
 """
 
 from __future__ import annotations
@@ -107,13 +108,13 @@ def sluice_ingest_all() -> None:
 
     @task(pool="sluice_default", multiple_outputs=False, trigger_rule=TriggerRule.ALL_DONE)
     def report(elements: list[dict] | None, dag_run: Any = None, ti: Any = None) -> dict:
-        """Says what became of each source, and fails where one failed."""
+        """Lists the result of each source, and fails if one failed."""
         return ingest_all.report(elements, dag_run, ti)
 
     planned: Any = plan()
     planned.operator.operator_extra_links = (links.SavedSources(),)
-    # Its run retries what a retry can help; once that has failed, so has this.
-    taken_in = IngestSaved.partial(
+    # No retries: the triggered run retries its own tasks.
+    ingested = IngestSaved.partial(
         task_id="ingest",
         doc_md="Waits for the run of `sluice_ingest` of one source, in the triggerer.",
         pool="sluice_default",
@@ -122,7 +123,7 @@ def sluice_ingest_all() -> None:
         map_index_template="{{ task.title }}",
         execution_timeout=None,
     ).expand_kwargs(planned)
-    taken_in >> report(planned)
+    ingested >> report(planned)
 
 
 sluice_ingest_all()

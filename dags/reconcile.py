@@ -1,37 +1,38 @@
 """
-# sluice_reconcile: the stores against the ledger
+# sluice_reconcile: compare the stores with the ledger
 
-Every night Qdrant and Neo4j are compared with the ledger, chunk by chunk: what is missing, surplus or stale (another
-payload, document or mention; with `deep` another vector), and nodes of the graph that nothing supports, are counted and
-told in this task's log, with examples, and recorded in the ledger (`reconciliations`). Where something differs the task
-fails, so that somebody looks. Nothing is changed unless `repair` is set: then what is missing or stale is written from
-the ledger, with vectors from the cache (nothing is embedded again), and what nobody claims is taken out. A Qdrant
-collection or a graph that is lost as a whole is built again in the same way.
+Every night this DAG compares Qdrant and Neo4j with the ledger, chunk by chunk. It counts missing, surplus and stale
+chunks (stale: another payload, document or mention; with `deep` another vector), and graph nodes without a chunk. The
+counts are in this task's log, with examples, and in the ledger (`reconciliations`). If the stores differ, the task
+fails, so that an operator is notified. Nothing is changed unless `repair` is set. Then missing and stale chunks are
+written from the ledger, with vectors from the cache (nothing is embedded again), and surplus ones are deleted. A Qdrant
+collection or a graph that is lost as a whole is rebuilt in the same way.
 
-Object storage is compared, too: uploads that a served document was made from and that are gone are told as missing
-(with `deep` also those that are not what was sent). Objects that nobody needs are surplus and do not fail the task:
-artefacts of runs that were not active for `SLUICE_ARTEFACTS_KEEP_DAYS`, or of runs that the ledger does not know;
-bytes of documents that are not in quarantine any more; what a crash left of an upload. They are removed nightly, unless
-`sweep` is off.
+Object storage is compared, too. Uploads of served documents that no longer exist are reported as missing (with `deep`
+also uploads whose bytes have changed). Orphaned objects are surplus and do not fail the task: artefacts of runs that
+were not active for `SLUICE_ARTEFACTS_KEEP_DAYS`, or that the ledger does not know; bytes of documents that are no
+longer in quarantine; remains of uploads after a crash. They are removed nightly, unless `sweep` is off.
 
 | param | unit | meaning |
 |---|---|---|
 | collection | name | only this one; empty: all |
-| repair | | make right what is found; default: a dry run |
-| deep | | compare vectors, too: reads them all and computes the sparse ones again; and reads the uploads |
-| sweep | | remove objects that nobody needs, also without `repair`; default: on |
+| repair | | repair differences; default: a dry run |
+| deep | | also compare all vectors (sparse ones are computed again) and the bytes of uploads |
+| sweep | | remove orphaned objects, also without `repair`; default: on |
 | page_chunks | chunks | compared at a time; bounds the memory |
 
-It may run beside ingests: what differs is read again before it counts, and what a run has in hand is left alone.
+It may run while ingests run: differences are read again before they count, and documents that a run is processing are
+not changed.
 
-**Who may run it.** Whoever may trigger it in Airflow: it shows ids and no text, and makes stores what the ledger says.
+**Who may run it.** Every user who may trigger it in Airflow: it shows ids, no text, and writes only what the ledger
+holds.
 
-**Late** after 4 hours: the deadline's callback tells the log and `SLUICE_NOTIFY_URL`; the run goes on.
+**Late** after 4 hours: the deadline's callback writes to the log and calls `SLUICE_NOTIFY_URL`; the run continues.
 
-**When it fails.** `Disagreement`: something differs; trigger it with `repair`. A store that is down is retried with
-growing delays. Repeating it is always safe. An upload that is lost cannot be made again: what was made from it is
-served on, and it is told each night until it is sent again; one whose objects are all gone is removed by the next run
-of its source.
+**When it fails.** `Disagreement`: the stores differ; trigger the DAG with `repair`. If a store is down, the task is
+retried with growing delays. Repeating it is always safe. A lost upload cannot be restored: its chunks are still served,
+and it is reported each night until it is uploaded again. If all objects of an upload are missing, the next run of its
+source deletes the document.
 """
 
 from __future__ import annotations
@@ -59,17 +60,17 @@ PARAMS = {
     "repair": switch(
         False,
         title="Repair",
-        description_md="Write what is missing or stale from the ledger, and remove what nobody claims. Off: a dry run",
+        description_md="Write missing and stale chunks from the ledger, and delete surplus ones. Off: a dry run",
     ),
     "deep": switch(
         False,
         title="Compare contents",
-        description_md="Vectors and the bytes of uploads, too; not only ids and payloads",
+        description_md="Also compare vectors and the bytes of uploads, not only ids and payloads",
     ),
     "sweep": switch(
         True,
         title="Remove orphaned objects",
-        description_md="Objects in storage that nobody needs, also without *Repair*",
+        description_md="Orphaned objects in storage, also without *Repair*",
     ),
     "page_chunks": Param(
         1000,
@@ -99,7 +100,7 @@ PARAMS = {
 def sluice_reconcile() -> None:
     @task(pool="sluice_default", multiple_outputs=False, inlets=[DOCUMENTS])
     def compare(params: Any = None) -> dict:
-        """Compares each store with the ledger, chunk by chunk, and fails where something differs still."""
+        """Compares each store with the ledger, chunk by chunk, and fails if differences remain."""
         return reconcile.compare(params)
 
     compare()

@@ -19,7 +19,7 @@ class SluicePlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        # Every Airflow process loads this file; only the API server gets here.
+        # Every Airflow process loads this file; only the API server reads this property, so it imports late.
         from sluice.airflow import forward
         from sluice.airflow.auth import authenticate
         from sluice.airflow.connections import settings_from_airflow

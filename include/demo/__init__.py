@@ -1,1 +1,1 @@
-"""`make demo`: a real folder through Airflow into all stores, then searches; over HTTP alone, as users do."""
+"""`make demo`: ingests a real folder through Airflow into all stores, then searches. It uses HTTP only, as users do."""

@@ -24,39 +24,39 @@ QUESTIONS = (
     "retry a failed call with exponential backoff",
 )
 RUN_TIMEOUT_S = 1_800.0
-_CLI = shlex.quote(str(Path(sys.executable).with_name("sluice")))  # with its folder: it works from anywhere
+_CLI = shlex.quote(str(Path(sys.executable).with_name("sluice")))  # with its folder, so that it works everywhere
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--source", help="URI to ingest: file:///folder or jsonl:///file; default: the demo's corpus")
-    parser.add_argument("--collection", help=f"default: {COLLECTION}, or `own` for a source of your own")
+    parser.add_argument("--collection", help=f"default: {COLLECTION}, or `own` for your own source")
     parser.add_argument("--only-up", action="store_true", help="start engines and Airflow, ingest nothing")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     began_s = time.monotonic()
     try:
-        if asked.source:
-            check(asked.source)
+        if options.source:
+            check(options.source)
         server = up(Stack(Config.from_env(ROOT, os.environ)))
-        if not asked.only_up:
-            demonstrate(server, asked.source, asked.collection or ("own" if asked.source else COLLECTION))
+        if not options.only_up:
+            demonstrate(server, options.source, options.collection or ("own" if options.source else COLLECTION))
     except (DevstackError, StepFailed) as error:
         print(f"\nfailed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; what had started before is still up: make down", file=sys.stderr)
+        print("\nstopped; engines and Airflow may still run, stop them with `make down`", file=sys.stderr)
         return 130
-    print(f"\n{time.monotonic() - began_s:.0f} s. All is left running; `make down` stops it, the data stays.")
+    print(f"\n{time.monotonic() - began_s:.0f} s. The stack keeps running; `make down` stops it, the data stays.")
     return 0
 
 
 def up(stack: Stack) -> Server:
-    """Engines with Airflow's database, then the schema, then Airflow: whose tasks need all of these."""
+    """Starts the engines and Airflow's database, migrates the ledger, then starts Airflow, whose tasks need these."""
     _say("Engines")
     stack.up(["engines", "airflow-db"], _tell)
     environment = {**os.environ, **stack.environment()}
     user = environment["SLUICE_ADMIN_USER"]
-    _sluice(environment, "bring the ledger to this release's schema", "migrate")
+    _sluice(environment, "migrate the ledger to this release's schema", "migrate")
     _sluice(environment, "grant the admin the default tenant", "grant", user, "--write", "--group", "*")
     _say("Airflow")
     stack.up(["airflow"], _tell)
@@ -82,15 +82,15 @@ def demonstrate(server: Server, source: str | None, collection: str) -> None:
     server.wait("sluice_ingest", run_id, RUN_TIMEOUT_S, _tell)
     summary = server.result("sluice_ingest", run_id, "finish")
     documents, chunks, embeddings = (summary[name] for name in ("documents", "chunks", "embeddings"))
-    told = ("seen", "new", "changed", "unchanged", "moved", "deleted", "quarantined")
+    names = ("seen", "new", "changed", "unchanged", "moved", "deleted", "quarantined")
     if not any(documents[name] for name in ("new", "changed", "moved", "deleted")):
         _tell("nothing changed since the last run")
-    _tell("documents: " + ", ".join(f"{documents[name]} {name}" for name in told))
+    _tell("documents: " + ", ".join(f"{documents[name]} {name}" for name in names))
     _tell(f"chunks: {chunks['written']} written, {chunks['removed']} removed, {chunks['total']} in all stores")
     _tell(f"embeddings: {embeddings['computed']} computed, {embeddings['cached']} from the cache")
     _tell("seconds: " + ", ".join(f"{stage} {took:.1f}" for stage, took in summary["stages"].items()))
     for code, count in summary["quarantine"].items():
-        _tell(f"quarantined, {code}: {count} (which and why: {_CLI} quarantine list --collection {collection})")
+        _tell(f"quarantined, {code}: {count} (to list them: {_CLI} quarantine list --collection {collection})")
     questions = QUESTIONS if ours else server.titles(collection, len(QUESTIONS))
     for question in questions:
         show(question, server.search(question, collection, top_k=3))
@@ -102,17 +102,17 @@ def demonstrate(server: Server, source: str | None, collection: str) -> None:
 
 
 def check(source: str) -> None:
-    """Before anything starts: is it a source at all, and is it there?"""
+    """Checks, before anything starts, that the source is a valid URI and exists. Raises StepFailed."""
     uri = urlsplit(source)
     if uri.scheme not in ("file", "jsonl") or uri.netloc not in ("", "localhost"):
-        raise StepFailed(f"{source} is not a source. Give file:///folder or jsonl:///file, with three slashes.")
+        raise StepFailed(f"{source} is not a source. Use file:///folder or jsonl:///file, with three slashes.")
     path = Path(unquote(uri.path))
     if not path.exists():
-        raise StepFailed(f"There is no {path}. Give an existing folder: make demo SOURCE=file:///your/folder")
+        raise StepFailed(f"{path} does not exist. Use an existing folder: make demo SOURCE=file:///your/folder")
 
 
 def allow(server: Server, source: str) -> None:
-    """`file://` sources are confined to allowed roots; the one that was named on the command line is allowed."""
+    """Adds the source's folder to the roots that `file://` sources may read. Raises StepFailed."""
     uri = urlsplit(source)
     path = Path(unquote(uri.path)).absolute()
     if ":" in str(path):
@@ -120,7 +120,7 @@ def allow(server: Server, source: str) -> None:
     roots = [each for each in server.variable("sluice_file_roots").split(":") if each]
     if str(path) not in roots:
         server.set_variable("sluice_file_roots", ":".join([*roots, str(path)]))
-        _tell(f"{path} may be read from now on (Airflow variable sluice_file_roots)")
+        _tell(f"sources may now read {path} (Airflow variable sluice_file_roots)")
 
 
 def show(question: str, answer: dict) -> None:

@@ -1,8 +1,8 @@
-"""The demo's default input, real and on every machine: what the installed Python distributions say of themselves.
+"""The demo's default input, which exists on every machine: the descriptions of the installed Python distributions.
 
-The first page of each long description becomes a Markdown file, beside the project's own docs and a few files of other
-formats that are made from them: little enough to be embedded within a minute. Files are rewritten only where their
-content changed, so that a second demo has nothing to do.
+The first page of each long description becomes a Markdown file. The project's own docs and a few files of other formats
+are added. All can be embedded within a minute. Files are rewritten only if their content has changed, so a second demo
+has nothing to do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIRST_PAGE_CHARS = 1_300
 
 
 def make(folder: Path, docs: Path) -> int:
-    """Write the input below `folder`; returns the number of files. `docs`: the project's own documentation."""
+    """Writes the input below `folder`; returns the number of files. `docs`: the project's own documentation."""
     texts = descriptions()
     wanted = {f"packages/{name}.md": text.encode() for name, text in texts.items()}
     for path in sorted(docs.glob("*.md")):
@@ -36,8 +36,8 @@ def make(folder: Path, docs: Path) -> int:
 
 
 def descriptions() -> dict[str, str]:
-    """Distribution name → its long description's first page, with a heading where it has none."""
-    found: dict[str, str] = {}
+    """Distribution name → a heading, its summary and the first page of its long description."""
+    texts: dict[str, str] = {}
     for distribution in distributions():
         name = distribution.metadata["Name"]
         text = _long_description(distribution)
@@ -45,8 +45,8 @@ def descriptions() -> dict[str, str]:
             continue
         first = text[:FIRST_PAGE_CHARS].rsplit("\n\n", 1)[0] if len(text) > FIRST_PAGE_CHARS else text
         summary = distribution.metadata["Summary"] or ""
-        found[re.sub(r"[^a-z0-9]+", "-", name.lower())] = f"# {name}\n\n{summary}\n\n{first.strip()}\n"
-    return dict(sorted(found.items()))
+        texts[re.sub(r"[^a-z0-9]+", "-", name.lower())] = f"# {name}\n\n{summary}\n\n{first.strip()}\n"
+    return dict(sorted(texts.items()))
 
 
 def _long_description(distribution: Distribution) -> str:
@@ -57,7 +57,7 @@ def _long_description(distribution: Distribution) -> str:
 
 def other_formats(texts: dict[str, str]) -> dict[str, bytes]:
     names = list(texts)
-    plain = [name for name in names if "<" not in texts[name]]  # markup of README files would only be shown as text
+    plain = [name for name in names if "<" not in texts[name]]  # HTML in README files would be shown as text
     chosen = [name for name in ("alembic", "tenacity", "pendulum") if name in plain] + plain
     table = io.StringIO()
     writer = csv.writer(table)

@@ -1,4 +1,4 @@
-"""Airflow's REST API and Sluice's, as the demo uses them. Every call has a timeout; errors name the step."""
+"""Client of Airflow's and Sluice's REST APIs for the demo. Every call has a timeout; errors name the step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FINAL = {"success", "failed"}
 
 
 class StepFailed(Exception):
-    """A step of the demo did not work; the message says which and what to look at."""
+    """A step of the demo failed; the message names the step and what to check."""
 
 
 class Server:
@@ -50,19 +50,19 @@ class Server:
         return str(run["dag_run_id"])
 
     def wait(self, dag_id: str, run_id: str, timeout_s: float, tell: Callable[[str], None]) -> None:
-        """Until the run ends, telling what its tasks do whenever that changes. Raises StepFailed."""
-        path, told, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
+        """Waits until the run ends, and reports the state of its tasks on each change. Raises StepFailed."""
+        path, reported, until = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", "", time.monotonic() + timeout_s
         while True:
             state = self._call("watch the run", "GET", path)["state"]
             tasks = self.tasks(dag_id, run_id)
             line = self._line(state, tasks)
-            if line != told:
+            if line != reported:
                 tell(line)
-                told = line
+                reported = line
             if state in _FINAL:
                 break
             if time.monotonic() > until:
-                raise StepFailed(f"The run {run_id} still goes on after {timeout_s:.0f} s; watch it at {self.url}.")
+                raise StepFailed(f"The run {run_id} still runs after {timeout_s:.0f} s; watch it at {self.url}.")
             time.sleep(2.0)
         if state != "success":
             broken = sorted({task["task_id"] for task in tasks if task["state"] == "failed"})
@@ -73,8 +73,8 @@ class Server:
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """The first 500 task instances of a run."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500"
-        found: list[dict[str, Any]] = self._call("watch the run", "GET", path)["task_instances"]
-        return found
+        instances: list[dict[str, Any]] = self._call("watch the run", "GET", path)["task_instances"]
+        return instances
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
@@ -82,11 +82,11 @@ class Server:
 
     def search(self, query: str, collection: str, top_k: int) -> dict[str, Any]:
         body = {"query": query, "collection": collection, "top_k": top_k}
-        found: dict[str, Any] = self._call("search", "POST", "/sluice/api/v1/search", json=body)
-        return found
+        answer: dict[str, Any] = self._call("search", "POST", "/sluice/api/v1/search", json=body)
+        return answer
 
     def titles(self, collection: str, count: int) -> list[str]:
-        """Of the first documents that can be found: what one may ask a collection that nobody knows."""
+        """The titles of the first `count` documents, as questions for an unknown collection."""
         path = f"/sluice/api/v1/documents?collection={collection}&limit=100"
         documents = self._call("list the documents", "GET", path)["documents"]
         return [document["title"] for document in documents if document.get("title") and document["version"]][:count]

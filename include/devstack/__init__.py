@@ -3,7 +3,7 @@
     config = Config.from_env(root, os.environ)
     Stack(config).up(["engines"], on_progress=print)
 
-It belongs to this project (its settings are `SLUICE_*`) and knows nothing of the `sluice` package.
+It belongs to this project (its settings are `SLUICE_*`) and does not import the `sluice` package.
 """
 
 from importlib import import_module
@@ -19,7 +19,7 @@ _PLACES = {"Config": "config", "Ports": "config", "DevstackError": "errors", "St
 
 
 def __getattr__(name: str) -> Any:
-    # Late: the embedded Qdrant server lives below this package and starts a child often; it needs none of these.
+    # Imported late: the embedded Qdrant server is part of this package and often starts a child, which needs none.
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"devstack.{_PLACES[name]}"), name)

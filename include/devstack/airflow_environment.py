@@ -5,7 +5,7 @@ import json
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 
-# Into the ledger and nowhere else: the API server sends it on to Marquez, and no task ever waits for that.
+# Tasks write lineage to the ledger only. The API server forwards it to Marquez, so no task waits for Marquez.
 LINEAGE = {
     "type": "composite",
     "continue_on_failure": True,
@@ -15,7 +15,7 @@ OWN_SECRETS = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW
 
 
 def variables(config: Config, credentials: Credentials) -> dict[str, str]:
-    """All variables; an AIRFLOW__* line in `.env` wins over what is decided here."""
+    """All variables. An AIRFLOW__* line in `.env` overrides the value from here."""
     home, ports = config.home / "airflow", config.ports
     values = {
         "AIRFLOW_HOME": str(home),
@@ -26,19 +26,19 @@ def variables(config: Config, credentials: Credentials) -> dict[str, str]:
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        # Tasks talk to a server of their own, so that searches cannot starve their heartbeats.
+        # Tasks use a separate API server, so that searches cannot delay their heartbeats.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{LOCALHOST}:{ports.airflow_execution}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": credentials.urls["SLUICE_AIRFLOW_DATABASE_URL"],
         "AIRFLOW__API__BASE_URL": f"http://{LOCALHOST}:{ports.airflow}",
         "AIRFLOW__API__WORKERS": "1",
-        # New files in dags/ show after this many seconds; Airflow's own value is five minutes.
+        # Seconds until new files in dags/ are visible; Airflow's default is five minutes.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__OPENLINEAGE__NAMESPACE": "sluice",
         "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(LINEAGE),
-        # Seconds until a task's event is given up; Airflow's own value, ten, loses events on a busy machine.
+        # Seconds until a task's event is dropped; Airflow's default of ten loses events on a busy machine.
         "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",
         **{name: credentials.secrets[name] for name in OWN_SECRETS},
         **_metrics(config),

@@ -1,6 +1,6 @@
 """Prepares Airflow's database in one process: schema, administrator, roles, connections, pools, variables.
 
-Each `airflow` command spends seconds on imports alone; here its parser is asked several times instead. Run as
+Each `airflow` command needs seconds for its imports, so one process runs all commands through Airflow's parser. Run as
 `python -m devstack.airflow_init SETTINGS_FILE` with the stack's environment.
 """
 
@@ -16,7 +16,7 @@ from devstack import airflow_settings, airflow_stamp
 
 
 def main(settings_file: str) -> None:
-    """Do it all, then leave a stamp in the database so that the next start can skip it."""
+    """Prepares the database, then writes a stamp into it, so that the next start can skip this."""
     settings = airflow_settings.load(Path(settings_file), os.environ)
     _airflow("db", "migrate")
     _administrator(os.environ["SLUICE_ADMIN_USER"], os.environ["SLUICE_ADMIN_PASSWORD"])
@@ -37,7 +37,7 @@ def _airflow(*words: str) -> None:
 
 
 def _administrator(name: str, password: str) -> None:
-    """Make the account, or set its password where it is there already."""
+    """Creates the account, or sets its password if it exists."""
     who = (f"--email={name}@localhost", "--firstname", "Sluice", "--lastname", "Administrator")
     account = (f"--username={name}", f"--password={password}")  # with `=`: either may start with a dash
     _airflow("users", "create", *account, "--role", "Admin", *who)
@@ -45,8 +45,8 @@ def _administrator(name: str, password: str) -> None:
 
 
 def _readers_find_the_plugin() -> None:
-    """Airflow's pages ask for the list of plugins before they show one: who may not read it gets "not found" for the
-    search page. What the page then shows is decided by Sluice's own grants."""
+    """Lets more roles read the list of plugins. Airflow's UI needs it for the search page and shows "not found" without
+    it. Sluice's own grants decide what the page then shows."""
     _airflow("roles", "add-perms", *airflow_stamp.PLUGIN_READERS, "--resource", "Plugins", "--action", "can_read")
 
 

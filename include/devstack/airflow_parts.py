@@ -43,7 +43,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
 
 def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Part:
     (port,) = ports.values()
-    # Tasks that are ended report it to their server, so that goes after the scheduler.
+    # Stopped tasks report to the execution API server, so it stops after the scheduler.
     users = ("airflow-scheduler", "airflow-triggerer", "airflow-dag-processor") if app == "execution" else ()
     health = {"core": "/api/v2/monitor/health", "execution": "/execution/health"}[app]
     words = ("api-server", "--apps", app, "--host", LOCALHOST, "--port", str(port))
@@ -63,7 +63,7 @@ def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Pa
 
 def _worker(config: Config, credentials: Credentials, name: str, job_type: str, *words: str) -> Part:
     def ready() -> bool:
-        """A sign of life since its start: an older one may be its predecessor's."""
+        """True after a heartbeat since its start; an older one may be its predecessor's."""
         age_s = airflow_stamp.last_heartbeat_age_s(credentials.urls["SLUICE_AIRFLOW_DATABASE_URL"], job_type)
         pid_file = config.home / "run" / f"{name}.pid"
         if age_s is None or not pid_file.exists():
@@ -77,8 +77,8 @@ def _worker(config: Config, credentials: Credentials, name: str, job_type: str, 
         prepare=lambda voice: _prepare(config, words),
         ready=ready,
         ready_timeout_s=240.0,
-        # Told alone, the scheduler would wait for its tasks. On TERM a task runs its on_kill and may go on; INT ends
-        # it as a failed try, which it can still report, so that it is retried after the next start.
+        # The tasks get the signals, too, because the scheduler would wait for them. On TERM a task runs its on_kill
+        # and may continue. INT ends it as a failed try, which it still reports, so it is retried after the next start.
         stop_signals=(signal.SIGTERM, signal.SIGINT),
         stop_signals_to_all=True,
         stop_timeout_s=6.0,
@@ -87,9 +87,11 @@ def _worker(config: Config, credentials: Credentials, name: str, job_type: str, 
 
 def _check(config: Config) -> None:
     if not config.dags_folder.is_dir():
-        raise DevstackError(f"There is no DAG folder {config.dags_folder}. Make it or correct SLUICE_DAGS_FOLDER.")
+        raise DevstackError(f"There is no DAG folder {config.dags_folder}. Create it or correct SLUICE_DAGS_FOLDER.")
     if not _settings_file(config).is_file():
-        raise DevstackError(f"There is no {_settings_file(config)}, which holds Airflow's connections and pools.")
+        raise DevstackError(
+            f"There is no {_settings_file(config)}, which has Airflow's connections and pools. Restore it."
+        )
 
 
 def _settings_file(config: Config) -> Path:
@@ -121,7 +123,7 @@ def _is_prepared(config: Config, credentials: Credentials) -> bool:
 
 
 def _serves(url: str) -> bool:
-    """Airflow answers unknown paths with the page of its UI, so only a JSON answer counts."""
+    """Returns whether the URL answers with JSON; for unknown paths Airflow answers with the page of its UI."""
     try:
         reply = httpx.get(url, timeout=5.0)
         return reply.is_success and isinstance(reply.json(), dict)

@@ -1,5 +1,5 @@
-"""Reads `airflow_settings.yaml` (the Astro CLI's form), fills in this machine's values, and turns it into what
-`airflow connections | pools | variables import` take."""
+"""Reads `airflow_settings.yaml` (the Astro CLI's format), fills in this machine's values, and converts it to the format
+of `airflow connections | pools | variables import`."""
 
 import json
 import re
@@ -26,13 +26,13 @@ CONNECTION_KEYS = {
     "conn_uri": "uri",
     "conn_extra": "extra",
 }
-# Shown in Airflow's list of connections. The Astro CLI's form has no key for it.
+# Shown in Airflow's list of connections. The Astro CLI's format has no key for it.
 DESCRIPTIONS = {
     "sluice_ledger": "Ledger: sources, documents, versions, runs (the application's role)",
     "sluice_keys": "Wrapped keys of documents and tenants, apart from the data",
     "sluice_qdrant": "Vector index; the password is the API key",
     "sluice_neo4j": "Knowledge graph",
-    "sluice_redis": "Redis or Valkey; today only asked for its state",
+    "sluice_redis": "Redis or Valkey; today only its state is checked",
 }
 POOL_KEYS = {"pool_name", "pool_slot", "pool_description"}
 VARIABLE_KEYS = {"variable_name", "variable_value"}
@@ -40,7 +40,7 @@ VARIABLE_KEYS = {"variable_name", "variable_value"}
 
 @dataclass(frozen=True)
 class AirflowSettings:
-    """By name, in the form of Airflow's import commands. `skipped`: connections without a server here."""
+    """By name, in the format of Airflow's import commands. `skipped`: connections without a server here."""
 
     connections: dict[str, dict[str, Any]]
     pools: dict[str, dict[str, Any]]
@@ -49,7 +49,7 @@ class AirflowSettings:
 
 
 def load(path: Path, values: Mapping[str, str]) -> AirflowSettings:
-    """Read the file and replace each ${NAME}. Raises DevstackError for what the Astro CLI would not understand."""
+    """Reads the file and replaces each ${NAME}. Raises DevstackError for keys that the Astro CLI does not know."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError) as error:
@@ -84,13 +84,13 @@ def load(path: Path, values: Mapping[str, str]) -> AirflowSettings:
 
 def split_urls(values: Mapping[str, str]) -> dict[str, str]:
     """The parts of each X_URL and X_URI as X_SCHEME, _HOST, _PORT, _USER, _PASSWORD, _NAME and _OPTIONS (JSON)."""
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for name, value in values.items():
         stem, _, ending = name.rpartition("_")
         if ending not in ("URL", "URI"):
             continue
         url = urlsplit(value)
-        found |= {
+        parts |= {
             f"{stem}_SCHEME": url.scheme,
             f"{stem}_HOST": url.hostname or "",
             f"{stem}_PORT": str(url.port or ""),
@@ -99,7 +99,7 @@ def split_urls(values: Mapping[str, str]) -> dict[str, str]:
             f"{stem}_NAME": unquote(url.path.lstrip("/")),
             f"{stem}_OPTIONS": json.dumps(dict(parse_qsl(url.query))),
         }
-    return found
+    return parts
 
 
 def _entries(

@@ -1,4 +1,4 @@
-"""A mark in Airflow's own database that tells what it was prepared with. It goes when the database goes."""
+"""A stamp in Airflow's own database: a hash of what the database was prepared with. It is lost with the database."""
 
 import hashlib
 import json
@@ -18,8 +18,8 @@ PACKAGES = ("apache-airflow", "apache-airflow-providers-fab")
 
 
 def expected(config: Config, credentials: Credentials, settings_file: Path) -> str:
-    """Changes when Airflow, its settings file, the connections' descriptions, the administrator, what roles are given
-    or any URL changes."""
+    """The stamp for these settings. It changes with Airflow, its settings file, the connections' descriptions, the
+    administrator, the roles' permissions and each URL."""
     facts = [
         [version(package) for package in PACKAGES],
         settings_file.read_text(encoding="utf-8"),
@@ -32,7 +32,7 @@ def expected(config: Config, credentials: Credentials, settings_file: Path) -> s
 
 
 def read(url: str) -> str | None:
-    """The stamp in the database, None where there is none or the database does not answer."""
+    """The stamp in the database; None: there is none, or the database does not answer."""
     query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()"
     try:
         with _connect(url) as connection:
@@ -44,7 +44,7 @@ def read(url: str) -> str | None:
 
 
 def write(url: str, stamp: str) -> None:
-    """Leave the stamp. Where the role does not own the database there is none, and each start prepares anew."""
+    """Writes the stamp. A role that does not own the database cannot, so each start prepares the database again."""
     with _connect(url) as connection:
         name = sql.Identifier(connection.info.dbname)
         try:
@@ -54,7 +54,7 @@ def write(url: str, stamp: str) -> None:
 
 
 def last_heartbeat_age_s(url: str, job_type: str) -> float | None:
-    """Seconds since a running job of this type gave a sign of life; None where none runs."""
+    """Seconds since the last heartbeat of a running job of this type; None: no such job runs."""
     query = (
         "SELECT extract(epoch FROM now() - max(latest_heartbeat)) FROM job WHERE job_type = %s AND state = 'running'"
     )

@@ -1,4 +1,4 @@
-"""All parts of a stack, and how they are named on the command line."""
+"""All parts of a stack, and their names on the command line."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ from devstack.part import Part
 ALL = "all"
 ENGINES = "engines"
 AIRFLOW = "airflow"
-# The databases that the stack's own server holds while no URL says otherwise.
+# The databases that are on the stack's own server unless their URL is set.
 DATABASE_SETTINGS = {"SLUICE_DATABASE_URL", "SLUICE_KEYS_DATABASE_URL", "SLUICE_AIRFLOW_DATABASE_URL"}
 
 
 def parts(config: Config, credentials: Credentials) -> list[Part]:
-    """Every part, each after those that it needs."""
+    """All parts; each comes after those that it needs."""
     needs_postgres = not credentials.external >= DATABASE_SETTINGS or marquez.starts(config, credentials)
     return [
         postgres.part(config, credentials, needs_postgres),
@@ -29,7 +29,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
 
 
 def select(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
-    """The named parts and what they need, in order of their start. No name means all.
+    """The named parts and those that they need, in order of their start. No name means all.
 
     Raises DevstackError for a name that no part has.
     """

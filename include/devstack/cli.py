@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Runs one command and exits: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # SIGINT too: a shell starts background commands with it ignored.
+        # SIGINT, too, because a shell starts background commands with SIGINT ignored.
         signal.signal(number, _interrupt)
     try:
         stack = Stack(Config.from_env(ROOT, os.environ))
@@ -46,8 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start parts and wait until they answer")
     up.add_argument("parts", nargs="*", metavar="PART", help="engines, airflow, or single parts; default: all")
     up.set_defaults(run=_up)
-    commands.add_parser("down", help="end all processes; data stays").set_defaults(run=_down)
-    status = commands.add_parser("status", help="what runs where; exit code 1 if a part is not running")
+    commands.add_parser("down", help="stop all processes; data stays").set_defaults(run=_down)
+    status = commands.add_parser(
+        "status", help="show the state and ports of all parts; exit code 1 if a part is not running"
+    )
     status.add_argument("--json", action="store_true")
     status.set_defaults(run=_status)
     env = commands.add_parser("env", help="print the variables of the stack's processes as NAME=value lines")
@@ -60,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("part")
     logs.add_argument("-n", "--lines", type=int, default=50)
     logs.set_defaults(run=_logs)
-    clean = commands.add_parser("clean", help="end all processes and remove all data of this SLUICE_HOME")
+    clean = commands.add_parser("clean", help="stop all processes and remove all data of this SLUICE_HOME")
     clean.add_argument("--force", action="store_true", help="do not ask")
     clean.set_defaults(run=_clean)
     return parser
@@ -77,18 +79,18 @@ def _down(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> int:
-    found = stack.status()
+    parts = stack.status()
     if arguments.json:
-        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in found]}, indent=2))
-    elif not found:
+        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in parts]}, indent=2))
+    elif not parts:
         print(f"Nothing was started in {stack.config.home} yet.")
     else:
-        for part in found:
+        for part in parts:
             listening = ", ".join(str(port) for port in part.ports.values())
             print(
                 f"{part.name:24} {part.state:10} {f'pid {part.pid}' if part.pid else '':12} {listening} {part.detail}"
             )
-    return 0 if found and all(part.state in ("running", "done", "left out") for part in found) else 1
+    return 0 if parts and all(part.state in ("running", "done", "left out") for part in parts) else 1
 
 
 def _env(stack: Stack, arguments: argparse.Namespace) -> int:

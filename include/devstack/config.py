@@ -1,4 +1,4 @@
-"""Where everything lives and listens, read once from `SLUICE_*` settings."""
+"""Folders, ports and options of the stack, read once from `SLUICE_*` settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from devstack.errors import DevstackError
 
 LOCALHOST = "127.0.0.1"
 
-# A setting that names a server of the user's own: devstack uses it and starts nothing for it.
+# Settings that name a server of the user: devstack uses that server and does not start its own.
 URL_SETTINGS = (
     "SLUICE_DATABASE_URL",
     "SLUICE_DATABASE_OWNER_URL",
@@ -40,7 +40,7 @@ class Ports:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str]) -> "Ports":
-        """Ports from `SLUICE_PORT_<NAME>`. Raises DevstackError for a bad number or one port given twice."""
+        """Ports from `SLUICE_PORT_<NAME>`. Raises DevstackError for an invalid number or a duplicate port."""
 
         def port(name: str, default: int) -> int:
             setting = f"SLUICE_PORT_{name.upper()}"
@@ -92,7 +92,7 @@ class Config:
 
     @classmethod
     def from_env(cls, root: Path, environ: Mapping[str, str]) -> "Config":
-        """Settings from the environment, then from `<root>/.env`. Raises DevstackError for a bad value."""
+        """Settings from the environment, then from `<root>/.env`. Raises DevstackError for an invalid value."""
         root = root.resolve()
         written = dotenv.read(root / ".env")
         settings = {**written, **environ}
@@ -115,7 +115,7 @@ class Config:
         )
 
     def given(self, setting: str) -> str | None:
-        """A setting's value, or None where it is not set or empty."""
+        """A setting's value; None: it is not set, or empty."""
         return self.settings.get(setting) or None
 
     @property
@@ -135,7 +135,7 @@ def _switch(settings: Mapping[str, str], name: str, default: bool) -> bool:
     value = (settings.get(name) or "").strip().lower()
     known = {"": default, "on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
     if value not in known:
-        raise DevstackError(f"{name}={value!r} is neither on nor off. Set it to one of them.")
+        raise DevstackError(f"{name}={value!r} is neither on nor off. Set it to on or off.")
     return known[value]
 
 

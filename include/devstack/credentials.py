@@ -1,4 +1,4 @@
-"""Passwords and keys: made on the first start, kept in `credentials.env` and `master.key`, both 0600."""
+"""Passwords and keys: generated at the first start, stored in `credentials.env` and `master.key`, both 0600."""
 
 import base64
 import fcntl
@@ -16,7 +16,7 @@ POSTGRES_ROLES = ("postgres", "airflow", "sluice_owner", "sluice_app", "sluice_a
 
 
 def _password() -> str:
-    """192 random bits in hexadecimal: nothing in it means something to a command line, a URL or a properties file."""
+    """192 random bits in hexadecimal: no character is special in a command line, a URL or a properties file."""
     return secrets.token_hex(24)
 
 
@@ -25,7 +25,7 @@ def _fernet_key() -> str:
 
 
 def role_password_name(role: str) -> str:
-    """The name under which a Postgres role's password is kept."""
+    """The name of a Postgres role's password in `credentials.env`."""
     return f"SLUICE_POSTGRES_PASSWORD_{role.upper()}"
 
 
@@ -45,9 +45,9 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """All secrets of one stack, and where each engine answers.
+    """All secrets of one stack, and the addresses of its engines.
 
-    `urls` holds what the application should use; `external` names those of them that the user gave.
+    `urls`: addresses for the application; `external`: names of those that the user has set.
     """
 
     secrets: Mapping[str, str]
@@ -60,16 +60,16 @@ class Credentials:
 
 
 def load_if_made(config: Config) -> Credentials | None:
-    """The credentials of `config.home`, None before the first start."""
+    """The credentials of `config.home`; None before the first start."""
     path = _path(config)
     return _credentials(config, dotenv.read(path)) if path.is_file() else None
 
 
 def load_or_make(config: Config) -> Credentials:
-    """Read the credentials of `config.home`, make what is missing, and write the file again."""
+    """Reads the credentials of `config.home`, generates the missing ones, and writes the file again."""
     (config.home / "run").mkdir(parents=True, exist_ok=True)
     with (config.home / "run" / "credentials.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once must not make two sets of passwords
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two first starts at once must not generate two sets of passwords
         known = dotenv.read(_path(config))
         credentials = _credentials(config, known)
         _make_master_key(config.home / "master.key")
@@ -86,9 +86,9 @@ def _path(config: Config) -> Path:
 
 
 def _credentials(config: Config, known: Mapping[str, str]) -> Credentials:
-    made = {name: known.get(name) or make() for name, make in GENERATED.items()}
-    own = _own_urls(config, made)
-    # `env` prints our own URLs, and people export them: only a *different* value names a server of theirs.
+    generated = {name: known.get(name) or make() for name, make in GENERATED.items()}
+    own = _own_urls(config, generated)
+    # Users export the URLs that `env` prints. Only a different value names a server of the user.
     external = {name for name in URL_SETTINGS if config.given(name) and config.given(name) != own.get(name)}
     urls = {**own, **{name: config.settings[name] for name in external}}
     if "SLUICE_DATABASE_URL" in external:
@@ -96,17 +96,17 @@ def _credentials(config: Config, known: Mapping[str, str]) -> Credentials:
             if name not in external:
                 urls[name] = urls["SLUICE_DATABASE_URL"]
                 external.add(name)
-    given = {
+    external_secrets = {
         name: config.settings[name]
         for url, names in _SECRETS_OF_SERVERS.items()
         if url in external
         for name in names
         if config.given(name)
     }
-    if "SLUICE_QDRANT_URL" in external and "SLUICE_QDRANT_API_KEY" not in given:
-        given["SLUICE_QDRANT_API_KEY"] = ""
+    if "SLUICE_QDRANT_URL" in external and "SLUICE_QDRANT_API_KEY" not in external_secrets:
+        external_secrets["SLUICE_QDRANT_API_KEY"] = ""
     master_key_file = Path(config.given("SLUICE_MASTER_KEY_FILE") or config.home / "master.key")
-    return Credentials({**made, **given}, urls, frozenset(external), master_key_file)
+    return Credentials({**generated, **external_secrets}, urls, frozenset(external), master_key_file)
 
 
 _SECRETS_OF_SERVERS = {
@@ -115,9 +115,9 @@ _SECRETS_OF_SERVERS = {
 }
 
 
-def _own_urls(config: Config, made: Mapping[str, str]) -> dict[str, str]:
+def _own_urls(config: Config, generated: Mapping[str, str]) -> dict[str, str]:
     def postgres(role: str, database: str) -> str:
-        password = quote(made[role_password_name(role)], safe="")
+        password = quote(generated[role_password_name(role)], safe="")
         return f"postgresql+psycopg://{role}:{password}@{LOCALHOST}:{config.ports.postgres}/{database}"
 
     urls = {
@@ -127,7 +127,7 @@ def _own_urls(config: Config, made: Mapping[str, str]) -> dict[str, str]:
         "SLUICE_KEYS_DATABASE_URL": postgres("sluice_keys", "sluice_keys"),
         "SLUICE_AIRFLOW_DATABASE_URL": postgres("airflow", "airflow"),
         "SLUICE_POSTGRES_ADMIN_URL": postgres("postgres", "postgres"),
-        "SLUICE_REDIS_URL": f"redis://:{made['SLUICE_REDIS_PASSWORD']}@{LOCALHOST}:{config.ports.redis}/0",
+        "SLUICE_REDIS_URL": f"redis://:{generated['SLUICE_REDIS_PASSWORD']}@{LOCALHOST}:{config.ports.redis}/0",
         "SLUICE_QDRANT_URL": f"http://{LOCALHOST}:{config.ports.qdrant}",
         "SLUICE_AIRFLOW_URL": f"http://{LOCALHOST}:{config.ports.airflow}",
     }
@@ -141,6 +141,7 @@ def _own_urls(config: Config, made: Mapping[str, str]) -> dict[str, str]:
 
 
 def _make_master_key(path: Path) -> None:
-    """The key that wraps the documents' keys: 32 random bytes in base64. Never replaced: all content hangs on it."""
+    """Creates the key that wraps the documents' keys: 32 random bytes in base64. An existing key is never replaced,
+    because without it no content can be decrypted."""
     if not path.exists():
         dotenv.write_private_text(path, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")

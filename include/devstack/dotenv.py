@@ -8,7 +8,7 @@ from devstack.errors import DevstackError
 
 
 def read(path: Path) -> dict[str, str]:
-    """The values of a file, empty where there is no file. Raises DevstackError for a line that is no NAME=value."""
+    """The values of a file; empty if there is no file. Raises DevstackError for a line that is not NAME=value."""
     if not path.is_file():
         return {}
     values = {}
@@ -24,16 +24,16 @@ def read(path: Path) -> dict[str, str]:
 
 
 def write_private(path: Path, values: Mapping[str, str], heading: str) -> None:
-    """Write NAME=value lines that only the owner can read, all or nothing."""
+    """Writes NAME=value lines atomically, readable by the owner only."""
     for name, value in values.items():
         if value and value.splitlines() != [value]:
-            raise DevstackError(f"{name} contains a line break, which {path.name} cannot hold. Remove it.")
+            raise DevstackError(f"{name} contains a line break, which {path.name} cannot store. Remove it.")
     lines = [f"# {heading}", *(f"{name}={_quoted(value)}" for name, value in values.items())]
     write_private_text(path, "\n".join(lines) + "\n")
 
 
 def write_private_text(path: Path, text: str) -> None:
-    """Write a file with mode 0600, all or nothing."""
+    """Writes a file atomically, with mode 0600."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -44,7 +44,7 @@ def write_private_text(path: Path, text: str) -> None:
 
 
 def _quoted(value: str) -> str:
-    """As it is where `read` gives it back so, else in quotes, which `read` takes off."""
+    """The value unchanged if `read` returns it unchanged, else in quotes, which `read` removes."""
     return value if _unquoted(value.strip()) == value else f'"{value}"'
 
 

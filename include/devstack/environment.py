@@ -1,4 +1,4 @@
-"""The variables that make the application use this stack."""
+"""Environment variables with which the application uses this stack."""
 
 import json
 import os
@@ -21,7 +21,7 @@ NOT_FOR_THE_APP = ("SLUICE_POSTGRES_ADMIN_URL",)
 
 
 def for_the_app(config: Config, credentials: Credentials) -> dict[str, str]:
-    """What the application, its tests and its command line read: URLs, keys and places."""
+    """Variables of the application, its tests and its command line: URLs, keys and folders."""
     values = {name: url for name, url in credentials.urls.items() if name not in NOT_FOR_THE_APP}
     values |= {name: credentials.secrets[name] for name in SECRETS_FOR_THE_APP if credentials.secrets[name]}
     values |= {
@@ -39,31 +39,33 @@ def for_the_app(config: Config, credentials: Credentials) -> dict[str, str]:
 
 
 def for_processes(config: Config, credentials: Credentials) -> dict[str, str]:
-    """`for_the_app` and Airflow's own variables: all that a process of the stack needs to be told."""
+    """`for_the_app` and Airflow's own variables: all variables of the stack's processes."""
     app = for_the_app(config, credentials)
     return {**app, **airflow_environment.variables(config, credentials)}
 
 
 def effective(config: Config, credentials: Credentials) -> dict[str, str]:
-    """`for_processes` and every other setting of the application that was given, `SLUICE_FILE_ROOTS` say."""
-    told = for_processes(config, credentials)
+    """`for_processes` and all other settings of the application that are set, such as `SLUICE_FILE_ROOTS`."""
+    variables = for_processes(config, credentials)
     ours = {*credentials.secrets, *credentials.urls}
     given = {name: value for name, value in config.settings.items() if name.startswith("SLUICE_")}
-    return {**{name: value for name, value in given.items() if name not in ours}, **told}
+    return {**{name: value for name, value in given.items() if name not in ours}, **variables}
 
 
 def write_for_the_command_line(config: Config, credentials: Credentials) -> None:
-    """`app.json` in the home, 0600: with it `sluice` finds this stack from any shell."""
-    told = effective(config, credentials)
-    values = {name: value for name, value in told.items() if name.startswith("SLUICE_") and name not in NOT_FOR_THE_APP}
+    """Writes `app.json` (0600) into the home, with which `sluice` finds this stack from any shell."""
+    variables = effective(config, credentials)
+    values = {
+        name: value for name, value in variables.items() if name.startswith("SLUICE_") and name not in NOT_FOR_THE_APP
+    }
     dotenv.write_private_text(config.home / "app.json", json.dumps(values, indent=2) + "\n")
 
 
 def inherited(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a started process keeps of the caller's environment, with the settings of `.env`."""
+    """The caller's environment for a started process, with the settings of `.env`."""
     values = {name: value for name, value in config.settings.items() if name in environ or name.startswith("SLUICE_")}
     for name in ("PYTHONDONTWRITEBYTECODE", MARKER):
-        # Without compiled files each of Airflow's processes would compile thousands of modules at each start.
+        # With PYTHONDONTWRITEBYTECODE each of Airflow's processes compiles thousands of modules at each start.
         values.pop(name, None)
     include = str(config.root / "include")
     others = [folder for folder in values.get("PYTHONPATH", "").split(os.pathsep) if folder and folder != include]

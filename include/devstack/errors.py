@@ -1,9 +1,9 @@
-"""What devstack raises."""
+"""Errors of devstack."""
 
 
 class DevstackError(Exception):
-    """Something that the person at the keyboard can put right: the text says what happened and what to do."""
+    """An error that the user can correct. The text says what happened and what to do."""
 
 
 class Interrupted(DevstackError):
-    """Starting was cut short (Ctrl-C, or another part failed)."""
+    """The start was cancelled (Ctrl-C, or another part failed)."""

@@ -1,4 +1,4 @@
-"""Fetches Neo4j's jars from Maven Central by a pinned list, once for all checkouts on the machine."""
+"""Downloads Neo4j's jars from Maven Central by a pinned list, once for all checkouts on the machine."""
 
 import hashlib
 import os
@@ -50,17 +50,17 @@ def pinned() -> list[Jar]:
 
 
 def folder(config: Config) -> Path:
-    """Where the jars are kept."""
+    """The folder of the jars."""
     return config.cache / f"neo4j-{VERSION}" / "lib"
 
 
 def missing(config: Config) -> list[Jar]:
-    """The pinned jars that are not in the cache. A jar gets its name there only after its hash was right."""
+    """The pinned jars that are not in the cache. A jar is renamed to its final name only after its hash was checked."""
     return [jar for jar in pinned() if not (folder(config) / jar.file_name).is_file()]
 
 
 def check(config: Config) -> None:
-    """Raise DevstackError if a jar is missing and the mirror does not have it."""
+    """Raises DevstackError if a jar is missing and the mirror does not have it."""
     absent = missing(config)
     if not absent:
         return
@@ -71,7 +71,7 @@ def check(config: Config) -> None:
 
 
 def fetch(config: Config, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-    """Download what is missing, several at a time; what has come stays, so a second try goes on from there.
+    """Downloads the missing jars, several at a time. Complete jars stay after an error, so a second try continues.
 
     on_progress gets (jars done, jars to do). Raises DevstackError.
     """
@@ -92,19 +92,19 @@ def fetch(config: Config, on_progress: Callable[[int, int], None] = lambda done,
 
 def _fetch_one(client: httpx.Client, jar: Jar, mirror: str, target: Path) -> None:
     url = jar.url(mirror)
-    for left in reversed(range(TRIES)):
+    for tries_left in reversed(range(TRIES)):
         try:
             reply = client.get(url)
             reply.raise_for_status()
             break
         except httpx.HTTPError as error:
-            gone = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
-            if gone or not left:
+            permanent = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
+            if permanent or not tries_left:
                 raise
-    found = hashlib.sha256(reply.content).hexdigest()
-    if found != jar.sha256:
+    sha256 = hashlib.sha256(reply.content).hexdigest()
+    if sha256 != jar.sha256:
         raise DevstackError(
-            f"{url} is not the pinned file (SHA-256 {found}, expected {jar.sha256}); it was thrown away. "
+            f"{url} is not the pinned file (SHA-256 {sha256}, expected {jar.sha256}). It was discarded. "
             "Use another SLUICE_MAVEN_MIRROR, or leave the graph out with SLUICE_GRAPH=off."
         )
     draft = target / f"{jar.file_name}.{os.getpid()}-{threading.get_ident()}.part"
@@ -115,6 +115,6 @@ def _fetch_one(client: httpx.Client, jar: Jar, mirror: str, target: Path) -> Non
 def _unreachable(config: Config, count: int, error: Exception) -> str:
     return (
         f"Neo4j cannot be downloaded: {count} jars are not in {folder(config)} and {config.maven_mirror} does not "
-        f"give them ({error}). Connect to the network or set SLUICE_MAVEN_MIRROR; or set SLUICE_NEO4J_URI to a "
-        "server of your own; or leave the graph out with SLUICE_GRAPH=off."
+        f"provide them ({error}). Connect to the network or set SLUICE_MAVEN_MIRROR; or set SLUICE_NEO4J_URI to your "
+        "own server; or leave the graph out with SLUICE_GRAPH=off."
     )

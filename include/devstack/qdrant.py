@@ -1,4 +1,4 @@
-"""Qdrant: a real server where `SLUICE_QDRANT_BIN` names one, else the embedded server."""
+"""Qdrant: a real server if `SLUICE_QDRANT_BIN` names one, else the embedded server."""
 
 import os
 import sys
@@ -34,13 +34,13 @@ def part(config: Config, credentials: Credentials) -> Part:
 def _check(config: Config) -> None:
     binary = config.given(BINARY_SETTING)
     if binary and not (Path(binary).is_file() and os.access(binary, os.X_OK)):
-        raise DevstackError(f"{BINARY_SETTING}={binary} is no program that can be run. Correct or unset it.")
+        raise DevstackError(f"{BINARY_SETTING}={binary} is not an executable file. Correct or unset it.")
 
 
 def _prepare(config: Config, credentials: Credentials) -> Command:
     key = {"QDRANT__SERVICE__API_KEY": credentials.secrets["SLUICE_QDRANT_API_KEY"]}
     binary = config.given(BINARY_SETTING)
-    # The two servers keep their files in different forms, so each has a folder of its own.
+    # The two servers have different file formats, so each has its own folder.
     folder = config.home / ("qdrant" if binary else "qdrant-embedded")
     folder.mkdir(parents=True, exist_ok=True)
     if not binary:
@@ -69,5 +69,8 @@ def _ready(credentials: Credentials) -> bool:
     except httpx.HTTPError:
         return False
     if reply.status_code in (401, 403):
-        raise DevstackError(f"Qdrant at {url} refuses the key in credentials.env: it was started with another one.")
+        raise DevstackError(
+            f"Qdrant at {url} rejects the key in credentials.env: it was started with another key. Restore that file, "
+            "or run `make down` and `make up`."
+        )
     return reply.is_success

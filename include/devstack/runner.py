@@ -1,4 +1,4 @@
-"""One part's process: started, recognised after a crash, and ended."""
+"""Starts one part's process, recognises it after a crash, and stops it."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ class PartStatus:
 
 
 def run_folder(config: Config) -> Path:
-    """Where pid files live."""
+    """The folder of the pid files."""
     return config.home / "run"
 
 
 def record(config: Config, name: str) -> Record | None:
-    """What was recorded when the part was started last."""
+    """The record of the part's last start."""
     return Record.read(_pid_file(config, name))
 
 
@@ -41,7 +41,7 @@ def recorded_names(config: Config) -> list[str]:
 
 
 def marker(config: Config, name: str) -> str:
-    """What the part's processes carry in their environment."""
+    """The value that marks the part's processes in their environment."""
     return f"{config.home}:{name}"
 
 
@@ -51,11 +51,11 @@ def launch(config: Config, secrets: Credentials, part: Part, voice: Voice) -> Re
     voice.check()
     if command is None:
         return None
-    told = environment.for_processes(config, secrets)
+    variables = environment.for_processes(config, secrets)
     started = processes.spawn(
         part.name,
         command.argv,
-        env={**environment.inherited(config, os.environ), **told, **command.env},
+        env={**environment.inherited(config, os.environ), **variables, **command.env},
         workdir=command.workdir,
         log=config.log(part.name),
         ports=tuple(part.ports.values()),
@@ -68,7 +68,7 @@ def launch(config: Config, secrets: Credentials, part: Part, voice: Voice) -> Re
 
 
 def is_up(config: Config, secrets: Credentials, part: Part) -> bool:
-    """Whether the part runs, answers, and was started as it would be now."""
+    """Returns whether the part runs, answers, and was started with the present settings."""
     known = record(config, part.name)
     as_recorded = known is not None and processes.lives(known)
     as_wanted = known is not None and known.fingerprint == fingerprint(config, secrets, part)
@@ -81,8 +81,8 @@ def is_up(config: Config, secrets: Credentials, part: Part) -> bool:
 
 
 def end(config: Config, part: Part) -> list[int]:
-    """End the part's processes, also those that a killed run left behind. Returns the pids that survived."""
-    # Without a record (it was killed before it could write one), the marker alone tells who belongs.
+    """Stops the part's processes, also those that a killed run left behind. Returns the pids that survived."""
+    # Without a record (killed before it was written), only the marker identifies the processes.
     known = record(config, part.name) or Record(part.name, 0, "", "", (), str(config.home))
     mark = marker(config, part.name)
     processes.stop(
@@ -111,7 +111,7 @@ def status(config: Config, part: Part) -> PartStatus:
 
 
 def fingerprint(config: Config, secrets: Credentials, part: Part) -> str:
-    """Changes when the part would be started differently now: other ports, programs or settings."""
+    """A hash of the ports, programs and settings that affect the part's start."""
     facts = {
         "root": str(config.root),
         "ports": dict(part.ports),

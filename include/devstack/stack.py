@@ -16,16 +16,16 @@ Progress = Callable[[str], None]
 
 
 class Stack:
-    """Starts, watches and ends the parts. All state is in the files of `config.home`."""
+    """Starts, checks and stops the parts. All state is in the files of `config.home`."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def up(self, names: Sequence[str] = (), on_progress: Progress = print) -> None:
-        """Start the named parts (all, if none is named) and what they need; return when all answer.
+        """Starts the named parts (default: all) and the parts that they need; returns when all answer.
 
-        What already runs as it should is left alone. If a part fails, or on Ctrl-C, what this call started is
-        taken down again. Raises DevstackError.
+        Parts that already run with the present settings are not changed. If a part fails, or on Ctrl-C, the parts that
+        this call started are stopped. Raises DevstackError.
         """
         with self._lock():
             secrets = credentials.load_or_make(self.config)
@@ -38,12 +38,12 @@ class Stack:
                     on_progress(f"{part.name} … already running")
                 else:
                     wanted.append(part)
-            stopping.stop(self.config, wanted, lambda line: None)  # what a killed run left behind
+            stopping.stop(self.config, wanted, lambda line: None)  # processes that a killed run left behind
             preflight.check(self.config, wanted)
             starting.start(self.config, secrets, wanted, on_progress)
 
     def down(self, on_progress: Progress = lambda line: None) -> None:
-        """End every process that was started for this home, users before what they use.
+        """Stops every process that was started for this home. A part stops before the parts that it needs.
 
         Raises DevstackError if a process or a listening port survives.
         """
@@ -63,14 +63,18 @@ class Stack:
             stopping.stop(self.config, [*known.values(), *forgotten], on_progress)
             still = [f"port {port} of {name} still answers" for port, name in listening.items() if ports.answers(port)]
             if still:
-                raise DevstackError(f"All processes have ended, but {', '.join(still)}: another process has it.")
+                raise DevstackError(
+                    f"All processes of the stack have ended, but {', '.join(still)}: another process uses it. Stop "
+                    "that process, or set another port."
+                )
 
     def data_folders(self) -> list[Path]:
-        """The folders that hold this stack's data: `config.home`, and what had to be put elsewhere."""
+        """The folders with this stack's data: `config.home`, and PostgreSQL's below /var/lib if it exists."""
         return [folder for folder in (self.config.home, postgres_place.fallback(self.config.home)) if folder.exists()]
 
     def clean(self, on_progress: Progress = lambda line: None) -> None:
-        """End all processes and remove all data, keys and passwords. Raises DevstackError for a strange folder."""
+        """Stops all processes and removes all data, keys and passwords. Raises DevstackError if the home has no run/
+        folder."""
         home = self.config.home
         if home.exists() and any(home.iterdir()) and not (home / "run").is_dir():
             raise DevstackError(f"{home} does not look like a SLUICE_HOME (it has no run/). Nothing was removed.")
@@ -80,11 +84,11 @@ class Stack:
             on_progress(f"removed {folder}")
 
     def status(self) -> list[PartStatus]:
-        """The state of each part, in the order in which they start; empty before the first start."""
+        """The state of each part, in the order of their start; empty before the first start."""
         return [runner.status(self.config, part) for part in self._parts()]
 
     def environment(self) -> dict[str, str]:
-        """What to export so that the application uses this stack; makes the credentials if there are none yet."""
+        """Variables with which the application uses this stack. Generates the credentials if there are none yet."""
         return environment.for_the_app(self.config, self._credentials())
 
     def full_environment(self) -> dict[str, str]:
@@ -101,7 +105,7 @@ class Stack:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Let one command at a time start or end parts. The kernel drops the lock of a killed one."""
+        """Lets one command at a time start or stop parts. The kernel releases the lock of a killed command."""
         folder = runner.run_folder(self.config)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("a") as file:
@@ -109,6 +113,6 @@ class Stack:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise DevstackError(
-                    f"Another devstack command is at work in {self.config.home}: let it end."
+                    f"Another devstack command runs in {self.config.home}. Wait until it has ended."
                 ) from error
             yield

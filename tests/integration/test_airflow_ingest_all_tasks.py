@@ -79,7 +79,7 @@ def test_a_user_takes_in_what_they_may_write(room: Room, ledger: Ledger) -> None
 
 def test_a_run_that_should_name_its_user_and_does_not_is_refused(ledger: Ledger) -> None:
     save(ledger, "file:///a")
-    with pytest.raises(Forbidden, match="does not say who triggered it"):
+    with pytest.raises(Forbidden, match="has no user who triggered it"):
         ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL), Ti())
 
 
@@ -110,7 +110,7 @@ def test_the_report_names_what_failed_and_why(ledger: Ledger) -> None:
     assert set(told["failed"]) == {"acme/docs file:///gone", "event 3"}
     assert told["left_out"] == {
         "acme/docs file:///z": "it is paused",
-        "acme/docs file:///asked": "an earlier run asked for it",
+        "acme/docs file:///asked": "an earlier run triggered it",
         "acme/docs file:///held": "Busy: another run works on it",
     }
 
@@ -120,5 +120,5 @@ def test_a_report_without_failures_is_its_summary(ledger: Ledger) -> None:
 
 
 def test_without_a_plan_there_is_no_good_report(ledger: Ledger) -> None:
-    with pytest.raises(Terminal, match="plan did not finish"):
+    with pytest.raises(Terminal, match="The task plan failed"):
         ingest_all.report(None, run_of(DagRunType.SCHEDULED), Ti())

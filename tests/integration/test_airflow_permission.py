@@ -181,13 +181,13 @@ def test_a_schedule_repeats_a_saved_source(room: Room, run_type: Any) -> None:
 )
 def test_every_other_run_must_say_who_triggered_it(room: Room, run_type: Any) -> None:
     save(room)
-    with pytest.raises(Forbidden, match="does not say who triggered it"):
+    with pytest.raises(Forbidden, match="has no user who triggered it"):
         check(room, NEW, None, run_type)
 
 
 def test_a_run_that_says_nothing_of_itself_is_refused(room: Room) -> None:
     save(room)
-    with pytest.raises(Forbidden, match="does not say who"):
+    with pytest.raises(Forbidden, match="has no user who triggered it"):
         _check(room, NEW, SimpleNamespace(), roots=())
 
 

@@ -47,7 +47,7 @@ def listed() -> list[dict[str, Any]]:
 
 
 def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: Ledger, tmp_path: Path) -> None:
-    assert "No source is saved" in sluice("list")
+    assert "There is no saved source" in sluice("list")
     uri = tmp_path.as_uri()
     added = sluice("add", uri + "/", "--schedule", "0 4 * * *", "--access-group", "staff", "--retention-days", "30")
     assert f"{uri} " in added.replace(";", " ") and "0 4 * * * (UTC)" in added

@@ -164,8 +164,10 @@ def test_the_cli_lists_sets_and_unsets(
     assert ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name), "full")).quarantine == {
         "language": 1
     }
-    assert "suite says again" in command("gates", "unset", "too_long", "--collection", name).stdout
-    assert "nothing of its own" in command("gates", "unset", "too_long", "--collection", name).stdout
+    assert (
+        "suite's values apply to too_long again" in command("gates", "unset", "too_long", "--collection", name).stdout
+    )
+    assert "no rule of its own" in command("gates", "unset", "too_long", "--collection", name).stdout
     assert listed()["too_long"]["own"] is False
     for wrong in (("set", "no_such", "--limit", "1"), ("set", "too_long"), ("set", "too_long", "--action", "mask")):
         refused = command("gates", *wrong, "--collection", name)

@@ -114,7 +114,7 @@ def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, 
     assert (told["document_id"], told["code"]) == (str(letter.document_id), "too_long")
     assert "0 in quarantine" in command("list", "-c", place.name, "--code", "empty").stdout
     shown = command("show", letter.document_id)
-    assert summary["run_id"] in shown.stdout and f"{len(LETTER)} bytes kept" in shown.stdout.replace(",", "")
+    assert summary["run_id"] in shown.stdout and f"retained: {len(LETTER)} bytes" in shown.stdout.replace(",", "")
     (row,) = json.loads(command("show", letter.document_id, "--json").stdout)["rows"]
     assert (row["code"], row["ordinal"], row["observed"] > 200) == ("too_long", None, True)
 
@@ -138,7 +138,7 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     link = place.refused()["nowhere.md"]
     assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
-    assert "not kept" in command("show", link.document_id).stdout
+    assert "not retained" in command("show", link.document_id).stdout
     refused = command("replay", link.document_id)
     assert isinstance(refused.exception, BadRequest) and "leads nowhere" in str(refused.exception)
     place.limit(None)

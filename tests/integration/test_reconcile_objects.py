@@ -128,7 +128,7 @@ def test_the_command_names_what_is_lost_and_what_to_do(
     (known,) = tools.ledger.reconciliation.documents_from("uploads", name, None, 9)
     tools.blobs.remove(content_of(tools, folder_of(name, "a.md")))
     lost = CliRunner().invoke(app, ["reconcile", "--collection", name])
-    assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Send them again" in lost.stdout
+    assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Upload them again" in lost.stdout
     assert "--repair" not in lost.stdout  # it would not help
     told = json.loads(CliRunner().invoke(app, ["reconcile", "--collection", name, "--json"]).stdout)
     assert (told["missing"], told["objects"]["missing"], told["ok"]) == (1, 1, False)

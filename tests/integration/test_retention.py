@@ -303,7 +303,7 @@ def test_the_command_line(
     assert sluice("retention", "set", *at).exit_code != 0
     assert "30 days" in sluice("retention", "set", *at, "--days", "30").output
     told = sluice("retention", "set", *at, "--source", spec.uri, "--tenant", name, "--until", "2027-01-31").output
-    assert "unreadable from 2027-02-01T00:00:00Z on. The end of 4 documents changed." in told
+    assert "unreadable from 2027-02-01T00:00:00Z on. The expiry of 4 documents changed." in told
     some = next(iter(documents(tools, name).values()))
     assert "changed" in sluice("retention", "set", "--document", str(some), "--until", "2020-01-01", "--yes").output
     shown = json.loads(sluice("retention", "show", *at, "--json").output)["retention"]
@@ -314,9 +314,9 @@ def test_the_command_line(
     ]
     dry = json.loads(sluice("purge", *at, "--json").output)
     assert (dry["apply"], dry["documents"], [each["document_id"] for each in dry["expired"]]) == (False, 1, [str(some)])
-    assert "Nothing was removed" in sluice("purge", *at).output
+    assert "Nothing was deleted" in sluice("purge", *at).output
     done = json.loads(sluice("purge", *at, "--apply", "--as-of", dry["as_of"], "--json").output)
     assert (done["apply"], done["documents"], done["left"]) == (True, 1, 0)
     assert sluice("purge", *at, "--apply").output.startswith("0 documents")
     told = sluice("retention", "unset", *at, "--source", spec.uri, "--tenant", name).output
-    assert "no retention of its own. The end of 3 documents changed." in told
+    assert "no retention of its own. The expiry of 3 documents changed." in told

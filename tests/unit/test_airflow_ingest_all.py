@@ -50,7 +50,7 @@ def test_the_next_tick_asks_for_the_same_run_and_the_next_day_for_another() -> N
 def test_a_source_that_a_run_holds_is_left_out_and_said_so() -> None:
     choice = ingest_all.due_now([source("file:///a", held_by="airflow:sluice_ingest/x"), source("file:///b")], NOW)
     assert uris(choice) == ["file:///b"]
-    assert choice.left_out == {"acme/docs file:///a": "airflow:sluice_ingest/x works on it now"}
+    assert choice.left_out == {"acme/docs file:///a": "airflow:sluice_ingest/x holds its lease"}
 
 
 def test_all_means_due_or_not_but_not_paused() -> None:
@@ -64,7 +64,7 @@ def test_a_run_maps_over_no_more_than_airflow_allows(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ingest_all, "MAX_SOURCES", 2)
     choice = ingest_all.due_now([source(f"file:///{n}", waited_h=24 * (n + 1)) for n in range(3)], NOW)
     assert uris(choice) == ["file:///2", "file:///1"]
-    assert choice.left_out == {"acme/docs file:///0": "a run takes in 2 at most; the next one goes on"}
+    assert choice.left_out == {"acme/docs file:///0": "a run ingests at most 2 sources; the next run continues"}
 
 
 def test_a_title_fits_airflows_column() -> None:
@@ -95,7 +95,7 @@ def test_events_take_in_what_they_name_once_due_or_not_and_held_or_not() -> None
 def test_an_event_without_a_source_fails_alone(bad: Any) -> None:
     choice = ingest_all.named([source("file:///a")], events(bad, extra("file:///a")))
     refused, good = choice.elements
-    assert set(refused) == {"title", "refused"} and "three texts" in refused["refused"]
+    assert set(refused) == {"title", "refused"} and "three strings" in refused["refused"]
     assert good["conf"]["source"] == "file:///a"
 
 

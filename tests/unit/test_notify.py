@@ -59,4 +59,4 @@ def test_a_webhook_that_is_down_costs_nothing(
         RunFailed().notify({"dag_run": SimpleNamespace(dag_id="d", run_id="r")})
     failed, lost = [each.getMessage() for each in caplog.records if each.name == "sluice.airflow.notify"]
     assert failed.startswith("sluice run_failed: d r failed")
-    assert lost == "sluice: the webhook did not take the message (ConnectError)"
+    assert lost == "sluice: the webhook did not accept the message (ConnectError)"

@@ -52,10 +52,10 @@ def test_a_misspelled_setting_is_refused(
 ) -> None:
     file = tmp_path / ".env"
     file.write_text(f"{name}=x\n")
-    with pytest.raises(BadRequest, match=f"did you mean {meant}"):
+    with pytest.raises(BadRequest, match=f"Did you mean {meant}"):
         Settings(_env_file=file)
     monkeypatch.setenv(name, "x")
-    with pytest.raises(BadRequest, match=f"did you mean {meant}"):
+    with pytest.raises(BadRequest, match=f"Did you mean {meant}"):
         Settings(_env_file=None)
 
 

@@ -252,9 +252,9 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from uuid import uuid4
-from sluice.errors import Terminal, Unreadable
+from sluice.errors import ExtractionError, Terminal
 from sluice.sources.readers import reader_for
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
 import sluice.sources.file
 root = Path(sys.argv[2])
@@ -263,8 +263,8 @@ if os.getuid() == 0:
 source = reader_for(SourceSpec((root / "files").as_uri(), "c"), roots=(root,), max_bytes=100)
 for entry in source.scan():
     try:
-        source.read(Item(uuid4(), entry, True)); print("read")
-    except Unreadable as error:
+        source.read(WorkItem(uuid4(), entry, True)); print("read")
+    except ExtractionError as error:
         print(error.code)
 try:
     list(reader_for(SourceSpec((root / "folders").as_uri(), "c"), roots=(root,), max_bytes=100).scan())

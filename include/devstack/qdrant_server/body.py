@@ -1,4 +1,4 @@
-"""Typed reading of JSON bodies, with Qdrant's messages for what does not fit."""
+"""Typed reading of JSON bodies, with Qdrant's messages for invalid values."""
 
 import uuid
 from typing import Any
@@ -111,7 +111,7 @@ def point_ids(value: Any) -> list[PointId]:
 
 
 def kind(value: Any) -> str:
-    """What serde would call `value` in a message."""
+    """serde's description of `value` in error messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""What every call shares: the request, and the engine's errors as answers."""
+"""Parts that all calls share: the request, and the engine's errors as answers."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def wait(self) -> bool:
-        """Whether the caller asked for `completed`; every write here is complete when it is answered."""
+        """True if the caller asked for `completed`; every write here is complete when it is answered."""
         value = self.query.get("wait", "false")
         if value not in ("true", "false"):
             raise ApiError(400, "Deserialize error in query parameters: provided string was not `true` or `false`")
@@ -48,12 +48,12 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 
 def done(number: int, wait: bool) -> Json:
-    """The answer to a write. It is complete in either case; the word follows what the caller asked for."""
+    """The answer to a write. The write is complete in either case; the status is the one that the caller asked for."""
     return {"operation_id": number, "status": "completed" if wait else "acknowledged"}
 
 
 def engine(run: Callable[[], T]) -> T:
-    """The result of `run`; what the engine refuses becomes the ApiError that a real server would answer."""
+    """The result of `run`. An error of the engine becomes the ApiError that a real server would answer."""
     try:
         return run()
     except ApiError:

@@ -1,4 +1,4 @@
-"""Which collections and aliases there are: one small JSON file, replaced as a whole, so never half written."""
+"""The list of collections and aliases: one small JSON file, which is replaced atomically."""
 
 import json
 import os
@@ -29,12 +29,12 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path) -> "Catalog":
-        """The catalog at `path`; empty where there is none. Raises ValueError for a file of another form."""
+        """The catalog at `path`; empty if there is none. Raises ValueError for a file of another format version."""
         if not path.exists():
             return cls(path)
         content = json.loads(path.read_bytes())
         if content.get("form") != _FORM:
-            raise ValueError(f"{path} has form {content.get('form')}, this server reads form {_FORM}")
+            raise ValueError(f"{path} has format {content.get('form')}, but this server reads format {_FORM}")
         entries = {name: Entry(**entry) for name, entry in content["collections"].items()}
         return cls(path, entries, content["aliases"])
 

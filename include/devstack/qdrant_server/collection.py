@@ -1,7 +1,7 @@
-"""One collection: the engine's shard, its configuration, and what happened to it since it was last optimised.
+"""One collection: the engine's shard, its configuration, and its activity since it was last optimised.
 
-The engine (0.9.0) holds Python's interpreter lock for the whole of every call, so threads would add hand-overs and
-no speed: every call here runs on the event loop, one after another. That makes each operation atomic for readers.
+The engine (0.9.0) holds Python's interpreter lock during every call, so threads would not make it faster. All calls run
+on the event loop, one after another. So each operation is atomic for readers.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _LEAST_SEGMENTS = 2
 
 @dataclass
 class Activity:
-    """What the background work decides by; counts are points, times are seconds of `time.monotonic`."""
+    """Input of the background work's decisions; counts are points, times are seconds of `time.monotonic`."""
 
     unindexed: int = 0
     removed: int = 0
@@ -53,7 +53,7 @@ class Collection:
 
     @classmethod
     def create(cls, name: str, root: Path, entry: Entry) -> "Collection":
-        """A new, empty collection on disk. Raises ApiError where the engine refuses the configuration."""
+        """Creates an empty collection on disk. Raises ApiError if the engine rejects the configuration."""
         path = root / entry.folder / entry.shard
         path.mkdir(parents=True)
         try:
@@ -79,7 +79,7 @@ class Collection:
 
     @property
     def reading(self) -> Reading:
-        """What the reading of a query needs."""
+        """The data of the collection that reading a query needs."""
         return Reading(self._names, self._vector_of)
 
     def apply(self, change: Change) -> int:
@@ -99,34 +99,35 @@ class Collection:
         try:
             self.shard.update(change.operation)
         except Exception as error:
-            refused = from_engine(error)
-            missing = self._missing(change.ids) if refused.status == 404 else None
-            raise refused if missing is None else no_point(missing) from None
+            answer = from_engine(error)
+            missing = self._missing(change.ids) if answer.status == 404 else None
+            raise answer if missing is None else no_point(missing) from None
         return self._operations
 
     def flush(self) -> None:
-        """Write everything to the segments; the write-ahead log starts anew."""
+        """Writes everything to the segments; the write-ahead log is empty then."""
         self.shard.flush()
         self.activity.unflushed = 0
 
     def switch(self, shard: edge.EdgeShard) -> edge.EdgeShard:
-        """Make `shard` the live one and return the one before."""
+        """Makes `shard` the live one and returns the previous one."""
         before, self.shard = self.shard, shard
         return before
 
     def start_journal(self) -> None:
-        """From now on keep what is applied, for a copy of the shard that is being optimised."""
+        """Starts to record changes, which are replayed on the copy of the shard that is being optimised."""
         self.journal, self.activity.journalled = [], 0
         self.optimizing = True
 
     def end_journal(self) -> None:
-        """The copy took over, or was given up: only what came meanwhile counts as not yet optimised."""
+        """Ends the recording, after the copy became live or was discarded. Only recorded changes count as not
+        optimised."""
         self.activity.unindexed, self.activity.removed = self.activity.journalled, 0
         self.journal, self.activity.journalled = None, 0
         self.optimizing = False
 
     def wants_optimizing(self) -> bool:
-        """Whether it would pay, by Qdrant's own thresholds for indexing and for cleaning up after deletions."""
+        """True if Qdrant's thresholds for indexing, or for vacuuming after deletions, are reached."""
         activity, settings = self.activity, self.entry.config["optimizer_config"]
         threshold_bytes = (settings["indexing_threshold"] or 0) * 1024
         if 0 < threshold_bytes <= activity.unindexed * schema.vector_bytes(self.entry.config):
@@ -141,7 +142,7 @@ class Collection:
         self.shard.close()
 
     def reconfigure(self, config: Json) -> None:
-        """Keep a changed configuration; the engine gets it at the next optimisation or start."""
+        """Stores a changed configuration; the engine gets it at the next optimisation or start."""
         self.entry.config = config
 
     def info(self) -> Json:
@@ -159,9 +160,9 @@ class Collection:
         }
 
     def _missing(self, ids: Sequence[PointId]) -> PointId | None:
-        """The first of `ids` that is no point."""
-        found = {str(record.id) for record in self.shard.retrieve(list(ids), False, False)}
-        return next((each for each in ids if str(each) not in found), None)
+        """The first of `ids` that has no point."""
+        existing = {str(record.id) for record in self.shard.retrieve(list(ids), False, False)}
+        return next((each for each in ids if str(each) not in existing), None)
 
     def _unindexed(self) -> int:
         info = self.shard.info()
@@ -172,8 +173,8 @@ class Collection:
         records = self.shard.retrieve([point], False, [name])
         if not records:
             raise no_point(point)
-        held = records[0].vector
-        vector = held.get(name) if isinstance(held, dict) else held
+        vectors = records[0].vector
+        vector = vectors.get(name) if isinstance(vectors, dict) else vectors
         if vector is None or (name == "" and not vector):
             raise not_found(f'Vector with name "{name}" for point not found')
         return vector

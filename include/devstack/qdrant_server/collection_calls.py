@@ -22,7 +22,7 @@ _INSTANCE = str(uuid.uuid4())
 
 
 async def root(call: Call) -> Any:
-    """Title and version; the commit tells the embedded server from a real one."""
+    """Title and version. The commit shows that this is the embedded server."""
     commit = f"qdrant-edge-{version('qdrant-edge-py')}"
     title = "qdrant - vector search engine"
     return Text(f'{{"title":"{title}","version":"{SERVER_VERSION}","commit":"{commit}"}}')
@@ -39,7 +39,7 @@ async def healthz(call: Call) -> Any:
 
 
 async def telemetry(call: Call) -> Any:
-    """The little that is worth knowing of one process."""
+    """Name, version and start time of the process."""
     app = {"name": "qdrant", "version": SERVER_VERSION, "startup": _STARTED}
     return {"id": _INSTANCE, "app": app, "collections": {"number_of_collections": len(call.store.open)}}
 
@@ -55,19 +55,19 @@ async def get_collection(call: Call) -> Any:
 
 
 async def collection_exists(call: Call) -> Any:
-    """Whether there is such a collection or alias."""
+    """Answers whether the collection or alias exists."""
     name = call.names[0]
     return {"exists": call.store.catalog.aliases.get(name, name) in call.store.open}
 
 
 async def create_collection(call: Call) -> Any:
-    """A new collection."""
+    """Creates a collection."""
     call.store.create(call.names[0], call.body)
     return True
 
 
 async def update_collection(call: Call) -> Any:
-    """Changed settings."""
+    """Changes a collection's settings."""
     call.store.patch(call.names[0], call.body)
     return True
 
@@ -98,14 +98,14 @@ async def list_aliases(call: Call) -> Any:
 
 
 async def create_index(call: Call) -> Any:
-    """A payload index."""
+    """Creates a payload index."""
     body = as_object(call.body, "struct CreateFieldIndex")
     schema = indexes.to_schema(body.get("field_schema"))
     return await _write(call, edge.UpdateOperation.create_field_index(str(required(body, "field_name")), schema))
 
 
 async def delete_index(call: Call) -> Any:
-    """No payload index."""
+    """Deletes a payload index."""
     return await _write(call, edge.UpdateOperation.delete_field_index(call.names[1]))
 
 

@@ -1,4 +1,4 @@
-"""What the server refuses, with the status codes and texts of Qdrant 1.18."""
+"""Errors of the server, with the status codes and texts of Qdrant 1.18."""
 
 import re
 
@@ -6,7 +6,7 @@ _NO_POINT = re.compile(r"^No point with id (\S+)$")
 
 
 class ApiError(Exception):
-    """A refusal that the client sees: an HTTP `status` and the `text` inside Qdrant's error envelope."""
+    """An error for the client: an HTTP `status` and the `text` inside Qdrant's error envelope."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

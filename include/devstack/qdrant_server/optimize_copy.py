@@ -2,8 +2,8 @@
 
 Called as `python -m devstack.qdrant_server.optimize_copy FOLDER SERVER_PID`, with the configuration on stdin.
 
-The engine holds the interpreter lock while it builds its index, for seconds to minutes. In a process of its own that
-stops nobody. Exit code 0: the copy is optimised; 3: there was nothing to do; else it failed.
+The engine holds the interpreter lock for seconds to minutes while it builds its index. A separate process does not
+block the server. Exit code 0: the copy is optimised; 3: there was nothing to do; others: it failed.
 """
 
 import ctypes

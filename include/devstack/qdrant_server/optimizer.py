@@ -1,8 +1,8 @@
-"""Background work: flush after writes, and build indexes on a copy of a shard while the original serves.
+"""Background work: flushes after writes, and builds indexes on a copy of a shard while the original serves.
 
-A cycle: writers wait while the shard's files are copied (readers go on); a process of its own optimises the copy;
-writes that came meanwhile are replayed on it; then it takes the original's place between two requests. A crash at
-any point leaves the original as the live shard, with every write in it.
+A cycle: writers wait while the shard's files are copied (readers continue). A separate process optimises the copy.
+Writes since the copy are replayed on it. Then it replaces the original between two requests. After a crash at any
+point the original is the live shard, with every write in it.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ _log = logging.getLogger("devstack.qdrant_server")
 
 
 async def run(store: Store) -> None:
-    """Flush and optimise for ever, one collection at a time; cancel to stop."""
+    """Flushes and optimises in a loop, one collection at a time, until it is cancelled."""
     while True:
         await asyncio.sleep(TICK_S)
         for collection in list(store.open.values()):
             try:
                 await _attend(store, collection)
             except Exception:
-                _log.exception("background work on collection %s failed, it serves as before", collection.name)
+                _log.exception("background work on collection %s failed; it is served unchanged", collection.name)
 
 
 async def _attend(store: Store, collection: Collection) -> None:
@@ -57,9 +57,9 @@ async def _attend(store: Store, collection: Collection) -> None:
 
 
 async def optimize(store: Store, collection: Collection) -> bool:
-    """One cycle. True if the optimised copy took over; on False the original goes on serving, unharmed."""
+    """One cycle. True: the optimised copy is live. False: the original stays live, unchanged."""
     original = collection.folder / collection.entry.shard
-    # A name of its own: should an optimiser outlive a killed server, it never meets the next one's copy.
+    # A unique name: if an optimiser outlives a killed server, it does not touch the next server's copy.
     copy = collection.folder / uuid.uuid4().hex
     began = time.monotonic()
     try:
@@ -73,7 +73,7 @@ async def optimize(store: Store, collection: Collection) -> bool:
         return True
     except (OSError, RuntimeError, TimeoutError, shutil.Error) as error:
         if store.open.get(collection.name) is collection:
-            _log.warning("collection %s was not optimised, it serves as before: %s", collection.name, error)
+            _log.warning("collection %s was not optimised; it is served unchanged: %s", collection.name, error)
         return False
     finally:
         collection.end_journal()
@@ -117,7 +117,7 @@ async def _take_over(store: Store, collection: Collection, copy: Path) -> None:
             done = _replay(shard, journal, done, time.monotonic() + _REPLAY_SLICE_S)
             await asyncio.sleep(0)
             _check_worth(store, collection)
-        # No await from here on: no request can come between the last replayed write and the switch.
+        # No await from here on, so that no request runs between the last replayed write and the switch.
         _replay(shard, journal, done, float("inf"))
         original = collection.entry.shard
         collection.entry.shard = copy.name
@@ -136,12 +136,12 @@ def _check_worth(store: Store, collection: Collection) -> None:
     if store.open.get(collection.name) is not collection:
         raise RuntimeError("it was dropped meanwhile")
     if collection.activity.journalled > MAX_JOURNAL_POINTS:
-        raise RuntimeError("too many points were written meanwhile; it will be tried again when writes go quiet")
+        raise RuntimeError("too many points were written meanwhile; it is tried again after the writes")
 
 
 def _replay(shard: edge.EdgeShard, journal: list[edge.UpdateOperation], done: int, until_s: float) -> int:
     while done < len(journal) and time.monotonic() < until_s:
-        # What failed on the original fails here in the same way, and was answered as an error already.
+        # A change that failed on the original fails here, too; the client has the error already.
         with suppress(Exception):
             shard.update(journal[done])
         done += 1

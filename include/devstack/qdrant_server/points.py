@@ -1,7 +1,7 @@
 """Points and vectors of a request as the engine's objects, checked against the collection first.
 
-Everything is checked before the engine sees it: the engine writes an operation to its log before it applies it, and a
-point that cannot be stored must neither enter the log nor leave a batch half applied.
+All points are checked first, because the engine writes an operation to its log before it applies it. A point that
+cannot be stored must not be in the log, and must not leave a batch partially applied.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Names:
         return cls(sizes, frozenset(schema.sparse(config)))
 
     def check(self, name: str) -> None:
-        """Raises ApiError 400 where the collection has no vector `name`."""
+        """Raises ApiError 400 if the collection has no vector `name`."""
         if name not in self.dense and name not in self.sparse:
             raise wrong_input(f"Not existing vector name error: {name}")
 

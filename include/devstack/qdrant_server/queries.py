@@ -23,12 +23,12 @@ _NO_QUERY = "Expected some form of vector, id, or a type of query"
 _UNSUPPORTED = ("recommend", "discover", "context", "formula", "relevance_feedback")
 
 Resolver = Callable[[PointId, str], Any]
-"""Gives the vector of a point under a name; raises ApiError 404 where there is none."""
+"""Returns the vector of a point under a name; raises ApiError 404 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading a request needs to know of its collection."""
+    """Data of a collection that reading a request needs."""
 
     names: Names
     resolve: Resolver

@@ -1,4 +1,4 @@
-"""Which path is which call."""
+"""The table of paths and their calls."""
 
 from devstack.qdrant_server import collection_calls as collections
 from devstack.qdrant_server import point_calls as points

@@ -1,4 +1,4 @@
-"""A collection's configuration: as it came over REST, as it is kept, and as the engine takes it."""
+"""A collection's configuration in three forms: of the REST API, as stored, and of the engine."""
 
 from typing import Any
 
@@ -42,9 +42,9 @@ _NO_VECTORS = "data did not match any variant of untagged enum VectorsConfig"
 
 
 def from_request(body: Json) -> Json:
-    """The configuration to keep, in the form in which Qdrant shows it, defaults filled in.
+    """The configuration to store, in Qdrant's form, with defaults.
 
-    Quantization is kept and shown but not applied: the engine searches the full vectors. Raises ApiError.
+    Quantization is stored and shown but not applied: the engine searches the full vectors. Raises ApiError.
     """
     vectors = _vectors(body.get("vectors") or {})
     sparse = _sparse(as_object(body.get("sparse_vectors") or {}, "a map"))
@@ -65,7 +65,7 @@ def from_request(body: Json) -> Json:
 
 
 def patched(config: Json, body: Json) -> Json:
-    """`config` with the changes of an update request; what is not named stays."""
+    """`config` with the changes of an update request; other values stay."""
     changed = dict(config)
     for mine, theirs in (("hnsw_config", "hnsw_config"), ("optimizer_config", "optimizers_config")):
         changed[mine] = _merged(config[mine], body.get(theirs))

@@ -1,4 +1,4 @@
-"""Which parts of a point an answer shows: `with_payload` and `with_vector`."""
+"""The parts of a point that an answer shows: `with_payload` and `with_vector`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,17 +18,17 @@ class Shown:
 
     @property
     def any_payload(self) -> bool:
-        """Whether an answer has a `payload` field."""
+        """True if an answer has a `payload` field."""
         return self.payload is not False
 
     @property
     def any_vector(self) -> bool:
-        """Whether an answer has a `vector` field."""
+        """True if an answer has a `vector` field."""
         return self.vector is not False
 
 
 def to_shown(body: Json, payload_default: bool) -> Shown:
-    """The selectors of a request; `payload_default` is what the call does where `with_payload` is absent."""
+    """The selectors of a request; `payload_default` applies if `with_payload` is absent."""
     return Shown(_payload(body.get("with_payload"), payload_default), _vector(body))
 
 

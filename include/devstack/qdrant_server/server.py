@@ -1,4 +1,4 @@
-"""The HTTP side: reading requests, the key, the envelope of answers, and the life of the server."""
+"""The HTTP server: requests, API key, envelope of answers, and the server's lifecycle."""
 
 import asyncio
 import hmac
@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Application:
-    """An ASGI application over a store. `api_key` None leaves everything open, as in Qdrant."""
+    """An ASGI application over a store. `api_key` None: no authentication, as in Qdrant."""
 
     def __init__(self, store: Store, api_key: str | None) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class Application:
         self._background: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Answer one request, or follow the server's start and stop."""
+        """Answers one request, or handles the server's start and stop."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
@@ -115,11 +115,11 @@ async def _body(scope: dict[str, Any], receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ApiError(400, "Bad request: the client went away before its request was complete")
+            raise ApiError(400, "Bad request: the client disconnected before its request was complete")
         part = message.get("body", b"")
         size += len(part)
-        # A body that is too large is read to its end, but not kept: a client that is cut off while it
-        # sends sees a broken connection, not the answer.
+        # A body that is too large is read to its end and discarded: if the connection were closed while the client
+        # sends, it would see a broken connection, not the answer.
         if size <= MAX_BODY_BYTES:
             parts.append(part)
         else:

@@ -17,11 +17,11 @@ _LONGEST_NAME = 255
 
 
 class StorageError(Exception):
-    """The storage folder cannot be used; the text says why and what to do."""
+    """The storage folder cannot be used. The text says why and what to do."""
 
 
 class Store:
-    """The open collections. One server per folder: a lock that dies with its process guards it."""
+    """The open collections. A file lock, released when the process ends, allows one server per folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root / "collections"
@@ -36,7 +36,7 @@ class Store:
             except Exception as error:
                 raise StorageError(
                     f"collection {name!r} in {self.root / entry.folder} cannot be opened: {error}. Nothing was "
-                    "changed. Put that folder back from a backup, or remove the storage folder and load it anew."
+                    "changed. Restore that folder from a backup, or remove the storage folder and load it again."
                 ) from error
 
     def get(self, name: str) -> Collection:
@@ -61,7 +61,7 @@ class Store:
         self.open[name] = collection
 
     def drop(self, name: str) -> Collection | None:
-        """Take a collection (no alias) and its aliases out of the catalog; its folder is the caller's to remove."""
+        """Removes a collection (not an alias) and its aliases from the catalog. The caller removes its folder."""
         collection = self.open.pop(name, None)
         if collection is None:
             return None
@@ -77,9 +77,9 @@ class Store:
         self.catalog.save()
 
     def change_aliases(self, body: Any) -> None:
-        """Apply all alias actions or none: readers see the table before or the table after, as does a crash.
+        """Applies all alias actions or none, atomically for readers and for a crash.
 
-        (The real server keeps the actions before a failing one.)
+        (A real server keeps the actions before a failing one.)
         """
         aliases = dict(self.catalog.aliases)
         for action in as_list(required(as_object(body, "struct ChangeAliasesOperation"), "actions")):
@@ -100,7 +100,7 @@ class Store:
         ]
 
     def close(self) -> None:
-        """Close every shard and give the folder free."""
+        """Closes every shard and releases the lock of the folder."""
         for collection in self.open.values():
             collection.close()
         self._lock.close()
@@ -128,7 +128,7 @@ class Store:
                 raise bad_format("data did not match any variant of untagged enum AliasOperations")
 
     def _sweep(self) -> None:
-        """Remove what a killed server left: half-made collections, dropped ones, unfinished optimised copies."""
+        """Removes the remains of a killed server: incomplete or dropped collections, and unfinished copies."""
         live = {entry.folder: entry.shard for entry in self.catalog.collections.values()}
         for folder in self.root.iterdir():
             if folder.name not in live:
@@ -154,6 +154,6 @@ def _locked(path: Path) -> IO[bytes]:
     except OSError:
         file.close()
         raise StorageError(
-            f"{path.parent} is used by another running server. Stop that one, or give another --storage."
+            f"{path.parent} is used by another running server. Stop that server, or use another --storage."
         ) from None
     return file

@@ -23,8 +23,8 @@ _ENGINE = edge.UpdateOperation
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One operation for the engine. `weight` is how many points it writes (1 where a filter decides). `ids` are the
-    points that have to be there, where the engine names any missing one and a real server the first."""
+    """One operation for the engine. `weight`: number of points that it writes (1 with a filter). `ids`: points that
+    must exist; if some are missing, the engine's error names any of them, that of a real server the first."""
 
     operation: edge.UpdateOperation
     weight: int = 1

@@ -1,4 +1,4 @@
-"""Who calls, by Airflow's own auth manager: `Authorization: Bearer <JWT>`, else the UI's session cookie."""
+"""Authenticates callers by Airflow's auth manager: `Authorization: Bearer <JWT>`, else the UI's session cookie."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LOOK = "Look at the log of the API server and at Airflow's database, then try a
 
 
 async def authenticate(request: Request) -> str | None:
-    """The Airflow user's name; None without a token, or with one that is forged, expired, revoked or of a user who
-    was deactivated. Raises Unavailable where Airflow's database cannot be asked: nobody is let in on a guess."""
+    """The Airflow user's name. None: there is no token, or it is forged, expired, revoked, or its user was deactivated.
+    Raises Unavailable if the auth manager fails, mostly because Airflow's database is down: it never fails open."""
     try:
         user = await security.get_user(request, None, await security.bearer_scheme(request))
     except HTTPException:
         return None
     except Exception as error:
-        # Mostly its database, but each auth manager fails in its own way; none of them may open the door.
+        # Each auth manager raises other errors; after any of them the caller is not authenticated.
         log.exception("Airflow's auth manager failed")
-        raise Unavailable("Airflow's sign-in", "it could not be asked who is calling", _LOOK) from error
+        raise Unavailable("Airflow's sign-in", "it could not authenticate the caller", _LOOK) from error
     return user.get_name() or None

@@ -1,12 +1,11 @@
-"""Settings under Airflow: stores come from Airflow connections, so that the UI and secrets backends work.
+"""Settings under Airflow: addresses and logins come from Airflow connections, so that the UI and secrets backends work.
 
-`sluice_ledger` and `sluice_keys` (postgres; the extra becomes the URL's query: `sslmode` and so on), `sluice_qdrant`
-(http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra `scheme`),
-`sluice_redis` (redis, extra `scheme` and `db`; what else is there becomes the query). A connection that does not exist
-leaves the setting as `SLUICE_*` gives it. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an
-administrator can allow a folder without a restart; `sluice_source_rules` adds to `SLUICE_SOURCE_RULES`.
-A source's `connection=<id>` is an Airflow connection of any type,
-else `SLUICE_CONNECTION_<ID>`.
+Connections: `sluice_ledger` and `sluice_keys` (postgres; the extra becomes the URL's query: `sslmode` and so on),
+`sluice_qdrant` (http: schema = scheme, host, port, password = API key, extra `grpc_port`), `sluice_neo4j` (neo4j, extra
+`scheme`), `sluice_redis` (redis, extra `scheme` and `db`; other extras become the query). Without a connection the
+`SLUICE_*` setting applies. The variable `sluice_file_roots` adds to `SLUICE_FILE_ROOTS`, so that an administrator can
+allow a folder without a restart; `sluice_source_rules` adds to `SLUICE_SOURCE_RULES`. A source's `connection=<id>` is
+an Airflow connection of any type, else `SLUICE_CONNECTION_<ID>`.
 """
 
 from __future__ import annotations
@@ -26,64 +25,66 @@ if TYPE_CHECKING:
 
 
 def settings_from_airflow() -> Settings:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if ledger := _connection("sluice_ledger"):
-        found["database_url"] = _postgres_url(ledger)
+        values["database_url"] = _postgres_url(ledger)
     if keys := _connection("sluice_keys"):
-        found["keys_database_url"] = _postgres_url(keys)
+        values["keys_database_url"] = _postgres_url(keys)
     if qdrant := _connection("sluice_qdrant"):
-        found["qdrant_url"] = f"{qdrant.schema or 'http'}://{_place(qdrant)}"
+        values["qdrant_url"] = f"{qdrant.schema or 'http'}://{_place(qdrant)}"
         if qdrant.password:
-            found["qdrant_api_key"] = qdrant.password
+            values["qdrant_api_key"] = qdrant.password
         if port := qdrant.extra_dejson.get("grpc_port"):
-            found["qdrant_grpc_port"] = int(port)
+            values["qdrant_grpc_port"] = int(port)
     if neo4j := _connection("sluice_neo4j"):
-        found["neo4j_uri"] = f"{neo4j.extra_dejson.get('scheme') or 'bolt'}://{_place(neo4j)}"
-        found["neo4j_user"] = neo4j.login or "neo4j"
-        found["neo4j_password"] = neo4j.password or ""
+        values["neo4j_uri"] = f"{neo4j.extra_dejson.get('scheme') or 'bolt'}://{_place(neo4j)}"
+        values["neo4j_user"] = neo4j.login or "neo4j"
+        values["neo4j_password"] = neo4j.password or ""
     if redis := _connection("sluice_redis"):
         options = dict(redis.extra_dejson)
         scheme, db = options.pop("scheme", None) or "redis", options.pop("db", None)
-        found["redis_url"] = _url(scheme, redis, "" if db is None else str(db), options)
+        values["redis_url"] = _url(scheme, redis, "" if db is None else str(db), options)
     if roots := _variable("sluice_file_roots"):
-        found["file_roots"] = ":".join(filter(None, [Settings().file_roots, roots]))
+        values["file_roots"] = ":".join(filter(None, [Settings().file_roots, roots]))
     if rules := _variable("sluice_source_rules"):
-        found["source_rules"] = merged_rules(Settings().source_rules, rules)
-    return Settings(**found)
+        values["source_rules"] = merged_rules(Settings().source_rules, rules)
+    return Settings(**values)
 
 
 def source_connection(conn_id: str) -> readers.Connection:
-    """See `ports.Connections`. Raises BadRequest."""
+    """The connection of a source; see `ports.readers.Connections`. Raises BadRequest."""
     from sluice.wiring import environment_connection
 
-    found = _connection(conn_id)
-    if found is None:
+    connection = _connection(conn_id)
+    if connection is None:
         return environment_connection(conn_id)
     return readers.Connection(
-        host=found.host or "",
-        port=found.port,
-        login=found.login or "",
-        password=found.password or "",
-        schema=found.schema or "",
-        extra=dict(found.extra_dejson),
-        dial=partial(_dial, found) if found.conn_type == "postgres" else None,
+        host=connection.host or "",
+        port=connection.port,
+        login=connection.login or "",
+        password=connection.password or "",
+        schema=connection.schema or "",
+        extra=dict(connection.extra_dejson),
+        dial=partial(_dial, connection) if connection.conn_type == "postgres" else None,
     )
 
 
-def _dial(found: Connection, **limits: Any) -> Any:
-    """Through the provider's hook: libpq's parameters in the extra, and the clouds' tokens instead of a password
-    (`iam`, `azure_conn_id`), work as in any other DAG. The limits are ours, whatever the extra says."""
+def _dial(connection: Connection, **limits: Any) -> Any:
+    """Connects through the provider's hook, so that libpq's parameters in the extra, and cloud tokens instead of a
+    password (`iam`, `azure_conn_id`), work as in other DAGs. `limits` override the extra."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
     from airflow.sdk import Connection
 
-    of_source = {"tenants", "groups", "cursor"}  # and saved queries: none of them is the driver's
+    of_source = {"tenants", "groups", "cursor"}  # these, and saved queries, are not parameters of the driver
     extra = {
         name: value
-        for name, value in found.extra_dejson.items()
+        for name, value in connection.extra_dejson.items()
         if name not in of_source and not name.startswith("query.")
     }
-    given = {name: getattr(found, name) for name in ("conn_id", "conn_type", "host", "login", "password", "schema")}
-    whole = Connection(**given, port=found.port or 5432, extra=json.dumps({**extra, **limits}))
+    given = {
+        name: getattr(connection, name) for name in ("conn_id", "conn_type", "host", "login", "password", "schema")
+    }
+    whole = Connection(**given, port=connection.port or 5432, extra=json.dumps({**extra, **limits}))
     return PostgresHook(connection=whole).get_conn()
 
 
@@ -118,7 +119,7 @@ def _url(scheme: str, connection: Connection, path: str, options: Mapping[str, A
 
 
 def _place(connection: Connection) -> str:
-    """host:port; the port is left out where there is none, and an IPv6 address stands in brackets."""
+    """host:port, or host alone if there is no port; an IPv6 address is in brackets."""
     host = connection.host or ""
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"

@@ -1,4 +1,4 @@
-"""The tools of a task, from Airflow's connections and variables."""
+"""The dependencies of a task, built from Airflow's connections and variables."""
 
 from __future__ import annotations
 

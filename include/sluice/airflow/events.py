@@ -1,6 +1,6 @@
-"""OpenLineage events as plain JSON: cleaned for the ledger and for Marquez, and masked where that is set.
+"""OpenLineage events as plain JSON: cleaned for the ledger and for Marquez, and masked if set.
 
-Marquez keeps rows of events that it rejects, and its list pages break on them; NaN and NUL make it answer 500.
+Marquez stores rows of events that it rejects, and its list pages then fail; NaN and NUL make it answer 500.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from uuid import UUID
 from sluice.model.text import encodable
 
 _UNSAFE = re.compile(r"[^a-zA-Z0-9:;=/_.@+-]")
-# Stores of ours: their datasets have the names of tables and collections, never of somebody's files.
+# Namespaces of Sluice's own stores: their datasets are named for tables and collections, never for users' files.
 _CLEAR = ("sluice", "postgres:", "qdrant:", "neo4j:")
-# What may stay of run and job when names are masked: all else may hold parameters, messages or code.
+# Facets of run and job that stay when names are masked. Others may hold parameters, messages or code.
 _RUN_FACETS = frozenset({"parent", "nominalTime", "processing_engine"})
 _JOB_FACETS = frozenset({"jobType"})
 _DATASET_FACETS = frozenset(
@@ -38,20 +38,22 @@ Rename = Callable[[str, str], tuple[str, str]]  # namespace and name of a datase
 
 
 def safe(name: str) -> str:
-    """Other characters become `=XX` of their UTF-8 bytes, as in quoted-printable: readable and reversible."""
+    """The name in Marquez's alphabet. Other characters become `=XX` for each UTF-8 byte, as in quoted-printable:
+    readable and reversible."""
     return _UNSAFE.sub(lambda found: "".join(f"={byte:02X}" for byte in found.group().encode("utf-8", "replace")), name)
 
 
 def cleaned(event: Event) -> Event:
-    """Without NaN, infinities, NUL and half characters; every namespace and name in Marquez's alphabet."""
-    made: Event = _renamed(_values(event), lambda namespace, name: (safe(namespace), safe(name)))
-    return made
+    """The event without NaN, infinities, NUL and lone surrogates; all namespaces and names in Marquez's alphabet."""
+    result: Event = _renamed(_values(event), lambda namespace, name: (safe(namespace), safe(name)))
+    return result
 
 
 def masked(event: Event, key: bytes) -> Event:
-    """Names of source datasets become keyed hashes: the same name, the same hash, so that the graph stays connected.
+    """The event with keyed hashes instead of the names of source datasets. Equal names get equal hashes, so that the
+    graph stays connected.
 
-    Facets that may hold such names in passing (parameters of the run, error messages, code) are left out.
+    Facets that may contain such names (parameters of the run, error messages, code) are left out.
     """
 
     def rename(namespace: str, name: str) -> tuple[str, str]:
@@ -70,8 +72,8 @@ def masked(event: Event, key: bytes) -> Event:
             {k: _only(v, _DATASET_FACETS) if k.lower().endswith("facets") else v for k, v in each.items()}
             for each in event.get(side) or []
         ]
-    made: Event = _renamed(event, rename)
-    return made
+    result: Event = _renamed(event, rename)
+    return result
 
 
 def digest(key: bytes, name: str) -> str:
@@ -80,26 +82,26 @@ def digest(key: bytes, name: str) -> str:
 
 
 def datasets(event: Event, side: str) -> list[str]:
-    """`side`: inputs or outputs; as namespace:name."""
+    """The datasets of one side (`inputs` or `outputs`), as namespace:name."""
     return [f"{each['namespace']}:{each['name']}" for each in event.get(side) or []]
 
 
 def sluice_run(event: Event) -> UUID | None:
-    """The run of ours that one of the datasets names."""
+    """The id of Sluice's run in a dataset's `sluice_generation` facet; None: there is none."""
     for each in _all_datasets(event):
-        told = each.get("facets", {}).get("sluice_generation", {}).get("runId")
-        if told:
-            return UUID(told)
+        run_id = each.get("facets", {}).get("sluice_generation", {}).get("runId")
+        if run_id:
+            return UUID(run_id)
     return None
 
 
 def unfit(event: Event) -> str | None:
-    """Why Marquez must never see it; None: it may."""
+    """The reason why the event must not be sent to Marquez; None: it may be sent."""
     job = event.get("job")
     if job is not None and not (job.get("name") and job.get("namespace")):
-        return "The job has no name; Marquez's list of jobs would break on it."
+        return "The job has no name; Marquez's list of jobs would fail."
     if any(not (each.get("name") and each.get("namespace")) for each in _all_datasets(event)):
-        return "A dataset has no name; Marquez's list of datasets would break on it."
+        return "A dataset has no name; Marquez's list of datasets would fail."
     return None
 
 
@@ -126,12 +128,12 @@ def _text(value: str) -> str:
 
 
 def _renamed(value: Any, rename: Rename) -> Any:
-    """Wherever a namespace stands beside a name: datasets, column lineage, parents."""
+    """Renames in every object that has a namespace and a name: datasets, column lineage, parents."""
     if isinstance(value, list):
         return [_renamed(inner, rename) for inner in value]
     if not isinstance(value, dict):
         return value
-    made = {key: _renamed(inner, rename) for key, inner in value.items()}
-    if isinstance(made.get("namespace"), str) and isinstance(made.get("name"), str):
-        made["namespace"], made["name"] = rename(made["namespace"], made["name"])
-    return made
+    renamed = {key: _renamed(inner, rename) for key, inner in value.items()}
+    if isinstance(renamed.get("namespace"), str) and isinstance(renamed.get("name"), str):
+        renamed["namespace"], renamed["name"] = rename(renamed["namespace"], renamed["name"])
+    return renamed

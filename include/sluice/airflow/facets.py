@@ -1,4 +1,4 @@
-"""Facets of our own on datasets, each with a JSON schema in docs/facets/<name>.json (its `$id` is `_schemaURL`)."""
+"""Sluice's own OpenLineage facets of datasets. The JSON schemas are docs/facets/<name>.json (`$id` is `_schemaURL`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def schema_id(name: str) -> str:
-    """A URN: it names the schema for ever, wherever the project is hosted."""
+    """The URN of a facet's schema. It does not depend on where the project is hosted."""
     return f"urn:sluice:facet:{name}:1"
 
 
@@ -39,7 +39,7 @@ class SluiceGeneration(BaseFacet):
 
 @attr.define
 class SluiceEmbedder(BaseFacet):
-    """What embedding cost: vectors computed, and taken from the cache; tokens of those computed."""
+    """Cost of embedding: vectors computed, vectors from the cache, and the tokens of those computed."""
 
     name: str
     dim: int
@@ -54,7 +54,7 @@ class SluiceEmbedder(BaseFacet):
 
 @attr.define
 class SluiceSuite(BaseFacet):
-    """A gate as a whole: how many checks, how many of them keep rows out, which failed."""
+    """Summary of a gate: number of checks, number of blocking checks, and the checks that failed."""
 
     suites: list[str]
     checks: int
@@ -67,17 +67,17 @@ class SluiceSuite(BaseFacet):
 
 
 def generation(run: Run) -> SluiceGeneration:
-    made = run.source.generation
+    target = run.source.generation
     return SluiceGeneration(
         runId=str(run.run_id),
         tenant=run.source.spec.tenant,
-        collection=made.collection,
-        generation=made.number,
-        physical=made.physical,
-        chunker=made.profile.chunker,
-        embedder=made.profile.embedder,
-        entities=made.profile.entities,
-        dim=made.profile.dim,
+        collection=target.collection,
+        generation=target.number,
+        physical=target.physical,
+        chunker=target.profile.chunker,
+        embedder=target.profile.embedder,
+        entities=target.profile.entities,
+        dim=target.profile.dim,
     )
 
 

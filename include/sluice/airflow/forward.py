@@ -1,9 +1,9 @@
-"""Lineage events from the ledger to Marquez, outside of tasks: one thread of the API server.
+"""Forwards lineage events from the ledger to Marquez, in one thread of the API server.
 
-Events go one after another in the order in which they came, for Marquez takes the last one processed as a run's state.
-While Marquez is down or hangs nothing is skipped: the thread waits longer and longer (up to a minute) and begins again
-at the same event. What Marquez refuses is parked with its reason. A crash between sending and striking off sends one
-batch again, which changes nothing there.
+Events are sent one at a time in their order, because Marquez takes the last processed event as a run's state. While
+Marquez is down or does not answer, no event is skipped: the thread retries the same event with growing delays (up to a
+minute). An event that Marquez rejects is parked with the reason. A crash after sending and before marking the events as
+sent sends one batch again, which changes nothing in Marquez.
 """
 
 from __future__ import annotations
@@ -27,68 +27,71 @@ BATCH = 100
 IDLE_S = 2.0
 MAX_DELAY_S = 60.0
 PRUNE_EVERY_S = 600.0
-MAX_ATTEMPTS = 5  # answers of 500 to one event: after these it is the event's fault
+MAX_ATTEMPTS = 5  # answers of 500 to one event; after these the event counts as the cause and is parked
 
 Send = Callable[[dict[str, Any]], None]
-"""Raises Terminal where Marquez refuses the event, Unavailable where it does not answer."""
+"""Sends one event. Raises Terminal if Marquez rejects it, Unavailable if Marquez does not answer."""
 
 
-def forward(kept: PostgresLineage, send: Send) -> int:
-    """Send what waits, at most BATCH events. How many are done with (0: none wait, or another process is at it).
-    Raises Unavailable; what was sent before is struck off."""
-    with kept.forwarding() as mine:
-        waiting = kept.unsent(BATCH) if mine else []
+def forward(events: PostgresLineage, send: Send) -> int:
+    """Sends waiting events, at most BATCH. Returns how many were sent or parked; 0: none wait, or another process is
+    forwarding. Raises Unavailable; events that were sent before the error are marked as sent."""
+    with events.forwarding() as mine:
+        waiting = events.unsent(BATCH) if mine else []
         done: list[int] = []
         try:
             for event in waiting:
-                if _deliver(kept, send, event):
+                if _deliver(events, send, event):
                     done.append(event.event_id)
         finally:
             if done:
-                kept.sent(done)
+                events.sent(done)
         return len(waiting)
 
 
-def _deliver(kept: PostgresLineage, send: Send, event: Unsent) -> bool:
+def _deliver(events: PostgresLineage, send: Send, event: Unsent) -> bool:
     try:
         send(event.body)
         return True
     except Terminal as error:
-        kept.park(event.event_id, str(error))
+        events.park(event.event_id, str(error))
         log.warning(
-            "sluice: Marquez refused lineage event %d; it is kept and not sent again: %s", event.event_id, error
+            "sluice: Marquez rejected lineage event %d; it stays in the ledger, not sent again: %s",
+            event.event_id,
+            error,
         )
         return False
     except Indigestible as error:
         if event.attempts + 1 >= MAX_ATTEMPTS:
-            kept.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
+            events.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
             return False
-        kept.failed(event.event_id)
+        events.failed(event.event_id)
         raise
 
 
 def keep_forwarding(
-    kept: PostgresLineage, send: Send | None, days: int, stop: threading.Event, idle_s: float = IDLE_S
+    events: PostgresLineage, send: Send | None, days: int, stop: threading.Event, idle_s: float = IDLE_S
 ) -> None:
-    """Until `stop`. `send` None: there is no Marquez, events are only kept. `days`: older ones are removed."""
+    """Forwards events until `stop` is set. `send` None: there is no Marquez, events stay in the ledger only. `days`:
+    older events are deleted."""
     delay_s, pruned_at = 0.0, datetime.min.replace(tzinfo=UTC)
     while not stop.wait(delay_s):
         try:
             if (now := datetime.now(UTC)) - pruned_at > timedelta(seconds=PRUNE_EVERY_S):
-                kept.prune(now - timedelta(days=days))
+                events.prune(now - timedelta(days=days))
                 pruned_at = now
-            moved = forward(kept, send) if send else 0
+            moved = forward(events, send) if send else 0
             delay_s = 0.0 if moved == BATCH else idle_s
         except SluiceError as error:
             delay_s = min(max(idle_s, delay_s * 2), MAX_DELAY_S)
-            log.warning("sluice: lineage waits in the ledger, next try in %.0f s: %s", delay_s, error)
+            log.warning("sluice: lineage events wait in the ledger, next try in %.0f s: %s", delay_s, error)
         except Exception:
             delay_s = MAX_DELAY_S
-            log.exception("sluice: lineage waits in the ledger, next try in %.0f s", delay_s)
+            log.exception("sluice: lineage events wait in the ledger, next try in %.0f s", delay_s)
 
 
 def start(settings: Callable[[], Settings]) -> threading.Thread:
-    """The thread, already running; it ends with its process."""
+    """Starts the thread and returns it. It is a daemon: it ends with its process."""
     thread = threading.Thread(target=_main, args=(settings,), name="sluice-lineage", daemon=True)
     thread.start()
     return thread
@@ -99,10 +102,10 @@ def _main(settings: Callable[[], Settings]) -> None:
     from sluice.wiring import lineage_events
 
     try:
-        found = settings()
-        kept = lineage_events(found, timeout_s=found.call_timeout_s)
+        loaded = settings()
+        events = lineage_events(loaded, timeout_s=loaded.call_timeout_s)
     except Exception as error:
-        log.error("sluice: lineage is kept in the ledger but not forwarded; correct it and restart: %s", error)
+        log.error("sluice: lineage stays in the ledger and is not forwarded; correct the error and restart: %s", error)
         return
-    send = marquez.sender(found.marquez_url) if found.marquez_url else None
-    keep_forwarding(kept, send, found.lineage_days, threading.Event())
+    send = marquez.sender(loaded.marquez_url) if loaded.marquez_url else None
+    keep_forwarding(events, send, loaded.lineage_days, threading.Event())

@@ -22,13 +22,14 @@ log = logging.getLogger(__name__)
 
 RUN_KEY = "sluice_run_id"
 PREVIEW_KEY = "dry_run"  # XCom of `plan`: what a dry run found
-LEASE_S = 1800.0  # between two tasks of a run nobody renews it; they may wait for a slot in a pool
+LEASE_S = 1800.0  # no task renews the lease while the next one waits for a slot in a pool
 Json = dict[str, Any]
 
 
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
-    """Scan the source, or take up what is to be replayed; returns one BatchRef a batch. The run's id goes beside it in
-    XCom, for `finish` and `close`. A dry run has no such id and no batch: its findings go to the log and to XCom."""
+    """Scans the source, or selects the quarantined documents to replay. Returns one BatchRef for each batch, and pushes
+    the run's id to XCom for `finish` and `close`. A dry run has no id and no batch: its report goes to the log and to
+    XCom."""
     from sluice.access import ingestion
     from sluice.airflow import lineage, notes, permission
     from sluice.model.sizes import size_in_words
@@ -42,7 +43,9 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         if params["dry_run"]:
             return _previewed(tools, request, ti)
         ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
-        ti.xcom_push(key=RUN_KEY, value=str(request.run_id))  # before it begins, so that `close` finds what a kill left
+        ti.xcom_push(
+            key=RUN_KEY, value=str(request.run_id)
+        )  # before the run starts, so that `close` finds it after a kill
         refs = checkpoints.plan(tools, request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
         run = tools.ledger.runs.get(request.run_id)
@@ -59,7 +62,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
 
 @contextmanager
 def _noting(ti: Any) -> Iterator[None]:
-    """The note of a run that fails here says why."""
+    """Writes the error of a failing `plan` into the run's note."""
     from sluice.airflow import notes
     from sluice.errors import SluiceError
 
@@ -71,12 +74,12 @@ def _noting(ti: Any) -> Iterator[None]:
 
 
 def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:
-    """How the ledger names a DAG run of ours."""
+    """The ledger's name of a DAG run."""
     return f"airflow:{dag_id}/{dag_run_id}"
 
 
 def work(stage: str, ref: Json) -> Json:
-    """One stage of one batch, by the name of its task."""
+    """Runs one stage of one batch. `stage`: the name of its task."""
     from sluice.airflow import lineage
     from sluice.model.run import BatchRef
     from sluice.pipeline import checkpoints, stages
@@ -95,8 +98,8 @@ def work(stage: str, ref: Json) -> Json:
 
 
 def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
-    """Close the run: deletions, agreement of the stores, summary in this log and in the ledger, the events of the
-    collection's asset and of `everything`, which stands for all of them. Skipped in a dry run."""
+    """Finishes the run: deletes, checks that the stores agree, and writes the summary to the log and the ledger. Then
+    emits the events of the collection's asset and of `everything`, the asset of all collections. A dry run skips it."""
     from airflow.sdk import Asset
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -106,7 +109,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
     if run_id is None:
-        raise AirflowSkipException("A dry run: nothing was done, so there is nothing to finish.")
+        raise AirflowSkipException("This is a dry run, so there is nothing to finish.")
     with _tools() as (tools, settings):
         run = tools.ledger.runs.get(UUID(run_id))
         summary = finishing.finish(tools, run)
@@ -119,26 +122,26 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        refused = refused_by(tools, run.source.spec, summary)
-    lines, told = summary.lines(refused), summary.to_json()
+        quarantined = refused_by(tools, run.source.spec, summary)
+    lines, result = summary.lines(quarantined), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)
     ti.xcom_push(key=notes.KEY, value=lines[0])
-    log.info("sluice: run summary as JSON %s", json.dumps(told))
+    log.info("sluice: run summary as JSON %s", json.dumps(result))
     if summary.stopped:
-        log.warning("sluice: stopped by its %s, %d documents remain", summary.stopped, summary.remaining)
+        log.warning("sluice: %s exceeded, %d documents remain", summary.stopped, summary.remaining)
     log.info("sluice: gate results at %s", links.address(summary.gates))
-    # `collection` is validated by the ledger: it is safe in a URI.
+    # The ledger has validated `collection`, so it is safe in a URI.
     asset = Asset(name=f"sluice_{summary.collection}", uri=f"sluice://collections/{summary.collection}")
-    extra = {name: told[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    extra = {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
     outlet_events[everything].extra = {"collection": summary.collection, **extra}
-    return told
+    return result
 
 
 def failed(context: Mapping[str, Any]) -> None:
-    """`on_failure_callback` of every task: the error is recorded, and the first one of the run stays. The run goes on:
-    other batches may be at work, and `close` ends it."""
+    """`on_failure_callback` of every task: records the run's first error. It does not end the run, because other
+    batches may still be running; `close` ends it."""
     from sluice.pipeline import checkpoints
 
     ti, error = context["ti"], context.get("exception")
@@ -146,43 +149,44 @@ def failed(context: Mapping[str, Any]) -> None:
 
 
 def close(ti: Any) -> None:
-    """The last task of every run, whatever became of the others: a run of the ledger that `finish` did not close is
-    closed as failed, with the first error that a task had, and the source is free. Clearing tasks opens it again."""
+    """The last task of every run; it runs even if others failed. If `finish` did not close the run in the ledger, it is
+    closed as failed with the first error of its tasks, and its lease is released. Clearing tasks opens it again."""
     from sluice.pipeline import checkpoints
 
     pending = _with_ledgers_run(ti, checkpoints.close)
     if pending is not None:
-        log.warning("sluice: the run is closed as failed. Clear its failed tasks to go on, or trigger it anew")
+        log.warning("sluice: the run is closed as failed. Clear its failed tasks to continue, or trigger a new run")
     if pending:
-        log.warning("sluice: removed from the ledger, and still to be removed from the stores: %d chunks", pending)
+        log.warning("sluice: %d chunks are deleted from the ledger, but not yet from the other stores", pending)
 
 
 # --- details ------------------------------------------------------------------------------------------------
 
 
 def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
-    """No batch: the tasks that follow are skipped. `max_documents` and `batch_size` have no say in it."""
+    """Reports a dry run. Returns no batch, so the tasks that follow are skipped. Ignores `max_documents` and
+    `batch_size`. Raises BadRequest for a replay."""
     from sluice.airflow import notes
     from sluice.errors import BadRequest
     from sluice.pipeline import preview
 
     if request.replay is not None:
         raise BadRequest(
-            "A dry run scans a source, and a replay does not. Nothing was changed. Leave out dry_run or replay; "
-            "`sluice quarantine list` shows what a replay would work on."
+            "A dry run scans a source, but a replay does not. Nothing was changed. Leave out dry_run or replay; "
+            "`sluice quarantine list` shows the documents that a replay would process."
         )
     report = preview.preview(tools, request)
-    lines, told = report.lines(), report.to_json()
+    lines, result = report.lines(), report.to_json()
     for line in lines:
         log.info("sluice: %s", line)
-    log.info("sluice: dry run as JSON %s", json.dumps(told))
-    ti.xcom_push(key=PREVIEW_KEY, value=told)
+    log.info("sluice: dry run as JSON %s", json.dumps(result))
+    ti.xcom_push(key=PREVIEW_KEY, value=result)
     ti.xcom_push(key=notes.KEY, value=lines[1])
     return []
 
 
 def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
-    """None where the task plan did not come as far as a run in the ledger, and in a dry run."""
+    """Calls `call` with the run's id. None: `plan` did not create a run in the ledger, or this is a dry run."""
     from sluice.errors import NotFound
 
     run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
@@ -199,8 +203,8 @@ def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
 def _tools() -> Iterator[tuple[Tools, Settings]]:
     from sluice.airflow.dependencies import opened
 
-    with opened() as (built, settings):
-        yield replace(built, lease_s=max(LEASE_S, settings.lease_s)), settings
+    with opened() as (tools, settings):
+        yield replace(tools, lease_s=max(LEASE_S, settings.lease_s)), settings
 
 
 def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int]:
@@ -208,7 +212,7 @@ def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int
 
 
 def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
-    """A field of the form that was left empty is None: what is saved of the source stays."""
+    """The request in the params. An empty field of the form is None: the source's saved value stays."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
     from sluice.sources.uri import canonical
@@ -217,7 +221,7 @@ def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
     names = ("mode", "approve_shrink", "max_documents", "max_tokens", "max_cost", "batch_size")
     return IngestRequest(
         SourceSpec(
-            uri=canonical(params["source"]),  # as it is saved: whose it is now must be found
+            uri=canonical(params["source"]),  # as it is saved, so that its present owner is found
             collection=params["collection"],
             tenant=params["tenant"],
             access_groups=_tuple(params["access_groups"]),
@@ -232,7 +236,7 @@ def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
 
 
 def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Without the blank lines of a form's field. Only blank lines are as an empty field: what is saved stays."""
+    """The lines of a form's field without the blank ones. If all are blank, None: the source's saved value stays."""
     if not values:
         return None if values is None else ()
     return tuple(each for each in values if each.strip()) or None

@@ -1,4 +1,4 @@
-"""Bodies of the tasks of `sluice_ingest_all`: which saved sources are taken in now, and how that went."""
+"""Bodies of the tasks of `sluice_ingest_all`: choose the saved sources to ingest now, and report the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Place = tuple[str, str, str]  # tenant, collection, uri
 
 @dataclass
 class Choice:
-    """`elements`: the arguments of one `IngestSaved` each. `left_out`: why others are not among them, by name."""
+    """`elements`: the arguments of one `IngestSaved` each. `left_out`: name of a skipped source → the reason."""
 
     elements: list[Json] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Names of sources; why those failed or are left out."""
+    """Results by name of the source, with the reasons of failures and of skipped sources."""
 
     done: list[str]
     failed: dict[str, str]
@@ -40,10 +40,11 @@ class Outcome:
 
 
 def events(dag_run: Any, triggering: Iterable[Any], every: Any) -> list[Any]:
-    """Of an asset-triggered run: the events that started it, and what has come since; of others none.
+    """The events of an asset-triggered run: those that started it, and those since. Other runs have none.
 
-    An event that comes while Airflow makes the run of an earlier one is in neither that run nor one of its own: it
-    would lie there until the next one. `every`: the accessor of all events; its `after` includes the moment itself.
+    Later events are included because of a race: an event that arrives while Airflow creates the run of an earlier one
+    is not in that run and starts none of its own; it would wait for the next event. `every`: the accessor of all
+    events; its `after` includes the time itself.
     """
     if getattr(dag_run.run_type, "value", dag_run.run_type) != "asset_triggered":
         return []
@@ -52,9 +53,9 @@ def events(dag_run: Any, triggering: Iterable[Any], every: Any) -> list[Any]:
 
 
 def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any] = ()) -> list[Json]:
-    """The sources that asset events name, else those that are due; as far as whoever triggered the run may write.
+    """The sources that asset events name, else those that are due. Only sources that the run's user may write.
 
-    Raises Forbidden where the run does not say who triggered it.
+    Raises Forbidden if the run should have a user and has none.
     """
     from sluice.access import ingestion
     from sluice.airflow import permission
@@ -70,16 +71,17 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     else:
         choice = due_now(saved, datetime.now(UTC), dag_run.run_id if params["all"] else None)
     for name, why in choice.left_out.items():
-        log.warning("sluice: %s is left out: %s", name, why)
-    log.info("sluice: %d of %d saved sources are taken in", len(choice.elements), len(saved))
+        log.warning("sluice: %s is skipped: %s", name, why)
+    log.info("sluice: %d of %d saved sources are ingested", len(choice.elements), len(saved))
     ti.xcom_push(key=LEFT_OUT, value=choice.left_out)
     return choice.elements
 
 
 def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = None) -> Choice:
-    """What is due, the longest waiting first; whatever is not paused where `asked_by` names the run that asks for all.
+    """The sources that are due, the longest waiting first. `asked_by`: the id of a run that asks for all sources; then
+    all that are not paused.
 
-    A source that another run holds is left out: it stays due until a run of it has started since.
+    A source whose lease another run holds is skipped: it stays due until a later run of it has started.
     """
     choice = Choice()
     wanted = []
@@ -88,32 +90,33 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
         if each.schedule.paused and asked_by:
             choice.left_out[_name(each.spec)] = "it is paused"
         elif each.held_by and occasion:
-            choice.left_out[_name(each.spec)] = f"{each.held_by} works on it now"
+            choice.left_out[_name(each.spec)] = f"{each.held_by} holds its lease"
         elif occasion:
             wanted.append((each.next_due() or now, occasion, each))
     wanted.sort(key=lambda one: one[0])
     for _, _, each in wanted[MAX_SOURCES:]:
-        choice.left_out[_name(each.spec)] = f"a run takes in {MAX_SOURCES} at most; the next one goes on"
+        choice.left_out[_name(each.spec)] = f"a run ingests at most {MAX_SOURCES} sources; the next run continues"
     choice.elements = [_element(each, occasion) for _, occasion, each in wanted[:MAX_SOURCES]]
     return choice
 
 
 def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
-    """The sources that the events name, each once. An event that names none becomes an element that fails and says so.
+    """The sources that the events name, each once. An event that names no source becomes an element that fails with the
+    reason.
 
-    A source that another run holds is not left out: what changed may have changed behind that run's back. The run's id
-    comes from the event: one that a later run is told again finds its own.
+    A source whose lease another run holds is not skipped: it may have changed after that run's scan. The run's id is
+    derived from the event, so an event that a later run gets again finds the same run.
     """
     choice = Choice()
     known = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in saved}
     elements: dict[str, Json] = {}
     for event in events[:MAX_SOURCES]:
         place, name = _place(event.extra), f"event {event.id}"
-        found = known.get(place) if place else None
-        if found and found.schedule.paused:
-            choice.left_out[_name(found.spec)] = "it is paused"
-        elif found:
-            elements[str(found.source_id)] = _element(found, name)
+        source = known.get(place) if place else None
+        if source and source.schedule.paused:
+            choice.left_out[_name(source.spec)] = "it is paused"
+        elif source:
+            elements[str(source.source_id)] = _element(source, name)
         else:
             elements[name] = {"title": name, "refused": _refusal(place)}
     if len(events) > MAX_SOURCES:
@@ -123,11 +126,12 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
 
 
 def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
-    """What became of each source. Raises Terminal that names those that failed; the others are done all the same."""
+    """The result of each source. Raises Terminal that names the sources that failed; the others are ingested
+    nevertheless."""
     from sluice.errors import Terminal
 
     if elements is None:
-        raise Terminal("The plan did not finish, so no source was taken in. See the log of the task plan.")
+        raise Terminal("The task plan failed, so no source was ingested. See the log of the task plan.")
     states = ti.get_task_states(dag_run.dag_id, task_ids=["ingest"], run_ids=[dag_run.run_id]).get(dag_run.run_id, {})
     outcomes = [(each, str(states.get(f"ingest_{index}"))) for index, each in enumerate(elements)]
     failed = _reasons([each for each, state in outcomes if state not in ("success", "skipped")])
@@ -136,25 +140,26 @@ def report(elements: Sequence[Json] | None, dag_run: Any, ti: Any) -> Json:
         failed={title: why for title, why in failed.items() if not why.startswith("Busy:")},
         left_out={
             **(ti.xcom_pull(task_ids="plan", key=LEFT_OUT) or {}),
-            **{each["title"]: "an earlier run asked for it" for each, state in outcomes if state == "skipped"},
+            **{each["title"]: "an earlier run triggered it" for each, state in outcomes if state == "skipped"},
             **{title: why for title, why in failed.items() if why.startswith("Busy:")},
         },
     )
-    told = asdict(outcome)
-    log.info("sluice: %s", json.dumps(told))
-    ti.xcom_push(key=SUMMARY, value=told)
+    result = asdict(outcome)
+    log.info("sluice: %s", json.dumps(result))
+    ti.xcom_push(key=SUMMARY, value=result)
     if outcome.failed:
         lines = "".join(f"\n- {title}: {why}" for title, why in outcome.failed.items())
-        others = ", the others are done" if outcome.done else ""
+        others = ", the others succeeded" if outcome.done else ""
         raise Terminal(f"{len(outcome.failed)} of {len(outcomes)} sources failed{others}:{lines}")
-    return told
+    return result
 
 
 # --- details ------------------------------------------------------------------------------------------------
 
 
 def _element(saved: SavedSource, occasion: str) -> Json:
-    """The run's id follows from the source and the occasion: a tick that comes before the run has started finds it."""
+    """The run's id is derived from the source and the occasion: if the run has not started yet, a later run of this DAG
+    finds it and triggers no second one."""
     spec = saved.spec
     return {
         "title": _name(spec),
@@ -171,39 +176,40 @@ def _name(spec: SourceSpec) -> str:
 def _place(extra: Any) -> Place | None:
     from sluice.sources.uri import canonical
 
-    given = extra if isinstance(extra, Mapping) else {}
-    texts = [value for key in ("tenant", "collection", "source") if isinstance(value := given.get(key), str)]
+    values = extra if isinstance(extra, Mapping) else {}
+    texts = [value for key in ("tenant", "collection", "source") if isinstance(value := values.get(key), str)]
     return (texts[0], texts[1], canonical(texts[2])) if len(texts) == 3 else None
 
 
 def _refusal(place: Place | None) -> str:
-    """Repeats no value of an event that could be anything."""
+    """The error for an event without a saved source. It shortens the event's values and shows no value of a wrong
+    type."""
     if place is None:
         return (
-            'The event does not name a source. Its extra must hold three texts: {"tenant": …, "collection": …, '
-            '"source": <uri>}. Nothing was changed; send it again.'
+            'The event does not name a source. Nothing was changed. Its extra must hold three strings: {"tenant": …, '
+            '"collection": …, "source": <uri>}. Correct it and send it again.'
         )
     tenant, collection, uri = place
     return (
         f"{uri[:500]} is no saved source of collection {collection[:80]} in tenant {tenant[:80]}. Nothing was changed. "
-        "`sluice sources list` shows those that are; an ingest by a user who may write there saves one."
+        "`sluice sources list` shows the saved sources; an ingest by a user who may write there saves a new one."
     )
 
 
 def _reasons(elements: Sequence[Json]) -> dict[str, str]:
-    """Why each failed: as the plan refused it, or as the ledger has it of the run."""
+    """The reason of each failure: from the plan, or the run's error in the ledger."""
     from sluice.airflow.dependencies import opened
     from sluice.airflow.ingest import orchestrator
 
-    found = {each["title"]: each["refused"] for each in elements if "refused" in each}
+    reasons = {each["title"]: each["refused"] for each in elements if "refused" in each}
     tried = [each for each in elements if "refused" not in each]
     if not tried:
-        return found
+        return reasons
     with opened() as (tools, _):
         saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.sources.saved()}
         for each in tried:
             place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
             run = tools.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
             unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
-            found[each["title"]] = run.error if run and run.error else unknown
-    return found
+            reasons[each["title"]] = run.error if run and run.error else unknown
+    return reasons

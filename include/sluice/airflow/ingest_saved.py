@@ -1,4 +1,4 @@
-"""The operator of `sluice_ingest_all`: a run of `sluice_ingest` for one saved source; it holds no slot meanwhile."""
+"""Operator of `sluice_ingest_all`: triggers a run of `sluice_ingest` for one saved source and waits without a slot."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class IngestSaved(TriggerDagRunOperator):
-    """Its arguments are an element of `ingest_all.plan`. What was refused there fails here, alone and in its own words.
+    """Its arguments are an element of `ingest_all.plan`. An event that `plan` could not use fails here with the reason.
 
-    A run that is there already was asked for by an earlier tick: it is skipped, never started again.
+    A run that exists already was triggered by an earlier run of the DAG: it is skipped, never started again.
     """
 
-    template_fields: Sequence[str] = ()  # a source's URI is data: braces in it must not be filled in
+    template_fields: Sequence[str] = ()  # a source's URI is data: braces in it must not be rendered by Jinja
 
     def __init__(self, *, title: str, refused: str | None = None, **arguments: Any) -> None:
         super().__init__(

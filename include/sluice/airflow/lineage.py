@@ -1,13 +1,13 @@
-"""OpenLineage of the tasks: which dataset became which, with schema, row counts and gate results.
+"""OpenLineage events of the tasks: input and output datasets with schemas, row counts and gate results.
 
 Datasets follow the OpenLineage naming rules (https://openlineage.io/docs/spec/naming): `file` + path,
 `postgres://host:port` + db.schema.table, `qdrant://host:port` + physical collection, `neo4j://host:port` + graph.
-Artefacts between tasks are named by collection and stage, `sluice` + artefacts/<collection>/<stage>, not by run: so the
-graph stays one graph, and each run is a version of its datasets. Events go to the ledger (`sluice.airflow.transport`);
+Artefacts between tasks are named by collection and stage, `sluice` + artefacts/<collection>/<stage>, not by run. So all
+runs share one graph, and each run is a version of its datasets. Events go to the ledger (`sluice.airflow.transport`);
 emission never fails a task and never waits for Marquez.
 
-A facet on a later consumer's input replaces the producer's in Marquez: inputs carry the producer's schema and facets of
-their own that no output has.
+In Marquez a facet on a consumer's input replaces the producer's facet of the same name. So inputs repeat the producer's
+schema, and their other facets are ones that no output has.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FIELDS: dict[str, dict[str, str]] = {
         "bm25": "sparse[]",
     },
 }
-# Fields of an output: the dataset (by its fields above) and field that each is made from.
+# Column lineage: output dataset → field → the input dataset (by its name above) and field that it is computed from.
 _MADE_FROM: dict[str, dict[str, tuple[str, str]]] = {
     "2-validated": {"text": ("1-extracted", "text")},
     "3-chunked": {"text": ("2-validated", "text")},
@@ -93,9 +93,9 @@ def artefact(run: Run, stage: str) -> Name:
 def of_stage(
     settings: Settings, run: Run, stage: Stage, gates: Iterable[GateResult], counts: Mapping[str, int]
 ) -> tuple[list[Read], list[Written], Sequence[GateResult], tuple[int, int, int] | None]:
-    """What a stage read and wrote, what the gate said of what it read, and what embedding cost: arguments of `emit`.
-    The stage that reads an artefact reports on its gate, because OpenLineage knows assertions of inputs only."""
-    # A scan leaves no dataset of its own: what it found is in the ledger.
+    """The arguments of `emit` for a stage: datasets read, datasets written, gate results, and the cost of embedding.
+    The stage that reads an artefact reports its gate, because OpenLineage has assertions for inputs only."""
+    # A scan has no dataset of its own: its result is in the ledger.
     read: list[Read] = [] if "source" in stage.inputs else [(artefact(run, stage.reads.name), stage.reads.name)]
     read += [(_dataset(settings, run, name), None if name == "source" else name) for name in stage.inputs]
     written: list[Written] = []
@@ -123,7 +123,8 @@ def emit(
     gates: Sequence[GateResult] = (),
     embedded: tuple[int, int, int] | None = None,
 ) -> None:
-    """Gate results go to the first input, the dataset that they judged. `embedded`: vectors computed and cached."""
+    """Emits one event. `gates`: results of checks on the first input. `embedded`: vectors computed, vectors from the
+    cache, tokens. An error is logged, never raised."""
     from airflow.providers.openlineage.api import emit_dataset_lineage, is_openlineage_active
 
     if not is_openlineage_active():
@@ -135,7 +136,7 @@ def emit(
             outputs=[_output(run, each, read, embedded) for each in written],
         )
     except Exception:
-        log.warning("sluice: lineage was not emitted; the task goes on", exc_info=True)
+        log.warning("sluice: lineage was not emitted; the task continues", exc_info=True)
 
 
 def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> InputDataset:
@@ -145,16 +146,16 @@ def _input(name: Name, fields: str | None, gates: Sequence[GateResult]) -> Input
     from sluice.airflow import facets as ours
 
     facets: dict[str, Any] = _schema(fields)
-    judged: dict[str, Any] = {}
+    input_facets: dict[str, Any] = {}
     if gates:
         facets["sluice_suite"] = ours.suite(gates)
-        judged["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
+        input_facets["dataQualityAssertions"] = quality.DataQualityAssertionsDatasetFacet(
             assertions=[
                 quality.Assertion(assertion=gate.expectation, success=gate.success, column=gate.column)
                 for gate in gates
             ]
         )
-    return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=judged)
+    return InputDataset(namespace=name[0], name=name[1], facets=facets, inputFacets=input_facets)
 
 
 def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[int, int, int] | None) -> OutputDataset:
@@ -168,22 +169,22 @@ def _output(run: Run, written: Written, read: Sequence[Read], embedded: tuple[in
     if embedded is not None:
         profile = run.source.generation.profile
         facets["sluice_embedder"] = ours.SluiceEmbedder(profile.embedder, profile.dim, *embedded)
-    counted: dict[str, Any] = {}
+    output_facets: dict[str, Any] = {}
     if rows is not None:
-        counted["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
-    return OutputDataset(namespace=name[0], name=name[1], facets=facets, outputFacets=counted)
+        output_facets["outputStatistics"] = statistics.OutputStatisticsOutputDatasetFacet(rowCount=rows)
+    return OutputDataset(namespace=name[0], name=name[1], facets=facets, outputFacets=output_facets)
 
 
 def _columns(fields: str | None, read: Sequence[Read]) -> dict[str, Any]:
     from openlineage.client.facet_v2 import column_lineage_dataset as column
 
     names: Mapping[str | None, Name] = {kind: name for name, kind in read}
-    made = {
+    fields_of_output = {
         field: column.Fields(inputFields=[column.InputField(*names[kind], field=origin)])
         for field, (kind, origin) in _MADE_FROM.get(fields or "", {}).items()
         if kind in names
     }
-    return {"columnLineage": column.ColumnLineageDatasetFacet(fields=made)} if made else {}
+    return {"columnLineage": column.ColumnLineageDatasetFacet(fields=fields_of_output)} if fields_of_output else {}
 
 
 def _schema(fields: str | None) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""From a task in Airflow's UI to the pages of its run, source and collection.
+"""Links from a task in Airflow's UI to the pages of its run, source and collection.
 
-An address is made when the task ends and kept in XCom, so that the API server asks nobody. An empty one is no link.
-The JSON of the HTTP API takes the tenant by a header, which a link cannot set: there is a link for the tenant that it
-answers for without one.
+Airflow computes the address when the task ends and stores it in XCom. An empty address is no link. The HTTP API takes
+the tenant from a header, which a link cannot set. So links to the API exist only for the default tenant.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from urllib.parse import urlencode
 from airflow.sdk import BaseOperatorLink
 
 _API = "/sluice/api/v1"
-_TENANT = "default"  # whose documents the API shows where a request names none
+_TENANT = "default"  # the tenant that the API uses if a request names none
 
 
 class GateResults(BaseOperatorLink):
-    """What the gates found in the run."""
+    """The gate results of the run."""
 
     name = "Gate results"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """`ti_key`: the running task instance. Empty (no link) where the scan did not get to a run."""
+        """`ti_key`: the running task instance. Empty (no link) if `plan` did not create a run."""
         from sluice.airflow.ingest import RUN_KEY
         from sluice.pipeline.finishing import gates_page
 
@@ -31,7 +30,7 @@ class GateResults(BaseOperatorLink):
 
 
 class Quarantine(BaseOperatorLink):
-    """What is in quarantine of the collection, and why."""
+    """The collection's quarantined documents, with the reasons."""
 
     name = "Quarantine"
 
@@ -49,7 +48,7 @@ class Search(BaseOperatorLink):
 
 
 class Source(BaseOperatorLink):
-    """The source itself where a browser can open it; else the saved sources of the collection, with their schedules."""
+    """The source itself if a browser can open it; else the collection's saved sources, with their schedules."""
 
     name = "Source"
 
@@ -62,7 +61,7 @@ class Source(BaseOperatorLink):
 
 
 class SavedSources(BaseOperatorLink):
-    """Every saved source with its schedule, its last run and when it is due."""
+    """The saved sources with their schedules, last runs and due times."""
 
     name = "Saved sources"
 

@@ -1,8 +1,8 @@
-"""The note of a run of `sluice_ingest`: its collection and source from the start, and in the end what came of it.
+"""The note of a run of `sluice_ingest`: its collection and source from the start, and its result at the end.
 
 A task cannot set the note of its run (the Task API has no call for it), so a listener does: the scheduler calls it
-where a run starts and ends, with the run still in its session. What came of it is a line that tasks leave in XCom. A
-note that somebody wrote stays.
+when a run starts and ends, while the run is in its session. Tasks leave the result in XCom, as one line. A note that a
+person wrote stays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _THEN = " → "
 
 
 class RunNotes:
-    """A listener of Airflow. Airflow logs what it raises, and goes on."""
+    """A listener of Airflow. Airflow logs its errors and continues."""
 
     @hookimpl
     def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
@@ -38,19 +38,19 @@ class RunNotes:
 
 
 def opening(conf: Mapping[str, Any] | None) -> str:
-    """`docs: file:///data/handbook`, with what is unusual about the run."""
-    given = conf or {}
-    source = str(given.get("source") or "?")
+    """The first note, `docs: file:///data/handbook`, with the run's unusual options in brackets."""
+    params = conf or {}
+    source = str(params.get("source") or "?")
     if len(source) > _SOURCE_CHARS:
         source = f"{source[: _SOURCE_CHARS - 50]}…{source[-49:]}"
-    tenant, collection = given.get("tenant") or "default", given.get("collection") or _DEFAULT_COLLECTION
+    tenant, collection = params.get("tenant") or "default", params.get("collection") or _DEFAULT_COLLECTION
     place = str(collection) if tenant == "default" else f"{tenant}/{collection}"
     unusual = [
         words
         for words, holds in (
-            ("dry run", given.get("dry_run")),
-            ("replay", given.get("replay") is not None),
-            ("full", given.get("mode") == "full"),
+            ("dry run", params.get("dry_run")),
+            ("replay", params.get("replay") is not None),
+            ("full", params.get("mode") == "full"),
         )
         if holds
     ]
@@ -58,8 +58,8 @@ def opening(conf: Mapping[str, Any] | None) -> str:
 
 
 def completed(note: str | None, conf: Mapping[str, Any] | None, planned: str) -> str | None:
-    """The note with what came of the run in its first line, the only one that the page of a run shows. What somebody
-    added below stays, and so does a note that is not ours."""
+    """The note with the run's result in its first line, because a run's page shows only that line. Lines that a person
+    added below stay. A note that this listener did not write is not changed."""
     ours = opening(conf)
     first, *more = (note or "").split("\n")
     if first != ours and not first.startswith(f"{ours}{_THEN}"):
@@ -73,7 +73,7 @@ def _complete(dag_run: Any) -> None:
 
 
 def _planned(dag_run: Any) -> str | None:
-    """Of the task that came farthest."""
+    """The result that `finish` left in XCom, else that of `plan`."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 

@@ -1,7 +1,7 @@
-"""Who is told when a run fails or is late: the log always, and a webhook where `SLUICE_NOTIFY_URL` is set.
+"""Notifications about runs that fail or are late: to the log, and to a webhook if `SLUICE_NOTIFY_URL` is set.
 
-The message is JSON: `{"event", "dag_id", "run_id", "text"}`. A webhook that does not answer within 10 s is logged and
-forgotten: telling about a failure must never add one.
+The message is JSON: `{"event", "dag_id", "run_id", "text"}`. If the webhook fails or does not answer within 10 s, that
+is logged and not retried: a notification must never cause another failure.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class RunFailed(BaseNotifier):
 
 async def deadline_missed(context: dict[str, Any] | None = None, **_: Any) -> None:
     """Callback of the DAG's deadline; runs in the triggerer. The context holds only `dag_run` and `deadline`. Airflow
-    keeps the deadline of a run that failed, and calls this for it, too: nobody waits for that run any more."""
+    also calls this for a run that has failed already; then it sends nothing."""
     dag_run = (context or {}).get("dag_run") or {}
     run = dag_run if isinstance(dag_run, dict) else vars(dag_run)
     if run.get("state") == "failed":
         return
     dag_id, run_id = str(run.get("dag_id", "?")), str(run.get("dag_run_id") or run.get("run_id", "?"))
-    await asyncio.to_thread(tell, "deadline_missed", dag_id, run_id, f"{dag_id} {run_id} is late; it goes on.")
+    await asyncio.to_thread(tell, "deadline_missed", dag_id, run_id, f"{dag_id} {run_id} is late; it continues.")
 
 
 def tell(event: str, dag_id: str, run_id: str, text: str) -> None:
@@ -52,7 +52,7 @@ def tell(event: str, dag_id: str, run_id: str, text: str) -> None:
         message = {"event": event, "dag_id": dag_id, "run_id": run_id, "text": text}
         httpx.post(url, json=message, timeout=_TIMEOUT_S).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        log.warning("sluice: the webhook did not take the message (%s)", type(error).__name__)
+        log.warning("sluice: the webhook did not accept the message (%s)", type(error).__name__)
 
 
 def _url() -> str:
@@ -61,6 +61,6 @@ def _url() -> str:
 
     try:
         return Settings().notify_url.get_secret_value()
-    except (ValueError, BadRequest) as error:  # a wrong setting, of which the tasks themselves complain
-        log.warning("sluice: the settings are not valid, so no webhook is told (%s)", type(error).__name__)
+    except (ValueError, BadRequest) as error:  # a wrong setting; the tasks report it themselves
+        log.warning("sluice: the settings are not valid, so no webhook is called (%s)", type(error).__name__)
         return ""

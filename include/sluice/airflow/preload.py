@@ -1,9 +1,9 @@
-"""Imports of tasks, paid once: the scheduler imports what tasks need before LocalExecutor forks its workers from it.
+"""Imports the modules of tasks once, in the scheduler, before LocalExecutor forks its workers from it.
 
-A task is a fork of a worker and finds the modules in memory. Airflow freezes them (`gc.freeze`) as it forks, so that
-workers share their pages. What starts Python threads when it is imported is left out: they do not survive a fork. (Of
-numpy and pyarrow, OpenBLAS and jemalloc start threads, and make them anew in a fork.) A change to this code or to a
-library needs a restart of the scheduler.
+A task is a fork of a worker and finds the modules in memory. Airflow freezes them (`gc.freeze`) when it forks, so that
+workers share their pages. Modules that start Python threads on import are left out, because threads do not survive a
+fork. (OpenBLAS of numpy and jemalloc of pyarrow start threads, and start them again in a fork.) After a change to this
+code or to a library, restart the scheduler.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ MODULES = (
 
 
 class Preload:
-    """A listener of Airflow. A module that cannot be imported is left to the task that needs it, which says so."""
+    """A listener of Airflow. If an import fails here, the task that needs the module fails and reports it."""
 
     @hookimpl
     def on_starting(self, component: Any) -> None:
@@ -70,17 +70,17 @@ class Preload:
 
 
 def preload() -> None:
-    """Import MODULES and Great Expectations; a failure is logged, never raised."""
+    """Imports MODULES and Great Expectations. A failure is logged, never raised."""
     began_s = time.perf_counter()
     for module in MODULES:
         try:
             importlib.import_module(module)
         except Exception:
-            log.warning("sluice: %s could not be imported before it is needed", module, exc_info=True)
+            log.warning("sluice: %s could not be preloaded; its tasks import it themselves", module, exc_info=True)
     try:
         from sluice.quality import expectations
 
         expectations.imported()
     except Exception:
-        log.warning("sluice: Great Expectations could not be imported before it is needed", exc_info=True)
-    log.info("sluice: imported what tasks need in %.1f s", time.perf_counter() - began_s)
+        log.warning("sluice: Great Expectations could not be preloaded; its tasks import it themselves", exc_info=True)
+    log.info("sluice: preloaded the modules of tasks in %.1f s", time.perf_counter() - began_s)

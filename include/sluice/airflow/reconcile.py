@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def compare(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare, repair where asked, and tell. Raises Disagreement where something differs still."""
+    """Compares the stores, repairs them if set, and logs the report. Raises Disagreement if differences remain."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Disagreement
     from sluice.maintenance import reconciliation
@@ -28,20 +28,22 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             sweep=params["sweep"],
             page_chunks=params["page_chunks"],
         )
-    told = report.to_json()
-    log.info("sluice: reconciliation %s", json.dumps(told))
+    result = report.to_json()
+    log.info("sluice: reconciliation %s", json.dumps(result))
     if not report.ok:
         raise Disagreement(
-            f"The stores are not what the ledger says: {report.missing} missing, {report.surplus} surplus, "
-            f"{report.stale} stale, {report.repaired} repaired. Searches stay right, because the ledger decides what "
-            f"is shown. {_advice(report)}"
+            f"The stores differ from the ledger: {report.missing} missing, {report.surplus} surplus, "
+            f"{report.stale} stale, {report.repaired} repaired. Search results stay correct, because the ledger "
+            f"decides which passages are shown. {_advice(report)}"
         )
-    return told
+    return result
 
 
 def _advice(report: ReconciliationReport) -> str:
     lost = report.objects.missing + report.objects.stale
-    told = "" if report.repair else "Run it with repair to make the projections right. "
+    advice = "" if report.repair else "Run it with repair to correct the projections. "
     if lost:
-        told += f"Lost uploads: {lost} (objects in the log). Send them again, or let their source's run remove them."
-    return told or "Run it again."
+        advice += (
+            f"Lost uploads: {lost} (objects in the log). Upload them again, or let their source's run delete them."
+        )
+    return advice or "Run it again."

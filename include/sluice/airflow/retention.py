@@ -23,11 +23,11 @@ class Expired(TypedDict):
 
 
 def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
-    """List exactly what would go, a line a document, in this log; where this run is to remove it, the ids go to object
-    storage. Returns how much it is, as of when, and where the ids are.
+    """Lists expired documents in the log, one line each. If this run is to delete them, their ids go to object storage.
+    Returns their number, the time they are expired at, and the path of the ids.
 
-    A user sees, and has removed, what they may write; a run that nobody triggered, all. Raises Forbidden where the run
-    does not say who triggered it.
+    A user's run lists and deletes only documents that the user may write; a scheduled run all. Raises Forbidden if the
+    run should have a user and has none.
     """
     from sluice.access import ingestion
     from sluice.airflow import permission
@@ -51,14 +51,14 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
             tools.blobs.write(listed, json.dumps(ids).encode())
-    found = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
-    log.info("sluice: %s", json.dumps(found))
-    return found
+    expired = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
+    log.info("sluice: %s", json.dumps(expired))
+    return expired
 
 
 def prune(found: Expired, dag_run: Any) -> dict[str, Any]:
-    """Count history that nobody reads any more and, where the nightly run removes, remove it. It belongs to no single
-    tenant, so a run that somebody triggers only counts."""
+    """Counts history that is no longer used, and removes it if the nightly run is set to remove. History belongs to no
+    single tenant, so a run that a user triggered only counts."""
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
     from sluice.maintenance import pruning
@@ -71,14 +71,14 @@ def prune(found: Expired, dag_run: Any) -> dict[str, Any]:
 
 
 def way(found: Expired, approve_above: int) -> str | None:
-    """The task that comes next: None where nothing is to be removed, and a person is asked where it is much."""
+    """The next task: `purge`; `approve` above `approve_above` documents; None if there is nothing to delete."""
     if not found["apply"] or not found["documents"]:
         return None
     return "approve" if found["documents"] > approve_above else "purge"
 
 
 def purge(params: Mapping[str, Any], found: Expired, dag_run: Any) -> dict[str, Any]:
-    """Remove what `look` has listed, and nothing else. Raises Busy where an ingest held a source."""
+    """Deletes exactly the documents that `look` listed. Raises Busy if an ingest holds the lease of a source."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Busy
     from sluice.maintenance import purging
@@ -93,5 +93,5 @@ def purge(params: Mapping[str, Any], found: Expired, dag_run: Any) -> dict[str, 
         )
         log.info("sluice: purge %s", json.dumps(report.to_json()))
         if report.left:
-            raise Busy(f"{len(report.left)} sources were left: {report.left[0]}")
+            raise Busy(f"{len(report.left)} sources were skipped: {report.left[0]}")
     return {"as_of": report.as_of.isoformat(), "documents": report.documents, "chunks": report.chunks}

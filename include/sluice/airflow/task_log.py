@@ -1,9 +1,8 @@
-"""An error of ours is one line of a task's log, its message first; a traceback is for errors that nobody foresaw.
+"""Shortens Sluice's own errors to one line in a task's log. Unexpected errors keep their traceback.
 
-Airflow logs the exception of a task with its traceback, twenty frames of which none says more than the message does.
-The processor below stands first in structlog's chain of the task's process, from the time that the task begins. The
-exception itself is what it was: the retry policy, callbacks and listeners see it. Where Airflow logs at DEBUG, the
-traceback stays.
+Airflow logs the exception of a task with a traceback of some twenty frames, which adds nothing to Sluice's messages.
+The processor below is the first in structlog's chain in the task's process, from the start of the task. The exception
+is not changed: the retry policy, callbacks and listeners see it. If Airflow logs at DEBUG, the traceback stays.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-_TASK_FAILED = "Task failed with exception"  # as Airflow has it; the message says more
+_TASK_FAILED = "Task failed with exception"  # Airflow's text; the error's message replaces it
 
 
 def shorten_own_errors() -> None:
-    """Safe to repeat. A logger that is bound already shares the chain, so it is changed in place; where that cannot be
-    done, tracebacks stay as Airflow logs them."""
+    """Adds the processor to structlog's chain. Safe to repeat. The chain is changed in place, because loggers that are
+    bound already share it; if it is no list, tracebacks stay as Airflow logs them."""
     import structlog
 
     chain = structlog.get_config()["processors"]
@@ -27,7 +26,7 @@ def shorten_own_errors() -> None:
 
 
 def one_line(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor of structlog."""
+    """A processor of structlog: replaces the traceback of a SluiceError by its message."""
     from sluice.errors import SluiceError
 
     given = event.get("exc_info")

@@ -1,4 +1,4 @@
-"""What every DAG says of its tasks: a retry where it helps, a limit, and who is told when a run is late."""
+"""Defaults that all DAGs share: retries, time limits, deadlines, and the form of their params."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OWNER = "sluice"
 RETRIES = ExceptionRetryPolicy(
     rules=[
         RetryRule("sluice.errors.Terminal", RetryAction.FAIL, reason="A retry would fail in the same way"),
-        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="It may pass: see the error above"),
+        RetryRule("sluice.errors.Transient", RetryAction.RETRY, reason="A retry may help: see the error above"),
     ]
 )
 
@@ -36,24 +36,25 @@ def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, *
     }
 
 
-# What the OpenLineage provider adds to the conf of a run that another DAG's task triggers: its parent run.
+# Keys that providers add to a run's conf. OpenLineage adds the parent run if another DAG's task triggered the run.
 _OF_PROVIDERS = {"openlineage"}
 
 
 def switch(default: bool, **schema: Any) -> Param:
-    """A yes or no of a form. Airflow marks each field whose schema has a `type` as one to be filled in."""
+    """A yes/no param. It uses `allOf`, because Airflow's form marks a field whose schema has a `type` as required."""
     return Param(default, allOf=[{"type": "boolean"}], **schema)
 
 
 def form(params: dict[str, Param]) -> dict[str, Param]:
-    """The params of a DAG. Airflow checks their schemas some ten times a task: by draft 7 in a third of the time."""
+    """The params of a DAG, with JSON Schema draft 7. Airflow checks them about ten times per task, and draft 7 takes a
+    third of the time of the default."""
     for param in params.values():
         param.schema["$schema"] = "http://json-schema.org/draft-07/schema#"
     return params
 
 
 def begin(context: Mapping[str, Any]) -> None:
-    """Before every task. Raises BadRequest."""
+    """`pre_execute` of every task: shortens Sluice's errors in the log and checks the run's conf. Raises BadRequest."""
     from sluice.airflow.task_log import shorten_own_errors
 
     shorten_own_errors()
@@ -61,18 +62,19 @@ def begin(context: Mapping[str, Any]) -> None:
 
 
 def refuse_unknown_conf(context: Mapping[str, Any]) -> None:
-    """A run's conf may hold params of its DAG and nothing else. Airflow takes any key, and a
-    misspelled `access_groups` would leave a source open to its whole tenant. Raises BadRequest."""
+    """Raises BadRequest if a run's conf has a key that is no param of its DAG. Airflow accepts any key, and a
+    misspelled `access_groups` would leave a source open to its whole tenant."""
     from sluice.errors import BadRequest
     from sluice.model.spelling import unknown_names
 
     dag, conf = context["dag"], (context["dag_run"].conf or {}).keys() - _OF_PROVIDERS
     if unknown := unknown_names(conf, set(dag.params), f"param of {dag.dag_id} called"):
-        raise BadRequest(f"{unknown} Nothing was read or changed. Correct the run's conf and trigger it again.")
+        raise BadRequest(f"{unknown} Nothing was read or changed. Correct the conf and trigger the DAG again.")
 
 
 def late_after(interval: timedelta, name: str) -> list[DeadlineAlert]:
-    """`deadline`: counted from when the run is queued. The log is told, and `SLUICE_NOTIFY_URL`; the run goes on."""
+    """`deadline` of a DAG, counted from when a run is queued. A late run continues; the log and `SLUICE_NOTIFY_URL` get
+    a message."""
     return [
         DeadlineAlert(
             reference=DeadlineReference.DAGRUN_QUEUED_AT,

@@ -1,7 +1,7 @@
-"""OpenLineage's way out of tasks: into the ledger and nowhere else.
+"""OpenLineage transport of tasks: writes events to the ledger.
 
-Named in `AIRFLOW__OPENLINEAGE__TRANSPORT` as `{"type": "sluice.airflow.transport.LedgerTransport"}`. A task never calls
-Marquez: what it writes here is sent later, by the API server (`sluice.airflow.forward`).
+Set in `AIRFLOW__OPENLINEAGE__TRANSPORT` as `{"type": "sluice.airflow.transport.LedgerTransport"}`. A task never calls
+Marquez: the API server sends the events later (`sluice.airflow.forward`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sluice.settings import Settings
 
-TIMEOUT_S = 2.0  # the ledger is near: longer means that it is down, and then the task has other worries
+TIMEOUT_S = 2.0  # the ledger answers faster unless it is down, and then the task fails for other reasons
 
 
 class LedgerTransport(Transport):
@@ -31,22 +31,22 @@ class LedgerTransport(Transport):
         self._config = config
 
     def emit(self, event: Event) -> None:
-        """One row of `lineage_events`. Raises Transient or Terminal, which the caller logs."""
+        """Writes one row of `lineage_events`. Raises Transient or Terminal, which the caller logs."""
         write(json.loads(Serde.to_json(event)), _settings())
 
 
 def write(event: dict[str, Any], settings: Settings) -> None:
-    """Clean it, mask it where that is set, keep it. A connection of its own: the provider emits from forked processes,
-    in which an inherited connection would be two processes' at once."""
+    """Cleans the event, masks it if set, and stores it. It opens its own connection, because the provider emits from
+    forked processes, and two processes must not share an inherited connection."""
     from sluice.wiring import lineage_events, lineage_key
 
     run_id = events.sluice_run(event)
     if settings.lineage_names == "masked":
         event = events.masked(event, lineage_key(settings))
     event = events.cleaned(event)
-    kept = lineage_events(settings, timeout_s=TIMEOUT_S)
+    store = lineage_events(settings, timeout_s=TIMEOUT_S)
     try:
-        kept.add(
+        store.add(
             event,
             sluice_run_id=run_id,
             inputs=events.datasets(event, "inputs"),
@@ -54,13 +54,13 @@ def write(event: dict[str, Any], settings: Settings) -> None:
             parked=events.unfit(event),
         )
     finally:
-        kept.close()
+        store.close()
 
 
 @lru_cache(maxsize=1)
 def _settings() -> Settings:
-    """From the environment where it names the ledger. Asking Airflow for a connection from a forked process would mix
-    its question with the task's own on one socket; it is the fallback."""
+    """Settings from the environment if it names the ledger, else from Airflow. Airflow is only the fallback: in a
+    forked process a request for a connection would mix with the task's own requests on one socket."""
     from sluice.settings import Settings
 
     settings = Settings()

@@ -1,4 +1,4 @@
-"""Start a DAG run for someone who called the query service, in their name: the run checks what they may do."""
+"""Triggers a DAG run for a caller of the query service, in the caller's name. The run checks the caller's grants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK = "Look at the log of the API server and at Airflow's database, then try a
 
 
 def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
-    """Queue a run of `sluice_ingest`, or take one that waits for its turn; returns its id. Only in the API server,
+    """Queues a run of `sluice_ingest`, or reuses one that has not scanned yet; returns its id. Only for the API server,
     which may use Airflow's database. Raises Unavailable."""
     from airflow.api.common.trigger_dag import trigger_dag
     from airflow.utils.types import DagRunTriggeredByType
@@ -29,7 +29,7 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
             triggering_user_name=caller,
             conf=dict(conf),
         )
-    except Exception as error:  # its database, or a DAG that is not there yet: nothing that the caller could change
+    except Exception as error:  # Airflow's database, or a missing DAG: the caller cannot correct it
         log.exception("Airflow could not queue a run")
         raise Unavailable("Airflow", "it could not queue the run", _LOOK) from error
     if run is None:
@@ -38,8 +38,8 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
 
 
 def _waiting(conf: Mapping[str, Any], caller: str) -> str | None:
-    """A run of the same caller and conf whose scan is still to come, and finds what is there by now: many uploads in a
-    row are one run and one that waits, and do not hold up the runs of others."""
+    """The id of a run with the same caller and conf that has not scanned yet. Its scan will find the new upload. So
+    many uploads in a row need one active and one waiting run, and do not delay the runs of others."""
     from airflow.models import DagRun, TaskInstance
     from airflow.utils.session import create_session
 

@@ -51,11 +51,11 @@ def create_app(
     make_search: MakeSearch = wired_search,
     trigger: routes_uploads.Trigger | None = None,
 ) -> FastAPI:
-    """Builds no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger` queues the run
-    that takes an upload in, or replays a document; without it there are neither.
+    """Builds the app, but no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger`
+    queues the run that ingests an upload or replays a document; None: both routes answer 501.
 
-    The OpenAPI document is at /api/v1/openapi.json and a page of it at /api/v1/docs, guarded like all else. The usual
-    pages are off: they load scripts from elsewhere.
+    The OpenAPI document is at /api/v1/openapi.json, its page at /api/v1/docs; both need authentication. FastAPI's own
+    pages are off, because they load scripts from other hosts.
     """
     app = FastAPI(
         title="Sluice",
@@ -88,7 +88,7 @@ def create_app(
     app.include_router(page.router)
     for kind in (HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _on_error)
-    # The last one added is the outermost.
+    # The middleware added last is the outermost.
     app.add_middleware(RequestLimits)
     app.add_middleware(Guard, authenticate=authenticate)
     app.add_middleware(SecurityHeaders)

@@ -1,4 +1,4 @@
-"""Who asks, for which tenant, and from where. Everything but the two probes is closed to strangers."""
+"""Authentication, choice of the tenant and CSRF defence. All paths but the two probes need an authenticated caller."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sluice.errors import Forbidden
 from sluice.model.grants import Grant, Principal
 
 Authenticate = Callable[[Request], Awaitable[str | None]]
-"""A request → the caller's name, or None for a stranger. Raises Unavailable where that cannot be decided."""
+"""A request → the caller's name; None: not authenticated. Raises Unavailable if that cannot be decided."""
 
 PROBES = frozenset({"/api/v1/health/live", "/api/v1/health/ready"})
 DEFAULT_TENANT = "default"
 
 
 class Guard:
-    """ASGI middleware in front of the routes, so that a path which does not exist is closed as well."""
+    """ASGI middleware in front of the routes, so that paths that do not exist need authentication, too."""
 
     def __init__(self, app: ASGIApp, authenticate: Authenticate) -> None:
         self._app = app
@@ -51,13 +51,13 @@ class Guard:
 
 
 def _route_path(scope: Scope) -> str:
-    """The path below the mount point; anything unusual stays as it is, and so stays closed."""
+    """The path below the mount point. An unexpected path is returned unchanged, so it needs authentication."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
 async def grants_of_caller(request: Request) -> list[Grant]:
-    """All that the caller was granted, by tenant name. Raises Forbidden where there is nothing."""
+    """The caller's grants, sorted by tenant name. Raises Forbidden if there is none."""
     backend: Backend = backend_of(request)
     caller: str = request.state.sluice_caller
     grants = await backend.calls.run(lambda: backend.tools.ledger.grants.of(caller))
@@ -93,9 +93,10 @@ Caller = Annotated[Principal, Depends(principal_of_request)]
 
 
 def refuse_foreign_posts(request: Request) -> None:
-    """A browser sends the session cookie along with what any site makes it post. JSON alone may be posted, or a form
-    with a header of ours (no plain form can do either), and a call that rests on the cookie must come from our own
-    pages. Raises HTTPException 403, 415."""
+    """CSRF defence: a browser adds the session cookie to a post that any other site makes it send.
+
+    Accepts only JSON, or a form with an X-Sluice header; a plain HTML form can send neither. A call that uses the
+    cookie must come from our own pages. Raises HTTPException 403, 415."""
     if request.method in ("GET", "HEAD", "OPTIONS"):
         return
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -105,8 +106,8 @@ def refuse_foreign_posts(request: Request) -> None:
     if upload and media_type != "multipart/form-data":
         raise HTTPException(415, "Send the document with Content-Type: multipart/form-data.")
     if upload and not bearer and "x-sluice-request" not in request.headers:
-        raise HTTPException(403, "An upload that rests on the session cookie needs the header X-Sluice-Request: 1.")
-    # No form can send DELETE, and another site's script may not without a permission that is never given.
+        raise HTTPException(403, "An upload with the session cookie needs the header X-Sluice-Request: 1.")
+    # An HTML form cannot send DELETE; a script of another site needs a CORS permission, which is never given.
     if not upload and request.method != "DELETE" and media_type != "application/json":
         raise HTTPException(415, "Send the body with Content-Type: application/json.")
     if bearer:
@@ -116,7 +117,7 @@ def refuse_foreign_posts(request: Request) -> None:
     foreign = (
         fetch_site != "same-origin"
         if fetch_site
-        # Programs that are no browser send neither header; browsers send an Origin with every post.
+        # Clients that are not browsers send neither header; browsers send an Origin with every post.
         else origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     )
     if foreign:

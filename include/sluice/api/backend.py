@@ -1,4 +1,4 @@
-"""What the routes share: the tools, built on first use and let go on shutdown, and the threads they run in."""
+"""State that the routes share: dependencies (built on first use, closed on shutdown), thread pools, upload limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Backend:
 
     @property
     def tools(self) -> Tools:
-        """Blocks while it builds. A failure is not kept: the next call tries again. Raises Unavailable."""
+        """Blocks while the dependencies are built. After a failure the next call tries again. Raises Unavailable."""
         with self._lock:
             if self._tools is None:
                 try:
@@ -68,7 +68,7 @@ class Backend:
         return ask(request, principal)
 
     def close(self) -> None:
-        """Let go of every connection. Safe to call twice."""
+        """Closes every connection. Safe to call twice."""
         with self._lock:
             tools, self._tools, self._search = self._tools, None, None
         if tools is not None:

@@ -1,4 +1,4 @@
-// Calls to the API below this page, and what their failures mean in plain words.
+// Calls to the API below this page; errors become a title and a text for the user.
 
 export const TIMEOUT_MS = 30000;
 
@@ -22,7 +22,7 @@ const TITLES = {
 
 async function problem(response) {
   let body = {};
-  try { body = await response.json(); } catch { /* a proxy's own page; the status says enough */ }
+  try { body = await response.json(); } catch { /* a proxy's page instead of a problem; the status is enough */ }
   const title = TITLES[response.status] ?? "Something went wrong";
   let detail = body.detail ?? `The server answered ${response.status}.`;
   if (response.status === 401) detail = "Sign in to Airflow again, then reload this page.";
@@ -39,7 +39,7 @@ async function call(path, options, tenant, signal) {
     response = await fetch(path, { ...options, headers, credentials: "same-origin", signal: AbortSignal.any(limits) });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failure("The server cannot be reached", "Check the network and that Airflow's API server runs, then try again.");
+    throw new Failure("The server cannot be reached", "Check the network, and check that Airflow's API server runs. Then try again.");
   }
   if (!response.ok) throw await problem(response);
   return response.json();
@@ -71,7 +71,7 @@ export function runGates(run, tenant, offset) {
 }
 
 export function gatesPage(run, tenant) {
-  const asked = new URLSearchParams({ run });
-  if (tenant) asked.set("tenant", tenant);
-  return `gates?${asked}`;
+  const query = new URLSearchParams({ run });
+  if (tenant) query.set("tenant", tenant);
+  return `gates?${query}`;
 }

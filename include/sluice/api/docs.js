@@ -1,4 +1,4 @@
-// The API's routes with parameters, bodies, answers and a form to try each, all from openapi.json. Text only.
+// The API's routes with parameters, bodies, answers and a form for each call, from openapi.json. Text only.
 
 import { description } from "./client.js";
 import { schemaTools } from "./schema.js";
@@ -8,7 +8,7 @@ import { tryForm } from "./try.js";
 
 const METHODS = ["get", "post", "put", "delete"];
 
-// What is between backticks is code.
+// Text between backticks becomes code.
 function prose(text) {
   const parts = (text ?? "").split("`");
   return element("span", {}, ...parts.map((part, at) => (at % 2 ? element("code", { textContent: part }) : part)));
@@ -70,7 +70,7 @@ function operationCard(path, method, operation, tools) {
   const name = element("b", { className: `method ${method}`, textContent: method.toUpperCase() });
   const summary = element("summary", {}, name, " ", element("code", { textContent: path }), " ", element("span", { className: "path", textContent: summaryOf(operation) }));
   const card = element("details", { className: "step operation", id }, summary);
-  // Filled when it is opened: most are not.
+  // Built when it is opened, because most routes are never opened.
   card.addEventListener("toggle", () => {
     if (!card.open || card.childElementCount > 1) return;
     card.append(
@@ -103,7 +103,7 @@ async function show() {
     named?.scrollIntoView();
   } catch (error) {
     console.error(error);
-    complain(error.title ?? "The description cannot be read", error.message);
+    complain(error.title ?? "The description of the API cannot be read", error.message);
   }
 }
 

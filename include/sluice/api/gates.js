@@ -1,10 +1,10 @@
-// What the gates of one run found, as `GET runs/{run}/gates` tells it. Text only.
+// The gate results of one run, from `GET runs/{run}/gates`. Text only.
 
 import { runGates } from "./client.js";
 import { element } from "./results.js";
 import { $, check, checksTable, complain, countedResults, facts, link, moment, step, table } from "./steps.js";
 
-const asked = new URLSearchParams(location.search);
+const address = new URLSearchParams(location.search);
 
 function runStep({ run, collection, source }) {
   const by = link(run.orchestrator ?? "–", run.airflow_path);
@@ -23,26 +23,26 @@ function rowCells(row) {
 }
 
 function rowsStep({ rows, rows_total: total }) {
-  if (!total) return step("Rows that failed a check", "None, or none that you may read.");
+  if (!total) return step("Rows that failed a check", "None that you may read.");
   const shown = table(["document", "chunk", "check", "observed"], rows.map(rowCells));
   shown.classList.add("names");
-  const made = step(`Rows that failed a check: ${total.toLocaleString("en")}`, shown);
-  if (rows.length < total) made.firstElementChild.append(moreButton(made, rows.length, total));
-  return made;
+  const card = step(`Rows that failed a check: ${total.toLocaleString("en")}`, shown);
+  if (rows.length < total) card.firstElementChild.append(moreButton(card, rows.length, total));
+  return card;
 }
 
 function moreButton(where, first, total) {
-  let told = first;
-  const button = element("button", { type: "button", className: "more", textContent: `Show more (${told} of ${total} are shown)` });
+  let shown = first;
+  const button = element("button", { type: "button", className: "more", textContent: `Show more (${shown} of ${total} are shown)` });
   button.onclick = async () => {
     button.disabled = true;
     try {
-      const { rows } = await runGates(asked.get("run"), asked.get("tenant"), told);
-      told += rows.length;
+      const { rows } = await runGates(address.get("run"), address.get("tenant"), shown);
+      shown += rows.length;
       const cells = rows.map((row) => element("tr", {}, ...rowCells(row).map((cell) => element("td", {}, cell))));
       where.querySelector("tbody").append(...cells);
-      button.textContent = `Show more (${told} of ${total} are shown)`;
-      if (!rows.length || told >= total) button.remove();
+      button.textContent = `Show more (${shown} of ${total} are shown)`;
+      if (!rows.length || shown >= total) button.remove();
     } catch (failure) {
       complain(failure.title ?? "Something went wrong", failure.message);
     }
@@ -52,12 +52,12 @@ function moreButton(where, first, total) {
 }
 
 async function show() {
-  const run = asked.get("run");
-  if (!run) return complain("No run was named", "Come here from a run in Airflow or from a passage's lineage, or add ?run= and a run's id to the address.");
+  const run = address.get("run");
+  if (!run) return complain("No run was named", "Open this page from a run in Airflow or from a passage's lineage, or add ?run= and a run's id to the address.");
   try {
-    const told = await runGates(run, asked.get("tenant"), 0);
-    $("steps").replaceChildren(runStep(told), checksStep(told), rowsStep(told));
-    $("status").textContent = `Run ${told.run.run_id} of ${told.collection}`;
+    const results = await runGates(run, address.get("tenant"), 0);
+    $("steps").replaceChildren(runStep(results), checksStep(results), rowsStep(results));
+    $("status").textContent = `Run ${results.run.run_id} of ${results.collection}`;
   } catch (failure) {
     complain(failure.title ?? "Something went wrong", failure.message);
   }

@@ -1,6 +1,6 @@
-// The question's words in a passage, as text nodes and <mark>: ingested text never becomes HTML.
+// Marks the question's words in a passage with text nodes and <mark>: ingested text never becomes HTML.
 
-// As the index sees it (embed/bm25.py): what is invisible belongs to the word, and a plain spelling finds accents.
+// As in the index (embedding/bm25.py): invisible characters belong to the word, and accents are ignored.
 const WORD = /[\p{L}\p{N}][\p{L}\p{N}\p{M}\u00ad\u200b-\u200d\u2060]*/gu;
 const UNSEEN = /[\u0300-\u036f\u00ad\u200b-\u200d\u2060]/gu;
 const STOP = new Set(("a an and are as at be but by can could did do does for from had has have how i if in into is it its " +
@@ -9,7 +9,7 @@ const STOP = new Set(("a an and are as at be but by can could did do does for fr
 const SNIPPET_CHARS = 360;
 const LEAD_CHARS = 90;
 
-// "policies" shares a stem with "policy", "indexing" with "index"; crude, and only used for showing.
+// "policies" shares a stem with "policy", "indexing" with "index". An approximation, used for display only.
 function stem(word) {
   return word.length > 4 ? word.replace(/(ations?|ings?|edly|ed|ies|es|s|ly|y|e)$/u, "") : word;
 }
@@ -20,8 +20,8 @@ function plain(word) {
 
 export function stemsOf(question) {
   const words = (question.match(WORD) ?? []).map(plain);
-  const telling = words.filter((word) => !STOP.has(word));
-  return new Set((telling.length ? telling : words).map(stem));
+  const terms = words.filter((word) => !STOP.has(word));
+  return new Set((terms.length ? terms : words).map(stem));
 }
 
 function matches(text, stems) {
@@ -33,7 +33,7 @@ function matches(text, stems) {
   return found;
 }
 
-// The stretch of SNIPPET_CHARS with the most different matched words, cut between words.
+// The section of SNIPPET_CHARS with the most different matched words, cut between words.
 export function snippet(text, stems) {
   if (text.length <= SNIPPET_CHARS * 1.25) return { start: 0, end: text.length };
   const found = matches(text, stems);

@@ -1,4 +1,4 @@
-"""What is refused before any work is done for it: large bodies, NUL characters, too many calls or forms at once."""
+"""Limits checked before any work starts: size of the body, NUL characters, number of concurrent calls and uploads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sluice.api.problems import problem
 Result = TypeVar("Result")
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # of a form with one document; it is held in memory until it is sealed
+MAX_UPLOAD_BYTES = 20 * 1024 * 1024  # of a form with one document; it is held in memory until it is encrypted
 UPLOADS = "/api/v1/documents"
 MAX_FORMS = 8  # in memory at once, of `MAX_UPLOAD_BYTES` each
 FORM_TIMEOUT_S = 120.0  # for a form to arrive
@@ -30,11 +30,11 @@ def _max_bytes(request: Request) -> int:
 
 
 def _too_large(max_bytes: int) -> str:
-    return f"The body is larger than {max_bytes // 1024} KiB; nothing of it was kept."
+    return f"The body is larger than {max_bytes // 1024} KiB. Nothing was stored. Send a smaller one."
 
 
 class RequestLimits:
-    """ASGI middleware. Counts what arrives too, since a length may be missing or a lie."""
+    """ASGI middleware. Also counts the bytes received, because Content-Length may be missing or wrong."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -66,7 +66,7 @@ class RequestLimits:
 
 
 class BoundedExecutor:
-    """Threads for calls that block, apart from the ones that the rest of the server shares."""
+    """Runs blocking calls in threads that are separate from the server's shared threads. The queue is bounded."""
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._limiter = CapacityLimiter(threads)
@@ -74,9 +74,9 @@ class BoundedExecutor:
         self._taken = 0  # counted here: a burst arrives before the limiter has seen any of it
 
     async def run(self, call: Callable[[], Result], abandon: bool = False) -> Result:
-        """`abandon`: a cancelled caller does not wait for its thread.
+        """Runs `call` in a thread. `abandon`: a cancelled caller does not wait for its thread.
 
-        Raises HTTPException 503 where too many wait already: a late answer would help nobody."""
+        Raises HTTPException 503 when the queue is full."""
         if self._taken >= self._most:
             raise HTTPException(503, "Too many calls are waiting; try again shortly.", {"Retry-After": "1"})
         self._taken += 1
@@ -87,7 +87,7 @@ class BoundedExecutor:
 
 
 class UploadSlots:
-    """For what takes memory while it arrives: so many at once, and at most half of them for one caller."""
+    """Limits concurrent uploads, which are held in memory. One caller gets at most half of the slots."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -95,7 +95,7 @@ class UploadSlots:
 
     @contextmanager
     def slot(self, caller: str) -> Iterator[None]:
-        """Raises HTTPException 503 where all are taken, 429 where the caller has taken too many."""
+        """Holds one slot. Raises HTTPException 503 if none is free, 429 if the caller holds too many."""
         wait = {"Retry-After": "5"}
         if self._taken.total() >= self._slots:
             raise HTTPException(503, "Too many uploads arrive at once; try again shortly.", wait)
@@ -106,4 +106,4 @@ class UploadSlots:
             yield
         finally:
             self._taken[caller] -= 1
-            self._taken += Counter()  # forgets who has none
+            self._taken += Counter()  # removes callers whose count is zero

@@ -1,12 +1,12 @@
-// One passage with its flags, and its way from the document to the collection, as `GET passages/{chunk}` and its
-// `/lineage` tell it. Text only.
+// One passage with its flags, and the steps from its document to the collection, from `GET passages/{chunk}` and
+// `GET passages/{chunk}/lineage`. Text only.
 
 import { gatesPage, onePassage, passageLineage } from "./client.js";
 import { picture } from "./picture.js";
 import { element } from "./results.js";
 import { $, badge, byResult, checksTable, complain, countedResults, facts, link, moment, step, table } from "./steps.js";
 
-const asked = new URLSearchParams(location.search);
+const address = new URLSearchParams(location.search);
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
 function flagItem({ label, observed_in_words: observed, ordinal }) {
@@ -14,21 +14,21 @@ function flagItem({ label, observed_in_words: observed, ordinal }) {
   return element("li", {}, `${label}: `, badge("warning"), `${observed ? `, ${observed}` : ""} (${of})`);
 }
 
-function passageStep(told, passage) {
-  const recorded = new Set(told.flags.map((flag) => flag.code));
-  const flags = [...told.flags, ...(passage?.flags ?? []).filter((flag) => !recorded.has(flag.code))];
+function passageStep(lineage, passage) {
+  const recorded = new Set(lineage.flags.map((flag) => flag.code));
+  const flags = [...lineage.flags, ...(passage?.flags ?? []).filter((flag) => !recorded.has(flag.code))];
   const shown = flags.length
     ? element("ul", { className: "flags", ariaLabel: "Warnings for this passage" }, ...flags.map(flagItem))
     : element("p", { className: "path" }, badge("passed"), " No warning was recorded for this passage or its document.");
-  const made = step(passage ? passage.title || passage.external_id : "Passage");
-  if (passage?.location.headings.length) made.firstElementChild.append(element("p", { className: "path", textContent: passage.location.headings.join(" › ") }));
-  made.firstElementChild.append(shown, element("p", { className: "text passage", textContent: passage?.text ?? "Its text cannot be shown now." }));
+  const card = step(passage ? passage.title || passage.external_id : "Passage");
+  if (passage?.location.headings.length) card.firstElementChild.append(element("p", { className: "path", textContent: passage.location.headings.join(" › ") }));
+  card.firstElementChild.append(shown, element("p", { className: "text passage", textContent: passage?.text ?? "Its text cannot be shown now." }));
   if (passage) {
     const { page, start, end } = passage.location;
-    const where = [["characters", `${start.toLocaleString("en")}–${end.toLocaleString("en")}`], ["id", told.chunk_id]];
-    made.firstElementChild.append(facts(page === null ? where : [["page", String(page)], ...where]));
+    const where = [["characters", `${start.toLocaleString("en")}–${end.toLocaleString("en")}`], ["id", lineage.chunk_id]];
+    card.firstElementChild.append(facts(page === null ? where : [["page", String(page)], ...where]));
   }
-  return made;
+  return card;
 }
 
 function boxes({ document: found, source, run, gates, generation, embedding }) {
@@ -45,15 +45,15 @@ function boxes({ document: found, source, run, gates, generation, embedding }) {
   ];
 }
 
-function wayStep(told) {
+function drawingStep(lineage) {
   const where = element("div", { className: "drawing" });
-  return [step("From the document to the collection", where), () => picture(where, "From the document to the collection", boxes(told))];
+  return [step("From the document to the collection", where), () => picture(where, "From the document to the collection", boxes(lineage))];
 }
 
 function documentStep({ document: found, source }) {
   const history = found.history.map((each) => [`${each.number}`, `${each.generation}`, each.state, moment(each.activated_at), each.run_id.slice(0, 8)]);
-  const known = [["name", found.external_id], ["address", found.uri], ["source", source], ["first seen", moment(found.first_seen_at)], ["expires", found.expires_at === null ? "never" : moment(found.expires_at)]];
-  return step("Document and versions", facts(known), table(["version", "generation", "state", "since", "run"], history));
+  const pairs = [["name", found.external_id], ["address", found.uri], ["source", source], ["first seen", moment(found.first_seen_at)], ["expires", found.expires_at === null ? "never" : moment(found.expires_at)]];
+  return step("Document and versions", facts(pairs), table(["version", "generation", "state", "since", "run"], history));
 }
 
 function runStep({ run }) {
@@ -62,7 +62,7 @@ function runStep({ run }) {
 }
 
 function gatesStep({ gates, run }) {
-  const more = element("a", { href: gatesPage(run.run_id, asked.get("tenant")), textContent: "All gate results of this run" });
+  const more = element("a", { href: gatesPage(run.run_id, address.get("tenant")), textContent: "All gate results of this run" });
   const shown = gates.length ? checksTable(gates) : "None recorded.";
   return step("Gate results of that run, all its documents", shown, element("p", { className: "path" }, more));
 }
@@ -77,19 +77,19 @@ function generationStep({ generation, embedding }) {
 
 function datasetsStep({ datasets }) {
   const rows = datasets.map((each) => [each.namespace, link(each.name, each.marquez_url)]);
-  return step("Datasets of that run", rows.length ? table(["namespace", "name"], rows) : "No lineage events name this run: it ran without Airflow, or they were too old to keep.");
+  return step("Datasets of that run", rows.length ? table(["namespace", "name"], rows) : "There are no lineage events of this run: it ran without Airflow, or the events were deleted because of their age.");
 }
 
 async function show() {
-  const chunk = asked.get("chunk");
-  if (!chunk) return complain("No passage was named", "Come here from a search result, or add ?chunk= and a passage's id to the address.");
+  const chunk = address.get("chunk");
+  if (!chunk) return complain("No passage was named", "Open this page from a search result, or add ?chunk= and a passage's id to the address.");
   try {
-    const tenant = asked.get("tenant");
-    const [told, passage] = await Promise.all([passageLineage(chunk, tenant), onePassage(chunk, tenant).catch(() => null)]);
-    const [way, draw] = wayStep(told);
-    $("steps").replaceChildren(passageStep(told, passage), way, documentStep(told), runStep(told), gatesStep(told), generationStep(told), datasetsStep(told));
+    const tenant = address.get("tenant");
+    const [lineage, passage] = await Promise.all([passageLineage(chunk, tenant), onePassage(chunk, tenant).catch(() => null)]);
+    const [drawing, draw] = drawingStep(lineage);
+    $("steps").replaceChildren(passageStep(lineage, passage), drawing, documentStep(lineage), runStep(lineage), gatesStep(lineage), generationStep(lineage), datasetsStep(lineage));
     draw();
-    $("status").textContent = `Passage ${told.chunk_id}, version ${told.document.version}`;
+    $("status").textContent = `Passage ${lineage.chunk_id}, version ${lineage.document.version}`;
   } catch (failure) {
     complain(failure.title ?? "Something went wrong", failure.message);
   }

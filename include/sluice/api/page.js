@@ -1,4 +1,4 @@
-// The search page: form in, results and notices out, all by keyboard.
+// The search page: form, results and notices; it can be used with the keyboard alone.
 
 import { collections, search, Failure } from "./client.js";
 import { stemsOf } from "./highlight.js";
@@ -21,7 +21,7 @@ function show(title, lines, { bad = false } = {}) {
 
 function fail(error) {
   const known = error instanceof Failure;
-  const lines = [element("p", { textContent: known ? error.message : "The page met an error of its own. Reload it." })];
+  const lines = [element("p", { textContent: known ? error.message : "This page has an error. Reload it." })];
   if (known && error.requestId) lines.push(element("p", {}, "For the operator: request ", element("code", { textContent: error.requestId })));
   if (!known) console.error(error);
   say("");
@@ -47,20 +47,20 @@ function showNoCollections() {
 
 function showNoResults(answer) {
   const tips = ["Use fewer or other words."];
-  if (!answer.legs.includes("dense")) tips.push("Tick “meaning”: passages need not share your words then.");
+  if (!answer.legs.includes("dense")) tips.push("Tick “meaning”: it also finds passages with other words.");
   if (collection.options.length > 1) tips.push("Choose another collection.");
-  tips.push("Documents that expired, were deleted or are not shared with you are never shown.");
+  tips.push("Documents that have expired, were deleted or are not shared with you are never shown.");
   show("No passage was found", [element("ul", {}, ...tips.map((tip) => element("li", { textContent: tip })))]);
 }
 
 function showNothingRelevant(reveal) {
-  const more = element("button", { type: "button", className: "more", textContent: "Show the nearest passages all the same" });
+  const more = element("button", { type: "button", className: "more", textContent: "Show the nearest passages" });
   more.addEventListener("click", () => {
     notice.hidden = true;
     reveal();
     results.querySelector("article")?.focus();
   });
-  show("Nothing relevant was found", [plain("No passage has a word of your question, and none is near it in meaning. Check the spelling, use other words, or choose another collection."), more]);
+  show("Nothing relevant was found", [plain("No passage contains a word of your question or is similar to it in meaning. Check the spelling, use other words, or choose another collection."), more]);
 }
 
 async function loadCollections() {
@@ -77,19 +77,19 @@ async function loadCollections() {
 }
 
 function restore() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  if ([...collection.options].some((option) => option.value === asked.get("c"))) collection.value = asked.get("c");
-  query.value = asked.get("q") ?? "";
+  const saved = new URLSearchParams(location.hash.slice(1));
+  if ([...collection.options].some((option) => option.value === saved.get("c"))) collection.value = saved.get("c");
+  query.value = saved.get("q") ?? "";
   if (query.value && !go.disabled) form.requestSubmit();
 }
 
-function answered(answer, question) {
+function showAnswer(answer, question) {
   const stems = stemsOf(question);
   const reveal = () => results.replaceChildren(...answer.results.map((result, index) => resultItem(result, index + 1, stems, tenant.value)));
   const hidden = answer.nothing_relevant && answer.results.length;
   if (!hidden) reveal();
   const by = answer.legs.map((leg) => ({ dense: "meaning", sparse: "words" })[leg]).join(" and ");
-  const cut = answer.degraded.length ? ` Cut short (${answer.degraded.join(", ")}): there may be more.` : "";
+  const cut = answer.degraded.length ? ` Incomplete (${answer.degraded.join(", ")}): there may be more.` : "";
   const count = hidden ? "No relevant passage" : plural(answer.results.length, "passage");
   say(`${count}${by ? ` by ${by}` : ""} in ${Math.round(answer.took_ms)} ms, generation ${answer.generation}.${cut}`);
   if (hidden) showNothingRelevant(reveal);
@@ -119,7 +119,7 @@ async function ask(event) {
   try {
     const body = { query: question, collection: collection.value, top_k: Number(topK.value) || 10, legs };
     const answer = await search(body, tenant.value, own.signal);
-    if (own === running) answered(answer, question);
+    if (own === running) showAnswer(answer, question);
   } catch (error) {
     if (own === running) fail(error);
   } finally {

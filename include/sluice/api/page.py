@@ -1,4 +1,4 @@
-"""The pages (search, lineage, gates, API): fixed files of this package, nothing from elsewhere."""
+"""Routes of the pages (search, lineage, gates, API): static files of this package. Nothing loads from other hosts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ router = APIRouter(include_in_schema=False)
 
 _FOLDER = Path(__file__).parent
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript"}
-# `no-cache`: kept by the browser, but asked for again each time, so that an upgrade shows at once.
+# `no-cache`: the browser revalidates its copy at each request, so that an upgrade is visible at once.
 _HEADERS = {"Cache-Control": "no-cache"}
 
 

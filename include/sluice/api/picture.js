@@ -1,4 +1,4 @@
-// Boxes and arrows as one SVG image: beside each other where there is room, else below each other. Text only.
+// Boxes and arrows as one SVG image: in a row on wide screens, in a column on narrow ones. Text only.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PAD = 12;
@@ -7,23 +7,23 @@ const TALL = { box: 320, gap: 22, height: 100 };
 const NARROW = matchMedia("(max-width: 720px)");
 
 function shape(tag, attributes = {}, ...children) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
-// Without its middle where it is too wide: the end of a path says more than the rest of it.
+// Cuts the middle of a text that is too wide, because the end of a path matters most.
 function fit(text, width) {
   const full = text.textContent;
   if (text.getComputedTextLength() <= width) return;
-  const cut = (kept) => `${full.slice(0, Math.ceil(kept / 3))}…${full.slice(full.length - Math.floor((2 * kept) / 3))}`;
+  const cut = (length) => `${full.slice(0, Math.ceil(length / 3))}…${full.slice(full.length - Math.floor((2 * length) / 3))}`;
   let [fits, tooWide] = [0, full.length];
   while (tooWide - fits > 1) {
-    const kept = (fits + tooWide) >> 1;
-    text.textContent = cut(kept);
-    if (text.getComputedTextLength() > width) tooWide = kept;
-    else fits = kept;
+    const length = (fits + tooWide) >> 1;
+    text.textContent = cut(length);
+    if (text.getComputedTextLength() > width) tooWide = length;
+    else fits = length;
   }
   text.textContent = cut(fits);
 }
@@ -51,7 +51,7 @@ function drawn(title, boxes) {
   const places = boxes.map((_, at) => ({ ...size, x: 1 + (tall ? 0 : at * step), y: 1 + (tall ? at * step : 0) }));
   const last = places.at(-1);
   const [width, height] = [last.x + size.box + 1, last.y + size.height + 1];
-  const said = boxes.map(({ kind, name, lines }) => `${kind}: ${[name, ...lines].join(", ")}`).join(". Then ");
+  const description = boxes.map(({ kind, name, lines }) => `${kind}: ${[name, ...lines].join(", ")}`).join(". Then ");
   const arrows = places.slice(1).map((to, at) => {
     const from = places[at];
     return tall
@@ -62,7 +62,7 @@ function drawn(title, boxes) {
     "svg",
     { class: tall ? "picture tall" : "picture", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-labelledby": "picture-title picture-desc" },
     shape("title", { id: "picture-title" }, title),
-    shape("desc", { id: "picture-desc" }, `${said}.`),
+    shape("desc", { id: "picture-desc" }, `${description}.`),
     ...arrows,
     ...boxes.map((each, at) => box(each, places[at])),
   );

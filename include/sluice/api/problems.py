@@ -29,7 +29,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **extra: Any,
 ) -> JSONResponse:
-    """`extra` become members beside the standard ones."""
+    """A problem response. `extra`: further members beside the standard ones."""
     body = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -42,7 +42,7 @@ def problem(
 
 
 def answer_error(request: Request, error: Exception) -> JSONResponse:
-    """Any exception → a problem. What is not the caller's doing is logged in full and told in general."""
+    """Any exception → a problem. Errors that the caller did not cause are logged in full; the answer is general."""
     match error:
         case RequestValidationError():
             return _invalid(request, error.errors())
@@ -68,7 +68,7 @@ def answer_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
-    if error.status_code == 400:  # the framework's word for a body that it cannot parse
+    if error.status_code == 400:  # the framework's answer to a body that it cannot parse
         return problem(request, 422, "The body cannot be read as JSON in UTF-8.")
     if error.status_code == 404 and error.detail == "Not Found":
         return problem(request, 404, "There is nothing at this address.")
@@ -109,7 +109,7 @@ def _message(request: Request, error: Mapping[str, Any]) -> str:
 
 
 def _known(request: Request, path: Sequence[Any]) -> set[str]:
-    """Names of the fields of the body, or of what stands at `path` in it; empty where they cannot be told."""
+    """Names of the body's fields, or of the fields of the model at `path` in it; empty if they are not known."""
     field = getattr(request.scope.get("route"), "body_field", None)
     model = field.field_info.annotation if field else None
     for name in path:

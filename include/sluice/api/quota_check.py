@@ -1,4 +1,4 @@
-"""Whether a tenant's quota has room for one more upload, without a count of all its documents at each."""
+"""Checks a tenant's quota before an upload, without counting all its documents each time."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ from sluice.model.costs import TenantUse
 from sluice.ports.ledger import Ledger
 
 _COUNTED_FOR_S = 10.0
-_PAUSE_S = 1.0  # between two counts of a tenant whose uploads are refused
-_PAUSES = 20  # and at least this many times what the last count took: counting takes 5 % of the time at most
+_PAUSE_S = 1.0  # least time between two counts of a tenant whose quota is reached
+_PAUSES = 20  # and at least this many times the duration of the last count: counting takes 5 % of the time at most
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
     counted: TenantUse
-    expected: TenantUse  # with what was let in since
+    expected: TenantUse  # the count plus the uploads admitted since
     at_s: float  # on the monotonic clock
     took_s: float
 
 
 class QuotaCheck:
-    """Counts a tenant that has a quota at most every ten seconds, and in between adds what was let in. Before an upload
-    is refused it is counted again, unless that was done a moment ago: a tenant that is full costs no more than others.
-    Others, and what is removed, are seen with the next count; the run that ingests an upload decides in any case."""
+    """Caches the use of each tenant that has a quota for ten seconds, and adds the admitted uploads to it.
+
+    Before it rejects an upload it counts again, unless the last count is very recent, so that a full tenant does not
+    cost more than others. Changes by other processes, and deletions, are seen with the next count. The run that
+    ingests the upload makes the final decision."""
 
     def __init__(self) -> None:
         self._counts: dict[str, _Count] = {}
         self._counting: dict[str, Lock] = defaultdict(Lock)
 
     def fits(self, ledger: Ledger, tenant: str, size_bytes: int) -> bool:
-        """What quarantine holds of the tenant counts, too."""
+        """Returns whether `size_bytes` more fit into the tenant's quota. Quarantined documents count, too."""
         quota = ledger.quotas.of(tenant)
         if not quota.limited:
             return True
-        with self._counting[tenant]:  # those that wait find the count
-            found = self._counts.get(tenant)
-            if found is None or found.counted.quota != quota or not _is_enough(found, size_bytes):
-                found = _count(ledger, tenant)
-            fits = found.expected.fits(size_bytes) or found.counted.fits(size_bytes)
-            taken = found.expected.taking(size_bytes) if fits else found.expected
-            self._counts[tenant] = _Count(found.counted, taken, found.at_s, found.took_s)
+        with self._counting[tenant]:  # one caller counts; the others wait and use its count
+            count = self._counts.get(tenant)
+            if count is None or count.counted.quota != quota or not _is_enough(count, size_bytes):
+                count = _count(ledger, tenant)
+            fits = count.expected.fits(size_bytes) or count.counted.fits(size_bytes)
+            expected = count.expected.taking(size_bytes) if fits else count.expected
+            self._counts[tenant] = _Count(count.counted, expected, count.at_s, count.took_s)
             return fits
 
 
-def _is_enough(found: _Count, size_bytes: int) -> bool:
-    age_s = time.monotonic() - found.at_s
-    return age_s < (_COUNTED_FOR_S if found.expected.fits(size_bytes) else max(_PAUSE_S, _PAUSES * found.took_s))
+def _is_enough(count: _Count, size_bytes: int) -> bool:
+    age_s = time.monotonic() - count.at_s
+    return age_s < (_COUNTED_FOR_S if count.expected.fits(size_bytes) else max(_PAUSE_S, _PAUSES * count.took_s))
 
 
 def _count(ledger: Ledger, tenant: str) -> _Count:

@@ -1,13 +1,13 @@
-// One result as an element: what was found, and where it comes from.
+// One search result as an element: the passage, its citation and the link to its lineage.
 
 import { marked, snippet } from "./highlight.js";
 
 const MAX_TAG_CHARS = 80;
 
 export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
 }
 
 function fact(name, value, className = "") {
@@ -38,8 +38,8 @@ function tags(metadata) {
   return [element("ul", { className: "tags", ariaLabel: "Metadata" }, ...items)];
 }
 
-// Line ends of a hard-wrapped text run on; paragraphs stay apart.
-function flowing(text) {
+// Joins the lines of each paragraph of a hard-wrapped text; paragraphs stay separate.
+function unwrapped(text) {
   return text.split(/\n\s*\n/u).map((paragraph) => paragraph.replace(/\s+/gu, " ")).join("\n");
 }
 
@@ -49,7 +49,7 @@ function passage(result, stems) {
   const text = element("p", { className: "text", id: `text-${result.chunk_id}` });
   const show = (full) => {
     text.classList.toggle("full", full);
-    const cut = marked(full ? result.text : flowing(result.text.slice(start, end)), stems);
+    const cut = marked(full ? result.text : unwrapped(result.text.slice(start, end)), stems);
     text.replaceChildren(!full && start > 0 ? "… " : "", cut, !full && end < result.text.length ? " …" : "");
   };
   show(whole);
@@ -66,23 +66,23 @@ function passage(result, stems) {
   return [text, more];
 }
 
-function past(result, tenant) {
-  const asked = new URLSearchParams({ chunk: result.chunk_id, ...(tenant && { tenant }) });
-  const link = element("a", { href: `lineage?${asked}`, textContent: "Where it comes from" });
+function lineageLink(result, tenant) {
+  const query = new URLSearchParams({ chunk: result.chunk_id, ...(tenant && { tenant }) });
+  const link = element("a", { href: `lineage?${query}`, textContent: "Lineage" });
   return element("p", { className: "path" }, link);
 }
 
 export function resultItem(result, rank, stems, tenant) {
   const titleId = `title-${result.chunk_id}`;
   const title = element("h2", { id: titleId }, marked(result.title || result.external_id, stems));
-  const score = element("span", { className: "score", textContent: result.score.toFixed(3), title: "Score, for comparing within this list" });
+  const score = element("span", { className: "score", textContent: result.score.toFixed(3), title: "Score; compare it within this list only" });
   const top = element("div", { className: "top" }, element("span", { className: "rank", textContent: `${rank}` }), title, score);
   const [text, more] = passage(result, stems);
   const article = element("article", { tabIndex: rank === 1 ? 0 : -1 }, top);
   article.setAttribute("aria-labelledby", titleId);
   const { headings } = result.location;
   if (headings.length && headings.join() !== result.title) article.append(element("p", { className: "path", textContent: headings.join(" › ") }));
-  article.append(text, citation(result), ...tags(result.metadata), past(result, tenant));
+  article.append(text, citation(result), ...tags(result.metadata), lineageLink(result, tenant));
   if (more) article.append(more);
   return element("li", {}, article);
 }

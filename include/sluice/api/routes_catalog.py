@@ -1,4 +1,4 @@
-"""GET /collections and GET /documents: what there is, as far as the caller may know."""
+"""GET /collections and GET /documents: the collections and documents that the caller may read."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
     backend = backend_of(request)
-    found = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
+    infos = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
     return {
-        "collections": [asdict(info) for info in found],
+        "collections": [asdict(info) for info in infos],
         "tenant": caller.tenant,
         "tenants": [grant.tenant for grant in grants],
     }
@@ -84,11 +84,11 @@ async def list_documents(
 def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
     with collection_of(collection):
         tools.catalog.live(collection, caller)
-        found = tools.catalog.documents(caller, collection, limit + 1, after)
-    page = found[:limit]
+        documents = tools.catalog.documents(caller, collection, limit + 1, after)
+    page = documents[:limit]
     return {
         "documents": _described(tools.keyring, caller.tenant, page),
-        "next": page[-1].document_id if len(found) > limit else None,
+        "next": page[-1].document_id if len(documents) > limit else None,
     }
 
 
@@ -99,7 +99,7 @@ def _documents(tools: Tools, caller: Principal, collection: str, limit: int, aft
     tags=["documents"],
 )
 async def show_document(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
-    """One document: where it comes from, its active version and, where it is there, why it is in quarantine."""
+    """One document: its source, its active version and, if it is in quarantine, the reason."""
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:

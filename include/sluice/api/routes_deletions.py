@@ -1,7 +1,7 @@
-"""DELETE documents, sources, collections and grants, and GET /access: who can read this?
+"""DELETE documents, sources, collections and grants, and GET /access, which lists who may read what.
 
-Each deletion needs a grant to write with every group of what goes. What may be more than one document is only listed
-unless the query says `dry_run=false`.
+Each deletion needs a grant to write that holds every group of the documents to delete. Deleting a source or a
+collection is a dry run unless the query says `dry_run=false`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from sluice.sources.uri import canonical
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 
-DryRun = Annotated[bool, Query(description="true: only say what would go.")]
+DryRun = Annotated[bool, Query(description="true: only report what would be deleted.")]
 OfCollection = Annotated[str, Query(pattern=NAME_PATTERN)]
 
 
 class Deleted(BaseModel):
     dry_run: bool = Field(description="true: nothing was changed.")
-    documents: int = Field(description="Documents that went, or would go.")
-    chunks: int = Field(description="Chunks that went out of all stores, or would go.")
-    left: list[str] = Field(description="Why some of it is still there: try again later.")
+    documents: int = Field(description="Documents deleted, or that would be deleted.")
+    chunks: int = Field(description="Chunks deleted from all stores, or that would be deleted.")
+    left: list[str] = Field(description="Why some of it could not be deleted; try again later.")
 
 
 class Restored(BaseModel):
@@ -55,7 +55,7 @@ class GrantRemoved(GrantedAccess):
     """The grant as it was."""
 
     dry_run: bool = Field(description="true: nothing was changed.")
-    hidden: int = Field(description="Documents that are unreadable for the user now, or would be.")
+    hidden: int = Field(description="Documents that the user can no longer read, or would no longer be able to.")
 
 
 class ReadableSource(BaseModel):
@@ -73,8 +73,8 @@ class AccessList(BaseModel):
 
 @router.delete("/documents/{document_id}", response_model=Deleted, tags=["documents"])
 async def delete_document(document_id: UUID, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
-    """Take one document out of all stores; it is unreadable when this returns. Its source does not bring it back until
-    its content changes, or by `POST /documents/{document_id}/restore`."""
+    """Delete one document from all stores; it is unreadable when this returns. A run of its source does not ingest it
+    again until its content changes, or until `POST /documents/{document_id}/restore`."""
     backend = backend_of(request)
 
     def work() -> Deleted:
@@ -91,7 +91,7 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
 
 @router.post("/documents/{document_id}/restore", response_model=Restored, tags=["documents"])
 async def restore_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Any:
-    """Let the next run of its source ingest a deleted document again."""
+    """Undo a deletion: the next run of the document's source ingests it again."""
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
@@ -112,11 +112,12 @@ async def delete_source(
     uri: Annotated[str, Query(min_length=1, max_length=2000, description="As `GET /sources` shows it.")],
     collection: OfCollection,
     documents: Annotated[
-        Literal["remove", "keep"], Query(description="keep: they stay served until they expire or are deleted.")
+        Literal["remove", "keep"],
+        Query(description="keep: its documents stay served until they expire or are deleted."),
     ],
     dry_run: DryRun = True,
 ) -> Any:
-    """Ingest a source no more, and take its documents out of all stores or leave them served."""
+    """Stop ingesting a source, and delete its documents from all stores or leave them served."""
     backend = backend_of(request)
 
     def work() -> Deleted:
@@ -135,8 +136,8 @@ async def delete_source(
 
 @router.delete("/collections/{collection}", response_model=Deleted, tags=["collections"])
 async def delete_collection(collection: str, request: Request, caller: Caller, dry_run: DryRun = True) -> Any:
-    """Take out all documents and sources that the tenant has in it, and the collection where no other tenant has any.
-    Needs a grant to write with all groups (`*`)."""
+    """Delete all documents and sources of the tenant in a collection, and the collection itself if no other tenant has
+    documents in it. Needs a grant to write with all groups (`*`)."""
     backend = backend_of(request)
 
     def work() -> Deleted:
@@ -154,7 +155,7 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
 
 @router.delete("/grants/{principal}", response_model=GrantRemoved, tags=["access"])
 async def delete_grant(principal: str, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
-    """Take back what a user was granted in the tenant. Needs a grant to write with all groups (`*`)."""
+    """Revoke a user's grant for the tenant. Needs a grant to write with all groups (`*`)."""
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
@@ -176,28 +177,28 @@ async def show_access(
     collection: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
     source: Annotated[str | None, Query(min_length=1, max_length=2000)] = None,
 ) -> Any:
-    """Who can read this? Grants in the tenant, and for each source its groups and who may read it. Needs a grant to
-    write with all groups (`*`)."""
+    """List who may read what: the tenant's grants, and for each source its groups and readers. Needs a grant to write
+    with all groups (`*`)."""
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
         tools = backend.tools
         check_administrator(caller)
         grants = tools.ledger.grants.all(caller.tenant)
-        wanted = None if source is None else canonical(source)
+        uri = None if source is None else canonical(source)
         saved = [each.spec for each in tools.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
             "grants": [each.to_json() for each in grants],
-            "sources": [readable_by(spec, grants) for spec in saved if wanted in (None, spec.uri)],
+            "sources": [readable_by(spec, grants) for spec in saved if uri in (None, spec.uri)],
         }
 
     return await backend.calls.run(work)
 
 
 def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> Deleted:
-    found = deletion.listed(tools, sources)
-    return Deleted(dry_run=True, documents=found.documents, chunks=found.chunks, left=[])
+    preview = deletion.listed(tools, sources)
+    return Deleted(dry_run=True, documents=preview.documents, chunks=preview.chunks, left=[])
 
 
 def _done(report: deletion.DeletionReport) -> Deleted:

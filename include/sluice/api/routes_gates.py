@@ -1,4 +1,4 @@
-"""GET /runs/{run_id}/gates: what the gates of one run found, drawn from the ledger."""
+"""GET /runs/{run_id}/gates: the gate results of one run, read from the ledger."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ class RunGatesAnswer(BaseModel):
     collection: str
     source: str
     gates: list[LineageGate] = Field(description="Every check, over all batches of the run.")
-    rows: list[FailedRow] = Field(description="Documents and chunks that failed one, of those that you may read.")
-    rows_total: int = Field(description="On all pages. Of each check and batch the first 1,000 are in the ledger.")
+    rows: list[FailedRow] = Field(description="Documents and chunks that failed a check and that you may read.")
+    rows_total: int = Field(
+        description="Number of rows on all pages. The ledger holds the first 1,000 rows of each check and batch."
+    )
 
 
 @router.get("/runs/{run_id}/gates", response_model=RunGatesAnswer, responses=documented(404, 422))
@@ -43,25 +45,25 @@ async def show_run_gates(
     request: Request,
     caller: Caller,
     limit: Annotated[int, Query(ge=1, le=1000, description="Failing rows.")] = 200,
-    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failing rows to pass over.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failing rows to skip.")] = 0,
 ) -> dict[str, Any]:
-    """What the gates of one run found, if you may read its source."""
+    """The gate results of one run, if you may read its source."""
     backend = backend_of(request)
     return await backend.calls.run(
         lambda: _answer(backend.tools.catalog.run_gates(caller, run_id, limit=limit, offset=offset))
     )
 
 
-def _answer(found: RunGates) -> dict[str, Any]:
-    facts = asdict(found)
+def _answer(results: RunGates) -> dict[str, Any]:
+    facts = asdict(results)
     return {
         "run": {
             **{name: facts[name] for name in ("run_id", "state", "mode", "started_at", "finished_at", "orchestrator")},
-            "airflow_path": airflow_path(found.orchestrator),
+            "airflow_path": airflow_path(results.orchestrator),
         },
-        "collection": found.collection,
-        "source": found.source_uri,
-        "gates": [gate(each) for each in found.gates],
-        "rows": [{"external_id": each.external_id, **failed_check(each.row)} for each in found.rows],
-        "rows_total": found.rows_total,
+        "collection": results.collection,
+        "source": results.source_uri,
+        "gates": [gate(each) for each in results.gates],
+        "rows": [{"external_id": each.external_id, **failed_check(each.row)} for each in results.rows],
+        "rows_total": results.rows_total,
     }

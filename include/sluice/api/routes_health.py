@@ -30,12 +30,12 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", response_model=Probe, responses={503: {"model": Probe, "description": "Not ready"}})
 async def ready(request: Request, response: Response) -> dict[str, str]:
-    """Searches can be answered. Open to all, so its answer is kept for two seconds: a flood costs no store calls."""
+    """Searches can be answered. Open without login, so the answer is cached for two seconds to protect the stores."""
     state = request.app.state
     async with state.ready_lock:
         if time.monotonic() - state.ready_at > READY_KEPT_S:
-            found = {each.name for each in await _dependencies(backend_of(request)) if each.ok}
-            state.ready = found.issuperset(NEEDED)
+            running = {each.name for each in await _dependencies(backend_of(request)) if each.ok}
+            state.ready = running.issuperset(NEEDED)
             state.ready_at = time.monotonic()
     response.status_code = 200 if state.ready else 503
     return {"status": "ready" if state.ready else "not ready"}
@@ -45,40 +45,40 @@ async def ready(request: Request, response: Response) -> dict[str, str]:
 async def health(request: Request) -> dict[str, Any]:
     """Every dependency: state, version, latency."""
     dependencies = await _dependencies(backend_of(request))
-    return {"status": probes.overall_state(dependencies), "dependencies": [_told(each) for each in dependencies]}
+    return {"status": probes.overall_state(dependencies), "dependencies": [_dependency(each) for each in dependencies]}
 
 
 async def _dependencies(backend: Backend) -> list[EngineState]:
-    """All at once, each within PING_TIMEOUT_S."""
-    found: dict[str, EngineState] = {}
+    """Pings all dependencies concurrently, each within PING_TIMEOUT_S."""
+    states: dict[str, EngineState] = {}
     try:
         names = list((await backend.probes.run(lambda: backend.tools)).pings)
     except Exception:
-        names = list(NEEDED)  # nothing can be built: each is asked, and says so
+        names = list(NEEDED)  # the dependencies cannot be built: each probe below reports that
 
     async def ask(name: str) -> None:
-        found[name] = await _probe(backend, name)
+        states[name] = await _probe(backend, name)
 
     async with anyio.create_task_group() as group:
         for name in names:
             group.start_soon(ask, name)
-    return [found[name] for name in names]
+    return [states[name] for name in names]
 
 
 async def _probe(backend: Backend, name: str) -> EngineState:
     try:
         with anyio.fail_after(PING_TIMEOUT_S):
-            found = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
+            state = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
     except Exception as error:
-        # Whatever a client raises, the answer to "is it there?" is no.
-        found = EngineState(name, error=str(error) or "no answer in time")
-    if not found.ok:  # the reason is for the log alone
-        log.warning("%s does not answer: %s", name, found.error)
-    return found
+        # A client may raise anything; each error means that the dependency is down.
+        state = EngineState(name, error=str(error) or "no answer in time")
+    if not state.ok:  # the reason goes to the log only, not to the caller
+        log.warning("%s does not answer: %s", name, state.error)
+    return state
 
 
-def _told(found: EngineState) -> dict[str, Any]:
-    if not found.ok:
-        return {"name": found.name, "state": "down", "version": None, "latency_ms": None}
-    latency_ms = round(found.latency_ms, 2)
-    return {"name": found.name, "state": "ok", "version": found.version or None, "latency_ms": latency_ms}
+def _dependency(state: EngineState) -> dict[str, Any]:
+    if not state.ok:
+        return {"name": state.name, "state": "down", "version": None, "latency_ms": None}
+    latency_ms = round(state.latency_ms, 2)
+    return {"name": state.name, "state": "ok", "version": state.version or None, "latency_ms": latency_ms}

@@ -1,4 +1,4 @@
-"""GET /passages/{chunk_id}: one passage with its flags; /lineage: where it comes from, drawn from the ledger alone."""
+"""GET /passages/{chunk_id}: one passage with its flags; /lineage: its origin, read from the ledger alone."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class LineageDocument(BaseModel):
     uri: str
     first_seen_at: datetime
     expires_at: datetime | None
-    version: int = Field(description="The one that is served.")
-    history: list[LineageVersion] = Field(description="The oldest first.")
+    version: int = Field(description="The version that is served.")
+    history: list[LineageVersion] = Field(description="All versions, the oldest first.")
 
 
 class LineageRun(BaseModel):
@@ -63,20 +63,20 @@ class LineageGate(BaseModel):
     suite: str
     expectation: str
     column: str | None
-    blocking: bool = Field(description="Whether failing it keeps rows out.")
-    success: bool = Field(description="Met in every batch of the run.")
+    blocking: bool = Field(description="true: rows that fail the check are quarantined.")
+    success: bool = Field(description="true: passed in every batch of the run.")
     evaluated: int
     unexpected: int
     code: str | None = Field(description="The check's name, as `sluice gates` lists it.")
     action: str | None = Field(description="What happens to rows that fail it: block, mask or flag.")
-    label: str = Field(description="What the check asserts, in words.", examples=["unique document ids"])
-    result: Result = Field(description="failed: rows were kept out; warning: rows were recorded and went on.")
+    label: str = Field(description="The check's assertion in words.", examples=["unique document ids"])
+    result: Result = Field(description="failed: rows were quarantined; warning: rows were recorded and ingested.")
 
 
 class LineageGeneration(BaseModel):
     collection: str
     number: int
-    physical: str = Field(description="Collection in Qdrant.")
+    physical: str = Field(description="The backing collection in Qdrant.")
     chunker: str
     entities: str
 
@@ -84,19 +84,19 @@ class LineageGeneration(BaseModel):
 class LineageEmbedding(BaseModel):
     embedder: str
     dim: int
-    computed: int = Field(description="Vectors that the run computed, of all its documents.")
-    cached: int = Field(description="Vectors that the run took from the cache, of all its documents.")
+    computed: int = Field(description="Vectors that the run computed, for all its documents.")
+    cached: int = Field(description="Vectors that the run read from the cache, for all its documents.")
 
 
 class LineageDataset(BaseModel):
     namespace: str
     name: str
-    marquez_url: str | None = Field(description="Its lineage in Marquez; null where none is set.")
+    marquez_url: str | None = Field(description="Its lineage in Marquez; null if no Marquez is configured.")
 
 
 class Flag(BaseModel):
     code: str
-    label: str = Field(description="What the check asserts, in words.")
+    label: str = Field(description="The check's assertion in words.")
 
 
 class PassageAnswer(BaseModel):
@@ -111,7 +111,7 @@ class PassageAnswer(BaseModel):
     version: int
     generation: int
     run_id: UUID
-    flags: list[Flag] = Field(description="Checks for which its document was flagged, as the metadata names them.")
+    flags: list[Flag] = Field(description="Checks that flagged its document, as the document's metadata names them.")
 
 
 class PassageLineageAnswer(BaseModel):
@@ -123,23 +123,23 @@ class PassageLineageAnswer(BaseModel):
     generation: LineageGeneration
     embedding: LineageEmbedding
     flags: list[FailedCheck] = Field(
-        description="What the gates recorded of this passage and of its document as a whole: all warnings, since what "
-        "fails is not served."
+        description="Checks that this passage or its document failed. All are warnings, because documents that fail a "
+        "blocking check are not served."
     )
-    datasets: list[LineageDataset] = Field(description="What the run read and wrote, as its lineage events say.")
+    datasets: list[LineageDataset] = Field(description="Datasets that the run read and wrote, from its lineage events.")
 
 
 @router.get("/passages/{chunk_id}", response_model=PassageAnswer, responses=documented(404, 422), tags=["lineage"])
 async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
-    """One passage that is served now, and what its document was flagged for."""
+    """One passage that is served now, and the flags of its document."""
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:
         tools = backend.tools
-        found = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
-        codes = found["metadata"].get(FLAGS)
+        result = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
+        codes = result["metadata"].get(FLAGS)
         flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
-        return {**found, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
+        return {**result, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
 
     return await backend.calls.run(find)
 
@@ -156,45 +156,45 @@ async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> d
     return await backend.calls.run(lambda: _answer(backend.tools, backend.tools.catalog.lineage(caller, chunk_id)))
 
 
-def _answer(tools: Tools, found: PassageLineage) -> dict[str, Any]:
-    facts = asdict(found)
+def _answer(tools: Tools, lineage: PassageLineage) -> dict[str, Any]:
+    facts = asdict(lineage)
     return {
-        "chunk_id": found.chunk_id,
-        "source": found.source_uri,
+        "chunk_id": lineage.chunk_id,
+        "source": lineage.source_uri,
         "document": {name: facts[name] for name in LineageDocument.model_fields},
         "run": {
-            "state": found.run_state,
-            "airflow_path": airflow_path(found.orchestrator),
+            "state": lineage.run_state,
+            "airflow_path": airflow_path(lineage.orchestrator),
             **{name: facts[name] for name in ("run_id", "started_at", "finished_at", "orchestrator")},
         },
-        "gates": [gate(each) for each in found.gates],
-        "flags": [failed_check(row) for row in found.rows],
+        "gates": [gate(each) for each in lineage.gates],
+        "flags": [failed_check(row) for row in lineage.rows],
         "generation": {
             **facts["profile"],
-            "collection": found.collection,
-            "number": found.generation,
-            "physical": found.physical,
+            "collection": lineage.collection,
+            "number": lineage.generation,
+            "physical": lineage.physical,
         },
-        "embedding": {**facts["profile"], "computed": found.computed, "cached": found.cached},
-        "datasets": [_dataset(tools, each) for each in found.datasets],
+        "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
+        "datasets": [_dataset(tools, each) for each in lineage.datasets],
     }
 
 
 def gate(total: GateTotal) -> dict[str, Any]:
-    words = {
+    labelled = {
         "label": labels.label(total.code, total.expectation),
         "result": labels.result(total.success, total.blocking),
     }
-    return {**asdict(total), **words}
+    return {**asdict(total), **labelled}
 
 
 def airflow_path(orchestrator: str | None) -> str | None:
-    found = _AIRFLOW.fullmatch(orchestrator or "")
-    return f"/dags/{quote(found['dag'], safe='')}/runs/{quote(found['run'], safe='')}" if found else None
+    match = _AIRFLOW.fullmatch(orchestrator or "")
+    return f"/dags/{quote(match['dag'], safe='')}/runs/{quote(match['run'], safe='')}" if match else None
 
 
 def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
-    """A namespace holds colons (`postgres://host:port`), a name does not begin after the first one."""
+    """`dataset` is namespace:name. A namespace may contain colons itself (`postgres://host:port`)."""
     namespace, name = _split(dataset)
     url = None
     if tools.marquez_web_url:
@@ -206,5 +206,5 @@ def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
 
 
 def _split(dataset: str) -> tuple[str, str]:
-    found = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
-    return (found["namespace"], found["name"]) if found else ("", dataset)
+    match = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
+    return (match["namespace"], match["name"]) if match else ("", dataset)

@@ -1,4 +1,4 @@
-"""GET /quarantine and POST /quarantine/{document_id}/replay: what was refused, and once more through the gates."""
+"""GET /quarantine lists quarantined documents; POST /quarantine/{document_id}/replay processes one of them again."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Refused(BaseModel):
     uri: str
     collection: str
     source_uri: str
-    run_id: UUID = Field(description="The run that refused it.")
+    run_id: UUID = Field(description="The run that quarantined it.")
     stage: str
     code: str = Field(description="Stable name of the reason.")
     reason: str = Field(description="What is wrong and what to do.")
     refused_at: datetime
-    kept_bytes: int | None = Field(description="Size of its bytes, which are kept; null: it cannot be replayed.")
+    kept_bytes: int | None = Field(description="Size of its retained bytes; null: none, so it cannot be replayed.")
 
 
 class FailedCheck(BaseModel):
@@ -46,13 +46,13 @@ class FailedCheck(BaseModel):
     code: str
     expectation: str
     ordinal: int | None = Field(description="The chunk, from 0; null: the document as a whole.")
-    observed: Any = Field(description="What was found: numbers, kinds and places, never text.")
-    label: str = Field(description="What the check asserts, in words.", examples=["embeddings of length 1"])
-    observed_in_words: str = Field(description="`observed` as a person would say it.", examples=["2 email, 1 phone"])
+    observed: Any = Field(description="Values that the check observed: numbers, kinds and positions, never text.")
+    label: str = Field(description="The check's assertion in words.", examples=["embeddings of length 1"])
+    observed_in_words: str = Field(description="`observed` in words.", examples=["2 email, 1 phone"])
 
 
 class RefusedInFull(Refused):
-    rows: list[FailedCheck] = Field(description="What its gate found in that run.")
+    rows: list[FailedCheck] = Field(description="Checks that it failed in that run.")
 
 
 class QuarantineList(BaseModel):
@@ -61,7 +61,7 @@ class QuarantineList(BaseModel):
 
 
 class ReplayBody(BaseModel):
-    """`{}`. JSON is asked for because no foreign page can post it."""
+    """An empty object, `{}`. The route needs JSON because a page of another site cannot post it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,9 +88,9 @@ async def list_quarantine(
         if collection is not None:
             with collection_of(collection):
                 catalog.live(collection, caller)
-        found = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
-        page = found[:limit]
-        last = page[-1].document_id if len(found) > limit else None
+        records = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
+        page = records[:limit]
+        last = page[-1].document_id if len(records) > limit else None
         return {"quarantine": [each.to_json() for each in page], "next": last}
 
     return await backend.calls.run(find)
@@ -98,13 +98,13 @@ async def list_quarantine(
 
 @router.get("/quarantine/{document_id}", response_model=RefusedInFull, responses=documented(404, 422))
 async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
-    """Why one document is in quarantine, and what its gate found."""
+    """Why one document is in quarantine, and the checks that it failed."""
     backend = backend_of(request)
     return await backend.calls.run(lambda: _in_full(backend.tools.catalog.refusal(caller, document_id)))
 
 
-def _in_full(refusal: QuarantineRecord) -> dict[str, Any]:
-    return {**refusal.to_json(), "rows": [failed_check(row) for row in refusal.rows]}
+def _in_full(record: QuarantineRecord) -> dict[str, Any]:
+    return {**record.to_json(), "rows": [failed_check(row) for row in record.rows]}
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:
@@ -122,24 +122,27 @@ def failed_check(row: GateRow) -> dict[str, Any]:
     responses=documented(404, 413, 415, 422, 501),
 )
 async def replay_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Queued:
-    """Queue a run, in your name, that works once more on the bytes that are kept, under the gates' rules of now."""
+    """Queue a run, in your name, that processes the retained bytes again with the current rules of the gates."""
     trigger: Trigger | None = request.app.state.trigger
     if trigger is None:
         raise HTTPException(
-            501, "Replays need Airflow, which this service runs without. `sluice quarantine replay` does not."
+            501, "Replays need Airflow, and this service runs without it. Run `sluice quarantine replay` instead."
         )
     backend = backend_of(request)
     return await backend.calls.run(lambda: _queue(backend.tools, trigger, caller, document_id))
 
 
 def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
-    refusal = tools.catalog.refusal(caller, document_id)
-    ingestion.check_sender(tools.ledger, caller, refusal.collection, refusal.source_uri)
-    if refusal.kept_bytes is None:
-        raise BadRequest(f"The bytes of {document_id} could not be had. The next ingest of its source reads it again.")
-    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, refusal), caller.name))
+    record = tools.catalog.refusal(caller, document_id)
+    ingestion.check_sender(tools.ledger, caller, record.collection, record.source_uri)
+    if record.kept_bytes is None:
+        raise BadRequest(
+            f"Document {document_id} has no retained bytes, so it cannot be replayed. The next ingest of its source "
+            "reads it again."
+        )
+    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, record), caller.name))
 
 
-def _conf(caller: Principal, refusal: QuarantineRecord) -> dict[str, Any]:
-    place = {"source": refusal.source_uri, "collection": refusal.collection, "tenant": caller.tenant}
-    return {**place, "replay": [str(refusal.document_id)]}
+def _conf(caller: Principal, record: QuarantineRecord) -> dict[str, Any]:
+    place = {"source": record.source_uri, "collection": record.collection, "tenant": caller.tenant}
+    return {**place, "replay": [str(record.document_id)]}

@@ -26,9 +26,9 @@ router = APIRouter(tags=["search"])
     responses=documented(401, 403, 404, 413, 415, 422, 429, 503),
 )
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
-    """The best passages for a question, each with its citation. `nothing_relevant` says where none of them fits."""
+    """The best passages for a question, each with its citation. `nothing_relevant` is true if none of them fits."""
     backend = backend_of(request)
-    wanted = SearchRequest(
+    search = SearchRequest(
         query=body.query,
         collection=body.collection,
         top_k=body.top_k,
@@ -38,13 +38,13 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
         min_score=body.min_score,
     )
     with collection_of(body.collection):
-        outcome = await backend.calls.run(lambda: backend.search(wanted, caller))
+        outcome = await backend.calls.run(lambda: backend.search(search, caller))
     return search_response(outcome, request.state.sluice_request_id, body.explain)
 
 
 @contextmanager
 def collection_of(name: str) -> Iterator[None]:
-    """Raises NotFound in the same words whether it does not exist or is another tenant's."""
+    """Raises NotFound with one message for both cases: the collection does not exist, or is another tenant's."""
     try:
         yield
     except NotFound as error:

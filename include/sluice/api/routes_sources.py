@@ -1,4 +1,4 @@
-"""GET /sources: the saved sources whose documents the caller may read, and when each is taken in."""
+"""GET /sources: the saved sources whose documents the caller may read, with their schedules."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ async def list_sources(
 ) -> dict[str, Any]:
     """The saved sources of one tenant, with their schedules and last runs."""
     backend = backend_of(request)
-    found = await backend.calls.run(lambda: backend.tools.catalog.sources(caller, collection))
-    return {"sources": [_described(saved, caller) for saved in found]}
+    sources = await backend.calls.run(lambda: backend.tools.catalog.sources(caller, collection))
+    return {"sources": [_described(saved, caller) for saved in sources]}
 
 
 def _described(saved: SavedSource, caller: Principal) -> dict[str, Any]:
-    told = saved.to_json()
-    return {**told, "access_groups": visible_groups(caller, told["access_groups"])}
+    summary = saved.to_json()
+    return {**summary, "access_groups": visible_groups(caller, summary["access_groups"])}

@@ -1,4 +1,4 @@
-"""POST /documents: keep an upload, sealed, and queue the run that takes it in, in the caller's name."""
+"""POST /documents: stores an upload encrypted and queues the run that ingests it, in the caller's name."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Accepted(BaseModel):
     external_id: str
     collection: str
     source: str = Field(description="The source that the document is part of.")
-    dag_run_id: str = Field(description="The run of `sluice_ingest` that takes it in.")
+    dag_run_id: str = Field(description="The run of `sluice_ingest` that ingests it.")
 
 
 class _InMemory(MultiPartParser):
-    spool_max_size = MAX_UPLOAD_BYTES + 1  # what is to be sealed never lies readable on a disk
+    spool_max_size = MAX_UPLOAD_BYTES + 1  # an upload is never written to a disk before it is encrypted
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class _Form:
     tags=["documents"],
 )
 async def upload_document(request: Request, caller: Caller) -> Accepted:
-    """Send one document (multipart). A name that was sent before is replaced. It can be found when the run is done;
-    who may read it is decided by the source, which is for everyone in the tenant unless a run says otherwise. With
-    the session cookie, the header `X-Sluice-Request` is required. 409: the tenant's quota has no room for it."""
+    """Upload one document (multipart). It replaces an earlier upload with the same name. Searches find it when the run
+    has ended. The groups of its source decide who may read it; without groups, everyone in the tenant may. With the
+    session cookie, the header `X-Sluice-Request` is required. 409: the tenant's quota is reached."""
     trigger: Trigger | None = request.app.state.trigger
     if trigger is None:
-        raise HTTPException(501, "Uploads need Airflow, which this service runs without.")
+        raise HTTPException(501, "Uploads need Airflow, and this service runs without it. Run `sluice ingest` instead.")
     ingestion.check_writer(caller)
     backend = backend_of(request)
     with backend.forms.slot(caller.name):
@@ -89,10 +89,10 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
                 form = await _form(request)
         except TimeoutError:
             raise HTTPException(408, f"The form did not arrive within {FORM_TIMEOUT_S:.0f} s.") from None
-        return await backend.calls.run(lambda: _keep(backend, trigger, caller, form))
+        return await backend.calls.run(lambda: _store(backend, trigger, caller, form))
 
 
-def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
+def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
     tools = backend.tools
     source = uploads.source_uri(caller.tenant, form.collection)
     ingestion.check_sender(tools.ledger, caller, form.collection, source)
@@ -112,36 +112,37 @@ def _keep(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) ->
 
 
 def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
-    """Raises Full before anything is kept. Of a name that was sent before the run decides: it may not grow."""
+    """Raises Full before anything is stored. For a name that was uploaded before, the run decides instead, because the
+    new version may be no larger."""
     tools, place = backend.tools, {"tenant": tenant, "collection": form.collection, "name": form.name}
     if not backend.quotas.fits(tools.ledger, tenant, len(form.content)) and not uploads.known(
         tools.blobs, tools.keyring, **place
     ):
         raise Full(
-            f"Tenant {tenant} has no room for it: its quota is reached. Nothing was kept. Remove documents, also those "
-            "in quarantine, or ask an operator for more (`sluice tenants set`)."
+            f"The quota of tenant {tenant} is reached. Nothing was stored. Delete documents, also those in quarantine, "
+            "or ask an operator for a larger quota (`sluice tenants set`)."
         )
 
 
 async def _form(request: Request) -> _Form:
-    """Raises RequestValidationError, which names the field, and HTTPException 413."""
+    """Reads the form. Raises RequestValidationError, which names the field, and HTTPException 413."""
     parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=4, max_part_size=_MAX_FIELD_BYTES)
     try:
-        found = await parser.parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:  # KeyError: no boundary
-        raise _invalid("body", f"it is not a form as multipart/form-data describes it: {error}") from error
+        raise _invalid("body", f"it is not a valid multipart/form-data form: {error}") from error
     try:
-        return await _checked(found)
+        return await _checked(form)
     finally:
-        await found.close()
+        await form.close()
 
 
-async def _checked(found: FormData) -> _Form:
-    if unknown := sorted(set(found) - set(_FORM["properties"])):
-        raise _invalid(unknown[0][:80], f"there is no such field; there are {', '.join(_FORM['properties'])}")
-    if twice := next((name for name in found if len(found.getlist(name)) > 1), None):
+async def _checked(form: FormData) -> _Form:
+    if unknown := sorted(set(form) - set(_FORM["properties"])):
+        raise _invalid(unknown[0][:80], f"unknown field; use {', '.join(_FORM['properties'])}")
+    if twice := next((name for name in form if len(form.getlist(name)) > 1), None):
         raise _invalid(twice, "send it once")
-    file, collection, title = found.get("file"), found.get("collection"), found.get("title")
+    file, collection, title = form.get("file"), form.get("collection"), form.get("title")
     if not isinstance(file, UploadFile) or not file.filename:
         raise _invalid("file", "send one file with a name")
     if not isinstance(collection, str):
@@ -150,7 +151,7 @@ async def _checked(found: FormData) -> _Form:
     if title is not None and (not isinstance(title, str) or len(title) > 1000):
         raise _invalid("title", "at most 1,000 characters")
     try:
-        metadata = json.loads(str(found.get("metadata") or "{}"), object_pairs_hook=unique)
+        metadata = json.loads(str(form.get("metadata") or "{}"), object_pairs_hook=unique)
         if not isinstance(metadata, dict):
             raise ValueError("send a JSON object")
         metadata = checked(metadata, letters=True)

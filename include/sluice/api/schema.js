@@ -1,4 +1,4 @@
-// JSON schemas of openapi.json in words, and example values that fit them.
+// Describes the JSON schemas of openapi.json in words, and makes example values that fit them.
 
 function limits({ minimum, maximum, minLength, maxLength, minItems, maxItems }) {
   const [least, most] = [minimum ?? minLength ?? minItems, maximum ?? maxLength ?? maxItems];
@@ -8,7 +8,7 @@ function limits({ minimum, maximum, minLength, maxLength, minItems, maxItems }) 
 }
 
 export function schemaTools({ components, servers }) {
-  // Without the reference, and without "or null".
+  // The schema with its reference resolved and without "or null".
   function resolve(schema) {
     if (schema?.$ref) return resolve(components.schemas[schema.$ref.split("/").at(-1)]);
     const some = schema?.anyOf?.filter((each) => each.type !== "null");
@@ -38,7 +38,7 @@ export function schemaTools({ components, servers }) {
     return found === undefined || found === null ? "" : JSON.stringify(found);
   }
 
-  // The schema's own example, else the required fields with made-up values.
+  // The schema's own example, else the required fields with placeholder values.
   function example(schema) {
     const found = resolve(schema);
     if (found.examples?.length) return found.examples[0];

@@ -1,4 +1,4 @@
-"""The shapes that go over the wire."""
+"""Models of requests and responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 def _no_graph_leg(value: Any) -> Any:
     if value == "graph":
-        raise ValueError("the graph leg is not part of this release; use dense, sparse or both")
+        raise ValueError("the retriever graph is not part of this release; use dense, sparse or both")
     return value
 
 
@@ -37,17 +37,22 @@ class SearchBody(BaseModel):
         examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
     )
     legs: list[Annotated[Leg, BeforeValidator(_no_graph_leg)]] = Field(
-        ["dense", "sparse"], min_length=1, max_length=10, description="dense: by meaning; sparse: by words (BM25)."
+        ["dense", "sparse"],
+        min_length=1,
+        max_length=10,
+        description="The retrievers to use. dense: by meaning; sparse: by words (BM25).",
     )
     rerank: StrictBool = Field(False, description="No reranker is configured in this release: only false.")
-    explain: StrictBool = Field(False, description="Add each result's score per leg, generation, run and similarity.")
+    explain: StrictBool = Field(
+        False, description="Add each result's score per retriever, generation, run and similarity."
+    )
     min_score: StrictFloat | None = Field(
         None,
         ge=0,
         le=1,
         description="Leave out passages whose cosine similarity to the question is lower (`similarity` in the results; "
-        "needs the leg dense). Not compared with `score`, which tells the rank only. The scale is the embedder's: with "
-        "minilm, questions of made-up words reach 0.35.",
+        "needs the retriever dense). It is not compared with `score`, which shows the rank only. The scale depends on "
+        "the embedder: with minilm, questions of made-up words reach 0.35.",
         examples=[0.4],
     )
 
@@ -74,7 +79,7 @@ class Location(BaseModel):
 
 
 class Explanation(BaseModel):
-    legs: dict[str, float] = Field(description="Score of this passage in each leg that found it.")
+    legs: dict[str, float] = Field(description="Score of this passage in each retriever that found it.")
     generation: int
     run_id: UUID
 
@@ -86,8 +91,8 @@ class SearchResult(BaseModel):
     title: str
     text: str = Field(description="Plain text; show it as text, never as HTML.")
     score: float = Field(
-        description="For comparing within this answer: it tells the rank alone where the leg sparse served, and is the "
-        "cosine similarity elsewhere."
+        description="Compare it within this answer only. If the retriever sparse was used, it shows the rank alone; "
+        "otherwise it is the cosine similarity."
     )
     uri: str
     location: Location
@@ -97,19 +102,22 @@ class SearchResult(BaseModel):
     run_id: UUID
     similarity: float | None = Field(
         None,
-        description="Cosine similarity to the question, -1 to 1; with `min_score` or `explain`, and the leg dense.",
+        description="Cosine similarity to the question, -1 to 1. Only with `min_score` or `explain`, and the retriever "
+        "dense.",
     )
     explain: Explanation | None = None
 
 
 class SearchAnswer(BaseModel):
     results: list[SearchResult]
-    legs: list[Leg] = Field(description="The legs that served this answer.")
-    degraded: list[str] = Field(description="What was cut short; `refill`: more may exist than was looked through.")
+    legs: list[Leg] = Field(description="The retrievers that served this answer.")
+    degraded: list[str] = Field(
+        description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
+    )
     nothing_relevant: bool = Field(
-        description="No passage was found, or none of those found has a word of the question (BM25 terms) and all are "
-        "less similar to it than the floor of the embedder: minilm 0.40, wordllama 0.45; with hash words alone count. "
-        "The results are then the nearest passages all the same; do not take them for an answer."
+        description="True if no passage was found, or if no passage found contains a word of the question (BM25 terms) "
+        "and all are less similar to it than the embedder's threshold: minilm 0.40, wordllama 0.45; with hash only the "
+        "words count. The results are then still the nearest passages; do not use them as an answer."
     )
     generation: int
     took_ms: float
@@ -134,7 +142,7 @@ class CollectionSummary(BaseModel):
 class CollectionList(BaseModel):
     collections: list[CollectionSummary]
     tenant: str
-    tenants: list[str] = Field(description="All that you were granted; choose with X-Sluice-Tenant.")
+    tenants: list[str] = Field(description="All tenants that you have a grant for; choose with X-Sluice-Tenant.")
 
 
 class CollectionDetail(BaseModel):
@@ -142,8 +150,8 @@ class CollectionDetail(BaseModel):
     generation: int
     documents: int
     chunks: ChunkCounts = Field(
-        description="Per store. qdrant and neo4j are null where the store is down, off, or where you hold "
-        "only some of the tenant's groups (they count for the whole tenant)."
+        description="Per store. qdrant and neo4j are null if the store is down or off, or if you hold "
+        "only some of the tenant's groups (the stores count for the whole tenant)."
     )
     quarantined: int
     chunker: str
@@ -164,14 +172,16 @@ class SourceSummary(BaseModel):
     uri: str
     collection: str
     tenant: str
-    access_groups: list[str] = Field(description="Who may read it, as far as you hold the groups; empty: everyone.")
+    access_groups: list[str] = Field(
+        description="Groups that may read it; only those that you hold are shown. Empty: everyone."
+    )
     retention_days: int = Field(description="From activation to expiry; 0: for ever.")
     include: list[str]
     exclude: list[str]
     schedule: str | None = Field(description="Five fields of cron, UTC; null: every night.")
-    paused: bool = Field(description="Left out of runs that nobody asks for.")
-    next_due: datetime | None = Field(description="Past: it is taken in at the next tick. Null: it is paused.")
-    last_run: LastRunSummary | None = Field(description="The one that was started last; null: never run.")
+    paused: bool = Field(description="Scheduled runs skip it.")
+    next_due: datetime | None = Field(description="If past: ingested by the next scheduled run. Null: paused.")
+    last_run: LastRunSummary | None = Field(description="The run that was started last; null: never run.")
 
 
 class SourceList(BaseModel):
@@ -181,7 +191,7 @@ class SourceList(BaseModel):
 class DocumentSummary(BaseModel):
     document_id: UUID
     external_id: str
-    title: str | None = Field(description="Null where it never became active, or was erased.")
+    title: str | None = Field(description="Null if it never became active, or was erased.")
     uri: str
     collection: str
     version: int | None
@@ -193,7 +203,7 @@ class DocumentSummary(BaseModel):
     first_seen_at: datetime
     activated_at: datetime | None
     expires_at: datetime | None
-    quarantine: str | None = Field(description="Why it is in quarantine and what to do, where it is.")
+    quarantine: str | None = Field(description="Why it is in quarantine and what to do; null: it is not.")
 
 
 class DocumentList(BaseModel):
@@ -206,7 +216,7 @@ class Probe(BaseModel):
 
 
 class Dependency(BaseModel):
-    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez where they are on.")
+    name: str = Field(description="ledger, keys, qdrant; neo4j, redis and marquez if they are configured.")
     state: Literal["ok", "down"]
     version: str | None
     latency_ms: float | None

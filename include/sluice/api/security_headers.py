@@ -1,4 +1,4 @@
-"""The outermost layer: request id in and out, security headers on everything, and the last catch of errors."""
+"""The outermost middleware: request ids, security headers on every response, and the last handler of errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware; nothing that happens inside leaves without these headers or as a bare traceback."""
+    """ASGI middleware. Every response gets these headers; an unhandled error becomes a problem, never a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class SecurityHeaders:
         request.state.sluice_request_id = request_id
         started = False
 
-        async def send_sealed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
@@ -52,8 +52,8 @@ class SecurityHeaders:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_sealed)
+            await self._app(scope, receive, send_with_headers)
         except Exception as error:
             if started:
                 raise
-            await answer_error(request, error)(scope, receive, send_sealed)
+            await answer_error(request, error)(scope, receive, send_with_headers)

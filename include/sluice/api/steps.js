@@ -1,15 +1,15 @@
-// What the pages of lineage and gates are made of: cards of facts and tables, results of checks, a notice. Text only.
+// Elements of the pages for lineage and gates: cards of facts and tables, results of checks, a notice. Text only.
 
 import { element } from "./results.js";
 
 export const $ = (id) => document.getElementById(id);
 
 const RESULTS = ["failed", "warning", "passed"];
-// Stage that records a gate's results → what the gate stands after.
+// Stage that records a gate's results → the work that the gate checks.
 const AFTER = { validate: "extraction", chunk: "chunking", embed: "embedding" };
 const SIGNS = { failed: "✕", warning: "▲", passed: "✓" };
 
-// ISO 8601 in UTC; the reader's own time is shown on hovering.
+// ISO 8601 in UTC; the tooltip shows the user's local time.
 export function moment(value) {
   if (value === null) return "–";
   const at = new Date(value);
@@ -17,7 +17,7 @@ export function moment(value) {
   return element("time", { dateTime: iso, title: at.toLocaleString(undefined, { timeZoneName: "short" }), textContent: iso });
 }
 
-// Only web addresses become links, and they leave the frame that Airflow shows this page in.
+// Only web addresses become links. They open outside of the frame in which Airflow shows this page.
 export function link(text, address) {
   if (!address || !/^(https?:\/\/|\/)/u.test(address)) return text;
   return element("a", { href: address, textContent: text, target: "_top", rel: "noreferrer" });
@@ -28,7 +28,7 @@ export function badge(result) {
   return element("b", { className: `result ${result}` }, sign, result);
 }
 
-// "unique document ids: passed"; its code and Great Expectations' name are shown on hovering.
+// "unique document ids: passed"; the tooltip shows its code and its name in Great Expectations.
 export function check({ label, code, expectation, result }) {
   const asserted = element("span", { title: [code, expectation].filter(Boolean).join(", ") }, label);
   if (result) asserted.append(": ", badge(result));
@@ -42,8 +42,8 @@ export function byResult(gates) {
 }
 
 function whenItFails({ action, blocking }) {
-  if (blocking) return "keeps rows out";
-  return action === "mask" ? "masks what it found" : "warns";
+  if (blocking) return "quarantines rows";
+  return action === "mask" ? "masks the text it found" : "warns";
 }
 
 export function checksTable(gates) {

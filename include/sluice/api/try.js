@@ -1,4 +1,4 @@
-// A form that calls one route with the reader's own session, and the same call for a terminal.
+// A form that calls one route with the user's session, and the same call as a curl command.
 
 import { TIMEOUT_MS } from "./client.js";
 import { element } from "./results.js";
@@ -47,7 +47,7 @@ function curl(method, { address, headers }, body) {
 async function answer(response, took) {
   const text = await response.text();
   let shown = text;
-  try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: as it came */ }
+  try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: shown unchanged */ }
   const cut = shown.length > MAX_SHOWN_CHARS ? `${shown.slice(0, MAX_SHOWN_CHARS)}\n… (${shown.length.toLocaleString("en")} characters)` : shown;
   return [element("p", { textContent: `${response.status} ${response.statusText} in ${Math.round(took)} ms` }), element("pre", { textContent: cut, tabIndex: 0 })];
 }
@@ -62,11 +62,11 @@ export function tryForm(path, method, operation, tools) {
   const parameters = operation.parameters ?? [];
   const body = media ? element("textarea", { name: "body", rows: 6, spellcheck: false }) : null;
   if (body) body.value = JSON.stringify(tools.example(operation.requestBody.content[media].schema), null, 2);
-  const harmless = method === "get" || path.endsWith("/search");
-  const sure = harmless ? [] : [element("label", { className: "sure" }, element("input", { type: "checkbox", required: true }), " This call may change data")];
+  const readsOnly = method === "get" || path.endsWith("/search");
+  const confirmation = readsOnly ? [] : [element("label", { className: "sure" }, element("input", { type: "checkbox", required: true }), " This call may change data")];
   const result = element("div", { className: "answer", ariaLive: "polite" });
   const form = element(
-    "form", { className: "try" }, ...parameters.map((each) => inputFor(each, tools)), ...(body ? [field("body (JSON)", body)] : []), ...sure,
+    "form", { className: "try" }, ...parameters.map((each) => inputFor(each, tools)), ...(body ? [field("body (JSON)", body)] : []), ...confirmation,
     element("button", { type: "submit", className: "send", textContent: "Send" }),
   );
   form.addEventListener("submit", async (event) => {
@@ -79,7 +79,7 @@ export function tryForm(path, method, operation, tools) {
     const started = performance.now();
     try {
       const response = await fetch(wanted.address, { method: method.toUpperCase(), headers: wanted.headers, body: sent, credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT_MS) });
-      result.replaceChildren(...(await answer(response, performance.now() - started)), element("p", { textContent: "The same in a terminal:" }), command);
+      result.replaceChildren(...(await answer(response, performance.now() - started)), element("p", { textContent: "The same call in a terminal:" }), command);
     } catch (error) {
       const why = error.name === "TimeoutError" ? `No answer within ${TIMEOUT_MS / 1000} s.` : "The server cannot be reached.";
       result.replaceChildren(element("p", { textContent: why }), command);

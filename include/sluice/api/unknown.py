@@ -1,4 +1,4 @@
-"""Query parameters and headers of ours that a route does not know are refused: without one, more might be answered."""
+"""Rejects unknown query parameters and unknown X-Sluice headers. An ignored filter would return more than asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADERS = frozenset({"x-sluice-tenant", "x-sluice-request"})
 
 
 def refuse_unknown(request: Request) -> None:
-    """Raises RequestValidationError. Probes take any query: what asks them may add its own."""
+    """Raises RequestValidationError. Probes accept any query, because load balancers may add their own parameters."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.path in PROBES:
         return
@@ -24,9 +24,9 @@ def refuse_unknown(request: Request) -> None:
         ("query", list(request.query_params), known, "query parameter"),
         ("header", [name for name in request.headers if name.startswith("x-sluice-")], HEADERS, "header"),
     ):
-        if told := unknown_names(given, names, what):
+        if message := unknown_names(given, names, what):
             errors.append(
-                {"loc": (where, next(each for each in given if each not in names)), "msg": told, "type": "unknown"}
+                {"loc": (where, next(each for each in given if each not in names)), "msg": message, "type": "unknown"}
             )
     if errors:
         raise RequestValidationError(errors)

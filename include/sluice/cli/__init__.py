@@ -1,5 +1,5 @@
-"""`sluice`: the same flow without Airflow. Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done with
-quarantined items, 4 stopped by the budget: run it again to go on."""
+"""`sluice`: the same pipeline without Airflow. Exit codes: 0 done, 1 failed, 2 usage or settings, 3 done with
+quarantined documents, 4 budget exceeded (run it again to continue)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from sluice.cli.terminal import FAILED, USAGE
 from sluice.errors import BadRequest, SluiceError
 
 app = typer.Typer(
-    help="Documents in, cited passages out.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="Ingest documents and search them, with citations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 
@@ -53,7 +56,7 @@ app.add_typer(tenants.app, name="tenants")
 
 
 def main() -> None:
-    """Errors become one clear line and the right exit code."""
+    """Runs the command. An error becomes one line on stderr and an exit code."""
     _start_quickly()
     try:
         use_local_stack()
@@ -67,7 +70,7 @@ def main() -> None:
 
 
 def _start_quickly() -> None:
-    """Most commands take as long as their imports. These make a million objects, which are searched for garbage again
-    and again; and pydantic asks each installed distribution for plugins, of which Airflow brings three hundred."""
+    """Speeds up imports, which take most of the time of a command. They create a million objects, so the garbage
+    collector runs less often; and pydantic looks for plugins in each of the 300 distributions that Airflow installs."""
     gc.set_threshold(50_000)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

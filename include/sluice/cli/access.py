@@ -1,4 +1,4 @@
-"""Who may read and write."""
+"""Commands for grants: who may read and write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sluice.model.source import SavedSource
     from sluice.ports.tools import Tools
 
-app = typer.Typer(help="Who may read and write what.", no_args_is_help=True)
+app = typer.Typer(help="List who may read and write what.", no_args_is_help=True)
 
 
 def grant(
@@ -23,15 +23,15 @@ def grant(
     tenant: Tenant = "default",
     group: Annotated[list[str] | None, typer.Option(help="Access groups held; repeat; '*': all.")] = None,
     write: Annotated[bool, typer.Option("--write", help="May also trigger ingests and delete.")] = False,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the grant back.")] = False,
-    create_tenant: Annotated[bool, typer.Option("--create-tenant", help="The tenant may be a new one.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Revoke the grant.")] = False,
+    create_tenant: Annotated[bool, typer.Option("--create-tenant", help="Allow a tenant that is new.")] = False,
     unknown_user: Annotated[
-        bool, typer.Option("--unknown-user", help="Airflow's database need not know the user (yet).")
+        bool, typer.Option("--unknown-user", help="Allow a user that Airflow does not have (yet).")
     ] = False,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
-    """Let an Airflow user read (and write) a tenant's documents, in place of what was granted there before."""
+    """Let an Airflow user read (and write) a tenant's documents. Replaces the user's earlier grant for the tenant."""
     from sluice.access import granting
     from sluice.access.grants import held
     from sluice.model.grants import Grant
@@ -49,17 +49,19 @@ def grant(
         if before is not None:
             _confirm(tools, before, after, yes)
         tools.ledger.grants.add(after)
-    told = {
+    report = {
         **after.to_json(),
         "before": before and before.to_json(),
         "user_checked": known is True,
     }
     lines = [f"{user} may, in tenant {tenant}, {_named(after)}. Before: {_named(before) if before else 'nothing'}."]
     if known is False:
-        lines.append(f"Airflow has no user {user}; it was granted all the same.")
+        lines.append(f"Airflow has no user {user}; the grant was saved nevertheless.")
     elif known is None:
-        lines.append(f"Airflow was not asked whether it knows {user}: its database was not named, or gave no answer.")
-    tell(told, json_, *lines)
+        lines.append(
+            f"The user {user} was not checked: the address of Airflow's database is not set, or it did not answer."
+        )
+    tell(report, json_, *lines)
 
 
 def revoke(
@@ -68,7 +70,7 @@ def revoke(
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
-    """Take a grant back: the same as `sluice grant --remove`."""
+    """Revoke a grant: the same as `sluice grant --remove`."""
     from sluice.access.grants import held
 
     with tools_of_settings() as tools:
@@ -83,7 +85,7 @@ def access_list(
     source: Annotated[str | None, typer.Option(help="Only this one, by its URI.")] = None,
     json_: Json = False,
 ) -> None:
-    """Who can read this? Grants by user, and for each source its groups and who may read it."""
+    """List grants by user, and for each source its groups and readers."""
     from sluice.access.granting import tenants
     from sluice.access.grants import readable_by
     from sluice.pipeline import generations
@@ -91,7 +93,7 @@ def access_list(
 
     with tools_of_settings() as tools:
         if tenant is not None and tenant not in (known := tenants(tools.ledger)):
-            raise NotFound(f"There is no tenant {tenant!r}; there are {', '.join(known)}.")
+            raise NotFound(f"There is no tenant {tenant!r}. Known tenants: {', '.join(known)}.")
         if collection is not None:
             generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
         grants = tools.ledger.grants.all(tenant)
@@ -99,7 +101,7 @@ def access_list(
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:
-            raise NotFound(f"No source {source} is saved there. `sluice sources list` has them.")
+            raise NotFound(f"There is no saved source {source}. `sluice sources list` shows the saved sources.")
     asked_for_sources = collection is not None or source is not None
     shown = [] if asked_for_sources else grants
     lines = [f"{each.principal} may, in tenant {each.tenant}, {_named(each)}" for each in shown]
@@ -110,7 +112,7 @@ def access_list(
             "sources": [readable_by(each.spec, grants) for each in saved],
         },
         json_,
-        *(lines or ["Nothing is granted and no source is saved there."]),
+        *(lines or ["There is no grant and no saved source."]),
     )
 
 
@@ -118,14 +120,14 @@ def access_list(
 
 
 def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
-    """Ask where a change of a grant hides documents from its holder; returns how many. Raises BadRequest, Abort."""
+    """Asks if a change of a grant hides documents from its holder. Returns their number. Raises BadRequest, Abort."""
     from sluice.access import granting
 
     hidden = granting.hidden_from(tools.catalog, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
-            f"({_named(before)} before).",
+            f"(grant before: {_named(before)}).",
             yes,
         )
     return hidden
@@ -137,7 +139,7 @@ def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: boo
     hidden = _confirm(tools, before, None, yes) if before else 0
     had = before is not None and granting.revoke(tools.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
-    more = f" {hidden} documents are unreadable for them now ({_named(before)} before)." if before else ""
+    more = f" {hidden} documents are unreadable for them now (grant before: {_named(before)})." if before else ""
     tell(
         {"removed": had, "before": before and before.to_json(), "hidden": hidden},
         as_json,
@@ -146,16 +148,16 @@ def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: boo
 
 
 def _named(granted: Grant) -> str:
-    groups = f"groups {', '.join(sorted(granted.groups))}" if granted.groups else "only what is for everyone"
+    groups = f"groups {', '.join(sorted(granted.groups))}" if granted.groups else "only documents for everyone"
     return f"{'read and write' if granted.may_write else 'read'} ({groups})"
 
 
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:
     from sluice.access.grants import readable_by
 
-    told = readable_by(saved.spec, grants)
-    groups = ", ".join(told["access_groups"]) or "everyone in the tenant"
+    readable = readable_by(saved.spec, grants)
+    groups = ", ".join(readable["access_groups"]) or "everyone in the tenant"
     return [
-        f"{told['uri']} (collection {told['collection']}, tenant {told['tenant']})",
-        f"    for {groups}; readable by {', '.join(told['readers']) or 'nobody'}",
+        f"{readable['uri']} (collection {readable['collection']}, tenant {readable['tenant']})",
+        f"    for {groups}; readable by {', '.join(readable['readers']) or 'nobody'}",
     ]

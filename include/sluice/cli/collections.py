@@ -1,4 +1,4 @@
-"""Collections as a whole, and documents one by one: what there is, and taking it out."""
+"""Commands to list and delete collections, and to delete and restore documents."""
 
 from __future__ import annotations
 
@@ -12,71 +12,71 @@ from sluice.cli.terminal import FAILED, OK, Apply, Json, tell, tell_deletion, to
 from sluice.errors import BadRequest
 
 app = typer.Typer(help="Collections: list them, delete one.", no_args_is_help=True)
-documents = typer.Typer(help="Documents: delete some, take a deletion back.", no_args_is_help=True)
+documents = typer.Typer(help="Documents: delete them, undo a deletion.", no_args_is_help=True)
 Documents = Annotated[list[UUID], typer.Argument(help="Ids of documents; a search shows them as document_id.")]
 
 
 @app.command("list")
 def collections_list(json_: Json = False) -> None:
-    """Every collection with its documents, chunks and tenants."""
+    """List every collection with its documents, chunks and tenants."""
     from sluice.indexing.counts import by_collection
 
     with tools_of_settings() as tools:
         saved = [each.spec for each in tools.ledger.sources.saved()]
-        told = [
+        rows = [
             {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
             for _, counts in by_collection(tools.ledger)
         ]
     lines = [
         f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "
         f"tenants {', '.join(each['tenants']) or 'none'}"
-        for each in told
+        for each in rows
     ]
-    tell({"collections": told}, json_, *(lines or ["No collection yet."]))
+    tell({"collections": rows}, json_, *(lines or ["No collection yet."]))
 
 
 @app.command("delete")
 def collections_delete(
     collection: Annotated[str, typer.Argument(help="Its name.")],
     tenant: Annotated[
-        str | None, typer.Option(help="Only what this one has in it. Not given: of all tenants, and the collection.")
+        str | None, typer.Option(help="Only this tenant's documents. Not given: all tenants, and the collection.")
     ] = None,
     apply: Apply = False,
     json_: Json = False,
 ) -> None:
-    """Take out all documents of a collection, its sources and the collection itself. Exit code 1: some was left, try
+    """Delete a collection with all its documents and sources. Exit code 1: some of it could not be deleted, try
     again."""
     from sluice.maintenance import deletion
 
     with tools_of_settings() as tools:
         sources = deletion.collection_sources(tools, collection, tenant)
-        found = deletion.listed(tools, [(each, None) for each in sources])
+        preview = deletion.listed(tools, [(each, None) for each in sources])
         tenants = sorted({each.spec.tenant for each in sources})
         report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
     of = f" of tenants {', '.join(tenants)}" if tenants else ""
-    named = f"collection {collection}, {found.sources} sources{of}"
-    tell_deletion(named, replace(found, tenants=tenants), report, json_)
+    named = f"collection {collection}, {preview.sources} sources{of}"
+    tell_deletion(named, replace(preview, tenants=tenants), report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("delete")
 def documents_delete(document_id: Documents, apply: Apply = False, json_: Json = False) -> None:
-    """Take documents out of all stores. Their source does not bring them back until their content changes, or by
-    `sluice documents restore`. One document goes at once; more only with --apply."""
+    """Delete documents from all stores. A run of their source does not ingest them again until their content changes,
+    or until `sluice documents restore`. One document is deleted at once, several only with --apply."""
     from sluice.maintenance import deletion
 
     with tools_of_settings() as tools:
         chosen = deletion.by_source(tools, document_id)
-        found = deletion.listed(tools, [*chosen])
+        preview = deletion.listed(tools, [*chosen])
         single = len(set(document_id)) == 1
         report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
-    tell_deletion(f"{found.documents} documents", found, report, json_)
+    tell_deletion(f"{preview.documents} documents", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 
 @documents.command("restore")
 def documents_restore(document_id: Documents, json_: Json = False) -> None:
-    """Let the next run of its source ingest a deleted document again."""
+    """Undo a deletion: the next run of a document's source ingests it again."""
     from sluice.maintenance import deletion
 
     if not document_id:
@@ -86,5 +86,5 @@ def documents_restore(document_id: Documents, json_: Json = False) -> None:
     tell(
         {"restored": len(document_id), "sources": sorted(sources)},
         json_,
-        f"{len(document_id)} documents are ingested again by the next run of {', '.join(sorted(sources))}.",
+        f"The next run of {', '.join(sorted(sources))} ingests {len(document_id)} documents again.",
     )

@@ -1,4 +1,4 @@
-"""Documents in, passages out."""
+"""Commands: ingest, search and eval."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ def ingest(
     access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="The whole tenant may read (the default).")] = False,
     retention_days: Annotated[
-        int | None, typer.Option(min=0, help="Unreadable that many days later; 0: for ever. Not given: as saved.")
+        int | None, typer.Option(min=0, help="Days until documents expire; 0: never. Not given: as saved.")
     ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; *.zip!/: in zips; repeat.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Globs of paths to ingest; *.zip!/: in zips; repeat.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to skip; repeat.")] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Read everything again; embeddings come from the cache.")
     ] = False,
@@ -48,18 +50,18 @@ def ingest(
     ] = False,
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=0, max=10**15, help="That embedding may take. Not given: SLUICE_MAX_TOKENS_PER_RUN."),
+        typer.Option(min=0, max=10**15, help="Tokens that embedding may use. Not given: SLUICE_MAX_TOKENS_PER_RUN."),
     ] = None,
     max_cost: Annotated[
-        float | None, typer.Option(min=0, help="US dollars that embedding may take; needs SLUICE_EMBEDDING_PRICE.")
+        float | None, typer.Option(min=0, help="US dollars that embedding may cost; needs SLUICE_EMBEDDING_PRICE.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done and what it would cost; write nothing.")
+        bool, typer.Option("--dry-run", help="Only report what would be done and its cost; write nothing.")
     ] = False,
     yes: Yes = False,
     json_: Json = False,
 ) -> None:
-    """Bring a collection up to date with a source. Exit code 4: the budget ended; run it again to go on."""
+    """Bring a collection up to date with a source. Exit code 4: the budget was exceeded; run it again to continue."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion, preview
     from sluice.pipeline.requests import IngestRequest
@@ -78,8 +80,8 @@ def ingest(
         hiding(tools, spec, yes)
         with judging.gates_process():
             summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
-        refused = refused_by(tools, spec, summary)
-    tell(summary.to_json(), json_, *summary.lines(refused))
+        quarantined = refused_by(tools, spec, summary)
+    tell(summary.to_json(), json_, *summary.lines(quarantined))
     if summary.stopped:
         raise typer.Exit(STOPPED)
     raise typer.Exit(QUARANTINED if summary.documents.quarantined else OK)
@@ -104,7 +106,7 @@ def search(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Passages with their citations, best first."""
+    """Search a collection: passages with their citations, best first."""
     from sluice.model.search import SearchRequest
     from sluice.retrieval.answers import search_response
     from sluice.wiring import searcher
@@ -122,8 +124,8 @@ def _lines(outcome: SearchOutcome) -> list[str]:
         return [f"No passage was found in {took}."]
     if outcome.nothing_relevant:
         return [
-            f"Nothing relevant was found in {took}: no passage has a word of the question, and none is near it in "
-            "meaning. Use other words. --json prints the nearest passages all the same."
+            f"Nothing relevant was found in {took}: no passage contains a word of the question or is similar to it. "
+            "Use other words. --json still prints the nearest passages."
         ]
     lines = [f"{len(outcome.passages)} passages in {took}"]
     for rank, passage in enumerate(outcome.passages, 1):
@@ -146,7 +148,9 @@ def _filter(text: str) -> tuple[str, Any]:
         return field, json.loads(value)
     except (ValueError, RecursionError):
         if value.startswith(("{", "[", '"')):
-            raise typer.BadParameter(f"{value!r} begins like JSON and is none.", param_hint="--filter") from None
+            raise typer.BadParameter(
+                f"{value!r} begins like JSON, but is not valid JSON.", param_hint="--filter"
+            ) from None
         return field, value
 
 
@@ -157,7 +161,7 @@ def evaluate(
     tenant: Tenant = "default",
     json_: Json = False,
 ) -> None:
-    """nDCG@10, recall@10, MRR and all-gold@10 of a collection, passages collapsed to documents."""
+    """Measure nDCG@10, recall@10, MRR and all-gold@10 of a collection. A document ranks as its best passage."""
     from sluice.model.search import SearchRequest
     from sluice.retrieval import metrics
     from sluice.wiring import searcher

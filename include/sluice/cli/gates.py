@@ -1,4 +1,4 @@
-"""What the gates expect of one collection."""
+"""Commands for the checks of one collection's gates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sluice.model.generation import Generation
     from sluice.ports.tools import Tools
 
-app = typer.Typer(help="What the gates expect of one collection, and what they do about it.", no_args_is_help=True)
+app = typer.Typer(help="The checks of one collection's gates, their limits and actions.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
 
 
@@ -27,7 +27,7 @@ class Action(StrEnum):
 
 @app.command("list")
 def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
-    """Every check with its action and limit, and where the collection departs from the suites."""
+    """List every check with its action and limit, and mark the collection's own rules."""
     from sluice.model.gates import GateRule
     from sluice.quality import suites
     from sluice.quality.rules import merged, ruled
@@ -57,7 +57,7 @@ def gates_set(
     limit: Annotated[float | None, typer.Option(help="The check's limit.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="What to look for (types, languages); repeat.")] = None,
 ) -> None:
-    """Let a collection depart from a check. What is not given is as the suite says."""
+    """Set a collection's own rule for a check. Options that are not given keep the suite's values."""
     from sluice.model.gates import GateRule
     from sluice.quality import suites
     from sluice.quality.rules import ruled
@@ -68,21 +68,23 @@ def gates_set(
     ruled(suites.check_of(code), rule)
     with tools_of_settings() as tools:
         tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, rule)
-    typer.echo(f"Set for {collection}. What it serves already is judged again by an ingest with --full.")
+    typer.echo(f"Set for {collection}. To check the documents that it serves already, run an ingest with --full.")
 
 
 @app.command("unset")
 def gates_unset(code: Code, collection: Collection = "docs") -> None:
-    """Back to what the suite says."""
+    """Remove a collection's own rule; the suite's values apply again."""
     from sluice.quality import suites
 
     with tools_of_settings() as tools:
         had = tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, None)
-    typer.echo(f"{code} is as the suite says again." if had else f"{collection} had nothing of its own for {code}.")
+    typer.echo(
+        f"The suite's values apply to {code} again." if had else f"{collection} had no rule of its own for {code}."
+    )
 
 
 def _generation(tools: Tools, collection: str) -> Generation:
-    """Raises NotFound."""
+    """The live generation. Raises NotFound."""
     from sluice.pipeline import generations
 
     return generations.live_generations(tools, collection)[0]

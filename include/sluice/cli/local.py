@@ -1,8 +1,8 @@
-"""The stack that `make up` started on this machine, found without being told.
+"""Finds the stack that `make up` started on this machine, without any setting.
 
-`app.json` in the data folder says where its stores answer and how to log in; `make up` writes it. The folder is
-`SLUICE_HOME` (a relative one is below the working folder, else below the checkout), else `.sluice` of the checkout that
-this code is in.
+`make up` writes `app.json` into the data folder, with the addresses and logins of the stores. The data folder is
+`SLUICE_HOME` (a relative path is below the working folder, else below the checkout), else `.sluice` of the checkout
+that this code is in.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def use_local_stack(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Add the local stack's variables to those that are not set, unless the environment or `.env` names a ledger."""
+    """Adds the local stack's variables that are not set yet, unless the environment or `.env` names a ledger.
+
+    Raises BadRequest if `app.json` exists and cannot be read."""
     from dotenv import dotenv_values
 
-    written = dotenv_values(".env", interpolate=False)
-    if any(environ.get(name) or written.get(name) for name in _LEDGER):
+    dotenv = dotenv_values(".env", interpolate=False)
+    if any(environ.get(name) or dotenv.get(name) for name in _LEDGER):
         return
     set_up = dotenv_values(_CHECKOUT / ".env", interpolate=False)  # devstack's own
-    given = environ.get("SLUICE_HOME") or written.get("SLUICE_HOME") or set_up.get("SLUICE_HOME")
+    given = environ.get("SLUICE_HOME") or dotenv.get("SLUICE_HOME") or set_up.get("SLUICE_HOME")
     homes = [Path(given), _CHECKOUT / given] if given else [_CHECKOUT / ".sluice"]
     file = next((home / "app.json" for home in homes if (home / "app.json").is_file()), None)
     if file is None:
@@ -35,7 +37,9 @@ def use_local_stack(environ: MutableMapping[str, str] = os.environ) -> None:
         variables = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         advice = "Run `make up` again as its owner, or set SLUICE_DATABASE_URL."
-        raise BadRequest(f"{file} says where the local stack is, and cannot be read ({error}). {advice}") from None
+        raise BadRequest(
+            f"{file} has the addresses of the local stack and cannot be read ({error}). {advice}"
+        ) from None
     for name, value in variables.items():
         if name.startswith("SLUICE_"):
             environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""Is everything there, and does it agree."""
+"""Commands for operators: status, reconcile, doctor and migrate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def status(json_: Json = False) -> None:
-    """Collections with their counts in every store, and the engines."""
+    """Show collections with their counts in every store, and the engines."""
     from sluice.indexing.counts import by_collection, counted, counters
     from sluice.model.costs import Quota
 
@@ -40,29 +40,29 @@ def status(json_: Json = False) -> None:
         for each in collections
     ] or ["No collection yet. Make one: sluice ingest file:///your/folder --collection docs"]
     limited = [line for use in uses if use.quota != Quota() for line in use_lines(use)]
-    told = {
+    report = {
         "collections": collections,
         "tenants": [use.to_json() for use in uses],
         "engines": [each.to_json() for each in engines],
     }
-    tell(told, json_, *lines, *limited, *_engine_lines(engines))
+    tell(report, json_, *lines, *limited, *_engine_lines(engines))
     raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 
 
 def reconcile(
     collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Make right what is found; else it is only told.")] = False,
-    deep: Annotated[bool, typer.Option("--deep", help="Compare vectors and uploads' bytes, too.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair differences. Not given: only report them.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Also compare vectors and the bytes of uploads.")] = False,
     json_: Json = False,
 ) -> None:
-    """Compare Qdrant, Neo4j and object storage with the ledger. Exit code 1: something differs still."""
+    """Compare Qdrant, Neo4j and object storage with the ledger. Exit code 1: differences remain."""
     from sluice.maintenance import reconciliation
 
     with tools_of_settings() as tools:
         report = reconciliation.reconcile(tools, collection=collection, repair=repair, deep=deep)
     lines = [
         f"{each.name}, {store}: {compared.checked} chunks, {compared.missing} missing, {compared.surplus} surplus, "
-        f"{compared.stale} stale, {compared.repaired} repaired, {compared.in_flight} in a run's hands"
+        f"{compared.stale} stale, {compared.repaired} repaired, {compared.in_flight} in a run now"
         for each in report.collections
         for store, compared in each.stores.items()
     ]
@@ -72,7 +72,7 @@ def reconcile(
 
 
 def doctor(json_: Json = False) -> None:
-    """Is every engine reachable, which version, how fast, and what to do where it is not."""
+    """Check every engine: reachable, version, latency, and what to do if it does not answer."""
     with tools_of_settings() as tools:
         engines = probe_all(tools.pings)
     tell({"engines": [each.to_json() for each in engines]}, json_, *_engine_lines(engines))
@@ -80,7 +80,8 @@ def doctor(json_: Json = False) -> None:
 
 
 def migrate() -> None:
-    """Bring the ledger's and the keys' databases to this release's schema, and key what older ones left unkeyed."""
+    """Migrate the ledger and the key database to this release's schema, and replace unkeyed fingerprints of older
+    releases."""
     from sluice.settings import Settings
     from sluice.wiring import migrate as upgrade
 
@@ -88,8 +89,8 @@ def migrate() -> None:
     typer.echo("The ledger and the keys are at this release's schema.")
     if rewritten is None:
         typer.echo(
-            "SLUICE_MASTER_KEY is not set, so fingerprints that a release up to 0.2.0 stored stay as they are. Run it "
-            "again with the key: fingerprints can confirm a guess of what was purged."
+            "SLUICE_MASTER_KEY is not set, so fingerprints stored by releases up to 0.2.0 were not changed. Run it "
+            "again with the key: with an unkeyed fingerprint one can test a guess of a purged document."
         )
     elif rewritten:
         typer.echo(f"{rewritten} fingerprints of an older release were replaced by keyed ones.")
@@ -101,22 +102,22 @@ def migrate() -> None:
 def _object_lines(objects: StoreReport) -> list[str]:
     lines = [
         f"objects: {objects.checked} uploads, {objects.missing} missing, {objects.stale} stale; "
-        f"{objects.surplus} objects that nobody needs, {objects.repaired} removed"
+        f"{objects.surplus} orphaned objects, {objects.repaired} removed"
     ]
     lost = [*objects.examples.get("missing", ()), *objects.examples.get("stale", ())]
     if lost:
         lines.append(
-            f"Uploads of these documents are lost: {', '.join(lost)}. What was made from them is served meanwhile. "
-            "Send them again; one whose objects are all gone is removed by the next run of its source."
+            f"Uploads of these documents are lost: {', '.join(lost)}. Their chunks are still served. Upload them "
+            "again; if all objects of an upload are missing, the next run of its source deletes its document."
         )
     return lines
 
 
 def _advice(report: ReconciliationReport) -> list[str]:
-    left = report.missing + report.stale + report.surplus - report.repaired
-    if report.repair or left == report.objects.missing + report.objects.stale:
+    remaining = report.missing + report.stale + report.surplus - report.repaired
+    if report.repair or remaining == report.objects.missing + report.objects.stale:
         return []
-    return ["Nothing was changed. To make it right: sluice reconcile --repair"]
+    return ["Nothing was changed. To repair it: sluice reconcile --repair"]
 
 
 def _shown(count: int | None) -> str:

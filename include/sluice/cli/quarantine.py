@@ -1,4 +1,4 @@
-"""What could not be served: list it, look at it, work on it once more."""
+"""Commands for quarantined documents: list, show, replay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluice.pipeline.summary import RunSummary
     from sluice.ports.tools import Tools
 
-app = typer.Typer(help="Documents that were refused, with the reason and what is kept of them.", no_args_is_help=True)
+app = typer.Typer(help="Quarantined documents, with the reason and their retained bytes.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
 OfCode = Annotated[str | None, typer.Option("--code", help="Only for this reason, e.g. too_long.")]
 Document = Annotated[UUID, typer.Argument(help="A document's id; `sluice quarantine list` shows it.")]
@@ -29,34 +29,34 @@ _PAGE = 500
 def quarantine_list(
     collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
 ) -> None:
-    """Every document in quarantine, with the reason; `show` has all of it."""
+    """List every document in quarantine, with a short reason; `show` prints the full one."""
     with tools_of_settings() as tools:
-        found = _all(tools, tenant, collection, code)
+        records = _all(tools, tenant, collection, code)
     lines = [
         f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
-        for each in found
+        for each in records
     ]
-    tell({"quarantine": [each.to_json() for each in found]}, json_, *lines, f"{len(found)} in quarantine")
+    tell({"quarantine": [each.to_json() for each in records]}, json_, *lines, f"{len(records)} in quarantine")
 
 
 @app.command("show")
 def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Json = False) -> None:
-    """Why one document is in quarantine, and what its gate found."""
+    """Show why one document is in quarantine, and the checks that it failed."""
     with tools_of_settings() as tools:
-        found = tools.catalog.refusal(operator(tenant), document_id)
+        record = tools.catalog.refusal(operator(tenant), document_id)
     rows = [
         f"  {row.suite} {row.code}"
         + ("" if row.ordinal is None else f", chunk {row.ordinal}")
         + f": {row.expectation}, observed {row.observed}"
-        for row in found.rows
+        for row in record.rows
     ]
     tell(
-        found.to_json() | {"rows": [asdict(row) for row in found.rows]},
+        record.to_json() | {"rows": [asdict(row) for row in record.rows]},
         json_,
-        f"{found.external_id} ({found.uri})",
-        f"{found.code}, at {found.stage}: {found.reason}",
-        f"refused {found.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {found.run_id} of {found.source_uri}",
-        f"bytes: {_size(found)}",
+        f"{record.external_id} ({record.uri})",
+        f"{record.code}, at {record.stage}: {record.reason}",
+        f"quarantined {record.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id} of {record.source_uri}",
+        f"retained: {_size(record)}",
         *rows,
     )
 
@@ -69,33 +69,33 @@ def quarantine_replay(
     tenant: Tenant = "default",
     json_: Json = False,
 ) -> None:
-    """Work once more on the bytes that are kept, under the gates' rules of now: each is served, or refused anew."""
+    """Process the retained bytes again with the current rules of the gates: each document is served or quarantined."""
     if bool(document_id) == (collection is not None) or (document_id and code):
         raise BadRequest("Say what to replay: ids of documents, or --collection (and --code).")
     with tools_of_settings() as tools:
         if document_id:
-            found = [tools.catalog.refusal(operator(tenant), each) for each in document_id]
+            records = [tools.catalog.refusal(operator(tenant), each) for each in document_id]
         else:
-            found = _all(tools, tenant, collection, code)
-        kept = [each for each in found if each.kept_bytes is not None]
-        if document_id and not kept:
+            records = _all(tools, tenant, collection, code)
+        replayable = [each for each in records if each.kept_bytes is not None]
+        if document_id and not replayable:
             raise BadRequest(
-                f"The bytes of {found[0].external_id} could not be had, so there is nothing to replay: "
-                f"{found[0].reason} An ingest of {found[0].source_uri} reads it again."
+                f"{records[0].external_id} has no retained bytes, so there is nothing to replay: {records[0].reason} "
+                f"To read it again, run: sluice ingest {records[0].source_uri}"
             )
-        runs = _replayed(tools, tenant, kept, quiet=json_)
+        runs = _replayed(tools, tenant, replayable, quiet=json_)
     served = sum(run.documents.new + run.documents.changed for run in runs)
     computed = sum(run.embeddings.computed for run in runs)
-    told = {"replayed": len(kept), "served": served, "quarantined": len(found) - served}
+    counts = {"replayed": len(replayable), "served": served, "quarantined": len(records) - served}
     tell(
-        {**told, "not_kept": len(found) - len(kept), "runs": [run.to_json() for run in runs]},
+        {**counts, "not_kept": len(records) - len(replayable), "runs": [run.to_json() for run in runs]},
         json_,
-        f"{len(kept)} replayed, {served} served now, {len(found) - served} still in quarantine "
-        f"({len(found) - len(kept)} of them without bytes)",
+        f"{len(replayable)} replayed, {served} served now, {len(records) - served} still in quarantine "
+        f"({len(records) - len(replayable)} of them without bytes)",
         f"{computed} embeddings computed",
         *(f"run {run.run_id}: {run.gates}" for run in runs),
     )
-    raise typer.Exit(QUARANTINED if len(found) > served else OK)
+    raise typer.Exit(QUARANTINED if len(records) > served else OK)
 
 
 # --- details ------------------------------------------------------------------------------------------------
@@ -104,24 +104,24 @@ def quarantine_replay(
 def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
     who = operator(tenant)
     if collection is not None:
-        tools.catalog.live(collection, who)  # raises NotFound where it is misspelled
-    found: list[QuarantineRecord] = []
+        tools.catalog.live(collection, who)  # raises NotFound if it is misspelled
+    records: list[QuarantineRecord] = []
     after: UUID | None = None
     while page := tools.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
-        found += page
+        records += page
         after = page[-1].document_id
-    return found
+    return records
 
 
-def _replayed(tools: Tools, tenant: str, kept: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
-    """One run a source."""
+def _replayed(tools: Tools, tenant: str, records: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
+    """Replays the documents, in one run for each source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion
     from sluice.pipeline.requests import IngestRequest
     from sluice.quality import judging
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
-    for each in kept:
+    for each in records:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
     with judging.gates_process():
         return [
@@ -134,9 +134,9 @@ def _replayed(tools: Tools, tenant: str, kept: Sequence[QuarantineRecord], *, qu
         ]
 
 
-def _brief(refusal: QuarantineRecord) -> str:
-    return shorten(refusal.reason, 100, placeholder=" …")
+def _brief(record: QuarantineRecord) -> str:
+    return shorten(record.reason, 100, placeholder=" …")
 
 
-def _size(refusal: QuarantineRecord) -> str:
-    return "not kept" if refusal.kept_bytes is None else f"{refusal.kept_bytes:,} bytes kept"
+def _size(record: QuarantineRecord) -> str:
+    return "not retained" if record.kept_bytes is None else f"{record.kept_bytes:,} bytes"

@@ -1,4 +1,4 @@
-"""How long documents are served, and the removal of what has expired."""
+"""Commands for retention: set it, delete expired documents, remove old history."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ if TYPE_CHECKING:
     from sluice.ports.tools import Tools
 
 app = typer.Typer(
-    help="How long documents are served: by document, source or collection; the narrowest that is set decides.",
+    help="How long documents are served: set by document, source or collection; the most specific setting applies.",
     no_args_is_help=True,
 )
-OfCollection = Annotated[str, typer.Option("--collection", "-c", help="Of all sources in it that have none.")]
-OfSource = Annotated[str, typer.Option("--source", help="Of one source of the collection, by its URI.")]
-OfDocument = Annotated[str, typer.Option("--document", help="Of one document, by its id.")]
+OfCollection = Annotated[str, typer.Option("--collection", "-c", help="For all its sources without their own.")]
+OfSource = Annotated[str, typer.Option("--source", help="For one source of the collection, by its URI.")]
+OfDocument = Annotated[str, typer.Option("--document", help="For one document, by its id.")]
 Only = Annotated[str | None, typer.Option("--collection", "-c", help="Only this one. Not given: all.")]
 
 
 @app.command("show")
 def show(collection: Only = None, json_: Json = False) -> None:
-    """What is set. Where nothing is, documents are kept for ever."""
+    """Show the retention settings. Documents without one are kept for ever."""
     with tools_of_settings() as tools:
         settings = tools.ledger.retention.assigned(collection)
-    told = [each.to_json() for each in settings]
-    tell({"retention": told}, json_, *([_setting(each) for each in settings] or ["None is set: all is kept for ever."]))
+    rows = [each.to_json() for each in settings]
+    tell(
+        {"retention": rows},
+        json_,
+        *([_setting(each) for each in settings] or ["No retention is set: all documents are kept for ever."]),
+    )
 
 
 @app.command("set")
@@ -42,14 +46,15 @@ def set_(
     document: OfDocument = "",
     tenant: Tenant = "default",
     days: Annotated[
-        int | None, typer.Option(help="From when content is first served; 0: for ever, whatever is set wider.")
+        int | None,
+        typer.Option(help="Days from when content is first served; 0: for ever, wider settings do not apply."),
     ] = None,
     until: Annotated[
         str | None, typer.Option(help="2027-01-31: readable through that day (UTC); or a time, 2027-01-31T12:00:00Z.")
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Shorten or lengthen. Documents that are served already follow at once."""
+    """Set a retention. It applies at once to documents that are served already."""
     from sluice.model.retention import Retention, RetentionSetting
 
     scope = _scope(collection, source, document, tenant)
@@ -57,7 +62,7 @@ def set_(
     with tools_of_settings() as tools:
         _ask(tools, scope, wanted, yes)
         renewed = tools.ledger.retention.assign(scope, wanted)
-    typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The end of {renewed} documents changed.")
+    typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The expiry of {renewed} documents changed.")
 
 
 @app.command("unset")
@@ -68,52 +73,53 @@ def unset(
     tenant: Tenant = "default",
     yes: Yes = False,
 ) -> None:
-    """Back to what is set for the source, the collection, or for ever."""
+    """Remove a retention; that of the source or the collection applies again, or none."""
     scope = _scope(collection, source, document, tenant)
     with tools_of_settings() as tools:
         _ask(tools, scope, None, yes)
         renewed = tools.ledger.retention.assign(scope, None)
-    typer.echo(f"{_named(scope)} has no retention of its own. The end of {renewed} documents changed.")
+    typer.echo(f"{_named(scope)} has no retention of its own. The expiry of {renewed} documents changed.")
 
 
 def purge(
     collection: Only = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Remove what is listed; else it is only listed.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete. Not given: only list.")] = False,
     as_of: Annotated[
-        str | None, typer.Option(help="What had expired then, as an earlier list told it. Not given: now.")
+        str | None, typer.Option(help="Documents expired at this time, as an earlier list shows it. Not given: now.")
     ] = None,
     listed: Annotated[
-        str | None, typer.Option(help="Digest of an earlier list: nothing is removed where it is another one now.")
+        str | None, typer.Option(help="Digest of an earlier list: delete nothing if the list has changed since.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Take what has expired out of all stores. It is unreadable already. Exit code 1: some was left, try again."""
+    """Delete expired documents from all stores; they are unreadable already. Exit code 1: some could not be deleted,
+    try again."""
     from sluice.maintenance import purging
 
     with tools_of_settings() as tools:
         moment = tools.ledger.retention.clock() if as_of is None else _moment(as_of)
-        found = list(purging.expired(tools, moment, collection))
-        ids = {each.document_id for each in found}
+        expired = list(purging.expired(tools, moment, collection))
+        ids = {each.document_id for each in expired}
         if not apply:
-            _tell_listed(moment, found, purging.digest(ids), collection, json_)
+            _tell_listed(moment, expired, purging.digest(ids), collection, json_)
             raise typer.Exit(OK)
         if listed is not None and listed != purging.digest(ids):
             raise Terminal(
-                "What has expired is not what was listed: a retention was changed meanwhile, or some is gone already. "
-                "Nothing was removed. Run it without --apply and look at the new list."
+                "The list of expired documents has changed since it was shown: a retention was changed, or some "
+                "documents are deleted already. Nothing was deleted. Run it without --apply and check the new list."
             )
         report = purging.purge(tools, moment, collection=collection, listed=ids)
-    lines = report.left or [_expired(each) for each in found]
-    lines.append(f"{report.documents} documents with {report.chunks} chunks were taken out of all stores.")
+    lines = report.left or [_expired(each) for each in expired]
+    lines.append(f"{report.documents} documents with {report.chunks} chunks were deleted from all stores.")
     tell({"apply": True, **report.to_json()}, json_, *lines)
     raise typer.Exit(FAILED if report.left else OK)
 
 
 def prune(
-    apply: Annotated[bool, typer.Option("--apply", help="Remove what is counted; else it is only counted.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove. Not given: only count.")] = False,
     json_: Json = False,
 ) -> None:
-    """Remove history that nobody reads any more: old versions' text, unused vectors and keys, old runs and records."""
+    """Remove history that is no longer used: text of old versions, unused vectors and keys, old runs and records."""
     from sluice.maintenance import pruning
 
     with tools_of_settings() as tools:
@@ -123,30 +129,36 @@ def prune(
         f"{pruned.keep_days} days"
         for kind, pruned in report.kinds.items()
     ]
-    found = any(pruned.found for pruned in report.kinds.values())
-    advice = ["Nothing was removed. To remove it: sluice prune --apply"] if found and not apply else []
+    removable = any(pruned.found for pruned in report.kinds.values())
+    advice = ["Nothing was removed. To remove it: sluice prune --apply"] if removable and not apply else []
     tell(report.to_json(), json_, *lines, *advice)
 
 
 def _tell_listed(
-    moment: datetime, found: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
+    moment: datetime, expired: Sequence[ExpiredDocument], digest: str, collection: str | None, as_json: bool
 ) -> None:
-    chunks = sum(each.chunks for each in found)
+    chunks = sum(each.chunks for each in expired)
     of = f" -c {collection}" if collection else ""
-    again = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
-    told = {"apply": False, "as_of": moment.isoformat(), "listed": digest, "documents": len(found), "chunks": chunks}
+    command = f"sluice purge{of} --apply --as-of {moment.isoformat()} --listed {digest}"
+    summary = {
+        "apply": False,
+        "as_of": moment.isoformat(),
+        "listed": digest,
+        "documents": len(expired),
+        "chunks": chunks,
+    }
     tell(
-        {**told, "expired": [each.to_json() for each in found]},
+        {**summary, "expired": [each.to_json() for each in expired]},
         as_json,
-        *map(_expired, found),
-        f"{len(found)} documents with {chunks} chunks have expired. Nothing was removed.",
-        *([f"To take exactly these out: {again}"] if found else []),
+        *map(_expired, expired),
+        f"{len(expired)} documents with {chunks} chunks have expired. Nothing was deleted.",
+        *([f"To delete exactly these: {command}"] if expired else []),
     )
 
 
 def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
     if hidden := tools.ledger.deletions.hidden_by_retention(scope, wanted):
-        confirm(f"{hidden} documents that are readable now become unreadable at once: their end would be past.", yes)
+        confirm(f"{hidden} documents become unreadable at once, because they would be expired already.", yes)
 
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
@@ -155,10 +167,10 @@ def _scope(collection: str, source: str, document: str, tenant: str) -> Retentio
 
     if document:
         if collection or source:
-            raise BadRequest("A document is named by its id alone: leave --collection and --source out.")
+            raise BadRequest("--document needs no other option: leave --collection and --source out.")
         return RetentionScope(document_id=_id(document))
     if not collection:
-        raise BadRequest("Say what it is set for: --collection, --collection with --source, or --document.")
+        raise BadRequest("Choose a scope: --collection, --collection with --source, or --document.")
     return RetentionScope(collection, tenant, canonical(source) if source else "")
 
 
@@ -170,7 +182,7 @@ def _id(document: str) -> UUID:
 
 
 def _moment(value: str) -> datetime:
-    """A date alone means its end."""
+    """A time from ISO 8601, in UTC where it names no zone. A date without a time means the end of that day."""
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Saved sources and when they are taken in."""
+"""Commands for saved sources and their schedules."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sluice.ports.tools import Tools
 
 app = typer.Typer(
-    help="Saved sources: sluice_ingest_all takes each in when it is due, every night or by a schedule of its own.",
+    help="Saved sources: the DAG sluice_ingest_all ingests each when it is due, every night or by its own schedule.",
     no_args_is_help=True,
 )
 Uri = Annotated[str, typer.Argument(help="The source; `sluice sources list` shows them.")]
@@ -44,17 +44,21 @@ def sources_list(
     tenant: Annotated[str | None, typer.Option(help="Only of this one.")] = None,
     json_: Json = False,
 ) -> None:
-    """Every saved source with its schedule, its last run and when it is due."""
+    """List every saved source with its schedule, its last run and its next due time."""
     with tools_of_settings() as tools:
-        found = tools.ledger.sources.saved(tenant, collection)
-    told = [{**each.to_json(), "held_by": each.held_by} for each in found]
-    lines = [line for each in found for line in _lines(each)]
-    tell({"sources": told}, json_, *(lines or ["No source is saved. An ingest saves one, or: sluice sources add URI"]))
+        saved = tools.ledger.sources.saved(tenant, collection)
+    rows = [{**each.to_json(), "held_by": each.held_by} for each in saved]
+    lines = [line for each in saved for line in _lines(each)]
+    tell(
+        {"sources": rows},
+        json_,
+        *(lines or ["There is no saved source. An ingest saves its source; or run: sluice sources add URI"]),
+    )
 
 
 @app.command("add")
 def sources_add(
-    uri: Annotated[str, typer.Argument(help="Where the documents are: docs/sources.md.")],
+    uri: Annotated[str, typer.Argument(help="file:///folder, s3://…, https://…: see docs/sources.md.")],
     schedule: Annotated[
         str | None, typer.Option(help="Cron's five fields, UTC. Not given: as saved; a new source: every night.")
     ] = None,
@@ -62,13 +66,15 @@ def sources_add(
     tenant: Tenant = "default",
     access_group: Annotated[list[str] | None, typer.Option(help="Who may read; repeat. Not given: as saved.")] = None,
     retention_days: Annotated[
-        int | None, typer.Option(min=0, help="Unreadable that many days later; 0: for ever. Not given: as saved.")
+        int | None, typer.Option(min=0, help="Days until documents expire; 0: never. Not given: as saved.")
     ] = None,
-    include: Annotated[list[str] | None, typer.Option(help="Globs of paths to take; *.zip!/: in zips; repeat.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to leave; repeat.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Globs of paths to ingest; *.zip!/: in zips; repeat.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Globs of paths to skip; repeat.")] = None,
     yes: Yes = False,
 ) -> None:
-    """Save a source before its first ingest, which then happens when it is due."""
+    """Save a source without ingesting it now; it is ingested when it is due."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline import planning
 
@@ -81,25 +87,25 @@ def sources_add(
         if schedule is not None:
             wanted = replace(wanted, cron=cron)
             tools.ledger.sources.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
-    typer.echo(f"Saved {saved.uri}; it is taken in {_when(wanted)}.")
+    typer.echo(f"Saved {saved.uri}; it is ingested {_when(wanted)}.")
 
 
 @app.command("set")
 def sources_set(uri: Uri, schedule: Cron, collection: Collection = "docs", tenant: Tenant = "default") -> None:
-    """Give a saved source a schedule of its own, or back to every night."""
+    """Give a saved source its own schedule, or set it back to every night."""
     cron = _cron(schedule)
     _change(uri, collection, tenant, lambda former: replace(former, cron=cron))
 
 
 @app.command("pause")
 def sources_pause(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
-    """Leave a source out of runs that nobody asks for; its documents stay served and its schedule is kept."""
+    """Exclude a source from scheduled runs; its documents stay served and its schedule is kept."""
     _change(uri, collection, tenant, lambda former: replace(former, paused=True))
 
 
 @app.command("resume")
 def sources_resume(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
-    """Take a paused source in again, by the schedule that it had."""
+    """Include a paused source in scheduled runs again, with its schedule from before."""
     _change(uri, collection, tenant, lambda former: replace(former, paused=False))
 
 
@@ -112,27 +118,27 @@ def sources_remove(
         bool | None,
         typer.Option(
             "--with-documents/--keep-documents",
-            help="Its documents go, too; or they stay served until they expire, are deleted or it is ingested again.",
+            help="Delete its documents, too; or keep them served until they expire, are deleted or ingested again.",
         ),
     ] = None,
     apply: Apply = False,
     json_: Json = False,
 ) -> None:
-    """Ingest a source no more. Exit code 1: another run works on it, try again."""
+    """Stop ingesting a source. Exit code 1: another run holds the source, try again."""
     from sluice.maintenance import deletion
 
     if with_documents is None:
         raise BadRequest(
-            "Say what becomes of its documents: --with-documents removes them from all stores, --keep-documents leaves "
-            "them served. Nothing was changed."
+            "Choose what to do with its documents: --with-documents deletes them from all stores, --keep-documents "
+            "leaves them served. Nothing was changed."
         )
     with tools_of_settings() as tools:
         source = deletion.source_at(tools, tenant, collection, uri)
-        found = deletion.listed(tools, [(source, None)])
+        preview = deletion.listed(tools, [(source, None)])
         if not with_documents:
-            found = replace(found, kept=found.documents, documents=0, chunks=0, quarantined=0)
+            preview = replace(preview, kept=preview.documents, documents=0, chunks=0, quarantined=0)
         report = deletion.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
-    tell_deletion(f"source {source.spec.uri}", found, report, json_)
+    tell_deletion(f"source {source.spec.uri}", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
 
@@ -143,7 +149,7 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
     with tools_of_settings() as tools:
         wanted = change(_schedule(tools, tenant, collection, uri))
         tools.ledger.sources.set_schedule(tenant, collection, uri, wanted)
-    typer.echo(f"{uri} is taken in {_when(wanted)}.")
+    typer.echo(f"{uri} is ingested {_when(wanted)}.")
 
 
 def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
@@ -154,7 +160,7 @@ def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
 
 
 def _cron(schedule: str) -> str | None:
-    """Refused before anything is opened."""
+    """The cron expression; None: every night. Raises BadRequest, before any connection is opened."""
     from sluice.model.schedules import check_cron
 
     return None if schedule.strip() == _NIGHTLY else check_cron(schedule)
@@ -162,7 +168,7 @@ def _cron(schedule: str) -> str | None:
 
 def _when(schedule: Schedule) -> str:
     when = f"at {schedule.cron} (UTC)" if schedule.cron else "every night"
-    return f"no more by itself (paused; else {when})" if schedule.paused else when
+    return f"only on demand (paused; schedule: {when})" if schedule.paused else when
 
 
 def _lines(saved: SavedSource) -> list[str]:
@@ -171,12 +177,12 @@ def _lines(saved: SavedSource) -> list[str]:
     next_at = saved.next_due()
     next_due = "not due" if next_at is None else f"due {next_at:%Y-%m-%d %H:%M} UTC"
     readers = ", ".join(spec.access_groups or ()) or "everyone"
-    kept = f"{spec.retention_days} days" if spec.retention_days else "for ever"
+    retention = f"{spec.retention_days} days" if spec.retention_days else "for ever"
     removed = "; removed, its documents are kept" if saved.removed_at else ""
     return [
         f"{spec.uri}{removed}",
-        f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {kept}",
+        f"    collection {spec.collection}, tenant {spec.tenant}, for {readers}, kept {retention}",
         f"    {_when(saved.schedule)}; last run {ran}; "
         + ("due now" if saved.due(datetime.now(UTC)) else next_due)
-        + (f"; {saved.held_by} works on it now" if saved.held_by else ""),
+        + (f"; {saved.held_by} holds its lease now" if saved.held_by else ""),
     ]

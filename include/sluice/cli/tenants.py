@@ -1,4 +1,4 @@
-"""What tenants hold, and how much they may."""
+"""Commands for tenants: their use and their quotas."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sluice.errors import BadRequest
 if TYPE_CHECKING:
     from sluice.model.costs import TenantUse
 
-app = typer.Typer(help="What tenants hold, and how much they may.", no_args_is_help=True)
+app = typer.Typer(help="Tenants: their use and their quotas.", no_args_is_help=True)
 
-_MOST = "A number, or none for no limit. Not given: as it is."
+_MOST = "A number, or none for no limit. Not given: unchanged."
 
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
-    """Documents and raw bytes that are served, by tenant, and their quotas."""
+    """List documents and raw bytes that are served, by tenant, and their quotas."""
     with tools_of_settings() as tools:
         uses = tools.ledger.quotas.uses()
     lines = [line for use in uses for line in use_lines(use)]
-    tell({"tenants": [use.to_json() for use in uses]}, json_, *(lines or ["No tenant yet: an ingest makes it."]))
+    tell({"tenants": [use.to_json() for use in uses]}, json_, *(lines or ["No tenant yet: an ingest creates it."]))
 
 
 @app.command("set")
@@ -33,7 +33,7 @@ def set_(
     max_bytes: Annotated[str | None, typer.Option(help=_MOST)] = None,
     json_: Json = False,
 ) -> None:
-    """Limit what a tenant may hold in all its collections. What is served already stays."""
+    """Limit the documents and bytes of a tenant in all its collections. Documents that are served already stay."""
     from sluice.model.costs import Quota
 
     if max_documents is None and max_bytes is None:
@@ -60,5 +60,5 @@ def _most(given: str | None, now: int | None) -> int | None:
     if given == "none":
         return None
     if not given.isdecimal():
-        raise BadRequest(f"{given!r} is not a number of 0 or more, nor none. Nothing was changed.")
+        raise BadRequest(f"{given!r} is not a number of 0 or more, and not `none`. Nothing was changed.")
     return int(given)

@@ -1,6 +1,6 @@
-"""What every command shares: its options, the tools it opens, how it tells what it found.
+"""Parts that all commands share: options, access to the dependencies, and output.
 
-The command line's modules import nothing that takes long before a command runs: `sluice --help` answers at once.
+The modules of the command line import heavy modules only inside the commands, so that `sluice --help` is fast.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from sluice.ports.tools import Tools
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Tenant = Annotated[str, typer.Option(help="Whose documents.")]
+Tenant = Annotated[str, typer.Option(help="The tenant that owns the documents.")]
 Collection = Annotated[str, typer.Option("--collection", "-c", help="Name of the collection.")]
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before documents become unreadable.")]
 
-Apply = Annotated[bool, typer.Option("--apply", help="Do it; else it is only said what would go.")]
+Apply = Annotated[bool, typer.Option("--apply", help="Delete. Not given: only report what would be deleted.")]
 
 OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
@@ -47,56 +47,56 @@ def tools_of_settings() -> Iterator[Tools]:
 
 
 def confirm(what: str, yes: bool) -> None:
-    """Ask before something hides documents; `yes`: `--yes` was given. Raises BadRequest where nobody is there to ask,
-    and Abort where the answer is no."""
+    """Asks for confirmation before a change makes documents unreadable. `yes`: `--yes` was given, do not ask. Raises
+    BadRequest if standard input is not a terminal, and Abort if the answer is no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise BadRequest(f"{what} Nothing was changed. If that is meant, run it again with --yes.")
-    typer.confirm(f"{what} Go on?", abort=True, err=True)
+        raise BadRequest(f"{what} Nothing was changed. To confirm it, run the command again with --yes.")
+    typer.confirm(f"{what} Continue?", abort=True, err=True)
 
 
 def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
-    """Ask before groups or a retention hide documents that are served. Raises BadRequest, Abort."""
+    """Asks before new groups or a new retention make served documents unreadable. Raises BadRequest, Abort."""
     from sluice.pipeline.planning import hidden_by
 
     if count := hidden_by(tools, spec):
         confirm(
-            f"{count} documents of {spec.uri} that are readable now become unreadable, for everyone or for some who "
-            "may read them: its groups become fewer, or its retention is shorter than they are old.",
+            f"{count} documents of {spec.uri} become unreadable for everyone or for some of their readers, because the "
+            "source gets fewer groups, or because they are older than its new retention.",
             yes,
         )
 
 
-def tell_deletion(what: str, found: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
-    """What would go, or (with a report) what went."""
-    named = f"{found.documents} documents with {found.chunks} chunks, {found.quarantined} of them in quarantine"
-    kept = "" if found.kept is None else f"; {found.kept} documents stay served"
+def tell_deletion(what: str, preview: DeletionPreview, report: DeletionReport | None, as_json: bool) -> None:
+    """Prints what would be deleted, or (with a report) what was deleted."""
+    named = f"{preview.documents} documents with {preview.chunks} chunks, {preview.quarantined} of them in quarantine"
+    served = "" if preview.kept is None else f"; {preview.kept} documents stay served"
     if report is None:
         tell(
-            {"apply": False, **found.to_json()},
+            {"apply": False, **preview.to_json()},
             as_json,
-            f"{what}: {named} would go{kept}. Nothing was changed; to do it, run it again with --apply.",
+            f"{what}: {named} would be deleted{served}. Nothing was changed. To delete, run it again with --apply.",
         )
         return
-    went = f"{report.documents} documents went, and {report.chunks} chunks out of all stores{kept}."
-    tell({"apply": True, **found.to_json(), **report.to_json()}, as_json, f"{what}: {went}", *report.left)
+    deleted = f"{report.documents} documents and {report.chunks} chunks were deleted from all stores{served}."
+    tell({"apply": True, **preview.to_json(), **report.to_json()}, as_json, f"{what}: {deleted}", *report.left)
 
 
 def given(values: list[str] | None) -> tuple[str, ...] | None:
-    """None: the option was not given, what is saved stays."""
+    """The values of an option that may be repeated; None: it was not given, and the saved values stay."""
     return tuple(values) if values else None
 
 
 def operator(tenant: str) -> Principal:
-    """Who runs the command."""
+    """The principal that runs the command."""
     from sluice.model import grants
 
     return grants.operator(tenant)
 
 
 class Progress:
-    """On stderr: documents done, rate and time left after each batch, and how far its stages are in between."""
+    """Progress on stderr: documents done, rate and time left after each batch, and the stages' own progress."""
 
     def __init__(self) -> None:
         self._began_s = time.monotonic()
@@ -114,4 +114,5 @@ class Progress:
 
 
 def tell(value: Any, as_json: bool, *lines: str) -> None:
+    """Prints `value` as JSON, or else `lines`."""
     typer.echo(json.dumps(value, default=str) if as_json else "\n".join(lines))

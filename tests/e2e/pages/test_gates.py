@@ -19,7 +19,7 @@ def test_a_lineage_leads_to_the_gates_of_its_run(page: Page, address: str) -> No
     for piece in (
         "replay",
         "Checks: 1 failed, 1 warning, 1 passed",
-        "keeps rows out",
+        "quarantines rows",
         "7 of 1,200",
         "Rows that failed a check: 3",
     ):
