@@ -1,1 +1,1 @@
-"""Measurements: `make bench`. Each section writes bench/results/<section>.json; results.md is made from them."""
+"""Measurements: `make bench`. Each section writes bench/results/<section>.json; results.md is generated from them."""

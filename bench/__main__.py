@@ -1,6 +1,7 @@
-"""`python -m bench [section …]` (see SECTIONS; default: all): on a stack of its own, in a temporary folder.
+"""`python -m bench [section …]` (see SECTIONS; default: all) measures on a separate stack in a temporary folder.
 
-`SLUICE_TEST_DATA` names the folder of public data (skipped with a message where absent), `SLUICE_PEERS` the peers'.
+`SLUICE_TEST_DATA` names the folder of public data; without it, sections that need it are skipped with a message.
+`SLUICE_PEERS` names the folder of the peers.
 """
 
 from __future__ import annotations
@@ -51,16 +52,16 @@ def main(wanted: list[str]) -> int:
 
 @contextmanager
 def _stack(settings: Mapping[str, str] | None = None) -> Iterator[tuple[Stack, Server, Path]]:
-    """A stack of its own with these settings, and a folder that its sources may be in."""
+    """Starts a separate stack with these settings. Yields it with its server and a folder that sources may read."""
     work = Path(tempfile.mkdtemp(prefix="sluice-bench-"))
     environ = {**os.environ, **(settings or {}), "SLUICE_HOME": str(work / "home"), **ports.free_settings()}
     environ["SLUICE_FILE_ROOTS"] = str(work)
-    environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not what is measured
+    environ.pop("SLUICE_MARQUEZ_JAR", None)  # lineage is not measured
     stack = Stack(Config.from_env(ROOT, environ))
     try:
         yield stack, up(stack), work
     finally:
-        stack.clean()  # as root, Postgres keeps its data elsewhere: this finds it
+        stack.clean()  # as root, Postgres stores its data elsewhere: `clean` finds it
         shutil.rmtree(work, ignore_errors=True)
 
 

@@ -1,8 +1,8 @@
-"""The same ingest through the doors that users use: the command line and `sluice_ingest`, starts and imports included.
+"""The same ingest by the command line and by `sluice_ingest`, including starts and imports.
 
-Each turn takes the work once through either door, into a tenant of its own (embeddings are cached by tenant): the
-command from its start to its end, the DAG run from the trigger to its end. Of a DAG run, `tasks_s` is the time of all
-its task instances together, and `stages_s` what its stages took of that; the rest is starts, imports and lineage.
+Each turn ingests once in each way, each time into a new tenant, because embeddings are cached by tenant. The command is
+timed from its start to its end, the DAG run from the trigger to its end. For a DAG run, `tasks_s` is the total time of
+all task instances, and `stages_s` is the part that its stages took. The rest is starts, imports and lineage.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def measure(server: Server, environment: dict[str, str], data: Path, work: Path)
 
 
 def write_lines(path: Path, sets: Path) -> int:
-    """DOCUMENTS records of public sets, or as many as there are; ids are told apart by set."""
+    """Writes DOCUMENTS records of public sets, or as many as there are. Ids contain the name of the set."""
     written = 0
     with path.open("w") as out:
         for name in _SETS:
@@ -83,7 +83,7 @@ def _without_graph(variables: dict[str, str], source: str) -> dict[str, Any]:
 
 
 def _peer(python: Path, script: Path, corpus: Path, variables: dict[str, str], source: str) -> dict[str, Any]:
-    """Its script goes through four phases in one process; what a user waits for is its start and one of them."""
+    """Times the peer. Its script runs four phases in one process; a user waits for the start and one phase."""
     ours, theirs = [], []
     for _ in range(ROUNDS):
         ours.append(_command({**variables, "SLUICE_GRAPH": "off"}, source))
@@ -104,7 +104,7 @@ def _ratio(pairs: list[tuple[float, float]]) -> dict[str, float]:
 
 
 def _command(variables: dict[str, str], source: str) -> dict[str, float]:
-    """Twice: with everything to do, and with nothing."""
+    """Times the command twice: first everything is new, then nothing."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
 
     def ingest() -> float:

@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a process from its start to its end."""
+"""Runs the command line as a user does, in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_S = 1_800
 
 
 def sluice(variables: Mapping[str, str], *arguments: str) -> None:
-    """Documents in quarantine are no failure: two of Cranfield's are empty. Raises CalledProcessError."""
+    """Runs `sluice`. Quarantined documents are not a failure: two of Cranfield are empty. Raises CalledProcessError."""
     command = [sys.executable, "-m", "sluice.cli", *arguments]
     done = subprocess.run(command, env=variables, stdout=subprocess.DEVNULL, timeout=TIMEOUT_S)
     if done.returncode not in (OK, QUARANTINED):

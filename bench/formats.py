@@ -1,16 +1,17 @@
-"""How much of a document its extracted text keeps: ours and markitdown's against the set's reference Markdown.
+"""Compares the extracted text of Sluice and of markitdown with the reference Markdown of the set.
 
-Both sides and the reference are read by the same code: comments, link targets and Markdown's signs are left out, what
-remains is NFKC, lower case, split into runs of letters and digits.
+The same code reads both texts and the reference. It removes comments, link targets and Markdown's punctuation, then
+applies NFKC and lower case, and splits the rest into runs of letters and digits.
 
-- **token F1**: of the two multisets of tokens of a document. Order is not judged.
-- **cells**: of the two multisets of non-empty cells of Markdown tables, over the documents whose reference has a table.
-- A document that gives no text counts as 0 in both, and as failed.
+- **token F1**: F1 of the two multisets of tokens of a document. Order does not count.
+- **cells**: recall and precision of the non-empty cells of Markdown tables (multisets), over the documents whose
+  reference has a table.
+- A document without extracted text counts as 0 in both, and as failed.
 
-The reference is another converter's output (docling's, reviewed by its authors), not the truth: it leaves out some
-running headers and describes pictures in its own words. The set was at hand while extraction was improved: a
-collection of other documents may fare worse. Formats that markitdown does not read count as 0 for it in the total;
-the mean over the documents that both gave text for is told apart.
+The reference is not exact. It is the output of another converter (docling, reviewed by its authors): it leaves out
+some running headers and describes pictures in its own words. The set was used to improve extraction, so other documents
+may have lower scores. Formats that markitdown does not read count as 0 for it in the total. The mean over the documents
+for which both have text is reported separately.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def measure(data: Path, work: Path) -> dict[str, Any]:
 
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
-    """(source, reference): `x.docx` and `x.docx.md`, or `x.pdf` and `x.md` where only one source has that stem."""
+    """Pairs (source, reference): `x.docx` and `x.docx.md`, or `x.pdf` and `x.md` if only one source has the stem."""
     found = []
     for reference in sorted(folder.glob("*/groundtruth/**/*.md")):
         sources = [path for path in (reference.parents[1] / "sources").rglob("*") if path.is_file()]
@@ -90,7 +91,7 @@ def token_f1(text: str, reference: str) -> float:
 
 
 def cells(text: str) -> Counter[str]:
-    """Of Markdown's pipe tables. A table is recognised by the rule below its first row."""
+    """Returns the non-empty cells of Markdown's pipe tables. A table is recognised by the rule below its first row."""
     found: Counter[str] = Counter()
     lines = text.splitlines()
     rows: set[int] = set()
@@ -105,7 +106,7 @@ def cells(text: str) -> Counter[str]:
 
 
 def overlap(found: Counter[str], expected: Counter[str]) -> tuple[int, int, int]:
-    """(common, found, expected), all counted with repetitions."""
+    """Returns the counts (common, found, expected), with repetitions."""
     return (found & expected).total(), found.total(), expected.total()
 
 
@@ -152,7 +153,8 @@ def _theirs(paths: list[Path], folder: Path) -> list[str]:
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder)},
     )
     texts = {each["path"]: each["text"] for each in map(json.loads, done.stdout.splitlines())}
-    return [texts.get(str(path), "") for path in paths]  # after a crash of the whole converter the rest has none
+    # If the whole converter crashed, the remaining documents have no text.
+    return [texts.get(str(path), "") for path in paths]
 
 
 def _judged(paths: list[Path], references: list[str], texts: list[str]) -> dict[str, Any]:
@@ -189,7 +191,7 @@ def _rates(counts: list[int]) -> dict[str, float]:
 
 
 def _speed(folder: Path) -> dict[str, float]:
-    """Seconds that all documents of the set take, by number of workers, which run already."""
+    """Returns the seconds for all documents of the set, by number of workers. The workers are already running."""
     raws = [_raw(path) for path in sorted(folder.rglob("*")) if path.is_file()]
     taken = {}
     for workers in (1, 2):

@@ -1,4 +1,4 @@
-"""Ingest of 1,400 Cranfield files, beside the peer, on the same Qdrant server, in turns."""
+"""Times the ingest of 1,400 Cranfield files. Sluice and the peer run in turns on the same Qdrant server."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _ours(variant: str, environment: dict[str, str], corpus: Path, work: Path) -
 
 
 def _medians(runs: list[list[dict[str, Any]]]) -> dict[str, Any]:
-    """By phase: the run whose time is the median, with its time by stage, and all times."""
+    """Returns, by phase, the run with the median time, its time by stage, and all times."""
     found = {}
     for i, phase in enumerate(PHASES):
         times = [run[i]["s"] for run in runs]

@@ -1,4 +1,4 @@
-"""The peer's own script (`SLUICE_PEERS` names the folder that holds it) in a virtual environment of its own."""
+"""Runs the peer's own script in a separate virtual environment. `SLUICE_PEERS` names the folder of the script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def available() -> Path | None:
 
 
 def install(folder: Path, requirements: tuple[str, ...] = REQUIREMENTS) -> Path:
-    """The environment's Python."""
+    """Creates the environment. Returns the path of its Python."""
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "uv", "venv", "-q", str(folder)], check=True, timeout=INSTALL_TIMEOUT_S)
@@ -31,7 +31,7 @@ def install(folder: Path, requirements: tuple[str, ...] = REQUIREMENTS) -> Path:
 
 
 def phases(python: Path, script: Path, corpus: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
-    """One figure a phase: {"phase", "s", "embedded", "points"}."""
+    """Returns one figure per phase: {"phase", "s", "embedded", "points"}."""
     variables = {
         **os.environ,
         "CRANFIELD": str(corpus.parent),

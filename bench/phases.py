@@ -1,9 +1,9 @@
-"""One variant of the ingest through its phases, in a process of its own (so that its peak memory is its own).
+"""Runs one variant of the ingest through its phases, in a separate process so that its peak memory can be measured.
 
-    python -m bench.phases --corpus FOLDER --collection NAME    prints one JSON line a phase
+    python -m bench.phases --corpus FOLDER --collection NAME    prints one JSON line per phase
 
 The phases are those of the peer: cold, warm (nothing changed), edit (a paragraph appended to one file in eight), shape
-(one deleted, one renamed, one added). Imports and models are loaded by a warm-up of two files that is not counted.
+(one file deleted, one renamed, one added). A warm-up of two files loads imports and models and is not counted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
 from sluice.wiring import build
 
-# Something for each of the gates' libraries, which are imported where a text gives them cause.
+# Text for each library of the gates, because a library is imported when a text first needs it.
 _WARM_UP = (
     "A short text by Ada Lovelace in London. Write to ada@example.org, call +44 20 7946 0958, pay to "
     "GB82 WEST 1234 5698 7654 32 or with 4111 1111 1111 1111, from 192.0.2.7; SSN 536-90-4399."
@@ -30,7 +30,7 @@ _WARM_UP = (
 
 
 def fill(folder: Path, corpus: Path) -> None:
-    """The peer's input: title and text of each document of a corpus.jsonl as one Markdown file."""
+    """Writes the input of the peer: each document of a corpus.jsonl as one Markdown file with title and text."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with corpus.open() as lines:
@@ -65,7 +65,7 @@ def main() -> None:
         (warm_up / f"{name}.md").write_text(f"# {name}\n\n{_WARM_UP}\n")
     tools = build(Settings())
     ingestion.ingest(tools, IngestRequest(SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full"))
-    # A tenant of its own: embeddings are cached by tenant, and a cold run must not find an earlier one's.
+    # A new tenant: embeddings are cached by tenant, and a cold run must not find cached ones.
     spec = SourceSpec(asked.folder.as_uri(), asked.collection, tenant=asked.collection)
     phases: list[tuple[str, Callable[[Path], None] | None]] = [
         ("cold", None),

@@ -1,6 +1,6 @@
-"""Precision and recall of the personal-data screen on labelled synthetic texts, by exact span and by overlap.
+"""Precision and recall of the detector of personal data on labelled synthetic texts, by exact span and by overlap.
 
-The patterns were tuned on `presidio_synth_v2`; `presidio_generated_large` was only ever measured.
+The patterns were tuned on `presidio_synth_v2`; `presidio_generated_large` was only used to measure.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sluice.quality.suites import DOCUMENTS, PERSONAL_TYPES
 SETS = {"presidio_synth_v2": "tuned on", "presidio_generated_large": "held out"}
 BY_DEFAULT = next(check.options for check in DOCUMENTS if check.code == "personal_data")
 VARIANTS = {"patterns": BY_DEFAULT, "patterns and names": PERSONAL_TYPES}
-# What the sets call it → what the gate calls it. Other labels (street addresses, dates, ages, titles, domains,
-# postcodes, driving licences) the gate does not look for: they are counted as `labelled otherwise`.
+# Label of the sets → kind of the gate. The gate does not look for other labels (street addresses, dates, ages, titles,
+# domains, postcodes, driving licences): they are counted as `labelled otherwise`.
 KINDS = {
     "EMAIL_ADDRESS": "EMAIL",
     "PHONE_NUMBER": "PHONE",
@@ -44,7 +44,7 @@ def measure(data: Path) -> dict[str, Any]:
         labelled = read(data / "pii" / f"{name}.jsonl")
         figures[name] = {"role": role, "texts": len(labelled)}
         for variant, kinds in VARIANTS.items():
-            personal_data([text for text, _ in labelled[:300]], kinds)  # imports and models are not what is measured
+            personal_data([text for text, _ in labelled[:300]], kinds)  # imports and models are not measured
             began_s = time.perf_counter()
             found = personal_data([text for text, _ in labelled], kinds)
             took_s = time.perf_counter() - began_s
@@ -57,7 +57,7 @@ def measure(data: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> list[Labelled]:
-    """Texts with their labelled spans, under the gate's names where it has one."""
+    """Returns texts with their labelled spans. A label has the name that the gate uses, if there is one."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return [
         (row["text"], [Span(start, end, KINDS.get(label, f"({label})")) for start, end, label in row["spans"]])
@@ -68,7 +68,7 @@ def read(path: Path) -> list[Labelled]:
 def scores(
     labelled: Sequence[Labelled], found: Sequence[Collection[Span]], kinds: Collection[str]
 ) -> dict[str, dict[str, float]]:
-    """By kind and for all of them: labelled, found, and precision and recall by exact span and by overlap."""
+    """Returns, by kind and in total: labelled, found, and precision and recall by exact span and by overlap."""
     counts: Counter[tuple[str, str]] = Counter()
     for (_, gold), spans in zip(labelled, found, strict=True):
         wanted = [span for span in gold if span.kind in kinds]

@@ -1,7 +1,6 @@
-"""Latency at a fixed open-loop rate: a request leaves when its time has come, whether or not others have returned.
+"""Latency at a fixed open-loop rate: a request is sent at its due time, even if earlier ones have not returned.
 
-Latency counts from the moment at which a request was due, so that a stalled server is not flattered (coordinated
-omission).
+Latency is measured from the time at which a request was due, to avoid coordinated omission when a server stalls.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ THREADS = 32
 def measure(server: Server, data: Path) -> dict[str, Any]:
     texts = list(metrics.read_queries(data / "retrieval" / "cranfield" / "queries.jsonl").values())
     count = int(RATE_PER_S * SECONDS)
-    for text in texts[:20]:  # the server's first requests load the model
+    for text in texts[:20]:  # the first requests load the model
         server.search(text, "cranfield", 10)
     began_s = time.perf_counter() + 0.1
 
     def ask(i: int) -> tuple[float, float]:
         due_s = began_s + i / RATE_PER_S
         time.sleep(max(0.0, due_s - time.perf_counter()))
-        took_ms = server.search(f"{texts[i % len(texts)]} {i}", "cranfield", 10)["took_ms"]  # never seen before
+        took_ms = server.search(f"{texts[i % len(texts)]} {i}", "cranfield", 10)["took_ms"]  # not in any cache
         return (time.perf_counter() - due_s) * 1000, took_ms
 
     with ThreadPoolExecutor(THREADS) as pool:

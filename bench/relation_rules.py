@@ -1,4 +1,4 @@
-"""Candidates for relations between named entities: what the product stores, and what was tried beside it."""
+"""Candidates for relations between named entities: the rules of the product, and others that were tried."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Triple = tuple[int, str, int]
 """(head entity, relation, tail entity)"""
 WIKIDATA = {"citizen_of": "P27", "located_in": "P131"}
 """The product's relations as the labelled set numbers them."""
-# Written with the first half of the documents in view, as the product's were.
+# Written with the first half of the documents, as the rules of the product were.
 TRIED: Rules = {
     ("PER", "nsubjpass bear prep:in>pobj", "LOC"): ("P19",),
     ("LOC", "compound state prep:of>pobj", "LOC"): ("P150",),  # the US state of X
@@ -25,7 +25,7 @@ TRIED: Rules = {
     ("MISC", "nsubj be attr>amod", "LOC"): ("P495",),  # X is a Japanese film
 }
 _ALL: Rules = {key: (*RULES.get(key, ()), *TRIED.get(key, ())) for key in {**RULES, **TRIED}}
-# What kind of connection it is, by the first that fits.
+# The kind of the connection; the first that matches counts.
 SHAPES: tuple[tuple[str, Callable[[str], bool]], ...] = (
     ("copula", lambda text: " be attr" in text),
     ("subject and object", lambda text: text.startswith("nsubj ") and text.endswith(" dobj")),
@@ -38,7 +38,7 @@ SHAPES: tuple[tuple[str, Callable[[str], bool]], ...] = (
 
 
 def links(doc: Doc, names: Sequence[Named[int]]) -> dict[str, set[frozenset[int]]]:
-    """Pairs of entities that a sentence connects, by shape."""
+    """Returns pairs of entities that a sentence connects, by shape."""
     found: defaultdict[str, set[frozenset[int]]] = defaultdict(set)
     for one, connection, other in connections(doc, names):
         shape = next((name for name, fits in SHAPES if fits(connection)), None)
@@ -48,6 +48,6 @@ def links(doc: Doc, names: Sequence[Named[int]]) -> dict[str, set[frozenset[int]
 
 
 def typed(doc: Doc, names: Sequence[Named[int]]) -> Iterator[Triple]:
-    """What all rules say, the product's and the others, relations by their number at Wikidata."""
+    """Returns the relations that all rules find, the product's and the others, by their number in Wikidata."""
     for head, relation, tail in by_rules(doc, names, _ALL):
         yield head, WIKIDATA.get(relation, relation), tail

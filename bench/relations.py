@@ -1,8 +1,8 @@
-"""Relations between entities on Re-DocRED's development set: what co-mention predicts, and what sentences say.
+"""Relations between entities on the development set of Re-DocRED, predicted by co-mention and by sentence rules.
 
-Entities, their mentions and their types are the set's own (gold), so that only relating is measured; the last table
-runs the same rules on the entities that spaCy's recognizer finds, as the graph would. Dates and numbers are left out,
-as in the graph. The rules were written with the first half of the documents in view; the second half was only measured.
+Entities, their mentions and their types come from the set (gold), so that only relations are measured. The last table
+uses the same rules on the entities that spaCy's recognizer finds, as the graph does. Dates and numbers are left out,
+as in the graph. The rules were written with the first half of the documents; the second half was only measured.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _labelled(row: dict[str, Any], doc: Doc) -> Labelled:
 
 
 def _mentions(entities: Sequence[dict[str, Any]], words: list[str]) -> Iterator[Named[int]]:
-    """The set gives names, not places: every place of a name, the longest first."""
+    """Returns every position of a name, the longest name first. The set has names, not positions."""
     taken: set[int] = set()
     surfaces = [(name.split(" "), number) for number, each in enumerate(entities) for name in each["mentions"]]
     for name, number in sorted(surfaces, key=lambda each: -len(each[0])):
@@ -89,7 +89,7 @@ def _mentions(entities: Sequence[dict[str, Any]], words: list[str]) -> Iterator[
                     yield Named(start, start + len(name), number, entities[number]["type"])
 
 
-# --- which pairs are related at all -------------------------------------------------------------------------
+# --- pairs that are related at all --------------------------------------------------------------------------
 
 
 def _untyped(documents: Sequence[Labelled]) -> dict[str, dict[str, float]]:
@@ -128,7 +128,7 @@ def _near(document: Labelled, window: int) -> set[Pair]:
     }
 
 
-# --- which relation it is -----------------------------------------------------------------------------------
+# --- kinds of relations -------------------------------------------------------------------------------------
 
 
 def _by_type(
@@ -147,7 +147,7 @@ def _by_type(
 
 
 def _on_found_entities(document: Labelled) -> Iterator[Triple]:
-    """The entities that the recognizer finds, each the set's entity of that name; one that is none counts as wrong."""
+    """Maps entities of the recognizer to entities of the set by name. One without a match counts as wrong."""
     known = {name.casefold(): number for number, each in enumerate(document.entities) for name in each["mentions"]}
     strangers: dict[str, int] = {}
     names = []
@@ -171,7 +171,7 @@ def _scores(found: Sequence[set[Any]], gold: Sequence[set[Any]]) -> dict[str, fl
 
 
 def _cost(path: Path) -> dict[str, float]:
-    """Words a second through the recognizer alone, as an ingest runs it, and with the parser that the rules need."""
+    """Words per second of the recognizer alone, as an ingest runs it, and with the parser that the rules need."""
     import spacy
 
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()[:100]]

@@ -1,4 +1,4 @@
-"""bench/results/*.json → bench/results/results.md."""
+"""Writes bench/results/results.md from bench/results/*.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality through the API: nDCG@10 and more on public judged sets, passages collapsed to documents."""
+"""Retrieval quality through the API: nDCG@10 and more on public judged sets. Passages are collapsed to documents."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def measure(server: Server, environment: dict[str, str], data: Path, work: Path)
 
 
 def _documents(answer: dict[str, Any]) -> list[str]:
-    """Ids of the documents, each at its best passage's rank."""
+    """Returns the ids of the documents, each at the rank of its best passage."""
     return list(dict.fromkeys(hit["external_id"] for hit in answer["results"]))
 
 
 def ingest(collection: str, corpus: Path, environment: dict[str, str]) -> None:
-    """With the default embedder, by the CLI; the graph is not part of this measurement."""
+    """Ingests with the default embedder, by the CLI. The graph is not part of this measurement."""
     settings = {"SLUICE_GRAPH": "off", "SLUICE_EMBEDDER": "minilm", "SLUICE_FILE_ROOTS": str(corpus.parent)}
     command.sluice({**os.environ, **environment, **settings}, "ingest", f"jsonl://{corpus}", "--collection", collection)

@@ -1,12 +1,12 @@
-"""What grows with the collection and what must not: `python -m bench.scaling FIGURE COUNT …` prints one JSON line.
+"""Cost by size of the collection: `python -m bench.scaling FIGURE COUNT …` prints one JSON line.
 
-Each figure has a process of its own, so that memory is its own.
+Each figure runs in a separate process, so that its memory can be measured.
 
     warm DOCUMENTS        a cold run, for `reread`
-    reread DOCUMENTS      the same source again, where nothing is to be done: time and peak memory
-    load CHUNKS           milliseconds a chunk of `load`, along the way
-    alone CHUNKS          milliseconds a point of Qdrant's upserts alone, with and without their sparse vectors
-    overhead DOCUMENTS    cold with MiniLM beside the bare embedding loop
+    reread DOCUMENTS      the same source again, without changes: time and peak memory
+    load CHUNKS           milliseconds per chunk of `load`, as the collection grows
+    alone CHUNKS          milliseconds per point of Qdrant's upserts alone, with and without sparse vectors
+    overhead DOCUMENTS    a cold run with MiniLM, compared with the bare embedding loop
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from sluice.wiring import build
 WARM_DOCUMENTS = 100_000
 FEW_DOCUMENTS = 10_000
 LOADED_CHUNKS = 200_000
-FIRST_CHUNKS = 10_000  # the growth is told against the cost around this many
+FIRST_CHUNKS = 10_000  # growth is relative to the cost around this many chunks
 EMBEDDED_DOCUMENTS = 600
 ROUNDS = 3
 _TIMEOUT_S = 3600
@@ -88,7 +88,7 @@ def _name(figure: str) -> str:
     return f"{figure}-{uuid.uuid4().hex[:8]}"
 
 
-# --- in the process that is measured ------------------------------------------------------------------------
+# --- in the measured process --------------------------------------------------------------------------------
 
 
 def warm(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
 
 
 def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
-    """Cost of the stage `load` for each tenth of the chunks, in milliseconds a chunk."""
+    """Returns the cost of the stage `load` for each tenth of the chunks, in milliseconds per chunk."""
     summary = ingestion.ingest(tools, IngestRequest(spec))
     run = tools.ledger.runs.get(summary.run_id)
     stats = sorted(
@@ -132,12 +132,13 @@ def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
 
 
 def _growth(cost: Sequence[float]) -> float:
-    """Of the last three windows against the first ones; the very first fills caches and plans."""
+    """Median cost of the last three windows, divided by that of the first three. Leaves out the very first window,
+    which fills caches and plans."""
     return round(statistics.median(cost[-3:]) / statistics.median(cost[1:4]), 2)
 
 
 def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
-    """Milliseconds a point of upserts, for each 10,000 points."""
+    """Returns the milliseconds per point of upserts, for each 10,000 points."""
     figures = {}
     for kind, terms in (("dense only", 1), ("dense and sparse", _WORDS_A_CHUNK)):
         profile = Profile("chars:600:0", "hash:64", "off", 64)
@@ -154,7 +155,7 @@ def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
 
 
 def _points(chance: np.random.Generator, count: int, terms: int, tenant: str) -> list[Point]:
-    """Of unit vectors, and of words as frequent as in texts: the n-th by 1 / (n + 20) (Mandelbrot 1953)."""
+    """Points with unit vectors, and with words as frequent as in texts: the n-th by 1 / (n + 20) (Mandelbrot 1953)."""
     dense = chance.standard_normal((count, 64)).astype(np.float32)
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
     upto = np.cumsum(1 / (np.arange(_DISTINCT_WORDS) + 20.0))
@@ -169,14 +170,14 @@ def _points(chance: np.random.Generator, count: int, terms: int, tenant: str) ->
 
 
 def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
-    """In turns: the texts of a cold run through the embedder alone, as one sorted list, and the run."""
+    """Times in turns the embedder alone, with the texts of a cold run as one sorted list, and the whole run."""
     fill(folder, corpus)
     for path in sorted(folder.glob("*.md"))[documents:]:
         path.unlink()
     embedder = tools.embedder("minilm")
     keeping = _Keeping(embedder)
     bare, cold = [], []
-    for turn in range(ROUNDS + 1):  # the first is the warm-up, and finds out the texts
+    for turn in range(ROUNDS + 1):  # the first is the warm-up, and collects the texts
         keeping.texts.clear()
         spec = SourceSpec(folder.as_uri(), f"{name}-{turn}", tenant=f"{name}-{turn}")
         cold.append(
@@ -197,7 +198,7 @@ def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str
 
 
 class _Keeping:
-    """An embedder that remembers what it was asked for."""
+    """An embedder that records the texts that it embeds."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.name, self.dim, self.at_once, self._embedder = embedder.name, embedder.dim, embedder.at_once, embedder
@@ -215,7 +216,7 @@ class _Keeping:
 
 
 class _Words:
-    """Two entities a chunk, so that the graph has work; finding them is not what is measured."""
+    """Returns two entities per chunk, so that the graph has work. Finding them is not measured."""
 
     name = "words"
 
@@ -232,7 +233,7 @@ def _corpus(path: Path, documents: int, paragraphs: int) -> None:
 
 
 def _paragraph(chance: random.Random, number: int) -> str:
-    """About as long as a chunk."""
+    """Returns a text about as long as a chunk."""
     words = " ".join(f"{chance.choice(_WORDS)}{chance.randrange(2000)}" for _ in range(_WORDS_A_CHUNK))
     return f"{chance.choice(_WORDS)}{number % 5000} {words}"
 

@@ -1,4 +1,4 @@
-"""Alembic's entry for the ledger's database."""
+"""Entry point of Alembic for the database of the ledger."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Alembic's entry for the key database."""
+"""Entry point of Alembic for the key database."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Quarantine, and removals still to be carried out."""
+"""Quarantine, and the outbox of pending removals."""
 
 from __future__ import annotations
 

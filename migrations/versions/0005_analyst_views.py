@@ -1,4 +1,4 @@
-"""Views for analysts: what happened and what it cost, without anything sealed."""
+"""Views for analysts: documents, runs and costs, without encrypted columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims of sources by runs, what a scan missed, and moves."""
+"""Leases of sources, documents that a scan did not list, and renames."""
 
 from __future__ import annotations
 

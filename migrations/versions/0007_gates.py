@@ -1,4 +1,4 @@
-"""Gates: how collections depart from the suites, which rows failed, and what near-duplicates are found by."""
+"""Gates: overrides by collection, rows that failed, and signatures for finding near-duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comparing the projections found, and an index to page through a generation's chunks."""
+"""Reports of reconciliation, and an index for paging through the chunks of a generation."""
 
 from __future__ import annotations
 

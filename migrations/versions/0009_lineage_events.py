@@ -1,4 +1,4 @@
-"""Lineage events: kept for good measure, and the outbox to Marquez."""
+"""Lineage events, which are also the outbox to Marquez."""
 
 from __future__ import annotations
 

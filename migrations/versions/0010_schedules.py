@@ -1,4 +1,4 @@
-"""When each saved source is due, and which state of it each run listed."""
+"""Schedules of saved sources, and the cursor that each run reached."""
 
 from __future__ import annotations
 

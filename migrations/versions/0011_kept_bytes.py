@@ -1,4 +1,4 @@
-"""Quarantine keeps bytes; runs that replay them."""
+"""Retained bytes in quarantine, and runs that replay them."""
 
 from __future__ import annotations
 

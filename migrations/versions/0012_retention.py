@@ -1,4 +1,4 @@
-"""Retention by collection, source and document, in days or by a date, and what was purged."""
+"""Retention by collection, source and document, in days or by a date; purged documents."""
 
 from __future__ import annotations
 

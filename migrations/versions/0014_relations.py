@@ -1,4 +1,4 @@
-"""What chunks say of two entities."""
+"""Typed relations between two entities, by chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Claims say whether one process does the whole run; what a scan missed outlives a run that failed."""
+"""Leases record whether one process does the whole run. Documents that a scan did not list stay recorded after a
+failed run."""
 
 from __future__ import annotations
 

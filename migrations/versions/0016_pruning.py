@@ -1,4 +1,4 @@
-"""What is removed after a while: unused vectors, destroyed keys, and the indexes to find the rest."""
+"""Pruning: since when vectors are unused, when keys were destroyed, and indexes for finding old rows."""
 
 from __future__ import annotations
 

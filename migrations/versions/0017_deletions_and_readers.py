@@ -1,4 +1,4 @@
-"""Deletions by hand, and views of who may read what."""
+"""Requested deletions, and views of who may read what."""
 
 from __future__ import annotations
 

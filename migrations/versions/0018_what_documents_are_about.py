@@ -1,4 +1,4 @@
-"""What documents are about: entities of titles and headings."""
+"""Subjects of documents: entities of titles and headings."""
 
 from __future__ import annotations
 

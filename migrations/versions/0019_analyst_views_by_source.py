@@ -1,4 +1,4 @@
-"""Views for analysts: tenant, collection and source in each; chunks, sources and purges."""
+"""Views for analysts: adds tenant, collection and source to each view; adds views of chunks, sources and purges."""
 
 from __future__ import annotations
 

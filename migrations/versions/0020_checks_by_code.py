@@ -1,4 +1,4 @@
-"""Views for analysts: the check's code and action in gate results, and when a document was removed by hand."""
+"""Views for analysts: adds code and action of the check to gate results, and the time of a requested deletion."""
 
 from __future__ import annotations
 
