@@ -14,7 +14,7 @@ from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ledger_rows import Room
-from sluice.airflow import ingest
+from sluice.airflow import ingest, xcom
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.costs import Budget
 from sluice.model.grants import Grant
@@ -75,8 +75,8 @@ def test_a_dry_run_ends_after_its_plan(
     ti = TaskInstance()
     with caplog.at_level(logging.INFO):
         assert ingest.plan(params, ANN, ti) == []
-    assert ti.pushed[ingest.PREVIEW_KEY]["documents"]["new"] == 1
-    assert ti.pushed["note"].startswith("1 documents seen: 1 new") and ingest.RUN_KEY not in ti.pushed
+    assert ti.pushed[xcom.DRY_RUN]["documents"]["new"] == 1
+    assert ti.pushed["note"].startswith("1 documents seen: 1 new") and xcom.RUN not in ti.pushed
     assert "sluice: Dry run of " in caplog.text and "an estimate from bytes" in caplog.text
     with pytest.raises(AirflowSkipException, match="dry run"):
         ingest.finish(ti, {}, None, None)

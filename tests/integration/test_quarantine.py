@@ -310,7 +310,7 @@ REPLAY = [
     ("vectors", "upsert"),
     ("versions", "activate"),
     ("blobs", "remove"),
-    ("quarantine", "let_go"),
+    ("quarantine", "delete_retained"),
     ("runs", "finish"),
 ]
 

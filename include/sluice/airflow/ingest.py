@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from sluice.airflow import xcom
+
 if TYPE_CHECKING:
     from sluice.airflow import lineage
     from sluice.model.run import StageStat
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-RUN_KEY = "sluice_run_id"
-PREVIEW_KEY = "dry_run"  # XCom of `plan`: what a dry run found
 LEASE_S = 1800.0  # no task renews the lease while the next one waits for a slot in a pool
 Json = dict[str, Any]
 
@@ -31,7 +31,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     the run's id to XCom for `finish` and `close`. A dry run has no id and no batch: its report goes to the log and to
     XCom."""
     from sluice.access import ingestion
-    from sluice.airflow import lineage, notes, permission
+    from sluice.airflow import lineage, permission
     from sluice.model.sizes import size_in_words
     from sluice.pipeline import checkpoints
 
@@ -44,7 +44,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
             return _previewed(tools, request, ti)
         ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
         ti.xcom_push(
-            key=RUN_KEY, value=str(request.run_id)
+            key=xcom.RUN, value=str(request.run_id)
         )  # before the run starts, so that `close` finds it after a kill
         refs = checkpoints.plan(tools, request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
@@ -56,20 +56,19 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         )
     work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
     log.info("sluice: %s", work)
-    ti.xcom_push(key=notes.KEY, value=work)
+    ti.xcom_push(key=xcom.NOTE, value=work)
     return [ref.to_json() for ref in refs]
 
 
 @contextmanager
 def _noting(ti: Any) -> Iterator[None]:
     """Writes the error of a failing `plan` into the run's note."""
-    from sluice.airflow import notes
     from sluice.errors import SluiceError
 
     try:
         yield
     except SluiceError as error:
-        ti.xcom_push(key=notes.KEY, value=f"failed: {error}")
+        ti.xcom_push(key=xcom.NOTE, value=f"failed: {error}")
         raise
 
 
@@ -103,11 +102,11 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     from airflow.sdk import Asset
     from airflow.sdk.exceptions import AirflowSkipException
 
-    from sluice.airflow import lineage, links, notes
+    from sluice.airflow import lineage, links
     from sluice.pipeline import finishing, recording
     from sluice.pipeline.summary import refused_by
 
-    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         raise AirflowSkipException("This is a dry run, so there is nothing to finish.")
     with _tools() as (tools, settings):
@@ -126,7 +125,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     lines, result = summary.lines(quarantined), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)
-    ti.xcom_push(key=notes.KEY, value=lines[0])
+    ti.xcom_push(key=xcom.NOTE, value=lines[0])
     log.info("sluice: run summary as JSON %s", json.dumps(result))
     if summary.stopped:
         log.warning("sluice: %s exceeded, %d documents remain", summary.stopped, summary.remaining)
@@ -166,7 +165,6 @@ def close(ti: Any) -> None:
 def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
     """Reports a dry run. Returns no batch, so the tasks that follow are skipped. Ignores `max_documents` and
     `batch_size`. Raises BadRequest for a replay."""
-    from sluice.airflow import notes
     from sluice.errors import BadRequest
     from sluice.pipeline import preview
 
@@ -180,8 +178,8 @@ def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
     for line in lines:
         log.info("sluice: %s", line)
     log.info("sluice: dry run as JSON %s", json.dumps(result))
-    ti.xcom_push(key=PREVIEW_KEY, value=result)
-    ti.xcom_push(key=notes.KEY, value=lines[1])
+    ti.xcom_push(key=xcom.DRY_RUN, value=result)
+    ti.xcom_push(key=xcom.NOTE, value=lines[1])
     return []
 
 
@@ -189,7 +187,7 @@ def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
     """Calls `call` with the run's id. None: `plan` did not create a run in the ledger, or this is a dry run."""
     from sluice.errors import NotFound
 
-    run_id = ti.xcom_pull(task_ids="plan", key=RUN_KEY)
+    run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         return None
     with _tools() as (tools, _):

@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
+from sluice.airflow import xcom
+
 _API = "/sluice/api/v1"
 _TENANT = "default"  # the tenant that the API uses if a request names none
 
@@ -22,10 +24,9 @@ class GateResults(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """`ti_key`: the running task instance. Empty (no link) if `plan` did not create a run."""
-        from sluice.airflow.ingest import RUN_KEY
         from sluice.pipeline.finishing import gates_page
 
-        run_id = ti_key.xcom_pull(task_ids="plan", key=RUN_KEY)
+        run_id = ti_key.xcom_pull(task_ids="plan", key=xcom.RUN)
         return address(gates_page(run_id, _params(ti_key)["tenant"])) if run_id else ""
 
 

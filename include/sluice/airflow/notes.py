@@ -12,8 +12,9 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
+from sluice.airflow import xcom
+
 DAG_ID = "sluice_ingest"
-KEY = "note"  # of the XCom
 _DEFAULT_COLLECTION = "docs"  # of the form
 _LONGEST = 1000  # characters, of Airflow's column
 _SOURCE_CHARS = 400
@@ -77,7 +78,7 @@ def _planned(dag_run: Any) -> str | None:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    lines: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=KEY)
+    lines: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=xcom.NOTE)
     with create_session(scoped=False) as session:  # the scheduler's own must not be committed here
         by_task = {row.task_id: row.value for row in session.scalars(lines) if isinstance(row.value, str)}
     return by_task.get("finish") or by_task.get("plan")
