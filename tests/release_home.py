@@ -77,7 +77,7 @@ def fill(collection: str, home: Path) -> list[dict[str, Any]]:
     send(collection, HALF_DONE)
     references = half_done(source, collection)
     send(collection, WAITING)
-    return [{**each, "uri": each["uri"].replace(home.as_uri(), "file:///home")} for each in references]
+    return references
 
 
 def half_done(source: str, collection: str) -> list[dict[str, Any]]:

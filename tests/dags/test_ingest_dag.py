@@ -139,7 +139,7 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
         refs = [ref for value in carried for ref in (value if isinstance(value, list) else [value])]
         batches = [ref for ref in refs if isinstance(ref, dict) and "batch" in ref]
         assert len(batches) >= len(STAGES) + 1
-        assert all(set(ref) == {"run_id", "batch", "uri", "documents", "size_bytes", "title"} for ref in batches)
+        assert all(set(ref) == {"run_id", "batch", "documents", "size_bytes", "title"} for ref in batches)
         others = [ref for ref in refs if ref not in batches]
         pages = [each for each in others if isinstance(each, str) and each.startswith("http")]
         assert len(pages) == 8, "four links each of plan and finish"

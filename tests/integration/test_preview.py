@@ -97,7 +97,7 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
         "documents": 2, "bytes": 4100, "tokens": 1025, "money": 0.00205, "max_tokens": 5000,
     }  # fmt: skip
     lines = "\n".join(report.lines())
-    assert "renamed counts as new and as vanished" in lines
+    assert "renamed document counts as new and as vanished" in lines
     assert "about 1025 tokens at most, 0.002050 US dollars (an estimate from bytes" in lines
     assert "the budget of a run is 5000 tokens" in lines and "2 documents, 4.1 kB" in lines
     full = previewed(tools, spec, mode="full").estimate

@@ -140,7 +140,7 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
     assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
     assert "not retained" in command("show", link.document_id).stdout
     refused = command("replay", link.document_id)
-    assert isinstance(refused.exception, BadRequest) and "leads nowhere" in str(refused.exception)
+    assert isinstance(refused.exception, BadRequest) and "target of the link does not exist" in str(refused.exception)
     place.limit(None)
     both = json.loads(command("replay", "-c", place.name, "--json").stdout)
     assert (both["replayed"], both["served"], both["quarantined"], both["not_kept"]) == (1, 1, 1, 1)
@@ -184,7 +184,7 @@ def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     ingestion.ingest(swapped(place.tools, quality=quality), IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
-    assert "source changed after this was found" in letter.reason
+    assert "source changed after this check" in letter.reason
     assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 0
     ingestion.ingest(place.tools, IngestRequest(place.spec))
     assert "no timetable now" in place.served() and place.refused() == {}

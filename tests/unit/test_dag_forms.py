@@ -122,8 +122,8 @@ def test_tasks_of_a_batch_are_named_by_what_it_holds(dags: dict[str, Any]) -> No
     for task in stages:
         template = jinja.from_string(task.map_index_template)
         for ref, words in (
-            (BatchRef("r", 3, "file:///x", 50, 1_234_567).to_json(), "batch 3: 50 documents, 1.2 MB"),
-            (BatchRef("r", 0, "file:///x", 1, 10).to_json(), "batch 0: 1 document, 10 bytes"),
+            (BatchRef("r", 3, 50, 1_234_567).to_json(), "batch 3: 50 documents, 1.2 MB"),
+            (BatchRef("r", 0, 1, 10).to_json(), "batch 0: 1 document, 10 bytes"),
             ({"run_id": "r", "batch": 1, "uri": "file:///x", "documents": 2}, ""),  # of an older release
         ):
             assert template.render(task=SimpleNamespace(op_args=[ref])) == words

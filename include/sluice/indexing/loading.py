@@ -57,7 +57,7 @@ def load(
     superseded = frozenset(each.document.document_id for each in documents) - own.keys()
     documents = [each for each in documents if each.document.document_id in own]
     superseded |= ledger.versions.stage(
-        run, [sealed_version(run, each, own[each.document.document_id]) for each in documents]
+        run, [encrypted_version(run, each, own[each.document.document_id]) for each in documents]
     )
     # Superseded documents have no pending version, so nothing would delete what is written for them now.
     documents = [each for each in documents if each.document.document_id not in superseded]
@@ -114,7 +114,7 @@ def _remove(entries: Sequence[OutboxEntry], vectors: VectorIndex, graph: GraphIn
     return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
-def sealed_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> EncryptedVersion:
+def encrypted_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> EncryptedVersion:
     document = embedded.document
     return EncryptedVersion(
         version_id=uuid5(run.run_id, str(document.document_id)),

@@ -36,7 +36,6 @@ class BatchRef:
 
     run_id: str
     batch: int
-    uri: str  # folder of the batch's artefacts
     documents: int
     size_bytes: int = 0  # of all documents of the batch as their source listed them
 
@@ -47,14 +46,14 @@ class BatchRef:
         return f"batch {self.batch}: {documents}, {size_in_words(self.size_bytes)}"
 
     def to_json(self) -> dict[str, Any]:
-        names = ("run_id", "batch", "uri", "documents", "size_bytes", "title")
+        names = ("run_id", "batch", "documents", "size_bytes", "title")
         return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> BatchRef:
-        """Parses a reference, also one without sizes, as an older release wrote it."""
-        named = (str(value["run_id"]), int(value["batch"]), str(value["uri"]))
-        return cls(*named, int(value["documents"]), int(value.get("size_bytes", 0)))
+        """Parses a reference, also one that an older release wrote: without sizes, or with the address of a folder."""
+        sizes = (int(value["documents"]), int(value.get("size_bytes", 0)))
+        return cls(str(value["run_id"]), int(value["batch"]), *sizes)
 
 
 Mode = Literal["incremental", "full"]

@@ -13,7 +13,7 @@ from uuid import UUID
 from sluice.encryption import ciphers
 from sluice.model.run import BatchRef, Run
 from sluice.pipeline import artefacts
-from sluice.pipeline.artefacts import Artefact, folder
+from sluice.pipeline.artefacts import Artefact
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.planning import plan as planned
 from sluice.pipeline.requests import IngestRequest
@@ -32,8 +32,7 @@ def plan(tools: Tools, request: IngestRequest) -> list[BatchRef]:
     most, slots = (size, None) if size else (tools.batch_size, tools.task_slots)
     for number, part in enumerate(batches(scanned.items, most, slots)):
         size_bytes = sum(item.entry.size_bytes for item in part)
-        uri = tools.blobs.uri(folder(run.run_id, number))
-        ref = BatchRef(str(run.run_id), number, uri, len(part), size_bytes)
+        ref = BatchRef(str(run.run_id), number, len(part), size_bytes)
         refs.append(_write(tools, run, ref, artefacts.SCANNED, part))
     return refs
 

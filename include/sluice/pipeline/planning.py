@@ -64,7 +64,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
     run = tools.ledger.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
 
     def accept(result: ScanResult) -> None:
-        refusal = shrink_refusal(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
+        refusal = shrink_rejection(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
         if refusal and not request.approve_shrink:
             raise Terminal(refusal)
 
@@ -117,7 +117,7 @@ def _opened(tools: Tools, spec: SourceSpec) -> Source:
     return tools.ledger.sources.open(spec, profile_of(tools, spec.collection), tools.filter_fields)
 
 
-def shrink_refusal(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
+def shrink_rejection(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
     """Returns why a scan with so many missing documents is rejected; None where it is accepted.
 
     A renamed document is not missing, because a new one appeared in its place."""

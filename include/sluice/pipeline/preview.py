@@ -17,7 +17,7 @@ from sluice.model.run import Mode
 from sluice.model.scan import ScanPreview
 from sluice.model.sizes import size_in_words
 from sluice.model.source import Source, SourceSpec
-from sluice.pipeline.planning import hidden_by, shrink_refusal
+from sluice.pipeline.planning import hidden_by, shrink_rejection
 from sluice.pipeline.recording import graph_of
 from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.scanning import listed
@@ -99,7 +99,7 @@ def preview(tools: Tools, request: IngestRequest) -> Preview:
     # A tenant without an index key has no fingerprints to compare with, so any key can be used.
     index_key = tools.keyring.known_index_key(spec.tenant) or new_key()
     scan = tools.ledger.scans.preview(source, listed(tools, effective, reader, index_key))
-    refusal = shrink_refusal(spec.uri, scan.seen, scan.known, scan.vanished, tools.max_shrink)
+    refusal = shrink_rejection(spec.uri, scan.seen, scan.known, scan.vanished, tools.max_shrink)
     tokens = sum(scan.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
     read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
     return Preview(
