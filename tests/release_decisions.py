@@ -25,7 +25,7 @@ from api_service import World, client_of, named
 from sluice.access import ingestion
 from sluice.access.borrowing import borrowable
 from sluice.access.connections import allowed_connections
-from sluice.access.grants import is_kept_from, may_repeat, readers, writing
+from sluice.access.grants import may_repeat, readers, would_expose, writing
 from sluice.access.places import place_of
 from sluice.access.rules import merged_rules, parse_rules
 from sluice.airflow import permission
@@ -176,7 +176,7 @@ def _readers(groups: list[str], tenant: str) -> list[str]:
 
 
 def _kept_from(saved: list[str] | None, asked: list[str]) -> bool:
-    return is_kept_from(_spec(URIS[0], groups=saved), _spec(URIS[0], groups=asked))
+    return would_expose(_spec(URIS[0], groups=saved), _spec(URIS[0], groups=asked))
 
 
 def _upload(grant: str, saved: str) -> None:

@@ -140,15 +140,15 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     ids = [item.document_id]
     writes: dict[str, Callable[[], object]] = {
         "scans.record": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
-        "scans.record_mark": lambda: room.ledger.scans.record_mark(dead, "state"),
-        "moves.adopt_same": lambda: room.ledger.moves.adopt_same(dead, {item.document_id: b"h"}),
-        "moves.adopt_similar": lambda: room.ledger.moves.adopt_similar(dead, {item.document_id: {}}),
+        "scans.record_cursor": lambda: room.ledger.scans.record_cursor(dead, "state"),
+        "moves.match_same_content": lambda: room.ledger.moves.match_same_content(dead, {item.document_id: b"h"}),
+        "moves.match_similar": lambda: room.ledger.moves.match_similar(dead, {item.document_id: {}}),
         "versions.touch": lambda: room.ledger.versions.touch(dead, [item]),
         "quarantine.add": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
         "versions.stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
         "versions.activate": lambda: room.ledger.versions.activate(dead, ids),
         "versions.remove": lambda: room.ledger.versions.remove(dead, ids),
-        "versions.drop_leftovers": lambda: room.ledger.versions.drop_leftovers(dead),
+        "versions.drop_abandoned": lambda: room.ledger.versions.drop_abandoned(dead),
         "deletions.delete": lambda: room.ledger.deletions.delete(dead, ids, listed=True),
         "sources.remove": lambda: room.ledger.sources.remove(dead),
         "runs.fenced": lambda: room.ledger.runs.fenced(dead).__enter__(),
@@ -274,7 +274,7 @@ def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room
     room.ledger.runs.claim(heir, 60)
     assert not room.ledger.runs.others_running(heir)
     assert room.ledger.runs.others_running(started(room, elsewhere.source))
-    assert room.ledger.versions.drop_leftovers(heir) == 1
+    assert room.ledger.versions.drop_abandoned(heir) == 1
     room.ledger.runs.finish(heir, "succeeded", {})
 
     third = started(room, source)
@@ -306,9 +306,9 @@ def test_the_same_content_under_another_name_is_the_same_document(room: Room) ->
     run = started(room, source)
     new, fresh = scanned(room, run, entry("c/x"), entry("fresh"), entry("b"))
     hashes = {new.document_id: hash_of(run, new, "one", "two"), fresh.document_id: hash_of(run, fresh, "other")}
-    found = room.ledger.moves.adopt_same(run, hashes)
+    found = room.ledger.moves.match_same_content(run, hashes)
     assert found == {new.document_id: old["a/x"].document_id}
-    assert room.ledger.moves.adopt_same(run, hashes) == found, "a second try finds what the first one did"
+    assert room.ledger.moves.match_same_content(run, hashes) == found, "a second try finds what the first one did"
     assert room.ledger.moves.found(run) == {old["a/x"].document_id}
     info = room.catalog.document(reader(source), old["a/x"].document_id)
     assert (info.external_id, info.uri, info.version) == ("c/x", "file:///c/x", 1)
@@ -333,7 +333,7 @@ def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> No
     old = served(room, source, a="one", b="two")
     crashed = started(room, source)
     (new,) = scanned(room, crashed, entry("c"), entry("b"))
-    room.ledger.moves.adopt_same(crashed, {new.document_id: hash_of(crashed, new, "one")})
+    room.ledger.moves.match_same_content(crashed, {new.document_id: hash_of(crashed, new, "one")})
     (item,) = scanned(room, started(room, source), entry("c"), entry("b"))
     assert (item.document_id, item.new, item.active_hash) == (old["a"].document_id, False, None)
 
@@ -347,8 +347,8 @@ def test_an_older_run_finds_no_moves_that_a_later_scan_may_have_undone(room: Roo
     (placeholder,) = scanned(room, older, entry("new"))
     room.ledger.scans.record(newer, [entry("old")])
     same = {placeholder.document_id: version(first, item, "one").raw_hash}
-    assert room.ledger.moves.adopt_same(older, same) == {}
-    assert room.ledger.moves.adopt_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
+    assert room.ledger.moves.match_same_content(older, same) == {}
+    assert room.ledger.moves.match_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
     assert room.catalog.document(reader(source), item.document_id).external_id == "old"
 
 
@@ -364,10 +364,10 @@ def test_likeness_tells_a_move_with_an_edit(room: Room) -> None:
     assert len(room.ledger.moves.missed(run, 1)) == 1
     found = {new.document_id: a, other.document_id: b}
     assert (
-        room.ledger.moves.adopt_similar(run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}})
+        room.ledger.moves.match_similar(run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}})
         == found
     )
-    assert room.ledger.moves.adopt_similar(run, {new.document_id: {}, other.document_id: {}}) == found
+    assert room.ledger.moves.match_similar(run, {new.document_id: {}, other.document_id: {}}) == found
     assert room.ledger.moves.found(run) == {a, b}
     assert room.ledger.moves.missed(run, 10) == []
 
@@ -377,7 +377,7 @@ def test_each_document_is_taken_over_once(room: Room) -> None:
     old = served(room, source, **{"v/a": "one", "v/b": "one"})
     run = started(room, source)
     items = scanned(room, run, entry("w/a"), entry("w/b"), entry("w/c"))
-    found = room.ledger.moves.adopt_same(run, {each.document_id: hash_of(run, each, "one") for each in items})
+    found = room.ledger.moves.match_same_content(run, {each.document_id: hash_of(run, each, "one") for each in items})
     a, b, _ = items
     assert found == {a.document_id: old["v/a"].document_id, b.document_id: old["v/b"].document_id}
 
@@ -390,7 +390,7 @@ def test_what_is_still_there_or_never_served_is_no_former_name(room: Room) -> No
     room.ledger.quarantine.add(run, [failure(refused)])
     again = started(room, source)
     (copy,) = scanned(room, again, entry("copy"), entry("kept"))
-    assert room.ledger.moves.adopt_same(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
+    assert room.ledger.moves.match_same_content(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
 
 
 def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(room: Room) -> None:
@@ -432,7 +432,7 @@ def test_a_run_that_failed_still_knows_what_its_scan_missed(room: Room) -> None:
     room.ledger.runs.claim(run, 60)
     hashes = {new.document_id: hash_of(run, new, "one"), back.document_id: hash_of(run, back, "two")}
     found = {new.document_id: old["a"].document_id, back.document_id: old["b"].document_id}
-    assert room.ledger.moves.adopt_same(run, hashes) == found
+    assert room.ledger.moves.match_same_content(run, hashes) == found
     assert room.ledger.moves.vanished(run) == []
 
 

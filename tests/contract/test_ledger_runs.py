@@ -62,7 +62,7 @@ def test_what_an_older_run_had_staged_is_dropped(room: Room) -> None:
     room.ledger.versions.stage(older, [version(older, item, "old")])
     room.ledger.versions.activate(older, [item.document_id])
     assert shown(room, source, item, "old", "new") == [b"\x01\x00textnew"]
-    assert room.ledger.versions.drop_leftovers(older) == 0
+    assert room.ledger.versions.drop_abandoned(older) == 0
 
 
 def test_an_older_run_is_kept_out_while_a_newer_one_holds_the_source(room: Room) -> None:
@@ -230,11 +230,11 @@ def test_leftovers_of_runs_without_a_lease_are_dropped(room: Room) -> None:
     room.ledger.runs.finish(stranger, "failed", {})
     room.expire_lease(dead)
     run = held(room, source)
-    assert room.ledger.versions.drop_leftovers(run) == 2
-    assert room.ledger.versions.drop_leftovers(run) == 0
+    assert room.ledger.versions.drop_abandoned(run) == 2
+    assert room.ledger.versions.drop_abandoned(run) == 0
     assert queued(room, source) == {chunk_id(a.document_id, "lost"), chunk_id(b.document_id, "dead")}
     assert len(shown(room, source, a, "kept", "lost")) == 1
-    assert room.ledger.versions.drop_leftovers(stranger) == 1
+    assert room.ledger.versions.drop_abandoned(stranger) == 1
 
 
 def test_a_runs_own_leftovers_are_dropped(room: Room) -> None:
@@ -242,7 +242,7 @@ def test_a_runs_own_leftovers_are_dropped(room: Room) -> None:
     run = started(room, source)
     (item,) = scanned(room, run, entry("a"))
     room.ledger.versions.stage(run, [version(run, item, "lost")])
-    assert room.ledger.versions.drop_leftovers(run) == 1
+    assert room.ledger.versions.drop_abandoned(run) == 1
     assert queued(room, source) == {chunk_id(item.document_id, "lost")}
     room.ledger.versions.activate(run, [item.document_id])
     assert shown(room, source, item, "lost") == []
@@ -359,7 +359,7 @@ def test_an_entity_goes_with_its_last_mention(room: Room) -> None:
     assert room.entities(source.spec.tenant) == set()
 
 
-@pytest.mark.parametrize("ending", ["stage", "touch", "quarantine", "drop_leftovers", "remove_documents"])
+@pytest.mark.parametrize("ending", ["stage", "touch", "quarantine", "drop_abandoned", "remove_documents"])
 def test_an_entity_goes_with_a_version_that_was_never_active(room: Room, ending: str) -> None:
     source = opened(room)
     crashed = started(room, source)
@@ -371,7 +371,7 @@ def test_an_entity_goes_with_a_version_that_was_never_active(room: Room, ending:
         "stage": lambda: room.ledger.versions.stage(run, [version(run, item, "one")]),
         "touch": lambda: room.ledger.versions.touch(run, [item]),
         "quarantine": lambda: room.ledger.quarantine.add(run, [failure(item)]),
-        "drop_leftovers": lambda: room.ledger.versions.drop_leftovers(run),
+        "drop_abandoned": lambda: room.ledger.versions.drop_abandoned(run),
         "remove_documents": lambda: room.ledger.versions.remove(run, [item.document_id]),
     }
     calls[ending]()

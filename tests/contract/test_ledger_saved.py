@@ -121,11 +121,11 @@ def test_a_run_is_found_by_who_started_it(room: Room) -> None:
 def test_the_mark_of_the_last_run_that_succeeded_is_given_to_the_next(room: Room) -> None:
     source, other = opened(room), opened(room)
     first, second, third = (started(room, source) for _ in range(3))
-    assert room.ledger.scans.last_mark(source) is None
+    assert room.ledger.scans.last_cursor(source) is None
     for run, mark, state in ((first, "one", "succeeded"), (second, "two", "succeeded"), (third, "three", "failed")):
-        room.ledger.scans.record_mark(run, mark)
+        room.ledger.scans.record_cursor(run, mark)
         room.ledger.runs.finish(run, state, {})
-    assert (room.ledger.scans.last_mark(source), room.ledger.scans.last_mark(other)) == ("two", None)
+    assert (room.ledger.scans.last_cursor(source), room.ledger.scans.last_cursor(other)) == ("two", None)
 
 
 # --- who may see them
@@ -155,7 +155,7 @@ def test_what_took_nothing_in_is_no_last_run(room: Room) -> None:
     """A source stays due through replays, purges and runs that found another one at work; its mark stays, too."""
     source = opened(room)
     run = started(room, source)
-    room.ledger.scans.record_mark(run, "one")
+    room.ledger.scans.record_cursor(run, "one")
     room.ledger.runs.finish(run, "succeeded", {})
     for mode in ("replay", "purge"):
         other = room.ledger.runs.start(source, mode, uuid4())
@@ -164,4 +164,4 @@ def test_what_took_nothing_in_is_no_last_run(room: Room) -> None:
     room.ledger.runs.finish(late, "failed", {"error": "Busy: another run is at work"})
     last = saved(room, source).last
     assert last and last.run_id == run.run_id
-    assert room.ledger.scans.last_mark(source) == "one"
+    assert room.ledger.scans.last_cursor(source) == "one"

@@ -157,7 +157,7 @@ def test_a_run_is_as_old_as_its_last_sign_of_life(room: Room) -> None:
     room.backdate(run.run_id, 500)
 
     def age() -> timedelta:
-        found = room.ledger.reconciliation.last_signs([run.run_id, unknown])
+        found = room.ledger.reconciliation.last_active([run.run_id, unknown])
         assert found.keys() == {run.run_id}
         return datetime.now(UTC) - found[run.run_id]
 
@@ -190,7 +190,7 @@ def test_asking_for_nothing_and_recording(room: Room) -> None:
         == []
     )
     assert room.ledger.reconciliation.claimed(generation, []) == room.ledger.reconciliation.in_quarantine([]) == set()
-    assert room.ledger.reconciliation.last_signs([]) == {}
+    assert room.ledger.reconciliation.last_active([]) == {}
     assert room.ledger.reconciliation.record(generation, datetime.now(UTC), False, {"missing": 0})
     gone = replace(generation, collection_id=uuid4())
     assert not room.ledger.reconciliation.record(gone, datetime.now(UTC), False, {"missing": 0})

@@ -191,11 +191,11 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
         def __getattr__(self, method: str) -> Any:
             return getattr(tools.ledger.reconciliation, method)
 
-        def last_signs(self, run_ids: Any) -> Any:
+        def last_active(self, run_ids: Any) -> Any:
             self.asked += 1
             if self.asked == 2:
                 tools.ledger.runs.claim(run, 60)
-            return tools.ledger.reconciliation.last_signs(run_ids)
+            return tools.ledger.reconciliation.last_active(run_ids)
 
     resumed = Resumed()
     report = reconciliation.reconcile(

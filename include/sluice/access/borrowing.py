@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from sluice.access.grants import is_kept_from
+from sluice.access.grants import would_expose
 from sluice.access.places import Place, is_whole, place_of
 from sluice.errors import BadRequest
 from sluice.model.source import SavedSource, SourceSpec
@@ -45,7 +45,7 @@ def borrowable(
     restricted = [
         other
         for saved in saved_sources(spec.tenant)
-        if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection) and is_kept_from(saved.spec, spec)
+        if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection) and would_expose(saved.spec, spec)
         for other in known_places(saved.spec.uri, roots)
     ]
     own = Place("file", os.path.normpath(b"/" + unquote_to_bytes(spec.uri.partition("://")[2].partition("?")[0])))

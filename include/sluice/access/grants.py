@@ -31,7 +31,7 @@ def may_repeat(grant: Grant | Principal | None, saved: SourceSpec | None) -> boo
     return grant.holds_all_groups or set(groups) <= grant.groups
 
 
-def is_kept_from(saved: SourceSpec, spec: SourceSpec) -> bool:
+def would_expose(saved: SourceSpec, spec: SourceSpec) -> bool:
     """Returns True if `spec` would show the content of `saved`, which is for some groups, to others.
 
     The groups of `spec` are not None.

@@ -104,7 +104,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
 
     from sluice.airflow import lineage, links
     from sluice.pipeline import finishing, recording
-    from sluice.pipeline.summary import refused_by
+    from sluice.pipeline.summary import quarantined_by
 
     run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
@@ -121,7 +121,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
         if run.source.generation.profile.entities != "off":
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        quarantined = refused_by(tools, run.source.spec, summary)
+        quarantined = quarantined_by(tools, run.source.spec, summary)
     lines, result = summary.lines(quarantined), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)

@@ -56,5 +56,5 @@ def _is_enough(count: _Count, size_bytes: int) -> bool:
 
 def _count(ledger: Ledger, tenant: str) -> _Count:
     began_s = time.monotonic()
-    use = ledger.quotas.use(tenant).with_refused()
+    use = ledger.quotas.use(tenant).with_quarantined()
     return _Count(use, use, time.monotonic(), time.monotonic() - began_s)

@@ -65,7 +65,7 @@ def ingest(
     from sluice.model.source import SourceSpec
     from sluice.pipeline import ingestion, preview
     from sluice.pipeline.requests import IngestRequest
-    from sluice.pipeline.summary import refused_by
+    from sluice.pipeline.summary import quarantined_by
     from sluice.quality import judging
 
     groups = () if everyone else given(access_group)
@@ -80,7 +80,7 @@ def ingest(
         hiding(tools, spec, yes)
         with judging.gates_process():
             summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
-        quarantined = refused_by(tools, spec, summary)
+        quarantined = quarantined_by(tools, spec, summary)
     tell(summary.to_json(), json_, *summary.lines(quarantined))
     if summary.stopped:
         raise typer.Exit(STOPPED)

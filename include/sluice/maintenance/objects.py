@@ -105,14 +105,14 @@ def _runs(tools: Tools) -> Iterator[OrphanedObject]:
     """Yields folders of runs that were last active long enough ago, or that the ledger does not know."""
     folders = groupby(tools.blobs.walk("runs"), key=lambda path: path.split("/")[1])
     for page in _pages((name, next(paths), 1 + sum(1 for _ in paths)) for name, paths in folders):
-        last_active = tools.ledger.reconciliation.last_signs([_id(name) for name, _, _ in page])
+        last_active = tools.ledger.reconciliation.last_active([_id(name) for name, _, _ in page])
         for name, first, objects in page:
             if _is_over(tools, first, last_active.get(_id(name))):
                 yield OrphanedObject(f"runs/{name}", objects, partial(_run_is_over, tools, name, first))
 
 
 def _run_is_over(tools: Tools, name: str, first: str) -> bool:
-    return _is_over(tools, first, tools.ledger.reconciliation.last_signs([_id(name)]).get(_id(name)))
+    return _is_over(tools, first, tools.ledger.reconciliation.last_active([_id(name)]).get(_id(name)))
 
 
 def _is_over(tools: Tools, first: str, seen_at: datetime | None) -> bool:

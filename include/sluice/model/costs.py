@@ -80,7 +80,7 @@ class TenantUse:
         documents = self.documents + (served_bytes is None)
         return replace(self, documents=documents, size_bytes=self.size_bytes + size_bytes - (served_bytes or 0))
 
-    def with_refused(self) -> TenantUse:
+    def with_quarantined(self) -> TenantUse:
         """Returns the use including quarantine, so that repeated uploads of bad documents count against the quota."""
         return replace(
             self,

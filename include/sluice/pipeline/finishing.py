@@ -30,7 +30,7 @@ def finish(tools: Tools, run: Run) -> RunSummary:
     with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
         remove_missing(tools, run)
-        tools.ledger.versions.drop_leftovers(run)
+        tools.ledger.versions.drop_abandoned(run)
         counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
         counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
         counts["released"] = delete_retained(tools, run)

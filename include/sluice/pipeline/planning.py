@@ -71,10 +71,10 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
     with failing(tools, run):
         with recorded(tools, run, WHOLE_RUN, "scan") as counts:
             graph_of(tools, source.generation)  # raises where the graph is off, before anything is written
-            reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_mark(source))
+            reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_cursor(source))
             result = tools.ledger.scans.record(run, listed(tools, source.spec, reader), spec, accept)
             if isinstance(reader, IncrementalReader) and (cursor := reader.mark()):
-                tools.ledger.scans.record_mark(run, cursor)
+                tools.ledger.scans.record_cursor(run, cursor)
             items = result.items[: request.max_documents]
             tools.keyring.create([item.document_id for item in items])
             counts |= {

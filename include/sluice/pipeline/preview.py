@@ -95,7 +95,7 @@ def preview(tools: Tools, request: IngestRequest) -> Preview:
     if source is not None:
         graph_of(tools, source.generation)  # raises where the graph is off
     effective = spec.over(source.spec if source else None)
-    reader = tools.reader(effective, tools.ledger.scans.last_mark(source) if source else None, dry=True)
+    reader = tools.reader(effective, tools.ledger.scans.last_cursor(source) if source else None, dry=True)
     # A tenant without an index key has no fingerprints to compare with, so any key can be used.
     index_key = tools.keyring.known_index_key(spec.tenant) or new_key()
     scan = tools.ledger.scans.preview(source, listed(tools, effective, reader, index_key))

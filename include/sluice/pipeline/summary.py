@@ -101,7 +101,7 @@ class RunSummary:
         ]
 
 
-def refused_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
+def quarantined_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
     """Returns the first documents that the run of `summary` quarantined."""
     if not summary.quarantine:
         return []

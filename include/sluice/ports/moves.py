@@ -10,16 +10,17 @@ from sluice.model.run import Run
 
 
 class Moves(Protocol):
-    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+    def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """Matches new documents with documents missing from this run's scan whose active version has the same keyed
         hash. The existing document takes over name and address; the new document is deleted.
 
         `hashes`: new document → keyed hash of its bytes. Returns new id → previous id, one to one, including matches of
         an earlier attempt of this run."""
 
-    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
-        """Does the same as `adopt_same` by similarity. `scores`: new document → missing document → similarity, 0 to 1.
-        The highest scores are matched first."""
+    def match_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+        """Does the same as `match_same_content`, by similarity. The highest scores are matched first.
+
+        `scores`: new document → missing document → similarity, 0 to 1."""
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
         """Returns documents with an active version that are missing from this run's scan and not matched since, with

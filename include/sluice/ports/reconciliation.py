@@ -28,7 +28,7 @@ class Reconciliation(Protocol):
         """Returns documents with an active version, of sources whose URI has this scheme, in one collection or (None)
         all, by id."""
 
-    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    def last_active(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
         """Returns when each of these runs was last active: when it was started, completed its scan, recorded a stage,
         or ended. While it has a lease, the end of the lease. A run that the ledger does not know is absent."""
 

@@ -32,8 +32,8 @@ class Scans(Protocol):
         is not saved. Does not detect renames that need the content, or documents that a new retention would restore.
         Raises Terminal as `record`."""
 
-    def record_mark(self, run: Run, mark: str) -> None:
+    def record_cursor(self, run: Run, mark: str) -> None:
         """Stores the cursor of the state that the run's scan listed; see `IncrementalReader`."""
 
-    def last_mark(self, source: Source) -> str | None:
+    def last_cursor(self, source: Source) -> str | None:
         """Returns the cursor of the last successful run; None where there is none."""

@@ -45,7 +45,7 @@ class Versions(Protocol):
     def deleted_by(self, run: Run) -> int:
         """Counts the documents that this run has marked as deleted, in all its attempts."""
 
-    def drop_leftovers(self, run: Run) -> int:
+    def drop_abandoned(self, run: Run) -> int:
         """Deletes pending versions of the source that no run will activate: this run's own, and those of other runs
         without a valid lease. Their chunks are added to the outbox unless they are served. Returns how many versions
         were deleted. To be called when all batches of the run are done."""

@@ -105,7 +105,7 @@ class PostgresReconciliation(Transactions):
         values = {"scheme": scheme, "collection": collection, "after": after or _FIRST, "limit": limit}
         return [SourceDocument(**row._mapping) for row in self._rows(DOCUMENTS_FROM, values)]
 
-    def last_signs(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    def last_active(self, run_ids: Sequence[UUID]) -> dict[UUID, datetime]:
         if not run_ids:
             return {}
         return {row.run_id: row.seen_at for row in self._rows(LAST_SIGNS, {"ids": list(run_ids)})}

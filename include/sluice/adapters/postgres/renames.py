@@ -86,7 +86,7 @@ _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 class PostgresRenames(Transactions):
     """`sluice.ports.moves.Moves`."""
 
-    def adopt_same(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
+    def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:
             return {}
 
@@ -96,7 +96,7 @@ class PostgresRenames(Transactions):
         with self._writing(run) as connection:
             return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
 
-    def adopt_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
+    def match_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         if not scores:
             return {}
 

@@ -205,11 +205,11 @@ class PostgresScans(Transactions):
             known=known - held,
         )
 
-    def record_mark(self, run: Run, mark: str) -> None:
+    def record_cursor(self, run: Run, mark: str) -> None:
         with self._writing(run) as connection:
             connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
 
-    def last_mark(self, source: Source) -> str | None:
+    def last_cursor(self, source: Source) -> str | None:
         with self._transaction() as connection:
             mark: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
             return mark

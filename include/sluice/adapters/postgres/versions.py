@@ -194,7 +194,7 @@ class PostgresVersions(Transactions):
         with self._transaction() as connection:
             return int(connection.execute(DELETED_BY, {"run_id": run.run_id}).scalar_one())
 
-    def drop_leftovers(self, run: Run) -> int:
+    def drop_abandoned(self, run: Run) -> int:
         with self._writing(run) as connection:
             values = {"source_id": run.source.source_id, "run_id": run.run_id}
             if not (abandoned := connection.execute(LEFTOVERS, values).all()):
