@@ -29,7 +29,7 @@ from sluice.access.grants import may_repeat, readers, would_expose, writing
 from sluice.access.places import place_of
 from sluice.access.rules import merged_rules, parse_rules
 from sluice.airflow import permission
-from sluice.api.auth import principal_of_request, refuse_foreign_posts
+from sluice.api.auth import principal_of_request, reject_cross_site_posts
 from sluice.errors import BadRequest, Forbidden, NotFound, SluiceError
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant, Principal
@@ -356,7 +356,7 @@ def _post(method: str, path: str, bearer: str | None, media: str | None, site: s
     headers |= {"authorization": bearer, "x-sluice-request": "1" if path.endswith(" marked") else None}
     raw = [(name.encode(), value.encode()) for name, value in headers.items() if value is not None]
     scope = {"type": "http", "method": method, "path": path.partition(" ")[0], "headers": raw, "query_string": b""}
-    refuse_foreign_posts(Request({**scope, "scheme": "http", "server": ("sluice.test", 80)}))
+    reject_cross_site_posts(Request({**scope, "scheme": "http", "server": ("sluice.test", 80)}))
 
 
 def _status(world: World, client: TestClient, caller: str, route: str, tenant: str | None) -> int:

@@ -12,7 +12,7 @@ from devstack import airflow_stamp
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part, Voice
+from devstack.part import Command, Part, StartContext
 
 INIT = "airflow-db"
 HEARTBEAT_MAX_AGE_S = 60.0
@@ -26,7 +26,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
             name=INIT,
             needs=("postgres",),
             check=lambda: _check(config),
-            prepare=lambda voice: _prepare_database(config, credentials, voice),
+            prepare=lambda context: _prepare_database(config, credentials, context),
             one_shot=True,
             ready=lambda: _is_prepared(config, credentials),
             ready_timeout_s=300.0,
@@ -52,7 +52,7 @@ def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Pa
         needs=("postgres", INIT),
         reads_environment=True,
         ports=ports,
-        prepare=lambda voice: _prepare(config, words),
+        prepare=lambda context: _prepare(config, words),
         ready=lambda: _serves(f"http://{LOCALHOST}:{port}{health}"),
         ready_timeout_s=240.0,
         stop_signals_to_all=True,
@@ -74,7 +74,7 @@ def _worker(config: Config, credentials: Credentials, name: str, job_type: str, 
         name=name,
         needs=("postgres", INIT),
         reads_environment=True,
-        prepare=lambda voice: _prepare(config, words),
+        prepare=lambda context: _prepare(config, words),
         ready=ready,
         ready_timeout_s=240.0,
         # The tasks get the signals, too, because the scheduler would wait for them. On TERM a task runs its on_kill
@@ -106,13 +106,13 @@ def _prepare(config: Config, words: tuple[str, ...]) -> Command:
     return Command((sys.executable, "-m", "airflow", *words), folder)
 
 
-def _prepare_database(config: Config, credentials: Credentials, voice: Voice) -> Command | None:
+def _prepare_database(config: Config, credentials: Credentials, context: StartContext) -> Command | None:
     folder = config.home / "airflow"
     folder.mkdir(parents=True, exist_ok=True)
     if _is_prepared(config, credentials):
         return None
     stamp = airflow_stamp.expected(config, credentials, _settings_file(config))
-    voice.tell(f"{INIT}: preparing Airflow's database, administrator, connections and pools")
+    context.tell(f"{INIT}: preparing Airflow's database, administrator, connections and pools")
     argv = (sys.executable, "-m", "devstack.airflow_init", str(_settings_file(config)))
     return Command(argv, folder, {"DEVSTACK_STAMP": stamp})
 

@@ -38,7 +38,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
         },
         check=lambda: _check(config),
         depends_on=(JAR_SETTING,),
-        prepare=lambda voice: _prepare(config, credentials),
+        prepare=lambda context: _prepare(config, credentials),
         ready=lambda: _answers(f"http://{LOCALHOST}:{config.ports.marquez_admin}/healthcheck"),
         ready_timeout_s=120.0,
     )
@@ -52,7 +52,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
         left_out=None if node else f"{WEB_SETTING} is set but there is no node on the PATH",
         check=lambda: _check_web(config),
         depends_on=(WEB_SETTING,),
-        prepare=lambda voice: _prepare_web(config, str(node)),
+        prepare=lambda context: _prepare_web(config, str(node)),
         ready=lambda: _answers(f"http://{LOCALHOST}:{config.ports.marquez_web}/"),
     )
     return [api, web]

@@ -9,7 +9,7 @@ from devstack import dotenv, jars, java
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part, Voice
+from devstack.part import Command, Part, StartContext
 
 FIRST_PASSWORD = "neo4j"  # noqa: S105 (the initial password of every new Neo4j; replaced at once)
 OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
@@ -28,7 +28,7 @@ def part(config: Config, credentials: Credentials) -> Part:
         left_out=left_out,
         check=lambda: _check(config),
         depends_on=("SLUICE_NEO4J_HEAP_MB",),
-        prepare=lambda voice: _prepare(config, voice),
+        prepare=lambda context: _prepare(config, context),
         ready=lambda: _ready(config, credentials),
         ready_timeout_s=150.0,
         stop_timeout_s=40.0,
@@ -40,8 +40,8 @@ def _check(config: Config) -> None:
     jars.check(config)
 
 
-def _prepare(config: Config, voice: Voice) -> Command:
-    _download(config, voice)
+def _prepare(config: Config, context: StartContext) -> Command:
+    _download(config, context)
     home = config.home / "neo4j"
     for name in ("conf", "data", "logs", "plugins", "import", "run"):
         (home / name).mkdir(parents=True, exist_ok=True)
@@ -54,14 +54,14 @@ def _prepare(config: Config, voice: Voice) -> Command:
     return Command(tuple(argv), home)
 
 
-def _download(config: Config, voice: Voice) -> None:
+def _download(config: Config, context: StartContext) -> None:
     def report(done: int, total: int) -> None:
-        voice.check()
+        context.check()
         if done % 50 == 0:
-            voice.tell(f"neo4j: {done} of {total} jars")
+            context.tell(f"neo4j: {done} of {total} jars")
 
     if absent := len(jars.missing(config)):
-        voice.tell(f"neo4j: downloading {absent} jars (116 MB when all are missing) to {jars.folder(config)}")
+        context.tell(f"neo4j: downloading {absent} jars (116 MB when all are missing) to {jars.folder(config)}")
         jars.fetch(config, report)
 
 

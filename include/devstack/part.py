@@ -19,7 +19,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Voice:
+class StartContext:
     """The context of a start: reports progress, and tells whether the start was cancelled."""
 
     tell: Callable[[str], None]
@@ -31,7 +31,7 @@ class Voice:
             raise Interrupted("The start was cancelled.")
 
 
-def _no_process(voice: Voice) -> Command | None:
+def _no_process(context: StartContext) -> Command | None:
     return None
 
 
@@ -59,7 +59,7 @@ class Part:
     depends_on: tuple[str, ...] = ()
     reads_environment: bool = False
     check: Callable[[], None] = lambda: None
-    prepare: Callable[[Voice], Command | None] = _no_process
+    prepare: Callable[[StartContext], Command | None] = _no_process
     one_shot: bool = False
     ready: Callable[[], bool] = lambda: True
     settle: Callable[[], None] = lambda: None

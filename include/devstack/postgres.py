@@ -42,7 +42,7 @@ def part(config: Config, credentials: Credentials, needed: bool) -> Part:
         ports={"SLUICE_PORT_POSTGRES": config.ports.postgres},
         left_out=None if needed else "SLUICE_DATABASE_URL is set",
         check=lambda: _check(config),
-        prepare=lambda voice: _prepare(config, credentials),
+        prepare=lambda context: _prepare(config, credentials),
         ready=lambda: _ready(config, credentials),
         settle=lambda: postgres_databases.make(credentials, config.ports.postgres),
         # Fast shutdown: ends the sessions and writes a checkpoint. SIGTERM would wait until every client disconnects.

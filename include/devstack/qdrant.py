@@ -25,7 +25,7 @@ def part(config: Config, credentials: Credentials) -> Part:
         left_out="SLUICE_QDRANT_URL is set" if "SLUICE_QDRANT_URL" in credentials.external else None,
         check=lambda: _check(config),
         depends_on=(BINARY_SETTING,),
-        prepare=lambda voice: _prepare(config, credentials),
+        prepare=lambda context: _prepare(config, credentials),
         ready=lambda: _ready(credentials),
         stop_timeout_s=20.0,
     )

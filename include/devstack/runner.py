@@ -10,7 +10,7 @@ from devstack import environment, processes
 from devstack.config import Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Part, Voice
+from devstack.part import Part, StartContext
 from devstack.processes import Record
 
 
@@ -45,10 +45,10 @@ def marker(config: Config, name: str) -> str:
     return f"{config.home}:{name}"
 
 
-def launch(config: Config, secrets: Credentials, part: Part, voice: Voice) -> Record | None:
+def launch(config: Config, secrets: Credentials, part: Part, context: StartContext) -> Record | None:
     """Prepare a part and start its process, if it has one."""
-    command = part.prepare(voice)
-    voice.check()
+    command = part.prepare(context)
+    context.check()
     if command is None:
         return None
     variables = environment.for_processes(config, secrets)

@@ -8,7 +8,7 @@ from devstack import processes, runner, stopping
 from devstack.config import Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError, Interrupted
-from devstack.part import Part, Voice
+from devstack.part import Part, StartContext
 from devstack.processes import Record
 
 POLL_S = 0.1
@@ -29,14 +29,14 @@ def start(config: Config, secrets: Credentials, parts: Sequence[Part], tell: Cal
         with speaking:
             tell(line)
 
-    voice = Voice(say, aborted.is_set)
+    context = StartContext(say, aborted.is_set)
 
     def work(part: Part) -> None:
         try:
             for need in part.needs:
                 while need in ready and not ready[need].wait(POLL_S):
-                    voice.check()
-            _start_one(config, secrets, part, voice)
+                    context.check()
+            _start_one(config, secrets, part, context)
             ready[part.name].set()
         except Interrupted:
             pass
@@ -59,23 +59,23 @@ def start(config: Config, secrets: Credentials, parts: Sequence[Part], tell: Cal
         raise failures[0]
 
 
-def _start_one(config: Config, secrets: Credentials, part: Part, voice: Voice) -> None:
+def _start_one(config: Config, secrets: Credentials, part: Part, context: StartContext) -> None:
     began = time.monotonic()
-    record = runner.launch(config, secrets, part, voice)
+    record = runner.launch(config, secrets, part, context)
     if part.one_shot:
-        _wait_for_end(config, part, record, voice)
+        _wait_for_end(config, part, record, context)
     else:
-        _wait_until_ready(config, part, record, voice)
+        _wait_until_ready(config, part, record, context)
     part.settle()
     listening = ", ".join(str(port) for port in part.ports.values())
     where = f" (port {listening})" if listening else ""
-    voice.tell(f"{part.name} … ready in {time.monotonic() - began:.1f} s{where}")
+    context.tell(f"{part.name} … ready in {time.monotonic() - began:.1f} s{where}")
 
 
-def _wait_until_ready(config: Config, part: Part, record: Record | None, voice: Voice) -> None:
+def _wait_until_ready(config: Config, part: Part, record: Record | None, context: StartContext) -> None:
     deadline = time.monotonic() + part.ready_timeout_s
     while not part.ready():
-        voice.check()
+        context.check()
         if record and not processes.lives(record):
             raise DevstackError(_ended(config, part, processes.exit_code(record)))
         if time.monotonic() > deadline:
@@ -87,10 +87,10 @@ def _wait_until_ready(config: Config, part: Part, record: Record | None, voice: 
         raise DevstackError(_ended(config, part, processes.exit_code(record)))
 
 
-def _wait_for_end(config: Config, part: Part, record: Record | None, voice: Voice) -> None:
+def _wait_for_end(config: Config, part: Part, record: Record | None, context: StartContext) -> None:
     deadline = time.monotonic() + part.ready_timeout_s
     while record and processes.lives(record):
-        voice.check()
+        context.check()
         if time.monotonic() > deadline:
             raise DevstackError(
                 f"{part.name} did not end within {part.ready_timeout_s:.0f} s.{_last_lines(config, part)}"

@@ -16,7 +16,7 @@ def part(config: Config, credentials: Credentials) -> Part:
         ports={"SLUICE_PORT_REDIS": config.ports.redis},
         left_out="SLUICE_REDIS_URL is set" if "SLUICE_REDIS_URL" in credentials.external else None,
         check=_check,
-        prepare=lambda voice: _prepare(config, credentials),
+        prepare=lambda context: _prepare(config, credentials),
         ready=lambda: _ready(credentials.urls["SLUICE_REDIS_URL"]),
         ready_timeout_s=20.0,
         stop_timeout_s=5.0,

@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     )
 
     versions_keep_days: int = Field(30, ge=1, description="Days that the text of a superseded version is kept.")
-    embeddings_keep_days: int = Field(30, ge=1, description="Days that a cached vector is kept after its last use.")
+    embeddings_keep_days: int = Field(30, ge=1, description="Days that a cached vector is kept while no chunk uses it.")
     keys_keep_days: int = Field(30, ge=1, description="Days that the key of a deleted document is kept.")
     runs_keep_days: int = Field(
         365,

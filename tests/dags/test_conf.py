@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sluice.airflow.tasks import begin, refuse_unknown_conf
+from sluice.airflow.tasks import begin, check_conf
 from sluice.errors import BadRequest
 from sluice.model.grants import Grant
 
@@ -24,7 +24,7 @@ def test_what_airflows_providers_add_is_none_of_ours(dags: dict[str, Any]) -> No
         conf: ClassVar = {"source": "file:///in", "openlineage": {"parentRunId": "1"}, "parent": "1"}
 
     with pytest.raises(BadRequest, match="'parent'") as caught:
-        refuse_unknown_conf({"dag": dags["sluice_ingest"], "dag_run": Triggered})
+        check_conf({"dag": dags["sluice_ingest"], "dag_run": Triggered})
     assert "openlineage" not in str(caught.value)
 
 

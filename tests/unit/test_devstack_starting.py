@@ -23,7 +23,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def process(config: Config, name: str, script: str, **more: object) -> Part:
-    part = Part(name=name, prepare=lambda voice: Command(("/bin/sh", "-c", script), config.home), stop_timeout_s=2.0)
+    part = Part(name=name, prepare=lambda context: Command(("/bin/sh", "-c", script), config.home), stop_timeout_s=2.0)
     return replace(part, **more)  # type: ignore[arg-type]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice.airflow.tasks import begin, defaults, refuse_unknown_conf
+from sluice.airflow.tasks import begin, check_conf, defaults
 from sluice.errors import BadRequest
 from sluice.model.spelling import unknown_names
 
@@ -37,7 +37,7 @@ def test_a_conf_of_params_is_taken(conf: dict[str, Any] | None) -> None:
 
 def accepted(conf: dict[str, Any] | None) -> bool:
     try:
-        refuse_unknown_conf(context(conf))
+        check_conf(context(conf))
     except BadRequest:
         return False
     return True
@@ -45,7 +45,7 @@ def accepted(conf: dict[str, Any] | None) -> bool:
 
 def test_a_misspelled_param_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"'acces_groups' \(did you mean 'access_groups'\?\).*Nothing was read"):
-        refuse_unknown_conf(context({"source": "x", "acces_groups": ["hr"]}))
+        check_conf(context({"source": "x", "acces_groups": ["hr"]}))
     from datetime import timedelta
 
     assert defaults(timedelta(1))["pre_execute"] is begin

@@ -15,7 +15,7 @@ from typing import Any
 _TASK_FAILED = "Task failed with exception"  # Airflow's text; the error's message replaces it
 
 
-def shorten_own_errors() -> None:
+def shorten_sluice_errors() -> None:
     """Adds the processor to structlog's chain. Safe to repeat. The chain is changed in place, because loggers that are
     bound already share it; if it is no list, tracebacks stay as Airflow logs them."""
     import structlog

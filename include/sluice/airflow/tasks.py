@@ -55,13 +55,13 @@ def form(params: dict[str, Param]) -> dict[str, Param]:
 
 def begin(context: Mapping[str, Any]) -> None:
     """`pre_execute` of every task: shortens Sluice's errors in the log and checks the run's conf. Raises BadRequest."""
-    from sluice.airflow.task_log import shorten_own_errors
+    from sluice.airflow.task_log import shorten_sluice_errors
 
-    shorten_own_errors()
-    refuse_unknown_conf(context)
+    shorten_sluice_errors()
+    check_conf(context)
 
 
-def refuse_unknown_conf(context: Mapping[str, Any]) -> None:
+def check_conf(context: Mapping[str, Any]) -> None:
     """Raises BadRequest if a run's conf has a key that is no param of its DAG. Airflow accepts any key, and a
     misspelled `access_groups` would leave a source open to its whole tenant."""
     from sluice.errors import BadRequest

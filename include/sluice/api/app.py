@@ -26,13 +26,13 @@ from sluice.api import (
     routes_sources,
     routes_uploads,
 )
-from sluice.api.auth import Authenticate, Guard, refuse_foreign_posts
+from sluice.api.auth import Authenticate, Guard, reject_cross_site_posts
 from sluice.api.backend import Backend, MakeSearch, wired_search
 from sluice.api.limits import RequestLimits
 from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
 from sluice.api.security_headers import SecurityHeaders
-from sluice.api.unknown import refuse_unknown
+from sluice.api.unknown import reject_unknown
 from sluice.ports.tools import Tools
 
 _DESCRIPTION = (
@@ -70,7 +70,7 @@ def create_app(
     app.state.backend = Backend(tools_factory, make_search)
     app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_posts), Depends(refuse_unknown)])
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(reject_cross_site_posts), Depends(reject_unknown)])
     for routes in (
         routes_search,
         routes_catalog,

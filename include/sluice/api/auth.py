@@ -92,7 +92,7 @@ def principal_of_request(
 Caller = Annotated[Principal, Depends(principal_of_request)]
 
 
-def refuse_foreign_posts(request: Request) -> None:
+def reject_cross_site_posts(request: Request) -> None:
     """CSRF defence: a browser adds the session cookie to a post that any other site makes it send.
 
     Accepts only JSON, or a form with an X-Sluice header; a plain HTML form can send neither. A call that uses the

@@ -13,7 +13,7 @@ from sluice.model.spelling import unknown_names
 HEADERS = frozenset({"x-sluice-tenant", "x-sluice-request"})
 
 
-def refuse_unknown(request: Request) -> None:
+def reject_unknown(request: Request) -> None:
     """Raises RequestValidationError. Probes accept any query, because load balancers may add their own parameters."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute) or route.path in PROBES:

@@ -17,8 +17,8 @@ from sluice.cli.terminal import (
     Progress,
     Tenant,
     Yes,
+    confirm_hiding,
     given,
-    hiding,
     operator,
     tell,
     tools_of_settings,
@@ -77,7 +77,7 @@ def ingest(
             report = preview.preview(tools, request)
             tell(report.to_json(), json_, *report.lines())
             return
-        hiding(tools, spec, yes)
+        confirm_hiding(tools, spec, yes)
         with judging.gates_process():
             summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
         quarantined = quarantined_by(tools, spec, summary)

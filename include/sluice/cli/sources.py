@@ -17,8 +17,8 @@ from sluice.cli.terminal import (
     Json,
     Tenant,
     Yes,
+    confirm_hiding,
     given,
-    hiding,
     tell,
     tell_deletion,
     tools_of_settings,
@@ -81,7 +81,7 @@ def sources_add(
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
     with tools_of_settings() as tools:
-        hiding(tools, spec, yes)
+        confirm_hiding(tools, spec, yes)
         saved = planning.save(tools, spec).spec
         wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:

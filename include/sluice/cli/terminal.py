@@ -56,7 +56,7 @@ def confirm(what: str, yes: bool) -> None:
     typer.confirm(f"{what} Continue?", abort=True, err=True)
 
 
-def hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
+def confirm_hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
     """Asks before new groups or a new retention make served documents unreadable. Raises BadRequest, Abort."""
     from sluice.pipeline.planning import hidden_by
 
