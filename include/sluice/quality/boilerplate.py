@@ -11,8 +11,8 @@ _SHARE_OF_DOCUMENTS = 0.05
 
 
 def boilerplate_shares(texts: Sequence[str]) -> list[float]:
-    """Of each text the share (0 to 1) of its characters that lie in lines which at least three texts and one in twenty
-    of the batch have. A batch of fewer than three texts has none."""
+    """Returns for each text the share (0 to 1) of its characters in repeated lines: those that at least three texts and
+    5 % of the batch contain. In a batch of fewer than three texts it is 0."""
     lines = [[line for each in text.splitlines() if len(line := each.strip()) >= _SHORTEST_CHARS] for text in texts]
     seen = Counter(line for own in lines for line in set(own))
     least = max(_FEWEST_DOCUMENTS, _SHARE_OF_DOCUMENTS * len(texts))

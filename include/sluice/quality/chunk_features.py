@@ -1,4 +1,4 @@
-"""Chunks as numbers: what the gate after chunking judges."""
+"""Numeric features of chunks, for the gate after chunking."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from sluice.model.chunk import ChunkedDocument
 from sluice.model.document import Document
 
-Place = tuple[int, int | None]  # which document, and which chunk of it (None: the document as a whole)
+Place = tuple[int, int | None]  # position of the document, and of its chunk (None: the whole document)
 
 
 def chunk_features(
     documents: Sequence[ChunkedDocument], size_shares: Sequence[float]
 ) -> tuple[dict[str, list[Any]], list[Place]]:
-    """Columns of equal length: one row a document, then one a chunk. What does not apply to a row is None.
+    """Returns columns of equal length: one row for each document, then one for each chunk. A value that does not apply
+    to a row is None.
 
-    `size_shares`: of each chunk, in order, its size divided by what the chunker allows.
+    `size_shares`: for each chunk, in order, its size divided by the chunker's limit.
     """
     rows: list[dict[str, Any]] = []
     places: list[Place] = []
@@ -45,7 +46,7 @@ _COLUMNS = ("uncovered_chars", "chunk_id", "visible_chars", "wrong_offsets", "wr
 
 
 def _uncovered(chunked: ChunkedDocument) -> int:
-    """Characters of the document, space left out, that are in no chunk."""
+    """Counts the non-space characters of the document that are in no chunk."""
     return sum(len("".join(gap.split())) for gap in _gaps(chunked.document, chunked))
 
 

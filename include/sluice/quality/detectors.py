@@ -1,7 +1,7 @@
-"""What a document is screened for beside its form: personal data, secrets, language, near-duplicates, boilerplate.
+"""Detectors for documents: personal data, secrets, language, near-duplicates and boilerplate.
 
-Each screen gives one number a document, which the gate judges, and details for the gate's rows. A screen that is off
-costs nothing.
+Each detector returns one number for each document, which the gate checks, and details for the gate's rows. A detector
+that is off costs nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Scan = Callable[[Sequence[str]], Sequence[tuple[Span, ...]]]
 
 @dataclass(slots=True)
 class Screened:
-    """Of a batch of documents, in order."""
+    """Results of the detectors for a batch of documents, in order."""
 
-    columns: dict[str, list[Any]] = field(default_factory=dict)  # one number a document; None: could not be told
-    details: dict[str, list[Any]] = field(default_factory=dict)  # by code of the check: what a row records of it
-    findings: dict[str, list[Findings]] = field(default_factory=dict)  # by code of the check
+    columns: dict[str, list[Any]] = field(default_factory=dict)  # one number for each document; None: unknown
+    details: dict[str, list[Any]] = field(default_factory=dict)  # code of the check → details for the gate's rows
+    findings: dict[str, list[Findings]] = field(default_factory=dict)  # code of the check → findings
     signatures: dict[UUID, Signature] = field(default_factory=dict)
 
 
@@ -44,7 +44,8 @@ def screen(
     found: Found,
     on_screened: Callable[[float], None],
 ) -> Screened:
-    """`on_screened` is told how many documents more are done: those of a screen count by its share of all screens."""
+    """Runs the detectors whose checks are on. `on_screened` gets the number of further documents that are done; a
+    detector counts as its share of all detectors."""
     on = {check.code: check for check in checks if check.code in SCREENS}
     seen = Screened()
 
@@ -70,7 +71,7 @@ def screen(
 
 
 def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Scan, tell: Callable[[int], None]) -> None:
-    """In text, title and what of the metadata can be read."""
+    """Runs one detector on text, title and the strings of the metadata."""
     found: list[Findings] = []
     for start in range(0, len(documents), _AT_ONCE):
         some = documents[start : start + _AT_ONCE]

@@ -1,4 +1,4 @@
-"""Documents as numbers: what the gate judges instead of their texts."""
+"""Numeric features of documents, which the gate checks instead of their texts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from sluice.model.metadata import RECOVERED, paths_cut
 from sluice.quality.mojibake import mojibake
 
 _RUN = re.compile(r"[!-~]+")
-# Shorter runs are found in good texts (links, identifiers).
+# Good texts contain shorter runs (links, identifiers).
 _RUN_FROM_CHARS = 1000
 _REPEATED_FROM_CHARS = 100
-_WRONG_FROM_CHARS = 2  # one stray byte does not put a short text in a wrong encoding
+_WRONG_FROM_CHARS = 2  # one stray byte does not prove a wrong encoding of a short text
 _SORT_UP_TO_CHARS = 20_000
 
 _SPACE, _LETTER, _OTHER, _UNPRINTABLE, _REPLACEMENT = range(5)
 
 
 def features(documents: Sequence[Document]) -> dict[str, list[Any]]:
-    """Columns of equal length, one row a document; shares are of all characters that are not space, 0 to 1."""
+    """Returns columns of equal length, one row for each document; shares (0 to 1) are of all non-space characters."""
     rows = [_row(document) for document in documents]
     return {column: [row[column] for row in rows] for column in rows[0]} if rows else {}
 
@@ -59,13 +59,13 @@ def _row(document: Document) -> dict[str, Any]:
 
 
 def _recovered(document: Document) -> int:
-    """Words that the parser had left out (`parsing/coverage.py`)."""
+    """Counts the words that the parser had left out (`parsing/coverage.py`)."""
     words = document.metadata.get(RECOVERED)
     return words if isinstance(words, int) else 0
 
 
 def _histogram(text: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Code points and how often each occurs."""
+    """Returns the code points of a text and their counts."""
     if text.isascii():
         counted = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=1)
     else:
@@ -92,7 +92,8 @@ def _kind(code: int) -> int:
 
 
 def _longest_run(text: str) -> int:
-    """Length of the longest run of ASCII without a space; 0 where it is short. Scripts without spaces do not count."""
+    """Returns the length of the longest ASCII run without a space; 0 if it is short. Scripts without spaces do not
+    count."""
     if len(text) < _RUN_FROM_CHARS:
         return 0
     runs = text.split() if text.isascii() else _RUN.findall(text)

@@ -1,8 +1,8 @@
-"""Near-duplicates by MinHash (Broder 1997) over runs of words, found by bands of it (Leskovec et al., Mining of Massive
+"""Near-duplicates by MinHash (Broder 1997) over sequences of words, with banding (Leskovec et al., Mining of Massive
 Datasets, 3.4).
 
-Words are hashed with the tenant's index key before anything else: what is stored cannot be read, and says nothing about
-another tenant's documents.
+Words are first hashed with the tenant's index key, so stored signatures cannot be read and reveal nothing about another
+tenant's documents.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from sluice.model.document import Document
 from sluice.model.gates import Signature
 
 MINIMA = 64
-BANDS = 16  # of four minima each: documents that are 0.9 alike share one with near certainty, 0.5 with 64 %
+BANDS = 16  # of four minima each: documents with similarity 0.9 share one almost certainly, with 0.5 in 64 % of cases
 _RUN_WORDS = 4
-_FEWEST_WORDS = 20  # shorter texts are alike by chance
+_FEWEST_WORDS = 20  # shorter texts are similar by chance
 _BLOCK = 8192
 _MOST_FOUND = 2000
 _MAX_KNOWN_WORDS = 200_000
 _WORD = re.compile(r"\w+")
 
-Found = Callable[[Sequence[int]], Sequence[Signature]]  # bands → signatures that the ledger knows
+Found = Callable[[Sequence[int]], Sequence[Signature]]  # bands → signatures in the ledger that share one
 
 
 def signature(document: Document, index_key: bytes, collection_id: UUID) -> Signature | None:
-    """None where the text has fewer than 20 words."""
+    """Returns the document's signature; None if its text has fewer than 20 words."""
     known = _known(index_key)
     words = np.array([known[word] for word in _WORD.findall(document.text.casefold())], np.uint64)
     if len(words) < _FEWEST_WORDS:
@@ -48,10 +48,10 @@ def signature(document: Document, index_key: bytes, collection_id: UUID) -> Sign
 def closest(
     documents: Sequence[Document], signatures: Mapping[UUID, Signature], found: Sequence[Signature]
 ) -> dict[UUID, tuple[float, UUID]]:
-    """Of each document the most similar earlier one, and how alike they are (share of equal minima, 0 to 1).
+    """Returns for each document the most similar earlier one, and the similarity (share of equal minima, 0 to 1).
 
-    Ids grow with time, so that of two new documents one is the earlier, whatever batch or run sees them first, and the
-    two never exclude each other. A document that was edited is compared with all that is served.
+    Ids increase with time, so one of two new documents is the earlier, in whatever order batches or runs process them,
+    and the two never exclude each other. An edited document is compared with all served documents.
     """
     of_batch = {document.document_id for document in documents}
     by_band: dict[int, list[Signature]] = defaultdict(list)
@@ -77,7 +77,7 @@ def closest(
 
 
 def _minima(runs: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """Of each of 64 hash functions (multiply-shift: Dietzfelbinger et al. 1997) the least value over all runs."""
+    """Returns for each of 64 hash functions (multiply-shift: Dietzfelbinger et al. 1997) the minimum over all runs."""
     least = np.full(MINIMA, 2**32 - 1, np.uint64)
     for start in range(0, len(runs), _BLOCK):
         hashed = (runs[None, start : start + _BLOCK] * _FACTORS[:, None] + _TERMS[:, None]) >> np.uint64(32)
@@ -100,7 +100,7 @@ def _bands(minima: NDArray[np.uint32], index_key: bytes, collection_id: UUID) ->
 
 
 def _constants(name: str) -> NDArray[np.uint64]:
-    """The same in every release, since what they make is stored."""
+    """Returns the constants of the hash functions. They must not change between releases: signatures are stored."""
     return np.array(
         [
             int.from_bytes(hashlib.blake2b(f"{name} {number}".encode(), digest_size=8).digest(), "little")

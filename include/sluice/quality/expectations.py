@@ -23,8 +23,8 @@ _ready = False
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one check: how many values it saw, which rows failed with which value (None where the value says nothing),
-    and the failing value farthest from the limit."""
+    """Result of one check: the number of values, the rows that failed with their values (None if a value has no
+    meaning), and the failing value farthest from the limit."""
 
     evaluated: int
     rows: tuple[int, ...]
@@ -45,10 +45,10 @@ def ready() -> float:
 
 
 def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
-    """One outcome a check, in order. Raises Terminal where an expectation could not be evaluated.
+    """Returns one outcome for each check, in order. Raises Terminal if an expectation could not be evaluated.
 
-    `columns` are of equal length; None is left out of account, except by what expects there to be a value. Two passes,
-    since asking for rows doubles the price: all checks by yes or no, then those that failed in full.
+    `columns` have equal length. None is ignored, except by expectations that a value exists. There are two passes,
+    because returning rows doubles the time: first all checks without rows, then the failed ones with rows.
     """
     import pandas as pd
 
@@ -75,14 +75,14 @@ def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[An
 
 
 def _evaluated(check: Check, frame: Any) -> int:
-    """Raises Terminal where the column is missing, as Great Expectations would, but says which."""
+    """Counts the values of the check's column. Raises Terminal with its name if it is missing."""
     if check.column not in frame:
         raise _broken(check, f"there is no column {check.column}")
     return len(frame) if check.expectation.endswith("not_be_null") else int(frame[check.column].count())
 
 
 def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: str | dict[str, Any]) -> list[Any]:
-    """Great Expectations' results in the order of the checks."""
+    """Returns Great Expectations' results in the order of the checks."""
     if not checks:
         return []
     gx = imported()
@@ -93,7 +93,7 @@ def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: st
         for check in checks
     ]
     expected = gx.ExpectationSuite(name=suite, expectations=expectations)
-    with _lock:  # its context is not made for threads
+    with _lock:  # its context is not thread-safe
         batch = _batch_definition().get_batch(batch_parameters={"dataframe": frame})
         result = batch.validate(expected, result_format=result_format)
     by_code = {each.expectation_config.meta["code"]: each for each in result.results}
@@ -114,7 +114,7 @@ def _outcome(check: Check, result: Any, evaluated: int) -> Outcome:
 def _broken(check: Check, why: object) -> Terminal:
     return Terminal(
         f"Great Expectations could not evaluate {check.expectation} ({check.code}): {why}. No document of this batch "
-        "was let through; what the stage before has made is kept. Check its version against the lock."
+        "passed; the output of the previous stage is kept. Check its version against requirements.txt."
     )
 
 
@@ -123,10 +123,10 @@ def _class_name(expectation: str) -> str:
 
 
 def imported() -> Any:
-    """The library itself, told not to call home and not to report each of its functions at its import.
+    """Imports the library, with telemetry and its report of registered functions switched off.
 
-    Its import leaves some 400,000 objects, which live as long as the process. Searching them for garbage takes a fifth
-    of the import, and half a second of some later stage: they are left out of that (`gc.freeze`)."""
+    The import creates about 400,000 objects that live as long as the process. Garbage collection of them takes a fifth
+    of the import and half a second of a later stage, so they are excluded from it (`gc.freeze`)."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     if "great_expectations" in sys.modules:

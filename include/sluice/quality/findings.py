@@ -1,4 +1,4 @@
-"""Where something lies in a document that should not be shown, and the text with placeholders in its place."""
+"""Findings of detectors in a document, and the redacted text with placeholders in their place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sluice.model.document import Document
 _PLACES_TOLD = 50
 
 
-Path = tuple[str | int, ...]  # keys and positions that lead to a string of the metadata
+Path = tuple[str | int, ...]  # keys and indexes that lead to a string of the metadata
 
 
 class Span(NamedTuple):
-    """`text[start:end]` is of that kind. It never holds the text itself."""
+    """Place and kind of one finding: `text[start:end]`. It never contains the text itself."""
 
     start: int
     end: int
@@ -36,7 +36,7 @@ class Findings:
         return len(self.text) + len(self.title) + len(self.metadata)
 
     def told(self) -> dict[str, Any]:
-        """Kinds, counts and places, for the ledger."""
+        """Returns kinds, counts and places for the ledger; never text."""
         spans = [("text", span) for span in self.text] + [("title", span) for span in self.title]
         kinds = Counter(span.kind for _, span in [*spans, *(("metadata", span) for _, span in self.metadata)])
         return {
@@ -47,8 +47,8 @@ class Findings:
 
 
 def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """In order and without overlaps: what overlaps becomes one, of the kind of the longer, so that masking leaves
-    nothing of either."""
+    """Returns the spans in order, without overlaps. Overlapping spans become one, of the kind of the longer, so that
+    masking removes both completely."""
     kept: list[Span] = []
     for span in sorted(spans):
         if kept and span.start < kept[-1].end:
@@ -61,26 +61,26 @@ def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def windows(text: str, chars: int, overlap: int) -> Iterator[tuple[int, str]]:
-    """Pieces with where they begin. A pattern that takes the square of its text's length never sees a long one; what is
-    at most `overlap` long lies whole in one of them."""
+    """Yields (start, piece) of overlapping pieces, so that a pattern of quadratic time never gets a long text. A match
+    of at most `overlap` characters is complete in one piece."""
     start = 0
     while len(text) - start > chars:
         yield start, text[start : start + chars]
         cut = start + chars - overlap
-        blank = text.rfind(" ", start + 1, cut)  # not within a word or number, where that can be helped
+        blank = text.rfind(" ", start + 1, cut)  # not within a word or number, if possible
         start = blank + 1 if blank >= max(start, cut - overlap) else cut
     yield start, text[start:]
 
 
 def masked(document: Document, found: Sequence[Findings]) -> Document:
-    """The document with `[KIND]` in place of what was found; pages begin where they began."""
+    """Returns the document with `[KIND]` in place of each finding; page starts are adjusted."""
     spans = apart(span for each in found for span in each.text)
     starts = [span.start for span in spans]
     grown = [0, *accumulate(len(span.kind) + 2 - (span.end - span.start) for span in spans)]
 
     def moved(position: int) -> int:
         before = bisect_right(starts, position)
-        if before and spans[before - 1].end > position:  # inside what was replaced: where the placeholder begins
+        if before and spans[before - 1].end > position:  # inside a replaced span: the start of the placeholder
             return spans[before - 1].start + grown[before - 1]
         return position + grown[before]
 
@@ -98,7 +98,7 @@ def masked(document: Document, found: Sequence[Findings]) -> Document:
 
 
 def replaced(text: str, spans: Sequence[Span]) -> str:
-    """`spans` in order and apart."""
+    """Replaces each span by its placeholder. `spans`: in order, without overlaps."""
     parts: list[str] = []
     position = 0
     for span in spans:
@@ -108,7 +108,7 @@ def replaced(text: str, spans: Sequence[Span]) -> str:
 
 
 def strings(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
-    """Every string of a metadata object, with what leads to it."""
+    """Returns every string of a metadata object with its path."""
     if isinstance(value, str):
         return [(path, value)] if value else []
     if isinstance(value, Mapping):

@@ -1,5 +1,5 @@
-"""The three gates: after extraction, chunking and embedding. What fails a blocking check is kept out, document by
-document; the rest is reported."""
+"""The three gates: after extraction, chunking and embedding. A document that fails a blocking check is quarantined;
+other failures are reported."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _FLAGGING = SCREENS | {"mojibake"}
 @dataclass(frozen=True, slots=True)
 class Verdict(Generic[T]):
     passed: list[T]  # in the order given
-    failures: list[QuarantineEntry]  # one a document: the first blocking check that it failed
-    results: list[GateResult]  # one a check, in the suite's order
-    rows: list[GateRow]  # one a check and row that failed it, check by check
-    seconds: float  # all of it, the import too
-    import_seconds: float  # 0 once the process has imported Great Expectations
+    failures: list[QuarantineEntry]  # one for each quarantined document: the first blocking check that it failed
+    results: list[GateResult]  # one for each check, in the suite's order
+    rows: list[GateRow]  # one for each check and row that failed it, check by check
+    seconds: float  # of the whole gate, including the import
+    import_seconds: float  # 0 if Great Expectations was imported before
     signatures: list[Signature] = field(default_factory=list)  # of the documents that passed
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    failed: dict[int, Check]  # by number of the document: the first blocking check
-    flagged: dict[int, list[Check]]  # by number of the document: the others that it failed
+    failed: dict[int, Check]  # position of the document → the first blocking check that it failed
+    flagged: dict[int, list[Check]]  # position of the document → the other checks that it failed
     results: list[GateResult]
     rows: list[GateRow]
     import_seconds: float
@@ -59,12 +59,12 @@ def documents_gate(
     similar: Found = lambda bands: (),
     on_screened: Callable[[float], None] = lambda documents: None,
 ) -> Verdict[Document]:
-    """Judge documents by the suite `documents`, as the collection's rules want it.
+    """Validates documents with the suite `documents` and the collection's rules.
 
-    A check with action mask replaces what it found by placeholders, so that offsets, here and from now on, are those
-    of the masked text. What a document is flagged for is in its metadata, under `gate_flags`. `similar`: signatures
-    that the ledger knows of. `on_screened` is told how many documents more are done, in fractions. Raises BadRequest on
-    a rule that does not fit, Terminal where Great Expectations itself fails (then nothing is let through).
+    A check with the action mask replaces its findings by placeholders; all later offsets are those of the redacted
+    text. The checks that flagged a document are in its metadata, under `gate_flags`. `similar` returns signatures of
+    the ledger. `on_screened` gets the number of further documents that are done, in fractions. Raises BadRequest on an
+    invalid rule, Terminal if Great Expectations itself fails (then no document passes).
     """
     started_s = time.perf_counter()
     checks = with_rules("documents", rules or {})
@@ -93,9 +93,9 @@ def documents_gate(
 def chunks_gate(
     documents: Sequence[ChunkedDocument], size_shares: Sequence[float], rules: Rules | None = None
 ) -> Verdict[ChunkedDocument]:
-    """Judge chunks by the suite `chunks`; one that fails a blocking check keeps its whole document out.
+    """Validates chunks with the suite `chunks`. A chunk that fails a blocking check quarantines its whole document.
 
-    `size_shares`: of each chunk, in order, its size divided by what the chunker allows. Raises as `documents_gate`.
+    `size_shares`: for each chunk, in order, its size divided by the chunker's limit. Raises as `documents_gate`.
     """
     columns, places = chunk_features(documents, size_shares)
     return _gate("chunks", "chunk", documents, columns, places, rules)
@@ -104,15 +104,15 @@ def chunks_gate(
 def vectors_gate(
     documents: Sequence[EmbeddedDocument], dim: int, rules: Rules | None = None
 ) -> Verdict[EmbeddedDocument]:
-    """Judge vectors by the suite `vectors`; one that fails a blocking check keeps its whole document out, until the
-    next run: vectors are the embedder's doing. Raises as `documents_gate`."""
+    """Validates vectors with the suite `vectors`. A vector that fails a blocking check quarantines its whole document
+    until the next run, because the embedder is the cause. Raises as `documents_gate`."""
     columns, places = vector_features(documents, dim)
     verdict = _gate("vectors", "embed", documents, columns, places, rules)
     return replace(verdict, failures=[replace(each, retry=True) for each in verdict.failures])
 
 
 def suspect_vectors(verdict: Verdict[EmbeddedDocument], documents: Sequence[EmbeddedDocument]) -> list[bytes]:
-    """Text hashes of the vectors for which the gate kept documents out."""
+    """Returns the text hashes of the vectors for which the gate quarantined documents."""
     failed = {failure.item.document_id for failure in verdict.failures}
     rows = {
         (row.document_id, row.ordinal) for row in verdict.rows if row.document_id in failed and row.code in _OF_VECTORS
@@ -162,7 +162,7 @@ def _judged(
     documents: Sequence[Document],
     details: Mapping[str, Sequence[Any]],
 ) -> Judged:
-    """`details`: by code of a check, what its rows record in place of the number that was judged."""
+    """`details`: code of a check → the values that its rows record instead of the number that was checked."""
     import_seconds = ready()
     judged = Judged({}, {}, [], [], import_seconds)
     for check, outcome in zip(checks, judge(suite, checks, columns), strict=True):
@@ -214,7 +214,7 @@ def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list
 
 
 def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Screened) -> Document:
-    """With placeholders where a check masks, and with the flags in its metadata."""
+    """Returns the document with placeholders for the findings of masking checks, and with its flags in the metadata."""
     if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
         document = masked(document, found)
     flags = [check.code for check in flagged if check.code in _FLAGGING]
@@ -223,5 +223,5 @@ def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Scr
 
 
 def _whole(limit: float | None) -> float | None:
-    """2000.0, which a rule may have set, is 2,000 in words."""
+    """Turns 2000.0, which a rule may have set, into 2000, so that texts show 2,000."""
     return int(limit) if isinstance(limit, float) and limit.is_integer() else limit

@@ -1,4 +1,4 @@
-"""What each check asserts, and what was observed, in words: the only place of these words, for pages, docs and API."""
+"""Texts of checks and of observed values. Pages, docs and API use only these texts."""
 
 from __future__ import annotations
 
@@ -63,19 +63,20 @@ _LABELS: dict[str, tuple[str, Words]] = {
 
 
 def label(code: str | None, expectation: str = "") -> str:
-    """What a check asserts ("unique document ids"). A check of an older release is named by its code or expectation."""
+    """Returns what a check asserts ("unique document ids"). A check of an older release is named by its code or
+    expectation."""
     if code in _LABELS:
         return _LABELS[code][0]
     return (code or expectation).replace("_", " ")
 
 
 def result(success: bool, blocking: bool) -> Result:
-    """Of a check: only one that blocks can fail; any other warns."""
+    """Returns the result of a check. Only a blocking check can fail; another one gives a warning."""
     return "passed" if success else "failed" if blocking else "warning"
 
 
 def observed_in_words(code: str | None, observed: Any) -> str:
-    """What a row that failed a check records, in words. Never text of the document."""
+    """Describes the value that a failed row recorded. Never contains text of the document."""
     if isinstance(observed, Mapping):
         return _details_in_words(observed)
     words = _LABELS[code][1] if code in _LABELS else None

@@ -1,4 +1,4 @@
-"""The language of a text, by trigrams (whatlang, in kreuzberg)."""
+"""Detection of a text's language by trigrams (whatlang, in kreuzberg)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _CODES = """
     swe tam tel tgl tha tuk tur ukr urd uzb vie yid zul
 """
 LANGUAGES = tuple(_CODES.split())
-"""ISO 639-3, all that can be told apart."""
+"""ISO 639-3 codes of all languages that the detector distinguishes."""
 _PIECE_CHARS = 400
 
 
 def language(text: str) -> str | None:
-    """ISO 639-3; None where it is too short or too mixed to tell. About a third of a millisecond."""
+    """Returns the ISO 639-3 code; None if the text is too short or too mixed. Takes about a third of a millisecond."""
     import kreuzberg
 
     found = kreuzberg.extract_bytes_sync(_sample(text).encode("utf-8", "replace"), "text/plain", _configuration())

@@ -1,19 +1,20 @@
-"""Letters of UTF-8 that somebody read in another charset and saved again: ü as Ã¼, и as Рё."""
+"""Detection of mojibake: UTF-8 text that was decoded with another charset and saved again (ü as Ã¼, и as Рё)."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 
-_MOST_CHARS = 200_000  # of the runs of letters beyond ASCII
+_MOST_CHARS = 200_000  # of runs of non-ASCII letters
 _RUN = re.compile(r"(?<![^\x00-\x7f])[^\x00-\x7f]{2,}.?", re.DOTALL)
 _SEQUENCE = rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}"
 _ONE = re.compile(rb"(?:%s)+" % _SEQUENCE)
-# In Cyrillic a capital before ё or » is such a pair, too; two in a row are not, nor one before a Latin letter.
+# In correct Cyrillic text a capital before ё or » is such a pair too; two pairs in a row, or one before a Latin letter,
+# are not.
 _TWO = re.compile(rb"(?:%s){2,}|\xe2(?:\x80[\x80-\xbf]|\x82\xac)|\xc3[\x80-\xbf](?=[A-Za-z])" % _SEQUENCE)
 _CHARSETS = {"cp1252": _ONE, "cp1250": _ONE, "cp1251": _TWO}
 _CLOSING = frozenset("“”’»›…–—”.,")
-# What is written: letters of living scripts, punctuation, emoji. Ranges end exclusively.
+# Characters in common use: letters of living scripts, punctuation, emoji. Range ends are exclusive.
 _WRITTEN = (
     (0xA0, 0x180),
     (0x386, 0x3CF),
@@ -35,7 +36,7 @@ _EAST_ASIAN_FROM, _EMOJI_FROM = 0x3000, 0x1F300
 
 
 def mojibake(text: str) -> int:
-    """How many places of the text, as bytes of another charset, are well-formed UTF-8 of what is really written."""
+    """Counts the places of the text that, encoded in another charset, are well-formed UTF-8 of characters in use."""
     if text.isascii():
         return 0
     places = left = 0
@@ -65,11 +66,12 @@ def _is_written(code: int) -> bool:
 
 @cache
 def _bytes(charset: str) -> dict[int, str]:
-    """Each character as the one whose number is its byte; bytes that the charset leaves out stand for themselves."""
+    """Returns the translation of each character of a charset to the character with its byte as code point. Bytes that
+    the charset does not define map to themselves."""
     table: dict[int, str] = {}
     for byte in range(0x80, 0x100):
         char = bytes((byte,)).decode(charset, "ignore")
         if char:
             table[ord(char)] = chr(byte)
-    # A letter of Latin-1 that is not in the charset must not pass for a byte of it.
+    # A Latin-1 letter that the charset lacks must not be mistaken for one of its bytes.
     return {**{code: "?" for code in range(0xA0, 0x100)}, **table}

@@ -1,7 +1,8 @@
-"""Personal data in texts: by Presidio's recognisers of exact forms, and on request by a language model for names.
+"""Detector of personal data in texts: Presidio's recognisers of exact formats and, on request, a language model for
+names.
 
-Nothing here reaches the network: Presidio's e-mail recogniser asks for the list of public suffixes, and gets the one
-that its library brings along.
+Nothing here uses the network: Presidio's e-mail recogniser needs the list of public suffixes, and gets the one that its
+library contains.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ _CAPITALS = str.maketrans(ascii_lowercase, ascii_uppercase)
 _WINDOW_CHARS = 2000
 _LONGEST_CHARS = 330  # an e-mail address has at most 320 (RFC 3696)
 _SURE = 0.4  # Presidio's usual threshold
-_CONTEXT_SCORE = 0.35  # what a word of the context adds, as in Presidio's own enhancer
+_CONTEXT_SCORE = 0.35  # score that a context word adds, as in Presidio's own enhancer
 _CONTEXT_CHARS = 60
-# What every finding of a kind contains; most texts have none and never reach Presidio (whose import takes seconds).
+# Every finding of a kind matches its pattern here. Most texts match none and never need Presidio, whose import takes
+# seconds.
 _HINTS = {
     "EMAIL": re.compile("@"),
     "CREDIT_CARD": re.compile(r"\d{4}[- ]?\d{3}"),
@@ -75,11 +77,11 @@ _FEWEST_DIGITS = 9  # of a number that nothing else marks as one
 
 
 def personal_data(texts: Sequence[str], kinds: Collection[str]) -> list[tuple[Span, ...]]:
-    """Of each text what was found of the kinds (`suite.PERSONAL_TYPES`), in order and apart."""
+    """Returns for each text the findings of the kinds (`suites.PERSONAL_TYPES`), in order, without overlaps."""
     found: list[list[Span]] = [list(_exact(text, kinds)) for text in texts]
     if names := set(kinds) & set(_NAMES.values()):
         for spans, named in zip(found, _named(texts, names), strict=True):
-            # A name is read into many an address or number; what has an exact form is what it is.
+            # The model finds names in many addresses and numbers, so findings of exact formats take precedence.
             spans += [span for span in named if all(span.end <= one.start or span.start >= one.end for one in spans)]
     return [apart(spans) for spans in found]
 
@@ -99,7 +101,7 @@ def _exact(text: str, kinds: Collection[str]) -> Iterator[Span]:
 
 def _recognised(text: str, kind: str) -> Iterator[Span]:
     recogniser = _recogniser(kind)
-    if kind == "IBAN":  # people write it small, too; the check digits tell
+    if kind == "IBAN":  # may be written in lower case; the check digits decide
         text = text.translate(_CAPITALS)
     for result in recogniser.analyze(text, recogniser.supported_entities):
         score = result.score
@@ -111,7 +113,8 @@ def _recognised(text: str, kind: str) -> Iterator[Span]:
 
 
 def _is_address(text: str, start: int, end: int) -> bool:
-    """Of a machine on a network: not a version, nor this machine, nor two colons between words."""
+    """Returns whether this is the address of a network host: not a version, not this machine, not `::` between
+    words."""
     address = text[start:end]
     if address.startswith(("127.", "0.")) or _VERSION_BEFORE.search(text, max(0, start - 12), start):
         return False
@@ -119,14 +122,14 @@ def _is_address(text: str, start: int, end: int) -> bool:
 
 
 def _cards(text: str) -> Iterator[Span]:
-    """Numbers of issuers and lengths that Presidio does not know, where the words before them say what they are."""
+    """Yields card numbers of issuers and lengths that Presidio does not know, if the words before them say so."""
     for match in _CARD.finditer(text):
         if _CARD_WORDS.search(text, max(0, match.start() - _CONTEXT_CHARS), match.start()) and _luhn(match[0]):
             yield Span(*match.span(), "CREDIT_CARD")
 
 
 def _luhn(number: str) -> bool:
-    """ISO/IEC 7812-1, annex B."""
+    """Returns whether the check digit is valid (ISO/IEC 7812-1, annex B)."""
     digits = [int(char) for char in number if char.isdigit()][::-1]
     return (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
 
@@ -143,7 +146,8 @@ def _phones(text: str) -> Iterator[Span]:
 
 
 def _is_phone(number: str, told: bool) -> bool:
-    """A number of some region. Bare digits are one only where the words before them say so (`told`)."""
+    """Returns whether this is a valid number of a region. Plain digits count only if the words before them say so
+    (`told`)."""
     digits = sum(char.isdigit() for char in number)
     groups = len(_SEPARATORS.split(number.strip("( ")))
     written = number.startswith(("+", "(")) or groups > (1 if number.startswith("0") else 2)
@@ -168,9 +172,9 @@ def _is_phone(number: str, told: bool) -> bool:
 def _recogniser(kind: str) -> Any:
     import tldextract.tldextract as suffixes
 
-    # Its default fetches the list; this one is a snapshot in the package.
+    # The default downloads the list; this one is a snapshot in the package.
     suffixes.TLD_EXTRACTOR = suffixes.TLDExtract(cache_dir=None, suffix_list_urls=())
-    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL + 1)  # it would log what it could not judge
+    logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL + 1)  # else logs bad input
     from presidio_analyzer import predefined_recognizers
 
     return getattr(predefined_recognizers, _RECOGNISERS[kind])()
@@ -199,7 +203,8 @@ def _named(texts: Sequence[str], kinds: Collection[str]) -> list[list[Span]]:
 
 
 def _is_name(name: str) -> bool:
-    """With a capital (or of a script that has none) and no digits: the small model takes much else for names."""
+    """Returns whether a finding has a capital (or its script has none) and no digits: the small model labels many other
+    things as names."""
     return any(map(str.isalpha, name)) and not name.islower() and not any(map(str.isdigit, name))
 
 
@@ -211,6 +216,6 @@ def _language_model() -> Language:
         if spacy.util.is_package(package):
             return spacy.load(package, exclude=["tagger", "parser", "senter", "attribute_ruler", "lemmatizer"])
     raise BadRequest(
-        "The gate is asked for names in texts, and the language model en_core_web_sm is not installed. Install it, or "
-        "take PERSON, LOCATION, ORGANIZATION and NRP out of the check personal_data."
+        "The check personal_data looks for names, and the language model en_core_web_sm is not installed. Install it, "
+        "or remove PERSON, LOCATION, ORGANIZATION and NRP from the options of the check."
     )

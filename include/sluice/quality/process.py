@@ -1,9 +1,9 @@
-"""Great Expectations in a process of its own: it imports there while documents are read here, and judges there while
-the batch before is embedded and loaded here.
+"""Great Expectations in a child process: it is imported there while documents are read here, and validates there while
+the previous batch is embedded and loaded here.
 
-Requests and answers are pickled on the process's standard input and output; both ends are this code, and what is judged
-are numbers. It ends with the body of `judging.gates_process`; where the process that started it dies, at the end
-of its import or of what it judges.
+Requests and answers are pickled on the child's standard input and output; both ends run this module, and requests
+contain only numbers. The child ends with the body of `judging.gates_process`. If its parent dies, it ends after
+its import or its current validation.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from sluice.quality.suites import Check
 
 LOST = (EOFError, OSError, pickle.UnpicklingError)
-_TIMEOUT_S = 120.0  # to import on a busy machine, or to judge one batch
+_TIMEOUT_S = 120.0  # for the import on a busy machine, or for one batch
 _STOP_TIMEOUT_S = 5.0
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class GatesProcess:
-    """Started by the first call. Threads may share it: one is answered after the other.
-    `ready` and `judge` raise one of LOST where the process is gone."""
+    """The child process, started by the first call. Threads may share it; their calls run one after the other. `ready`
+    and `judge` raise one of LOST if the process has ended."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,12 +40,12 @@ class GatesProcess:
         self._imported = False
 
     def start(self) -> None:
-        """Does not wait."""
+        """Starts the process without waiting for it."""
         with self._lock:
             self._started()
 
     def ready(self) -> bool:
-        """Wait until Great Expectations is imported. True where this call waited."""
+        """Waits until Great Expectations is imported. Returns whether this call had to wait."""
         with self._lock:
             if self._imported:
                 return False
@@ -63,7 +63,7 @@ class GatesProcess:
         return answer  # type: ignore[no-any-return]
 
     def stop(self) -> None:
-        """The process is gone when this returns."""
+        """Ends the process and waits until it has ended."""
         process = self._process
         if process is None:
             return
@@ -81,15 +81,15 @@ class GatesProcess:
                 [sys.executable, "-P", "-m", "sluice.quality.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # what goes wrong there is done again, and said, in this process
+                stderr=subprocess.DEVNULL,  # a failure there is repeated, and reported, in this process
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is for this process, which ends the other
             )
         return self._process
 
     def _answer(self, request: object = None) -> Any:
-        """To `request`; without one, what it says after its import. A call that is interrupted ends the process, since
-        its answer would be taken for the next one's."""
+        """Returns the answer to `request`, or the message after the import if there is none. An interrupted call ends
+        the process: its answer would be read by the next call."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
         timer = Timer(_TIMEOUT_S, process.kill)
@@ -108,7 +108,7 @@ class GatesProcess:
 
 
 def _environment() -> dict[str, str]:
-    """No secret, whoever's it is: where programs and libraries are, and how to write."""
+    """Returns the variables for the child: paths of programs and libraries, and locale; no secrets."""
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     return {**passed, "PYTHONPATH": str(Path(sluice.__file__).resolve().parents[1])}
 
@@ -118,7 +118,7 @@ def _serve() -> None:
     from sluice.quality import expectations
 
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not get between the answers
+    os.dup2(2, 1)  # output of a library must not mix with the answers
 
     def answer(value: object) -> None:
         pickle.dump(value, answers)

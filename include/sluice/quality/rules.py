@@ -1,4 +1,4 @@
-"""How a collection departs from the suites, check by check: another limit, another action, other things to look for."""
+"""Rules of a collection: for each check of the suites another limit, another action or other options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Rules = Mapping[tuple[str, str], GateRule]  # by suite and code
 
 
 def parse_actions(text: str) -> dict[tuple[str, str], GateRule]:
-    """`code:action,code:action` → rules. Raises BadRequest on a check or an action that there is not."""
+    """Parses `code:action,code:action` into rules. Raises BadRequest on an unknown check or action."""
     rules: dict[tuple[str, str], GateRule] = {}
     for part in filter(None, map(str.strip, text.split(","))):
         code, _, action = part.partition(":")
@@ -28,7 +28,7 @@ def parse_actions(text: str) -> dict[tuple[str, str], GateRule]:
 
 
 def merged(everywhere: Rules, own: Rules) -> dict[tuple[str, str], GateRule]:
-    """A collection's rules before those of all collections, part by part."""
+    """Merges rules: each part of a collection's rule overrides that of the rule for all collections."""
     rules = dict(everywhere)
     for place, rule in own.items():
         other = rules.get(place, GateRule())
@@ -41,19 +41,20 @@ def merged(everywhere: Rules, own: Rules) -> dict[tuple[str, str], GateRule]:
 
 
 def with_rules(suite: str, rules: Rules) -> tuple[Check, ...]:
-    """The checks that are on, as one collection wants them. Raises BadRequest on a rule that does not fit its check."""
+    """Returns the enabled checks with a collection's rules applied. Raises BadRequest on a rule that does not fit its
+    check."""
     checks = {check.code: check for check in SUITES[suite]}
     for (of, code), rule in rules.items():
         if of == suite:
             if code not in checks:
-                suite_of(code)  # says what there is
+                suite_of(code)  # its error lists the checks
                 raise BadRequest(f"Check {code!r} is not one of the suite {suite!r}.")
             checks[code] = ruled(checks[code], rule)
     return tuple(check for check in checks.values() if check.action != "off")
 
 
 def ruled(check: Check, rule: GateRule) -> Check:
-    """The check as the rule wants it. Raises BadRequest where the rule asks for what the check cannot do."""
+    """Returns the check with the rule applied. Raises BadRequest if the check does not support the rule."""
     if rule.limit is not None and not (check.bound and math.isfinite(rule.limit)):
         takes = "a finite number" if check.bound else "no limit"
         raise BadRequest(f"Check {check.code!r} takes {takes}, not {rule.limit!r}.")

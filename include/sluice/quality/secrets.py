@@ -1,7 +1,7 @@
-"""Secrets in texts: tokens and keys of known form (the patterns of detect-secrets and some newer ones), private keys,
-passwords that are written out.
+"""Detector of secrets in texts: tokens and keys of known formats (the patterns of detect-secrets and some newer ones),
+private keys, and passwords in plain text.
 
-Only forms that are exact: what is merely random (hashes, ids) fills technical documents.
+Only exact formats: technical documents are full of random strings (hashes, ids) that are no secrets.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from importlib import import_module
 
 from sluice.quality.findings import Span, apart, windows
 
-Pattern = tuple[str, tuple[str, ...], re.Pattern[str]]  # kind, words of which one is in every match, pattern
+Pattern = tuple[str, tuple[str, ...], re.Pattern[str]]  # kind, words (every match contains one of them), pattern
 
-# Plugin of detect-secrets → kind, and what (in lower case) every match contains; nothing: the pattern is quick by
-# itself. Plugins whose patterns are slow, or also match ordinary words, are left out.
+# Plugin of detect-secrets → kind, and words (in lower case) of which every match contains one; none if the pattern is
+# fast by itself. Plugins whose patterns are slow or match ordinary words are left out.
 _PLUGINS = {
     "aws.AWSKeyDetector": ("AWS_KEY", ()),
     "azure_storage_key.AzureStorageKeyDetector": ("AZURE_KEY", ("accountkey=",)),
@@ -56,7 +56,7 @@ _MORE = (
     ("API_KEY", "slk_", r"\bslk_[A-Za-z0-9_-]{20,}"),
     ("JWT", "eyj", r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
 )
-# Keys that take many lines: how they begin, and how they end ({} is the label of the beginning).
+# Keys of many lines: how they begin and end ({} is the label of the first line).
 _BLOCKS = (
     (re.compile(r"-----BEGIN ([A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----"), "-----END {}-----"),
     (re.compile(r"PuTTY-User-Key-File-\d:()"), "Private-MAC: "),
@@ -66,13 +66,13 @@ _WINDOW_CHARS = 4000
 _LONGEST_CHARS = 1000
 _NAMED = r"(?i:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key)"
 _ASSIGNED = re.compile(_NAMED + r"""["']?\s{0,3}[:=]\s{0,3}(["'])((?!\$)[^\s"'<>{}]{8,200})\1""")
-# The same without quotes, as in .env, INI and YAML files and in prose: a whole word that has no mark of code in it.
+# The same without quotes, as in .env, INI and YAML files and in prose: a whole word without characters of code.
 _WRITTEN = re.compile(
     _NAMED + r"""["'`]?[ \t]{0,3}[:=][ \t]{0,3}(?!["'$])`?([^\s"'`<>{}()\[\],;|\\]{8,200})(?=[\s,;`]|$)"""
 )
 _MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")  # settings.key1
-_RANDOM_BITS = 3.0  # entropy a character from which on a value is no word
-_PATH_BITS = 4.0  # and no path
+_RANDOM_BITS = 3.0  # bits per character; a value with more is not a word
+_PATH_BITS = 4.0  # nor a path
 _ASSIGNED_WORDS = ("passw", "pwd", "passphrase", "secret", "token", "key")
 _EXAMPLES = frozenset(
     ["password", "passwd", "pass", "secret", "token", "changeme", "example", "hidden", "xxxx", "user"]
@@ -80,7 +80,7 @@ _EXAMPLES = frozenset(
 
 
 def secrets(text: str) -> tuple[Span, ...]:
-    """What was found, in order and apart."""
+    """Returns the findings in order, without overlaps."""
     return apart(_found(text))
 
 
@@ -111,7 +111,7 @@ def _matched(text: str, patterns: Sequence[Pattern], assigned: bool) -> Iterator
 
 
 def _random(value: str) -> bool:
-    """Letters and digits mixed as no word, path or name in code has them."""
+    """Returns whether letters and digits are mixed as in no word, path or name in code."""
     if not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)) or _MEMBER.fullmatch(value):
         return False
     return _entropy(value) >= (_PATH_BITS if "/" in value else _RANDOM_BITS)
@@ -136,6 +136,6 @@ def _patterns() -> list[Pattern]:
 
 
 def _entropy(text: str) -> float:
-    """Bits a character (Shannon)."""
+    """Returns the Shannon entropy in bits per character."""
     shares = [count / len(text) for count in Counter(text).values()]
     return -sum(share * math.log2(share) for share in shares)

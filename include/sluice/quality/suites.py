@@ -1,6 +1,6 @@
-"""What is expected of documents, chunks and vectors, in one place. A reason says what to do, and never quotes the text.
+"""The suites: all checks of documents, chunks and vectors. A reason says what to do and never quotes the text.
 
-A collection may depart from it, check by check: see `rules`.
+A collection may change each check: see `rules`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PERSONAL_TYPES = (
     "IBAN",
     "US_SSN",
     "IP_ADDRESS",
-    # By a language model, at several milliseconds a page, and often wrong: only where a collection asks for them.
+    # By a language model, at several milliseconds a page and often wrong: only at the request of a collection.
     "PERSON",
     "LOCATION",
     "ORGANIZATION",
@@ -31,26 +31,28 @@ PERSONAL_TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    code: str  # stable and unique over all suites: quarantine records carry it
+    code: str  # stable and unique over all suites: quarantine records store it
     expectation: str
     column: str  # of `features`, `chunks` or `vectors`
     action: GateAction
     reason: str  # {limit} is filled in
     bound: str = ""  # min_value or max_value, where the expectation takes one
     limit: float | None = None
-    masks: bool = False  # what it finds can be replaced by placeholders
-    options: tuple[str, ...] = ()  # what it looks for
-    known: tuple[str, ...] = ()  # what it can look for; empty: anything
+    masks: bool = False  # whether its findings can be replaced by placeholders
+    options: tuple[str, ...] = ()  # the kinds that it looks for
+    known: tuple[str, ...] = ()  # the kinds that it supports; empty: any
 
     @property
     def blocking(self) -> bool:
         return self.action == "block"
 
 
-_CUT = "Title or metadata was beyond bounds and was cut; `metadata_cut` in its metadata says where. Correct the source."
+_CUT = (
+    "Title or metadata exceeded its limit and was cut; `metadata_cut` in its metadata says where. Correct the source."
+)
 _SHARED = (
-    "More than {limit:.0%} of its batch's texts, or ten of them, have one and the same vector: the embedder does not "
-    "look at them. Check its model or endpoint; the next run computes them anew."
+    "More than {limit:.0%} of the texts of its batch, or ten of them, have the same vector: the embedder ignores their "
+    "content. Check its model or endpoint; the next run computes the vectors again."
 )
 
 DOCUMENTS = (
@@ -59,7 +61,7 @@ DOCUMENTS = (
         _UNIQUE,
         "document_id",
         "block",
-        "The batch holds this document twice. Run the ingest again; if it comes back, report it with the run's id.",
+        "The batch contains this document twice. Run the ingest again; if this recurs, report it with the run's id.",
     ),
     Check(
         "empty_text",
@@ -84,15 +86,15 @@ DOCUMENTS = (
         _NOT_NULL,
         "mime",
         "block",
-        "Its type could not be told. Give the file the extension that fits its content.",
+        "Its type could not be determined. Give the file the extension that fits its content.",
     ),
     Check(
         "binary_text",
         _BETWEEN,
         "printable_share",
         "block",
-        "Less than {limit:.0%} of it are printable characters: it is binary, or a PDF whose fonts do not say which "
-        "letters they draw. Export it again as text, DOCX or searchable PDF.",
+        "Less than {limit:.0%} of its characters are printable: it is binary, or a PDF whose fonts do not map to "
+        "letters. Export it again as text, DOCX or searchable PDF.",
         "min_value",
         0.90,
     ),
@@ -101,8 +103,8 @@ DOCUMENTS = (
         _BETWEEN,
         "replacement_share",
         "block",
-        "More than {limit:.0%} of it are replacement characters: it was saved in another encoding than it says. Save "
-        "it as UTF-8.",
+        "More than {limit:.0%} of its characters are replacement characters: it was not saved in the encoding that it "
+        "declares. Save it as UTF-8.",
         "max_value",
         0.05,
     ),
@@ -121,19 +123,18 @@ DOCUMENTS = (
         _BETWEEN,
         "repeated_share",
         "block",
-        "More than {limit:.0%} of it is one and the same character: it is filling, not text. Export it again, or "
-        "exclude it.",
+        "More than {limit:.0%} of it is the same character: it is padding, not text. Export it again, or exclude it.",
         "max_value",
         0.9,
     ),
-    Check("no_title", _NOT_NULL, "title", "flag", "It has no title; citations will show its name."),
+    Check("no_title", _NOT_NULL, "title", "flag", "It has no title; citations show its name."),
     Check("metadata_cut", _BETWEEN, "metadata_cut", "flag", _CUT, "max_value", 0),
     Check(
         "some_replacements",
         _BETWEEN,
         "replacements",
         "flag",
-        "Some characters were lost to a wrong encoding: U+FFFD stands in their place. Save it as UTF-8.",
+        "Some characters were lost by a wrong encoding and replaced by U+FFFD. Save it as UTF-8.",
         "max_value",
         0,
     ),
@@ -142,8 +143,8 @@ DOCUMENTS = (
         _BETWEEN,
         "mojibake",
         "flag",
-        "It holds letters that were once read in a wrong charset (ü became Ã¼), so that searches for the right words "
-        "do not find it. Save its source again as UTF-8.",
+        "Some of its text was once decoded with a wrong charset (ü became Ã¼), so searches for the correct words do "
+        "not find it. Save its source again as UTF-8.",
         "max_value",
         0,
     ),
@@ -152,7 +153,7 @@ DOCUMENTS = (
         _BETWEEN,
         "letter_share",
         "flag",
-        "Less than {limit:.0%} of it are letters or digits; searches may not find it.",
+        "Less than {limit:.0%} of its characters are letters or digits; searches may not find it.",
         "min_value",
         0.5,
     ),
@@ -161,8 +162,8 @@ DOCUMENTS = (
         _BETWEEN,
         "words_recovered",
         "flag",
-        "Its parser left out more than {limit:,} words. They were found by a plain reading, and may stand at "
-        "the end of its text or without their layout. Save it again with another program where that matters.",
+        "Its parser left out more than {limit:,} words. A plain extraction added them, perhaps at the end of its text "
+        "or without their layout. If that matters, save it again with another program.",
         "max_value",
         100,
     ),
@@ -171,7 +172,7 @@ DOCUMENTS = (
         _BETWEEN,
         "personal_data",
         "flag",
-        "It holds personal data (how much and where is in the gate's rows). Take it out, or let the gate mask it.",
+        "It contains personal data (the gate's rows show how much and where). Remove it, or let the gate mask it.",
         "max_value",
         0,
         masks=True,
@@ -183,8 +184,8 @@ DOCUMENTS = (
         _BETWEEN,
         "secrets",
         "mask",
-        "It holds what looks like a password, token or private key (where is in the gate's rows). Revoke it, then take "
-        "it out of the source.",
+        "It seems to contain a password, token or private key (the gate's rows show where). Revoke it, then remove it "
+        "from the source.",
         "max_value",
         0,
         masks=True,
@@ -205,7 +206,7 @@ DOCUMENTS = (
         _BETWEEN,
         "similarity",
         "flag",
-        "It is more than {limit:.0%} like an earlier document (which one is in the gate's rows). Exclude one of them.",
+        "It is more than {limit:.0%} the same as an earlier document (see the gate's rows). Exclude one of them.",
         "max_value",
         0.9,
     ),
@@ -214,14 +215,14 @@ DOCUMENTS = (
         _BETWEEN,
         "boilerplate_share",
         "flag",
-        "More than {limit:.0%} of it are lines that other documents of its batch repeat: navigation, notices, licence "
-        "headers. Extract the main text only, or exclude it.",
+        "More than {limit:.0%} of it is in lines that other documents of its batch repeat: navigation, notices, "
+        "licence headers. Extract the main text only, or exclude it.",
         "max_value",
         0.5,
     ),
 )
 
-_BROKEN = "This is a defect of Sluice, not of the document: report it with the run's id. What was served stays."
+_BROKEN = "This is a defect of Sluice, not of the document: report it with the run's id. The served version stays."
 
 CHUNKS = (
     Check("duplicate_chunk", _UNIQUE, "chunk_id", "block", f"Two of its chunks have the same id. {_BROKEN}"),
@@ -271,7 +272,7 @@ VECTORS = (
         _BETWEEN,
         "wrong_dimension",
         "block",
-        "A vector has another number of components than the collection. Check the embedder, then run it again.",
+        "The dimension of a vector differs from the collection's. Check the embedder, then run it again.",
         "max_value",
         0,
     ),
@@ -289,7 +290,7 @@ VECTORS = (
         _BETWEEN,
         "spread",
         "block",
-        "A vector has the same value everywhere, so it says nothing. Check the embedder, then run it again.",
+        "All components of a vector are equal, so it has no meaning. Check the embedder, then run it again.",
         "min_value",
         1e-9,
     ),
@@ -308,7 +309,7 @@ VECTORS = (
         _BETWEEN,
         "same_vector",
         "flag",
-        "Different texts of the batch have the same vector; the embedder may not see what tells them apart.",
+        "Different texts of the batch have the same vector; the embedder may not distinguish them.",
         "max_value",
         0,
     ),
@@ -317,7 +318,7 @@ VECTORS = (
         _BETWEEN,
         "no_terms",
         "flag",
-        "A chunk has letters and no search terms (only stopwords): it is found by meaning alone.",
+        "A chunk has letters but no search terms (only stopwords): only dense search finds it.",
         "max_value",
         0,
     ),

@@ -1,4 +1,4 @@
-"""Vectors as numbers: what the gate after embedding judges."""
+"""Numeric features of vectors, for the gate after embedding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from sluice.model.chunk import EmbeddedChunk, EmbeddedDocument
 from sluice.quality.chunk_features import Place
 
-_FEW, _MANY = 3, 10  # different texts with one vector: may be, cannot be
-_NOT_FINITE = 1e9  # stands for a length that is no number
+_FEW, _MANY = 3, 10  # different texts with one vector: acceptable below the first number, impossible from the second on
+_NOT_FINITE = 1e9  # in place of a length that is not finite
 
 
 def vector_features(documents: Sequence[EmbeddedDocument], dim: int) -> tuple[dict[str, list[Any]], list[Place]]:
-    """Columns of equal length, one row a chunk. What cannot be told of a row is None."""
+    """Returns columns of equal length, one row for each chunk. An unknown value is None."""
     places: list[Place] = [
         (number, position) for number, each in enumerate(documents) for position in range(len(each.chunks))
     ]
@@ -41,8 +41,8 @@ def vector_features(documents: Sequence[EmbeddedDocument], dim: int) -> tuple[di
 
 
 def _shared(chunks: Sequence[EmbeddedChunk]) -> dict[bytes, float]:
-    """Of each vector the share of the batch's texts that have it; 0 below three, and 1 from ten on. Texts of the same
-    words, in whatever order and case, count as one: some models see no difference either."""
+    """Returns for each vector the share of the batch's texts that have it; 0 below three texts, 1 from ten on. Texts
+    with the same words, in any order and case, count as one: some models do not distinguish them."""
     words_of: dict[bytes, set[bytes]] = defaultdict(set)
     for embedded in chunks:
         words_of[embedded.dense.tobytes()].add(_terms(embedded))
@@ -58,7 +58,7 @@ def _terms(embedded: EmbeddedChunk) -> bytes:
 
 
 def _of_dense(vectors: Sequence[Any]) -> tuple[list[float], list[float | None]]:
-    """Of each vector how far its length is from 1, and how far its components are apart."""
+    """Returns for each vector the deviation of its length from 1, and the range of its components."""
     if not vectors:
         return [], []
     matrix = np.stack(vectors).astype(np.float64)
