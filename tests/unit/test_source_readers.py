@@ -251,7 +251,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from uuid import uuid4
-from sluice.errors import Terminal, Unreadable
+from sluice.errors import Terminal, ExtractionError
 from sluice.sources.readers import reader_for
 from sluice.model.scan import Item
 from sluice.model.source import SourceSpec
@@ -263,7 +263,7 @@ source = reader_for(SourceSpec((root / "files").as_uri(), "c"), roots=(root,), m
 for entry in source.scan():
     try:
         source.read(Item(uuid4(), entry, True)); print("read")
-    except Unreadable as error:
+    except ExtractionError as error:
         print(error.code)
 try:
     list(reader_for(SourceSpec((root / "folders").as_uri(), "c"), roots=(root,), max_bytes=100).scan())
