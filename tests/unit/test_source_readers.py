@@ -253,7 +253,7 @@ from pathlib import Path
 from uuid import uuid4
 from sluice.errors import Terminal, ExtractionError
 from sluice.sources.readers import reader_for
-from sluice.model.scan import Item
+from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
 import sluice.sources.file
 root = Path(sys.argv[2])
@@ -262,7 +262,7 @@ if os.getuid() == 0:
 source = reader_for(SourceSpec((root / "files").as_uri(), "c"), roots=(root,), max_bytes=100)
 for entry in source.scan():
     try:
-        source.read(Item(uuid4(), entry, True)); print("read")
+        source.read(WorkItem(uuid4(), entry, True)); print("read")
     except ExtractionError as error:
         print(error.code)
 try:
