@@ -274,7 +274,7 @@ def test_a_lost_collection_counts_nothing_and_says_so_to_searches(index: VectorI
     lost = Generation(uuid.uuid4(), "lost", 1, profile, f"lost-{uuid.uuid4().hex}__g1", FIELDS)
     assert index.count(lost) == 0
     index.delete(lost, [uuid.uuid4()])
-    with pytest.raises(Unavailable, match="not there"):
+    with pytest.raises(Unavailable, match="is missing"):
         index.search(lost, _ask(_point(1), dense=True))
     with pytest.raises(Transient):
         index.upsert(lost, [_point(1)])

@@ -25,9 +25,9 @@ reset_logging()
 configure_logging(json_output=True, output=open(sys.argv[1], "wb", buffering=0), sending_to_supervisor=True)
 log = structlog.get_logger(logger_name="task").bind()
 log.info("before")
-from sluice.airflow.task_log import shorten_own_errors
+from sluice.airflow.task_log import shorten_sluice_errors
 from sluice.errors import BadRequest
-shorten_own_errors(); shorten_own_errors()
+shorten_sluice_errors(); shorten_own_errors()
 for error in (BadRequest("There is no 100 % of it. Give another one."), ValueError("unforeseen")):
     try:
         try:

@@ -35,7 +35,7 @@ MODULES = (
     "sluice.adapters.postgres.keyring",
     "sluice.adapters.postgres.ledger",
     "sluice.adapters.postgres.lineage",
-    "sluice.adapters.postgres.vectors",
+    "sluice.adapters.postgres.vector_cache",
     "sluice.adapters.qdrant.index",
     "sluice.adapters.redis",
     "sluice.adapters.postgres.source_rows",

@@ -1,4 +1,4 @@
-"""What a document is about: its title and its headings, as names."""
+"""Names that say what a document is about: its title and headings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _FEWEST_CHARS = 2
 
 
 def about(chunked: ChunkedDocument) -> list[list[str]]:
-    """Of each chunk, in order: the document's title on the first one, and the headings that begin in it. A name stands
-    on the first chunk that has it alone; a word in brackets at its end, and a number before it, are left out."""
+    """Returns for each chunk, in order, the headings that begin in it; for the first chunk also the document's title.
+    A name is listed only for the first chunk that has it, without a number before it or brackets at its end."""
     names: list[list[str]] = [[] for _ in chunked.chunks]
     seen: set[str] = set()
     for position, line in _lines(chunked):
@@ -27,11 +27,11 @@ def about(chunked: ChunkedDocument) -> list[list[str]]:
 
 
 def _lines(chunked: ChunkedDocument) -> list[tuple[int, str]]:
-    """(position of the chunk, title or heading)."""
+    """Returns (position of the chunk, title or heading)."""
     if not chunked.chunks:
         return []
     starts = [chunk.start for chunk in chunked.chunks]
     headings = headings_of(chunked.document).headings
-    # Before its end, not its start: a chunk leaves out the spaces that a heading may begin with.
+    # Compared with the chunk's end, not its start: a chunk omits the spaces that a heading may begin with.
     below = [(max(0, bisect_left(starts, heading.end) - 1), heading.path[-1]) for heading in headings]
     return [(0, chunked.document.title), *below]

@@ -1,4 +1,4 @@
-"""Documents into chunks: along headings, paragraphs and sentences, with exact offsets and lasting ids."""
+"""Splits documents into chunks at headings, paragraphs and sentences, with exact offsets and stable ids."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-_ABOUT = "PHRASE"  # kind of what only a title or heading names
+_ABOUT = "PHRASE"  # kind of entities that only a title or heading names
 _BATCH_CHARS = 1_000_000
 _BATCH_CHUNKS = 1_000
 
@@ -26,7 +26,7 @@ _BATCH_CHUNKS = 1_000
 def chunk(
     documents: Sequence[Document], *, profile: str, index_key: bytes, tokenizer: Tokenizer | None = None
 ) -> list[ChunkedDocument]:
-    """One result a document, in order; `text == document.text[start:end]` for each chunk.
+    """Returns one result for each document, in order; `text == document.text[start:end]` for each chunk.
 
     `profile` is `tokens:<max>:<overlap>` (wordpieces of `tokenizer`; max bounds the embedded
     text with its context and special tokens) or `chars:<max>:<overlap>` (max bounds the text alone). A document that
@@ -39,9 +39,9 @@ def chunk(
 def size_shares(
     documents: Sequence[ChunkedDocument], *, profile: str, tokenizer: Tokenizer | None = None
 ) -> list[float]:
-    """Of each chunk, in order, its size divided by what the profile allows; above 1 it is too long.
+    """Returns for each chunk, in order, its size divided by the profile's limit; above 1 it is too long.
 
-    Measured anew, with the tokenizer and on the text that will be embedded: not what the chunker believed.
+    Measures with the tokenizer the text that will be embedded, independently of the chunker.
     """
     chunker = parse_profile(profile)
     chunks = [chunk for document in documents for chunk in document.chunks]
@@ -57,10 +57,10 @@ def size_shares(
 def with_mentions(
     chunked: Sequence[ChunkedDocument], extractor: EntityExtractor, entity_id: EntityIds
 ) -> list[ChunkedDocument]:
-    """The same documents, each chunk with the entities in its text, what it says of two of them, and what its document
-    is about; all chunks in one call of the extractor.
+    """Adds to each chunk the entities and relations of its text, and the names that its document is about. Calls the
+    extractor once for all chunks.
 
-    Spellings that get the same id from `entity_id` are one mention, under the name seen most often.
+    Spellings that get the same id from `entity_id` are one mention, under the most frequent name.
     """
     found = iter(extractor.extract([chunk.text for document in chunked for chunk in document.chunks]))
     return [
@@ -91,7 +91,7 @@ def _with_mentions(chunk: Chunk, found: Recognized, names: Sequence[str], entity
 
 
 def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Bounded by characters: encodings take a hundred times the memory of their text."""
+    """Yields batches bounded by characters: encodings take a hundred times the memory of their text."""
     batch: list[Document] = []
     chars = 0
     for document in documents:

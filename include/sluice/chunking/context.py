@@ -1,4 +1,4 @@
-"""The few words that are embedded before a chunk's own: the document's title and the headings above it."""
+"""The context that is embedded before a chunk's text: the document's title and the headings above the chunk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_SHARE = 4  # never more than a quarter of a chunk
 
 
 class ContextSizes:
-    """Measures context lines and cuts those that are too long; what it has measured it remembers."""
+    """Measures context lines and cuts those that are too long. Caches the results."""
 
     def __init__(self, max_size: int, tokenizer: Tokenizer | None) -> None:
         self._tokenizer = tokenizer
@@ -24,7 +24,7 @@ class ContextSizes:
         self._known: dict[str, tuple[str, int]] = {}
 
     def line(self, text: str) -> tuple[str, int]:
-        """The line, cut at a word to at most half the limit, and its size with the line break."""
+        """Returns the line, cut at a word to at most half the limit, and its size with the line break."""
         if text not in self._known:
             self._known[text] = self._measure(text[:_MAX_CHARS])
         return self._known[text]
@@ -42,7 +42,7 @@ class ContextSizes:
 
 
 def lines(title: str, headings: Sequence[str]) -> list[str]:
-    """Title and headings, outermost first, without repetitions."""
+    """Returns title and headings, outermost first, without repetitions."""
     found: list[str] = []
     for name in (title, *headings):
         name = " ".join(name.split())
@@ -52,7 +52,7 @@ def lines(title: str, headings: Sequence[str]) -> list[str]:
 
 
 def fitting(names: Sequence[str], sizes: ContextSizes) -> list[tuple[str, int]]:
-    """The lines (cut) that fit the limit together: the title first, then from the innermost heading outwards."""
+    """Returns the (cut) lines that fit the limit together: the title, then headings from the innermost outwards."""
     room = sizes.limit
     kept: dict[int, tuple[str, int]] = {}
     for index in [0, *range(len(names) - 1, 0, -1)] if names else []:

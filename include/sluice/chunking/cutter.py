@@ -1,4 +1,4 @@
-"""One chunker profile at work on a batch of documents."""
+"""Applies one chunker profile to a batch of documents."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Chunker:
 
 
 def parse_profile(profile: str) -> Chunker:
-    """Raises BadRequest."""
+    """Parses a chunker profile. Raises BadRequest on an unknown one."""
     match = _PROFILE.fullmatch(profile)
     if match:
         unit, max_size, overlap = match[1], int(match[2]), int(match[3])
@@ -128,18 +128,19 @@ class Cutter:
         return fitting(names, self._sizes)
 
     def _reserve(self, title: str, headings: Sequence[Heading]) -> int:
-        """The most that a context can take below these headings."""
+        """Returns the largest size that a context can have below these headings."""
         paths = {heading.path for heading in headings} | {()}
         sizes = [self._room_for([self._sizes.line(name) for name in lines(title, path)]) for path in paths]
         return min(max(sizes), self._sizes.limit)
 
     def _room_for(self, context: Sequence[tuple[str, int]]) -> int:
-        """Wordpieces fill a model's window, context and all; a maximum in characters is one of the text alone."""
+        """Returns the size left for the text. A limit in wordpieces includes the context; one in characters does
+        not."""
         return sum(size for _, size in context) if self._tokenizer else 0
 
 
 def _blocks(text: str, marks: Outline) -> Iterator[tuple[int, int]]:
-    """Stretches that begin at a heading of level 1 or 2; a heading without text goes with the next stretch."""
+    """Yields sections that begin at a heading of level 1 or 2; a heading without text joins the next section."""
     start = position = 0
     has_text = False
     for heading in marks.headings:
@@ -152,7 +153,7 @@ def _blocks(text: str, marks: Outline) -> Iterator[tuple[int, int]]:
 
 
 def _path(text: str, start: int, end: int, marks: Outline) -> tuple[str, ...]:
-    """The headings that all text in text[start:end] stands under."""
+    """Returns the headings above all text in text[start:end]."""
     index = bisect_right(marks.headings, start, key=lambda heading: heading.start)
     under: list[tuple[str, ...]] = []
     path = marks.headings[index - 1].path if index else ()

@@ -36,7 +36,7 @@ class Outline:
     fences: tuple[tuple[int, int], ...] = ()  # start, end of fenced code
 
     def within(self, start: int, end: int) -> tuple[Heading, ...]:
-        """The headings that begin in text[start:end]."""
+        """Returns the headings that begin in text[start:end]."""
         first = bisect_left(self.headings, start, key=_start)
         return self.headings[first : bisect_left(self.headings, end, first, key=_start)]
 
@@ -46,12 +46,12 @@ def _start(heading: Heading) -> int:
 
 
 def headings_of(document: Document) -> Outline:
-    """Empty where a line that begins with # is a comment, or there are no lines to speak of."""
+    """Returns the document's outline; empty for formats in which # begins a comment, or without lines."""
     return Outline() if _NO_HEADINGS.match(document.mime) else outline(document.text)
 
 
 def outline(text: str) -> Outline:
-    """Headings (ATX and setext) in order, none from inside fenced code."""
+    """Returns headings (ATX and setext) in order, without those inside fenced code."""
     found: list[Heading] = []
     fences: list[tuple[int, int]] = []
     open_fence: tuple[int, str] | None = None
@@ -96,7 +96,7 @@ def outline(text: str) -> Outline:
 
 
 def _line_before(text: str, line_start: int) -> tuple[int, str]:
-    """Start and content of the line above the one that starts at `line_start`; empty at the top."""
+    """Returns start and content of the line above the one that starts at `line_start`; empty for the first line."""
     if line_start <= 0:
         return 0, ""
     start = text.rfind("\n", 0, line_start - 1) + 1

@@ -1,4 +1,4 @@
-"""How long a stretch of text is: in characters, or in the embedding model's wordpieces."""
+"""Measures text in characters or in the embedding model's wordpieces."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 _SLICE_CHARS = 50_000
-# Wordpiece takes a word of more than 100 characters for one unknown token, but not its parts once it is cut.
+# Wordpiece makes one unknown token of a word with more than 100 characters, but several of its parts once it is cut.
 _LONGEST_WORD_CHARS = 100
-# Few texts have more characters a token; padding and unknown words must not make chunks without end.
+# Few texts have more characters per token; the limit prevents huge chunks of padding and unknown words.
 CHARS_PER_TOKEN_LIMIT = 16
 
 
@@ -28,7 +28,7 @@ class Measure(Protocol):
     def size(self, start: int, end: int) -> int: ...
 
     def reach(self, start: int, size: int) -> int:
-        """The farthest position (> start) such that text[start:position] is at most `size` long."""
+        """Returns the farthest position (> start) such that text[start:position] is at most `size` long."""
 
 
 class Characters:
@@ -40,7 +40,7 @@ class Characters:
 
 
 class Wordpieces:
-    """Never below the number of tokens of the stretch taken alone, as long as no short word is cut."""
+    """Measures in tokens: at least the number of tokens of the part alone, as long as no short word is cut."""
 
     def __init__(self, text: str, encodings: Sequence[tuple[int, Encoding]], longest_word: int) -> None:
         weight: NDArray[np.int64] = np.zeros(len(text) + 1, np.int64)
@@ -61,7 +61,7 @@ class Wordpieces:
 
 
 def _long_words(text: str, longest_chars: int) -> Iterator[tuple[int, int]]:
-    """Words that may have to be cut. One character is at most three letters once it is decomposed (Hangul)."""
+    """Yields words that may have to be cut. One character decomposes into at most three letters (Hangul)."""
     for word in re.finditer(rf"\S{{{max(1, longest_chars // 3)},}}", text):
         if word.end() - word.start() >= longest_chars or not word[0].isascii():
             yield word.span()
@@ -79,7 +79,8 @@ class Tokens:
 
 
 def tokenize(texts: Sequence[str], tokenizer: Tokenizer) -> list[Tokens]:
-    """All texts in one batch, long ones in slices cut at whitespace. Raises BadRequest on a truncating tokenizer."""
+    """Encodes all texts in one batch, long ones in slices cut at whitespace. Raises BadRequest on a tokenizer that
+    truncates or pads."""
     if tokenizer.truncation is not None or tokenizer.padding is not None:
         raise BadRequest("The tokenizer truncates or pads, so it cannot measure texts; switch both off.")
     slices = [(number, start, end) for number, text in enumerate(texts) for start, end in _slices(text)]

@@ -1,5 +1,5 @@
-"""The context that a stored chunk was embedded with. It is not stored: its lines are some of the title and headings,
-and the stored hash of the embedded text tells which."""
+"""Rebuilds the context with which a stored chunk was embedded. It is not stored: its lines are some of the title and
+headings, and the stored hash of the embedded text identifies them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_LINES = 8  # title and six levels of headings, and one more
 
 
 class Contexts:
-    """For chunks of one profile."""
+    """Finds contexts of chunks of one profile."""
 
     def __init__(self, profile: str, tokenizer: Callable[[], Tokenizer]) -> None:
         chunker = parse_profile(profile)
@@ -27,7 +27,7 @@ class Contexts:
         self._sizes = ContextSizes(chunker.max_size - special, counting)
 
     def find(self, title: str, headings: Sequence[str], text: str, text_hash: bytes, index_key: bytes) -> str | None:
-        """The context, or None where none gives that hash: the chunk was made by another release or another key."""
+        """Returns the context; None if none gives that hash: another release or another key made the chunk."""
         names = lines(title, headings)[:_MOST_LINES]
         for left_out in range(len(names) + 1):
             for kept in combinations(names, len(names) - left_out):

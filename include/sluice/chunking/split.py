@@ -1,8 +1,8 @@
-"""Cut a stretch of text that is too long, at the best boundaries, chosen by content.
+"""Splits a text that is too long at the best boundaries, chosen by content.
 
 Among equally good boundaries the one whose following text has the smallest checksum wins (content-defined
-chunking, as in Muthitacharoen et al., LBFS, SOSP 2001). So an edit moves the cuts near it only: a little later
-the old and the new text choose the same boundary again, and all chunks from there on keep their ids.
+chunking, as in Muthitacharoen et al., LBFS, SOSP 2001). So an edit moves only nearby cuts: soon the old and the new
+text have the same boundary again, and all chunks from there on keep their ids.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ITEM = re.compile(r"\n(?=[ \t]*(?:[-*+•|]|\d+[.)])[ \t])")
 _SENTENCE = re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？]\s*")
 _LINE = re.compile(r"[\n\r]+")
 _WORD = re.compile(r"\s+")
-# What is looked for, in this order, and how full a chunk must be (share of its room) to be cut there.
+# Boundaries in order of preference, and how full a chunk must be (share of its room) to be cut there.
 _BOUNDARIES = ((_PARAGRAPH, 0.5), (_ITEM, 0.6), (_SENTENCE, 0.65), (_LINE, 0.65), (_WORD, 0.8))
 _HEADING_FROM = 0.25
 _SHORTEST_REST = 0.2
@@ -32,7 +32,7 @@ _JOINERS = frozenset("\u200d\ufe0e\ufe0f") | {chr(code) for code in range(0x1F3F
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    begin: int  # with the lead-in, which repeats the end of the piece before
+    begin: int  # including the lead-in, which repeats the end of the previous piece
     start: int  # of what is new
     end: int
 
@@ -40,7 +40,7 @@ class Piece:
 def split(
     text: str, start: int, end: int, measure: Measure, room: int, overlap: int, marks: Outline
 ) -> Iterator[Piece]:
-    """Pieces of text[start:end], each at most `room` long with its lead-in of at most `overlap`."""
+    """Yields pieces of text[start:end], each at most `room` long including its lead-in of at most `overlap`."""
     begin = start
     while measure.size(begin, end) > room or end > measure.reach(begin, room):
         cut = _cut(text, begin, start, end, measure, room, marks)
@@ -59,7 +59,7 @@ def _skip_space(text: str, position: int, end: int) -> int:
 
 
 def _lead_in(text: str, after: int, start: int, measure: Measure, overlap: int) -> int:
-    """Up to `overlap` back from `start`: to the beginning of a sentence, else of a word, always past `after`."""
+    """Returns a start up to `overlap` before `start`: at a sentence, else at a word, always after `after`."""
     low = max(after, start - overlap * CHARS_PER_TOKEN_LIMIT)
     while measure.size(low, start) > overlap:
         low = min(start, measure.reach(low, measure.size(low, start) - overlap))
@@ -87,7 +87,7 @@ def _cut(text: str, begin: int, start: int, end: int, measure: Measure, room: in
 
 
 def _choose(text: str, positions: list[int], end: int, measure: Measure, room: int) -> int:
-    """The position with the smallest checksum, among those that do not leave a tiny rest where there are any."""
+    """Returns the position with the smallest checksum, preferably among those that do not leave a tiny rest."""
     if measure.size(positions[0], end) < 2 * room:
         least = int(room * _SHORTEST_REST)
         positions = [p for p in positions if measure.size(p, end) >= least] or positions[:1]
@@ -100,7 +100,8 @@ def _fenced(position: int, marks: Outline) -> bool:
 
 
 def _between_characters(text: str, start: int, limit: int) -> int:
-    """Back from `limit` to a place that does not part a character from its accents, joiners or line feed."""
+    """Returns the last position up to `limit` that does not separate a character from its accents, joiners or line
+    feed."""
     position = limit
     while position > start + 1 and (
         unicodedata.combining(text[position])

@@ -1,4 +1,4 @@
-"""What one batch of a run may spend on the embedder, and has spent: kept in the ledger, before and after every call."""
+"""Token account of one batch of a run: budget and costs, recorded in the ledger before and after every call."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sluice.ports.ledger import Ledger
 
 class Account(Protocol):
     def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
-        """How many of the texts, from the first on, may be handed to the embedder now."""
+        """Returns how many of the texts, from the first on, the budget allows to embed now."""
 
     def settle(self, spent: Spent) -> None:
-        """What that has cost."""
+        """Records the costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class BatchAccount:
 
 
 class Unlimited:
-    """Of work that no run pays for: a reconciliation tells what it computed itself."""
+    """An account without a budget, for work outside runs: a reconciliation reports its own costs."""
 
     def affordable(self, texts: Sequence[str], embedder: Embedder) -> int:
         return len(texts)

@@ -1,9 +1,9 @@
 """BM25 as sparse vectors (Robertson & Zaragoza 2009): term weights here, IDF in the vector index.
 
-A term's place in the vector is a keyed hash of its stem, so that a store that holds the vectors cannot be read.
+A term's index in the vector is a keyed hash of its stem, so that the words cannot be read from stored vectors.
 
-A word with accents has two terms, as it is spelled and plain, and the plain one counts for less: either spelling finds
-both, the same spelling first (docs/decisions/0039).
+A word with accents has two terms, its spelling and the plain one, which has less weight: either spelling matches both,
+and the same spelling ranks first (docs/decisions/0039).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sluice.model.chunk import SparseVector
 
 K1 = 1.2
 B = 0.75
-# A constant, so that a chunk's weights do not depend on what else is stored: between the mean lengths, stopwords left
-# out, of hotpotqa_200's chunks (60) and cranfield's (86) of at most 256 wordpieces. Of six public sets, five change by
-# less than .01 nDCG@10 between 75 and 125; chunks of a few words (npl_vaswani) would have less.
+# A constant, so that a chunk's weights do not depend on other chunks. It is between the mean lengths, stopwords left
+# out, of the chunks of hotpotqa_200 (60) and cranfield (86), of at most 256 wordpieces. Between 75 and 125, five of six
+# public sets change by less than .01 nDCG@10; chunks of a few words (npl_vaswani) would need a smaller value.
 AVG_TERMS = 75.0
 
 PLAIN_IN_TEXT = 0.5  # of an occurrence
@@ -41,7 +41,7 @@ _UNSPACED = re.compile(
     r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
 )
 _STOPWORD = -1
-# Soft hyphen, zero-width space and joiners, marks of direction: of the layout, not of the word that they stand in.
+# Soft hyphen, zero-width space and joiners, direction marks: they belong to the layout, not to the word.
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+")
 # In other scripts a mark makes another letter: Japanese ka and ga, Devanagari vowels.
 _MARKED = re.compile("([\u0041-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1fff])[\u0300-\u036f]+")
@@ -49,7 +49,8 @@ _PLAIN_LETTERS = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ħ"
 
 
 def sparse(texts: Sequence[str], index_key: bytes) -> list[SparseVector]:
-    """Of each text: sorted hashes (uint32) of its terms, and tf (k1 + 1) / (tf + k1 (1 - b + b length / AVG_TERMS))."""
+    """Returns for each text the sorted hashes (uint32) of its terms, and their weights
+    tf (k1 + 1) / (tf + k1 (1 - b + b length / AVG_TERMS))."""
     known, plain = _known(index_key)
     vectors: list[SparseVector] = []
     for text in texts:
@@ -70,7 +71,7 @@ def sparse(texts: Sequence[str], index_key: bytes) -> list[SparseVector]:
 
 
 def sparse_query(text: str, index_key: bytes) -> SparseVector:
-    """Weight 1 for each different term, less for a plain spelling; empty where the query has stopwords only."""
+    """Returns weight 1 for each distinct term, less for a plain spelling; empty if the query has only stopwords."""
     known, plain = _known(index_key)
     found = words(text)
     weights = dict.fromkeys(filter(None, map(plain.__getitem__, found)), PLAIN_IN_QUERY)
@@ -80,8 +81,8 @@ def sparse_query(text: str, index_key: bytes) -> SparseVector:
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words, without what is invisible in them; in scripts without spaces, pairs of neighbouring characters
-    (or one that stands alone)."""
+    """Returns case-folded words without invisible characters; in scripts without spaces, pairs of neighbouring
+    characters (or a single one)."""
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
     found: list[str] = []
@@ -94,7 +95,7 @@ def words(text: str) -> list[str]:
 
 
 def plain_spelling(word: str) -> str:
-    """Of a case-folded word: Latin, Greek and Cyrillic letters without their marks."""
+    """Returns a case-folded word with its Latin, Greek and Cyrillic letters without marks."""
     if word.isascii():
         return word
     bare = _MARKED.sub(r"\1", unicodedata.normalize("NFD", word))
@@ -135,7 +136,7 @@ class _KnownWords(dict[str, int]):
 
 
 class _PlainWords(dict[str, int]):
-    """Word → hash of its plain spelling's stem; 0 where that is the word's own term, or a stopword."""
+    """Word → hash of its plain spelling's stem; 0 if that is the word's own term, or a stopword."""
 
     def __init__(self, known: _KnownWords) -> None:
         super().__init__()

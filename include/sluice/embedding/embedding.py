@@ -1,4 +1,4 @@
-"""Chunks into vectors: dense from the embedder or the cache, sparse by BM25. No text is paid for twice."""
+"""Embeds chunks: dense vectors from the embedder or the cache, sparse ones by BM25. No text is embedded twice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _NORM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class EmbedCounts:
-    """Chunks whose vector was computed now, those whose vector was known (or equal to one computed now), and what the
-    embedder counted."""
+    """Numbers of chunks whose vector was computed, of those whose vector was cached (or equals a computed one), and of
+    the embedder's tokens."""
 
     computed: int
     cached: int
@@ -40,13 +40,13 @@ def embed(
     account: Account,
     on_texts: Callable[[int], object] = lambda count: None,
 ) -> tuple[list[EmbeddedDocument], EmbedCounts]:
-    """Documents with all their vectors, in order. Missing texts are computed in slices, each stored before the next
-    one, so that a crash pays for one slice at most. Where the account does not reach, the texts of the first documents
-    are computed, and those that lack a vector are left out.
+    """Returns the documents with all their vectors, in order. Missing vectors are computed in slices, and each slice is
+    stored before the next, so a crash loses at most one paid slice. If the budget is exceeded, only the texts of the
+    first documents are computed, and documents that lack a vector are left out.
 
-    `on_texts(count)` is told of chunks whose vectors are known or were computed.
+    `on_texts(count)` gets the number of further chunks whose vectors are cached or computed.
 
-    Only unit vectors are stored: others go on to the gate, which keeps their documents out. Raises Terminal where the
+    Only unit vectors are stored: others go to the gate, which quarantines their documents. Raises Terminal if the
     embedder returns none, or vectors of another shape."""
     chunks = [chunk for document in documents for chunk in document.chunks]
     texts = {chunk.text_hash: chunk.embedded_text for chunk in chunks}
@@ -76,7 +76,7 @@ def embed(
 
 
 def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int) -> dict[bytes, Vector]:
-    """What is damaged is removed, so that it can be stored anew."""
+    """Returns cached vectors. Deletes damaged ones, so that they can be stored again."""
     found = cache.cached(embedder, hashes)
     good = {
         each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
@@ -87,7 +87,7 @@ def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int
 
 
 def unit_length(vectors: Vector) -> NDArray[np.bool_]:
-    """(n, dim) → (n,) bool: finite, and as long as a unit vector within 1e-3."""
+    """Returns (n,) bool for (n, dim) vectors: whether each is finite and of length 1 within 1e-3."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     good: NDArray[np.bool_] = np.abs(np.sqrt(squares) - 1.0) <= _NORM_TOLERANCE  # NaN and infinity compare as False
     return good
@@ -96,8 +96,8 @@ def unit_length(vectors: Vector) -> NDArray[np.bool_]:
 def _computed(
     hashes: Sequence[bytes], texts: dict[bytes, str], embedder: Embedder, dim: int, account: Account
 ) -> Iterator[tuple[Sequence[bytes], Vector, Spent]]:
-    """In the order of documents, so that what is paid for last is of few documents. The caller stores first and then
-    settles: what a crash in between costs is a line in the account, not an embedding."""
+    """Computes vectors in the order of documents, so that the last slice belongs to few documents. The caller stores
+    the vectors before it settles the account: a crash in between loses a line of the account, not an embedding."""
     start = 0
     while start < len(hashes):
         part = [texts[text_hash] for text_hash in hashes[start : start + embedder.at_once]]
@@ -108,7 +108,7 @@ def _computed(
         vectors, tokens = embedder.metered(part)
         spent = Spent(len(part), tokens, time.perf_counter() - started_s)
         if wrong := _wrong(vectors, len(part), dim):
-            account.settle(spent)  # paid for, whatever came of it
+            account.settle(spent)  # paid for, even if the vectors are rejected
             raise Terminal(
                 f"The embedder {embedder.name} returned {wrong}. None of them was stored or loaded; vectors computed "
                 "before are kept. Check the model's files or endpoint and run the same ingest again."
@@ -120,13 +120,13 @@ def _computed(
 def _wrong(vectors: Vector, texts: int, dim: int) -> str | None:
     if vectors.shape != (texts, dim):
         return f"vectors of shape {vectors.shape} for {texts} texts and {dim} components"
-    if texts > 1 and not unit_length(vectors).any():  # else it may be the text's fault
+    if texts > 1 and not unit_length(vectors).any():  # if only some are wrong, their texts may be the cause
         return f"{texts} vectors that are not finite or not of length 1"
     return None
 
 
 def _sparse_texts(document: ChunkedDocument) -> list[str]:
-    """The title's words count for every chunk, also where its text begins with them."""
+    """Returns the texts for BM25: the title's words count for every chunk, even if its text begins with them."""
     title = document.document.title
     return [_with_title(title, chunk) for chunk in document.chunks]
 

@@ -13,7 +13,7 @@ _ORIGIN = ("version", "generation", "run_id")
 
 
 def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool = False) -> dict[str, Any]:
-    """Ids are UUID."""
+    """Returns the response as JSON types, except that ids are UUID objects."""
     return {
         "results": [search_result(passage, explain) for passage in outcome.passages],
         "legs": list(outcome.legs),
@@ -25,7 +25,7 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
 
 
 def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
-    """One of `results`."""
+    """Returns one entry of `results`."""
     location = {**_named(passage, ("start", "end", "page")), "headings": list(passage.headings)}
     result = {**_named(passage, _PASSAGE), "location": location, "metadata": dict(passage.metadata)}
     result |= _named(passage, _ORIGIN)

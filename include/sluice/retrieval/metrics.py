@@ -1,4 +1,4 @@
-"""How good rankings are, with what certainty: nDCG, recall, MRR and all-gold, each over the first ten documents.
+"""Metrics of rankings with confidence intervals: nDCG, recall, MRR and all-gold over the first ten documents.
 
 nDCG as in Järvelin & Kekäläinen (ACM TOIS 20(4), 2002) with gains as judged (linear) and discount log2(rank + 1);
 intervals by the percentile bootstrap over queries (Efron & Tibshirani 1993, ch. 13).
@@ -24,25 +24,26 @@ _DISCOUNT = 1 / np.log2(np.arange(2, DEPTH + 2))
 
 
 class Found(Protocol):
-    """A passage, as far as it matters here."""
+    """The attributes of a passage that the metrics need."""
 
     @property
     def external_id(self) -> str: ...
 
 
 def collapse(passages: Iterable[Found]) -> list[str]:
-    """Passages, best first → their documents' external ids, each where its best passage stands."""
+    """Returns the external ids of the passages' documents, each at the rank of its best passage. `passages`: best
+    first."""
     return list(dict.fromkeys(passage.external_id for passage in passages))
 
 
 def evaluate(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Mapping[str, float]], *, seed: int = 0
 ) -> dict[str, Any]:
-    """Means over the ranked queries that have a relevant document (gain > 0); an empty ranking scores 0.
+    """Returns means over the ranked queries that have a relevant document (gain > 0); an empty ranking scores 0.
 
-    `mrr` looks at the first ten documents too: an answer further down is as good as none to who reads ten.
-    `all_gold@10`: share of queries whose relevant documents are all there. Also `queries` (how many counted) and
-    `intervals` (95 %, [low, high] by name). Raises BadRequest where no query counts.
+    `mrr` also uses the first ten documents only. `all_gold@10`: share of queries whose relevant documents are all
+    among the ten. Also `queries` (their number) and `intervals` (95 %, [low, high] by name). Raises BadRequest if there
+    is no such query.
     """
     rows = [
         _scores(list(dict.fromkeys(ranking))[:DEPTH], relevant)
@@ -80,7 +81,7 @@ def _discounted(gains: NDArray[np.float64]) -> float:
 
 
 def read_queries(path: Path) -> dict[str, str]:
-    """JSON lines with `_id` and `text` → text by id. Raises BadRequest, naming the line."""
+    """Reads JSON lines with `_id` and `text`; returns text by id. Raises BadRequest, which names the line."""
     queries: dict[str, str] = {}
     for where, line in _lines(path):
         try:
@@ -101,7 +102,8 @@ def read_queries(path: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, float]]:
-    """Tab-separated query-id, corpus-id, score, with or without a header → gain by document by query."""
+    """Reads tab-separated query-id, corpus-id and score, with or without a header; returns query → document → gain.
+    Raises BadRequest, which names the line."""
     qrels: dict[str, dict[str, float]] = {}
     for number, (where, line) in enumerate(_lines(path)):
         cells = line.split("\t")
@@ -127,7 +129,7 @@ def _number(cell: str) -> float | None:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(`file, line n`, content) of each line that is not blank."""
+    """Yields (`file, line n`, content) of each line that is not blank."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

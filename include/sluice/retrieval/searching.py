@@ -1,8 +1,8 @@
-"""Search: a question in, readable passages with citations out.
+"""Search: returns readable passages with citations for a question.
 
-The vector index only proposes. The ledger decides what this principal may read now, and the keyring whether it can
-still be opened; whatever either of them leaves out is replaced by the next best until `top_k` are found or the index
-has no more. A store that cannot be asked raises `Unavailable`: nothing is ever shown on a guess.
+The vector index returns candidates. The ledger decides which of them the principal may read now, and the keyring which
+can still be decrypted. Candidates that either rejects are replaced by the next best ones, until there are `top_k`
+passages or the index has no more. If a store does not answer, the search raises `Unavailable` and returns nothing.
 """
 
 from __future__ import annotations
@@ -47,20 +47,21 @@ RANK_CONSTANT = 60  # of reciprocal ranks, as in the index's fusion
 
 @dataclass(frozen=True, slots=True)
 class SearchPorts:
-    """What one search asks: ledger, keys, vector index, and the two ways to encode a question."""
+    """Dependencies of a search: ledger, keys, vector index, and the dense and sparse encoders of questions."""
 
     catalog: Catalog
     keyring: Keyring
     vectors: VectorIndex
-    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, who asks) → (dim,)
+    embed_query: Callable[[str, str, Principal], Vector]  # (profile's embedder, question, caller) → (dim,)
     sparse_query: SparseQuery
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """`legs` are those that served; `degraded` names what was cut short (`refill`: more may exist).
+    """Result of a search. `legs`: the retrievers that were used. `degraded`: the steps that were incomplete (`refill`:
+    more passages may exist).
 
-    `nothing_relevant`: no passage was found, or none of them has a word of the question or is near it in meaning.
+    `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
     """
 
     passages: tuple[Passage, ...]
@@ -72,9 +73,10 @@ class SearchOutcome:
 
 
 class QueryVectors:
-    """The last `size` questions' dense vectors, so that paging or a repeated question is not embedded again.
+    """A cache of the dense vectors of the last `size` questions, so that paging or a repeated question is not embedded
+    again.
 
-    Each caller has entries of their own: how long an answer takes must not tell what somebody else asked.
+    Each caller has separate entries: response times must not reveal the questions of other callers.
     """
 
     def __init__(self, embedder: Callable[[str], Embedder], size: int = 512) -> None:
@@ -84,7 +86,7 @@ class QueryVectors:
         self._lock = Lock()
 
     def __call__(self, embedder: str, question: str, principal: Principal) -> Vector:
-        """(dim,), float32, L2-normalised. Raises Transient."""
+        """Returns (dim,), float32, L2-normalised. Raises Transient."""
         key = (principal.tenant, principal.name, embedder, question)
         with self._lock:
             if key in self._kept:
@@ -99,19 +101,22 @@ class QueryVectors:
 
 
 def search_ports(tools: Tools, sparse_query: SparseQuery) -> SearchPorts:
-    """Keep the result for the life of the process: it holds the kept question vectors."""
+    """Returns the dependencies of a search. Keep them for the life of the process: they cache question vectors."""
     return SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(tools.embedder), sparse_query)
 
 
 def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
-    """Best passages first; equal scores are ordered by chunk id, so that the same question gives the same answer.
+    """Returns the best passages first; equal scores are ordered by chunk id, so that the same question gives the same
+    result.
 
-    Raises BadRequest (what was asked cannot be), NotFound (no such collection for this tenant), Unavailable.
+    Raises BadRequest (invalid request), NotFound (no such collection for this tenant), Unavailable.
     """
     started = time.perf_counter()
     question = _checked_question(request)
     generation, sources = ports.catalog.live(request.collection, principal)
-    conditions = parse_filters(request.filters, generation.filter_fields)  # refused before any work is done for it
+    conditions = parse_filters(
+        request.filters, generation.filter_fields
+    )  # an invalid request is rejected before any work
     query = _encoded(ports, request, principal, generation, question, sources)
     legs = tuple(leg for leg in request.legs if getattr(query, leg) is not None)
     passages: list[Passage] = []
@@ -138,7 +143,7 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
 
 
 def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Principal) -> Passage:
-    """One passage that is served now; its score is 0. Raises NotFound, Unavailable."""
+    """Returns one passage that is served now; its score is 0. Raises NotFound, Unavailable."""
     generation, _ = catalog.live(catalog.lineage(principal, chunk_id).collection, principal)
     for row in catalog.hydrate(generation, [chunk_id], principal):
         keys = keyring.get([row.document_id])
@@ -164,7 +169,7 @@ def _checked_question(request: SearchRequest) -> str:
         if not 0 <= request.min_score <= 1:
             raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
         if "dense" not in request.legs:
-            raise BadRequest("min_score compares meanings; add the leg dense, or leave min_score out.")
+            raise BadRequest("min_score needs dense similarity; add the leg dense, or leave min_score out.")
     return question
 
 
@@ -194,7 +199,7 @@ def _encoded(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """How many passages; filters of which the index finds a superset; the lowest similarity."""
+    """Number of passages, filters for which the index returns a superset, and the lowest similarity."""
 
     count: int
     exactly: Sequence[Condition]
@@ -204,11 +209,11 @@ class _Wanted:
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> tuple[list[Passage], bool]:
-    """The passages that are wanted, at least `LEAST_JUDGED` where they are at hand, and whether the index was asked for
-    all it has (or enough was found).
+    """Returns the passages, at least `LEAST_JUDGED` if there are so many, and whether the result is complete: there are
+    enough passages, or the index has no more.
 
-    Each answer comes from a single hydration, hence from one state of the ledger: had it been put together from
-    several, a version switched in between would show a document in two versions.
+    Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
+    version activated in between would show a document in two versions.
     """
     limit = query.limit
     near: dict[UUID, float] = {}
@@ -233,10 +238,10 @@ def _filled(
 
 
 def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
-    """How many of the passages nearest to the question are certainly among these.
+    """Returns how many of the passages most similar to the question are certainly among the candidates.
 
-    Place r (from 0) of the dense leg alone gives a fused score of 1 / (60 + r), so what is not found has a place from
-    1 / (lowest score) - 60 on.
+    Rank r (from 0) of the dense retriever alone gives a fused score of 1 / (60 + r), so passages that are not among the
+    candidates have a rank of at least 1 / (lowest score) - 60.
     """
     return len(found) if query.sparse is None else 1 / found[-1].score - RANK_CONSTANT
 
@@ -277,9 +282,8 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         headings = tuple(_sent(str(heading)) for heading in headings)
         metadata = readable(cipher.decrypt_json("metadata", row.sealed_metadata))
     except Exception:
-        # One row, altered or unlike anything foreseen, must not take every search down that meets it; the reconciler
-        # will find it too.
-        log.exception("Passage %s of document %s cannot be opened; left out", row.chunk_id, row.document_id)
+        # One damaged row must not fail every search that finds it; the reconciliation reports it too.
+        log.exception("Passage %s of document %s cannot be decrypted; left out", row.chunk_id, row.document_id)
         return None
     return Passage(
         chunk_id=row.chunk_id,
@@ -302,10 +306,11 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
 
 
 def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
-    """Scored by the place in this answer, as if each leg had it there, and `legs["sparse"]` by the place in that leg.
+    """Replaces the scores by those of the rank in this result, as if each retriever had this rank, and `legs["sparse"]`
+    by the rank in the sparse retriever.
 
-    BM25's own scores, and fused ranks, count what the caller may not read: a term's IDF says how often the whole
-    collection has it, a gap between ranks that another passage lies there.
+    Original BM25 scores and fused ranks would reveal passages that the caller may not read: a term's IDF shows its
+    frequency in the whole collection, and a gap between ranks shows another passage.
     """
     sparse = sorted((each.legs["sparse"] for each in passages if "sparse" in each.legs), reverse=True)
     return [

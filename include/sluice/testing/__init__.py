@@ -1,1 +1,1 @@
-"""Stand-ins for stores, in memory, and the contracts that an adapter's tests subclass."""
+"""In-memory implementations of ports for tests, and contract tests that the tests of an adapter subclass."""

@@ -10,7 +10,7 @@ from sluice.errors import NotFound
 
 
 class MemoryBlobs:
-    """`objects` and `times`, by path, may be looked at and changed."""
+    """Tests may read and change `objects` and `times`, both by path."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}

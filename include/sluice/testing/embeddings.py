@@ -10,7 +10,7 @@ from sluice.model.chunk import Vector
 
 
 class MemoryVectorCache:
-    """`vectors`, by embedder and hash, may be looked at."""
+    """Tests may read `vectors`, by embedder and hash."""
 
     def __init__(self) -> None:
         self.vectors: dict[tuple[str, bytes], Vector] = {}

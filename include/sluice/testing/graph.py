@@ -25,7 +25,7 @@ class ChunkNode:
 
 
 class MemoryGraph:
-    """`documents`, `chunks_by_key` (chunk id, generation number) and `entities` (id → kind, name) may be looked at."""
+    """Tests may read `documents`, `chunks_by_key` (chunk id, generation number) and `entities` (id → kind, name)."""
 
     def __init__(self) -> None:
         self.documents: set[UUID] = set()
@@ -33,7 +33,7 @@ class MemoryGraph:
         self.entities: dict[UUID, tuple[str, str]] = {}
 
     def ensure(self) -> None:
-        """There is nothing to make."""
+        """Does nothing."""
 
     def write(self, source: Source, chunks: Sequence[GraphChunk]) -> None:
         spec, generation = source.spec, source.generation
@@ -122,7 +122,7 @@ class MemoryGraph:
         }
 
     def _drop_unmentioned(self, touched: set[UUID]) -> None:
-        """And show of the others a name that a mention carries."""
+        """Deletes entities without mentions; gives the others a name that one of their mentions has."""
         used: dict[UUID, Counter[tuple[str, str]]] = {id: Counter() for id in touched}
         for node in self.chunks_by_key.values():
             for mention in node.mentions:

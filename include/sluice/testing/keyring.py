@@ -9,7 +9,7 @@ from sluice.encryption import new_key
 
 
 class MemoryKeyring:
-    """For as long as the process lives."""
+    """Keeps the keys for the life of the process."""
 
     def __init__(self) -> None:
         self._index_keys: dict[str, bytes] = {}

@@ -1,4 +1,4 @@
-"""The port VectorIndex in memory: every point is compared with the query. Not for threads, not for volume."""
+"""The port VectorIndex in memory: compares every point with the query. Not thread-safe; for small collections."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MemoryVectors:
             return []
         held = self._collections.get(generation.physical)
         if held is None:
-            raise Unavailable("vector index", f"collection {generation.physical} is not there; ingest again")
+            raise Unavailable("vector index", f"collection {generation.physical} is missing; ingest again")
         readable = [point for point in held.values() if _permitted(point, query, conditions)]
         legs = _legs(query, readable, list(held.values()))
         depth = max(_MIN_DEPTH, 4 * query.limit)
@@ -113,7 +113,7 @@ def _legs(query: VectorQuery, readable: Sequence[Point], everything: Sequence[Po
 
 
 def _bm25(query: SparseVector, readable: Sequence[Point], everything: Sequence[Point]) -> Scores:
-    """Weights times IDF over the whole collection, as Qdrant's modifier computes it: ln((N − n + ½)/(n + ½) + 1)."""
+    """Multiplies weights by the IDF of the whole collection, as Qdrant's modifier does: ln((N − n + ½)/(n + ½) + 1)."""
     wanted = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
     having = Counter(index for point in everything for index in point.sparse.indices.tolist() if index in wanted)
     weights = {

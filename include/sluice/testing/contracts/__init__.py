@@ -1,4 +1,4 @@
-"""What an adapter of a port has to do: a class of tests for each port. A subclass overrides the fixture:
+"""Contract tests: one class of tests for each port. A subclass overrides the fixture:
 
 class TestMine(KeyringContract):
     @pytest.fixture

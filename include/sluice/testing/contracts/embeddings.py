@@ -1,4 +1,4 @@
-"""What every cache of paid vectors does."""
+"""Contract tests of the port VectorCache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class VectorCacheContract:
 
     @pytest.fixture
     def cache(self) -> VectorCache:
-        """Without what another test wrote, or with room for it: ids and names here are new in each test."""
+        """The adapter under test. It may hold data of other tests: ids and names are new in each test."""
         raise NotImplementedError
 
     def test_vectors_come_back_as_they_were(self, cache: VectorCache) -> None:

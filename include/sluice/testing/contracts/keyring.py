@@ -1,4 +1,4 @@
-"""What every Keyring does."""
+"""Contract tests of the port Keyring."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sluice.ports.content import Keyring
 
 
 class KeyringContract:
-    """Keys are made once, and gone when they are destroyed."""
+    """Keys are created once; a destroyed key does not come back."""
 
     @pytest.fixture
     def keyring(self) -> Keyring:
-        """Without what another test wrote, or with room for it: ids and names here are new in each test."""
+        """The adapter under test. It may hold data of other tests: ids and names are new in each test."""
         raise NotImplementedError
 
     def test_a_tenants_index_key_is_made_once(self, keyring: Keyring) -> None:

@@ -1,4 +1,4 @@
-"""What every object storage does."""
+"""Contract tests of the port Blobs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sluice.ports.content import Blobs
 
 
 class BlobsContract:
-    """All or nothing, below one root."""
+    """Writes are atomic; all objects are below one root."""
 
     @pytest.fixture
     def blobs(self) -> Blobs:
-        """Without what another test wrote, or with room for it: ids and names here are new in each test."""
+        """The adapter under test. It may hold data of other tests: ids and names are new in each test."""
         raise NotImplementedError
 
     def test_what_is_written_is_read(self, blobs: Blobs) -> None:
