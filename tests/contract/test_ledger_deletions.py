@@ -267,22 +267,22 @@ def test_keys_of_what_is_gone_for_good_are_found_until_they_are_destroyed(room: 
     other, _ = filled(room)
     generation = source.generation
     delete(room, source, a)
-    assert room.ledger.deletions.keyed_in(generation, None, 9) == [], "its source lists it still"
+    assert room.ledger.deletions.remaining_keys(generation, None, 9) == [], "its source lists it still"
     delete(room, source, a, b, listed=False)
     ids = {a.document_id, b.document_id}
     assert (
-        set(room.ledger.deletions.keyed_in(generation, None, 9))
+        set(room.ledger.deletions.remaining_keys(generation, None, 9))
         == ids
-        == set(room.ledger.deletions.keyed_in(generation, source.source_id, 9))
+        == set(room.ledger.deletions.remaining_keys(generation, source.source_id, 9))
     )
     assert (
-        room.ledger.deletions.keyed_in(generation, other.source_id, 9)
+        room.ledger.deletions.remaining_keys(generation, other.source_id, 9)
         == []
-        == room.ledger.deletions.keyed_in(other.generation, None, 9)
+        == room.ledger.deletions.remaining_keys(other.generation, None, 9)
     )
-    assert len(room.ledger.deletions.keyed_in(generation, None, 1)) == 1
+    assert len(room.ledger.deletions.remaining_keys(generation, None, 1)) == 1
     room.ledger.pruning.key_destroyed([a.document_id])
-    assert room.ledger.deletions.keyed_in(generation, None, 9) == [b.document_id]
+    assert room.ledger.deletions.remaining_keys(generation, None, 9) == [b.document_id]
 
 
 # --- what a change would hide ---------------------------------------------------------------------------------

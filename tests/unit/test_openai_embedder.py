@@ -214,7 +214,7 @@ def test_another_dimension_than_before_is_refused(server: Server) -> None:
     made = embedder(server)
     made.embed(TEXTS)
     server.script = [lambda request: embeddings(request, dim=4)]
-    with pytest.raises(Terminal, match="4 components after 3"):
+    with pytest.raises(Terminal, match="4 components; earlier ones had 3"):
         made.embed(TEXTS)
 
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -29,7 +30,7 @@ from sluice.sources.uri import canonical
 
 
 def reader(
-    path: Path, *, roots: tuple[Path, ...] = (), scheme: str = "file", max_bytes: int = 10_000_000, **globs
+    path: Path, *, roots: tuple[Path, ...] = (), scheme: str = "file", max_bytes: int = 10_000_000, **globs: Any
 ) -> SourceReader:
     uri = path.as_uri().replace("file:", f"{scheme}:", 1)
     return reader_for(SourceSpec(uri, "c", **globs), roots=roots or (path,), max_bytes=max_bytes)
@@ -251,7 +252,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from uuid import uuid4
-from sluice.errors import Terminal, ExtractionError
+from sluice.errors import ExtractionError, Terminal
 from sluice.sources.readers import reader_for
 from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
@@ -301,7 +302,7 @@ def test_what_may_not_be_read(tmp_path: Path) -> None:
 # --- jsonl --------------------------------------------------------------------------------------------------
 
 
-def jsonl(path: Path, lines: list[bytes], **options) -> SourceReader:
+def jsonl(path: Path, lines: list[bytes], **options: Any) -> SourceReader:
     path.write_bytes(b"\n".join(lines) + b"\n")
     return reader(path, roots=(path.parent,), scheme="jsonl", **options)
 
@@ -429,7 +430,7 @@ def test_a_file_that_changed_since_the_scan_is_not_mixed_up(tmp_path: Path) -> N
     source = jsonl(tmp_path / "x.jsonl", [b'{"_id": "a", "text": "x"}', b'{"_id": "b", "text": "y"}'])
     entry = list(source.scan())[1]
     (tmp_path / "x.jsonl").write_bytes(b'{"_id": "n", "text": "longer"}\n{"_id": "a", "text": "x"}\n')
-    with pytest.raises(Terminal, match="trigger the run anew") as caught:  # a retry would read the same places
+    with pytest.raises(Terminal, match="start the run again") as caught:  # a retry would read the same places
         source.read(item(entry))
     assert not isinstance(caught.value, ExtractionError)  # it is not this one document's fault
     growing = jsonl(tmp_path / "y.jsonl", [b'{"_id": "%d", "text": "x"}' % n for n in range(10)]).scan()

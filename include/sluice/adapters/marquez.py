@@ -11,7 +11,7 @@ SEND_TIMEOUT_S = 10.0
 _LATER = frozenset({408, 425, 429})
 
 
-class Indigestible(Unavailable):
+class UnprocessableEvent(Unavailable):
     """Marquez answered 500: the server may be faulty, or it cannot process this event."""
 
 
@@ -44,6 +44,6 @@ def sender(url: str, timeout_s: float = SEND_TIMEOUT_S) -> Callable[[dict[str, A
         detail = f"status {answer.status_code}: {answer.text[:300]}"
         if answer.is_client_error and answer.status_code not in _LATER:
             raise Terminal(f"Marquez rejected the event with {detail}")
-        raise (Indigestible if answer.status_code == 500 else Unavailable)("Marquez", detail)
+        raise (UnprocessableEvent if answer.status_code == 500 else Unavailable)("Marquez", detail)
 
     return send

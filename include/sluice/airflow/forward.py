@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sluice.adapters.marquez import Indigestible
+from sluice.adapters.marquez import UnprocessableEvent
 from sluice.errors import SluiceError, Terminal
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _deliver(events: PostgresLineage, send: Send, event: Unsent) -> bool:
             error,
         )
         return False
-    except Indigestible as error:
+    except UnprocessableEvent as error:
         if event.attempts + 1 >= MAX_ATTEMPTS:
             events.park(event.event_id, f"Marquez failed on it {MAX_ATTEMPTS} times: {error}")
             return False

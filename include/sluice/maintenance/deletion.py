@@ -203,7 +203,7 @@ def _all_documents(tools: Tools, run: Run) -> None:
 
 
 def _destroy_keys(tools: Tools, generation: Generation, source_id: UUID | None = None) -> None:
-    while document_ids := tools.ledger.deletions.keyed_in(generation, source_id, BATCH_DOCUMENTS):
+    while document_ids := tools.ledger.deletions.remaining_keys(generation, source_id, BATCH_DOCUMENTS):
         tools.keyring.destroy(document_ids)
         tools.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
 

@@ -39,7 +39,7 @@ def validate(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]
             index_key=tools.keyring.index_key(run.source.spec.tenant),
             collection_id=generation.collection_id,
             similar=lambda bands: tools.ledger.quality.similar(run, bands, _SIMILAR_AT_MOST),
-            on_screened=progress.step,
+            on_checked=progress.step,
         )
         verdict, failures = leave_out_failing(judge, documents, "validate")
         counts["superseded"] = refuse(tools, run, failures)

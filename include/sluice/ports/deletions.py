@@ -24,7 +24,7 @@ class Deletions(Protocol):
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
         """Returns the external ids of those documents of the source that are not deleted, in any order."""
 
-    def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+    def remaining_keys(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         """Returns documents of the collection, or of one source, that are deleted for good and whose keys are not yet
         destroyed, and the temporary ids of renamed documents. Report them to `pruning.key_destroyed` afterwards."""
 

@@ -8,7 +8,7 @@ from sluice.ports.collections import Collections
 from sluice.ports.costs import Costs
 from sluice.ports.deletions import Deletions
 from sluice.ports.grants import Grants
-from sluice.ports.moves import Moves
+from sluice.ports.moves import Renames
 from sluice.ports.outbox import Outbox
 from sluice.ports.pruning import Pruning
 from sluice.ports.quality import Quality
@@ -34,7 +34,7 @@ class Ledger:
     sources: Sources
     runs: Runs
     scans: Scans
-    moves: Moves
+    moves: Renames
     versions: Versions
     outbox: Outbox
     quarantine: Quarantine

@@ -9,7 +9,7 @@ from uuid import UUID
 from sluice.model.run import Run
 
 
-class Moves(Protocol):
+class Renames(Protocol):
     def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         """Matches new documents with documents missing from this run's scan whose active version has the same keyed
         hash. The existing document takes over name and address; the new document is deleted.

@@ -21,13 +21,13 @@ from sluice.quality.personal_data import personal_data
 from sluice.quality.secrets import secrets
 from sluice.quality.suites import Check
 
-SCREENS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
+DETECTORS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
 _AT_ONCE = 200  # documents
 Scan = Callable[[Sequence[str]], Sequence[tuple[Span, ...]]]
 
 
 @dataclass(slots=True)
-class Screened:
+class DetectorResults:
     """Results of the detectors for a batch of documents, in order."""
 
     columns: dict[str, list[Any]] = field(default_factory=dict)  # one number for each document; None: unknown
@@ -42,15 +42,15 @@ def screen(
     index_key: bytes,
     collection_id: UUID,
     found: Found,
-    on_screened: Callable[[float], None],
-) -> Screened:
-    """Runs the detectors whose checks are on. `on_screened` gets the number of further documents that are done; a
+    on_checked: Callable[[float], None],
+) -> DetectorResults:
+    """Runs the detectors whose checks are on. `on_checked` gets the number of further documents that are done; a
     detector counts as its share of all detectors."""
-    on = {check.code: check for check in checks if check.code in SCREENS}
-    seen = Screened()
+    on = {check.code: check for check in checks if check.code in DETECTORS}
+    seen = DetectorResults()
 
     def tell(count: int) -> None:
-        on_screened(count / len(on))
+        on_checked(count / len(on))
 
     if check := on.get("personal_data"):
         kinds = check.options
@@ -70,7 +70,9 @@ def screen(
     return seen
 
 
-def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Scan, tell: Callable[[int], None]) -> None:
+def _find(
+    seen: DetectorResults, check: Check, documents: Sequence[Document], scan: Scan, tell: Callable[[int], None]
+) -> None:
     """Runs one detector on text, title and the strings of the metadata."""
     found: list[Findings] = []
     for start in range(0, len(documents), _AT_ONCE):
@@ -94,7 +96,7 @@ def _find(seen: Screened, check: Check, documents: Sequence[Document], scan: Sca
 
 
 def _compare(
-    seen: Screened,
+    seen: DetectorResults,
     check: Check,
     documents: Sequence[Document],
     index_key: bytes,

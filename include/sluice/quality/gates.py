@@ -15,7 +15,7 @@ from sluice.model.gates import GateResult, GateRow, Signature
 from sluice.model.metadata import FLAGS
 from sluice.model.quarantine import QuarantineEntry
 from sluice.quality.chunk_features import Place, chunk_features
-from sluice.quality.detectors import SCREENS, Screened, screen
+from sluice.quality.detectors import DETECTORS, DetectorResults, screen
 from sluice.quality.document_features import features
 from sluice.quality.duplicates import Found
 from sluice.quality.expectations import Outcome
@@ -27,7 +27,7 @@ from sluice.quality.vector_features import vector_features
 
 T = TypeVar("T")
 _OF_VECTORS = frozenset({"wrong_dimension", "wrong_length", "constant_vector", "shared_vector", "same_vector"})
-_FLAGGING = SCREENS | {"mojibake"}
+_FLAGGING = DETECTORS | {"mojibake"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +57,20 @@ def documents_gate(
     index_key: bytes,
     collection_id: UUID,
     similar: Found = lambda bands: (),
-    on_screened: Callable[[float], None] = lambda documents: None,
+    on_checked: Callable[[float], None] = lambda documents: None,
 ) -> Verdict[Document]:
     """Validates documents with the suite `documents` and the collection's rules.
 
     A check with the action mask replaces its findings by placeholders; all later offsets are those of the redacted
     text. The checks that flagged a document are in its metadata, under `gate_flags`. `similar` returns signatures of
-    the ledger. `on_screened` gets the number of further documents that are done, in fractions. Raises BadRequest on an
+    the ledger. `on_checked` gets the number of further documents that are done, in fractions. Raises BadRequest on an
     invalid rule, Terminal if Great Expectations itself fails (then no document passes).
     """
     started_s = time.perf_counter()
     checks = with_rules("documents", rules or {})
     if not documents:
         return Verdict([], [], [], [], time.perf_counter() - started_s, 0.0)
-    seen = screen(documents, checks, index_key, collection_id, similar, on_screened)
+    seen = screen(documents, checks, index_key, collection_id, similar, on_checked)
     places: list[Place] = [(number, None) for number in range(len(documents))]
     columns = {**features(documents), **seen.columns}
     judged = _judged("documents", checks, columns, places, documents, seen.details)
@@ -213,7 +213,7 @@ def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list
     ]
 
 
-def _marked(document: Document, number: int, flagged: Sequence[Check], seen: Screened) -> Document:
+def _marked(document: Document, number: int, flagged: Sequence[Check], seen: DetectorResults) -> Document:
     """Returns the document with placeholders for the findings of masking checks, and with its flags in the metadata."""
     if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
         document = masked(document, found)

@@ -10,7 +10,7 @@ from sluice.model.generation import Generation
 from sluice.model.passage import Passage
 from sluice.ports.projections import VectorIndex
 
-LEAST_JUDGED = 2  # passages that decide about relevance: the best of each retriever is among the first two
+LEAST_CHECKED = 2  # passages that decide about relevance: the best of each retriever is among the first two
 # The highest cosine similarities of passages to questions of invented words, rounded up: measured on README files and
 # docs with ten such questions (minilm .35 of 1,018 passages, wordllama .39 of 506). `hash` compares spellings, not
 # meanings.

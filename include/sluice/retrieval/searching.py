@@ -31,7 +31,7 @@ from sluice.ports.catalog import Catalog
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.projections import VectorIndex
 from sluice.ports.tools import Tools
-from sluice.retrieval.relevance import LEAST_JUDGED, is_relevant, similarities
+from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant, similarities
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,8 @@ class _Wanted:
 def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> tuple[list[Passage], bool]:
-    """Returns the passages, at least `LEAST_JUDGED` if there are so many, and whether the result is complete: there are
+    """Returns the passages, at least `LEAST_CHECKED` if there are so many, and whether the result is complete: there
+    are
     enough passages, or the index has no more.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
@@ -263,7 +264,7 @@ def _readable(
     own = ciphers(principal.tenant, keys)
     passages: list[Passage] = []
     exactly = wanted.exactly
-    most = max(wanted.count, LEAST_JUDGED)
+    most = max(wanted.count, LEAST_CHECKED)
     for row in hydrated:
         cipher = own.get(row.document_id)  # no key: erased since it was hydrated
         passage = _opened(row, cipher, by_id[row.chunk_id]) if cipher else None

@@ -136,7 +136,7 @@ class PostgresDeletions(Transactions):
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:
         return list(self._scalars(_NAMES, {"source_id": source.source_id, "ids": list(document_ids)}))
 
-    def keyed_in(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
+    def remaining_keys(self, generation: Generation, source_id: UUID | None, limit: int) -> list[UUID]:
         with self._at_length() as connection:
             values = {"collection_id": generation.collection_id, "source_id": source_id, "limit": limit}
             return list(connection.execute(KEYED_IN, values).scalars())

@@ -11,7 +11,7 @@ import json
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import run_locks
-from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_claim
+from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_lease
 from sluice.model.run import Run
 
 # Condition on runs `r`: the run is working, because its lease has not expired.
@@ -85,14 +85,14 @@ def renew(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
 def fence(connection: Connection, run: Run) -> None:
     """Raises LostLease if another running run holds the source's lease."""
     if connection.execute(_FENCE, {"source_id": run.source.source_id, "run_id": run.run_id}).scalar_one_or_none():
-        raise lost_claim(run.source.spec.uri)
+        raise lost_lease(run.source.spec.uri)
 
 
 def hold(connection: Connection, run: Run) -> None:
     """Keeps the run's lease until the transaction ends. Raises LostLease if the run does not hold it: another run may
     have taken over and ended since."""
     if connection.execute(_HELD, {"source_id": run.source.source_id, "run_id": run.run_id}).one_or_none() is None:
-        raise lost_claim(run.source.spec.uri)
+        raise lost_lease(run.source.spec.uri)
 
 
 def release(connection: Connection, run: Run) -> None:

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.rules import json_text, kept_rows
+from sluice.adapters.postgres.rules import json_text, storable_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.generation import Generation
@@ -184,6 +184,6 @@ def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows:
                     each.expectation,
                     None if each.observed is None else Jsonb(each.observed),
                 )
-                for position, each in enumerate(kept_rows(rows))
+                for position, each in enumerate(storable_rows(rows))
             ),
         )

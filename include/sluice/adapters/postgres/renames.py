@@ -84,7 +84,7 @@ _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
 class PostgresRenames(Transactions):
-    """`sluice.ports.moves.Moves`."""
+    """`sluice.ports.moves.Renames`."""
 
     def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:

@@ -21,7 +21,7 @@ from sluice.model.source import SourceSpec
 from sluice.model.text import is_storable, storable
 
 LONGEST_RETENTION_DAYS = 36_500
-GATE_ROWS_KEPT = 1000  # of one check on one batch
+MAX_GATE_ROWS = 1000  # of one check on one batch
 GIVEN_UP = "given up: its task was tried again"  # stored in the run's summary
 TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
 
@@ -152,7 +152,7 @@ def busy(uri: str, holder: str | None, started_at: datetime, lapses_at: datetime
     )
 
 
-def lost_claim(uri: str) -> LostLease:
+def lost_lease(uri: str) -> LostLease:
     return LostLease(
         f"Another run took over {uri}: the lease of this run had expired, or its process seemed to have ended. The "
         "other run ingests what this run had not activated. Nothing is lost, and nothing needs to be done."
@@ -205,13 +205,13 @@ def no_run(run_id: UUID) -> NotFound:
     return NotFound(f"There is no run {run_id} of a source that you may read.")
 
 
-def kept_rows(rows: Sequence[GateRow]) -> list[GateRow]:
+def storable_rows(rows: Sequence[GateRow]) -> list[GateRow]:
     """Returns the first 1,000 rows of each check, with values that a database can store."""
     counts: Counter[tuple[str, str]] = Counter()
     first_rows = []
     for row in rows:
         counts[row.suite, row.code] += 1
-        if counts[row.suite, row.code] <= GATE_ROWS_KEPT:
+        if counts[row.suite, row.code] <= MAX_GATE_ROWS:
             first_rows.append(replace(row, observed=storable_json(row.observed)))
     return first_rows
 

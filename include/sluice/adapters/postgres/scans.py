@@ -22,7 +22,7 @@ from sluice.adapters.postgres import leases, renames
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.failures import translated
-from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_claim
+from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_lease
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
@@ -276,7 +276,7 @@ def _compare(
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     alone(connection, source.source_id)
     if connection.execute(_LISTED_SINCE, {**values, "began": began}).scalar():
-        raise lost_claim(source.spec.uri)
+        raise lost_lease(source.spec.uri)
     if twice := connection.execute(_DUPLICATE).scalar():
         raise duplicate(twice)
     # A longer retention may bring purged content back, so the comparison must use the new expiry times. The change
