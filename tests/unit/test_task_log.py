@@ -27,7 +27,7 @@ log = structlog.get_logger(logger_name="task").bind()
 log.info("before")
 from sluice.airflow.task_log import shorten_sluice_errors
 from sluice.errors import BadRequest
-shorten_sluice_errors(); shorten_own_errors()
+shorten_sluice_errors(); shorten_sluice_errors()
 for error in (BadRequest("There is no 100 % of it. Give another one."), ValueError("unforeseen")):
     try:
         try:

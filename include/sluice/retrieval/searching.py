@@ -210,8 +210,7 @@ def _filled(
     ports: SearchPorts, generation: Generation, query: VectorQuery, principal: Principal, wanted: _Wanted
 ) -> tuple[list[Passage], bool]:
     """Returns the passages, at least `LEAST_CHECKED` if there are so many, and whether the result is complete: there
-    are
-    enough passages, or the index has no more.
+    are enough passages, or the index has no more.
 
     Each result comes from a single hydration, and so from one state of the ledger: if it were combined from several, a
     version activated in between would show a document in two versions.
