@@ -154,8 +154,10 @@ class PageData:
         return "ann" if self.signed_in or not request.url.path.startswith("/sluice/api") else None
 
     def tools(self) -> Any:
+        grants = SimpleNamespace(
+            of=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants]
+        )
         catalog = SimpleNamespace(
-            grants=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants],
             lineage=self.lineage,
             live=lambda collection, principal: (Generation(LINEAGE.run_id, collection, 3, PROFILE, "handbook__g3"), ()),
             hydrate=lambda generation, chunk_ids, principal: [hydrated()],
@@ -164,6 +166,7 @@ class PageData:
         )
         keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
         return SimpleNamespace(
+            ledger=SimpleNamespace(grants=grants),
             catalog=catalog,
             keyring=keyring,
             close=lambda: None,
