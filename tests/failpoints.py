@@ -154,7 +154,7 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._adapter, name)
-        if not callable(found) or name in ("uri", "close"):
+        if not callable(found) or name == "uri" or (name == "close" and self._port != "runs"):
             return found
 
         def call(*args: Any, **options: Any) -> Any:

@@ -224,7 +224,7 @@ def test_a_run_that_another_triggered_is_its_users(room: Room) -> None:
 def test_nobody_approves_that_much_vanishes(room: Room, run_type: Any) -> None:
     save(room)
     run = SimpleNamespace(triggering_user_name=None, run_type=run_type)
-    with pytest.raises(Forbidden, match="a user must do that"):
+    with pytest.raises(Forbidden, match="a user must check it"):
         _check(room, NEW, run, roots=(), approve_shrink=True)
 
 

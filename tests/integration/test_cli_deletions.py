@@ -71,7 +71,7 @@ def served(world: World, tenant: str = "acme") -> set[str]:
 
 def test_a_grant_says_what_was_given_and_what_was_before(world: World) -> None:
     assert said("grant", "bob", "--tenant", "acme", "--group", "legal", "--write") == (
-        "bob may, in tenant acme, read and write (groups legal). Before: read (only what is for everyone).\n"
+        "bob may, in tenant acme, read and write (groups legal). Before: read (only documents for everyone).\n"
     )
     told = sluice("grant", "sam", "--tenant", "default", "--group", "b", "--group", "a")
     assert told["groups"] == ["a", "b"] and told["before"] is None and told["user_checked"] is False

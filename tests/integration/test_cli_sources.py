@@ -65,7 +65,7 @@ def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: Ledger, tmp_pa
     assert "0 4 * * *" in sluice("add", uri), "what is not given stays"
     sluice("pause", uri)
     assert (listed()[0]["paused"], listed()[0]["schedule"], listed()[0]["next_due"]) == (True, "0 4 * * *", None)
-    assert "paused; else at 0 4 * * * (UTC)" in sluice("list")
+    assert "paused; schedule: at 0 4 * * * (UTC)" in sluice("list")
     sluice("resume", uri)
     sluice("set", uri, "--schedule", "nightly")
     assert (listed()[0]["paused"], listed()[0]["schedule"]) == (False, None)
