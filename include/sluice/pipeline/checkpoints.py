@@ -12,10 +12,9 @@ from uuid import UUID
 
 from sluice.encryption import ciphers
 from sluice.model.run import BatchRef, Run
-from sluice.pipeline import artefacts
+from sluice.pipeline import artefacts, planning
 from sluice.pipeline.artefacts import Artefact
 from sluice.pipeline.batching import Batch, batches
-from sluice.pipeline.planning import plan as planned
 from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.stages import Stage
 from sluice.ports.tools import Tools
@@ -26,7 +25,7 @@ _NO_ERROR = "Stopped: not all of its tasks finished. Clear them to continue, or 
 def plan(tools: Tools, request: IngestRequest) -> list[BatchRef]:
     """Writes the documents that need work as batches. Returns one reference per batch; none where nothing changed.
     Raises the same errors as `planning.plan`."""
-    scanned = planned(tools, request)
+    scanned = planning.plan(tools, request)
     run, refs = scanned.run, []
     size = request.batch_size
     most, slots = (size, None) if size else (tools.batch_size, tools.task_slots)

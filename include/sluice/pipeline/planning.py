@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sluice.errors import NotFound, Terminal
 from sluice.model.generation import Profile
 from sluice.model.run import Run
 from sluice.model.scan import ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
-from sluice.pipeline.recording import (
-    WHOLE_RUN,
-    failing,
-    graph_of,
-    recorded,
-)
+from sluice.pipeline.recording import WHOLE_RUN, failing, graph_of, recorded
 from sluice.pipeline.removed_documents import FEW, remove_missing
-from sluice.pipeline.requests import IngestRequest
+from sluice.pipeline.requests import IngestRequest, canonical_spec
 from sluice.pipeline.scanning import listed
 from sluice.ports.readers import IncrementalReader
 from sluice.ports.tools import Tools
-from sluice.sources.uri import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,7 @@ class Plan:
 def save(tools: Tools, spec: SourceSpec) -> Source:
     """Saves the given settings of a source; creates the source, its collection and its tenant where they are new.
     Raises BadRequest where the source may not be read."""
-    spec = replace(spec, uri=canonical(spec.uri))
+    spec = canonical_spec(spec)
     saved = tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     tools.reader(spec.over(saved))  # raises where the source is not allowed, before anything is saved
     return tools.ledger.sources.save(spec, profile_of(tools, spec.collection), tools.filter_fields)
@@ -42,7 +36,7 @@ def save(tools: Tools, spec: SourceSpec) -> Source:
 
 def hidden_by(tools: Tools, spec: SourceSpec) -> int:
     """Counts the documents that these groups and this retention would hide at once from somebody who may read them."""
-    return tools.ledger.deletions.hidden_by(replace(spec, uri=canonical(spec.uri)))
+    return tools.ledger.deletions.hidden_by(canonical_spec(spec))
 
 
 def plan(tools: Tools, request: IngestRequest) -> Plan:
@@ -58,7 +52,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
     before, changes nothing. Where `max_documents` leaves work for the next run, no document counts as vanished: it may
     have been renamed. Raises Terminal where the source shrank by more than `tools.max_shrink`.
     """
-    spec = request.canonical_spec
+    spec = canonical_spec(request.spec)
     budget = tools.budget.limited(request.max_tokens, request.max_cost)  # raises before anything is saved
     source = _opened(tools, spec)
     run = tools.ledger.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
@@ -93,7 +87,7 @@ def _scan(tools: Tools, request: IngestRequest) -> Plan:
 def _replay(tools: Tools, request: IngestRequest) -> Plan:
     """Plans a replay of one source's quarantine: all documents, or those of the request. The source is not read, no
     document counts as vanished, and saved settings stay. Raises NotFound where the source does not exist."""
-    spec = request.canonical_spec
+    spec = canonical_spec(request.spec)
     place = SourceSpec(spec.uri, spec.collection, spec.tenant)
     if tools.ledger.sources.spec(place.tenant, place.collection, place.uri) is None:
         raise NotFound(f"{place.uri} is not a source of collection {place.collection}. Nothing was changed.")

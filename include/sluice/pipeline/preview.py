@@ -19,7 +19,7 @@ from sluice.model.sizes import size_in_words
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.planning import hidden_by, shrink_rejection
 from sluice.pipeline.recording import graph_of
-from sluice.pipeline.requests import IngestRequest
+from sluice.pipeline.requests import IngestRequest, canonical_spec
 from sluice.pipeline.scanning import listed
 from sluice.ports.tools import Tools
 
@@ -89,7 +89,7 @@ def preview(tools: Tools, request: IngestRequest) -> Preview:
     Raises the same errors as a run: BadRequest and those of the source's reader.
     """
     check_collection_name(request.spec.collection)
-    spec, mode = request.canonical_spec, request.mode
+    spec, mode = canonical_spec(request.spec), request.mode
     budget = tools.budget.limited(request.max_tokens, request.max_cost)
     source = _saved(tools, spec)
     if source is not None:

@@ -11,6 +11,11 @@ from sluice.model.source import SourceSpec
 from sluice.sources.uri import canonical
 
 
+def canonical_spec(spec: SourceSpec) -> SourceSpec:
+    """Returns the spec with the canonical URI of its source. Raises BadRequest."""
+    return replace(spec, uri=canonical(spec.uri))
+
+
 @dataclass(frozen=True, slots=True)
 class IngestRequest:
     """A request to bring a collection up to date with one source, or to replay its quarantine.
@@ -28,8 +33,3 @@ class IngestRequest:
     batch_size: int | None = None  # documents; None: chosen by the amount of work
     orchestrator: str = "cli"  # names the execution; see `airflow.ingest.orchestrator`
     run_id: UUID = field(default_factory=uuid4)
-
-    @property
-    def canonical_spec(self) -> SourceSpec:
-        """Returns the spec with the canonical URI of the source. Raises BadRequest."""
-        return replace(self.spec, uri=canonical(self.spec.uri))
