@@ -118,7 +118,7 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
             (lineage.table(settings, "chunks"), "chunks", removed),
             (lineage.collection(settings, run), "points", removed),
         ]
-        if run.source.generation.profile.entities != "off":
+        if run.source.generation.has_graph:
             changed.append((lineage.graph(settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
         quarantined = quarantined_by(tools, run.source.spec, summary)

@@ -102,7 +102,7 @@ def of_stage(
     if stage.writes:
         written.append((artefact(run, stage.writes.name), stage.writes.name, counts["documents"]))
     for name, count in stage.outputs:
-        if name != "graph" or run.source.generation.profile.entities != "off":
+        if name != "graph" or run.source.generation.has_graph:
             written.append((_dataset(settings, run, name), name, counts.get(count, 0) if count else None))
     cost = (counts["computed"], counts["cached"], counts["tokens"]) if "tokens" in counts else None
     return read, written, [each for each in gates if each.suite == stage.reads.suite], cost

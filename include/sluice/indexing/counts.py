@@ -36,7 +36,7 @@ def counters(
 
     Includes Neo4j where the generation has a graph. A function raises Unavailable where its store is down."""
     stores: dict[str, VectorIndex | GraphIndex] = {"qdrant": vectors}
-    if graph is not None and generation.profile.entities != "off":
+    if graph is not None and generation.has_graph:
         stores["neo4j"] = graph
     return {name: partial(store.count, generation, tenant=tenant, source=source) for name, store in stores.items()}
 

@@ -24,3 +24,7 @@ class Generation:
     profile: Profile
     physical: str  # backing collection in Qdrant: <collection>__g<number>
     filter_fields: tuple[str, ...] = ()  # metadata keys that searches may filter on
+
+    @property
+    def has_graph(self) -> bool:
+        return self.profile.entities != "off"

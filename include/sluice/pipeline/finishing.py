@@ -5,12 +5,11 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from sluice.errors import Disagreement, Transient
-from sluice.indexing import loading
 from sluice.indexing.counts import counters
 from sluice.model.run import Run
 from sluice.pipeline.loading import ensure
 from sluice.pipeline.quarantine import delete_retained
-from sluice.pipeline.recording import WHOLE_RUN, graph_of, recorded
+from sluice.pipeline.recording import WHOLE_RUN, drained, graph_of, recorded
 from sluice.pipeline.removed_documents import check_replaced, remove_missing, reporting_pending_removals
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
 from sluice.ports.tools import Tools
@@ -26,13 +25,13 @@ def finish(tools: Tools, run: Run) -> RunSummary:
     or more chunks than the ledger; the run has then not succeeded.
     """
     generation = run.source.generation
-    graph = graph_of(tools, generation)
+    graph_of(tools, generation)  # raises where the graph is off, before anything is deleted
     with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
         check_replaced(tools, run)
         remove_missing(tools, run)
         tools.ledger.versions.drop_abandoned(run)
         counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
-        counts["removed"] = loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph)
+        counts["removed"] = drained(tools, generation)
         counts["released"] = delete_retained(tools, run)
         ensure(tools, generation)  # also where nothing of the source is served, so that the collection can be searched
         agree(tools, run)

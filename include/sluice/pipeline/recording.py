@@ -30,7 +30,7 @@ WHOLE_RUN = -1
 
 def graph_of(tools: Tools, generation: Generation) -> GraphIndex | None:
     """Returns the graph where this generation has one. Raises Terminal where it has one but the graph is off."""
-    if generation.profile.entities == "off":
+    if not generation.has_graph:
         return None
     if tools.graph is None:
         raise Terminal(
