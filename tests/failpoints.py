@@ -41,6 +41,7 @@ def _methods(port: str) -> set[str]:
     return {f"{port}.{name}" for name in vars(PORTS[port]) if not name.startswith("_")}
 
 
+_NO_CALLS = {"blobs.uri"}
 # Methods of the ports that no ingest calls, by who does.
 _OTHERS = {
     "asked by people": {
@@ -69,7 +70,7 @@ _OTHERS = {
     "where counts differ": {"runs.others_running"},
     "a thread by the clock": {"runs.renew"},
     "dropping generations and runs": {"graph.drop", "blobs.list"},
-    "no call of a store": {"blobs.uri"},
+    "no call of a store": _NO_CALLS,
     "health": {f"{port}.ping" for port in ("keyring", "vectors", "graph")},
 }
 _UNKEPT = {("embedder.metered", True), ("cache.store", False), ("cache.store commit", False)}
@@ -154,11 +155,12 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._adapter, name)
-        if not callable(found) or name == "uri" or (name == "close" and self._port != "runs"):
+        place = f"{self._port}.{name}"
+        if place in _NO_CALLS or (self._port in PORTS and place not in _methods(self._port)) or not callable(found):
             return found
 
         def call(*args: Any, **options: Any) -> Any:
-            with self._watch.call(f"{self._port}.{name}"):
+            with self._watch.call(place):
                 result = found(*args, **options)
             return self._block(result, name) if isinstance(result, AbstractContextManager) else result
 
