@@ -385,14 +385,6 @@ def routes(world: World) -> dict[str, Any]:
     acme."""
     world.ledger.grants.add(Grant("bob", "acme", frozenset(), True))
     world.ledger.grants.add(Grant("sam", "other", frozenset({"*"}), False))
-    made = world.tools
-
-    def tools() -> Any:
-        built = made()
-        built.ledger = world.ledger  # what removes is asked, too
-        return built
-
-    world.tools = tools  # type: ignore[method-assign]
     with client_of(world, token=None) as client:
         axes: Axes = {"caller": CALLERS, "route": ROUTES, "tenant": [None, "acme", "other", "nowhere"]}
         return Question(axes, partial(_status, world, client)).table()

@@ -27,7 +27,7 @@ class Service:
 
     def _tools(self) -> Any:
         tools = self.world.tools()
-        tools.ledger, tools.blobs, tools.lease_s = self.world.ledger, MemoryBlobs(), 60.0
+        tools.blobs, tools.lease_s = MemoryBlobs(), 60.0
         tools.graph = self.world.graph
         return tools
 
