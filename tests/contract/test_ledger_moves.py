@@ -15,20 +15,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from ledger_rows import (
-    Room,
-    entry,
-    failure,
-    held,
-    loaded,
-    opened,
-    reader,
-    scanned,
-    shown,
-    spec,
-    started,
-    version,
-)
+from ledger_rows import Room, entry, failure, held, loaded, opened, reader, scanned, shown, spec, started, version
 from sluice.errors import Busy, LostLease, Terminal
 from sluice.model.costs import Spent
 from sluice.model.gates import Signature

@@ -7,17 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import (
-    Room,
-    entry,
-    failure,
-    loaded,
-    opened,
-    reader,
-    scanned,
-    spec,
-    started,
-)
+from ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, spec, started
 from sluice.errors import NotFound
 from sluice.model.gates import GateResult, GateRow, GateTotal
 from sluice.model.grants import Principal

@@ -7,15 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import (
-    Room,
-    name,
-    opened,
-    reader,
-    resaved,
-    spec,
-    started,
-)
+from ledger_rows import Room, name, opened, reader, resaved, spec, started
 from sluice.errors import BadRequest, NotFound
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SavedSource, Schedule, Source

@@ -12,8 +12,7 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
 from ledger_rows import Room
-from sluice.airflow import dependencies as opened
-from sluice.airflow import ingest_all
+from sluice.airflow import dependencies, ingest_all
 from sluice.errors import Forbidden, Terminal
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
@@ -48,7 +47,7 @@ def ledger(room: Room, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     def tools() -> Iterator[tuple[Any, None]]:
         yield SimpleNamespace(ledger=room.ledger, catalog=room.catalog), None
 
-    monkeypatch.setattr(opened, "opened", tools)
+    monkeypatch.setattr(dependencies, "opened", tools)
     return room.ledger
 
 

@@ -11,19 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from ledger_rows import (
-    Room,
-    engine_of,
-    entry,
-    loaded,
-    name,
-    opened,
-    scanned,
-    shown,
-    spec,
-    started,
-    version,
-)
+from ledger_rows import Room, engine_of, entry, loaded, name, opened, scanned, shown, spec, started, version
 from scratch_databases import libpq
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal, Transient, Unavailable

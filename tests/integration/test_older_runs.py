@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from sluice import wiring
-from sluice.indexing import loading as load
+from sluice.indexing import loading
 from sluice.maintenance import reconciliation
 from sluice.model.gates import GateRule
 from sluice.model.grants import ALL_GROUPS, Principal
@@ -107,7 +107,7 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     ingestion.ingest(monday.tools, IngestRequest(monday.spec))
-    module, verb = {"validate": (gates, "documents_gate"), "load": (load, "load")}[stage]
+    module, verb = {"validate": (gates, "documents_gate"), "load": (loading, "load")}[stage]
     done = getattr(module, verb)
 
     def breaks(*args: Any, **named: Any) -> Any:

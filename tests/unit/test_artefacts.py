@@ -11,15 +11,7 @@ import pytest
 from old_cipher import OldCipher
 from sluice.encryption import Cipher, ciphers, new_key
 from sluice.errors import Terminal
-from sluice.model.chunk import (
-    Chunk,
-    ChunkedDocument,
-    EmbeddedChunk,
-    EmbeddedDocument,
-    Mention,
-    Relation,
-    SparseVector,
-)
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Mention, Relation, SparseVector
 from sluice.model.document import Document
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.pipeline import artefacts

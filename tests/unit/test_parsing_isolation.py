@@ -27,8 +27,7 @@ from sluice.model.document import FetchedDocument
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.parsing import sniffing
 from sluice.parsing.extractor import IsolatedExtractor
-from sluice.parsing.isolation import landlock, limits
-from sluice.parsing.isolation import process as isolated
+from sluice.parsing.isolation import landlock, limits, process
 from sluice.parsing.parsing import parse
 from sluice.ports.content import Extracted
 
@@ -94,7 +93,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Isolate
     opened: list[IsolatedExtractor] = []
 
     def started(source: str) -> IsolatedExtractor:
-        monkeypatch.setattr(isolated, "_PROGRAM", ("-c", source))
+        monkeypatch.setattr(process, "_PROGRAM", ("-c", source))
         opened.append(IsolatedExtractor(workers=1, **LIMITS))
         return opened[-1]
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice import retry as patience
+from sluice import retry
 from sluice.errors import Terminal, Transient
 from sluice.retry import retried
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.001)
 
 
 def failing(*errors: Exception) -> tuple[list[int], Callable[[], str]]:
@@ -38,7 +38,7 @@ def test_and_told_when_it_stays_so() -> None:
     calls, call = failing(*(Transient(str(number)) for number in range(9)))
     with pytest.raises(Transient, match="2"):
         retried(call)
-    assert len(calls) == patience.ATTEMPTS
+    assert len(calls) == retry.ATTEMPTS
 
 
 def test_what_no_retry_helps_is_told_at_once() -> None:

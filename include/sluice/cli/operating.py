@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sluice.cli.tenants import use_lines
-from sluice.cli.terminal import (
-    FAILED,
-    OK,
-    Json,
-    tell,
-    tools_of_settings,
-)
+from sluice.cli.terminal import FAILED, OK, Json, tell, tools_of_settings
 from sluice.maintenance.probes import EngineState, probe_all
 
 if TYPE_CHECKING:

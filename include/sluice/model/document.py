@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from sluice.model.scan import WorkItem
-
-if TYPE_CHECKING:  # the commands that touch no vector start without numpy
-    pass
 
 
 @dataclass(frozen=True, slots=True)

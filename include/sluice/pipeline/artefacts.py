@@ -24,15 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.encryption import Cipher
-from sluice.model.chunk import (
-    Chunk,
-    ChunkedDocument,
-    EmbeddedChunk,
-    EmbeddedDocument,
-    Mention,
-    Relation,
-    SparseVector,
-)
+from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Mention, Relation, SparseVector
 from sluice.model.document import Document
 from sluice.model.scan import ListingEntry, WorkItem
 

@@ -17,9 +17,7 @@ from sluice.pipeline import renames
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import identity, reading, refuse, wanted
-from sluice.pipeline.recording import (
-    recorded,
-)
+from sluice.pipeline.recording import recorded
 from sluice.pipeline.removed_documents import remove_missing
 from sluice.ports.content import Extracted
 from sluice.ports.tools import Tools

@@ -14,11 +14,7 @@ from sluice.pipeline.batching import Batch, parts
 from sluice.pipeline.extraction import beyond_quota
 from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import refuse
-from sluice.pipeline.recording import (
-    graph_of,
-    isolate_failures,
-    recorded,
-)
+from sluice.pipeline.recording import graph_of, isolate_failures, recorded
 from sluice.pipeline.removed_documents import reporting_pending_removals
 from sluice.ports.tools import Tools
 

@@ -10,12 +10,7 @@ from sluice.model.run import Run
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import refuse
-from sluice.pipeline.recording import (
-    gate_rules,
-    gated,
-    leave_out_failing,
-    recorded,
-)
+from sluice.pipeline.recording import gate_rules, gated, leave_out_failing, recorded
 from sluice.ports.tools import Tools
 from sluice.quality import gates
 

@@ -8,14 +8,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import (
-    RETAIN_UNTIL,
-    RETENTION_DAYS,
-    Big,
-    LedgerBase,
-    Moment,
-    retention,
-)
+from sluice.adapters.postgres.tables.base import RETAIN_UNTIL, RETENTION_DAYS, Big, LedgerBase, Moment, retention
 
 _NOTHING = text("'{}'::text[]")
 

@@ -8,14 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import (
-    RETAIN_UNTIL,
-    RETENTION_DAYS,
-    Big,
-    LedgerBase,
-    Moment,
-    retention,
-)
+from sluice.adapters.postgres.tables.base import RETAIN_UNTIL, RETENTION_DAYS, Big, LedgerBase, Moment, retention
 
 _LIVING = text("deleted_at IS NULL")
 
