@@ -44,7 +44,7 @@ class Corpus:
             "SLUICE_EMBEDDER": "hash:32",
             **dict.fromkeys(_LEFT_OUT, ""),
         }
-        self._words = {str(work): "/work", collection: "corpus"}
+        self._words = {str(work): "/corpus", collection: "corpus"}
         self.answers: Answers = {}
 
     def run(self, name: str, *words: str) -> Any:
