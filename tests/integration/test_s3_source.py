@@ -203,13 +203,13 @@ def test_all_parts_of_a_zip_share_one_time_limit(
     monkeypatch.setattr(
         "sluice.sources.s3.time", SimpleNamespace(monotonic=lambda: float(next(clock)), sleep=lambda pause_s: None)
     )
-    monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=4.0))
+    monkeypatch.setattr(source, "_context", replace(server.reach(), fetch_timeout_s=4.0))
     with pytest.raises(ExtractionError, match="slow"):
         source.read(item(entries[0]))
-    monkeypatch.setattr(source, "_reach", replace(server.reach(), fetch_timeout_s=1000.0))
+    monkeypatch.setattr(source, "_context", replace(server.reach(), fetch_timeout_s=1000.0))
     assert [len(source.read(item(entry)).content) for entry in entries] == [9000, 9000]
     listing = reader(server, bucket, "many", include=ZIPS)
-    monkeypatch.setattr(listing, "_reach", replace(server.reach(), fetch_timeout_s=3.0))
+    monkeypatch.setattr(listing, "_context", replace(server.reach(), fetch_timeout_s=3.0))
     (entry,) = listing.scan()
     assert entry.external_id == "x.zip" and entry.holds is not None
 
