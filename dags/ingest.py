@@ -104,8 +104,8 @@ from airflow.sdk import Param, TriggerRule, dag, task, task_group, teardown
 
 from sluice.airflow import ingest, links
 from sluice.airflow.assets import COLLECTIONS, DOCUMENTS
+from sluice.airflow.dag_defaults import defaults, form, late_after, switch
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, form, late_after, switch
 from sluice.model.names import NAME_PATTERN
 
 # The first argument of a batch's tasks: a BatchRef as JSON. A run that an older release started has no title in it.

@@ -51,9 +51,9 @@ from airflow.sdk import (
 
 from sluice.airflow import ingest_all, links
 from sluice.airflow.assets import CHANGED
+from sluice.airflow.dag_defaults import defaults, form, late_after, switch
 from sluice.airflow.ingest_saved import IngestSaved
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, form, late_after, switch
 from sluice.model.names import NAME_PATTERN
 
 PARAMS = {

@@ -45,8 +45,8 @@ from airflow.sdk import Param, dag, task
 
 from sluice.airflow import reconcile
 from sluice.airflow.assets import DOCUMENTS
+from sluice.airflow.dag_defaults import defaults, form, late_after, switch
 from sluice.airflow.notify import RunFailed
-from sluice.airflow.tasks import defaults, form, late_after, switch
 from sluice.model.names import NAME_PATTERN
 
 PARAMS = {

@@ -48,9 +48,9 @@ from airflow.sdk import Param, TriggerRule, dag, task
 
 from sluice.airflow import links, retention
 from sluice.airflow.assets import DOCUMENTS
+from sluice.airflow.dag_defaults import defaults, form, late_after, switch
 from sluice.airflow.notify import RunFailed
 from sluice.airflow.retention import Expired
-from sluice.airflow.tasks import defaults, form, late_after, switch
 from sluice.model.names import NAME_PATTERN
 
 PARAMS = {

@@ -25,9 +25,9 @@ from api_service import World, client_of, named
 from sluice.access import ingestion
 from sluice.access.borrowing import borrowable
 from sluice.access.connections import allowed_connections
-from sluice.access.grants import may_repeat, readers, would_expose, writing
 from sluice.access.places import place_of
-from sluice.access.rules import merged_rules, parse_rules
+from sluice.access.policy import may_repeat, readers, would_expose, writing
+from sluice.access.source_rules import merged_rules, parse_rules
 from sluice.airflow import permission
 from sluice.api.auth import principal_of_request, reject_cross_site_posts
 from sluice.errors import BadRequest, Forbidden, NotFound, SluiceError

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice.access.borrowing import borrowable
 from sluice.access.connections import allowed_connections
-from sluice.access.rules import parse_rules
+from sluice.access.source_rules import parse_rules
 from sluice.encryption import parse_master_key
 from sluice.errors import BadRequest
 from sluice.model.costs import Budget
@@ -235,7 +235,7 @@ def _required(settings: Settings, name: str) -> str:
 def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
     if not settings.gate_actions:
         return {}
-    from sluice.quality.rules import parse_actions
+    from sluice.quality.gate_rules import parse_actions
 
     return parse_actions(settings.gate_actions)
 

@@ -382,8 +382,8 @@ def test_under_a_new_name_it_is_known_by_its_content(room: Room) -> None:
     run = started(room, source)
     (placeholder,) = scanned(room, run, entry("b"))
     same = version(run, item, "one", "two").raw_hash
-    assert room.ledger.moves.missed(run, 10) == []  # there is no text to compare with
-    assert room.ledger.moves.match_same_content(run, {placeholder.document_id: same}) == {
+    assert room.ledger.renames.missed(run, 10) == []  # there is no text to compare with
+    assert room.ledger.renames.match_same_content(run, {placeholder.document_id: same}) == {
         placeholder.document_id: item.document_id
     }
     loaded(room, run, replace(placeholder, document_id=item.document_id), "one", "two")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from sluice.airflow.tasks import begin, check_conf
+from sluice.airflow.dag_defaults import begin, check_conf
 from sluice.errors import BadRequest
 from sluice.model.grants import Grant
 

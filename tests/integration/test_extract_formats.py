@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from sluice.chunking.chunking import chunk
+from sluice.chunking.chunker import chunk
 from sluice.model.document import Document, FetchedDocument
 from sluice.model.reasons import REASONS
 from sluice.model.scan import WorkItem

@@ -24,7 +24,7 @@ from scratch_databases import Scratch, libpq, scratch_databases
 from sluice.adapters.postgres import migrations
 from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
-from sluice.adapters.postgres.tables import KeysBase, LedgerBase
+from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
 from support.engines import EngineStack
 from support.waiting import wait_until

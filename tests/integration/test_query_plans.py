@@ -23,7 +23,7 @@ from sluice.adapters.postgres import (
     grants,
     lineage,
     outbox,
-    passages,
+    passage_lineage,
     pending_versions,
     pruning,
     quality,
@@ -270,7 +270,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
     "lineage events of a run": (lineage.OF_RUN, "", {"ix_lineage_events_sluice_run"}),
     "lineage events of a dataset": (lineage.OF_DATASET, "", {"ix_lineage_events_datasets"}),
-    "datasets of a run": (passages.DATASETS, "", {"ix_lineage_events_sluice_run"}),
+    "datasets of a run": (passage_lineage.DATASETS, "", {"ix_lineage_events_sluice_run"}),
     "past of a passage": (
         catalog.LINEAGE,
         "",

@@ -13,7 +13,7 @@ import pytest
 
 from recovery import Before
 from sluice.errors import Transient
-from sluice.indexing import loading
+from sluice.indexing import outbox
 from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
@@ -104,7 +104,7 @@ def test_the_outbox_deletes_nothing_that_has_come_back(
         )  # B is served, and A waits in the outbox
     tools, slow = edited.slow(port, method)
     draining = pool.submit(
-        loading.drain, edited.generation, ledger=tools.ledger, vectors=tools.vectors, graph=tools.graph
+        outbox.drain, edited.generation, ledger=tools.ledger, vectors=tools.vectors, graph=tools.graph
     )
     assert slow.begun.wait(20)
     edited.file.write_text(A)

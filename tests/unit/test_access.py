@@ -14,7 +14,7 @@ import pygit2
 import pytest
 
 from sluice.access import places
-from sluice.access.rules import merged_rules, parse_rules
+from sluice.access.source_rules import merged_rules, parse_rules
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import BadRequest, ExtractionError, Forbidden, SluiceError
 from sluice.model.scan import WorkItem

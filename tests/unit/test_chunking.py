@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from sluice import encryption
 from sluice.adapters.embedders.minilm import minilm_tokenizer
-from sluice.chunking.chunking import chunk, with_mentions
+from sluice.chunking.chunker import chunk, with_mentions
 from sluice.chunking.headings import outline
 from sluice.errors import BadRequest
 from sluice.model.chunk import Chunk, Relation

@@ -264,7 +264,7 @@ def _code() -> str:
 
 def test_the_page_on_data_protection_names_every_table() -> None:
     """Whoever adds a table says what is in it, whether it can be read, for how long, and what removes it."""
-    from sluice.adapters.postgres.tables import KeysBase, LedgerBase
+    from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
     page = (ROOT / "docs" / "data-protection.md").read_text(encoding="utf-8")
     tables = {*LedgerBase.metadata.tables, *KeysBase.metadata.tables}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sluice import encryption
 from sluice.adapters.embedders.hashed import HashEmbedder
-from sluice.chunking.chunking import chunk
+from sluice.chunking.chunker import chunk
 from sluice.embedding import bm25
 from sluice.embedding.account import Unlimited
 from sluice.embedding.bm25 import sparse, sparse_query

@@ -9,7 +9,7 @@ import pytest
 
 from sluice.adapters.entities.factory import make_entities
 from sluice.adapters.entities.naming import entity_id
-from sluice.chunking.chunking import chunk, with_mentions
+from sluice.chunking.chunker import chunk, with_mentions
 from sluice.model.document import Document
 from sluice.model.scan import ListingEntry, WorkItem
 

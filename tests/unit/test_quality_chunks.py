@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 import numpy as np
 import pytest
 
-from sluice.chunking.chunking import chunk, size_shares
+from sluice.chunking.chunker import chunk, size_shares
 from sluice.embedding.bm25 import sparse
 from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, SparseVector
 from sluice.model.document import Document

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice.airflow.tasks import begin, check_conf, defaults
+from sluice.airflow.dag_defaults import begin, check_conf, defaults
 from sluice.errors import BadRequest
 from sluice.model.spelling import unknown_names
 

@@ -132,7 +132,7 @@ from sluice import quality
 from sluice.pipeline import checkpoints, ingestion
 from sluice.adapters.entities.factory import make_entities
 from sluice.chunking.about import about
-from sluice.chunking.chunking import chunk, with_mentions
+from sluice.chunking.chunker import chunk, with_mentions
 from sluice.quality.personal_data import personal_data
 text = "Ada Lovelace wrote to Charles Babbage."
 (recognized,) = make_entities("phrases").extract([text])

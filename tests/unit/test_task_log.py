@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sluice import errors
+from sluice.airflow.dag_defaults import RETRIES
 from sluice.airflow.task_log import one_line
-from sluice.airflow.tasks import RETRIES
 
 ROOT = Path(__file__).resolve().parents[2]
 # As Airflow sets up the log of a task's process, and logs what the task raised.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from sluice.access.grants import would_expose
 from sluice.access.places import Place, is_whole, place_of
+from sluice.access.policy import would_expose
 from sluice.errors import BadRequest
 from sluice.model.source import SavedSource, SourceSpec
 from sluice.sources.git.confined import places_read

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sluice.access.places import Place
-from sluice.access.rules import Rule
+from sluice.access.source_rules import Rule
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, Connections

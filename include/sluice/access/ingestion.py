@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sluice.access import grants
+from sluice.access import policy
 from sluice.access.borrowing import all_places, known_places
 from sluice.access.places import place_of
 from sluice.errors import BadRequest, Forbidden
@@ -36,7 +36,7 @@ def check(
     if user is None:
         _check_unattended(ledger, spec, kind, approve_shrink)
         return
-    grant = grants.writing(ledger.grants.of(user), spec.tenant)
+    grant = policy.writing(ledger.grants.of(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
     if not grant.holds_all_groups:
@@ -62,7 +62,7 @@ def may_repeat(ledger: Ledger, user: str | None) -> Callable[[SourceSpec], bool]
     if user is None:
         return lambda saved: True
     held_grants = ledger.grants.of(user)
-    return lambda saved: grants.may_repeat(grants.writing(held_grants, saved.tenant), saved)
+    return lambda saved: policy.may_repeat(policy.writing(held_grants, saved.tenant), saved)
 
 
 def check_writer(caller: Principal) -> None:
@@ -74,7 +74,7 @@ def check_writer(caller: Principal) -> None:
 def check_sender(ledger: Ledger, caller: Principal, collection: str, uri: str) -> None:
     """Makes the check that the run queued in the caller's name will make. Raises Forbidden."""
     check_writer(caller)
-    if not grants.may_repeat(caller, ledger.sources.spec(caller.tenant, collection, uri)):
+    if not policy.may_repeat(caller, ledger.sources.spec(caller.tenant, collection, uri)):
         raise _not_stored(caller, f"may not write to {uri}, which is for groups that they do not hold")
 
 
@@ -130,7 +130,7 @@ def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence
         other
         for saved in ledger.sources.saved(spec.tenant)
         if (saved.spec.uri, saved.spec.collection) != (spec.uri, spec.collection)
-        and not grants.may_repeat(grant, saved.spec)
+        and not policy.may_repeat(grant, saved.spec)
         for other in known_places(saved.spec.uri, roots)
     ]
     if others and any(place.overlaps(other) for place in all_places(spec.uri, roots) for other in others):

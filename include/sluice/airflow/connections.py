@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from sluice.access.rules import merged_rules
+from sluice.access.source_rules import merged_rules
 from sluice.ports import readers
 from sluice.settings import Settings
 

@@ -12,8 +12,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from sluice.access import granting
-from sluice.access.grants import check_administrator, check_deleting, held, readable_by
+from sluice.access import grant_changes
+from sluice.access.policy import check_administrator, check_deleting, held, readable_by
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented
@@ -162,8 +162,8 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
         tools = backend.tools
         check_administrator(caller)
         before = held(tools.ledger.grants.of(principal), caller.tenant)
-        hidden = granting.hidden_from(tools.catalog, before, None) if before else 0
-        if before is None or not (dry_run or granting.revoke(tools.ledger, before, caller.name)):
+        hidden = grant_changes.hidden_from(tools.catalog, before, None) if before else 0
+        if before is None or not (dry_run or grant_changes.revoke(tools.ledger, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
         return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
 

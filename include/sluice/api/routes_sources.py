@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from sluice.access.grants import visible_groups
+from sluice.access.policy import visible_groups
 from sluice.api.auth import Caller
 from sluice.api.backend import backend_of
 from sluice.api.problems import documented

@@ -32,8 +32,8 @@ def grant(
     json_: Json = False,
 ) -> None:
     """Let an Airflow user read (and write) a tenant's documents. Replaces the user's earlier grant for the tenant."""
-    from sluice.access import granting
-    from sluice.access.grants import held
+    from sluice.access import grant_changes
+    from sluice.access.policy import held
     from sluice.model.grants import Grant
     from sluice.wiring import airflow_knows
 
@@ -42,9 +42,9 @@ def grant(
         if remove:
             _remove(tools, user, tenant, before, yes, json_)
             return
-        granting.check_tenant(tools.ledger, tenant, create=create_tenant)
+        grant_changes.check_tenant(tools.ledger, tenant, create=create_tenant)
         known = airflow_knows(user)
-        granting.check_user(user, known, unchecked=unknown_user or before is not None)
+        grant_changes.check_user(user, known, unchecked=unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
             _confirm(tools, before, after, yes)
@@ -71,7 +71,7 @@ def revoke(
     json_: Json = False,
 ) -> None:
     """Revoke a grant: the same as `sluice grant --remove`."""
-    from sluice.access.grants import held
+    from sluice.access.policy import held
 
     with tools_of_settings() as tools:
         before = held(tools.ledger.grants.of(user), tenant)
@@ -86,8 +86,8 @@ def access_list(
     json_: Json = False,
 ) -> None:
     """List grants by user, and for each source its groups and readers."""
-    from sluice.access.granting import tenants
-    from sluice.access.grants import readable_by
+    from sluice.access.grant_changes import tenants
+    from sluice.access.policy import readable_by
     from sluice.pipeline import generations
     from sluice.sources.uri import canonical
 
@@ -121,9 +121,9 @@ def access_list(
 
 def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
     """Asks if a change of a grant hides documents from its holder. Returns their number. Raises BadRequest, Abort."""
-    from sluice.access import granting
+    from sluice.access import grant_changes
 
-    hidden = granting.hidden_from(tools.catalog, before, after)
+    hidden = grant_changes.hidden_from(tools.catalog, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
@@ -134,10 +134,10 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
 
 
 def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
-    from sluice.access import granting
+    from sluice.access import grant_changes
 
     hidden = _confirm(tools, before, None, yes) if before else 0
-    had = before is not None and granting.revoke(tools.ledger, before, operator(tenant).name)
+    had = before is not None and grant_changes.revoke(tools.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now (grant before: {_named(before)})." if before else ""
     tell(
@@ -153,7 +153,7 @@ def _named(granted: Grant) -> str:
 
 
 def _source_lines(saved: SavedSource, grants: Sequence[Grant]) -> list[str]:
-    from sluice.access.grants import readable_by
+    from sluice.access.policy import readable_by
 
     readable = readable_by(saved.spec, grants)
     groups = ", ".join(readable["access_groups"]) or "everyone in the tenant"

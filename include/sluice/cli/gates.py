@@ -30,7 +30,7 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     """List every check with its action and limit, and mark the collection's own rules."""
     from sluice.model.gates import GateRule
     from sluice.quality import suites
-    from sluice.quality.rules import merged, ruled
+    from sluice.quality.gate_rules import merged, ruled
 
     with tools_of_settings() as tools:
         own = tools.ledger.quality.rules(_generation(tools, collection))
@@ -60,7 +60,7 @@ def gates_set(
     """Set a collection's own rule for a check. Options that are not given keep the suite's values."""
     from sluice.model.gates import GateRule
     from sluice.quality import suites
-    from sluice.quality.rules import ruled
+    from sluice.quality.gate_rules import ruled
 
     if action is None and limit is None and option is None:
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")

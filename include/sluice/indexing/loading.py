@@ -19,17 +19,16 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sluice.encryption import Cipher, ciphers
+from sluice.indexing.outbox import drain
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
 from sluice.model.generation import Generation
 from sluice.model.metadata import INTEGERS
-from sluice.model.points import EncryptedChunk, EncryptedVersion, GraphChunk, OutboxEntry, Point
+from sluice.model.points import EncryptedChunk, EncryptedVersion, GraphChunk, Point
 from sluice.model.run import Run
 from sluice.model.source import Source
 from sluice.ports.content import Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
-
-_ENTRIES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,37 +80,6 @@ def _project(
         contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
         projections.append(lambda: graph.write(source, contributions))
     _together(projections)
-
-
-def drain(
-    generation: Generation,
-    *,
-    ledger: Ledger,
-    vectors: VectorIndex,
-    graph: GraphIndex | None,
-    wait: bool = True,
-) -> int:
-    """Processes the outbox of a collection; returns how many chunks were deleted. Safe to repeat.
-
-    `wait`: also waits for entries that another caller is processing, so that the outbox is empty afterwards."""
-    deleted = 0
-    while True:
-        with ledger.outbox.removals(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
-            if not entries:
-                return deleted
-            deleted += _remove(entries, vectors, graph)
-
-
-def _remove(entries: Sequence[OutboxEntry], vectors: VectorIndex, graph: GraphIndex | None) -> int:
-    by_generation: dict[int, tuple[Generation, list[UUID]]] = {}
-    for entry in entries:
-        chunk_ids = by_generation.setdefault(entry.generation.number, (entry.generation, []))[1]
-        chunk_ids.extend(entry.chunk_ids)
-    for generation, chunk_ids in by_generation.values():
-        vectors.delete(generation, chunk_ids)
-    if graph is not None:
-        graph.remove(entries)
-    return sum(len(chunk_ids) for _, chunk_ids in by_generation.values())
 
 
 def encrypted_version(run: Run, embedded: EmbeddedDocument, cipher: Cipher) -> EncryptedVersion:

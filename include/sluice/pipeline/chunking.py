@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice.chunking import chunking
+from sluice.chunking import chunker
 from sluice.model.chunk import ChunkedDocument
 from sluice.model.document import Document
 from sluice.model.run import Run
@@ -27,11 +27,9 @@ def chunk(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]) -
     def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
         result = []
         for group in parts(part, _CUT_AT_ONCE):
-            chunked = chunking.chunk(group, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
+            chunked = chunker.chunk(group, profile=profile.chunker, index_key=index_key, tokenizer=tools.tokenizer())
             if extractor is not None:
-                chunked = chunking.with_mentions(
-                    chunked, extractor, lambda kind, name: tools.entity_id(index_key, name)
-                )
+                chunked = chunker.with_mentions(chunked, extractor, lambda kind, name: tools.entity_id(index_key, name))
             result += chunked
             progress.step(len(group))
         return result
@@ -44,7 +42,7 @@ def chunk(tools: Tools, run: Run, batch: Batch, documents: Sequence[Document]) -
         counts["superseded"] = refuse(tools, run, failures)
         counts["quarantined"] = len(failures) - counts["superseded"]
         if chunked:
-            shares = chunking.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
+            shares = chunker.size_shares(chunked, profile=profile.chunker, tokenizer=tools.tokenizer())
             verdict = gates.chunks_gate(chunked, shares, gate_rules(tools, run.source.generation))
             chunked = gated(tools, run, batch.number, "chunk", verdict, counts)
         counts |= {"documents": len(chunked), "chunks": sum(len(each.chunks) for each in chunked)}

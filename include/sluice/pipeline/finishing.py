@@ -76,7 +76,7 @@ def summarise(tools: Tools, run: Run) -> RunSummary:
         generation=run.source.generation.number,
         documents=DocumentCounts(
             **{name: totals.get(name, 0) for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
-            moved=len(tools.ledger.moves.found(run)),
+            moved=len(tools.ledger.renames.found(run)),
             quarantined=counts.quarantined,
         ),
         chunks=ChunkCounts(

@@ -83,7 +83,7 @@ def _read_on(tools: Tools, run: Run, chunked_batches: Iterable[object]) -> None:
 
     Deleted documents are then not served while the store is down."""
     with suppress(SluiceError):
-        if tools.ledger.moves.vanished(run):
+        if tools.ledger.renames.vanished(run):
             for _ in chunked_batches:
                 pass
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sluice.errors import LostLease, SluiceError, Terminal
-from sluice.indexing import loading
+from sluice.indexing import outbox
 from sluice.model.gates import GateRule
 from sluice.model.generation import Generation
 from sluice.model.quarantine import QuarantineEntry
@@ -18,8 +18,8 @@ from sluice.model.run import Run, StageStat
 from sluice.pipeline.quarantine import refuse
 from sluice.ports.projections import GraphIndex
 from sluice.ports.tools import Tools
+from sluice.quality.gate_rules import merged
 from sluice.quality.gates import Verdict
-from sluice.quality.rules import merged
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -42,7 +42,7 @@ def graph_of(tools: Tools, generation: Generation) -> GraphIndex | None:
 
 def drained(tools: Tools, generation: Generation) -> int:
     """Processes the outbox of the collection. Returns how many chunks were removed from the stores."""
-    return loading.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
+    return outbox.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
 
 
 def drop_stores(tools: Tools, generation: Generation) -> None:

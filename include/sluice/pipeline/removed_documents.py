@@ -19,7 +19,7 @@ _STORES = ("qdrant", "neo4j")  # in the order in which outbox entries are proces
 
 def remove_missing(tools: Tools, run: Run) -> None:
     """Deletes vanished documents. Does nothing where one may still be matched with a new document. Safe to repeat."""
-    if vanished := tools.ledger.moves.vanished(run):
+    if vanished := tools.ledger.renames.vanished(run):
         stages = tools.ledger.runs.stages(run)
         if _certain(stages) and not _replaced(stages, len(vanished), tools.max_shrink):
             tools.ledger.versions.remove(run, vanished)
@@ -27,7 +27,7 @@ def remove_missing(tools: Tools, run: Run) -> None:
 
 def check_replaced(tools: Tools, run: Run) -> None:
     """Raises Terminal where many documents vanished and the ones that appeared instead are in quarantine."""
-    vanished = len(tools.ledger.moves.vanished(run))
+    vanished = len(tools.ledger.renames.vanished(run))
     if vanished and (lost := _replaced(tools.ledger.runs.stages(run), vanished, tools.max_shrink)):
         raise Terminal(
             f"{vanished} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they "

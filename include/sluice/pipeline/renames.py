@@ -28,7 +28,7 @@ def same_content(
 
     `hashes`: document id → keyed hash of its content."""
     new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
-    previous_ids = tools.ledger.moves.match_same_content(run, new)
+    previous_ids = tools.ledger.renames.match_same_content(run, new)
     deleted = tools.ledger.deletions.gone(list(previous_ids.values()))
     return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in raws]
 
@@ -38,11 +38,11 @@ def similar_text(tools: Tools, run: Run, documents: Sequence[Document]) -> list[
     new = [document for document in documents if document.item.new]
     if not new:
         return list(documents)
-    previous_ids = tools.ledger.moves.match_similar(run, {each.document_id: {} for each in new})
+    previous_ids = tools.ledger.renames.match_similar(run, {each.document_id: {} for each in new})
     unmatched = [each for each in new if each.document_id not in previous_ids]
-    missed = tools.ledger.moves.missed(run, _MOST_MISSED + 1) if unmatched else []
+    missed = tools.ledger.renames.missed(run, _MOST_MISSED + 1) if unmatched else []
     if 0 < len(missed) <= _MOST_MISSED:
-        previous_ids |= tools.ledger.moves.match_similar(run, _scores(tools, run, unmatched, missed))
+        previous_ids |= tools.ledger.renames.match_similar(run, _scores(tools, run, unmatched, missed))
     return [replace(each, item=_known(each.item, previous_ids)) for each in documents]
 
 

@@ -8,13 +8,13 @@ from sluice.ports.collections import Collections
 from sluice.ports.costs import Costs
 from sluice.ports.deletions import Deletions
 from sluice.ports.grants import Grants
-from sluice.ports.moves import Renames
 from sluice.ports.outbox import Outbox
 from sluice.ports.pruning import Pruning
 from sluice.ports.quality import Quality
 from sluice.ports.quarantine import Quarantine
 from sluice.ports.quotas import Quotas
 from sluice.ports.reconciliation import Reconciliation
+from sluice.ports.renames import Renames
 from sluice.ports.retention import RetentionRules
 from sluice.ports.runs import Runs
 from sluice.ports.scans import Scans
@@ -34,7 +34,7 @@ class Ledger:
     sources: Sources
     runs: Runs
     scans: Scans
-    moves: Renames
+    renames: Renames
     versions: Versions
     outbox: Outbox
     quarantine: Quarantine

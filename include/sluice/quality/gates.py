@@ -20,8 +20,8 @@ from sluice.quality.document_features import features
 from sluice.quality.duplicates import Found
 from sluice.quality.expectations import Outcome
 from sluice.quality.findings import masked
+from sluice.quality.gate_rules import Rules, with_rules
 from sluice.quality.judging import judge, ready
-from sluice.quality.rules import Rules, with_rules
 from sluice.quality.suites import Check
 from sluice.quality.vector_features import vector_features
 

@@ -11,7 +11,7 @@ from sluice.ports.readers import SourceReader
 
 
 class Restricted:
-    """SourceReader of the documents that `admits` allows, by URI (see `sluice.access.rules`)."""
+    """SourceReader of the documents that `admits` allows, by URI (see `sluice.access.source_rules`)."""
 
     def __init__(self, reader: SourceReader, admits: Callable[[str], bool]) -> None:
         self._reader = reader

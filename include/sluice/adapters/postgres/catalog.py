@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres import passages, quality_results
+from sluice.adapters.postgres import passage_lineage, quality_results
+from sluice.adapters.postgres.checks import no_collection, no_run, not_refused
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
 from sluice.adapters.postgres.failures import ping
-from sluice.adapters.postgres.rules import no_collection, no_run, not_refused
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.errors import NotFound
@@ -182,7 +182,7 @@ class PostgresCatalog(Transactions):
 
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         with self._transaction() as connection:
-            lineage = passages.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
+            lineage = passage_lineage.lineage(connection, LINEAGE, {"chunk_id": chunk_id, **_who(principal)})
         if lineage is None:
             raise NotFound(f"There is no passage {chunk_id} that you may read.")
         return lineage

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.rules import being_dropped, not_empty
+from sluice.adapters.postgres.checks import being_dropped, not_empty
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Counts
@@ -88,7 +88,7 @@ class PostgresCollections(Transactions):
             connection.execute(_BEGIN_DROP, values)
 
     def drop(self, generation: Generation) -> None:
-        from sluice.adapters.postgres.tables import LedgerBase  # imports SQLAlchemy's mapper
+        from sluice.adapters.postgres.tables.base import LedgerBase  # imports SQLAlchemy's mapper
 
         with self._at_length() as connection:
             values = {"collection_id": generation.collection_id}

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sluice.adapters.postgres import retention
+from sluice.adapters.postgres.checks import check_retention, narrows, no_document
 from sluice.adapters.postgres.collections import CHUNKS
 from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
 from sluice.adapters.postgres.pending_versions import lock_documents
-from sluice.adapters.postgres.rules import check_retention, narrows, no_document
 from sluice.adapters.postgres.scans import GONE
 from sluice.adapters.postgres.sources import alone, saved_source, sources_of
 from sluice.adapters.postgres.transactions import Transactions

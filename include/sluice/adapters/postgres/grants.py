@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.rules import check_tenant
+from sluice.adapters.postgres.checks import check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.grants import Grant

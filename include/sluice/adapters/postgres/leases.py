@@ -11,7 +11,7 @@ import json
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import run_locks
-from sluice.adapters.postgres.rules import TAKEN_OVER, busy, lost_lease
+from sluice.adapters.postgres.checks import TAKEN_OVER, busy, lost_lease
 from sluice.model.run import Run
 
 # Condition on runs `r`: the run is working, because its lease has not expired.

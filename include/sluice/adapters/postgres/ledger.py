@@ -29,7 +29,7 @@ def postgres_ledger(engine: Engine) -> Ledger:
         sources=PostgresSources(engine),
         runs=PostgresRuns(engine),
         scans=PostgresScans(engine),
-        moves=PostgresRenames(engine),
+        renames=PostgresRenames(engine),
         versions=PostgresVersions(engine),
         outbox=PostgresOutbox(engine),
         quarantine=PostgresQuarantine(engine),

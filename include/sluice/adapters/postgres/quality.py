@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.rules import json_text, storable_rows
+from sluice.adapters.postgres.checks import json_text, storable_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.generation import Generation

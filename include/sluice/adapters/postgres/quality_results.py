@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.adapters.postgres.passages import GATES
+from sluice.adapters.postgres.passage_lineage import GATES
 from sluice.model.gates import FailedRow, GateRow, GateTotal, RunGates
 from sluice.model.quarantine import QuarantineRecord
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.rules import beyond_quota, check_quota, check_tenant
+from sluice.adapters.postgres.checks import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.costs import Quota, TenantUse

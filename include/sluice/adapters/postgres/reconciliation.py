@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
+from sluice.adapters.postgres.checks import json_text
 from sluice.adapters.postgres.leases import RUNNING
-from sluice.adapters.postgres.rules import json_text
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from sluice.adapters.postgres.checks import paired
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
 from sluice.adapters.postgres.pending_versions import lock_documents, superseded_documents
-from sluice.adapters.postgres.rules import paired
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
@@ -84,7 +84,7 @@ _MOVED = text("SELECT document_id FROM moves WHERE run_id = :run_id")
 
 
 class PostgresRenames(Transactions):
-    """`sluice.ports.moves.Renames`."""
+    """`sluice.ports.renames.Renames`."""
 
     def match_same_content(self, run: Run, hashes: Mapping[UUID, bytes]) -> dict[UUID, UUID]:
         if not hashes:

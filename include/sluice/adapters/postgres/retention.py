@@ -9,11 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from sluice.adapters.postgres.checks import check_retention, no_such
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.pending_versions import lock_documents
-from sluice.adapters.postgres.rules import check_retention, no_such
 from sluice.adapters.postgres.sources import SPEC_COLUMNS, alone, spec_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.adapters.postgres.versions import retire

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres import collections, leases, renames, run_locks
+from sluice.adapters.postgres.checks import GIVEN_UP, check_state, json_text, names_one_execution
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of
 from sluice.adapters.postgres.leases import RUNNING
-from sluice.adapters.postgres.rules import GIVEN_UP, check_state, json_text, names_one_execution
 from sluice.adapters.postgres.sources import RUN_COLUMNS, SPEC_COLUMNS, last_run, spec_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
 from sluice.errors import NotFound, Terminal

@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres import leases, renames
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
+from sluice.adapters.postgres.checks import check_entry, duplicate, is_held, lost_lease
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.failures import translated
-from sluice.adapters.postgres.rules import check_entry, duplicate, is_held, lost_lease
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from sluice.adapters.postgres.checks import check_spec, no_document, not_saved
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, LIVE_OF, changed, check_not_dropping, generation_of
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
-from sluice.adapters.postgres.rules import check_spec, no_document, not_saved
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Run

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, quality, quotas, staging
+from sluice.adapters.postgres.checks import superseded
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
@@ -26,7 +27,6 @@ from sluice.adapters.postgres.pending_versions import (
     run_values,
     superseded_documents,
 )
-from sluice.adapters.postgres.rules import superseded
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.points import EncryptedVersion

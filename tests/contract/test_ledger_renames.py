@@ -128,8 +128,8 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     writes: dict[str, Callable[[], object]] = {
         "scans.record": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
         "scans.record_cursor": lambda: room.ledger.scans.record_cursor(dead, "state"),
-        "moves.match_same_content": lambda: room.ledger.moves.match_same_content(dead, {item.document_id: b"h"}),
-        "moves.match_similar": lambda: room.ledger.moves.match_similar(dead, {item.document_id: {}}),
+        "moves.match_same_content": lambda: room.ledger.renames.match_same_content(dead, {item.document_id: b"h"}),
+        "moves.match_similar": lambda: room.ledger.renames.match_similar(dead, {item.document_id: {}}),
         "versions.touch": lambda: room.ledger.versions.touch(dead, [item]),
         "quarantine.add": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
         "versions.stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
@@ -176,7 +176,7 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 
     with pytest.raises(Terminal, match="took over"):
         room.ledger.scans.record(suspended, listing())
-    assert room.ledger.moves.vanished(suspended) == []
+    assert room.ledger.renames.vanished(suspended) == []
     listed = room.catalog.documents(reader(source), source.spec.collection, 9)
     assert sorted(each.external_id for each in listed) == ["a", "b"]
 
@@ -184,9 +184,9 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 # What a run says of itself, and how it comes by its source.
 _OF_ITSELF = {"costs.settle", "runs.record_error", "runs.close", "runs.claim", "runs.renew"}
 _READ = {
-    "moves.missed",
-    "moves.found",
-    "moves.vanished",
+    "renames.missed",
+    "renames.found",
+    "renames.vanished",
     "quarantine.refused",
     "versions.deleted_by",
     "runs.others_running",
@@ -271,7 +271,7 @@ def test_a_killed_run_does_not_count_as_running_once_another_has_taken_over(room
         room.ledger.runs.claim(third, 60)
 
 
-# --- moves
+# --- renames
 
 
 def served(room: Room, source: Source, **texts: str) -> dict[str, WorkItem]:
@@ -293,10 +293,10 @@ def test_the_same_content_under_another_name_is_the_same_document(room: Room) ->
     run = started(room, source)
     new, fresh = scanned(room, run, entry("c/x"), entry("fresh"), entry("b"))
     hashes = {new.document_id: hash_of(run, new, "one", "two"), fresh.document_id: hash_of(run, fresh, "other")}
-    found = room.ledger.moves.match_same_content(run, hashes)
+    found = room.ledger.renames.match_same_content(run, hashes)
     assert found == {new.document_id: old["a/x"].document_id}
-    assert room.ledger.moves.match_same_content(run, hashes) == found, "a second try finds what the first one did"
-    assert room.ledger.moves.found(run) == {old["a/x"].document_id}
+    assert room.ledger.renames.match_same_content(run, hashes) == found, "a second try finds what the first one did"
+    assert room.ledger.renames.found(run) == {old["a/x"].document_id}
     info = room.catalog.document(reader(source), old["a/x"].document_id)
     assert (info.external_id, info.uri, info.version) == ("c/x", "file:///c/x", 1)
 
@@ -320,7 +320,7 @@ def test_until_it_is_loaded_a_moved_document_counts_as_changed(room: Room) -> No
     old = served(room, source, a="one", b="two")
     crashed = started(room, source)
     (new,) = scanned(room, crashed, entry("c"), entry("b"))
-    room.ledger.moves.match_same_content(crashed, {new.document_id: hash_of(crashed, new, "one")})
+    room.ledger.renames.match_same_content(crashed, {new.document_id: hash_of(crashed, new, "one")})
     (item,) = scanned(room, started(room, source), entry("c"), entry("b"))
     assert (item.document_id, item.new, item.active_hash) == (old["a"].document_id, False, None)
 
@@ -334,8 +334,8 @@ def test_an_older_run_finds_no_moves_that_a_later_scan_may_have_undone(room: Roo
     (placeholder,) = scanned(room, older, entry("new"))
     room.ledger.scans.record(newer, [entry("old")])
     same = {placeholder.document_id: version(first, item, "one").raw_hash}
-    assert room.ledger.moves.match_same_content(older, same) == {}
-    assert room.ledger.moves.match_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
+    assert room.ledger.renames.match_same_content(older, same) == {}
+    assert room.ledger.renames.match_similar(older, {placeholder.document_id: {item.document_id: 0.9}}) == {}
     assert room.catalog.document(reader(source), item.document_id).external_id == "old"
 
 
@@ -345,18 +345,20 @@ def test_likeness_tells_a_move_with_an_edit(room: Room) -> None:
     run = started(room, source)
     new, other = scanned(room, run, entry("c"), entry("d"))
     a, b = old["a"].document_id, old["b"].document_id
-    missed = room.ledger.moves.missed(run, 10)
+    missed = room.ledger.renames.missed(run, 10)
     assert [document_id for document_id, _ in missed] == sorted([a, b])
     assert all(len(sealed) == 40 for _, sealed in missed)
-    assert len(room.ledger.moves.missed(run, 1)) == 1
+    assert len(room.ledger.renames.missed(run, 1)) == 1
     found = {new.document_id: a, other.document_id: b}
     assert (
-        room.ledger.moves.match_similar(run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}})
+        room.ledger.renames.match_similar(
+            run, {new.document_id: {a: 0.9, b: 0.8}, other.document_id: {a: 0.85, b: 0.6}}
+        )
         == found
     )
-    assert room.ledger.moves.match_similar(run, {new.document_id: {}, other.document_id: {}}) == found
-    assert room.ledger.moves.found(run) == {a, b}
-    assert room.ledger.moves.missed(run, 10) == []
+    assert room.ledger.renames.match_similar(run, {new.document_id: {}, other.document_id: {}}) == found
+    assert room.ledger.renames.found(run) == {a, b}
+    assert room.ledger.renames.missed(run, 10) == []
 
 
 def test_each_document_is_taken_over_once(room: Room) -> None:
@@ -364,7 +366,7 @@ def test_each_document_is_taken_over_once(room: Room) -> None:
     old = served(room, source, **{"v/a": "one", "v/b": "one"})
     run = started(room, source)
     items = scanned(room, run, entry("w/a"), entry("w/b"), entry("w/c"))
-    found = room.ledger.moves.match_same_content(run, {each.document_id: hash_of(run, each, "one") for each in items})
+    found = room.ledger.renames.match_same_content(run, {each.document_id: hash_of(run, each, "one") for each in items})
     a, b, _ = items
     assert found == {a.document_id: old["v/a"].document_id, b.document_id: old["v/b"].document_id}
 
@@ -377,7 +379,7 @@ def test_what_is_still_there_or_never_served_is_no_former_name(room: Room) -> No
     room.ledger.quarantine.add(run, [failure(refused)])
     again = started(room, source)
     (copy,) = scanned(room, again, entry("copy"), entry("kept"))
-    assert room.ledger.moves.match_same_content(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
+    assert room.ledger.renames.match_same_content(again, {copy.document_id: hash_of(again, copy, "one")}) == {}
 
 
 def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(room: Room) -> None:
@@ -390,7 +392,7 @@ def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(roo
     assert (x.document_id, x.new, x.moved, x.active_hash) == (old["a"].document_id, False, True, None)
     assert (y.new, y.moved) == (True, False)
     assert (result.vanished, result.known) == ([], 3)
-    assert room.ledger.moves.found(run) == {old["a"].document_id}
+    assert room.ledger.renames.found(run) == {old["a"].document_id}
 
 
 # --- what a scan missed, and a run that is resumed
@@ -408,9 +410,9 @@ def test_a_run_that_failed_still_knows_what_its_scan_missed(room: Room) -> None:
     room.ledger.runs.claim(run, 60)
     new, back = scanned(room, run, entry("c"), entry("d"), entry("kept"))
     missed = sorted([old["a"].document_id, old["b"].document_id])
-    assert room.ledger.moves.vanished(run) == missed
+    assert room.ledger.renames.vanished(run) == missed
     room.ledger.runs.finish(run, "failed", {})
-    assert room.ledger.moves.vanished(run) == missed
+    assert room.ledger.renames.vanished(run) == missed
 
     beside = room.ledger.runs.start(source, "replay", uuid4(), "tests")
     room.ledger.runs.claim(beside, 60)  # no scan of its own
@@ -419,8 +421,8 @@ def test_a_run_that_failed_still_knows_what_its_scan_missed(room: Room) -> None:
     room.ledger.runs.claim(run, 60)
     hashes = {new.document_id: hash_of(run, new, "one"), back.document_id: hash_of(run, back, "two")}
     found = {new.document_id: old["a"].document_id, back.document_id: old["b"].document_id}
-    assert room.ledger.moves.match_same_content(run, hashes) == found
-    assert room.ledger.moves.vanished(run) == []
+    assert room.ledger.renames.match_same_content(run, hashes) == found
+    assert room.ledger.renames.vanished(run) == []
 
 
 def test_a_run_that_was_taken_over_still_knows_what_its_scan_missed(room: Room) -> None:
@@ -432,9 +434,9 @@ def test_a_run_that_was_taken_over_still_knows_what_its_scan_missed(room: Room) 
     room.expire_lease(slow)
     heir = started(room, source)
     room.ledger.runs.claim(heir, 60)
-    assert room.ledger.moves.vanished(slow) == [old["a"].document_id]
+    assert room.ledger.renames.vanished(slow) == [old["a"].document_id]
     scanned(room, heir, entry("a"), entry("b"))
-    assert room.ledger.moves.vanished(slow) == [], "a later scan knows better"
+    assert room.ledger.renames.vanished(slow) == [], "a later scan knows better"
 
 
 def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> None:
@@ -442,11 +444,11 @@ def test_what_a_scan_missed_is_forgotten_when_the_run_succeeds(room: Room) -> No
     old = served(room, source, a="one", b="two")
     run = started(room, source)
     scanned(room, run, entry("b"))
-    assert room.ledger.moves.vanished(run) == [old["a"].document_id]
-    room.ledger.versions.remove(run, room.ledger.moves.vanished(run))
-    assert room.ledger.moves.vanished(run) == [], "what is removed is not removed again"
+    assert room.ledger.renames.vanished(run) == [old["a"].document_id]
+    room.ledger.versions.remove(run, room.ledger.renames.vanished(run))
+    assert room.ledger.renames.vanished(run) == [], "what is removed is not removed again"
     room.ledger.runs.finish(run, "succeeded", {})
-    assert room.ledger.moves.vanished(run) == []
+    assert room.ledger.renames.vanished(run) == []
 
 
 # --- settings and refusals
@@ -495,7 +497,7 @@ def test_a_scan_that_is_refused_changes_nothing_at_all(room: Room) -> None:
     found = {each.external_id: each.document_id for each in room.catalog.documents(who, source.spec.collection, 9)}
     assert found == {name: item.document_id for name, item in old.items()}
     assert room.catalog.document(who, old["b"].document_id).uri == "file:///b"
-    assert (room.ledger.moves.found(run), room.ledger.moves.vanished(run)) == (set(), [])
+    assert (room.ledger.renames.found(run), room.ledger.renames.vanished(run)) == (set(), [])
     other = started(room, source)
     room.ledger.runs.finish(run, "failed", {})
     assert room.ledger.versions.remove(other, [old["a"].document_id]) == 1, "no scan was completed"
