@@ -17,10 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
-from sluice.wiring import build
+from sluice.wiring import Sluice
 
 # Text for each library of the gates, because a library is imported when a text first needs it.
 _WARM_UP = (
@@ -63,8 +62,8 @@ def main() -> None:
     warm_up.mkdir(exist_ok=True)
     for name in ("one", "two"):
         (warm_up / f"{name}.md").write_text(f"# {name}\n\n{_WARM_UP}\n")
-    tools = build(Settings())
-    ingestion.ingest(tools, IngestRequest(SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full"))
+    sluice = Sluice(Settings())
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(warm_up.as_uri(), f"{asked.collection}-warm-up"), "full"))
     # A new tenant: embeddings are cached by tenant, and a cold run must not find cached ones.
     spec = SourceSpec(asked.folder.as_uri(), asked.collection, tenant=asked.collection)
     phases: list[tuple[str, Callable[[Path], None] | None]] = [
@@ -77,7 +76,7 @@ def main() -> None:
         if change:
             change(asked.folder)
         began_s = time.perf_counter()
-        summary = ingestion.ingest(tools, IngestRequest(spec))
+        summary = sluice.ingestion.ingest(IngestRequest(spec))
         figures = {
             "phase": phase,
             "s": round(time.perf_counter() - began_s, 3),
@@ -88,7 +87,7 @@ def main() -> None:
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         }
         print(json.dumps(figures), flush=True)
-    tools.close()
+    sluice.close()
 
 
 if __name__ == "__main__":

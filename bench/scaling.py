@@ -22,7 +22,6 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +33,11 @@ from sluice.model.chunk import SparseVector, Vector
 from sluice.model.generation import Generation, Profile
 from sluice.model.points import Point
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder, Recognized
-from sluice.ports.tools import Tools
 from sluice.settings import Settings
-from sluice.wiring import build
+from sluice.wiring import Sluice
+from swapping import swapped
 
 WARM_DOCUMENTS = 100_000
 FEW_DOCUMENTS = 10_000
@@ -91,28 +89,28 @@ def _name(figure: str) -> str:
 # --- in the measured process --------------------------------------------------------------------------------
 
 
-def warm(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
-    cold_s = _seconds(lambda: ingestion.ingest(tools, IngestRequest(spec)))
+def warm(sluice: Sluice, spec: SourceSpec) -> dict[str, Any]:
+    cold_s = _seconds(lambda: sluice.ingestion.ingest(IngestRequest(spec)))
     return {"cold_s": round(cold_s, 2)}
 
 
-def reread(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
+def reread(sluice: Sluice, spec: SourceSpec) -> dict[str, Any]:
     times = []
     for _ in range(ROUNDS):
         began_s = time.perf_counter()
-        summary = ingestion.ingest(tools, IngestRequest(spec))
+        summary = sluice.ingestion.ingest(IngestRequest(spec))
         times.append(time.perf_counter() - began_s)
         if summary.documents.unchanged != summary.documents.seen:
             raise SystemExit(f"something had changed: {summary}")
     return {"warm_s": round(statistics.median(times), 2), "all_s": [round(each, 2) for each in times], **_peak()}
 
 
-def load(tools: Tools, spec: SourceSpec) -> dict[str, Any]:
+def load(sluice: Sluice, spec: SourceSpec) -> dict[str, Any]:
     """Returns the cost of the stage `load` for each tenth of the chunks, in milliseconds per chunk."""
-    summary = ingestion.ingest(tools, IngestRequest(spec))
-    run = tools.ledger.runs.get(summary.run_id)
+    summary = sluice.ingestion.ingest(IngestRequest(spec))
+    run = sluice.ledger.runs.get(summary.run_id)
     stats = sorted(
-        (each for each in tools.ledger.runs.stages(run) if each.stage == "load"), key=lambda each: each.batch
+        (each for each in sluice.ledger.runs.stages(run) if each.stage == "load"), key=lambda each: each.batch
     )
     windows: dict[int, list[tuple[float, int]]] = {}
     so_far = 0
@@ -137,18 +135,18 @@ def _growth(cost: Sequence[float]) -> float:
     return round(statistics.median(cost[-3:]) / statistics.median(cost[1:4]), 2)
 
 
-def alone(tools: Tools, chunks: int, name: str) -> dict[str, Any]:
+def alone(sluice: Sluice, chunks: int, name: str) -> dict[str, Any]:
     """Returns the milliseconds per point of upserts, for each 10,000 points."""
     figures = {}
     for kind, terms in (("dense only", 1), ("dense and sparse", _WORDS_A_CHUNK)):
         profile = Profile("chars:600:0", "hash:64", "off", 64)
         collection = f"{name}-{terms}"
         generation = Generation(uuid.uuid4(), collection, 1, profile, f"{collection}__g1")
-        tools.vectors.ensure(generation)
+        sluice.vectors.ensure(generation)
         cost = []
         for number in range(chunks // FIRST_CHUNKS):
             points = _points(np.random.default_rng(number), FIRST_CHUNKS, terms, name)
-            seconds = _seconds(partial(tools.vectors.upsert, generation, points))
+            seconds = _seconds(partial(sluice.vectors.upsert, generation, points))
             cost.append(round(seconds * 1000 / FIRST_CHUNKS, 3))
         figures[kind] = {"ms a point": cost, "growth": _growth(cost)}
     return figures
@@ -169,12 +167,12 @@ def _points(chance: np.random.Generator, count: int, terms: int, tenant: str) ->
     return points
 
 
-def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
+def overhead(sluice: Sluice, documents: int, corpus: Path, folder: Path, name: str) -> dict[str, Any]:
     """Times in turns the embedder alone, with the texts of a cold run as one sorted list, and the whole run."""
     fill(folder, corpus)
     for path in sorted(folder.glob("*.md"))[documents:]:
         path.unlink()
-    embedder = tools.embedder("minilm")
+    embedder = sluice.embedder("minilm")
     keeping = _Keeping(embedder)
     bare, cold = [], []
     for turn in range(ROUNDS + 1):  # the first is the warm-up, and collects the texts
@@ -182,7 +180,7 @@ def overhead(tools: Tools, documents: int, corpus: Path, folder: Path, name: str
         spec = SourceSpec(folder.as_uri(), f"{name}-{turn}", tenant=f"{name}-{turn}")
         cold.append(
             _seconds(
-                lambda spec=spec: ingestion.ingest(replace(tools, embedder=lambda _: keeping), IngestRequest(spec))
+                lambda spec=spec: swapped(sluice, embedder=lambda _: keeping).ingestion.ingest(IngestRequest(spec))
             )
         )
         texts = sorted(keeping.texts, key=len)
@@ -258,23 +256,23 @@ def main() -> None:
     asked = parser.parse_args()
     name = asked.name
     file = asked.work / f"{name}.jsonl"
-    tools = build(Settings())
-    if tools.graph is not None:
-        tools = replace(tools, entities=lambda _: _Words())
+    sluice = Sluice(Settings())
+    if sluice.graph is not None:
+        sluice = swapped(sluice, entities=lambda _: _Words())
     spec = SourceSpec(f"jsonl://{file}", name, tenant=name)
     if asked.figure == "warm":
         _corpus(file, asked.count, 1)
-        figures = warm(tools, spec)
+        figures = warm(sluice, spec)
     elif asked.figure == "reread":
-        figures = reread(tools, spec)
+        figures = reread(sluice, spec)
     elif asked.figure == "load":
         _corpus(file, asked.count // _CHUNKS_A_DOCUMENT, _CHUNKS_A_DOCUMENT)
-        figures = load(tools, spec)
+        figures = load(sluice, spec)
     elif asked.figure == "alone":
-        figures = alone(tools, asked.count, name)
+        figures = alone(sluice, asked.count, name)
     else:
-        figures = overhead(tools, asked.count, asked.corpus, asked.work / "overhead", name)
-    tools.close()
+        figures = overhead(sluice, asked.count, asked.corpus, asked.work / "overhead", name)
+    sluice.close()
     print(json.dumps(figures), flush=True)
 
 

@@ -17,7 +17,7 @@ from sluice.adapters.entities.naming import normalise
 from sluice.encryption import ciphers
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.content import Recognized
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 _SERVED = text("""
     SELECT d.document_id, d.external_id, v.sealed_title, c.chunk_id, c.ordinal, c.text_hash, c.sealed_text,
@@ -83,11 +83,11 @@ class Snapshot:
     strays: list[str]  # what a projection holds and the ledger does not
 
 
-def snapshot(tools: Tools, engine: Engine, qdrant: QdrantClient, neo4j: Any, source: Source) -> Snapshot:
+def snapshot(sluice: Sluice, engine: Engine, qdrant: QdrantClient, neo4j: Any, source: Source) -> Snapshot:
     """Reads all three stores; every chunk of the ledger must be in each, or a KeyError says which is not."""
     with engine.connect() as connection:
         rows = connection.execute(_SERVED, {"source_id": source.source_id}).all()
-    keys = tools.keyring.get(sorted({row.document_id for row in rows}))
+    keys = sluice.keyring.get(sorted({row.document_id for row in rows}))
     readable = ciphers(source.spec.tenant, keys)
     held, places, hashes = Held(), {}, set()
     for row in rows:
@@ -116,9 +116,9 @@ class Stores:
     qdrant: QdrantClient
     neo4j: Any
 
-    def snapshot(self, tools: Tools, spec: SourceSpec) -> Snapshot:
-        source = tools.ledger.sources.open(spec, tools.profile(), tools.filter_fields)
-        return snapshot(tools, self.engine, self.qdrant, self.neo4j, source)
+    def snapshot(self, sluice: Sluice, spec: SourceSpec) -> Snapshot:
+        source = sluice.ledger.sources.open(spec, sluice.profile(), sluice.settings.declared_fields)
+        return snapshot(sluice, self.engine, self.qdrant, self.neo4j, source)
 
 
 def _points(qdrant: QdrantClient, source: Source, places: dict[str, Place], held: Held) -> list[str]:

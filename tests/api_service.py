@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -24,6 +25,7 @@ from ledger_rows import Room
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
+from sluice.indexing.stores import Stores
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument, SparseVector
 from sluice.model.document import Document
 from sluice.model.generation import Generation, Profile
@@ -36,6 +38,7 @@ from sluice.retrieval.searching import QueryVectors, SearchPorts, search
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors
+from swapping import wired
 
 PROFILE = Profile("chars:100:0", "hash:4", "spacy:en_core_web_sm", 4)
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
@@ -140,10 +143,9 @@ class World:
         load(
             run,
             [_embedded(text, item, rank)],
-            ledger=self.ledger,
+            versions=self.ledger.versions,
             keyring=self.keyring,
-            vectors=self.vectors,
-            graph=self.graph,
+            stores=Stores(self.ledger.outbox, self.vectors, self.graph),
         )
 
     def finish_runs(self) -> None:
@@ -164,7 +166,7 @@ class World:
         if store in self.down:
             raise Unavailable(store, "password=hunter2 at 10.0.0.7 refused")
 
-    def tools(self) -> Any:
+    def sluice(self) -> Any:
         self.built += 1
         stores = {
             "catalog": Fragile(self, "ledger", self.catalog),
@@ -174,22 +176,24 @@ class World:
         }
         pings = {each.store: each.ping for each in stores.values()}
         ledger = replace(self.ledger, grants=Fragile(self, "ledger", self.ledger.grants))
-        return SimpleNamespace(
+        return wired(
             **stores,
             ledger=ledger,
             pings=pings,
             close=self._close,
+            search=self.search_of(**{name: stores[name] for name in ("catalog", "keyring", "vectors")}),
             marquez_url="http://marquez.test",
-            marquez_web_url=None,
+            marquez_web_url="",
         )
 
     def _close(self) -> None:
         self.closed += 1
 
-    def make_search(self, tools: Any) -> Any:
-        embedder = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
-        ports = SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(lambda name: embedder), _terms)
-        return lambda request, principal: search(ports, request, principal)
+    def search_of(self, **stores: Any) -> Any:
+        embedder: Any = SimpleNamespace(embed=lambda texts: np.array([[1, 0, 0, 0]] * len(texts), np.float32))
+        return partial(
+            search, SearchPorts(**stores, embed_query=QueryVectors(lambda name: embedder), sparse_query=_terms)
+        )
 
 
 MakeWorld = Callable[[], AbstractContextManager[World]]
@@ -277,7 +281,7 @@ async def authenticate(request: Request) -> str | None:
 
 def service(world: World) -> FastAPI:
     """Mounted as Airflow mounts it: it enters a mounted app's lifespan, too."""
-    app = create_app(world.tools, authenticate, world.make_search)
+    app = create_app(world.sluice, authenticate)
 
     @asynccontextmanager
     async def lifespan(root: FastAPI) -> AsyncIterator[None]:

@@ -25,7 +25,7 @@ import pytest
 from devstack import Config, Stack, dotenv, ports
 from scratch_databases import libpq
 from sluice.model.source import Schedule
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -128,7 +128,7 @@ def airflow_stack(stack: EngineStack) -> EngineStack:
     if stack.devstack is None:
         pytest.skip("Airflow's tests need a stack of their own: unset SLUICE_TEST_STACK")
     environment = stack.environment
-    with _tools_of(stack) as make:
+    with _closing(stack) as make:
         ledger = make([]).ledger
         for each in ledger.sources.saved():
             ledger.sources.set_schedule(each.spec.tenant, each.spec.collection, each.spec.uri, Schedule(paused=True))
@@ -149,35 +149,35 @@ def name() -> str:
 
 
 @pytest.fixture
-def make_tools(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
-    """`make_tools(roots=[…], **settings) -> Tools` on the real engines; a quick embedder unless told otherwise."""
-    with _tools_of(stack) as make:
+def make_sluice(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
+    """`make_sluice(roots=[…], **settings) -> Sluice` on the real engines; a quick embedder unless told otherwise."""
+    with _closing(stack) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def make_lasting_tools(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
+def make_lasting_sluice(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
     """The same, for fixtures of a module."""
-    with _tools_of(stack) as make:
+    with _closing(stack) as make:
         yield make
 
 
 @contextmanager
-def _tools_of(stack: EngineStack) -> Iterator[Callable[..., Tools]]:
+def _closing(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
     """Closed at the end: the connections of hundreds of tests are more than a server allows."""
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
 
-    made: list[Tools] = []
+    made: list[Sluice] = []
 
-    def make(roots: list[Path], **changes: Any) -> Tools:
+    def make(roots: list[Path], **changes: Any) -> Sluice:
         changes = {"embedder": "hash:64", **changes}
-        tools = build(stack.settings(file_roots=":".join(map(str, roots)), **changes))
-        made.append(tools)
-        return tools
+        sluice = Sluice(stack.settings(file_roots=":".join(map(str, roots)), **changes))
+        made.append(sluice)
+        return sluice
 
     yield make
-    for tools in made:
-        tools.close()
+    for sluice in made:
+        sluice.close()
 
 
 @pytest.fixture(scope="session")

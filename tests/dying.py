@@ -9,7 +9,7 @@ import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from multiprocessing.connection import Connection
@@ -24,15 +24,14 @@ from failpoints import Point, Watch, listen
 from sluice.errors import SluiceError
 from sluice.model.chunk import Vector
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder
 from sluice.ports.readers import SourceReader
-from sluice.ports.tools import Tools
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
-from sluice.wiring import build
+from sluice.wiring import Sluice
 from support import steps
+from swapping import swapped
 
 TIMEOUT_S = 120
 
@@ -117,29 +116,29 @@ def _lines(folder: Path) -> list[Counter[str]]:
     return [Counter(json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def tools_of(order: Order) -> Tools:
-    tools = build(order.settings)
-    embedder = Paid(tools.embedder(order.settings.embedder), order.folder)
+def sluice_of(order: Order) -> Sluice:
+    sluice = Sluice(order.settings)
+    embedder = Paid(sluice.embedder(order.settings.embedder), order.folder)
 
     def marked(spec: SourceSpec, since: str | None = None, *, dry: bool = False) -> Marked:
-        return Marked(tools.reader(spec, since, dry=dry))
+        return Marked(sluice.reader(spec, since, dry=dry))
 
-    return replace(
-        tools,
+    return swapped(
+        sluice,
         embedder=lambda profile: embedder,
-        cache=Kept(tools.cache, order.folder),
+        cache=Kept(sluice.cache, order.folder),
         entities=lambda name: Capitals(),
         reader=marked,
     )
 
 
-def work(tools: Tools, order: Order) -> dict[str, Any]:
+def work(sluice: Sluice, order: Order) -> dict[str, Any]:
     if order.path == "flow":
-        return ingestion.ingest(tools, IngestRequest(order.spec)).to_json()
-    return _tasks(tools, order)
+        return sluice.ingestion.ingest(IngestRequest(order.spec)).to_json()
+    return _tasks(sluice, order)
 
 
-def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
+def _tasks(sluice: Sluice, order: Order) -> dict[str, Any]:
     """What a task returned is kept; one that died is tried again and finds its input."""
 
     def task(name: str, call: Callable[[], Any]) -> Any:
@@ -149,19 +148,19 @@ def _tasks(tools: Tools, order: Order) -> dict[str, Any]:
         return pickle.loads(kept.read_bytes())
 
     options: dict[str, Any] = {"run_id": order.run_id, "orchestrator": f"airflow:drill/{order.run_id}"}
-    refs = task("plan", lambda: checkpoints.plan(tools, IngestRequest(order.spec, "incremental", **options)))
+    refs = task("plan", lambda: sluice.checkpoints.plan(IngestRequest(order.spec, "incremental", **options)))
     for ref in refs:
         for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
-            ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, tools, ref))
-    told: dict[str, Any] = task("finish", lambda: steps.finish(tools, order.run_id))
-    task("close", lambda: checkpoints.close(tools, order.run_id))
+            ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, sluice, ref))
+    told: dict[str, Any] = task("finish", lambda: steps.finish(sluice, order.run_id))
+    task("close", lambda: sluice.checkpoints.close(order.run_id))
     return told
 
 
 # --- processes ----------------------------------------------------------------------------------------------
 
 
-def start(order: Order, work: Callable[[Tools, Order], Any] = work) -> tuple[Any, Connection]:
+def start(order: Order, work: Callable[[Sluice, Order], Any] = work) -> tuple[Any, Connection]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     # The server is a fresh interpreter: without these paths it could preload nothing.
@@ -182,20 +181,20 @@ def wait(process: Any, receiver: Connection) -> Ended:
     return Ended(process.exitcode, *told)
 
 
-def run(order: Order, work: Callable[[Tools, Order], Any] = work) -> Ended:
+def run(order: Order, work: Callable[[Sluice, Order], Any] = work) -> Ended:
     """To its end, or to its death."""
     return wait(*start(order, work))
 
 
-def _live(order: Order, work: Callable[[Tools, Order], Any], sender: Connection) -> None:
+def _live(order: Order, work: Callable[[Sluice, Order], Any], sender: Connection) -> None:
     # Locks of the fork server's own kind are registered, and one whose process was killed is complained of at the end.
     multiprocessing.set_start_method("fork", force=True)
     watch = Watch(order.die_at)
     listen(watch)
-    tools = tools_of(order)
+    sluice = sluice_of(order)
     try:
-        sender.send(("done", work(watch.over(tools), order), watch.passed))
+        sender.send(("done", work(watch.over(sluice), order), watch.passed))
     except SluiceError as error:
         sender.send((type(error).__name__, str(error), watch.passed))
     finally:
-        tools.close()
+        sluice.close()

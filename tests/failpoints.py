@@ -1,6 +1,6 @@
 """Where a process can die: every call of a port and, within it, every commit and every request to a store.
 
-Nothing in the product knows of it. A `Watch` wraps the ports of `Tools` and listens where the clients meet their
+Nothing in the product knows of it. A `Watch` wraps the stores of `Sluice` and listens where the clients meet their
 stores, numbers what passes, and ends the process by SIGKILL at the point that it was given.
 """
 
@@ -23,8 +23,8 @@ from sqlalchemy import Connection, Engine, event
 from sluice.ports.content import Blobs, Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
-from sluice.ports.tools import Tools
 from sluice.ports.vector_cache import VectorCache
+from sluice.wiring import Sluice
 from swapping import port_of, swapped
 
 PORTS: dict[str, type] = {
@@ -109,9 +109,9 @@ class Watch:
         self._lock = threading.Lock()
         self._within = threading.local()
 
-    def over(self, tools: Tools) -> Tools:
-        ports = {name: _Watched(port_of(tools, name), name, self) for name in PORTS}
-        return swapped(tools, **ports, embedder=lambda profile: _Watched(tools.embedder(profile), "embedder", self))
+    def over(self, sluice: Sluice) -> Sluice:
+        ports = {name: _Watched(port_of(sluice, name), name, self) for name in PORTS}
+        return swapped(sluice, **ports, embedder=lambda profile: _Watched(sluice.embedder(profile), "embedder", self))
 
     @contextmanager
     def call(self, place: str) -> Iterator[None]:

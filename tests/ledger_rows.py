@@ -27,7 +27,7 @@ from sluice.model.run import Mode, Run, RunMode
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.ledger import Ledger
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
 
@@ -91,9 +91,9 @@ class Room:
         return [Deletion(*row) for row in self.select(f"SELECT {columns} FROM deletions ORDER BY deleted_at")]
 
 
-def room_of(tools: Tools) -> Room:
+def room_of(sluice: Sluice) -> Room:
     """The ledger of these tools, to look into its tables."""
-    return Room(tools.catalog._engine)  # type: ignore[attr-defined]
+    return Room(sluice.catalog._engine)  # type: ignore[attr-defined]
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:

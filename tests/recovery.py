@@ -17,16 +17,13 @@ from agreement import Held, Snapshot, Stores, assert_equal, ids_of
 from dying import Order
 from ledger_rows import outbox
 from sluice.errors import Busy, Transient
-from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
 from sluice.settings import Settings
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
 
 LEASE_S = 1.0
 PATIENCE_S = 20
@@ -102,7 +99,7 @@ class Case:
     """One source with a collection and a tenant of its own."""
 
     order: Order
-    tools: Tools
+    sluice: Sluice
     stores: Stores
     documents: Path
 
@@ -120,7 +117,7 @@ class Case:
     def ingest(self, *, anew: bool = False) -> dict[str, Any]:
         """`anew`: not the tasks that died, but a run of its own."""
         order = replace(self.order, run_id=uuid4()) if anew else self.order
-        return retried(lambda: dying.work(self.tools, order))
+        return retried(lambda: dying.work(self.sluice, order))
 
     def expire_lease(self) -> None:
         """As if the time of the source's lease had passed without a renewal."""
@@ -138,7 +135,7 @@ class Case:
     def served(self) -> str:
         principal = Principal("tester", self.spec.tenant, frozenset({ALL_GROUPS}))
         request = SearchRequest("ferry tickets lighthouse page anchor sentence", self.spec.collection, 50)
-        return "\n".join(passage.text for passage in searcher(self.tools)(request, principal).passages)
+        return "\n".join(passage.text for passage in self.sluice.search(request, principal).passages)
 
     def assert_never_a_mix(self) -> None:
         served = self.served()
@@ -146,24 +143,24 @@ class Case:
 
     def generation(self) -> Generation:
         return next(
-            each for each in self.tools.ledger.collections.generations() if each.collection == self.spec.collection
+            each for each in self.sluice.ledger.collections.generations() if each.collection == self.spec.collection
         )
 
     def orphans(self) -> set[str]:
-        assert self.tools.graph is not None
-        found = self.tools.graph.orphans(1000)
+        assert self.sluice.graph is not None
+        found = self.sluice.graph.orphans(1000)
         return {*found.chunks, *found.documents, *found.entities}
 
     def assert_whole(self, expected: Held) -> Snapshot:
         """0 missing, 0 duplicate, 0 orphan, and nothing left that somebody would have to do."""
-        now = self.stores.snapshot(self.tools, self.spec)
+        now = self.stores.snapshot(self.sluice, self.spec)
         assert now.strays == []
         assert_equal(now.held, expected)
-        report = reconciliation.reconcile(self.tools, collection=self.spec.collection, deep=True).to_json()
+        report = self.sluice.reconciliation.reconcile(collection=self.spec.collection, deep=True).to_json()
         found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
         assert not any(found.values()), found
         assert report["collections"][0]["surplus"] == 0
-        assert outbox(self.tools.ledger, self.generation().collection_id) == []
+        assert outbox(self.sluice.ledger, self.generation().collection_id) == []
         with self.stores.engine.connect() as connection:
             source = {"source": self._source_id()}
             assert connection.execute(_LEFT, source).scalar_one() == 0, "pending versions are left"
@@ -176,7 +173,9 @@ class Case:
         return Counter({text: times - 1 for text, times in paid.items() if times > 1})
 
     def _source_id(self) -> UUID:
-        return self.tools.ledger.sources.open(self.spec, self.tools.profile(), self.tools.filter_fields).source_id
+        return self.sluice.ledger.sources.open(
+            self.spec, self.sluice.profile(), self.sluice.settings.declared_fields
+        ).source_id
 
 
 class Cases:
@@ -199,7 +198,7 @@ class Cases:
         given |= {"file_roots": str(self._folder), "artefacts_uri": (beside / "artefacts").as_uri(), **changes}
         spec = SourceSpec(documents.as_uri(), name if apart else self._collection, tenant=name)
         order = Order(self._settings(**given), spec, beside, path)
-        case = Case(order, dying.tools_of(order), self._stores, documents)
+        case = Case(order, dying.sluice_of(order), self._stores, documents)
         self._made.append(case)
         return case
 
@@ -207,7 +206,7 @@ class Cases:
         """With the source as it was ingested."""
         case = self.make(path, **changes)
         case.put(BEFORE)
-        ingestion.ingest(case.tools, IngestRequest(case.spec))
+        case.sluice.ingestion.ingest(IngestRequest(case.spec))
         return case
 
     def fresh(self, tree: dict[str, str]) -> Held:
@@ -215,10 +214,10 @@ class Cases:
         if key not in self._fresh:
             case = self.make()
             case.put(tree)
-            ingestion.ingest(case.tools, IngestRequest(case.spec))
-            self._fresh[key] = case.stores.snapshot(case.tools, case.spec).held
+            case.sluice.ingestion.ingest(IngestRequest(case.spec))
+            self._fresh[key] = case.stores.snapshot(case.sluice, case.spec).held
         return self._fresh[key]
 
     def close(self) -> None:
         while self._made:
-            self._made.pop().tools.close()
+            self._made.pop().sluice.close()

@@ -47,7 +47,7 @@ def service(environment: Mapping[str, str], *, queues: bool = True) -> Iterator[
     """The query service; a bearer token is the name of the caller, and a run that is queued is called `queued`."""
     from sluice.api.app import create_app
     from sluice.settings import Settings
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
 
     async def authenticate(request: Any) -> str | None:
         return request.headers.get("authorization", "").removeprefix("Bearer ") or None
@@ -55,7 +55,7 @@ def service(environment: Mapping[str, str], *, queues: bool = True) -> Iterator[
     with patch.dict(os.environ, environment):
         settings = Settings()
         trigger = (lambda conf, caller: "queued") if queues else None
-        app = create_app(lambda: build(settings, serving=True), authenticate, trigger=trigger)
+        app = create_app(lambda: Sluice(settings, serving=True), authenticate, trigger=trigger)
         with TestClient(app, base_url="http://sluice.test", raise_server_exceptions=False) as client:
             yield client
 
@@ -67,17 +67,17 @@ def go_on(environment: Mapping[str, str], references: Sequence[Mapping[str, Any]
 
     from sluice.model.run import BatchRef
     from sluice.settings import Settings
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
     from support import steps
 
     verbs = (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load)
     with patch.dict(os.environ, environment):
-        tools = build(Settings())
+        sluice = Sluice(Settings())
     try:
         for each in references:
             ref = BatchRef.from_json(each)
             for verb in verbs[each["done"] :]:
-                ref = verb(tools, ref)
-        return steps.finish(tools, UUID(references[0]["run_id"]))
+                ref = verb(sluice, ref)
+        return steps.finish(sluice, UUID(references[0]["run_id"]))
     finally:
-        tools.close()
+        sluice.close()

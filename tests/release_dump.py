@@ -21,9 +21,8 @@ from scratch_databases import libpq
 from sluice import __version__
 from sluice.adapters.postgres.migrations import migrate
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import build
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"
@@ -55,13 +54,13 @@ def fill(stack: EngineStack, work: Path) -> None:
     source.mkdir()
     for name, text in TEXTS.items():
         (source / name).write_text(text)
-    tools = build(stack.settings(file_roots=str(work), embedder="hash:16"))
+    sluice = Sluice(stack.settings(file_roots=str(work), embedder="hash:16"))
     spec = SourceSpec(source.as_uri(), "release", retention_days=36500)
-    ingestion.ingest(tools, IngestRequest(spec))
+    sluice.ingestion.ingest(IngestRequest(spec))
     (source / "gone.md").unlink()
     (source / "owls.md").write_text(TEXTS["owls.md"] + "\n## Food\n\nMostly voles.\n")
-    ingestion.ingest(tools, IngestRequest(spec))
-    tools.close()
+    sluice.ingestion.ingest(IngestRequest(spec))
+    sluice.close()
 
 
 def dump(url: str, target: Path, work: Path) -> None:

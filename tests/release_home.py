@@ -83,35 +83,34 @@ def fill(collection: str, home: Path) -> list[dict[str, Any]]:
 def half_done(source: str, collection: str) -> list[dict[str, Any]]:
     """A run of which one batch is only scanned, one is validated and one embedded."""
     from sluice.model.source import SourceSpec
-    from sluice.pipeline import checkpoints
     from sluice.pipeline.requests import IngestRequest
     from sluice.settings import Settings
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
     from support import steps
 
-    tools = build(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
+    sluice = Sluice(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
     verbs = (steps.extract, steps.validate, steps.chunk, steps.embed)
     references = []
     spec = SourceSpec(source, collection)
     request = IngestRequest(spec, run_id=RUN, orchestrator="airflow:sluice_ingest/half", batch_size=1)
-    for ref, done in zip(checkpoints.plan(tools, request), (0, 2, 4), strict=True):
+    for ref, done in zip(sluice.checkpoints.plan(request), (0, 2, 4), strict=True):
         for verb in verbs[:done]:
-            ref = verb(tools, ref)
+            ref = verb(sluice, ref)
         references.append({**ref.to_json(), "done": done})
-    tools.close()
+    sluice.close()
     return references
 
 
 def send(collection: str, texts: dict[str, str]) -> None:
     from sluice.settings import Settings
     from sluice.sources import uploads
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
 
-    tools = build(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
+    sluice = Sluice(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
     for name, text in texts.items():
         place = {"tenant": "default", "collection": collection, "name": name}
-        uploads.store(tools.blobs, tools.keyring, **place, content=text.encode(), metadata={"category": "birds"})
-    tools.close()
+        uploads.store(sluice.blobs, sluice.keyring, **place, content=text.encode(), metadata={"category": "birds"})
+    sluice.close()
 
 
 def command(*words: str) -> None:

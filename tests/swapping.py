@@ -1,21 +1,40 @@
-"""Another adapter in the place of a port of `Tools`, or of a role of its ledger; both go by their field's name."""
+"""Other parts in the place of stores, roles of the ledger or settings; the product's own wiring joins them."""
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import Any
 
 from sluice.ports.ledger import Ledger
-from sluice.ports.tools import Tools
+from sluice.settings import Settings
+from sluice.wiring import Sluice
 
 ROLES = frozenset(each.name for each in fields(Ledger))
 
 
-def port_of(tools: Tools, name: str) -> Any:
-    return getattr(tools.ledger if name in ROLES else tools, name)
+def port_of(sluice: Sluice, name: str) -> Any:
+    return getattr(sluice.ledger if name in ROLES else sluice, name)
 
 
-def swapped(tools: Tools, **adapters: Any) -> Tools:
-    roles = {name: adapter for name, adapter in adapters.items() if name in ROLES}
-    ports = {name: adapter for name, adapter in adapters.items() if name not in ROLES}
-    return replace(tools, ledger=replace(tools.ledger, **roles), **ports)
+def swapped(sluice: Sluice, **changes: Any) -> Sluice:
+    """The same with other parts; each verb is built anew from them."""
+    made = copy(sluice)
+    for name, member in vars(Sluice).items():
+        if isinstance(member, cached_property):
+            vars(made).pop(name, None)
+    roles = changes.keys() & ROLES
+    parts = changes.keys() & vars(sluice).keys()
+    made.ledger = replace(sluice.ledger, **{name: changes[name] for name in roles})
+    made.settings = sluice.settings.model_copy(update={name: changes[name] for name in changes.keys() - roles - parts})
+    vars(made).update({name: changes[name] for name in parts})
+    return made
+
+
+def wired(**parts: Any) -> Sluice:
+    """Of these parts alone; those that are settings differ from the defaults."""
+    made = object.__new__(Sluice)
+    settings = {name: each for name, each in parts.items() if name in Settings.model_fields and not callable(each)}
+    vars(made).update({"settings": Settings.model_construct(**settings), "gate_rules": {}} | parts)
+    return made

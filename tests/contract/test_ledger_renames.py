@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from queue import Queue
-from types import SimpleNamespace
 from typing import cast, get_type_hints
 from uuid import uuid4
 
@@ -22,10 +21,9 @@ from sluice.model.gates import Signature
 from sluice.model.run import Run, StageStat
 from sluice.model.scan import ListingEntry, ScanResult, WorkItem
 from sluice.model.source import Source, SourceSpec
-from sluice.pipeline.recording import leased
+from sluice.pipeline.recording import Recorder
 from sluice.ports.ledger import Ledger
 from sluice.ports.runs import Runs
-from sluice.ports.tools import Tools
 
 # --- claims
 
@@ -102,10 +100,10 @@ def wait_until_renewals_end(run: Run) -> None:
 
 def test_a_run_that_is_closed_while_a_stage_works_stays_closed(room: Room) -> None:
     runs = Renewals(room.ledger.runs)
-    tools = cast("Tools", SimpleNamespace(ledger=SimpleNamespace(runs=runs), lease_s=0.03))
+    recorder = Recorder(cast(Runs, runs), lease_s=0.03)
     source = opened(room)
     run, other = started(room, source), started(room, source)
-    with pytest.raises(LostLease), leased(tools, run):  # noqa: PT012 - told when the block ends
+    with pytest.raises(LostLease), recorder.leased(run):  # noqa: PT012 - told when the block ends
         room.expire_lease(run)
         runs.wait_for_the_next()
         with pytest.raises(Busy):

@@ -40,7 +40,7 @@ def test_what_airflows_providers_add_is_none_of_ours(dags: dict[str, Any]) -> No
 def test_a_misspelled_param_fails_the_run_before_anything_is_done(
     dags: dict[str, Any],
     runnable: Any,
-    make_tools: Any,
+    make_sluice: Any,
     roots: Path,
     name: str,
     capfd: pytest.CaptureFixture[str],
@@ -48,8 +48,8 @@ def test_a_misspelled_param_fails_the_run_before_anything_is_done(
     conf: dict[str, Any],
     meant: str,
 ) -> None:
-    tools = make_tools([roots], graph="off")
-    tools.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    sluice = make_sluice([roots], graph="off")
+    sluice.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text("# Owls\n\nThe barn owl hunts voles.\n")
@@ -59,4 +59,4 @@ def test_a_misspelled_param_fails_the_run_before_anything_is_done(
     assert str(run.state) == "failed"
     assert {str(each.state) for each in run.get_task_instances()} <= {"failed", "upstream_failed", "skipped"}
     assert f"did you mean '{meant}'" in capfd.readouterr().out
-    assert name not in [each.collection for each in tools.ledger.collections.generations()]
+    assert name not in [each.collection for each in sluice.ledger.collections.generations()]

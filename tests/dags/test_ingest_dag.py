@@ -36,10 +36,10 @@ def dag(dags: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def ingest(dag: Any, make_lasting_tools: Any, roots: Path, runnable: Any) -> Ingest:
+def ingest(dag: Any, make_lasting_sluice: Any, roots: Path, runnable: Any) -> Ingest:
     """Run the DAG as a user who may write to the tenant `default`; returns the finished DagRun."""
     runnable(dag)
-    make_lasting_tools([roots]).ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
+    make_lasting_sluice([roots]).ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))
 
     def run(folder: Path, collection: str, **conf: Any) -> Any:
         # Named, because `dag.test()` keeps what the run before was given.
@@ -159,7 +159,7 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
     }
 
 
-def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_tools: Any, roots: Path, name: str) -> None:
+def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_sluice: Any, roots: Path, name: str) -> None:
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)
@@ -170,7 +170,7 @@ def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_tools: Any, roots: P
     assert {state for (stage, _), state in states.items() if stage in STAGES} == {"skipped"}
     found = tasks(run)["plan", -1].xcom_pull(task_ids="plan", key="dry_run")
     assert (found["documents"]["new"], found["saved"]) == (1, False)
-    assert name not in [each.collection for each in make_tools([roots], graph="off").ledger.collections.generations()]
+    assert name not in [each.collection for each in make_sluice([roots], graph="off").ledger.collections.generations()]
     assert summary(ingest(folder, name))["documents"]["new"] == 1
 
 
@@ -227,20 +227,20 @@ def gates_by_dataset(settings: Any, run_id: str) -> dict[str, set[tuple[str, str
 def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     ingest: Ingest, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from sluice.pipeline import checkpoints
+    from sluice.pipeline.checkpoints import Checkpoints
 
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)
-    carry_out = checkpoints.carry_out
+    carry_out = Checkpoints.carry_out
 
-    def embed_and_lose(tools: Any, run: Any, stage: Any, ref: Any) -> Any:
-        done = carry_out(tools, run, stage, ref)
+    def embed_and_lose(self: Any, run: Any, stage: Any, ref: Any) -> Any:
+        done = carry_out(self, run, stage, ref)
         if stage.name == "embed":
-            tools.blobs.remove(f"runs/{ref.run_id}/{ref.batch:05d}/4-embedded.parquet")
+            self.blobs.remove(f"runs/{ref.run_id}/{ref.batch:05d}/4-embedded.parquet")
         return done
 
-    monkeypatch.setattr(checkpoints, "carry_out", embed_and_lose)
+    monkeypatch.setattr(Checkpoints, "carry_out", embed_and_lose)
     broken = ingest(folder, name)
     done = tasks(broken)
     assert broken.state == "failed"
@@ -257,44 +257,44 @@ def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
 
 
 def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
-    ingest: Ingest, make_tools: Any, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ingest: Ingest, make_sluice: Any, roots: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger's run ends once, with the DAG run: with the first error, when no batch is at work any more."""
     from sluice.errors import Busy, Terminal
-    from sluice.pipeline import checkpoints, ingestion
+    from sluice.pipeline.checkpoints import Checkpoints
 
     folder = roots / name
     folder.mkdir()
     for each in range(3):
         (folder / f"{each}.md").write_text(f"# {each}\n\nA page of {name}, number {each}.\n")
-    tools = make_tools([roots], graph="off")
+    sluice = make_sluice([roots], graph="off")
     spec = SourceSpec(folder.as_uri(), name)
-    carry_out = checkpoints.carry_out
+    carry_out = Checkpoints.carry_out
     seen: dict[str, Any] = {}
 
-    def chunk_two_and_load_one(tools: Any, run: Any, stage: Any, ref: Any) -> Any:
+    def chunk_two_and_load_one(self: Any, run: Any, stage: Any, ref: Any) -> Any:
         if (stage.name, ref.batch) == ("chunk", 0):
             raise Terminal("the first error")
         if (stage.name, ref.batch) == ("load", 1):
             raise Terminal("a later error")
         if stage.name == "load":
             with pytest.raises(Busy):
-                ingestion.ingest(tools, IngestRequest(spec))
-            seen["state"] = tools.ledger.sources.saved("default", name)[0].held_by
-        return carry_out(tools, run, stage, ref)
+                sluice.ingestion.ingest(IngestRequest(spec))
+            seen["state"] = sluice.ledger.sources.saved("default", name)[0].held_by
+        return carry_out(self, run, stage, ref)
 
-    monkeypatch.setattr(checkpoints, "carry_out", chunk_two_and_load_one)
+    monkeypatch.setattr(Checkpoints, "carry_out", chunk_two_and_load_one)
     broken = ingest(folder, name, batch_size=1)
     states = {key: each.state for key, each in tasks(broken).items()}
     assert broken.state == "failed"
     loads = [states["load", index] for index in range(3)]
     assert (loads, states["close", -1]) == (["upstream_failed", "failed", "success"], "success")
     assert seen["state"].startswith("airflow:sluice_ingest/"), "it held the source until the end"
-    (saved,) = tools.ledger.sources.saved("default", name)
+    (saved,) = sluice.ledger.sources.saved("default", name)
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
-    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]  # at once
+    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]  # at once
     assert (told["new"], told["unchanged"]) == (2, 1)
 
 
@@ -313,28 +313,28 @@ def test_a_foreign_tenant_is_refused(
 
 
 def test_a_replay_takes_kept_bytes_and_the_callers_rights(
-    ingest: Ingest, make_tools: Any, roots: Path, name: str, caplog: pytest.LogCaptureFixture
+    ingest: Ingest, make_sluice: Any, roots: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = roots / name
     folder.mkdir()
     (folder / "owls.md").write_text(OWLS)
     assert ingest(folder, name).state == "success"
-    tools = make_tools([roots], graph="off")
-    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
-    tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
+    sluice = make_sluice([roots], graph="off")
+    generation = next(each for each in sluice.ledger.collections.generations() if each.collection == name)
+    sluice.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
     (folder / "bread.md").write_text(BREAD * 5)
     assert summary(ingest(folder, name))["quarantine"] == {"too_long": 1}
     who = Principal("tester", "default", frozenset({"*"}))
-    (refusal,) = tools.catalog.refusals(who, name, limit=9)
-    assert path(refusal.document_id) in tools.blobs.list("quarantine")
+    (refusal,) = sluice.catalog.refusals(who, name, limit=9)
+    assert path(refusal.document_id) in sluice.blobs.list("quarantine")
     shutil.rmtree(folder)
-    tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
+    sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
 
     replayed = ingest(folder, name, replay=[str(refusal.document_id)])
     told = summary(replayed)
     assert (replayed.state, told["documents"]["new"], told["quarantine"]) == ("success", 1, {})
-    assert tools.ledger.runs.get(UUID(told["run_id"])).mode == "replay"
-    assert path(refusal.document_id) not in tools.blobs.list("quarantine")
+    assert sluice.ledger.runs.get(UUID(told["run_id"])).mode == "replay"
+    assert path(refusal.document_id) not in sluice.blobs.list("quarantine")
     link = tasks(replayed)["finish", -1].xcom_pull(task_ids="finish", key="_link_GateResults")
     assert link.startswith("http") and link.endswith(told["gates"])
     assert f"gate results at {link}" in caplog.text

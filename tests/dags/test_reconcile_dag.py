@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 from sluice.sources import uploads
 
@@ -27,14 +26,14 @@ def test_by_default_it_sweeps_and_repairs_nothing(dag: Any) -> None:
 
 
 def test_a_lost_upload_fails_it_and_says_what_to_do(
-    dag: Any, make_tools: Any, roots: Path, name: str, capfd: pytest.CaptureFixture[str]
+    dag: Any, make_sluice: Any, roots: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    tools = make_tools([roots], entities="off")
-    uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name="a.md", content=b"# A\n\nWords.")
-    ingestion.ingest(tools, IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
+    sluice = make_sluice([roots], entities="off")
+    uploads.store(sluice.blobs, sluice.keyring, tenant=name, collection=name, name="a.md", content=b"# A\n\nWords.")
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
     assert dag.test(run_conf={"collection": name}).state == "success"
 
-    tools.blobs.remove(f"uploads/{name}/{name}/{uploads.upload_id(name, name, 'a.md')}")
+    sluice.blobs.remove(f"uploads/{name}/{name}/{uploads.upload_id(name, name, 'a.md')}")
     lost = dag.test(run_conf={"collection": name})
     assert lost.state == "failed"
     (task,) = lost.get_task_instances()

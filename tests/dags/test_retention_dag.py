@@ -13,7 +13,6 @@ from sluice.errors import Forbidden
 from sluice.model.grants import Grant
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
 
 
@@ -23,22 +22,22 @@ def dag(dags: dict[str, Any], runnable: Any) -> Any:
 
 
 @pytest.fixture
-def expired(make_tools: Any, roots: Path, name: str) -> Any:
+def expired(make_sluice: Any, roots: Path, name: str) -> Any:
     """A collection of three documents, two of which have expired; (tools, how many documents are left)."""
     folder = roots / name
     folder.mkdir()
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Note {number}\n\nThe ferry number {number} leaves at dusk.\n")
-    tools = make_tools([roots], graph="off")
-    tools.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
-    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name)))
-    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
-    served = sorted({each.document_id for each in tools.ledger.reconciliation.chunks_after(generation, None, 10)})
+    sluice = make_sluice([roots], graph="off")
+    sluice.ledger.grants.add(Grant("dag_test", "default", frozenset({"*"}), may_write=True))  # who `dag.test()` runs as
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name)))
+    generation = next(each for each in sluice.ledger.collections.generations() if each.collection == name)
+    served = sorted({each.document_id for each in sluice.ledger.reconciliation.chunks_after(generation, None, 10)})
     for document_id in served[:2]:
-        tools.ledger.retention.assign(
-            RetentionScope(document_id=document_id), Retention(until=tools.ledger.retention.clock())
+        sluice.ledger.retention.assign(
+            RetentionScope(document_id=document_id), Retention(until=sluice.ledger.retention.clock())
         )
-    return lambda: tools.ledger.collections.counts(generation).documents
+    return lambda: sluice.ledger.collections.counts(generation).documents
 
 
 def states(run: Any) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sluice.adapters.postgres.airflow_users import has_user
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 PASSWORD = "a-long-password-1"
@@ -31,7 +31,7 @@ def server(airflow_stack: EngineStack) -> Server:
 def reader(
     airflow_stack: EngineStack,
     server: Server,
-    make_tools: Callable[..., Tools],
+    make_sluice: Callable[..., Sluice],
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Iterator[httpx.Client]:
@@ -47,11 +47,11 @@ def reader(
     }
     made = server._http.post("/auth/fab/v1/users", json=user)
     assert made.status_code in (200, 201, 409), made.text
-    tools = make_tools([tmp_path], graph="off")
-    tools.ledger.sources.open(
+    sluice = make_sluice([tmp_path], graph="off")
+    sluice.ledger.sources.open(
         SourceSpec(tmp_path.as_uri(), "roles", "roles", ()), Profile("tokens:256:0", "hash:64", "off", 64), ()
     )
-    tools.ledger.grants.add(Grant(name, "roles", frozenset(), False))
+    sluice.ledger.grants.add(Grant(name, "roles", frozenset(), False))
     with httpx.Client(base_url=airflow_stack.environment["SLUICE_AIRFLOW_URL"], timeout=60.0) as client:
         token = client.post("/auth/token", json={"username": name, "password": PASSWORD}).json()["access_token"]
         client.headers["Authorization"] = f"Bearer {token}"

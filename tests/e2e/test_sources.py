@@ -14,8 +14,7 @@ import pytest
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from sluice.model.source import LastRun, SourceSpec
-from sluice.pipeline import planning
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 DAG = "sluice_ingest_all"
@@ -38,28 +37,30 @@ def collection() -> str:
 
 
 @pytest.fixture(scope="module")
-def tools(
-    airflow_stack: EngineStack, make_lasting_tools: Callable[..., Tools], tmp_path_factory: pytest.TempPathFactory
-) -> Tools:
-    return make_lasting_tools([tmp_path_factory.getbasetemp()], graph="off")
+def sluice(
+    airflow_stack: EngineStack, make_lasting_sluice: Callable[..., Sluice], tmp_path_factory: pytest.TempPathFactory
+) -> Sluice:
+    return make_lasting_sluice([tmp_path_factory.getbasetemp()], graph="off")
 
 
 @pytest.fixture(scope="module")
-def folders(server: Server, tools: Tools, collection: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(
+    server: Server, sluice: Sluice, collection: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Three saved sources that never ran: one with a document, one without, and one whose folder is removed."""
     root = tmp_path_factory.mktemp("saved")
     allow(server, root.as_uri())
     made = {name: root / name for name in ("heron", "gone", "stork")}
     for folder in made.values():
         folder.mkdir()
-        planning.save(tools, SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
+        sluice.saved_sources.save(SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
     (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
     shutil.rmtree(made["gone"])
     return made
 
 
-def last_runs(tools: Tools, collection: str) -> dict[str, LastRun | None]:
-    return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in tools.ledger.sources.saved(None, collection)}
+def last_runs(sluice: Sluice, collection: str) -> dict[str, LastRun | None]:
+    return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in sluice.ledger.sources.saved(None, collection)}
 
 
 def told(server: Server, run_id: str) -> dict[str, Any]:
@@ -79,17 +80,17 @@ def all_of_them(server: Server, folders: dict[str, Path], collection: str) -> di
 
 
 def test_one_that_fails_is_named_and_stops_no_other(
-    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, tools: Tools
+    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, sluice: Sluice
 ) -> None:
     summary = told(server, all_of_them["dag_run_id"])
     names = {name: f"default/{collection} {folder.as_uri()}" for name, folder in folders.items()}
     assert sorted(summary["done"]) == sorted([names["heron"], names["stork"]])
     assert list(summary["failed"]) == [names["gone"]] and "does not exist" in summary["failed"][names["gone"]]
-    ran = last_runs(tools, collection)
+    ran = last_runs(sluice, collection)
     assert {name: run and run.state for name, run in ran.items()} == {
         "heron": "succeeded", "gone": "failed", "stork": "succeeded",
     }  # fmt: skip
-    saved = {each.spec.access_groups for each in tools.ledger.sources.saved(None, collection)}
+    saved = {each.spec.access_groups for each in sluice.ledger.sources.saved(None, collection)}
     assert saved == {("waders",)}
     listed = server._http.get(f"/sluice/api/v1/sources?collection={collection}").json()["sources"]
     assert {(each["last_run"]["state"], each["retention_days"]) for each in listed} == {
@@ -99,7 +100,7 @@ def test_one_that_fails_is_named_and_stops_no_other(
 
 
 def test_a_run_is_its_users_and_cannot_look_like_nobodys(
-    airflow_stack: EngineStack, server: Server, all_of_them: dict[str, Any], collection: str, tools: Tools
+    airflow_stack: EngineStack, server: Server, all_of_them: dict[str, Any], collection: str, sluice: Sluice
 ) -> None:
     admin = airflow_stack.environment["SLUICE_ADMIN_USER"]
     assert (all_of_them["run_type"], all_of_them["triggering_user_name"]) == ("manual", admin)
@@ -110,16 +111,16 @@ def test_a_run_is_its_users_and_cannot_look_like_nobodys(
     elements = server._http.get(path).json()["task_instances"]
     assert {each["state"] for each in elements} == {"success", "failed"} and len(elements) == 3
     assert all("default/" in each["rendered_map_index"] for each in elements)
-    for saved in tools.ledger.sources.saved(None, collection):
+    for saved in sluice.ledger.sources.saved(None, collection):
         child = f"saved__{uuid5(saved.source_id, all_of_them['dag_run_id'])}"
         asked = server._http.get(f"/api/v2/dags/sluice_ingest/dagRuns/{child}").json()
         assert (asked["run_type"], asked["triggering_user_name"]) == ("operator_triggered", admin)
 
 
 def test_an_event_takes_in_the_source_that_it_names(
-    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, tools: Tools
+    server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, sluice: Sluice
 ) -> None:
-    before = last_runs(tools, collection)
+    before = last_runs(sluice, collection)
     found = server._http.get("/api/v2/assets?name_pattern=sluice_source_changed").json()["assets"]
     [asset] = [each["id"] for each in found if each["name"] == "sluice_source_changed"]
     named = {"tenant": "default", "collection": collection, "source": folders["heron"].as_uri()}
@@ -130,7 +131,7 @@ def test_an_event_takes_in_the_source_that_it_names(
     assert [each for summary in summaries for each in summary["done"]] == [f"default/{collection} {named['source']}"]
     assert all("does not name a source" in why for summary in summaries for why in summary["failed"].values())
     assert sum(len(summary["failed"]) for summary in summaries) == 1
-    after = last_runs(tools, collection)
+    after = last_runs(sluice, collection)
     assert {name for name, run in after.items() if run != before[name]} == {"heron"}
     assert after["heron"] and after["heron"].state == "succeeded"
 

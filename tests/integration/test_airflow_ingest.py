@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ledger_rows import Room
 from sluice.airflow import ingest, xcom
 from sluice.errors import BadRequest, Forbidden
-from sluice.model.costs import Budget
 from sluice.model.grants import Grant
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
+from swapping import wired
 
 ANN = SimpleNamespace(dag_id="sluice_ingest", run_id="m", triggering_user_name="ann", run_type=DagRunType.MANUAL)
 
@@ -38,24 +38,25 @@ class TaskInstance:
 
 
 @pytest.fixture
-def tools(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def sluice(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     room.ledger.grants.add(Grant("ann", "default", frozenset({"*"}), may_write=True))
-    made = SimpleNamespace(
+    made = wired(
         ledger=room.ledger,
         catalog=room.catalog,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
-        budget=Budget(),
+        vectors=None,
         graph=None,
         max_shrink=0.5,
         max_source_documents=100,
+        file_roots=str(tmp_path),
     )
 
     @contextmanager
     def opened() -> Iterator[Any]:
-        yield made, SimpleNamespace(roots=(tmp_path,))
+        yield made
 
-    monkeypatch.setattr(ingest, "_tools", opened)
+    monkeypatch.setattr(ingest, "_opened", opened)
     return made
 
 
@@ -70,7 +71,7 @@ def params(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_dry_run_ends_after_its_plan(
-    tools: Any, room: Room, params: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sluice: Any, room: Room, params: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     ti = TaskInstance()
     with caplog.at_level(logging.INFO):
@@ -82,14 +83,14 @@ def test_a_dry_run_ends_after_its_plan(
         ingest.finish(ti, {}, None, None)
     ingest.close(ti)
     ingest.failed({"ti": ti, "exception": ValueError("x")})
-    assert tools.ledger.collections.generations() == [] and room.select("SELECT run_id FROM runs") == []
+    assert sluice.ledger.collections.generations() == [] and room.select("SELECT run_id FROM runs") == []
 
 
-def test_a_dry_run_asks_for_the_same_rights(tools: Any, params: dict[str, Any]) -> None:
+def test_a_dry_run_asks_for_the_same_rights(sluice: Any, params: dict[str, Any]) -> None:
     with pytest.raises(Forbidden, match="may not write to tenant others"):
         ingest.plan({**params, "tenant": "others"}, ANN, TaskInstance())
 
 
-def test_a_replay_has_no_dry_run(tools: Any, params: dict[str, Any]) -> None:
+def test_a_replay_has_no_dry_run(sluice: Any, params: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="Leave out dry_run or replay"):
         ingest.plan({**params, "replay": []}, ANN, TaskInstance())

@@ -44,10 +44,10 @@ class Ti:
 def ledger(room: Room, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
     @contextmanager
-    def tools() -> Iterator[tuple[Any, None]]:
-        yield SimpleNamespace(ledger=room.ledger, catalog=room.catalog), None
+    def sluice() -> Iterator[Any]:
+        yield SimpleNamespace(ledger=room.ledger, catalog=room.catalog)
 
-    monkeypatch.setattr(dependencies, "opened", tools)
+    monkeypatch.setattr(dependencies, "opened", sluice)
     return room.ledger
 
 

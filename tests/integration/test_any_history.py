@@ -16,9 +16,8 @@ import dying
 from agreement import Capitals, Stores
 from failpoints import Point
 from recovery import BEFORE, Cases, retried
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 _KINDS = ["small", "large", "early", "late", "wild", "tame", "plain", "rare", "young", "old", "northern", "southern"]
@@ -32,8 +31,8 @@ texts = st.lists(st.sampled_from(PARAGRAPHS), min_size=1, max_size=4).map(
 )
 
 
-def approved(tools: Tools, order: dying.Order) -> dict[str, Any]:
-    return ingestion.ingest(tools, IngestRequest(order.spec, approve_shrink=True)).to_json()
+def approved(sluice: Sluice, order: dying.Order) -> dict[str, Any]:
+    return sluice.ingestion.ingest(IngestRequest(order.spec, approve_shrink=True)).to_json()
 
 
 class History(RuleBasedStateMachine):
@@ -44,7 +43,7 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         case = self.cases.make(lease_s=0.5)
-        self.order, self.tools, self.folder = case.order, case.tools, case.documents
+        self.order, self.sluice, self.folder = case.order, case.sluice, case.documents
         self.lost: Counter[str] = Counter()  # paid, and gone with a crash before they could be kept
 
     @rule(name=st.sampled_from(NAMES), text=texts)
@@ -79,8 +78,8 @@ class History(RuleBasedStateMachine):
     @precondition(lambda self: self.files())
     @rule()
     def ingest(self) -> None:
-        summary = retried(lambda: approved(self.tools, self.order))
-        now = self.stores.snapshot(self.tools, self.order.spec)
+        summary = retried(lambda: approved(self.sluice, self.order))
+        now = self.stores.snapshot(self.sluice, self.order.spec)
         assert now.strays == []
         served: dict[str, str] = {}
         for (name, _), (text, _, _) in sorted(now.held.texts.items()):

@@ -22,14 +22,14 @@ class Service:
         self.world = world
         world.finish_runs()
         self.world.ledger.grants.add(Grant("bob", "acme", frozenset(), True))  # may write, holds no group
-        app = create_app(self._tools, authenticate, self.world.make_search)
+        app = create_app(self._sluice, authenticate)
         self.client = TestClient(app, base_url="http://sluice.test")
 
-    def _tools(self) -> Any:
-        tools = self.world.tools()
-        tools.blobs, tools.lease_s = MemoryBlobs(), 60.0
-        tools.graph = self.world.graph
-        return tools
+    def _sluice(self) -> Any:
+        sluice = self.world.sluice()
+        sluice.blobs = MemoryBlobs()
+        sluice.graph = self.world.graph
+        return sluice
 
     def call(self, method: str, path: str, token: str = "ann-token", **query: Any) -> Any:
         headers = {**as_caller(token), "X-Sluice-Tenant": "acme"}

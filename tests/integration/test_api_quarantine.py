@@ -35,13 +35,13 @@ class Service:
             failure = QuarantineEntry(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
             self.world.ledger.quarantine.add(run, [failure])
         self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
-        app = create_app(self._tools, authenticate, self.world.make_search, self._trigger if airflow else None)
+        app = create_app(self._sluice, authenticate, self._trigger if airflow else None)
         self.client = TestClient(app, base_url="http://sluice.test")
 
-    def _tools(self) -> Any:
-        tools = self.world.tools()
-        tools.ledger = self.world.ledger
-        return tools
+    def _sluice(self) -> Any:
+        sluice = self.world.sluice()
+        sluice.ledger = self.world.ledger
+        return sluice
 
     def _trigger(self, conf: Any, caller: str) -> str:
         if self.failing:

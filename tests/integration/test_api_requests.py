@@ -248,14 +248,14 @@ def test_an_unforeseen_error_is_500_without_internals(
 
 
 def test_incomplete_settings_are_503_and_tried_again(world: World) -> None:
-    build, failures = world.tools, [Terminal("SLUICE_MASTER_KEY is not set")]
+    build, failures = world.sluice, [Terminal("SLUICE_MASTER_KEY is not set")]
 
     def flaky() -> Any:
         if failures:
             raise failures.pop()
         return build()
 
-    world.tools = flaky  # type: ignore[method-assign]
+    world.sluice = flaky  # type: ignore[method-assign]
     with client_of(world) as client:
         first = client.post("/api/v1/search", json=question())
         refused(first, 503)

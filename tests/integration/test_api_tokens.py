@@ -40,7 +40,7 @@ def client(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient
     from sluice.api.app import create_app
 
     monkeypatch.setattr(airflow_app._AuthManagerState, "instance", AuthManager())
-    with TestClient(create_app(world.tools, authenticate, world.make_search)) as client:
+    with TestClient(create_app(world.sluice, authenticate)) as client:
         yield client
 
 

@@ -36,13 +36,13 @@ class Service:
         self.queued: list[tuple[dict[str, Any], str]] = []
         self.failing = False
         self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
-        app = create_app(self._tools, authenticate, self.world.make_search, self._trigger)
+        app = create_app(self._sluice, authenticate, self._trigger)
         self.client = TestClient(app, base_url="http://sluice.test")
 
-    def _tools(self) -> Any:
-        tools = self.world.tools()
-        tools.ledger, tools.blobs, tools.keyring = self.world.ledger, self.blobs, self.world.keyring
-        return tools
+    def _sluice(self) -> Any:
+        sluice = self.world.sluice()
+        sluice.ledger, sluice.blobs, sluice.keyring = self.world.ledger, self.blobs, self.world.keyring
+        return sluice
 
     def _trigger(self, conf: Any, caller: str) -> str:
         if self.failing:
@@ -167,7 +167,7 @@ def test_when_airflow_fails_the_caller_is_told_to_try_again(service: Service) ->
 
 
 def test_without_airflow_there_are_no_uploads(world: World) -> None:
-    app = create_app(world.tools, authenticate)
+    app = create_app(world.sluice, authenticate)
     with TestClient(app, base_url="http://sluice.test") as client:
         answer = client.post(PATH, files={"file": ("a", b"x")}, headers=as_caller("ann-token"))
     assert answer.status_code == 501

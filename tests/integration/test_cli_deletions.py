@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from sluice.cli import access, app, collections, retention, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.grants import Grant, Principal
 from sluice.testing.blobs import MemoryBlobs
+from swapping import wired
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def _commanded(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
     made.finish_runs()
 
     @contextmanager
-    def tools() -> Iterator[Any]:
-        yield SimpleNamespace(
+    def sluice() -> Iterator[Any]:
+        yield wired(
             ledger=made.ledger,
             catalog=made.catalog,
             vectors=made.vectors,
@@ -42,7 +42,7 @@ def _commanded(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
         )
 
     for module in (access, collections, retention, sources):
-        monkeypatch.setattr(module, "tools_of_settings", tools)
+        monkeypatch.setattr(module, "opened", sluice)
     monkeypatch.setattr(wiring, "airflow_knows", lambda user: {"ann": True, "bob": True, "nil": False}.get(user))
     return made
 

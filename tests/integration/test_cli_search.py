@@ -21,11 +21,10 @@ from sluice.retrieval.searching import SearchPorts, search
 def service(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
     @contextmanager
-    def tools() -> Iterator[Any]:
-        yield world.tools()
+    def sluice() -> Iterator[Any]:
+        yield world.sluice()
 
-    monkeypatch.setattr(documents, "tools_of_settings", tools)
-    monkeypatch.setattr("sluice.wiring.searcher", world.make_search)
+    monkeypatch.setattr(documents, "opened", sluice)
     return world
 
 
@@ -48,10 +47,10 @@ def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
 
 
 def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def of_words(tools: Any) -> Any:
+    def of_words(sluice: Any) -> Any:
         """`hash` embedders are judged by words alone."""
         fakes = SearchPorts(
-            tools.catalog, tools.keyring, tools.vectors, lambda *_: np.array([1, 0, 0, 0], np.float32), sparse_query
+            sluice.catalog, sluice.keyring, sluice.vectors, lambda *_: np.array([1, 0, 0, 0], np.float32), sparse_query
         )
         return lambda request, principal: search(fakes, request, principal)
 

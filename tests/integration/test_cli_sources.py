@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,20 +17,20 @@ from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Profile
 from sluice.ports.ledger import Ledger
 from sluice.sources.readers import reader_for
+from swapping import wired
 
 
 @pytest.fixture
 def ledger(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ledger:
     @contextmanager
-    def tools() -> Iterator[Any]:
-        yield SimpleNamespace(
+    def sluice() -> Iterator[Any]:
+        yield wired(
             ledger=room.ledger,
             profile=lambda: Profile("tokens:256:0", "hash:64", "off", 64),
-            filter_fields=(),
             reader=lambda spec: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
         )
 
-    monkeypatch.setattr(sources, "tools_of_settings", tools)
+    monkeypatch.setattr(sources, "opened", sluice)
     return room.ledger
 
 

@@ -19,13 +19,12 @@ from sluice.errors import BadRequest
 from sluice.model.costs import Quota
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support import steps
 from swapping import port_of, swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 SMALL = "chars:100:0"
 LINE = "A line of nine words that is like no {}.\n"
 
@@ -41,17 +40,17 @@ def spec(tmp_path: Path, name: str) -> SourceSpec:
     return SourceSpec(folder.as_uri(), name, tenant=name)
 
 
-def cut(tools: Tools, batch_size: int = 3, **budget: Any) -> Tools:
-    return replace(tools, batch_size=batch_size, **budget)
+def cut(sluice: Sluice, batch_size: int = 3, **budget: Any) -> Sluice:
+    return swapped(sluice, batch_size=batch_size, **budget)
 
 
-def stores(tools: Tools, collection: str) -> set[int]:
-    generation = next(each for each in tools.ledger.collections.generations() if each.collection == collection)
-    assert tools.graph is not None
+def stores(sluice: Sluice, collection: str) -> set[int]:
+    generation = next(each for each in sluice.ledger.collections.generations() if each.collection == collection)
+    assert sluice.graph is not None
     return {
-        tools.ledger.collections.counts(generation).chunks,
-        tools.vectors.count(generation),
-        tools.graph.count(generation),
+        sluice.ledger.collections.counts(generation).chunks,
+        sluice.vectors.count(generation),
+        sluice.graph.count(generation),
     }
 
 
@@ -60,27 +59,27 @@ def folder_of(spec: SourceSpec) -> Path:
 
 
 def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL, embedding_price=0.02)
-    whole = ingestion.ingest(
-        tools, IngestRequest(replace(spec, collection=f"{spec.collection}-whole", tenant=f"{spec.tenant}-whole"))
+    sluice = make_sluice([tmp_path], chunker=SMALL, embedding_price=0.02)
+    whole = sluice.ingestion.ingest(
+        IngestRequest(replace(spec, collection=f"{spec.collection}-whole", tenant=f"{spec.tenant}-whole"))
     ).to_json()
     tokens, texts = whole["cost"]["tokens"], whole["cost"]["texts"]
     assert texts == whole["embeddings"]["computed"] == 30 and whole["stopped"] is None and whole["remaining"] == 0
     assert whole["cost"]["money"] == pytest.approx(tokens * 0.02 / 1e6) and whole["cost"]["seconds"] > 0
 
     runs: list[dict[str, Any]] = []
-    spent, some = 0, cut(tools)
+    spent, some = 0, cut(sluice)
     (folder_of(spec) / "gone.md").write_text("# Gone\n\nIt will be.\n")
-    ingestion.ingest(tools, IngestRequest(replace(spec, include=("gone.md",))))
+    sluice.ingestion.ingest(IngestRequest(replace(spec, include=("gone.md",))))
     (folder_of(spec) / "gone.md").unlink()
     every = replace(spec, include=())
     while not runs or runs[-1]["stopped"]:
-        runs.append(ingestion.ingest(some, IngestRequest(every, max_tokens=tokens // 3, approve_shrink=True)).to_json())
+        runs.append(some.ingestion.ingest(IngestRequest(every, max_tokens=tokens // 3, approve_shrink=True)).to_json())
         spent += runs[-1]["cost"]["tokens"]
         assert runs[-1]["cost"]["tokens"] <= tokens // 3
-        assert len(stores(tools, spec.collection)) == 1
+        assert len(stores(sluice, spec.collection)) == 1
         served = runs[-1]["documents"]["new"] + runs[-1]["remaining"]
         assert served == (10 if len(runs) == 1 else runs[-2]["remaining"])
         assert len(runs) < 9
@@ -88,49 +87,48 @@ def test_a_run_that_is_cut_short_goes_on_and_pays_nothing_twice(
     deleted = [run["documents"]["deleted"] for run in runs]
     assert (deleted[0], sum(deleted)) == (0, 1), "while something is unread, what is missing may have been renamed"
     assert spent == tokens and sum(run["cost"]["texts"] for run in runs) == texts
-    assert stores(tools, spec.collection) == {30}
-    again = ingestion.ingest(some, IngestRequest(every, "full", max_tokens=0)).to_json()
+    assert stores(sluice, spec.collection) == {30}
+    again = some.ingestion.ingest(IngestRequest(every, "full", max_tokens=0)).to_json()
     assert again["stopped"] is None and again["cost"]["texts"] == 0, "what is in the cache costs nothing"
 
 
 def test_a_document_that_moved_beyond_the_budget_keeps_its_id(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL)
-    ingestion.ingest(tools, IngestRequest(spec))
+    sluice = make_sluice([tmp_path], chunker=SMALL)
+    sluice.ingestion.ingest(IngestRequest(spec))
     who = Principal("tester", spec.tenant, frozenset({ALL_GROUPS}))
-    before = {each.external_id: each.document_id for each in tools.catalog.documents(who, spec.collection, 99)}
+    before = {each.external_id: each.document_id for each in sluice.catalog.documents(who, spec.collection, 99)}
     (folder_of(spec) / "5.md").rename(folder_of(spec) / "five.md")
     with (folder_of(spec) / "five.md").open("a") as file:
         file.write("\n## More\n\nThat costs something.\n")
-    stopped = ingestion.ingest(tools, IngestRequest(spec, max_tokens=1)).to_json()
+    stopped = sluice.ingestion.ingest(IngestRequest(spec, max_tokens=1)).to_json()
     assert (stopped["stopped"], stopped["remaining"], stopped["documents"]["deleted"]) == ("budget", 1, 0)
-    assert len(stores(tools, spec.collection)) == 1
-    assert ingestion.ingest(tools, IngestRequest(spec)).stopped is None
-    after = {each.external_id: each.document_id for each in tools.catalog.documents(who, spec.collection, 99)}
+    assert len(stores(sluice, spec.collection)) == 1
+    assert sluice.ingestion.ingest(IngestRequest(spec)).stopped is None
+    after = {each.external_id: each.document_id for each in sluice.catalog.documents(who, spec.collection, 99)}
     assert after == {**{k: v for k, v in before.items() if k != "5.md"}, "five.md": before["5.md"]}
-    assert len(stores(tools, spec.collection)) == 1
+    assert len(stores(sluice, spec.collection)) == 1
 
 
-def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
-    tools, run_id = make_tools([tmp_path], chunker=SMALL), uuid4()
-    refs = checkpoints.plan(
-        tools,
+def test_parallel_batches_cannot_overspend(make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
+    sluice, run_id = make_sluice([tmp_path], chunker=SMALL), uuid4()
+    refs = sluice.checkpoints.plan(
         IngestRequest(spec, "incremental", run_id=run_id, orchestrator="tests:parallel", batch_size=2, max_tokens=150),
     )
-    chunked = [steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref))) for ref in refs]
+    chunked = [steps.chunk(sluice, steps.validate(sluice, steps.extract(sluice, ref))) for ref in refs]
     with ThreadPoolExecutor(len(refs)) as pool:
-        embedded = list(pool.map(lambda ref: steps.embed(tools, ref), chunked))
-    spent = tools.ledger.costs.spent(tools.ledger.runs.get(run_id))
+        embedded = list(pool.map(lambda ref: steps.embed(sluice, ref), chunked))
+    spent = sluice.ledger.costs.spent(sluice.ledger.runs.get(run_id))
     assert 0 < spent.tokens <= 150
     for ref in embedded:
-        steps.load(tools, ref)
-    told = steps.finish(tools, run_id)
+        steps.load(sluice, ref)
+    told = steps.finish(sluice, run_id)
     assert told["stopped"] == "budget" and told["remaining"] + told["documents"]["new"] == 10
     assert told["cost"]["tokens"] == spent.tokens
-    assert len(stores(tools, spec.collection)) == 1
-    rest = ingestion.ingest(tools, IngestRequest(spec)).to_json()
-    assert rest["cost"]["texts"] == 30 - spent.texts and stores(tools, spec.collection) == {30}
+    assert len(stores(sluice, spec.collection)) == 1
+    rest = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
+    assert rest["cost"]["texts"] == 30 - spent.texts and stores(sluice, spec.collection) == {30}
 
 
 @pytest.mark.parametrize(
@@ -143,101 +141,100 @@ def test_parallel_batches_cannot_overspend(make_tools: MakeTools, tmp_path: Path
     ],
 )
 def test_a_crash_around_the_embedder_locks_no_budget(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec, port: str, method: str, after: bool, paid: int
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec, port: str, method: str, after: bool, paid: int
 ) -> None:
-    tools, run_id = make_tools([tmp_path], chunker=SMALL), uuid4()
-    (ref,) = checkpoints.plan(
-        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="tests:crash", max_tokens=1000)
+    sluice, run_id = make_sluice([tmp_path], chunker=SMALL), uuid4()
+    (ref,) = sluice.checkpoints.plan(
+        IngestRequest(spec, "incremental", run_id=run_id, orchestrator="tests:crash", max_tokens=1000)
     )
-    ref = steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref)))
+    ref = steps.chunk(sluice, steps.validate(sluice, steps.extract(sluice, ref)))
     with pytest.raises(Crash):
-        steps.embed(swapped(tools, **{port: Crashing(port_of(tools, port), method, after)}), ref)
-    steps.load(tools, steps.embed(tools, ref))
-    told = steps.finish(tools, run_id)
+        steps.embed(swapped(sluice, **{port: Crashing(port_of(sluice, port), method, after)}), ref)
+    steps.load(sluice, steps.embed(sluice, ref))
+    told = steps.finish(sluice, run_id)
     assert (told["stopped"], told["documents"]["new"], told["cost"]["texts"]) == (None, 10, paid)
-    assert stores(tools, spec.collection) == {30}
+    assert stores(sluice, spec.collection) == {30}
 
 
-def test_a_limit_in_money_needs_a_price(make_tools: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL)
+def test_a_limit_in_money_needs_a_price(make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec) -> None:
+    sluice = make_sluice([tmp_path], chunker=SMALL)
     with pytest.raises(BadRequest, match="SLUICE_EMBEDDING_PRICE"):
-        ingestion.ingest(tools, IngestRequest(spec, max_cost=1.0))
-    assert spec.collection not in [each.collection for each in tools.ledger.collections.generations()]
-    priced = make_tools([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
-    told = ingestion.ingest(priced, IngestRequest(spec, max_cost=0.001)).to_json()  # 100 tokens, in place of the 5
+        sluice.ingestion.ingest(IngestRequest(spec, max_cost=1.0))
+    assert spec.collection not in [each.collection for each in sluice.ledger.collections.generations()]
+    priced = make_sluice([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
+    told = priced.ingestion.ingest(IngestRequest(spec, max_cost=0.001)).to_json()  # 100 tokens, in place of the 5
     assert told["stopped"] == "budget" and 5 < told["cost"]["tokens"] <= 100 and told["cost"]["money"] <= 0.001
-    assert ingestion.ingest(priced, IngestRequest(spec)).cost.tokens <= 5
+    assert priced.ingestion.ingest(IngestRequest(spec)).cost.tokens <= 5
 
 
 def test_beyond_the_quota_is_quarantined_unpaid_and_tried_again(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL)
-    tools.ledger.quotas.assign(spec.tenant, Quota(4))
-    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    sluice = make_sluice([tmp_path], chunker=SMALL)
+    sluice.ledger.quotas.assign(spec.tenant, Quota(4))
+    first = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (first["documents"]["new"], first["quarantine"], first["cost"]["texts"]) == (4, {"quota": 6}, 12)
-    assert stores(tools, spec.collection) == {12}
-    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    assert stores(sluice, spec.collection) == {12}
+    again = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (again["documents"]["new"], again["quarantine"], again["documents"]["unchanged"]) == (0, {"quota": 6}, 4)
     (folder_of(spec) / "0.md").unlink()
     (folder_of(spec) / "1.md").unlink()
-    assert ingestion.ingest(tools, IngestRequest(spec)).documents.deleted == 2
-    last = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    assert sluice.ingestion.ingest(IngestRequest(spec)).documents.deleted == 2
+    last = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (last["documents"]["new"], last["quarantine"]) == (2, {"quota": 4})
-    tools.ledger.quotas.assign(spec.tenant, Quota())
-    assert ingestion.ingest(tools, IngestRequest(spec)).quarantine == {}
-    assert stores(tools, spec.collection) == {24}
+    sluice.ledger.quotas.assign(spec.tenant, Quota())
+    assert sluice.ingestion.ingest(IngestRequest(spec)).quarantine == {}
+    assert stores(sluice, spec.collection) == {24}
 
 
 def test_at_the_quota_a_rename_and_a_smaller_edit_are_no_growth(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL)
-    ingestion.ingest(tools, IngestRequest(spec))
-    use = tools.ledger.quotas.use(spec.tenant)
-    tools.ledger.quotas.assign(spec.tenant, Quota(use.documents, use.size_bytes))
+    sluice = make_sluice([tmp_path], chunker=SMALL)
+    sluice.ingestion.ingest(IngestRequest(spec))
+    use = sluice.ledger.quotas.use(spec.tenant)
+    sluice.ledger.quotas.assign(spec.tenant, Quota(use.documents, use.size_bytes))
     (folder_of(spec) / "3.md").rename(folder_of(spec) / "three.md")
-    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (told["documents"]["moved"], told["documents"]["deleted"], told["quarantine"]) == (1, 0, {})
     text = (folder_of(spec) / "4.md").read_text()
     (folder_of(spec) / "4.md").write_text(text[:-40])
     (folder_of(spec) / "6.md").write_text((folder_of(spec) / "6.md").read_text() + "longer " * 20)
-    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (told["documents"]["changed"], told["quarantine"]) == (1, {"quota": 1})
-    assert len(stores(tools, spec.collection)) == 1
+    assert len(stores(sluice, spec.collection)) == 1
 
 
 def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
-    make_tools: MakeTools, tmp_path: Path, spec: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, spec: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], chunker=SMALL)
-    tools.ledger.quotas.assign(spec.tenant, Quota(12))
-    assert tools.graph is not None
-    lone = tools.graph.orphans(100)  # of other tests
+    sluice = make_sluice([tmp_path], chunker=SMALL)
+    sluice.ledger.quotas.assign(spec.tenant, Quota(12))
+    assert sluice.graph is not None
+    lone = sluice.graph.orphans(100)  # of other tests
     loads = []
     for collection in (spec.collection, f"{spec.collection}-two"):
         run_id = uuid4()
-        (ref,) = checkpoints.plan(
-            tools,
+        (ref,) = sluice.checkpoints.plan(
             IngestRequest(
                 replace(spec, collection=collection), "incremental", run_id=run_id, orchestrator=f"tests:{collection}"
             ),
         )
-        ref = steps.chunk(tools, steps.validate(tools, steps.extract(tools, ref)))
-        loads.append((run_id, steps.embed(tools, ref)))  # each of them has room, as long as it is alone
+        ref = steps.chunk(sluice, steps.validate(sluice, steps.extract(sluice, ref)))
+        loads.append((run_id, steps.embed(sluice, ref)))  # each of them has room, as long as it is alone
 
     def finish(load: tuple[UUID, object]) -> dict[str, object]:
-        steps.load(tools, load[1])  # type: ignore[arg-type]
-        return steps.finish(tools, load[0])
+        steps.load(sluice, load[1])  # type: ignore[arg-type]
+        return steps.finish(sluice, load[0])
 
     with ThreadPoolExecutor(2) as pool:
         told = list(pool.map(finish, loads))
     assert sorted(each["documents"]["new"] for each in told) == [2, 10]  # type: ignore[index]
     assert sorted(each["quarantine"].get("quota", 0) for each in told) == [0, 8]  # type: ignore[attr-defined]
-    assert tools.ledger.quotas.use(spec.tenant).documents == 12
+    assert sluice.ledger.quotas.use(spec.tenant).documents == 12
     for collection in (spec.collection, f"{spec.collection}-two"):
-        assert len(stores(tools, collection)) == 1
-    assert tools.graph is not None and tools.graph.orphans(100) == lone, "what was written and refused is gone"
+        assert len(stores(sluice, collection)) == 1
+    assert sluice.graph is not None and sluice.graph.orphans(100) == lone, "what was written and refused is gone"
 
 
 def test_the_command_line_tells_costs_and_keeps_quotas(

@@ -13,7 +13,7 @@ import pytest
 import dying
 from recovery import AFTER, Cases
 from sluice.errors import Transient
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 FILE_BYTES = 4000
 
@@ -32,9 +32,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def limited(tools: Tools, order: dying.Order) -> Any:
+def limited(sluice: Sluice, order: dying.Order) -> Any:
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    return dying.work(tools, order)
+    return dying.work(sluice, order)
 
 
 def test_a_full_disk(cases: Cases, small_disk: Path) -> None:

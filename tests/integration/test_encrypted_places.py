@@ -10,15 +10,13 @@ from sqlalchemy import text
 
 from ledger_rows import engine_of
 from old_cipher import OldCipher
-from sluice import wiring
-from sluice.maintenance import reconciliation
 from sluice.model.gates import GateRule
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion, quarantine
+from sluice.pipeline import quarantine
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))
@@ -26,8 +24,8 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 TWO = "# Waders\n\n" + "The curlew probes mudflats. " * 60 + "\n\n# Terns\n\n" + "The tern dives for sand eels. " * 60
 
 
-def found(tools: Tools, collection: str, question: str) -> list[str]:
-    return [each.text for each in wiring.searcher(tools)(SearchRequest(question, collection, 50), WHO).passages]
+def found(sluice: Sluice, collection: str, question: str) -> list[str]:
+    return [each.text for each in sluice.search(SearchRequest(question, collection, 50), WHO).passages]
 
 
 @pytest.fixture
@@ -41,38 +39,38 @@ def old(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
-    make_tools: Callable[..., Tools], tmp_path: Path, name: str, old: pytest.MonkeyPatch
+    make_sluice: Callable[..., Sluice], tmp_path: Path, name: str, old: pytest.MonkeyPatch
 ) -> None:
-    tools = make_tools([tmp_path], graph="off")
+    sluice = make_sluice([tmp_path], graph="off")
     (tmp_path / "owls.md").write_text(OWLS)
     spec = SourceSpec(tmp_path.as_uri(), name)
-    ingestion.ingest(tools, IngestRequest(spec))
-    generation = next(each for each in tools.ledger.collections.generations() if each.collection == name)
-    tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 200))
+    sluice.ingestion.ingest(IngestRequest(spec))
+    generation = next(each for each in sluice.ledger.collections.generations() if each.collection == name)
+    sluice.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 200))
     (tmp_path / "waders.md").write_text(TWO)
-    ingestion.ingest(tools, IngestRequest(spec))
-    (refused,) = tools.catalog.refusals(WHO, name, limit=9)
-    assert tools.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
+    sluice.ingestion.ingest(IngestRequest(spec))
+    (refused,) = sluice.catalog.refusals(WHO, name, limit=9)
+    assert sluice.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
     old.undo()
 
-    assert any("barn owl" in each for each in found(tools, name, "barn owl"))
-    tools.vectors.delete(
-        generation, [each.chunk_id for each in tools.ledger.reconciliation.chunks_after(generation, None, 9)]
+    assert any("barn owl" in each for each in found(sluice, name, "barn owl"))
+    sluice.vectors.delete(
+        generation, [each.chunk_id for each in sluice.ledger.reconciliation.chunks_after(generation, None, 9)]
     )
-    reconciliation.reconcile(tools, collection=name, repair=True)
-    assert any("barn owl" in each for each in found(tools, name, "barn owl"))
-    tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
-    assert ingestion.ingest(tools, IngestRequest(spec, replay=())).documents.new == 1
-    assert any("curlew" in each for each in found(tools, name, "curlew"))
+    sluice.reconciliation.reconcile(collection=name, repair=True)
+    assert any("barn owl" in each for each in found(sluice, name, "barn owl"))
+    sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
+    assert sluice.ingestion.ingest(IngestRequest(spec, replay=())).documents.new == 1
+    assert any("curlew" in each for each in found(sluice, name, "curlew"))
 
 
 def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
-    make_tools: Callable[..., Tools], tmp_path: Path, name: str, stack: EngineStack
+    make_sluice: Callable[..., Sluice], tmp_path: Path, name: str, stack: EngineStack
 ) -> None:
-    tools = make_tools([tmp_path], graph="off")
+    sluice = make_sluice([tmp_path], graph="off")
     (tmp_path / "waders.md").write_text(TWO)
-    ingestion.ingest(tools, IngestRequest(SourceSpec(tmp_path.as_uri(), name)))
-    before = found(tools, name, "curlew or tern")
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(tmp_path.as_uri(), name)))
+    before = found(sluice, name, "curlew or tern")
     swapped = text("""
         WITH own AS (
             SELECT c.version_id, c.chunk_id, c.sealed_text, c.ordinal FROM chunks c
@@ -84,4 +82,4 @@ def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
     """)
     with engine_of(stack.environment["SLUICE_DATABASE_OWNER_URL"]).begin() as connection:
         assert connection.execute(swapped, {"uri": tmp_path.as_uri()}).rowcount == 2
-    assert len(found(tools, name, "curlew or tern")) == len(before) - 2
+    assert len(found(sluice, name, "curlew or tern")) == len(before) - 2

@@ -20,15 +20,13 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.passage import Passage
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
 from sluice.quality.document_features import features
 from sluice.sources import uploads
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
 from swapping import port_of, swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 BIG = 9_007_199_254_740_993  # 2^53 + 1
 
 
@@ -39,42 +37,44 @@ def nested(depth: int) -> Any:
     return value
 
 
-def found(tools: Tools, collection: str, query: str, tenant: str, **changes: Any) -> list[Passage]:
+def found(sluice: Sluice, collection: str, query: str, tenant: str, **changes: Any) -> list[Passage]:
     request = replace(SearchRequest(query, collection, 20), **changes)
-    return list(searcher(tools)(request, Principal("t", tenant, frozenset({ALL_GROUPS}))).passages)
+    return list(sluice.search(request, Principal("t", tenant, frozenset({ALL_GROUPS}))).passages)
 
 
-def uploaded_by_0_2_0(tools: Tools, name: str, file: str, content: bytes, **described: Any) -> None:
+def uploaded_by_0_2_0(sluice: Sluice, name: str, file: str, content: bytes, **described: Any) -> None:
     """An upload whose metadata nobody has limited."""
     folder, upload = f"uploads/{name}/{name}", uploads.upload_id(name, name, file)
-    key = tools.keyring.create([upload])[upload]
+    key = sluice.keyring.create([upload])[upload]
     head = {"name": file, "title": None, "metadata": {}, **described}
     told = json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
     head |= {"fingerprint": keyed_hash(key, "upload", told).hex(), "size_bytes": len(content)}
     head["content"] = f"{folder}/{upload}/content"
     cipher = OldCipher(key, name, upload)
-    tools.blobs.write(head["content"], cipher.encrypt("upload", content))
-    tools.blobs.write(f"{folder}/begun", b"")
-    tools.blobs.write(f"{folder}/{upload}/head", cipher.encrypt_json("upload head", head))
+    sluice.blobs.write(head["content"], cipher.encrypt("upload", content))
+    sluice.blobs.write(f"{folder}/begun", b"")
+    sluice.blobs.write(f"{folder}/{upload}/head", cipher.encrypt_json("upload head", head))
 
 
-def test_uploads_that_were_never_limited_run_and_are_found(make_tools: MakeTools, name: str) -> None:
-    tools = make_tools([], graph="off")
-    uploaded_by_0_2_0(tools, name, "deep.md", b"# Deep\n\nThe heron waits.", metadata={"year": 7, "x": nested(260)})
-    uploaded_by_0_2_0(tools, name, "half.md", b"# Half\n\nThe heron stands.", metadata={"language": "\ud800", "n\0": 1})
-    uploaded_by_0_2_0(tools, name, "title.md", b"# Title\n\nThe heron flies.", title="\ud800" + "x" * 2000)
-    uploaded_by_0_2_0(tools, name, "plain.md", b"# Plain\n\nThe heron sleeps.", metadata={"year": 8})
+def test_uploads_that_were_never_limited_run_and_are_found(make_sluice: MakeTools, name: str) -> None:
+    sluice = make_sluice([], graph="off")
+    uploaded_by_0_2_0(sluice, name, "deep.md", b"# Deep\n\nThe heron waits.", metadata={"year": 7, "x": nested(260)})
+    uploaded_by_0_2_0(
+        sluice, name, "half.md", b"# Half\n\nThe heron stands.", metadata={"language": "\ud800", "n\0": 1}
+    )
+    uploaded_by_0_2_0(sluice, name, "title.md", b"# Title\n\nThe heron flies.", title="\ud800" + "x" * 2000)
+    uploaded_by_0_2_0(sluice, name, "plain.md", b"# Plain\n\nThe heron sleeps.", metadata={"year": 8})
     spec = SourceSpec(f"uploads://{name}/{name}", name, tenant=name)
-    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    summary = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 0)
-    by_name = {each.external_id: each.metadata for each in found(tools, name, "heron", name)}
+    by_name = {each.external_id: each.metadata for each in found(sluice, name, "heron", name)}
     assert by_name["deep.md"]["metadata_cut"] == ["x" + ".a" * 31] and by_name["deep.md"]["year"] == 7
     assert by_name["half.md"]["language"] == "\ufffd" and by_name["half.md"]["metadata_cut"] == ["language", "n"]
     assert by_name["title.md"]["metadata_cut"] == ["title"]
     assert "metadata_cut" not in by_name["plain.md"]
-    rows = room_of(tools).gate_rows(tools.ledger.runs.get(UUID(summary["run_id"])), 0)
+    rows = room_of(sluice).gate_rows(sluice.ledger.runs.get(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
-    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    again = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert again["documents"]["unchanged"] == 4
 
 
@@ -85,9 +85,9 @@ def herons(tmp_path: Path, name: str) -> SourceSpec:
     return SourceSpec(tmp_path.as_uri(), name, tenant=name)
 
 
-def kept_out(tools: Tools, name: str) -> dict[str, str]:
+def kept_out(sluice: Sluice, name: str) -> dict[str, str]:
     who = Principal("t", name, frozenset({ALL_GROUPS}))
-    return {each.external_id: each.code for each in tools.catalog.refusals(who, name, limit=50)}
+    return {each.external_id: each.code for each in sluice.catalog.refusals(who, name, limit=50)}
 
 
 class Refusing:
@@ -111,9 +111,9 @@ class Refusing:
 
 @pytest.mark.parametrize("store", ["vectors", "versions"])
 def test_a_document_that_a_store_refuses_costs_itself_only(
-    make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, store: str
+    make_sluice: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, store: str
 ) -> None:
-    tools = make_tools([tmp_path], graph="off")
+    sluice = make_sluice([tmp_path], graph="off")
     refused: set[Any] = set()
 
     def refuses(_: Any, rows: Any) -> bool:
@@ -122,30 +122,30 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
         return bool({str(each) for each in ids} & refused)
 
     method = {"vectors": "upsert", "versions": "stage"}[store]
-    broken = swapped(tools, **{store: Refusing(port_of(tools, store), method, refuses)})
-    summary = ingestion.ingest(broken, IngestRequest(herons)).to_json()
+    broken = swapped(sluice, **{store: Refusing(port_of(sluice, store), method, refuses)})
+    summary = broken.ingestion.ingest(IngestRequest(herons)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
-    assert list(kept_out(tools, name).values()) == ["load_failed"]
-    assert len(found(tools, name, "heron", name)) == 5
-    mended = ingestion.ingest(tools, IngestRequest(herons)).to_json()
+    assert list(kept_out(sluice, name).values()) == ["load_failed"]
+    assert len(found(sluice, name, "heron", name)) == 5
+    mended = sluice.ingestion.ingest(IngestRequest(herons)).to_json()
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 0)
-    assert len(found(tools, name, "heron", name)) == 6
+    assert len(found(sluice, name, "heron", name)) == 6
 
 
-def test_what_every_document_breaks_on_is_raised(make_tools: MakeTools, tmp_path: Path, herons: SourceSpec) -> None:
-    tools = make_tools([tmp_path], graph="off")
-    broken = replace(tools, vectors=Refusing(tools.vectors, "upsert", lambda *_: True))
+def test_what_every_document_breaks_on_is_raised(make_sluice: MakeTools, tmp_path: Path, herons: SourceSpec) -> None:
+    sluice = make_sluice([tmp_path], graph="off")
+    broken = swapped(sluice, vectors=Refusing(sluice.vectors, "upsert", lambda *_: True))
     with pytest.raises(Terminal, match="refused what was asked"):
-        ingestion.ingest(broken, IngestRequest(herons))
-    assert ingestion.ingest(tools, IngestRequest(herons)).documents.new == 6
+        broken.ingestion.ingest(IngestRequest(herons))
+    assert sluice.ingestion.ingest(IngestRequest(herons)).documents.new == 6
 
 
 def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
-    make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, monkeypatch: pytest.MonkeyPatch
+    make_sluice: MakeTools, tmp_path: Path, name: str, herons: SourceSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sluice.quality import gates
 
-    tools = make_tools([tmp_path], graph="off")
+    sluice = make_sluice([tmp_path], graph="off")
 
     def breaking(documents: list[Document]) -> Any:
         if any(each.title == "Heron 2" for each in documents):
@@ -163,24 +163,26 @@ def test_a_reader_or_a_gate_that_breaks_on_one_document_spares_the_others(
             return raw
 
     monkeypatch.setattr(gates, "features", breaking)
-    summary = ingestion.ingest(
-        replace(tools, reader=lambda *args, **how: Reader(tools.reader(*args, **how))), IngestRequest(herons)
-    ).to_json()
+    summary = (
+        swapped(sluice, reader=lambda *args, **how: Reader(sluice.reader(*args, **how)))
+        .ingestion.ingest(IngestRequest(herons))
+        .to_json()
+    )
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 2)
-    assert kept_out(tools, name) == {"2.md": "validate_failed", "4.md": "unforeseen"}
+    assert kept_out(sluice, name) == {"2.md": "validate_failed", "4.md": "unforeseen"}
     monkeypatch.undo()
-    assert ingestion.ingest(tools, IngestRequest(herons)).documents.new == 2
+    assert sluice.ingestion.ingest(IngestRequest(herons)).documents.new == 2
 
 
-def test_filters_compare_big_integers_exactly_and_keep_types(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
+def test_filters_compare_big_integers_exactly_and_keep_types(make_sluice: MakeTools, tmp_path: Path, name: str) -> None:
     values: list[Any] = [BIG - 1, BIG, BIG + 1, -BIG, 2**63 - 1, 7, "7", True, 1, "2026-01-31", float(2**60)]
     lines = [{"_id": f"n{n}", "text": f"The heron numbered {n}.", "year": value} for n, value in enumerate(values)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    tools = make_tools([tmp_path], graph="off", filter_fields="year")
-    ingestion.ingest(tools, IngestRequest(SourceSpec(f"jsonl://{tmp_path}/rows.jsonl", name, tenant=name)))
+    sluice = make_sluice([tmp_path], graph="off", filter_fields="year")
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(f"jsonl://{tmp_path}/rows.jsonl", name, tenant=name)))
 
     def numbers(wanted: Any) -> list[int]:
-        passages = found(tools, name, "heron numbered", name, filters={"year": wanted})
+        passages = found(sluice, name, "heron numbered", name, filters={"year": wanted})
         return sorted(int(each.external_id[1:]) for each in passages)
 
     assert [numbers(value) for value in values] == [[n] for n in range(len(values))]
@@ -194,7 +196,7 @@ def test_filters_compare_big_integers_exactly_and_keep_types(make_tools: MakeToo
 
 
 def test_words_are_found_however_they_are_spelled_and_places_stay_exact(
-    make_tools: MakeTools, tmp_path: Path, name: str
+    make_sluice: MakeTools, tmp_path: Path, name: str
 ) -> None:
     texts = {
         "ship": "# Ship\n\nDas Donau\u00addampf\u00adschiff legt ab.\n",
@@ -204,29 +206,29 @@ def test_words_are_found_however_they_are_spelled_and_places_stay_exact(
     }
     for file, text in texts.items():
         (tmp_path / f"{file}.md").write_text(text)
-    tools = make_tools([tmp_path], graph="off")
-    ingestion.ingest(tools, IngestRequest(SourceSpec(tmp_path.as_uri(), name, tenant=name)))
+    sluice = make_sluice([tmp_path], graph="off")
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(tmp_path.as_uri(), name, tenant=name)))
 
     def names(query: str) -> list[str]:
-        return [each.external_id[:-3] for each in found(tools, name, query, name, legs=("sparse",))]
+        return [each.external_id[:-3] for each in found(sluice, name, query, name, legs=("sparse",))]
 
     assert names("Donaudampfschiff") == ["ship"]
     assert names("izmire") == ["city"]
     assert names("resume") == ["plain", "cv"]
     assert names("résumé") == ["cv", "plain"]
-    for passage in found(tools, name, "Donaudampfschiff izmire", name, legs=("sparse",)):
+    for passage in found(sluice, name, "Donaudampfschiff izmire", name, legs=("sparse",)):
         text = texts[passage.external_id[:-3]]
         assert text[passage.start : passage.end] == passage.text
 
 
 def test_a_collection_of_other_groups_is_as_if_it_were_not_there(
-    make_tools: MakeTools, tmp_path: Path, name: str, herons: SourceSpec
+    make_sluice: MakeTools, tmp_path: Path, name: str, herons: SourceSpec
 ) -> None:
-    tools = make_tools([tmp_path], graph="off")
-    ingestion.ingest(tools, IngestRequest(replace(herons, access_groups=("board",))))
+    sluice = make_sluice([tmp_path], graph="off")
+    sluice.ingestion.ingest(IngestRequest(replace(herons, access_groups=("board",))))
     stranger, said = Principal("t", name, frozenset({"staff"})), []
     for collection in (name, f"{name}-none"):
         with pytest.raises(NotFound) as refused:
-            searcher(tools)(SearchRequest("heron", collection, 5), stranger)
+            sluice.search(SearchRequest("heron", collection, 5), stranger)
         said.append(str(refused.value).replace(f"collection {collection!r}", "<name>"))
     assert said[0] == said[1]

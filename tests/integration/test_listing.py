@@ -14,13 +14,12 @@ import pytest
 
 from sluice.errors import BadRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support import steps
 from support.engines import EngineStack
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 
 
 def jsonl(tmp_path: Path, *texts: str) -> tuple[str, list[str]]:
@@ -55,32 +54,34 @@ TEXTS = ("The lynx crossed the frozen lake before dawn.", "Basil grows beside th
 
 @KINDS
 def test_no_store_holds_a_plain_hash(
-    make_tools: MakeTools, stack: EngineStack, tmp_path: Path, name: str, kind: Any
+    make_sluice: MakeTools, stack: EngineStack, tmp_path: Path, name: str, kind: Any
 ) -> None:
     """Neither do the artefacts of tasks that run apart; and an unchanged document is not read again."""
     uri, hashes = kind(tmp_path, *TEXTS)
-    tools = make_tools([tmp_path], graph="off")
+    sluice = make_sluice([tmp_path], graph="off")
     spec = SourceSpec(uri, name)
     run_id = uuid4()
-    for ref in checkpoints.plan(tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="cli")):
-        done = steps.extract(tools, ref)
+    for ref in sluice.checkpoints.plan(IngestRequest(spec, "incremental", run_id=run_id, orchestrator="cli")):
+        done = steps.extract(sluice, ref)
         for stage in (steps.validate, steps.chunk, steps.embed, steps.load):
-            done = stage(tools, done)
-    told = steps.finish(tools, run_id)
+            done = stage(sluice, done)
+    told = steps.finish(sluice, run_id)
     assert (told["documents"]["new"], told["documents"]["quarantined"]) == (2, 1)
-    again = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]
+    again = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]
     assert (again["seen"], again["unchanged"], again["new"], again["changed"]) == (3, 2, 0, 0)
     assert not hashes or stack.files_with(*hashes) == []
 
 
 @KINDS
-def test_a_source_lists_so_many_at_most(make_tools: MakeTools, tmp_path: Path, name: str, kind: Any) -> None:
+def test_a_source_lists_so_many_at_most(make_sluice: MakeTools, tmp_path: Path, name: str, kind: Any) -> None:
     uri, _ = kind(tmp_path, *TEXTS)
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        ingestion.ingest(
-            make_tools([tmp_path], graph="off", max_source_documents=2), IngestRequest(SourceSpec(uri, name))
+        make_sluice([tmp_path], graph="off", max_source_documents=2).ingestion.ingest(
+            IngestRequest(SourceSpec(uri, name))
         )
-    told = ingestion.ingest(
-        make_tools([tmp_path], graph="off", max_source_documents=3), IngestRequest(SourceSpec(uri, name))
-    ).to_json()
+    told = (
+        make_sluice([tmp_path], graph="off", max_source_documents=3)
+        .ingestion.ingest(IngestRequest(SourceSpec(uri, name)))
+        .to_json()
+    )
     assert told["documents"]["seen"] == 3

@@ -6,7 +6,6 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,23 @@ import pytest
 
 from agreement import Capitals, Stores, assert_equal, ids_of
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
+from swapping import swapped
 
 FRESH_AT = {1, 9}  # the step with most renames, and the last
 
 
 @pytest.fixture
-def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
-    made = make_tools([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
-    return replace(made, entities=lambda name: Capitals())
+def sluice(make_sluice: Callable[..., Sluice], tmp_path: Path) -> Sluice:
+    made = make_sluice([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
+    return swapped(made, entities=lambda name: Capitals())
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("steps", [2, pytest.param(10, marks=pytest.mark.drill)])
 def test_checkpoints_of_a_real_repository(
-    stores: Stores, tools: Tools, test_data: Path, tmp_path: Path, name: str, steps: int
+    stores: Stores, sluice: Sluice, test_data: Path, tmp_path: Path, name: str, steps: int
 ) -> None:
     with tarfile.open(test_data / "living" / "keps.tar.xz") as archive:
         archive.extractall(tmp_path / "packed", filter="data")
@@ -42,13 +41,13 @@ def test_checkpoints_of_a_real_repository(
     for line in (packed / "steps.jsonl").read_text().splitlines()[:steps]:
         step = json.loads(line)
         apply(step, packed / f"{step['step']:03d}", folder)
-        summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
-        now = stores.snapshot(tools, spec)
+        summary = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
+        now = stores.snapshot(sluice, spec)
         assert now.strays == []
         assert summary["documents"]["seen"] == step["total_docs"]
         assert summary["embeddings"]["computed"] == len(now.hashes - seen), "paid for what was known, or missed a text"
         seen |= now.hashes
-        source = tools.ledger.sources.open(spec, tools.profile(), tools.filter_fields)
+        source = sluice.ledger.sources.open(spec, sluice.profile(), sluice.settings.declared_fields)
         ids = ids_of(stores.engine, source.source_id)
         moves = [op for op in step["ops"] if op["op"] == "R"]
         renames += len(moves)
@@ -57,8 +56,8 @@ def test_checkpoints_of_a_real_repository(
         former = ids
         if step["step"] in FRESH_AT:
             fresh = SourceSpec(folder.as_uri(), f"{name}-{step['step']}", tenant=f"{name}-{step['step']}")
-            ingestion.ingest(tools, IngestRequest(fresh))
-            assert_equal(now.held, stores.snapshot(tools, fresh).held)
+            sluice.ingestion.ingest(IngestRequest(fresh))
+            assert_equal(now.held, stores.snapshot(sluice, fresh).held)
     assert renames == {2: 155, 10: 213}[steps]
     print(f"{kept} of {renames} renames kept their id")
     assert kept >= 0.8 * renames

@@ -16,13 +16,11 @@ from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 OWLS = "The barn owl hunts voles above wet meadows at dusk."
 TRAINS = "The night train from Vienna to Hamburg stops in Passau."
 
@@ -33,48 +31,48 @@ def s3() -> Iterator[S3Server]:
         yield running
 
 
-def uris(tools: Tools, query: str, collection: str) -> list[str]:
+def uris(sluice: Sluice, query: str, collection: str) -> list[str]:
     principal = Principal("tester", collection, frozenset({ALL_GROUPS}))
-    return [each.uri for each in searcher(tools)(SearchRequest(query, collection, 5), principal).passages]
+    return [each.uri for each in sluice.search(SearchRequest(query, collection, 5), principal).passages]
 
 
 def counts(summary: dict) -> tuple[int, ...]:
     return tuple(summary["documents"][each] for each in ("new", "changed", "unchanged", "deleted", "quarantined"))
 
 
-def test_a_bucket(make_tools: MakeTools, s3: S3Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket(make_sluice: MakeTools, s3: S3Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = s3.new_bucket()
     monkeypatch.setenv("SLUICE_CONNECTION_LOCAL_S3", f"aws://key:secret@/?endpoint_url={quote(s3.endpoint, safe='')}")
     for key, text in (("in/owls.md", OWLS), ("in/trains.md", TRAINS), ("out/x.md", "beside")):
         s3.client.put_object(Bucket=bucket, Key=key, Body=text.encode())
-    tools, spec = make_tools([]), SourceSpec(f"s3://{bucket}/in?connection=local-s3", name, tenant=name)
-    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
-    assert uris(tools, "barn owl voles", name)[0] == f"s3://{bucket}/in/owls.md"
+    sluice, spec = make_sluice([]), SourceSpec(f"s3://{bucket}/in?connection=local-s3", name, tenant=name)
+    assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
+    assert uris(sluice, "barn owl voles", name)[0] == f"s3://{bucket}/in/owls.md"
     s3.client.put_object(Bucket=bucket, Key="in/owls.md", Body=b"Owls are birds of the night.")
     s3.client.delete_object(Bucket=bucket, Key="in/trains.md")
-    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 1, 0, 1, 0)
-    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 0, 1, 0, 0)
+    assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (0, 1, 0, 1, 0)
+    assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (0, 0, 1, 0, 0)
     with pytest.raises(Forbidden, match="used by Sluice itself"):
-        ingestion.ingest(
-            tools, IngestRequest(SourceSpec(f"s3://{bucket}/in?connection=sluice_ledger", name, tenant=name))
+        sluice.ingestion.ingest(
+            IngestRequest(SourceSpec(f"s3://{bucket}/in?connection=sluice_ledger", name, tenant=name))
         )
 
 
-def test_a_site(make_tools: MakeTools, name: str) -> None:
+def test_a_site(make_sluice: MakeTools, name: str) -> None:
     with WebServer() as web:
-        tools = make_tools([], http_trusted_hosts=web.host, http_delay_s=0.0)
+        sluice = make_sluice([], http_trusted_hosts=web.host, http_delay_s=0.0)
         web.pages["/robots.txt"] = html("no rules")
         web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains", "/gone")
         web.pages["/owls"], web.pages["/trains"] = html(OWLS, {"ETag": '"1"'}), html(TRAINS, {"ETag": '"1"'})
         spec = SourceSpec(web.url("/sitemap.xml"), name, tenant=name)
-        assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 1)
-        assert uris(tools, "night train Vienna", name)[0] == web.url("/trains")
+        assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 1)
+        assert uris(sluice, "night train Vienna", name)[0] == web.url("/trains")
         web.asked.clear()
         web.pages["/sitemap.xml"] = sitemap(web, "/owls", "/trains")
-        assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (0, 0, 2, 1, 0)
+        assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (0, 0, 2, 1, 0)
         assert web.paths("GET") == ["/sitemap.xml"]
         with pytest.raises(BadRequest, match="SLUICE_HTTP_TRUSTED_HOSTS"):
-            ingestion.ingest(make_tools([]), IngestRequest(spec))
+            make_sluice([]).ingestion.ingest(IngestRequest(spec))
 
 
 def commit(repository: pygit2.Repository, files: dict[str, str]) -> None:
@@ -91,17 +89,17 @@ def commit(repository: pygit2.Repository, files: dict[str, str]) -> None:
 
 
 def test_a_rename_is_gits_own_since_the_commit_of_the_last_run(
-    make_tools: MakeTools, stack: EngineStack, name: str, tmp_path: Path
+    make_sluice: MakeTools, stack: EngineStack, name: str, tmp_path: Path
 ) -> None:
     repository = pygit2.init_repository(tmp_path / "repo")
-    tools, spec = (
-        make_tools([tmp_path]),
+    sluice, spec = (
+        make_sluice([tmp_path]),
         SourceSpec((tmp_path / "repo").as_uri().replace("file", "git+file"), name, name),
     )
     commit(repository, {"owls.md": f"{OWLS}\n" * 20, "trains.md": TRAINS})
-    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
+    assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json()) == (2, 0, 0, 0, 0)
     commit(repository, {"birds.md": f"{OWLS}\n" * 18 + "And so does the little owl.\n", "trains.md": TRAINS})
-    documents = ingestion.ingest(tools, IngestRequest(spec)).to_json()["documents"]
+    documents = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]
     assert (documents["moved"], documents["new"], documents["deleted"], documents["unchanged"]) == (1, 0, 0, 1)
     engine = sqlalchemy.create_engine(stack.environment["SLUICE_DATABASE_URL"])
     told = sqlalchemy.text("SELECT m.how FROM moves m JOIN documents d USING (document_id) WHERE d.tenant_id = :tenant")

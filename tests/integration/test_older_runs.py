@@ -9,21 +9,18 @@ from uuid import uuid4
 
 import pytest
 
-from sluice import wiring
 from sluice.indexing import loading
-from sluice.maintenance import reconciliation
 from sluice.model.gates import GateRule
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.run import BatchRef
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion, planning
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
 from sluice.quality import gates
+from sluice.wiring import Sluice
 from support import steps
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at {time}.\n"
 
@@ -31,25 +28,27 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at {time}.\n"
 class Monday:
     """A run of which everything is done but `load`, by tasks as Airflow runs them."""
 
-    def __init__(self, tools: Tools, folder: Path, collection: str) -> None:
-        self.tools, self.folder = tools, folder / "in"
+    def __init__(self, sluice: Sluice, folder: Path, collection: str) -> None:
+        self.sluice, self.folder = sluice, folder / "in"
         self.folder.mkdir()
         self.spec = SourceSpec(self.folder.as_uri(), collection)
         self.write(OWLS.format(time="dusk"))
-        ingestion.ingest(tools, IngestRequest(self.spec))
+        sluice.ingestion.ingest(IngestRequest(self.spec))
         self.write(OWLS.format(time="dawn"))
         self.run_id = uuid4()
         self.refs = [self._embedded(ref) for ref in self.scan()]
-        self.tools.ledger.runs.finish(self.tools.ledger.runs.get(self.run_id), "failed", {"error": "the index is down"})
+        self.sluice.ledger.runs.finish(
+            self.sluice.ledger.runs.get(self.run_id), "failed", {"error": "the index is down"}
+        )
 
     def scan(self) -> list[BatchRef]:
-        return checkpoints.plan(
-            self.tools, IngestRequest(self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday")
+        return self.sluice.checkpoints.plan(
+            IngestRequest(self.spec, "incremental", run_id=self.run_id, orchestrator="airflow:dag/monday")
         )
 
     def _embedded(self, ref: BatchRef) -> BatchRef:
         for stage in (steps.extract, steps.validate, steps.chunk, steps.embed):
-            ref = stage(self.tools, ref)
+            ref = stage(self.sluice, ref)
         return ref
 
     def write(self, text: str) -> None:
@@ -58,47 +57,47 @@ class Monday:
     def clear(self) -> dict[str, int]:
         """`load` and what follows it. Returns the documents of the summary."""
         for ref in self.refs:
-            steps.load(self.tools, ref)
-        documents: dict[str, int] = steps.finish(self.tools, self.run_id)["documents"]
+            steps.load(self.sluice, ref)
+        documents: dict[str, int] = steps.finish(self.sluice, self.run_id)["documents"]
         return documents
 
     def served(self) -> str:
         asked = SearchRequest("barn owl hunts voles", self.spec.collection, 50)
-        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, WHO).passages)
+        return "\n".join(each.text for each in self.sluice.search(asked, WHO).passages)
 
 
 @pytest.fixture
-def monday(make_tools: MakeTools, tmp_path: Path, name: str) -> Monday:
-    return Monday(make_tools([tmp_path]), tmp_path, name)
+def monday(make_sluice: MakeTools, tmp_path: Path, name: str) -> Monday:
+    return Monday(make_sluice([tmp_path]), tmp_path, name)
 
 
 def test_a_later_run_that_found_nothing_to_do_is_not_overwritten(
     monday: Monday, caplog: pytest.LogCaptureFixture
 ) -> None:
     monday.write(OWLS.format(time="dusk"))
-    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec)).documents.changed == 0
+    assert monday.sluice.ingestion.ingest(IngestRequest(monday.spec)).documents.changed == 0
     assert monday.clear()["superseded"] == 1
     assert "because a later run supersedes them" in caplog.text
     assert "at dusk" in monday.served() and "at dawn" not in monday.served()
-    report = reconciliation.reconcile(monday.tools, collection=monday.spec.collection).to_json()
+    report = monday.sluice.reconciliation.reconcile(collection=monday.spec.collection).to_json()
     assert (report["missing"], report["collections"][0]["surplus"]) == (0, 0), "nothing was written beside the ledger"
 
 
 def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monday) -> None:
     generation = next(
-        each for each in monday.tools.ledger.collections.generations() if each.collection == monday.spec.collection
+        each for each in monday.sluice.ledger.collections.generations() if each.collection == monday.spec.collection
     )
-    monday.tools.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
+    monday.sluice.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
     monday.write(OWLS.format(time="noon, " * 30))
-    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
-    (refusal,) = monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9)
+    monday.sluice.ingestion.ingest(IngestRequest(monday.spec))
+    (refusal,) = monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9)
     assert monday.clear()["superseded"] == 1
     for ref in monday.refs:  # clearing everything but the scan refuses it anew, with other bytes
         monday._embedded(ref)
-    steps.finish(monday.tools, monday.run_id)
-    assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
-    monday.tools.ledger.quality.set_rule(generation, "documents", "too_long", None)
-    assert ingestion.ingest(monday.tools, IngestRequest(monday.spec, replay=())).documents.changed == 1
+    steps.finish(monday.sluice, monday.run_id)
+    assert monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
+    monday.sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
+    assert monday.sluice.ingestion.ingest(IngestRequest(monday.spec, replay=())).documents.changed == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
 
 
@@ -106,7 +105,7 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
 def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later_one_knows_more(
     monday: Monday, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
+    monday.sluice.ingestion.ingest(IngestRequest(monday.spec))
     module, verb = {"validate": (gates, "documents_gate"), "load": (loading, "load")}[stage]
     done = getattr(module, verb)
 
@@ -118,30 +117,30 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     monkeypatch.setattr(module, verb, breaks)
     if stage == "validate":
         for ref in monday.refs:
-            steps.validate(monday.tools, steps.extract(monday.tools, ref))
+            steps.validate(monday.sluice, steps.extract(monday.sluice, ref))
     else:
         for ref in monday.refs:
-            steps.load(monday.tools, ref)
-    counts = [each.counts for each in monday.tools.ledger.runs.stages(monday.tools.ledger.runs.get(monday.run_id))]
+            steps.load(monday.sluice, ref)
+    counts = [each.counts for each in monday.sluice.ledger.runs.stages(monday.sluice.ledger.runs.get(monday.run_id))]
     (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
     assert (found["superseded"], found["quarantined"]) == (1, 0)
-    assert monday.tools.catalog.refusals(WHO, monday.spec.collection, limit=9) == []
+    assert monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9) == []
 
 
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:
     (monday.folder / "newts.md").write_text("# Newts\n\nNewts live in ponds.\n")
-    plan = planning.plan(
-        monday.tools, IngestRequest(monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
+    plan = monday.sluice.pipeline.planning.plan(
+        IngestRequest(monday.spec, "incremental", run_id=uuid4(), orchestrator="cli", max_documents=1)
     )
-    monday.tools.ledger.runs.finish(plan.run, "failed", {})
+    monday.sluice.ledger.runs.finish(plan.run, "failed", {})
     assert monday.clear()["superseded"] == 1
     assert "at dusk" in monday.served()
-    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
+    monday.sluice.ingestion.ingest(IngestRequest(monday.spec))
     assert "at dawn" in monday.served() and "ponds" in monday.served()
 
 
 def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
-    ingestion.ingest(monday.tools, IngestRequest(monday.spec))
+    monday.sluice.ingestion.ingest(IngestRequest(monday.spec))
     monday.write(OWLS.format(time="noon"))
     monday.refs = [monday._embedded(ref) for ref in monday.scan()]
     assert monday.clear()["superseded"] == 0
@@ -149,27 +148,27 @@ def test_cleared_from_its_scan_an_older_run_goes_on(monday: Monday) -> None:
 
 
 def test_a_try_of_extract_after_a_rename_was_found_goes_on_from_there(
-    make_tools: MakeTools, tmp_path: Path, name: str
+    make_sluice: MakeTools, tmp_path: Path, name: str
 ) -> None:
     """A task that is killed after it has found a rename, or is cleared: its items are still readable, and what is gone
     at the source goes with this run."""
-    tools, folder = make_tools([tmp_path]), tmp_path / "in"
+    sluice, folder = make_sluice([tmp_path]), tmp_path / "in"
     folder.mkdir()
     for each in ("owls", "bread", "ferry"):
         (folder / f"{each}.md").write_text(f"# {each}\n\nAll that can be said of {each} in one sentence.\n")
     spec = SourceSpec(folder.as_uri(), name)
-    ingestion.ingest(tools, IngestRequest(spec))
+    sluice.ingestion.ingest(IngestRequest(spec))
     (folder / "owls.md").rename(folder / "birds.md")
     (folder / "ferry.md").unlink()
     run_id = uuid4()
-    (ref,) = checkpoints.plan(
-        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
+    (ref,) = sluice.checkpoints.plan(
+        IngestRequest(spec, "incremental", run_id=run_id, orchestrator="airflow:dag/killed")
     )
-    steps.extract(tools, ref)
-    done = steps.extract(tools, ref)
+    steps.extract(sluice, ref)
+    done = steps.extract(sluice, ref)
     assert done.documents == 1
     for stage in (steps.validate, steps.chunk, steps.embed, steps.load):
-        done = stage(tools, done)
-    documents = steps.finish(tools, run_id)["documents"]
+        done = stage(sluice, done)
+    documents = steps.finish(sluice, run_id)["documents"]
     assert (documents["moved"], documents["deleted"]) == (1, 1)
-    assert ingestion.ingest(tools, IngestRequest(spec)).documents.unchanged == 2
+    assert sluice.ingestion.ingest(IngestRequest(spec)).documents.unchanged == 2

@@ -18,9 +18,8 @@ from agreement import Held
 from devstack import Stack, catalogue, credentials, processes, runner, stopping
 from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from sluice.errors import Transient, Unavailable
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import build
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 from support.rotation import revision, share
 from swapping import port_of, swapped
@@ -72,14 +71,14 @@ def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:
         go_away()
         gone_at.append(time.monotonic())
 
-    tools = dying.tools_of(hurried(case))
-    broken: Any = Before(port_of(tools, port), method, gone)
+    sluice = dying.sluice_of(hurried(case))
+    broken: Any = Before(port_of(sluice, port), method, gone)
     try:
         with pytest.raises(Transient, match=TOLD[store]):
-            ingestion.ingest(swapped(tools, **{port: broken}), IngestRequest(case.spec))
+            swapped(sluice, **{port: broken}).ingestion.ingest(IngestRequest(case.spec))
         return time.monotonic() - gone_at[0]
     finally:
-        tools.close()
+        sluice.close()
 
 
 def hurried(case: Case) -> dying.Order:
@@ -88,11 +87,11 @@ def hurried(case: Case) -> dying.Order:
 
 def assert_nothing_wrong_is_shown(case: Case) -> None:
     """Right, or not at all; and soon."""
-    serving = build(hurried(case).settings, serving=True)
+    serving = Sluice(hurried(case).settings, serving=True)
     began = time.monotonic()
     try:
         with suppress(Unavailable):
-            replace(case, tools=serving).assert_never_a_mix()
+            replace(case, sluice=serving).assert_never_a_mix()
     finally:
         serving.close()
     assert time.monotonic() - began < PATIENCE_S
@@ -123,23 +122,23 @@ def test_what_is_gone_at_the_source_is_not_served_while_a_store_is_down(
     case = cases.before(batch_size=1)
     known = case.ids()
     pending = rf"no longer served; \d+ chunks are still to be removed from .*{store}"
-    tools = dying.tools_of(hurried(case))
+    sluice = dying.sluice_of(hurried(case))
     end(engines, store)
     try:
         case.put({name: text for name, text in BEFORE.items() if name != "gone.md"})
         with pytest.raises(Unavailable, match=pending):
-            ingestion.ingest(tools, IngestRequest(case.spec))
+            sluice.ingestion.ingest(IngestRequest(case.spec))
         assert case.ids().keys() == BEFORE.keys() - {"gone.md"}, "nothing is new: known with the scan"
         assert store == "qdrant" or "GOWN" not in case.served()
 
         case.put(tree)
         with pytest.raises(Unavailable, match=pending):
-            ingestion.ingest(tools, IngestRequest(case.spec))
+            sluice.ingestion.ingest(IngestRequest(case.spec))
         now = case.ids()
         assert now.keys() == tree.keys(), "known when all that is new was read"
         assert {old: now[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}
     finally:
-        tools.close()
+        sluice.close()
         engines.up([store], lambda line: None)
     _recovers(case, expected)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,19 +20,19 @@ from sluice.model.costs import Budget
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
 from sluice.pipeline.requests import IngestRequest
-from sluice.pipeline.scanning import listed
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
+from swapping import wired
 
 
 @pytest.fixture
-def tools(room: Room, tmp_path: Path) -> Any:
-    return SimpleNamespace(
+def sluice(room: Room, tmp_path: Path) -> Any:
+    return wired(
         room=room,
         ledger=room.ledger,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=10**9, roots=[tmp_path]),
-        budget=Budget(),
+        vectors=None,
         graph=None,
         max_shrink=0.5,
         max_source_documents=10_000,
@@ -48,32 +47,32 @@ def spec(tmp_path: Path) -> SourceSpec:
     return SourceSpec((tmp_path / "in").as_uri(), "docs")
 
 
-def ingested(tools: Any, spec: SourceSpec) -> None:
+def ingested(sluice: Any, spec: SourceSpec) -> None:
     """As a run leaves the ledger, without its text."""
     from uuid import uuid4
 
-    source = tools.ledger.sources.open(spec, PROFILE, ())
-    run = tools.ledger.runs.start(source, "incremental", uuid4(), "tests")
-    result = tools.ledger.scans.record(run, listed(tools, source.spec, tools.reader(source.spec)), spec)
-    tools.ledger.versions.stage(run, [version(run, item, "words") for item in result.items])
-    tools.ledger.versions.activate(run, [item.document_id for item in result.items])
-    tools.ledger.versions.remove(run, result.vanished)
-    tools.ledger.runs.finish(run, "succeeded", {})
+    source = sluice.ledger.sources.open(spec, PROFILE, ())
+    run = sluice.ledger.runs.start(source, "incremental", uuid4(), "tests")
+    result = sluice.ledger.scans.record(run, sluice._listing.entries(source.spec, sluice.reader(source.spec)), spec)
+    sluice.ledger.versions.stage(run, [version(run, item, "words") for item in result.items])
+    sluice.ledger.versions.activate(run, [item.document_id for item in result.items])
+    sluice.ledger.versions.remove(run, result.vanished)
+    sluice.ledger.runs.finish(run, "succeeded", {})
 
 
-def state(tools: Any) -> Any:
-    return deepcopy((rows(tools.room.engine), vars(tools.keyring)))
+def state(sluice: Any) -> Any:
+    return deepcopy((rows(sluice.room.engine), vars(sluice.keyring)))
 
 
-def previewed(tools: Any, spec: SourceSpec, **how: Any) -> preview.Preview:
-    before = state(tools)
-    report = preview.preview(tools, IngestRequest(spec, **how))
-    assert state(tools) == before, "a dry run writes nothing, no key either"
+def previewed(sluice: Any, spec: SourceSpec, **how: Any) -> preview.Preview:
+    before = state(sluice)
+    report: preview.Preview = sluice.dry_run.preview(IngestRequest(spec, **how))
+    assert state(sluice) == before, "a dry run writes nothing, no key either"
     return report
 
 
-def test_a_source_that_was_never_saved(tools: Any, spec: SourceSpec) -> None:
-    report = previewed(tools, spec)
+def test_a_source_that_was_never_saved(sluice: Any, spec: SourceSpec) -> None:
+    report = previewed(sluice, spec)
     told = report.to_json()
     assert told["documents"] == {
         "seen": 40, "new": 40, "changed": 0, "moved": 0, "quarantined": 0, "unchanged": 0, "deleted": 0,
@@ -82,15 +81,15 @@ def test_a_source_that_was_never_saved(tools: Any, spec: SourceSpec) -> None:
     assert report.to_json()["estimate"] == {
         "documents": 40, "bytes": 4000, "tokens": 1000, "money": None, "max_tokens": None,
     }  # fmt: skip
-    assert tools.ledger.collections.generations() == []
+    assert sluice.ledger.collections.generations() == []
 
 
-def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSpec, tmp_path: Path) -> None:
-    ingested(tools, spec)
+def test_changes_of_a_saved_source_and_what_they_cost(sluice: Any, spec: SourceSpec, tmp_path: Path) -> None:
+    ingested(sluice, spec)
     (tmp_path / "in" / "00.md").write_text("y" * 4000)
     (tmp_path / "in" / "01.md").rename(tmp_path / "in" / "renamed.md")
-    tools.budget = Budget(5000, 2.0)
-    report = previewed(tools, spec)
+    sluice.budget = Budget(5000, 2.0)
+    report = previewed(sluice, spec)
     told = report.documents
     assert (told.seen, told.new, told.changed, told.unchanged, told.deleted) == (40, 1, 1, 38, 1)
     assert report.to_json()["estimate"] == {
@@ -100,50 +99,50 @@ def test_changes_of_a_saved_source_and_what_they_cost(tools: Any, spec: SourceSp
     assert "renamed document counts as new and as vanished" in lines
     assert "about 1025 tokens at most, 0.002050 US dollars (an estimate from bytes" in lines
     assert "the budget of a run is 5000 tokens" in lines and "2 documents, 4.1 kB" in lines
-    full = previewed(tools, spec, mode="full").estimate
+    full = previewed(sluice, spec, mode="full").estimate
     assert (full.documents, full.bytes, full.tokens) == (40, 7900, 1025), "the rest comes from the cache"
 
 
 def test_what_the_shrink_guard_would_refuse_is_said_unless_it_is_approved(
-    tools: Any, spec: SourceSpec, tmp_path: Path
+    sluice: Any, spec: SourceSpec, tmp_path: Path
 ) -> None:
-    ingested(tools, spec)
+    ingested(sluice, spec)
     for each in sorted((tmp_path / "in").iterdir())[:30]:
         each.unlink()
-    report = previewed(tools, spec)
+    report = previewed(sluice, spec)
     assert report.documents.deleted == 30
     assert "lists 30 documents fewer than the 40" in report.refusals[0]
     assert "The run would be rejected: " in "\n".join(report.lines())
-    assert previewed(tools, spec, approve_shrink=True).refusals == []
+    assert previewed(sluice, spec, approve_shrink=True).refusals == []
     for each in (tmp_path / "in").iterdir():
         each.unlink()
-    assert "is empty now" in previewed(tools, spec).refusals[0]
+    assert "is empty now" in previewed(sluice, spec).refusals[0]
 
 
-def test_what_new_groups_would_hide_is_counted(tools: Any, spec: SourceSpec) -> None:
-    ingested(tools, spec)
-    report = previewed(tools, SourceSpec(spec.uri, spec.collection, access_groups=("hr",)))
+def test_what_new_groups_would_hide_is_counted(sluice: Any, spec: SourceSpec) -> None:
+    ingested(sluice, spec)
+    report = previewed(sluice, SourceSpec(spec.uri, spec.collection, access_groups=("hr",)))
     assert (report.hidden, report.refusals) == (40, [])
     assert "40 documents that are readable now would become unreadable" in report.lines()[-1]
 
 
-def test_what_cannot_be_read_or_named_is_refused(tools: Any, spec: SourceSpec) -> None:
+def test_what_cannot_be_read_or_named_is_refused(sluice: Any, spec: SourceSpec) -> None:
     for wrong in (SourceSpec("file:///etc", "docs"), SourceSpec(spec.uri, "No Such Name")):
         with pytest.raises(BadRequest):
-            previewed(tools, wrong)
+            previewed(sluice, wrong)
     with pytest.raises(BadRequest, match="SLUICE_EMBEDDING_PRICE"):
-        previewed(tools, spec, max_cost=1.0)
+        previewed(sluice, spec, max_cost=1.0)
 
 
-def test_on_the_command_line(tools: Any, spec: SourceSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_the_command_line(sluice: Any, spec: SourceSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def opened() -> Iterator[Any]:
-        yield tools
+        yield sluice
 
     monkeypatch.setattr(documents, "tools_of_settings", opened)
-    before = state(tools)
+    before = state(sluice)
     told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
     assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
-    assert json.loads(as_json.output) == preview.preview(tools, IngestRequest(spec)).to_json()
-    assert state(tools) == before
+    assert json.loads(as_json.output) == sluice.dry_run.preview(IngestRequest(spec)).to_json()
+    assert state(sluice) == before

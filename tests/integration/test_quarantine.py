@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from agreement import Stores
 from failing import Crash, Crashing
 from recovery import Before
-from sluice import wiring
 from sluice.cli import app
 from sluice.encryption import Cipher
 from sluice.errors import BadRequest, Busy, LostLease, NotFound
@@ -33,23 +32,15 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import (
-    chunking,
-    embedding,
-    extraction,
-    finishing,
-    ingestion,
-    loading,
-    planning,
     quarantine,
-    validation,
 )
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 from swapping import port_of, swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"
 LETTER = f"# Letter\n\n{SECRET}.\n\n" + "He crosses at nine, at noon and at dusk. " * 20
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -58,42 +49,42 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 class Place:
     """A folder with owls, served, and a letter that the collection's rule finds too long."""
 
-    def __init__(self, tools: Tools, tmp_path: Path, name: str, tenant: str = "default") -> None:
-        self.tools, self.name, self.folder = tools, name, tmp_path / "in"
+    def __init__(self, sluice: Sluice, tmp_path: Path, name: str, tenant: str = "default") -> None:
+        self.sluice, self.name, self.folder = sluice, name, tmp_path / "in"
         self.who = replace(WHO, tenant=tenant)
         self.folder.mkdir()
         (self.folder / "owls.md").write_text(OWLS)
         self.spec = SourceSpec(self.folder.as_uri(), name, tenant)
-        ingestion.ingest(tools, IngestRequest(self.spec))
+        sluice.ingestion.ingest(IngestRequest(self.spec))
         self.limit(200)
         (self.folder / "letter.md").write_text(LETTER)
 
     @property
     def generation(self) -> Generation:
-        return next(each for each in self.tools.ledger.collections.generations() if each.collection == self.name)
+        return next(each for each in self.sluice.ledger.collections.generations() if each.collection == self.name)
 
     def limit(self, chars: float | None) -> None:
         rule = None if chars is None else GateRule("block", chars)
-        self.tools.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
+        self.sluice.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, QuarantineRecord]:
-        found = self.tools.catalog.refusals(self.who, self.name, limit=100)
+        found = self.sluice.catalog.refusals(self.who, self.name, limit=100)
         return {each.external_id: each for each in found}
 
     def served(self) -> str:
         asked = SearchRequest("ferryman timetable barn owl", self.name, 50)
-        return "\n".join(each.text for each in wiring.searcher(self.tools)(asked, self.who).passages)
+        return "\n".join(each.text for each in self.sluice.search(asked, self.who).passages)
 
     def objects(self, refusal: QuarantineRecord) -> list[str]:
-        return [each for each in self.tools.blobs.list("quarantine") if str(refusal.document_id) in each]
+        return [each for each in self.sluice.blobs.list("quarantine") if str(refusal.document_id) in each]
 
 
 WHO = Principal("tester", "default", frozenset({ALL_GROUPS}))
 
 
 @pytest.fixture
-def place(make_tools: MakeTools, tmp_path: Path, name: str) -> Place:
-    return Place(make_tools([tmp_path], graph="off"), tmp_path, name)
+def place(make_sluice: MakeTools, tmp_path: Path, name: str) -> Place:
+    return Place(make_sluice([tmp_path], graph="off"), tmp_path, name)
 
 
 @pytest.fixture
@@ -104,7 +95,7 @@ def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 
 
 def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, command: Callable[..., Any]) -> None:
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
+    summary = place.sluice.ingestion.ingest(IngestRequest(place.spec)).to_json()
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))
     assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
@@ -127,15 +118,15 @@ def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, 
     figures = json.loads(replayed.stdout)
     assert (replayed.exit_code, figures["served"], figures["quarantined"]) == (0, 1, 0), replayed.output
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    run = place.tools.ledger.runs.get(UUID(figures["runs"][0]["run_id"]))
+    run = place.sluice.ledger.runs.get(UUID(figures["runs"][0]["run_id"]))
     assert (run.mode, figures["runs"][0]["documents"]["new"]) == ("replay", 1)
-    then = ingestion.ingest(place.tools, IngestRequest(place.spec)).to_json()
+    then = place.sluice.ingestion.ingest(IngestRequest(place.spec)).to_json()
     assert (then["documents"]["unchanged"], then["embeddings"]["computed"]) == (2, 0)
 
 
 def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..., Any]) -> None:
     (place.folder / "nowhere.md").symlink_to(place.folder / "missing.md")
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     link = place.refused()["nowhere.md"]
     assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
     assert "not retained" in command("show", link.document_id).stdout
@@ -151,10 +142,10 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
 
 def test_the_source_may_be_gone(place: Place) -> None:
     (place.folder / "noise.bin").write_bytes(bytes(range(256)) * 20)
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     shutil.rmtree(place.folder)
     place.limit(None)
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
+    summary = place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).to_json()
     assert (summary["documents"]["seen"], summary["documents"]["new"], summary["quarantine"]) == (2, 1, {"binary": 1})
     assert SECRET in place.served()
     noise = place.refused()["noise.bin"]
@@ -163,15 +154,15 @@ def test_the_source_may_be_gone(place: Place) -> None:
 
 def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -> None:
     (place.folder / "other.md").write_text(LETTER.replace("Letter", "Other"))
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter, other = place.refused()["letter.md"], place.refused()["other.md"]
     (place.folder / "letter.md").write_text("# Letter\n\nThe ferryman has no timetable now.\n")
     (place.folder / "other.md").unlink()
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     assert place.refused() == {} and place.objects(letter) == place.objects(other) == []
     place.limit(None)
-    summary = ingestion.ingest(
-        place.tools, IngestRequest(place.spec, replay=[letter.document_id, other.document_id])
+    summary = place.sluice.ingestion.ingest(
+        IngestRequest(place.spec, replay=[letter.document_id, other.document_id])
     ).to_json()
     assert summary["documents"]["seen"] == 0
     assert "no timetable now" in place.served() and SECRET not in place.served()
@@ -180,110 +171,112 @@ def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -
 def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     """A gate stands after the bytes were let go of, so they are read again: the source may hold others by then."""
     edit = partial((place.folder / "letter.md").write_text, "# Letter\n\nThe ferryman has no timetable now.\n")
-    quality = Before(place.tools.ledger.quality, "record_gates", edit)
-    ingestion.ingest(swapped(place.tools, quality=quality), IngestRequest(place.spec))
+    quality = Before(place.sluice.ledger.quality, "record_gates", edit)
+    swapped(place.sluice, quality=quality).ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this check" in letter.reason
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 0
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.seen == 0
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     assert "no timetable now" in place.served() and place.refused() == {}
 
 
 def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
-    key = place.tools.keyring.get([letter.document_id])[letter.document_id]
+    key = place.sluice.keyring.get([letter.document_id])[letter.document_id]
 
     def put_other_bytes() -> None:
         item = WorkItem(letter.document_id, ListingEntry("letter.md", "file:///letter.md", "2", 6), new=True)
         packed = quarantine._packed(FetchedDocument(item, b"# Else"))
         cipher = Cipher(key, place.spec.tenant, letter.document_id)
-        place.tools.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
+        place.sluice.blobs.write(quarantine.path(letter.document_id), cipher.encrypt("quarantine", packed))
 
-    quality = Before(place.tools.ledger.quality, "record_gates", put_other_bytes)
-    ingestion.ingest(swapped(place.tools, quality=quality), IngestRequest(place.spec, replay=()))
+    quality = Before(place.sluice.ledger.quality, "record_gates", put_other_bytes)
+    swapped(place.sluice, quality=quality).ingestion.ingest(IngestRequest(place.spec, replay=()))
     after = place.refused()["letter.md"]
     assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
     place.limit(None)
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     assert SECRET in place.served(), "the next run looks again"
 
 
 def test_a_replay_keeps_the_last_good_version_until_it_serves(place: Place) -> None:
     (place.folder / "owls.md").write_text(OWLS + "They sleep by day. " * 30)
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
-    ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=()))
     assert "voles above wet meadows" in place.served() and "sleep by day" not in place.served()
     place.limit(None)
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
+    summary = place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).to_json()
     assert (summary["documents"]["new"], summary["documents"]["changed"]) == (1, 1)
     assert "sleep by day" in place.served()
 
 
 def test_while_another_run_works_on_the_source_it_waits(place: Place) -> None:
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
-    ledger = place.tools.ledger
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
+    ledger = place.sluice.ledger
     other = ledger.runs.start(
-        ledger.sources.open(place.spec, place.tools.profile(), ()), "incremental", uuid4(), "tests"
+        ledger.sources.open(place.spec, place.sluice.profile(), ()), "incremental", uuid4(), "tests"
     )
     ledger.runs.claim(other, 60)
     with pytest.raises(Busy):
-        ingestion.ingest(place.tools, IngestRequest(place.spec, replay=()))
+        place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=()))
     ledger.runs.finish(other, "failed", {})
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.seen == 1
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.seen == 1
 
 
 def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -> None:
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
-    place.tools.blobs.remove(quarantine.path(letter.document_id))
+    place.sluice.blobs.remove(quarantine.path(letter.document_id))
     place.limit(None)
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).quarantine == {"not_kept": 1}
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).quarantine == {"not_kept": 1}
     assert place.refused()["letter.md"].kept_bytes is None
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec)).documents.new == 1
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec)).documents.new == 1
 
 
 def test_a_replay_that_is_repeated_after_its_end_changes_nothing(place: Place) -> None:
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     place.limit(None)
-    plan = planning.plan(place.tools, IngestRequest(place.spec, replay=(), run_id=uuid4(), orchestrator="tests"))
+    plan = place.sluice.pipeline.planning.plan(
+        IngestRequest(place.spec, replay=(), run_id=uuid4(), orchestrator="tests")
+    )
     for _ in range(2):
-        batch = (place.tools, plan.run, Batch(0, len(plan.items)))
-        documents = validation.validate(*batch, extraction.extract(*batch, plan.items))
-        loading.load(*batch, embedding.embed(*batch, chunking.chunk(*batch, documents)))
-        finishing.finish(place.tools, plan.run)
+        batch, pipeline = (plan.run, Batch(0, len(plan.items))), place.sluice.pipeline
+        documents = pipeline.validation.validate(*batch, pipeline.extraction.extract(*batch, plan.items))
+        pipeline.loading.load(*batch, pipeline.embedding.embed(*batch, pipeline.chunking.chunk(*batch, documents)))
+        pipeline.finishing.finish(plan.run)
     assert place.refused() == {} and SECRET in place.served()
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec)).documents.unchanged == 2
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec)).documents.unchanged == 2
 
 
-def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_tools: MakeTools, tmp_path: Path, name: str) -> None:
-    place = Place(make_tools([tmp_path], graph="off"), tmp_path, name, tenant=name)
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+def test_a_replay_that_meets_the_quota_keeps_the_bytes(make_sluice: MakeTools, tmp_path: Path, name: str) -> None:
+    place = Place(make_sluice([tmp_path], graph="off"), tmp_path, name, tenant=name)
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     place.limit(None)
-    place.tools.ledger.quotas.assign(name, Quota(max_documents=1))
+    place.sluice.ledger.quotas.assign(name, Quota(max_documents=1))
     (place.folder / "letter.md").unlink()
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).quarantine == {"quota": 1}
-    place.tools.ledger.quotas.assign(name, Quota())
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.new == 1
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).quarantine == {"quota": 1}
+    place.sluice.ledger.quotas.assign(name, Quota())
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.new == 1
     assert SECRET in place.served()
 
 
 def test_damaged_bytes_spoil_nobody_elses_replay(place: Place) -> None:
     (place.folder / "card.md").write_text(LETTER.replace("ferryman", "postman"))
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
-    place.tools.blobs.write(quarantine.path(letter.document_id), b"torn")
+    place.sluice.blobs.write(quarantine.path(letter.document_id), b"torn")
     place.limit(None)
-    replayed = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
+    replayed = place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).to_json()
     assert (replayed["documents"]["new"], replayed["quarantine"]) == (1, {"not_kept": 1})
     assert place.objects(letter) != [], "a key that comes back may open it yet"
 
 
 def test_an_unknown_source_is_not_made(place: Place) -> None:
     with pytest.raises(NotFound):
-        ingestion.ingest(place.tools, IngestRequest(SourceSpec("file:///never/seen", place.name), replay=()))
-    assert place.tools.ledger.sources.spec("default", place.name, "file:///never/seen") is None
+        place.sluice.ingestion.ingest(IngestRequest(SourceSpec("file:///never/seen", place.name), replay=()))
+    assert place.sluice.ledger.sources.spec("default", place.name, "file:///never/seen") is None
 
 
 # --- a crash anywhere
@@ -292,15 +285,15 @@ def test_an_unknown_source_is_not_made(place: Place) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("port", "method"), [("blobs", "write"), ("quarantine", "add")])
 def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after: bool) -> None:
-    broken = Crashing(port_of(place.tools, port), method, after)
+    broken = Crashing(port_of(place.sluice, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(swapped(place.tools, **{port: broken}), IngestRequest(place.spec))
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+        swapped(place.sluice, **{port: broken}).ingestion.ingest(IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
     shutil.rmtree(place.folder)
     place.limit(None)
-    assert ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).documents.new == 1
+    assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.new == 1
     assert SECRET in place.served()
 
 
@@ -320,7 +313,7 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
         """Another run takes the source over when the first document is about to be refused."""
 
         def __getattr__(self, called: str) -> object:
-            return getattr(place.tools.ledger.versions, called)
+            return getattr(place.sluice.ledger.versions, called)
 
         def superseded(self, run: Run, ids: list[UUID]) -> set[UUID]:
             with stores.engine.begin() as connection:
@@ -328,29 +321,31 @@ def test_a_run_that_lost_its_source_leaves_no_bytes(place: Place, stores: Stores
                     text("UPDATE claims SET lapses_at = now() - interval '1 s' WHERE source_id = :id"),
                     {"id": run.source.source_id},
                 )
-            other = place.tools.ledger.runs.start(run.source, "incremental", uuid4(), "tests")
-            place.tools.ledger.runs.claim(other, 60)
+            other = place.sluice.ledger.runs.start(run.source, "incremental", uuid4(), "tests")
+            place.sluice.ledger.runs.claim(other, 60)
             return set()
 
-    before = place.tools.blobs.list("quarantine")
+    before = place.sluice.blobs.list("quarantine")
     with pytest.raises(LostLease):
-        ingestion.ingest(swapped(place.tools, versions=Losing()), IngestRequest(place.spec))
-    assert place.tools.blobs.list("quarantine") == before and place.refused() == {}
+        swapped(place.sluice, versions=Losing()).ingestion.ingest(IngestRequest(place.spec))
+    assert place.sluice.blobs.list("quarantine") == before and place.refused() == {}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("port", "method"), REPLAY)
 def test_a_crash_while_it_is_replayed(place: Place, port: str, method: str, after: bool) -> None:
     (place.folder / "letter.md").write_text(f"{LETTER}\n\nHis ferry is called {place.name}.\n")  # never embedded before
-    ingestion.ingest(place.tools, IngestRequest(place.spec))
+    place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
     shutil.rmtree(place.folder)
     place.limit(None)
-    broken = Crashing(port_of(place.tools, port), method, after)
+    broken = Crashing(port_of(place.sluice, port), method, after)
     with pytest.raises(Crash):
-        ingestion.ingest(swapped(place.tools, **{port: broken}), IngestRequest(place.spec, replay=()))
+        swapped(place.sluice, **{port: broken}).ingestion.ingest(IngestRequest(place.spec, replay=()))
     assert broken.died
-    summary = ingestion.ingest(place.tools, IngestRequest(place.spec, replay=())).to_json()
+    summary = place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).to_json()
     assert summary["embeddings"]["computed"] == 0 or (port, method, after) == ("cache", "store", False)
     assert SECRET in place.served() and place.refused() == {} and place.objects(letter) == []
-    assert place.tools.vectors.count(place.generation) == place.tools.ledger.collections.counts(place.generation).chunks
+    assert (
+        place.sluice.vectors.count(place.generation) == place.sluice.ledger.collections.counts(place.generation).chunks
+    )

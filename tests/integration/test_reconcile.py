@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,42 +15,39 @@ import pytest
 from neo4j import GraphDatabase
 
 from sluice.errors import NotFound
-from sluice.maintenance import deletion, reconciliation
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.points import LedgerChunk
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 from swapping import swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 DOCUMENTS = 40
 BIRDS = ["owl", "heron", "kingfisher", "wren", "plover", "siskin", "dunlin", "grebe"]
 
 
 @pytest.fixture
-def tools(make_tools: MakeTools, tmp_path: Path) -> Tools:
-    made = make_tools([tmp_path], filter_fields="mime,kind", chunker="chars:100:0")
+def sluice(make_sluice: MakeTools, tmp_path: Path) -> Sluice:
+    made = make_sluice([tmp_path], filter_fields="mime,kind", chunker="chars:100:0")
     assert made.graph is not None
     made.graph.drop_orphans(made.graph.orphans(10_000))  # what tests that kill left, in any collection
     return made
 
 
 @pytest.fixture
-def served(tools: Tools, tmp_path: Path, name: str) -> Generation:
+def served(sluice: Sluice, tmp_path: Path, name: str) -> Generation:
     """A collection with documents of two tenants."""
     for tenant in ("a", "b"):
         folder = tmp_path / tenant
         folder.mkdir()
         for number in range(DOCUMENTS // 2):
             (folder / f"{number}.md").write_text(text(tenant, number))
-        ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, f"{name}{tenant}")))
-    return generation_of(tools, name)
+        sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name, f"{name}{tenant}")))
+    return generation_of(sluice, name)
 
 
 def text(tenant: str, number: int, bird: str | None = None) -> str:
@@ -63,12 +59,12 @@ def text(tenant: str, number: int, bird: str | None = None) -> str:
     return f"# Notes {number}\n\n{sections}\n"
 
 
-def generation_of(tools: Tools, name: str) -> Generation:
-    return next(each for each in tools.ledger.collections.generations() if each.collection == name)
+def generation_of(sluice: Sluice, name: str) -> Generation:
+    return next(each for each in sluice.ledger.collections.generations() if each.collection == name)
 
 
-def expected(tools: Tools, generation: Generation) -> list[LedgerChunk]:
-    return tools.ledger.reconciliation.chunks_after(generation, None, 10_000)
+def expected(sluice: Sluice, generation: Generation) -> list[LedgerChunk]:
+    return sluice.ledger.reconciliation.chunks_after(generation, None, 10_000)
 
 
 def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -102,26 +98,26 @@ def ids_of(chunks: list[LedgerChunk]) -> list[str]:
     return [str(each.chunk_id) for each in chunks]
 
 
-def assert_right_answers(tools: Tools, generation: Generation) -> None:
+def assert_right_answers(sluice: Sluice, generation: Generation) -> None:
     """Each passage found is one that its tenant's documents hold now."""
     for tenant in ("a", "b"):
         who = Principal("tester", f"{generation.collection}{tenant}", frozenset({ALL_GROUPS}))
-        for passage in searcher(tools)(SearchRequest("owl seen in Vienna", generation.collection, 20), who).passages:
+        for passage in sluice.search(SearchRequest("owl seen in Vienna", generation.collection, 20), who).passages:
             assert f"In tenant {tenant} " in passage.text and passage.text in text(tenant, int(passage.title[6:]))
 
 
-def test_nothing_is_found_where_nothing_was_done(tools: Tools, served: Generation) -> None:
-    report = reconciliation.reconcile(tools, collection=served.collection, deep=True, page_chunks=7).to_json()
+def test_nothing_is_found_where_nothing_was_done(sluice: Sluice, served: Generation) -> None:
+    report = sluice.reconciliation.reconcile(collection=served.collection, deep=True, page_chunks=7).to_json()
     assert found(report) == (0, 0, 0, 0) and report["ok"]
     checked = report["collections"][0]["stores"]["qdrant"]["checked"]
-    assert checked == tools.ledger.collections.counts(served).chunks == len(expected(tools, served)) >= 100
+    assert checked == sluice.ledger.collections.counts(served).chunks == len(expected(sluice, served)) >= 100
     assert report["embedded"] == report["unreadable"] == report["in_flight"] == 0
 
 
 def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
-    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+    sluice: Sluice, served: Generation, qdrant: Callable[..., Any]
 ) -> None:
-    chunks = expected(tools, served)
+    chunks = expected(sluice, served)
     gone, altered, bent = chunks[:30], chunks[30:60], chunks[60:70]
     qdrant("POST", "/points/delete", {"points": ids_of(gone)})
     qdrant("POST", "/points/payload", {"payload": {"tenant": "somebody"}, "points": ids_of(altered)})
@@ -131,30 +127,30 @@ def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
     added = {"id": str(uuid4()), "vector": {"dense": [0.5] * dim}, "payload": {"tenant": f"{served.collection}a"}}
     qdrant("PUT", "/points", {"points": [added]})
 
-    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16).to_json()
+    plain = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=16).to_json()
     assert found(plain) == (30, 1, 30, 0) and not plain["ok"]
     told = plain["collections"][0]["stores"]["qdrant"]["examples"]
     assert told["surplus"] == [added["id"]] and set(told["missing"]) <= set(ids_of(gone))
-    assert_right_answers(tools, served)
+    assert_right_answers(sluice, served)
 
-    mended = reconciliation.reconcile(
-        tools, collection=served.collection, repair=True, deep=True, page_chunks=16
+    mended = sluice.reconciliation.reconcile(
+        collection=served.collection, repair=True, deep=True, page_chunks=16
     ).to_json()
     assert found(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
-    assert_right_answers(tools, served)
-    again = reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()
+    assert_right_answers(sluice, served)
+    again = sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()
     assert found(again) == (0, 0, 0, 0) and again["ok"]
 
 
 @contextmanager
-def searching(tools: Tools, generation: Generation) -> Iterator[None]:
+def searching(sluice: Sluice, generation: Generation) -> Iterator[None]:
     """While the body lasts, searches go on, and each answer is held against what the documents say."""
     done, wrong, asked = threading.Event(), list[BaseException](), itertools.count()
 
     def ask() -> None:
         try:
             while not done.is_set():
-                assert_right_answers(tools, generation)
+                assert_right_answers(sluice, generation)
                 next(asked)
         except BaseException as error:
             wrong.append(error)
@@ -172,7 +168,7 @@ def searching(tools: Tools, generation: Generation) -> Iterator[None]:
 
 
 def test_hundreds_of_differences_are_found_and_mended_while_people_search(
-    tools: Tools,
+    sluice: Sluice,
     served: Generation,
     tmp_path: Path,
     qdrant: Callable[..., Any],
@@ -181,16 +177,16 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
     """100 points deleted and 100 payloads altered, 50 nodes removed and 50 added: all of it, and nothing else."""
     for number in range(100, 150):
         (tmp_path / "a" / f"{number}.md").write_text(text("a", number))
-    ingestion.ingest(
-        tools, IngestRequest(SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
+    sluice.ingestion.ingest(
+        IngestRequest(SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a"))
     )
-    chunks = expected(tools, served)
+    chunks = expected(sluice, served)
     of_b = [each for each in chunks if each.tenant.endswith("b")]
     gone, altered = chunks[:100], chunks[100:200]
     scope = {"c": served.collection, "g": served.number}
     added = [str(uuid4()) for _ in range(50)]
 
-    with searching(tools, served):
+    with searching(sluice, served):
         qdrant("POST", "/points/delete", {"points": ids_of(gone)})
         # Half of them now claim to be the other tenant's, in a document and a source of theirs.
         stolen = {"tenant": of_b[0].tenant, "source_id": str(of_b[0].source_id)}
@@ -204,8 +200,8 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
             "(:Chunk {chunk_id: id, collection: $c, generation: $g, tenant: $t, ordinal: 0})"
         )
         cypher(create, ids=added, t=of_b[0].tenant, **scope)
-        plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=64).to_json()
-        mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=64).to_json()
+        plain = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=64).to_json()
+        mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=64).to_json()
 
     own = {chunk.chunk_id for chunk in altered[:50] if chunk.document_id != of_b[0].document_id} | {
         chunk.chunk_id for chunk in altered[50:]
@@ -220,27 +216,27 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
         100,
     ]
     assert len(own) >= 97  # of a hundred: what was that document's before has not changed
-    again = reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()
+    again = sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
     assert cypher("MATCH (n) WHERE n.document_id IN $ids OR n.chunk_id IN $ids RETURN n", ids=added) == []
 
 
 def test_a_lost_collection_is_built_again_without_embedding(
-    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+    sluice: Sluice, served: Generation, qdrant: Callable[..., Any]
 ) -> None:
     qdrant("DELETE", "")
-    chunks = tools.ledger.collections.counts(served).chunks
-    assert found(reconciliation.reconcile(tools, collection=served.collection).to_json()) == (chunks, 0, 0, 0)
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50).to_json()
+    chunks = sluice.ledger.collections.counts(served).chunks
+    assert found(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (chunks, 0, 0, 0)
+    mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=50).to_json()
     assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
-    assert_right_answers(tools, served)
+    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert_right_answers(sluice, served)
 
 
 def test_nodes_removed_altered_and_added_are_found_and_mended(
-    tools: Tools, served: Generation, cypher: Callable[..., Any]
+    sluice: Sluice, served: Generation, cypher: Callable[..., Any]
 ) -> None:
-    chunks = expected(tools, served)
+    chunks = expected(sluice, served)
     assert any(each.mentions for each in chunks), "no entity in the texts: the graph would not be compared"
     scope = {"c": served.collection, "g": served.number}
     gone, altered, mentioned = (
@@ -263,14 +259,14 @@ def test_nodes_removed_altered_and_added_are_found_and_mended(
     cypher("UNWIND $ids AS id CREATE (:Document {document_id: 'l' + id}), (:Entity {entity_id: 'l' + id})", ids=added)
     cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
 
-    plain = reconciliation.reconcile(tools, collection=served.collection, page_chunks=16).to_json()
+    plain = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=16).to_json()
     told = plain["collections"][0]["stores"]["neo4j"]
     assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
     assert plain["orphans"] >= 30  # and those of other collections
 
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=16).to_json()
+    mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=16).to_json()
     assert mended["ok"] and mended["embedded"] == 0
-    again = reconciliation.reconcile(tools, collection=served.collection).to_json()
+    again = sluice.reconciliation.reconcile(collection=served.collection).to_json()
     assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
     left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
     assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
@@ -281,17 +277,17 @@ def test_nodes_removed_altered_and_added_are_found_and_mended(
 
 
 def test_a_lost_graph_is_built_again_without_embedding(
-    tools: Tools, served: Generation, cypher: Callable[..., Any]
+    sluice: Sluice, served: Generation, cypher: Callable[..., Any]
 ) -> None:
     cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
-    mended = reconciliation.reconcile(tools, collection=served.collection, repair=True, page_chunks=50).to_json()
-    told, chunks = mended["collections"][0]["stores"]["neo4j"], tools.ledger.collections.counts(served).chunks
+    mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=50).to_json()
+    told, chunks = mended["collections"][0]["stores"]["neo4j"], sluice.ledger.collections.counts(served).chunks
     assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
-    assert found(reconciliation.reconcile(tools, collection=served.collection).to_json()) == (0, 0, 0, 0)
-    assert tools.graph is not None and tools.graph.count(served, f"{served.collection}a") > 0
+    assert found(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (0, 0, 0, 0)
+    assert sluice.graph is not None and sluice.graph.count(served, f"{served.collection}a") > 0
 
 
-def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, tmp_path: Path) -> None:
+def test_what_a_run_has_in_hand_is_left_alone(sluice: Sluice, served: Generation, tmp_path: Path) -> None:
     """Staged and written, not yet active: neither surplus nor stale; and the run may finish afterwards."""
     spec = SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a")
     (tmp_path / "a" / "0.md").write_text(text("a", 0, "bittern"))
@@ -301,25 +297,25 @@ def test_what_a_run_has_in_hand_is_left_alone(tools: Tools, served: Generation, 
 
     class AboutToActivate:
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger.versions, method)
+            return getattr(sluice.ledger.versions, method)
 
         def activate(self, run: Any, ids: Any) -> Any:
             looked.append(
-                reconciliation.reconcile(tools, collection=served.collection, repair=True, deep=True).to_json()
+                sluice.reconciliation.reconcile(collection=served.collection, repair=True, deep=True).to_json()
             )
-            return tools.ledger.versions.activate(run, ids)
+            return sluice.ledger.versions.activate(run, ids)
 
-    summary = ingestion.ingest(swapped(tools, versions=AboutToActivate()), IngestRequest(spec)).to_json()
+    summary = swapped(sluice, versions=AboutToActivate()).ingestion.ingest(IngestRequest(spec)).to_json()
     assert summary["chunks"]["written"] >= 6
     assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_a_run_that_ends_between_the_two_looks_is_not_broken(
-    tools: Tools, served: Generation, tmp_path: Path, qdrant: Callable[..., Any]
+    sluice: Sluice, served: Generation, tmp_path: Path, qdrant: Callable[..., Any]
 ) -> None:
     """The repair reads the ledger, then a whole run goes by, then it writes what is old by now: the next look sees."""
-    victim = next(each for each in expected(tools, served) if each.tenant.endswith("a"))
+    victim = next(each for each in expected(sluice, served) if each.tenant.endswith("a"))
     qdrant("POST", "/points/delete", {"points": [str(victim.chunk_id)]})
     spec = SourceSpec((tmp_path / "a").as_uri(), served.collection, f"{served.collection}a")
 
@@ -328,76 +324,85 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
             self.runs = 0
 
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.vectors, method)
+            return getattr(sluice.vectors, method)
 
         def upsert(self, generation: Generation, points: Any) -> None:
             if not self.runs:
                 self.runs += 1
                 for path in (tmp_path / "a").glob("*.md"):
                     path.write_text(text("a", int(path.stem), "bittern"))
-                ingestion.ingest(tools, IngestRequest(spec))
-            tools.vectors.upsert(generation, points)
+                sluice.ingestion.ingest(IngestRequest(spec))
+            sluice.vectors.upsert(generation, points)
 
     overtaken = Overtaken()
-    mended = reconciliation.reconcile(
-        replace(tools, vectors=overtaken),
-        collection=served.collection,
-        repair=True,
-    ).to_json()
+    mended = (
+        swapped(sluice, vectors=overtaken)
+        .reconciliation.reconcile(
+            collection=served.collection,
+            repair=True,
+        )
+        .to_json()
+    )
     assert overtaken.runs == 1 and mended["ok"]
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
-    held = {each.chunk_id for each in tools.vectors.points(served, None, 10_000)}
-    assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(tools, served)}
+    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    held = {each.chunk_id for each in sluice.vectors.points(served, None, 10_000)}
+    assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(sluice, served)}
 
 
 def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
-    tools: Tools, served: Generation, stack: EngineStack, cypher: Callable[..., Any]
+    sluice: Sluice, served: Generation, stack: EngineStack, cypher: Callable[..., Any]
 ) -> None:
     class Deleted:
         """The deletion begins and ends between the first look at the ledger and the repair."""
 
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.vectors, method)
+            return getattr(sluice.vectors, method)
 
         def ensure(self, generation: Generation) -> None:
-            deletion.delete_collection(tools, generation.collection, actor="cli")
-            tools.vectors.ensure(generation)
+            sluice.deletion.delete_collection(generation.collection, actor="cli")
+            sluice.vectors.ensure(generation)
 
-    report = reconciliation.reconcile(
-        replace(tools, vectors=Deleted()),
-        collection=served.collection,
-        repair=True,
-    ).to_json()
+    report = (
+        swapped(sluice, vectors=Deleted())
+        .reconciliation.reconcile(
+            collection=served.collection,
+            repair=True,
+        )
+        .to_json()
+    )
     assert report["collections"] == []
-    assert served.collection not in {each.collection for each in tools.ledger.collections.generations()}
+    assert served.collection not in {each.collection for each in sluice.ledger.collections.generations()}
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
     assert httpx.get(f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30).status_code == 404
     assert cypher("MATCH (c:Chunk {collection: $c}) RETURN c", c=served.collection) == []
 
 
 def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
-    tools: Tools, served: Generation, qdrant: Callable[..., Any]
+    sluice: Sluice, served: Generation, qdrant: Callable[..., Any]
 ) -> None:
-    lost = expected(tools, served)[:5]
+    lost = expected(sluice, served)[:5]
     qdrant("POST", "/points/delete", {"points": ids_of(lost)})
 
     class Forgetful:
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.cache, method)
+            return getattr(sluice.cache, method)
 
         def cached(self, embedder: str, hashes: Any) -> Any:
-            known = tools.cache.cached(embedder, hashes)
+            known = sluice.cache.cached(embedder, hashes)
             return {key: vector for key, vector in known.items() if key != lost[0].text_hash}
 
-    mended = reconciliation.reconcile(
-        replace(tools, cache=Forgetful()),
-        collection=served.collection,
-        repair=True,
-    ).to_json()
+    mended = (
+        swapped(sluice, cache=Forgetful())
+        .reconciliation.reconcile(
+            collection=served.collection,
+            repair=True,
+        )
+        .to_json()
+    )
     assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
-    assert found(reconciliation.reconcile(tools, collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
-def test_a_collection_that_is_not_there(tools: Tools) -> None:
+def test_a_collection_that_is_not_there(sluice: Sluice) -> None:
     with pytest.raises(NotFound):
-        reconciliation.reconcile(tools, collection=f"t{UUID(int=0).hex}")
+        sluice.reconciliation.reconcile(collection=f"t{UUID(int=0).hex}")

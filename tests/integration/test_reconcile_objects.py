@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,18 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from sluice.cli import app
-from sluice.maintenance import reconciliation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
-from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
 from sluice.sources import uploads
+from sluice.wiring import Sluice
 from support import steps
 from support.engines import EngineStack
 from swapping import swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 DAY_S = 86_400
 
 
@@ -36,8 +33,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tools(make_tools: MakeTools, tmp_path: Path, root: Path) -> Tools:
-    return make_tools([tmp_path], artefacts_uri=root.as_uri(), chunker="chars:100:0", entities="off")
+def sluice(make_sluice: MakeTools, tmp_path: Path, root: Path) -> Sluice:
+    return make_sluice([tmp_path], artefacts_uri=root.as_uri(), chunker="chars:100:0", entities="off")
 
 
 def objects(report: dict[str, Any]) -> tuple[int, int, int, int]:
@@ -50,14 +47,19 @@ def aged(root: Path, path: str, age_s: float) -> None:
     os.utime(root / path, (then, then))
 
 
-def sent(tools: Tools, name: str, *names: str) -> SourceSpec:
+def sent(sluice: Sluice, name: str, *names: str) -> SourceSpec:
     """A collection of uploads, all of them served."""
     for each in names:
         uploads.store(
-            tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=f"# {each}\n\nWords.".encode()
+            sluice.blobs,
+            sluice.keyring,
+            tenant=name,
+            collection=name,
+            name=each,
+            content=f"# {each}\n\nWords.".encode(),
         )
     spec = SourceSpec(uploads.source_uri(name, name), name, name)
-    assert ingestion.ingest(tools, IngestRequest(spec)).documents.new == len(names)
+    assert sluice.ingestion.ingest(IngestRequest(spec)).documents.new == len(names)
     return spec
 
 
@@ -65,68 +67,68 @@ def folder_of(name: str, upload: str) -> str:
     return f"uploads/{name}/{name}/{uploads.upload_id(name, name, upload)}"
 
 
-def content_of(tools: Tools, folder: str) -> str:
-    (path,) = [each for each in tools.blobs.list(folder) if not each.endswith("/head")]
+def content_of(sluice: Sluice, folder: str) -> str:
+    (path,) = [each for each in sluice.blobs.list(folder) if not each.endswith("/head")]
     return path
 
 
-def started(tools: Tools, folder: Path, name: str) -> tuple[UUID, list[Any]]:
+def started(sluice: Sluice, folder: Path, name: str) -> tuple[UUID, list[Any]]:
     """A run with artefacts, after its first stage."""
     folder.mkdir(exist_ok=True)
     for number in range(3):
         (folder / f"{number}.md").write_text(f"# Notes {number} {time.time_ns()}\n\nWords of document {number}.")
     spec, run_id = SourceSpec(folder.as_uri(), name, name), uuid4()
-    refs = checkpoints.plan(
-        tools, IngestRequest(spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
+    refs = sluice.checkpoints.plan(
+        IngestRequest(spec, "incremental", run_id=run_id, orchestrator=f"test:{run_id}", batch_size=2)
     )
-    return run_id, [steps.extract(tools, ref) for ref in refs]
+    return run_id, [steps.extract(sluice, ref) for ref in refs]
 
 
-def finished(tools: Tools, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
+def finished(sluice: Sluice, run_id: UUID, refs: list[Any]) -> dict[str, Any]:
     for ref in refs:
         for verb in (steps.validate, steps.chunk, steps.embed, steps.load):
-            ref = verb(tools, ref)
-    return steps.finish(tools, run_id)
+            ref = verb(sluice, ref)
+    return steps.finish(sluice, run_id)
 
 
-def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(tools: Tools, root: Path, name: str) -> None:
-    spec = sent(tools, name, "whole.md", "lost.md", "gone.md", "altered.md")
-    assert objects(reconciliation.reconcile(tools, collection=name, deep=True).to_json()) == (0, 0, 0, 0)
+def test_lost_and_altered_uploads_are_told_until_they_are_sent_again(sluice: Sluice, root: Path, name: str) -> None:
+    spec = sent(sluice, name, "whole.md", "lost.md", "gone.md", "altered.md")
+    assert objects(sluice.reconciliation.reconcile(collection=name, deep=True).to_json()) == (0, 0, 0, 0)
 
-    (root / content_of(tools, folder_of(name, "lost.md"))).unlink()
-    tools.blobs.remove(folder_of(name, "gone.md"))
-    altered = root / content_of(tools, folder_of(name, "altered.md"))
+    (root / content_of(sluice, folder_of(name, "lost.md"))).unlink()
+    sluice.blobs.remove(folder_of(name, "gone.md"))
+    altered = root / content_of(sluice, folder_of(name, "altered.md"))
     altered.write_bytes(altered.read_bytes()[:-1] + b"x")
 
-    plain = reconciliation.reconcile(tools, collection=name).to_json()
+    plain = sluice.reconciliation.reconcile(collection=name).to_json()
     assert objects(plain) == (2, 0, 0, 0) and not plain["ok"] and plain["objects"]["checked"] == 4
     known = {
         each.external_id: str(each.document_id)
-        for each in tools.ledger.reconciliation.documents_from("uploads", name, None, 9)
+        for each in sluice.ledger.reconciliation.documents_from("uploads", name, None, 9)
     }
     assert set(plain["objects"]["examples"]["missing"]) == {known["lost.md"], known["gone.md"]}
-    deep = reconciliation.reconcile(tools, collection=name, deep=True, repair=True).to_json()
+    deep = sluice.reconciliation.reconcile(collection=name, deep=True, repair=True).to_json()
     assert objects(deep) == (2, 0, 1, 0) and deep["objects"]["examples"]["stale"] == [known["altered.md"]]
 
     for each in ("lost.md", "altered.md"):
-        uploads.store(tools.blobs, tools.keyring, tenant=name, collection=name, name=each, content=b"# Again")
-    ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))  # and finds that gone.md is gone
-    again = reconciliation.reconcile(tools, collection=name, deep=True).to_json()
+        uploads.store(sluice.blobs, sluice.keyring, tenant=name, collection=name, name=each, content=b"# Again")
+    sluice.ingestion.ingest(IngestRequest(spec, approve_shrink=True))  # and finds that gone.md is gone
+    again = sluice.reconciliation.reconcile(collection=name, deep=True).to_json()
     assert objects(again) == (0, 0, 0, 0) and again["ok"] and again["objects"]["checked"] == 3
 
 
 def test_the_command_names_what_is_lost_and_what_to_do(
-    stack: EngineStack, make_tools: MakeTools, tmp_path: Path, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    stack: EngineStack, make_sluice: MakeTools, tmp_path: Path, root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools = make_tools([tmp_path], artefacts_uri=root.as_uri(), graph="off")
-    sent(tools, name, "a.md")
+    sluice = make_sluice([tmp_path], artefacts_uri=root.as_uri(), graph="off")
+    sent(sluice, name, "a.md")
     for variable, value in {**stack.environment, "SLUICE_ARTEFACTS_URI": root.as_uri(), "SLUICE_GRAPH": "off"}.items():
         monkeypatch.setenv(variable, value)
     whole = CliRunner().invoke(app, ["reconcile", "--collection", name])
     assert whole.exit_code == 0 and "objects: 1 uploads, 0 missing" in whole.stdout
 
-    (known,) = tools.ledger.reconciliation.documents_from("uploads", name, None, 9)
-    tools.blobs.remove(content_of(tools, folder_of(name, "a.md")))
+    (known,) = sluice.ledger.reconciliation.documents_from("uploads", name, None, 9)
+    sluice.blobs.remove(content_of(sluice, folder_of(name, "a.md")))
     lost = CliRunner().invoke(app, ["reconcile", "--collection", name])
     assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Upload them again" in lost.stdout
     assert "--repair" not in lost.stdout  # it would not help
@@ -134,98 +136,100 @@ def test_the_command_names_what_is_lost_and_what_to_do(
     assert (told["missing"], told["objects"]["missing"], told["ok"]) == (1, 1, False)
 
 
-def test_what_no_head_names_goes_when_it_is_old(tools: Tools, root: Path, name: str) -> None:
-    sent(tools, name, "a.md", "b.md")
-    whole = set(tools.blobs.list("uploads"))
+def test_what_no_head_names_goes_when_it_is_old(sluice: Sluice, root: Path, name: str) -> None:
+    sent(sluice, name, "a.md", "b.md")
+    whole = set(sluice.blobs.list("uploads"))
     between, crashed = (f"{folder_of(name, 'a.md')}/{uuid4().hex}" for _ in range(2))
     headless = f"uploads/{name}/{name}/{uuid4()}/{uuid4().hex}"
     part = f"{folder_of(name, 'b.md')}/.head.{uuid4().hex}.part"
     for path in (between, crashed, headless, part):
-        tools.blobs.write(path, b"sealed")
+        sluice.blobs.write(path, b"sealed")
     for path in (crashed, headless, part):
         aged(root, path, 2 * DAY_S)
 
-    told = reconciliation.reconcile(tools, collection=name).to_json()
+    told = sluice.reconciliation.reconcile(collection=name).to_json()
     assert objects(told) == (0, 3, 0, 0) and told["ok"]
     assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
-    assert objects(reconciliation.reconcile(tools, collection=name, sweep=True).to_json()) == (0, 3, 0, 3)
-    assert set(tools.blobs.walk("uploads")) == whole | {between}
-    assert objects(reconciliation.reconcile(tools, collection=name, deep=True).to_json()) == (0, 0, 0, 0)
+    assert objects(sluice.reconciliation.reconcile(collection=name, sweep=True).to_json()) == (0, 3, 0, 3)
+    assert set(sluice.blobs.walk("uploads")) == whole | {between}
+    assert objects(sluice.reconciliation.reconcile(collection=name, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_artefacts_go_with_time_and_never_from_a_living_run(
-    tools: Tools, root: Path, tmp_path: Path, name: str
+    sluice: Sluice, root: Path, tmp_path: Path, name: str
 ) -> None:
-    ended, refs = started(tools, tmp_path / "ended", f"{name}e")
-    finished(tools, ended, refs)
-    living, refs = started(tools, tmp_path / "living", f"{name}l")
+    ended, refs = started(sluice, tmp_path / "ended", f"{name}e")
+    finished(sluice, ended, refs)
+    living, refs = started(sluice, tmp_path / "living", f"{name}l")
     foreign, recent = uuid4(), uuid4()
     for run_id in (foreign, recent):
-        tools.blobs.write(f"runs/{run_id}/vanished.json", b"[]")
+        sluice.blobs.write(f"runs/{run_id}/vanished.json", b"[]")
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
-    assert len(tools.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
+    assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
-    kept = reconciliation.reconcile(tools, sweep=True).to_json()
+    kept = sluice.reconciliation.reconcile(sweep=True).to_json()
     assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
-    assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
+    assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
 
-    at_once = replace(tools, artefacts_keep_days=0)
-    told = reconciliation.reconcile(at_once).to_json()
+    at_once = swapped(sluice, artefacts_keep_days=0)
+    told = at_once.reconciliation.reconcile().to_json()
     assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
-    assert len(tools.blobs.list(f"runs/{ended}")) == 10  # a dry run
-    assert reconciliation.reconcile(at_once, sweep=True).objects.repaired == 10
-    assert {path.split("/")[1] for path in tools.blobs.list("runs")} == {str(living), str(recent)}
-    assert finished(tools, living, refs)["documents"]["new"] == 3
+    assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # a dry run
+    assert at_once.reconciliation.reconcile(sweep=True).objects.repaired == 10
+    assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(living), str(recent)}
+    assert finished(sluice, living, refs)["documents"]["new"] == 3
 
 
 def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
-    tools: Tools, tmp_path: Path, name: str
+    sluice: Sluice, tmp_path: Path, name: str
 ) -> None:
-    run_id, refs = started(tools, tmp_path / "living", name)
-    run = tools.ledger.runs.get(run_id)
-    tools.ledger.runs.finish(run, "failed", {})
+    run_id, refs = started(sluice, tmp_path / "living", name)
+    run = sluice.ledger.runs.get(run_id)
+    sluice.ledger.runs.finish(run, "failed", {})
 
     class Resumed:
         asked = 0
 
         def __getattr__(self, method: str) -> Any:
-            return getattr(tools.ledger.reconciliation, method)
+            return getattr(sluice.ledger.reconciliation, method)
 
         def last_active(self, run_ids: Any) -> Any:
             self.asked += 1
             if self.asked == 2:
-                tools.ledger.runs.claim(run, 60)
-            return tools.ledger.reconciliation.last_active(run_ids)
+                sluice.ledger.runs.claim(run, 60)
+            return sluice.ledger.reconciliation.last_active(run_ids)
 
     resumed = Resumed()
-    report = reconciliation.reconcile(
-        swapped(replace(tools, artefacts_keep_days=0), reconciliation=resumed), sweep=True
-    ).to_json()
+    report = (
+        swapped(swapped(sluice, artefacts_keep_days=0), reconciliation=resumed)
+        .reconciliation.reconcile(sweep=True)
+        .to_json()
+    )
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
-    assert finished(tools, run_id, refs)["documents"]["new"] == 3
+    assert finished(sluice, run_id, refs)["documents"]["new"] == 3
 
 
 def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
-    tools: Tools, root: Path, tmp_path: Path, name: str
+    sluice: Sluice, root: Path, tmp_path: Path, name: str
 ) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
     (folder / "empty.md").write_text("")
     (folder / "good.md").write_text("# Good\n\nWords.")
-    ingestion.ingest(tools, IngestRequest(SourceSpec(folder.as_uri(), name, name)))
+    sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name, name)))
     who = Principal("tester", name, frozenset({ALL_GROUPS}))
-    ids = {each.version is None: each.document_id for each in tools.catalog.documents(who, name, 10)}
+    ids = {each.version is None: each.document_id for each in sluice.catalog.documents(who, name, 10)}
     good, refused = ids[False], ids[True]
     for document_id in (good, refused, uuid4()):
-        tools.blobs.write(f"quarantine/{document_id}.sealed", b"sealed")
+        sluice.blobs.write(f"quarantine/{document_id}.sealed", b"sealed")
         aged(root, f"quarantine/{document_id}.sealed", 7200)
-    tools.blobs.write(f"quarantine/{uuid4()}.sealed", b"its record is about to be written")
+    sluice.blobs.write(f"quarantine/{uuid4()}.sealed", b"its record is about to be written")
 
     torn = f"quarantine/.{refused}.sealed.{uuid4().hex}.part"
     (root / torn).write_bytes(b"half")
     aged(root, torn, 7200)
 
-    assert objects(reconciliation.reconcile(tools).to_json())[1] == 2
-    assert objects(reconciliation.reconcile(tools, sweep=True).to_json())[1:] == (2, 0, 2)
-    assert len(tools.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
-    assert f"quarantine/{refused}.sealed" in tools.blobs.list("quarantine")
+    assert objects(sluice.reconciliation.reconcile().to_json())[1] == 2
+    assert objects(sluice.reconciliation.reconcile(sweep=True).to_json())[1:] == (2, 0, 2)
+    assert len(sluice.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
+    assert f"quarantine/{refused}.sealed" in sluice.blobs.list("quarantine")

@@ -6,7 +6,6 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from failing import Crash, Crashing
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
+from swapping import swapped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 DIM = 16
 
 
@@ -73,9 +71,9 @@ def endpoint() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def tools(make_tools: MakeTools, tmp_path: Path, endpoint: Endpoint) -> Tools:
+def sluice(make_sluice: MakeTools, tmp_path: Path, endpoint: Endpoint) -> Sluice:
     settings = {"embedder": "openai:fake", "openai_base_url": endpoint.url, "chunker": "chars:200:0"}
-    return make_tools([tmp_path], graph="off", **settings)
+    return make_sluice([tmp_path], graph="off", **settings)
 
 
 @pytest.fixture
@@ -89,54 +87,54 @@ def constant(text: str) -> list[Any]:
     return [float(n) for n in range(DIM)]
 
 
-def served(tools: Tools, spec: SourceSpec) -> int:
+def served(sluice: Sluice, spec: SourceSpec) -> int:
     request = SearchRequest("heron", spec.collection, 20, legs=("sparse",))
-    return len(searcher(tools)(request, Principal("t", spec.tenant, frozenset({ALL_GROUPS}))).passages)
+    return len(sluice.search(request, Principal("t", spec.tenant, frozenset({ALL_GROUPS}))).passages)
 
 
-def codes(tools: Tools, spec: SourceSpec) -> set[str]:
+def codes(sluice: Sluice, spec: SourceSpec) -> set[str]:
     who = Principal("t", spec.tenant, frozenset({ALL_GROUPS}))
-    return {each.code for each in tools.catalog.refusals(who, spec.collection, limit=50)}
+    return {each.code for each in sluice.catalog.refusals(who, spec.collection, limit=50)}
 
 
 @pytest.mark.parametrize("way", ["incremental", "full", "replay"])
-def test_one_vector_for_all_is_not_kept(tools: Tools, endpoint: Endpoint, spec: SourceSpec, way: Any) -> None:
+def test_one_vector_for_all_is_not_kept(sluice: Sluice, endpoint: Endpoint, spec: SourceSpec, way: Any) -> None:
     endpoint.confused = constant
-    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    summary = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (0, 6)
-    assert codes(tools, spec) == {"shared_vector"} and served(tools, spec) == 0
+    assert codes(sluice, spec) == {"shared_vector"} and served(sluice, spec) == 0
     endpoint.confused = lambda text: None
     mended = (
-        ingestion.ingest(tools, IngestRequest(spec, replay=())).to_json()
+        sluice.ingestion.ingest(IngestRequest(spec, replay=())).to_json()
         if way == "replay"
-        else ingestion.ingest(tools, IngestRequest(spec, way)).to_json()
+        else sluice.ingestion.ingest(IngestRequest(spec, way)).to_json()
     )
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (6, 0)
-    assert mended["embeddings"] == {"computed": 6, "cached": 0} and served(tools, spec) == 6
+    assert mended["embeddings"] == {"computed": 6, "cached": 0} and served(sluice, spec) == 6
 
 
 @pytest.mark.parametrize("nonsense", [None, 0.0, float("nan")])
 def test_a_text_without_a_vector_costs_its_document_only(
-    tools: Tools, endpoint: Endpoint, spec: SourceSpec, nonsense: float | None
+    sluice: Sluice, endpoint: Endpoint, spec: SourceSpec, nonsense: float | None
 ) -> None:
     endpoint.confused = lambda text: [nonsense] * DIM if "x2 waits" in text else None
-    summary = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    summary = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
-    assert codes(tools, spec) == {"wrong_length"} and served(tools, spec) == 5
+    assert codes(sluice, spec) == {"wrong_length"} and served(sluice, spec) == 5
     endpoint.confused = lambda text: None
-    mended = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    mended = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (mended["documents"]["new"], mended["embeddings"]["computed"]) == (1, 1), "what was good is not paid again"
-    assert served(tools, spec) == 6
+    assert served(sluice, spec) == 6
 
 
 def test_what_a_crash_leaves_before_the_gate_is_judged_by_the_next_run(
-    tools: Tools, endpoint: Endpoint, spec: SourceSpec
+    sluice: Sluice, endpoint: Endpoint, spec: SourceSpec
 ) -> None:
     """Paid for, stored, not judged: good vectors are used, refused ones leave the cache with the gate's verdict."""
     endpoint.confused = constant
     with pytest.raises(Crash):
-        ingestion.ingest(replace(tools, cache=Crashing(tools.cache, "forget", after=False)), IngestRequest(spec))
-    first = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+        swapped(sluice, cache=Crashing(sluice.cache, "forget", after=False)).ingestion.ingest(IngestRequest(spec))
+    first = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (first["embeddings"]["computed"], first["documents"]["quarantined"]) == (0, 6)
     endpoint.confused = lambda text: None
-    assert ingestion.ingest(tools, IngestRequest(spec)).documents.new == 6
+    assert sluice.ingestion.ingest(IngestRequest(spec)).documents.new == 6

@@ -11,12 +11,10 @@ from neo4j import GraphDatabase
 
 from graph_rows import relations
 from sluice.adapters.entities.naming import entity_id
-from sluice.maintenance import reconciliation
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support.engines import EngineStack
 
 Said = tuple[str, str, str]
@@ -27,8 +25,8 @@ CITIZEN: Said = ("Angela Merkel", "citizen_of", "German")
 
 
 @pytest.fixture
-def tools(make_tools: Callable[..., Tools], tmp_path: Path) -> Tools:
-    return make_tools([tmp_path], entities="spacy:en_core_web_sm+relations", chunker="chars:200:0")
+def sluice(make_sluice: Callable[..., Sluice], tmp_path: Path) -> Sluice:
+    return make_sluice([tmp_path], entities="spacy:en_core_web_sm+relations", chunker="chars:200:0")
 
 
 @pytest.fixture
@@ -47,34 +45,34 @@ def cypher(stack: EngineStack) -> Iterator[Callable[..., Any]]:
         yield lambda query, **values: driver.execute_query(query, values).records
 
 
-def served(tools: Tools, spec: SourceSpec) -> Generation:
-    return next(each for each in tools.ledger.collections.generations() if each.collection == spec.collection)
+def served(sluice: Sluice, spec: SourceSpec) -> Generation:
+    return next(each for each in sluice.ledger.collections.generations() if each.collection == spec.collection)
 
 
-def said(tools: Tools, spec: SourceSpec) -> dict[Said, int]:
+def said(sluice: Sluice, spec: SourceSpec) -> dict[Said, int]:
     """By names, with the chunks that say so; the ledger must say the same as the graph."""
-    generation = served(tools, spec)
-    key = tools.keyring.index_key(spec.tenant)
+    generation = served(sluice, spec)
+    key = sluice.keyring.index_key(spec.tenant)
     names = {entity_id(key, name): name for each in (INSIDE, CITIZEN) for name in (each[0], each[2])}
-    assert tools.graph is not None
-    found = dict(relations(tools.graph, generation, spec.tenant, names))
+    assert sluice.graph is not None
+    found = dict(relations(sluice.graph, generation, spec.tenant, names))
     rows = [
-        each for chunk in tools.ledger.reconciliation.chunks_after(generation, None, 100) for each in chunk.relations
+        each for chunk in sluice.ledger.reconciliation.chunks_after(generation, None, 100) for each in chunk.relations
     ]
     assert {each: rows.count(each) for each in rows} == found
     return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in found.items()}
 
 
-def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec: SourceSpec, tmp_path: Path) -> None:
-    ingestion.ingest(tools, IngestRequest(spec))
-    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
+def test_a_relation_goes_with_the_last_sentence_that_says_it(sluice: Sluice, spec: SourceSpec, tmp_path: Path) -> None:
+    sluice.ingestion.ingest(IngestRequest(spec))
+    assert said(sluice, spec) == {INSIDE: 2, CITIZEN: 1}
     (tmp_path / "one.md").write_text(f"# One\n\n{MERKEL}\n")
-    ingestion.ingest(tools, IngestRequest(spec))
-    assert said(tools, spec) == {INSIDE: 1, CITIZEN: 1}  # the other document says so still
+    sluice.ingestion.ingest(IngestRequest(spec))
+    assert said(sluice, spec) == {INSIDE: 1, CITIZEN: 1}  # the other document says so still
     (tmp_path / "other.md").unlink()
-    ingestion.ingest(tools, IngestRequest(spec, approve_shrink=True))
-    assert said(tools, spec) == {CITIZEN: 1}
-    report = reconciliation.reconcile(tools, collection=spec.collection).to_json()
+    sluice.ingestion.ingest(IngestRequest(spec, approve_shrink=True))
+    assert said(sluice, spec) == {CITIZEN: 1}
+    report = sluice.reconciliation.reconcile(collection=spec.collection).to_json()
     assert (report["ok"], report["stale"], report["surplus"]) == (True, 0, 0)
 
 
@@ -91,25 +89,25 @@ def test_a_relation_goes_with_the_last_sentence_that_says_it(tools: Tools, spec:
     ids=["deleted", "altered", "added to a chunk", "added"],
 )  # fmt: skip
 def test_what_was_done_by_hand_is_told_and_mended(
-    tools: Tools, spec: SourceSpec, cypher: Callable[..., Any], statement: str, stale: int, orphans: int
+    sluice: Sluice, spec: SourceSpec, cypher: Callable[..., Any], statement: str, stale: int, orphans: int
 ) -> None:
-    reconciliation.reconcile(tools, repair=True)  # orphans are looked for everywhere
-    ingestion.ingest(tools, IngestRequest(spec))
+    sluice.reconciliation.reconcile(repair=True)  # orphans are looked for everywhere
+    sluice.ingestion.ingest(IngestRequest(spec))
     cypher(statement, t=spec.tenant)
-    plain = reconciliation.reconcile(tools, collection=spec.collection).to_json()
+    plain = sluice.reconciliation.reconcile(collection=spec.collection).to_json()
     assert (plain["stale"], plain["orphans"], plain["ok"]) == (stale, orphans, False)
-    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True).to_json()
+    mended = sluice.reconciliation.reconcile(collection=spec.collection, repair=True).to_json()
     assert mended["ok"] and mended["embedded"] == 0
-    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
-    again = reconciliation.reconcile(tools, collection=spec.collection).to_json()
+    assert said(sluice, spec) == {INSIDE: 2, CITIZEN: 1}
+    again = sluice.reconciliation.reconcile(collection=spec.collection).to_json()
     assert (again["stale"], again["orphans"], again["ok"]) == (0, 0, True)
 
 
 def test_a_lost_graph_is_built_again_with_its_relations(
-    tools: Tools, spec: SourceSpec, cypher: Callable[..., Any]
+    sluice: Sluice, spec: SourceSpec, cypher: Callable[..., Any]
 ) -> None:
-    ingestion.ingest(tools, IngestRequest(spec))
+    sluice.ingestion.ingest(IngestRequest(spec))
     cypher("MATCH (n {tenant: $t}) DETACH DELETE n", t=spec.tenant)
-    mended = reconciliation.reconcile(tools, collection=spec.collection, repair=True).to_json()
+    mended = sluice.reconciliation.reconcile(collection=spec.collection, repair=True).to_json()
     assert mended["ok"] and mended["embedded"] == 0
-    assert said(tools, spec) == {INSIDE: 2, CITIZEN: 1}
+    assert said(sluice, spec) == {INSIDE: 2, CITIZEN: 1}

@@ -17,26 +17,25 @@ from sqlalchemy import text
 import dying
 from recovery import AFTER, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
-from sluice.pipeline import checkpoints, ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from support import steps
 from support.waiting import wait_until
 from swapping import swapped
 
 
-def meet(barrier: Any, tools: Tools, order: dying.Order) -> Any:
-    runs = Before(tools.ledger.runs, "claim", partial(barrier.wait, 60))
-    return dying.work(swapped(tools, runs=runs), order)
+def meet(barrier: Any, sluice: Sluice, order: dying.Order) -> Any:
+    runs = Before(sluice.ledger.runs, "claim", partial(barrier.wait, 60))
+    return dying.work(swapped(sluice, runs=runs), order)
 
 
-def hold(tools: Tools, order: dying.Order) -> Any:
+def hold(sluice: Sluice, order: dying.Order) -> Any:
     def wait_for_the_end() -> None:
         (order.folder / "holds").touch()
         time.sleep(600)
 
-    vectors: Any = Before(tools.vectors, "upsert", wait_for_the_end)
-    return dying.work(replace(tools, vectors=vectors), order)
+    vectors: Any = Before(sluice.vectors, "upsert", wait_for_the_end)
+    return dying.work(swapped(sluice, vectors=vectors), order)
 
 
 @pytest.mark.parametrize("path", ["flow", "batches"])
@@ -62,7 +61,7 @@ def test_a_holder_renews_its_lease_until_it_is_killed(cases: Cases) -> None:
     case.expire_lease()
     wait_until(case.holds_its_lease, "the lease was not renewed")
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, IngestRequest(case.spec))
+        case.sluice.ingestion.ingest(IngestRequest(case.spec))
     process.kill()
     process.join(60)
     case.ingest()
@@ -78,7 +77,7 @@ def test_a_killed_process_is_taken_over_at_once(cases: Cases) -> None:
     process, _ = dying.start(case.order, hold)
     _wait_for(case.order.folder / "holds")
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, IngestRequest(case.spec))
+        case.sluice.ingestion.ingest(IngestRequest(case.spec))
     process.kill()
     process.join(60)
     case.ingest()
@@ -97,7 +96,7 @@ def test_of_tasks_that_were_killed_only_the_lease_is_known(cases: Cases) -> None
     process.join(60)
     wait_until(lambda: not connected(case, ports), "PostgreSQL did not notice the death")
     with pytest.raises(Busy):
-        ingestion.ingest(case.tools, IngestRequest(case.spec))
+        case.sluice.ingestion.ingest(IngestRequest(case.spec))
     case.ingest()  # its own tasks, tried again
 
 
@@ -108,23 +107,23 @@ def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_o
     case = cases.before("batches")
     known = case.ids()
     case.put(AFTER)
-    run_id, tools = case.order.run_id, case.tools
-    refs = checkpoints.plan(
-        tools, IngestRequest(case.spec, "incremental", run_id=run_id, orchestrator="airflow:drill/cleared")
+    run_id, sluice = case.order.run_id, case.sluice
+    refs = sluice.checkpoints.plan(
+        IngestRequest(case.spec, "incremental", run_id=run_id, orchestrator="airflow:drill/cleared")
     )
     assert len(refs) > 1
     first, second = Terminal("the first error"), Terminal("another")
-    checkpoints.record_error(tools, run_id, "extract", first)
-    checkpoints.record_error(tools, run_id, "extract", second)
+    sluice.checkpoints.record_error(run_id, "extract", first)
+    sluice.checkpoints.record_error(run_id, "extract", second)
     if taken_over:
         case.expire_lease()
-        ingestion.ingest(tools, IngestRequest(case.spec, replay=()))  # a run that has no scan of its own
-    assert (checkpoints.close(tools, run_id) is None) == taken_over
+        sluice.ingestion.ingest(IngestRequest(case.spec, replay=()))  # a run that has no scan of its own
+    assert (sluice.checkpoints.close(run_id) is None) == taken_over
     for ref in refs:
         for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
-            ref = verb(tools, ref)
-    told = steps.finish(tools, run_id)
-    assert checkpoints.close(tools, run_id) is None
+            ref = verb(sluice, ref)
+    told = steps.finish(sluice, run_id)
+    assert sluice.checkpoints.close(run_id) is None
     assert (told["documents"]["moved"], told["documents"]["deleted"]) == (2, 1)
     case.assert_whole(expected)
     assert {old: case.ids()[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}

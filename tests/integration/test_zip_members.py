@@ -8,17 +8,14 @@ from pathlib import Path
 import pytest
 
 from sluice.errors import BadRequest, Terminal
-from sluice.maintenance import deletion, reconciliation
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
-from sluice.pipeline import ingestion
 from sluice.pipeline.requests import IngestRequest
-from sluice.ports.tools import Tools
-from sluice.wiring import searcher
+from sluice.wiring import Sluice
 from unit.test_parsing_documents import docx, zipped
 
-MakeTools = Callable[..., Tools]
+MakeTools = Callable[..., Sluice]
 OWLS = b"# Owls\n\nThe barn owl hunts voles above wet meadows at dusk."
 TRAINS = b"# Trains\n\nThe night train from Vienna to Hamburg stops in Passau."
 BREAD = b"# Bread\n\nRye sourdough wants time and a warm place to rise."
@@ -28,9 +25,9 @@ def counts(summary: dict) -> tuple[int, ...]:
     return tuple(summary["documents"][each] for each in ("new", "changed", "unchanged", "deleted", "quarantined"))
 
 
-def documents(tools: Tools, name: str) -> dict[str, object]:
+def documents(sluice: Sluice, name: str) -> dict[str, object]:
     who = Principal("op", name, frozenset({ALL_GROUPS}))
-    return {each.external_id: each.document_id for each in tools.catalog.documents(who, name, 100) if each.version}
+    return {each.external_id: each.document_id for each in sluice.catalog.documents(who, name, 100) if each.version}
 
 
 @pytest.fixture
@@ -39,12 +36,12 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_members_live_as_documents(make_tools: MakeTools, place: Path, name: str) -> None:
+def test_members_live_as_documents(make_sluice: MakeTools, place: Path, name: str) -> None:
     members = {"owls.md": OWLS, "d/trains.md": TRAINS, "bread.md": BREAD, "in.zip": zipped({"a.md": OWLS})}
     (place / "x.zip").write_bytes(zipped({**members, "../out.md": b"out"}))
     (place / "a.docx").write_bytes(docx())
-    tools = make_tools([place], graph="off")
-    assert counts(ingestion.ingest(tools, IngestRequest(SourceSpec(place.as_uri(), name, name))).to_json()) == (
+    sluice = make_sluice([place], graph="off")
+    assert counts(sluice.ingestion.ingest(IngestRequest(SourceSpec(place.as_uri(), name, name))).to_json()) == (
         1,
         0,
         0,
@@ -53,54 +50,54 @@ def test_members_live_as_documents(make_tools: MakeTools, place: Path, name: str
     )  # as without the glob
 
     spec = SourceSpec(place.as_uri(), name, name, include=("**", "*.zip!/"))
-    told = ingestion.ingest(tools, IngestRequest(spec)).to_json()
+    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert counts(told) == (3, 0, 1, 1, 2)  # the zip itself is none any more
-    found = documents(tools, name)
+    found = documents(sluice, name)
     assert set(found) == {"a.docx", "x.zip!/owls.md", "x.zip!/d/trains.md", "x.zip!/bread.md"}
     principal = Principal("tester", name, frozenset({ALL_GROUPS}))
-    best = searcher(tools)(SearchRequest("barn owl voles", name, 5), principal).passages[0]
+    best = sluice.search(SearchRequest("barn owl voles", name, 5), principal).passages[0]
     assert (best.uri, best.title) == (f"{(place / 'x.zip').as_uri()}#owls.md", "Owls")
     saved = SourceSpec(place.as_uri(), name, name)  # the globs are saved with the source
-    assert counts(ingestion.ingest(tools, IngestRequest(saved)).to_json()) == (0, 0, 4, 0, 2)
+    assert counts(sluice.ingestion.ingest(IngestRequest(saved)).to_json()) == (0, 0, 4, 0, 2)
 
     # Packed anew: equal content is read, and not paid for again; a renamed member keeps its id.
     (place / "x.zip").write_bytes(zipped({"owls.md": OWLS, "new/trains.md": TRAINS, "bread.md": BREAD + b" Slowly."}))
-    summary = ingestion.ingest(tools, IngestRequest(saved)).to_json()
+    summary = sluice.ingestion.ingest(IngestRequest(saved)).to_json()
     told = {key: summary["documents"][key] for key in ("new", "changed", "moved", "quarantined")}
     assert told == {"new": 0, "changed": 1, "moved": 1, "quarantined": 0}
-    after = documents(tools, name)
+    after = documents(sluice, name)
     assert after["x.zip!/new/trains.md"] == found["x.zip!/d/trains.md"]
     assert after["x.zip!/owls.md"] == found["x.zip!/owls.md"] and len(after) == 4
 
     # A zip that is cut off says nothing of its members.
     whole = (place / "x.zip").read_bytes()
     (place / "x.zip").write_bytes(whole[:-40])
-    assert counts(ingestion.ingest(tools, IngestRequest(saved)).to_json()) == (0, 0, 1, 0, 1)
-    assert documents(tools, name) == after
+    assert counts(sluice.ingestion.ingest(IngestRequest(saved)).to_json()) == (0, 0, 1, 0, 1)
+    assert documents(sluice, name) == after
     (place / "x.zip").write_bytes(zipped({"owls.md": OWLS, "new/trains.md": TRAINS}))
-    ingestion.ingest(tools, IngestRequest(saved))
-    assert set(documents(tools, name)) == {"a.docx", "x.zip!/owls.md", "x.zip!/new/trains.md"}
+    sluice.ingestion.ingest(IngestRequest(saved))
+    assert set(documents(sluice, name)) == {"a.docx", "x.zip!/owls.md", "x.zip!/new/trains.md"}
 
     # Deleted by hand, it stays gone while its content is the same, however often the zip is packed.
-    deletion.delete_documents(tools, [found["x.zip!/owls.md"]], actor="cli")  # type: ignore[list-item]
+    sluice.deletion.delete_documents([found["x.zip!/owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "x.zip").write_bytes(zipped({"new/trains.md": TRAINS, "owls.md": OWLS}))
-    ingestion.ingest(tools, IngestRequest(saved))
-    assert set(documents(tools, name)) == {"a.docx", "x.zip!/new/trains.md"}
+    sluice.ingestion.ingest(IngestRequest(saved))
+    assert set(documents(sluice, name)) == {"a.docx", "x.zip!/new/trains.md"}
     (place / "x.zip").unlink()
-    ingestion.ingest(tools, IngestRequest(saved))
-    assert set(documents(tools, name)) == {"a.docx"}
-    assert reconciliation.reconcile(tools, collection=name).ok
+    sluice.ingestion.ingest(IngestRequest(saved))
+    assert set(documents(sluice, name)) == {"a.docx"}
+    assert sluice.reconciliation.reconcile(collection=name).ok
 
 
-def test_the_guards_count_members(make_tools: MakeTools, place: Path, name: str) -> None:
+def test_the_guards_count_members(make_sluice: MakeTools, place: Path, name: str) -> None:
     members = {f"{number}.md": b"# N\n\nMember number %d has some words." % number for number in range(30)}
     (place / "x.zip").write_bytes(zipped(members))
     spec = SourceSpec(place.as_uri(), name, name, include=("*.zip!/",))
     with pytest.raises(BadRequest, match="SLUICE_MAX_SOURCE_DOCUMENTS"):
-        ingestion.ingest(make_tools([place], graph="off", max_source_documents=29), IngestRequest(spec))
-    tools = make_tools([place], graph="off")
-    assert counts(ingestion.ingest(tools, IngestRequest(spec)).to_json())[0] == 30
+        make_sluice([place], graph="off", max_source_documents=29).ingestion.ingest(IngestRequest(spec))
+    sluice = make_sluice([place], graph="off")
+    assert counts(sluice.ingestion.ingest(IngestRequest(spec)).to_json())[0] == 30
     (place / "x.zip").write_bytes(zipped({"0.md": members["0.md"]}))
     with pytest.raises(Terminal, match="approve"):
-        ingestion.ingest(tools, IngestRequest(spec))
-    assert len(documents(tools, name)) == 30
+        sluice.ingestion.ingest(IngestRequest(spec))
+    assert len(documents(sluice, name)) == 30

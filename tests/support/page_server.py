@@ -24,6 +24,7 @@ from sluice.model.grants import Grant, Principal
 from sluice.model.passage import Passage, PassageLineage, VersionStep
 from sluice.model.search import Hydrated, SearchRequest
 from sluice.retrieval.searching import SearchOutcome
+from swapping import wired
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LONG = "The pump room is dry. " * 40 + "Pumps are inspected monthly. " + "Nothing else matters here. " * 40
@@ -153,7 +154,7 @@ class PageData:
     async def authenticate(self, request: Request) -> str | None:
         return "ann" if self.signed_in or not request.url.path.startswith("/sluice/api") else None
 
-    def tools(self) -> Any:
+    def sluice(self) -> Any:
         grants = SimpleNamespace(
             of=lambda name: [Grant(name, tenant, frozenset({"*"}), False) for tenant in self.tenants]
         )
@@ -165,12 +166,12 @@ class PageData:
             collections=lambda principal: [CollectionInfo(name, 3, PROFILE, 1, 3, 0) for name in self.collections],
         )
         keyring = SimpleNamespace(get=lambda document_ids: {PASSAGES[1].document_id: KEY})
-        return SimpleNamespace(
+        return wired(
             ledger=SimpleNamespace(grants=grants),
             catalog=catalog,
             keyring=keyring,
             close=lambda: None,
-            marquez_url=None,
+            search=self.search,
             marquez_web_url="http://marquez.test",
         )
 
@@ -183,9 +184,6 @@ class PageData:
         if run_id != GATES.run_id:
             raise NotFound("There is no such run that you may read.")
         return replace(GATES, rows=FAILED[offset : offset + 2])  # pages of two
-
-    def make_search(self, tools: Any) -> Any:
-        return self.search
 
     def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:
         if self.down:
@@ -213,7 +211,7 @@ class _Server(uvicorn.Server):
 def serve(data: PageData) -> Iterator[str]:
     """The address of the search page, below which all others are."""
     root = FastAPI()
-    root.mount("/sluice", create_app(data.tools, data.authenticate, data.make_search))
+    root.mount("/sluice", create_app(data.sluice, data.authenticate))
     server = _Server(root)
     thread = threading.Thread(target=server.run)
     thread.start()

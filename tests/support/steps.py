@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from sluice.model.run import BatchRef
-from sluice.pipeline import checkpoints, finishing, stages
-from sluice.ports.tools import Tools
+from sluice.pipeline import stages
+from sluice.wiring import Sluice
 
 
-def _step(stage: stages.Stage) -> Callable[[Tools, BatchRef], BatchRef]:
-    def step(tools: Tools, ref: BatchRef) -> BatchRef:
-        return checkpoints.carry_out(tools, tools.ledger.runs.get(UUID(ref.run_id)), stage, ref)
+def _step(stage: stages.Stage) -> Callable[[Sluice, BatchRef], BatchRef]:
+    def step(sluice: Sluice, ref: BatchRef) -> BatchRef:
+        return sluice.checkpoints.carry_out(sluice.ledger.runs.get(UUID(ref.run_id)), stage, ref)
 
     step.__name__ = stage.name
     return step
@@ -22,5 +22,5 @@ def _step(stage: stages.Stage) -> Callable[[Tools, BatchRef], BatchRef]:
 extract, validate, chunk, embed, load = map(_step, stages.STAGES)
 
 
-def finish(tools: Tools, run_id: UUID) -> dict[str, Any]:
-    return finishing.finish(tools, tools.ledger.runs.get(run_id)).to_json()
+def finish(sluice: Sluice, run_id: UUID) -> dict[str, Any]:
+    return sluice.pipeline.finishing.finish(sluice.ledger.runs.get(run_id)).to_json()

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from sluice.pipeline import stages
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 from unit.compose_files import ROOT, env_example
 
 SKIPPED = {".venv", ".sluice", ".git", "node_modules"}
@@ -224,7 +224,7 @@ def test_routes_exist(page: Path) -> None:
     async def nobody(request: object) -> None:
         return None
 
-    def never() -> Tools:
+    def never() -> Sluice:
         raise AssertionError("the schema needs no stores")
 
     paths = create_app(never, nobody).openapi()["paths"]

@@ -293,12 +293,12 @@ def _readable(pid: int, place: int, key: Path | None) -> list[str]:
     return found + (["key"] if key and read(str(key)) else [])
 
 
-def test_every_process_that_builds_tools_is_closed_to_workers() -> None:
+def test_every_process_that_builds_clients_is_closed_to_workers() -> None:
     """Not only the one that starts them: others of the same user hold the same secrets."""
     program = (
-        "import ctypes\nfrom sluice.settings import Settings\nfrom sluice.wiring import build\n"
+        "import ctypes\nfrom sluice.settings import Settings\nfrom sluice.wiring import Sluice\n"
         "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
-        "before = dumpable()\nbuild(Settings(_env_file=None))\nprint(before, dumpable())"
+        "before = dumpable()\nSluice(Settings(_env_file=None))\nprint(before, dumpable())"
     )
     address = "postgresql+psycopg://sluice:x@127.0.0.1:9/none"
     environment = {

@@ -55,12 +55,12 @@ def test_help_needs_no_settings_and_no_client(arguments: list[str], tmp_path: Pa
 
 
 def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> None:
-    """As `sluice status` does: all of `Tools` is built, engines are asked, nothing is read or embedded."""
+    """As `sluice status` does: every client is built, engines are asked, nothing is read or embedded."""
     found = imported(
         "from sluice.cli import operating\n"
-        "from sluice.cli.terminal import tools_of_settings\n"
-        "with tools_of_settings() as tools:\n"
-        "    assert set(tools.pings) == {'ledger', 'keys', 'qdrant', 'neo4j'}",
+        "from sluice.cli.terminal import opened\n"
+        "with opened() as sluice:\n"
+        "    assert set(sluice.pings) == {'ledger', 'keys', 'qdrant', 'neo4j'}",
         tmp_path,
     )
     assert (
@@ -81,8 +81,8 @@ def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> 
 
 def test_what_answers_searches_has_its_clients_before_the_first_one(tmp_path: Path) -> None:
     found = imported(
-        "from sluice.settings import Settings\nfrom sluice.wiring import build\n"
-        "build(Settings(), serving=True).close()",
+        "from sluice.settings import Settings\nfrom sluice.wiring import Sluice\n"
+        "Sluice(Settings(), serving=True).close()",
         tmp_path,
     )
     assert {"qdrant_client", "neo4j", "sqlalchemy"} <= found

@@ -7,20 +7,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sluice.ports.tools import Tools
-    from sluice.settings import Settings
+    from sluice.wiring import Sluice
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Tools, Settings]]:
+def opened(least_lease_s: float = 0.0) -> Iterator[Sluice]:
+    """Yields what the task works with. `least_lease_s`: the lease of its run is at least as long."""
     from airflow.sdk import ObjectStoragePath
 
     from sluice.airflow.connections import settings_from_airflow, source_connection
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
 
     settings = settings_from_airflow()
-    tools = build(settings, root=ObjectStoragePath(settings.artefacts), connections=source_connection)
+    settings = settings.model_copy(update={"lease_s": max(settings.lease_s, least_lease_s)})
+    sluice = Sluice(settings, root=ObjectStoragePath(settings.artefacts), connections=source_connection)
     try:
-        yield tools, settings
+        yield sluice
     finally:
-        tools.close()
+        sluice.close()

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from sluice.airflow import lineage
     from sluice.model.run import StageStat
     from sluice.pipeline.requests import IngestRequest
-    from sluice.ports.tools import Tools
-    from sluice.settings import Settings
+    from sluice.wiring import Sluice
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -33,26 +31,25 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     from sluice.access import ingestion
     from sluice.airflow import lineage, permission
     from sluice.model.sizes import size_in_words
-    from sluice.pipeline import checkpoints
 
-    with _noting(ti), _tools() as (tools, settings):
+    with _noting(ti), _opened() as sluice:
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
         who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
-        ingestion.check(tools.ledger, spec, **who, roots=settings.roots, approve_shrink=approved)
+        ingestion.check(sluice.ledger, spec, **who, roots=sluice.settings.roots, approve_shrink=approved)
         if params["dry_run"]:
-            return _previewed(tools, request, ti)
-        ingestion.check_hiding(tools.ledger, spec, approved=params["approve_hiding"])
+            return _previewed(sluice, request, ti)
+        ingestion.check_hiding(sluice.ledger, spec, approved=params["approve_hiding"])
         ti.xcom_push(
             key=xcom.RUN, value=str(request.run_id)
         )  # before the run starts, so that `close` finds it after a kill
-        refs = checkpoints.plan(tools, request)
+        refs = sluice.checkpoints.plan(request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
-        run = tools.ledger.runs.get(request.run_id)
+        run = sluice.ledger.runs.get(request.run_id)
         lineage.emit(
             run,
             [(lineage.source(run), None)],
-            [(lineage.table(settings, "documents"), "documents", planned)],
+            [(lineage.table(sluice.settings, "documents"), "documents", planned)],
         )
     work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
     log.info("sluice: %s", work)
@@ -81,15 +78,15 @@ def work(stage: str, ref: Json) -> Json:
     """Runs one stage of one batch. `stage`: the name of its task."""
     from sluice.airflow import lineage
     from sluice.model.run import BatchRef
-    from sluice.pipeline import checkpoints, stages
+    from sluice.pipeline import stages
 
     batch, row = BatchRef.from_json(ref), stages.BY_NAME[stage]
-    with _tools() as (tools, settings):
-        run = tools.ledger.runs.get(UUID(batch.run_id))
-        done = checkpoints.carry_out(tools, run, row, batch)
-        gates, stats = tools.ledger.quality.gates(run, batch.batch), tools.ledger.runs.stages(run)
+    with _opened() as sluice:
+        run = sluice.ledger.runs.get(UUID(batch.run_id))
+        done = sluice.checkpoints.carry_out(run, row, batch)
+        gates, stats = sluice.ledger.quality.gates(run, batch.batch), sluice.ledger.runs.stages(run)
         counts = _counts(stats, batch.batch, stage) | {"documents": done.documents}
-        lineage.emit(run, *lineage.of_stage(settings, run, row, gates, counts))
+        lineage.emit(run, *lineage.of_stage(sluice.settings, run, row, gates, counts))
     log.info(
         "sluice: batch %d, %s: %d documents", batch.batch, row.writes.name if row.writes else "stores", done.documents
     )
@@ -103,25 +100,25 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from sluice.airflow import lineage, links
-    from sluice.pipeline import finishing, recording
+    from sluice.pipeline import recording
     from sluice.pipeline.summary import quarantined_by
 
     run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         raise AirflowSkipException("This is a dry run, so there is nothing to finish.")
-    with _tools() as (tools, settings):
-        run = tools.ledger.runs.get(UUID(run_id))
-        summary = finishing.finish(tools, run)
-        removed = _counts(tools.ledger.runs.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
+    with _opened() as sluice:
+        run = sluice.ledger.runs.get(UUID(run_id))
+        summary = sluice.pipeline.finishing.finish(run)
+        removed = _counts(sluice.ledger.runs.stages(run), recording.WHOLE_RUN, "finish").get("removed", 0)
         changed: list[lineage.Written] = [
-            (lineage.table(settings, "documents"), "documents", summary.documents.deleted),
-            (lineage.table(settings, "chunks"), "chunks", removed),
-            (lineage.collection(settings, run), "points", removed),
+            (lineage.table(sluice.settings, "documents"), "documents", summary.documents.deleted),
+            (lineage.table(sluice.settings, "chunks"), "chunks", removed),
+            (lineage.collection(sluice.settings, run), "points", removed),
         ]
         if run.source.generation.has_graph:
-            changed.append((lineage.graph(settings), "graph", None))
+            changed.append((lineage.graph(sluice.settings), "graph", None))
         lineage.emit(run, [(lineage.source(run), None)], changed)
-        quarantined = quarantined_by(tools, run.source.spec, summary)
+        quarantined = quarantined_by(sluice.catalog, run.source.spec, summary)
     lines, result = summary.lines(quarantined), summary.to_json()
     for line in lines:
         log.info("sluice: %s", line)
@@ -141,18 +138,14 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
 def failed(context: Mapping[str, Any]) -> None:
     """`on_failure_callback` of every task: records the run's first error. It does not end the run, because other
     batches may still be running; `close` ends it."""
-    from sluice.pipeline import checkpoints
-
     ti, error = context["ti"], context.get("exception")
-    _with_ledgers_run(ti, lambda tools, run_id: checkpoints.record_error(tools, run_id, ti.task_id, error))
+    _with_ledgers_run(ti, lambda sluice, run_id: sluice.checkpoints.record_error(run_id, ti.task_id, error))
 
 
 def close(ti: Any) -> None:
     """The last task of every run; it runs even if others failed. If `finish` did not close the run in the ledger, it is
     closed as failed with the first error of its tasks, and its lease is released. Clearing tasks opens it again."""
-    from sluice.pipeline import checkpoints
-
-    pending = _with_ledgers_run(ti, checkpoints.close)
+    pending = _with_ledgers_run(ti, lambda sluice, run_id: sluice.checkpoints.close(run_id))
     if pending is not None:
         log.warning("sluice: the run is closed as failed. Clear its failed tasks to continue, or trigger a new run")
     if pending:
@@ -162,18 +155,17 @@ def close(ti: Any) -> None:
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
+def _previewed(sluice: Sluice, request: IngestRequest, ti: Any) -> list[Json]:
     """Reports a dry run. Returns no batch, so the tasks that follow are skipped. Ignores `max_documents` and
     `batch_size`. Raises BadRequest for a replay."""
     from sluice.errors import BadRequest
-    from sluice.pipeline import preview
 
     if request.replay is not None:
         raise BadRequest(
             "A dry run scans a source, but a replay does not. Nothing was changed. Leave out dry_run or replay; "
             "`sluice quarantine list` shows the documents that a replay would process."
         )
-    report = preview.preview(tools, request)
+    report = sluice.dry_run.preview(request)
     lines, result = report.lines(), report.to_json()
     for line in lines:
         log.info("sluice: %s", line)
@@ -183,26 +175,26 @@ def _previewed(tools: Tools, request: IngestRequest, ti: Any) -> list[Json]:
     return []
 
 
-def _with_ledgers_run(ti: Any, call: Callable[[Tools, UUID], T]) -> T | None:
+def _with_ledgers_run(ti: Any, call: Callable[[Sluice, UUID], T]) -> T | None:
     """Calls `call` with the run's id. None: `plan` did not create a run in the ledger, or this is a dry run."""
     from sluice.errors import NotFound
 
     run_id = ti.xcom_pull(task_ids="plan", key=xcom.RUN)
     if run_id is None:
         return None
-    with _tools() as (tools, _):
+    with _opened() as sluice:
         try:
-            return call(tools, UUID(run_id))
+            return call(sluice, UUID(run_id))
         except NotFound:
             return None
 
 
 @contextmanager
-def _tools() -> Iterator[tuple[Tools, Settings]]:
+def _opened() -> Iterator[Sluice]:
     from sluice.airflow.dependencies import opened
 
-    with opened() as (tools, settings):
-        yield replace(tools, lease_s=max(LEASE_S, settings.lease_s)), settings
+    with opened(LEASE_S) as sluice:
+        yield sluice
 
 
 def _counts(stats: Iterable[StageStat], batch: int, stage: str) -> dict[str, int]:

@@ -62,9 +62,9 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     from sluice.airflow.dependencies import opened
 
     user = permission.triggered_by(dag_run)
-    with opened() as (tools, _):
-        may = ingestion.may_repeat(tools.ledger, user)
-        saved = tools.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
+    with opened() as sluice:
+        may = ingestion.may_repeat(sluice.ledger, user)
+        saved = sluice.ledger.sources.saved(params["tenant"] or None, params["collection"] or None)
         saved = [each for each in saved if may(each.spec)]
     if events:
         choice = named(saved, events)
@@ -205,11 +205,13 @@ def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     tried = [each for each in elements if "refused" not in each]
     if not tried:
         return reasons
-    with opened() as (tools, _):
-        saved = {(each.spec.tenant, each.spec.collection, each.spec.uri): each for each in tools.ledger.sources.saved()}
+    with opened() as sluice:
+        saved = {
+            (each.spec.tenant, each.spec.collection, each.spec.uri): each for each in sluice.ledger.sources.saved()
+        }
         for each in tried:
             place = tuple(each["conf"][key] for key in ("tenant", "collection", "source"))
-            run = tools.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
+            run = sluice.ledger.runs.last_by(saved[place], orchestrator(each["trigger_run_id"]))
             unknown = f"see the run {each['trigger_run_id']} of sluice_ingest"
             reasons[each["title"]] = run.error if run and run.error else unknown
     return reasons

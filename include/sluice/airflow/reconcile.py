@@ -17,11 +17,9 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
     """Compares the stores, repairs them if set, and logs the report. Raises Disagreement if differences remain."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Disagreement
-    from sluice.maintenance import reconciliation
 
-    with opened() as (tools, _):
-        report = reconciliation.reconcile(
-            tools,
+    with opened() as sluice:
+        report = sluice.reconciliation.reconcile(
             collection=params["collection"] or None,
             repair=params["repair"],
             deep=params["deep"],

@@ -32,14 +32,13 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     from sluice.access import ingestion
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
-    from sluice.maintenance import purging
 
     ids, chunks = [], 0
     user = permission.triggered_by(dag_run)
-    with opened() as (tools, settings):
-        as_of = tools.ledger.retention.clock()
-        may = ingestion.may_repeat(tools.ledger, user)
-        for each in purging.expired(tools, as_of, params["collection"] or None, may=may):
+    with opened() as sluice:
+        as_of = sluice.ledger.retention.clock()
+        may = ingestion.may_repeat(sluice.ledger, user)
+        for each in sluice.purging.expired(as_of, params["collection"] or None, may=may):
             ids.append(str(each.document_id))
             chunks += each.chunks
             log.info(
@@ -47,10 +46,12 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
                 *(each.document_id, each.external_id, each.tenant, each.collection, each.chunks),
                 each.expired_at.isoformat(),
             )
-        apply = not params["dry_run"] or (settings.retention_apply and permission.run_kind(dag_run) == "scheduled")
+        apply = not params["dry_run"] or (
+            sluice.settings.retention_apply and permission.run_kind(dag_run) == "scheduled"
+        )
         listed = f"purges/{uuid4()}.json"
         if apply and ids:
-            tools.blobs.write(listed, json.dumps(ids).encode())
+            sluice.blobs.write(listed, json.dumps(ids).encode())
     expired = Expired(as_of=as_of.isoformat(), documents=len(ids), chunks=chunks, apply=apply, listed=listed)
     log.info("sluice: %s", json.dumps(expired))
     return expired
@@ -61,11 +62,10 @@ def prune(found: Expired, dag_run: Any) -> dict[str, Any]:
     single tenant, so a run that a user triggered only counts."""
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
-    from sluice.maintenance import pruning
 
     apply = found["apply"] and permission.triggered_by(dag_run) is None
-    with opened() as (tools, _):
-        report = pruning.prune(tools, apply=apply).to_json()
+    with opened() as sluice:
+        report = sluice.pruning.prune(apply=apply).to_json()
     log.info("sluice: prune %s", json.dumps(report))
     return report
 
@@ -81,15 +81,13 @@ def purge(params: Mapping[str, Any], found: Expired, dag_run: Any) -> dict[str, 
     """Deletes exactly the documents that `look` listed. Raises Busy if an ingest holds the lease of a source."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Busy
-    from sluice.maintenance import purging
 
-    with opened() as (tools, _):
-        report = purging.purge(
-            tools,
+    with opened() as sluice:
+        report = sluice.purging.purge(
             datetime.fromisoformat(found["as_of"]),
             collection=params["collection"] or None,
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
-            listed={UUID(each) for each in json.loads(tools.blobs.read(found["listed"]))},
+            listed={UUID(each) for each in json.loads(sluice.blobs.read(found["listed"]))},
         )
         log.info("sluice: purge %s", json.dumps(report.to_json()))
         if report.left:

@@ -27,13 +27,13 @@ from sluice.api import (
     routes_uploads,
 )
 from sluice.api.auth import Authenticate, Guard, reject_cross_site_posts
-from sluice.api.backend import Backend, MakeSearch, wired_search
+from sluice.api.backend import Backend
 from sluice.api.limits import RequestLimits
 from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
 from sluice.api.security_headers import SecurityHeaders
 from sluice.api.unknown import reject_unknown
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 _DESCRIPTION = (
     "Hybrid search over governed documents, with citations. Authenticate with `Authorization: Bearer <token>` "
@@ -46,12 +46,11 @@ _SECURITY = {
 
 
 def create_app(
-    tools_factory: Callable[[], Tools],
+    factory: Callable[[], Sluice],
     authenticate: Authenticate,
-    make_search: MakeSearch = wired_search,
     trigger: routes_uploads.Trigger | None = None,
 ) -> FastAPI:
-    """Builds the app, but no client: `tools_factory` is called on first use, `Tools.close` on shutdown. `trigger`
+    """Builds the app, but no client: `factory` is called on first use, `Sluice.close` on shutdown. `trigger`
     queues the run that ingests an upload or replays a document; None: both routes answer 501.
 
     The OpenAPI document is at /api/v1/openapi.json, its page at /api/v1/docs; both need authentication. FastAPI's own
@@ -67,7 +66,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=_lifespan,
     )
-    app.state.backend = Backend(tools_factory, make_search)
+    app.state.backend = Backend(factory)
     app.state.trigger = trigger
     app.state.ready, app.state.ready_at, app.state.ready_lock = False, float("-inf"), anyio.Lock()
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(reject_cross_site_posts), Depends(reject_unknown)])

@@ -60,7 +60,7 @@ async def grants_of_caller(request: Request) -> list[Grant]:
     """The caller's grants, sorted by tenant name. Raises Forbidden if there is none."""
     backend: Backend = backend_of(request)
     caller: str = request.state.sluice_caller
-    grants = await backend.calls.run(lambda: backend.tools.ledger.grants.of(caller))
+    grants = await backend.calls.run(lambda: backend.sluice.ledger.grants.of(caller))
     if not grants:
         raise Forbidden(
             f"{caller} is signed in but may not read any tenant. An operator can change that: "

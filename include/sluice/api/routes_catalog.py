@@ -21,7 +21,7 @@ from sluice.model.catalog import DocumentInfo
 from sluice.model.grants import Principal
 from sluice.model.text import encodable
 from sluice.ports.content import Keyring
-from sluice.ports.tools import Tools
+from sluice.wiring import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -30,7 +30,7 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
     backend = backend_of(request)
-    infos = await backend.calls.run(lambda: backend.tools.catalog.collections(caller))
+    infos = await backend.calls.run(lambda: backend.sluice.catalog.collections(caller))
     return {
         "collections": [asdict(info) for info in infos],
         "tenant": caller.tenant,
@@ -47,18 +47,18 @@ async def list_collections(request: Request, caller: Caller, grants: Grants) -> 
 async def show_collection(collection: str, request: Request, caller: Caller) -> dict[str, Any]:
     """One collection with its chunk counts per store."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _collection(backend.tools, collection, caller))
+    return await backend.calls.run(lambda: _collection(backend.sluice, collection, caller))
 
 
-def _collection(tools: Tools, name: str, caller: Principal) -> dict[str, Any]:
+def _collection(sluice: Sluice, name: str, caller: Principal) -> dict[str, Any]:
     with collection_of(name):
-        generation, _ = tools.catalog.live(name, caller)
-        info = next((info for info in tools.catalog.collections(caller) if info.name == name), None)
+        generation, _ = sluice.catalog.live(name, caller)
+        info = next((info for info in sluice.catalog.collections(caller) if info.name == name), None)
         if info is None:
             raise NotFound(name)
     counts: dict[str, int | None] = {}
     if caller.holds_all_groups:
-        counts = counted(counters(generation, vectors=tools.vectors, graph=tools.graph, tenant=caller.tenant))
+        counts = counted(counters(generation, vectors=sluice.vectors, graph=sluice.graph, tenant=caller.tenant))
     return {
         **asdict(info),
         **asdict(info.profile),
@@ -78,16 +78,16 @@ async def list_documents(
 ) -> dict[str, Any]:
     """The documents of one collection, page by page."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _documents(backend.tools, caller, collection, limit, after))
+    return await backend.calls.run(lambda: _documents(backend.sluice, caller, collection, limit, after))
 
 
-def _documents(tools: Tools, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
+def _documents(sluice: Sluice, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
     with collection_of(collection):
-        tools.catalog.live(collection, caller)
-        documents = tools.catalog.documents(caller, collection, limit + 1, after)
+        sluice.catalog.live(collection, caller)
+        documents = sluice.catalog.documents(caller, collection, limit + 1, after)
     page = documents[:limit]
     return {
-        "documents": _described(tools.keyring, caller.tenant, page),
+        "documents": _described(sluice.keyring, caller.tenant, page),
         "next": page[-1].document_id if len(documents) > limit else None,
     }
 
@@ -104,10 +104,10 @@ async def show_document(document_id: UUID, request: Request, caller: Caller) -> 
 
     def find() -> dict[str, Any]:
         try:
-            info = backend.tools.catalog.document(caller, document_id)
+            info = backend.sluice.catalog.document(caller, document_id)
         except NotFound as error:
             raise NotFound(f"There is no document {document_id} that you may read.") from error
-        return _described(backend.tools.keyring, caller.tenant, [info])[0]
+        return _described(backend.sluice.keyring, caller.tenant, [info])[0]
 
     return await backend.calls.run(find)
 

@@ -23,8 +23,8 @@ from sluice.errors import NotFound
 from sluice.maintenance import deletion
 from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
-from sluice.ports.tools import Tools
 from sluice.sources.uri import canonical
+from sluice.wiring import Sluice
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 
@@ -78,13 +78,13 @@ async def delete_document(document_id: UUID, request: Request, caller: Caller, d
     backend = backend_of(request)
 
     def work() -> Deleted:
-        tools = backend.tools
-        tools.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
-        [(source, ids)] = deletion.by_source(tools, [document_id])
+        sluice = backend.sluice
+        sluice.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
+        [(source, ids)] = sluice.deletion.by_source([document_id])
         check_deleting(caller, source.spec)
         if dry_run:
-            return _listed(tools, [(source, ids)])
-        return _done(deletion.delete_documents(tools, ids, actor=caller.name))
+            return _listed(sluice, [(source, ids)])
+        return _done(sluice.deletion.delete_documents(ids, actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -95,12 +95,12 @@ async def restore_document(document_id: UUID, body: ReplayBody, request: Request
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
-        tools = backend.tools
-        source = tools.ledger.sources.of([document_id], deleted=True)[document_id]
+        sluice = backend.sluice
+        source = sluice.ledger.sources.of([document_id], deleted=True)[document_id]
         if source.spec.tenant != caller.tenant:
             raise NotFound(f"There is no document {document_id} that was deleted.")
         check_deleting(caller, source.spec)
-        return {"document_id": document_id, "source": deletion.restore(tools, document_id).spec.uri}
+        return {"document_id": document_id, "source": sluice.deletion.restore(document_id).spec.uri}
 
     return await backend.calls.run(work)
 
@@ -121,15 +121,15 @@ async def delete_source(
     backend = backend_of(request)
 
     def work() -> Deleted:
-        tools = backend.tools
-        known = [each.spec for each in tools.catalog.sources(caller, collection)]
-        source = deletion.source_at(tools, caller.tenant, collection, uri)
+        sluice = backend.sluice
+        known = [each.spec for each in sluice.catalog.sources(caller, collection)]
+        source = sluice.deletion.source_at(caller.tenant, collection, uri)
         if source.spec not in known:
             raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
         check_deleting(caller, source.spec)
         if dry_run:
-            return _listed(tools, [(source, None if documents == "remove" else [])])
-        return _done(deletion.remove_source(tools, source, with_documents=documents == "remove", actor=caller.name))
+            return _listed(sluice, [(source, None if documents == "remove" else [])])
+        return _done(sluice.deletion.remove_source(source, with_documents=documents == "remove", actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -141,14 +141,14 @@ async def delete_collection(collection: str, request: Request, caller: Caller, d
     backend = backend_of(request)
 
     def work() -> Deleted:
-        tools = backend.tools
+        sluice = backend.sluice
         with collection_of(collection):
-            tools.catalog.live(collection, caller)
+            sluice.catalog.live(collection, caller)
         check_administrator(caller)
         if dry_run:
-            sources = deletion.collection_sources(tools, collection, caller.tenant)
-            return _listed(tools, [(each, None) for each in sources])
-        return _done(deletion.delete_collection(tools, collection, tenant=caller.tenant, actor=caller.name))
+            sources = sluice.deletion.collection_sources(collection, caller.tenant)
+            return _listed(sluice, [(each, None) for each in sources])
+        return _done(sluice.deletion.delete_collection(collection, tenant=caller.tenant, actor=caller.name))
 
     return await backend.calls.run(work)
 
@@ -159,11 +159,11 @@ async def delete_grant(principal: str, request: Request, caller: Caller, dry_run
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
-        tools = backend.tools
+        sluice = backend.sluice
         check_administrator(caller)
-        before = held(tools.ledger.grants.of(principal), caller.tenant)
-        hidden = grant_changes.hidden_from(tools.catalog, before, None) if before else 0
-        if before is None or not (dry_run or grant_changes.revoke(tools.ledger, before, caller.name)):
+        before = held(sluice.ledger.grants.of(principal), caller.tenant)
+        hidden = grant_changes.hidden_from(sluice.catalog, before, None) if before else 0
+        if before is None or not (dry_run or grant_changes.revoke(sluice.ledger, before, caller.name)):
             raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
         return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
 
@@ -182,11 +182,11 @@ async def show_access(
     backend = backend_of(request)
 
     def work() -> dict[str, Any]:
-        tools = backend.tools
+        sluice = backend.sluice
         check_administrator(caller)
-        grants = tools.ledger.grants.all(caller.tenant)
+        grants = sluice.ledger.grants.all(caller.tenant)
         uri = None if source is None else canonical(source)
-        saved = [each.spec for each in tools.catalog.sources(caller, collection)]
+        saved = [each.spec for each in sluice.catalog.sources(caller, collection)]
         return {
             "tenant": caller.tenant,
             "grants": [each.to_json() for each in grants],
@@ -196,8 +196,8 @@ async def show_access(
     return await backend.calls.run(work)
 
 
-def _listed(tools: Tools, sources: list[tuple[Source, Any]]) -> Deleted:
-    preview = deletion.listed(tools, sources)
+def _listed(sluice: Sluice, sources: list[tuple[Source, Any]]) -> Deleted:
+    preview = sluice.deletion.listed(sources)
     return Deleted(dry_run=True, documents=preview.documents, chunks=preview.chunks, left=[])
 
 

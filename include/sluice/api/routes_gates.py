@@ -50,7 +50,7 @@ async def show_run_gates(
     """The gate results of one run, if you may read its source."""
     backend = backend_of(request)
     return await backend.calls.run(
-        lambda: _answer(backend.tools.catalog.run_gates(caller, run_id, limit=limit, offset=offset))
+        lambda: _answer(backend.sluice.catalog.run_gates(caller, run_id, limit=limit, offset=offset))
     )
 
 

@@ -52,7 +52,7 @@ async def _dependencies(backend: Backend) -> list[EngineState]:
     """Pings all dependencies concurrently, each within PING_TIMEOUT_S."""
     states: dict[str, EngineState] = {}
     try:
-        names = list((await backend.probes.run(lambda: backend.tools)).pings)
+        names = list((await backend.probes.run(lambda: backend.sluice)).pings)
     except Exception:
         names = list(NEEDED)  # the dependencies cannot be built: each probe below reports that
 
@@ -68,7 +68,7 @@ async def _dependencies(backend: Backend) -> list[EngineState]:
 async def _probe(backend: Backend, name: str) -> EngineState:
     try:
         with anyio.fail_after(PING_TIMEOUT_S):
-            state = await backend.probes.run(lambda: probes.probe(name, backend.tools.pings[name]), abandon=True)
+            state = await backend.probes.run(lambda: probes.probe(name, backend.sluice.pings[name]), abandon=True)
     except Exception as error:
         # A client may raise anything; each error means that the dependency is down.
         state = EngineState(name, error=str(error) or "no answer in time")

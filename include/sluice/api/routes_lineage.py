@@ -20,11 +20,11 @@ from sluice.api.schemas import Location
 from sluice.model.gates import GateTotal
 from sluice.model.metadata import FLAGS
 from sluice.model.passage import PassageLineage
-from sluice.ports.tools import Tools
 from sluice.quality import labels
 from sluice.quality.labels import Result
 from sluice.retrieval.answers import search_result
 from sluice.retrieval.searching import passage
+from sluice.settings import Settings
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
@@ -135,8 +135,8 @@ async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:
-        tools = backend.tools
-        result = search_result(passage(tools.catalog, tools.keyring, chunk_id, caller))
+        sluice = backend.sluice
+        result = search_result(passage(sluice.catalog, sluice.keyring, chunk_id, caller))
         codes = result["metadata"].get(FLAGS)
         flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
         return {**result, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
@@ -153,10 +153,12 @@ async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict
 async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """Source, document, versions, run, gates, generation, embedding and datasets of a passage that is served now."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _answer(backend.tools, backend.tools.catalog.lineage(caller, chunk_id)))
+    return await backend.calls.run(
+        lambda: _answer(backend.sluice.settings, backend.sluice.catalog.lineage(caller, chunk_id))
+    )
 
 
-def _answer(tools: Tools, lineage: PassageLineage) -> dict[str, Any]:
+def _answer(settings: Settings, lineage: PassageLineage) -> dict[str, Any]:
     facts = asdict(lineage)
     return {
         "chunk_id": lineage.chunk_id,
@@ -176,7 +178,7 @@ def _answer(tools: Tools, lineage: PassageLineage) -> dict[str, Any]:
             "physical": lineage.physical,
         },
         "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
-        "datasets": [_dataset(tools, each) for each in lineage.datasets],
+        "datasets": [_dataset(settings, each) for each in lineage.datasets],
     }
 
 
@@ -193,15 +195,16 @@ def airflow_path(orchestrator: str | None) -> str | None:
     return f"/dags/{quote(match['dag'], safe='')}/runs/{quote(match['run'], safe='')}" if match else None
 
 
-def _dataset(tools: Tools, dataset: str) -> dict[str, Any]:
+def _dataset(settings: Settings, dataset: str) -> dict[str, Any]:
     """`dataset` is namespace:name. A namespace may contain colons itself (`postgres://host:port`)."""
     namespace, name = _split(dataset)
     url = None
-    if tools.marquez_web_url:
-        url = f"{tools.marquez_web_url.rstrip('/')}/lineage/dataset/{quote(namespace, safe='')}/{quote(name, safe='')}"
-    elif tools.marquez_url:
+    if settings.marquez_web_url:
+        path = f"{quote(namespace, safe='')}/{quote(name, safe='')}"
+        url = f"{settings.marquez_web_url.rstrip('/')}/lineage/dataset/{path}"
+    elif settings.marquez_url:
         node = quote(f"dataset:{dataset}", safe="")
-        url = f"{tools.marquez_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
+        url = f"{settings.marquez_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
     return {"namespace": namespace, "name": name, "marquez_url": url}
 
 

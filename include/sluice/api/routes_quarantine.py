@@ -21,8 +21,8 @@ from sluice.errors import BadRequest
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
 from sluice.model.quarantine import QuarantineRecord
-from sluice.ports.tools import Tools
 from sluice.quality import labels
+from sluice.wiring import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["quarantine"])
 
@@ -84,7 +84,7 @@ async def list_quarantine(
     backend = backend_of(request)
 
     def find() -> dict[str, Any]:
-        catalog = backend.tools.catalog
+        catalog = backend.sluice.catalog
         if collection is not None:
             with collection_of(collection):
                 catalog.live(collection, caller)
@@ -100,7 +100,7 @@ async def list_quarantine(
 async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """Why one document is in quarantine, and the checks that it failed."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _in_full(backend.tools.catalog.refusal(caller, document_id)))
+    return await backend.calls.run(lambda: _in_full(backend.sluice.catalog.refusal(caller, document_id)))
 
 
 def _in_full(record: QuarantineRecord) -> dict[str, Any]:
@@ -129,12 +129,12 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
             501, "Replays need Airflow, and this service runs without it. Run `sluice quarantine replay` instead."
         )
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _queue(backend.tools, trigger, caller, document_id))
+    return await backend.calls.run(lambda: _queue(backend.sluice, trigger, caller, document_id))
 
 
-def _queue(tools: Tools, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
-    record = tools.catalog.refusal(caller, document_id)
-    ingestion.check_sender(tools.ledger, caller, record.collection, record.source_uri)
+def _queue(sluice: Sluice, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
+    record = sluice.catalog.refusal(caller, document_id)
+    ingestion.check_sender(sluice.ledger, caller, record.collection, record.source_uri)
     if record.kept_bytes is None:
         raise BadRequest(
             f"Document {document_id} has no retained bytes, so it cannot be replayed. The next ingest of its source "

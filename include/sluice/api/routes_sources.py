@@ -26,7 +26,7 @@ async def list_sources(
 ) -> dict[str, Any]:
     """The saved sources of one tenant, with their schedules and last runs."""
     backend = backend_of(request)
-    sources = await backend.calls.run(lambda: backend.tools.catalog.sources(caller, collection))
+    sources = await backend.calls.run(lambda: backend.sluice.catalog.sources(caller, collection))
     return {"sources": [_described(saved, caller) for saved in sources]}
 
 

@@ -93,13 +93,13 @@ async def upload_document(request: Request, caller: Caller) -> Accepted:
 
 
 def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -> Accepted:
-    tools = backend.tools
+    sluice = backend.sluice
     source = uploads.source_uri(caller.tenant, form.collection)
-    ingestion.check_sender(tools.ledger, caller, form.collection, source)
+    ingestion.check_sender(sluice.ledger, caller, form.collection, source)
     _check_quota(backend, caller.tenant, form)
     upload = uploads.store(
-        tools.blobs,
-        tools.keyring,
+        sluice.blobs,
+        sluice.keyring,
         tenant=caller.tenant,
         collection=form.collection,
         name=form.name,
@@ -114,9 +114,9 @@ def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -
 def _check_quota(backend: Backend, tenant: str, form: _Form) -> None:
     """Raises Full before anything is stored. For a name that was uploaded before, the run decides instead, because the
     new version may be no larger."""
-    tools, place = backend.tools, {"tenant": tenant, "collection": form.collection, "name": form.name}
-    if not backend.quotas.fits(tools.ledger, tenant, len(form.content)) and not uploads.known(
-        tools.blobs, tools.keyring, **place
+    sluice, place = backend.sluice, {"tenant": tenant, "collection": form.collection, "name": form.name}
+    if not backend.quotas.fits(sluice.ledger, tenant, len(form.content)) and not uploads.known(
+        sluice.blobs, sluice.keyring, **place
     ):
         raise Full(
             f"The quota of tenant {tenant} is reached. Nothing was stored. Delete documents, also those in quarantine, "

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.terminal import Json, Tenant, Yes, confirm, operator, tell, tools_of_settings
+from sluice.cli.terminal import Json, Tenant, Yes, confirm, opened, operator, tell
 from sluice.errors import NotFound
 
 if TYPE_CHECKING:
     from sluice.model.grants import Grant
     from sluice.model.source import SavedSource
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 app = typer.Typer(help="List who may read and write what.", no_args_is_help=True)
 
@@ -37,18 +37,18 @@ def grant(
     from sluice.model.grants import Grant
     from sluice.wiring import airflow_knows
 
-    with tools_of_settings() as tools:
-        before = held(tools.ledger.grants.of(user), tenant)
+    with opened() as sluice:
+        before = held(sluice.ledger.grants.of(user), tenant)
         if remove:
-            _remove(tools, user, tenant, before, yes, json_)
+            _remove(sluice, user, tenant, before, yes, json_)
             return
-        grant_changes.check_tenant(tools.ledger, tenant, create=create_tenant)
+        grant_changes.check_tenant(sluice.ledger, tenant, create=create_tenant)
         known = airflow_knows(user)
         grant_changes.check_user(user, known, unchecked=unknown_user or before is not None)
         after = Grant(user, tenant, frozenset(group or ()), write)
         if before is not None:
-            _confirm(tools, before, after, yes)
-        tools.ledger.grants.add(after)
+            _confirm(sluice, before, after, yes)
+        sluice.ledger.grants.add(after)
     report = {
         **after.to_json(),
         "before": before and before.to_json(),
@@ -73,9 +73,9 @@ def revoke(
     """Revoke a grant: the same as `sluice grant --remove`."""
     from sluice.access.policy import held
 
-    with tools_of_settings() as tools:
-        before = held(tools.ledger.grants.of(user), tenant)
-        _remove(tools, user, tenant, before, yes, json_)
+    with opened() as sluice:
+        before = held(sluice.ledger.grants.of(user), tenant)
+        _remove(sluice, user, tenant, before, yes, json_)
 
 
 @app.command("list")
@@ -91,13 +91,15 @@ def access_list(
     from sluice.pipeline import generations
     from sluice.sources.uri import canonical
 
-    with tools_of_settings() as tools:
-        if tenant is not None and tenant not in (known := tenants(tools.ledger)):
+    with opened() as sluice:
+        if tenant is not None and tenant not in (known := tenants(sluice.ledger)):
             raise NotFound(f"There is no tenant {tenant!r}. Known tenants: {', '.join(known)}.")
         if collection is not None:
-            generations.live_generations(tools, collection)  # raises NotFound where it is misspelled
-        grants = tools.ledger.grants.all(tenant)
-        saved = tools.ledger.sources.saved(tenant, collection)
+            generations.live_generations(
+                sluice.ledger.collections, collection
+            )  # raises NotFound where it is misspelled
+        grants = sluice.ledger.grants.all(tenant)
+        saved = sluice.ledger.sources.saved(tenant, collection)
     if source is not None:
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:
@@ -119,11 +121,11 @@ def access_list(
 # --- details -----------------------------------------------------------------------------------------------------
 
 
-def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int:
+def _confirm(sluice: Sluice, before: Grant, after: Grant | None, yes: bool) -> int:
     """Asks if a change of a grant hides documents from its holder. Returns their number. Raises BadRequest, Abort."""
     from sluice.access import grant_changes
 
-    hidden = grant_changes.hidden_from(tools.catalog, before, after)
+    hidden = grant_changes.hidden_from(sluice.catalog, before, after)
     if hidden:
         confirm(
             f"{hidden} documents of tenant {before.tenant} become unreadable for {before.principal} "
@@ -133,11 +135,11 @@ def _confirm(tools: Tools, before: Grant, after: Grant | None, yes: bool) -> int
     return hidden
 
 
-def _remove(tools: Tools, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
+def _remove(sluice: Sluice, user: str, tenant: str, before: Grant | None, yes: bool, as_json: bool) -> None:
     from sluice.access import grant_changes
 
-    hidden = _confirm(tools, before, None, yes) if before else 0
-    had = before is not None and grant_changes.revoke(tools.ledger, before, operator(tenant).name)
+    hidden = _confirm(sluice, before, None, yes) if before else 0
+    had = before is not None and grant_changes.revoke(sluice.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now (grant before: {_named(before)})." if before else ""
     tell(

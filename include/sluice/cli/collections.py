@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import FAILED, OK, Apply, Json, tell, tell_deletion, tools_of_settings
+from sluice.cli.terminal import FAILED, OK, Apply, Json, opened, tell, tell_deletion
 from sluice.errors import BadRequest
 
 app = typer.Typer(help="Collections: list them, delete one.", no_args_is_help=True)
@@ -21,11 +21,11 @@ def collections_list(json_: Json = False) -> None:
     """List every collection with its documents, chunks and tenants."""
     from sluice.indexing.counts import by_collection
 
-    with tools_of_settings() as tools:
-        saved = [each.spec for each in tools.ledger.sources.saved()]
+    with opened() as sluice:
+        saved = [each.spec for each in sluice.ledger.sources.saved()]
         rows = [
             {**counts, "tenants": sorted({spec.tenant for spec in saved if spec.collection == counts["name"]})}
-            for _, counts in by_collection(tools.ledger)
+            for _, counts in by_collection(sluice.ledger)
         ]
     lines = [
         f"{each['name']}: {each['documents']} documents, {each['chunks']} chunks, {each['quarantined']} in quarantine; "
@@ -46,13 +46,11 @@ def collections_delete(
 ) -> None:
     """Delete a collection with all its documents and sources. Exit code 1: some of it could not be deleted, try
     again."""
-    from sluice.maintenance import deletion
-
-    with tools_of_settings() as tools:
-        sources = deletion.collection_sources(tools, collection, tenant)
-        preview = deletion.listed(tools, [(each, None) for each in sources])
+    with opened() as sluice:
+        sources = sluice.deletion.collection_sources(collection, tenant)
+        preview = sluice.deletion.listed([(each, None) for each in sources])
         tenants = sorted({each.spec.tenant for each in sources})
-        report = deletion.delete_collection(tools, collection, tenant=tenant, actor="cli") if apply else None
+        report = sluice.deletion.delete_collection(collection, tenant=tenant, actor="cli") if apply else None
     of = f" of tenants {', '.join(tenants)}" if tenants else ""
     named = f"collection {collection}, {preview.sources} sources{of}"
     tell_deletion(named, replace(preview, tenants=tenants), report, json_)
@@ -63,13 +61,11 @@ def collections_delete(
 def documents_delete(document_id: Documents, apply: Apply = False, json_: Json = False) -> None:
     """Delete documents from all stores. A run of their source does not ingest them again until their content changes,
     or until `sluice documents restore`. One document is deleted at once, several only with --apply."""
-    from sluice.maintenance import deletion
-
-    with tools_of_settings() as tools:
-        chosen = deletion.by_source(tools, document_id)
-        preview = deletion.listed(tools, [*chosen])
+    with opened() as sluice:
+        chosen = sluice.deletion.by_source(document_id)
+        preview = sluice.deletion.listed([*chosen])
         single = len(set(document_id)) == 1
-        report = deletion.delete_documents(tools, document_id, actor="cli") if apply or single else None
+        report = sluice.deletion.delete_documents(document_id, actor="cli") if apply or single else None
     tell_deletion(f"{preview.documents} documents", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
@@ -77,12 +73,10 @@ def documents_delete(document_id: Documents, apply: Apply = False, json_: Json =
 @documents.command("restore")
 def documents_restore(document_id: Documents, json_: Json = False) -> None:
     """Undo a deletion: the next run of a document's source ingests it again."""
-    from sluice.maintenance import deletion
-
     if not document_id:
         raise BadRequest("Give the ids of documents.")
-    with tools_of_settings() as tools:
-        sources = {deletion.restore(tools, each).spec.uri for each in document_id}
+    with opened() as sluice:
+        sources = {sluice.deletion.restore(each).spec.uri for each in document_id}
     tell(
         {"restored": len(document_id), "sources": sorted(sources)},
         json_,

@@ -19,9 +19,9 @@ from sluice.cli.terminal import (
     Yes,
     confirm_hiding,
     given,
+    opened,
     operator,
     tell,
-    tools_of_settings,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ def ingest(
 ) -> None:
     """Bring a collection up to date with a source. Exit code 4: the budget was exceeded; run it again to continue."""
     from sluice.model.source import SourceSpec
-    from sluice.pipeline import ingestion, preview
     from sluice.pipeline.requests import IngestRequest
     from sluice.pipeline.summary import quarantined_by
     from sluice.quality import judging
@@ -72,15 +71,15 @@ def ingest(
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
     mode: Mode = "full" if full else "incremental"
     request = IngestRequest(spec, mode, approve_shrink=approve_shrink, max_tokens=max_tokens, max_cost=max_cost)
-    with tools_of_settings() as tools:
+    with opened() as sluice:
         if dry_run:
-            report = preview.preview(tools, request)
+            report = sluice.dry_run.preview(request)
             tell(report.to_json(), json_, *report.lines())
             return
-        confirm_hiding(tools, spec, yes)
+        confirm_hiding(sluice, spec, yes)
         with judging.gates_process():
-            summary = ingestion.ingest(tools, request, on_batch=None if json_ else Progress())
-        quarantined = quarantined_by(tools, spec, summary)
+            summary = sluice.ingestion.ingest(request, on_batch=None if json_ else Progress())
+        quarantined = quarantined_by(sluice.catalog, spec, summary)
     tell(summary.to_json(), json_, *summary.lines(quarantined))
     if summary.stopped:
         raise typer.Exit(STOPPED)
@@ -109,12 +108,11 @@ def search(
     """Search a collection: passages with their citations, best first."""
     from sluice.model.search import SearchRequest
     from sluice.retrieval.answers import search_response
-    from sluice.wiring import searcher
 
     filters = dict(map(_filter, filter_ or ()))
     request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)
-    with tools_of_settings() as tools:
-        outcome = searcher(tools)(request, operator(tenant))
+    with opened() as sluice:
+        outcome = sluice.search(request, operator(tenant))
     tell(search_response(outcome), json_, *_lines(outcome))
 
 
@@ -164,12 +162,11 @@ def evaluate(
     """Measure nDCG@10, recall@10, MRR and all-gold@10 of a collection. A document ranks as its best passage."""
     from sluice.model.search import SearchRequest
     from sluice.retrieval import metrics
-    from sluice.wiring import searcher
 
     judged = metrics.read_qrels(qrels)
     texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}
-    with tools_of_settings() as tools:
-        ask, who = searcher(tools), operator(tenant)
+    with opened() as sluice:
+        ask, who = sluice.search, operator(tenant)
         rankings = {
             qid: metrics.collapse(ask(SearchRequest(text[:2000], collection, 30), who).passages)
             for qid, text in texts.items()

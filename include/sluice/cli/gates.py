@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.terminal import Collection, Json, tell, tools_of_settings
+from sluice.cli.terminal import Collection, Json, opened, tell
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.generation import Generation
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 app = typer.Typer(help="The checks of one collection's gates, their limits and actions.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]
@@ -32,9 +32,9 @@ def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     from sluice.quality import suites
     from sluice.quality.gate_rules import merged, ruled
 
-    with tools_of_settings() as tools:
-        own = tools.ledger.quality.rules(_generation(tools, collection))
-        rules = merged(tools.gate_rules, own)
+    with opened() as sluice:
+        own = sluice.ledger.quality.rules(_generation(sluice, collection))
+        rules = merged(sluice.gate_rules, own)
     checks, lines = [], []
     for suite, check in [(suite, check) for suite, suited in suites.SUITES.items() for check in suited]:
         place = (suite, check.code)
@@ -66,8 +66,8 @@ def gates_set(
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")
     rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
     ruled(suites.check_of(code), rule)
-    with tools_of_settings() as tools:
-        tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, rule)
+    with opened() as sluice:
+        sluice.ledger.quality.set_rule(_generation(sluice, collection), suites.suite_of(code), code, rule)
     typer.echo(f"Set for {collection}. To check the documents that it serves already, run an ingest with --full.")
 
 
@@ -76,15 +76,15 @@ def gates_unset(code: Code, collection: Collection = "docs") -> None:
     """Remove a collection's own rule; the suite's values apply again."""
     from sluice.quality import suites
 
-    with tools_of_settings() as tools:
-        had = tools.ledger.quality.set_rule(_generation(tools, collection), suites.suite_of(code), code, None)
+    with opened() as sluice:
+        had = sluice.ledger.quality.set_rule(_generation(sluice, collection), suites.suite_of(code), code, None)
     typer.echo(
         f"The suite's values apply to {code} again." if had else f"{collection} had no rule of its own for {code}."
     )
 
 
-def _generation(tools: Tools, collection: str) -> Generation:
+def _generation(sluice: Sluice, collection: str) -> Generation:
     """The live generation. Raises NotFound."""
     from sluice.pipeline import generations
 
-    return generations.live_generations(tools, collection)[0]
+    return generations.live_generations(sluice.ledger.collections, collection)[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sluice.cli.tenants import use_lines
-from sluice.cli.terminal import FAILED, OK, Json, tell, tools_of_settings
+from sluice.cli.terminal import FAILED, OK, Json, opened, tell
 from sluice.maintenance.probes import EngineState, probe_all
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ def status(json_: Json = False) -> None:
     from sluice.indexing.counts import by_collection, counted, counters
     from sluice.model.costs import Quota
 
-    with tools_of_settings() as tools:
-        engines = probe_all(tools.pings)
+    with opened() as sluice:
+        engines = probe_all(sluice.pings)
         up = {each.name for each in engines if each.ok}
-        uses = tools.ledger.quotas.uses()
+        uses = sluice.ledger.quotas.uses()
         collections: list[dict[str, Any]] = []
-        for generation, counts in by_collection(tools.ledger):
-            stores = counters(generation, vectors=tools.vectors, graph=tools.graph)
+        for generation, counts in by_collection(sluice.ledger):
+            stores = counters(generation, vectors=sluice.vectors, graph=sluice.graph)
             collections.append({**counts, "chunks": {"ledger": counts["chunks"], **counted(stores, up)}})
     lines = [
         f"{each['name']} (generation {each['generation']}): {each['documents']} documents, {each['quarantined']} in "
@@ -50,10 +50,8 @@ def reconcile(
     json_: Json = False,
 ) -> None:
     """Compare Qdrant, Neo4j and object storage with the ledger. Exit code 1: differences remain."""
-    from sluice.maintenance import reconciliation
-
-    with tools_of_settings() as tools:
-        report = reconciliation.reconcile(tools, collection=collection, repair=repair, deep=deep)
+    with opened() as sluice:
+        report = sluice.reconciliation.reconcile(collection=collection, repair=repair, deep=deep)
     lines = [
         f"{each.name}, {store}: {compared.checked} chunks, {compared.missing} missing, {compared.surplus} surplus, "
         f"{compared.stale} stale, {compared.repaired} repaired, {compared.in_flight} in a run now"
@@ -67,8 +65,8 @@ def reconcile(
 
 def doctor(json_: Json = False) -> None:
     """Check every engine: reachable, version, latency, and what to do if it does not answer."""
-    with tools_of_settings() as tools:
-        engines = probe_all(tools.pings)
+    with opened() as sluice:
+        engines = probe_all(sluice.pings)
     tell({"engines": [each.to_json() for each in engines]}, json_, *_engine_lines(engines))
     raise typer.Exit(OK if all(each.ok for each in engines) else FAILED)
 

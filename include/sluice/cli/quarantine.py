@@ -10,13 +10,13 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, operator, tell, tools_of_settings
+from sluice.cli.terminal import OK, QUARANTINED, Json, Progress, Tenant, opened, operator, tell
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.quarantine import QuarantineRecord
     from sluice.pipeline.summary import RunSummary
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 app = typer.Typer(help="Quarantined documents, with the reason and their retained bytes.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]
@@ -30,8 +30,8 @@ def quarantine_list(
     collection: OfCollection = None, code: OfCode = None, tenant: Tenant = "default", json_: Json = False
 ) -> None:
     """List every document in quarantine, with a short reason; `show` prints the full one."""
-    with tools_of_settings() as tools:
-        records = _all(tools, tenant, collection, code)
+    with opened() as sluice:
+        records = _all(sluice, tenant, collection, code)
     lines = [
         f"{each.document_id}  {each.collection}  {each.code:<18} {_size(each):<16} {each.external_id}: {_brief(each)}"
         for each in records
@@ -42,8 +42,8 @@ def quarantine_list(
 @app.command("show")
 def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Json = False) -> None:
     """Show why one document is in quarantine, and the checks that it failed."""
-    with tools_of_settings() as tools:
-        record = tools.catalog.refusal(operator(tenant), document_id)
+    with opened() as sluice:
+        record = sluice.catalog.refusal(operator(tenant), document_id)
     rows = [
         f"  {row.suite} {row.code}"
         + ("" if row.ordinal is None else f", chunk {row.ordinal}")
@@ -72,18 +72,18 @@ def quarantine_replay(
     """Process the retained bytes again with the current rules of the gates: each document is served or quarantined."""
     if bool(document_id) == (collection is not None) or (document_id and code):
         raise BadRequest("Say what to replay: ids of documents, or --collection (and --code).")
-    with tools_of_settings() as tools:
+    with opened() as sluice:
         if document_id:
-            records = [tools.catalog.refusal(operator(tenant), each) for each in document_id]
+            records = [sluice.catalog.refusal(operator(tenant), each) for each in document_id]
         else:
-            records = _all(tools, tenant, collection, code)
+            records = _all(sluice, tenant, collection, code)
         replayable = [each for each in records if each.kept_bytes is not None]
         if document_id and not replayable:
             raise BadRequest(
                 f"{records[0].external_id} has no retained bytes, so there is nothing to replay: {records[0].reason} "
                 f"To read it again, run: sluice ingest {records[0].source_uri}"
             )
-        runs = _replayed(tools, tenant, replayable, quiet=json_)
+        runs = _replayed(sluice, tenant, replayable, quiet=json_)
     served = sum(run.documents.new + run.documents.changed for run in runs)
     computed = sum(run.embeddings.computed for run in runs)
     counts = {"replayed": len(replayable), "served": served, "quarantined": len(records) - served}
@@ -101,22 +101,21 @@ def quarantine_replay(
 # --- details ------------------------------------------------------------------------------------------------
 
 
-def _all(tools: Tools, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
+def _all(sluice: Sluice, tenant: str, collection: str | None, code: str | None) -> list[QuarantineRecord]:
     who = operator(tenant)
     if collection is not None:
-        tools.catalog.live(collection, who)  # raises NotFound if it is misspelled
+        sluice.catalog.live(collection, who)  # raises NotFound if it is misspelled
     records: list[QuarantineRecord] = []
     after: UUID | None = None
-    while page := tools.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
+    while page := sluice.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
         records += page
         after = page[-1].document_id
     return records
 
 
-def _replayed(tools: Tools, tenant: str, records: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
+def _replayed(sluice: Sluice, tenant: str, records: Sequence[QuarantineRecord], *, quiet: bool) -> list[RunSummary]:
     """Replays the documents, in one run for each source."""
     from sluice.model.source import SourceSpec
-    from sluice.pipeline import ingestion
     from sluice.pipeline.requests import IngestRequest
     from sluice.quality import judging
 
@@ -125,8 +124,7 @@ def _replayed(tools: Tools, tenant: str, records: Sequence[QuarantineRecord], *,
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
     with judging.gates_process():
         return [
-            ingestion.ingest(
-                tools,
+            sluice.ingestion.ingest(
                 IngestRequest(SourceSpec(uri, collection, tenant), replay=ids),
                 on_batch=None if quiet else Progress(),
             )

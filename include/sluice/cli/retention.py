@@ -9,12 +9,12 @@ from uuid import UUID
 
 import typer
 
-from sluice.cli.terminal import FAILED, OK, Json, Tenant, Yes, confirm, tell, tools_of_settings
+from sluice.cli.terminal import FAILED, OK, Json, Tenant, Yes, confirm, opened, tell
 from sluice.errors import BadRequest, Terminal
 
 if TYPE_CHECKING:
     from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 app = typer.Typer(
     help="How long documents are served: set by document, source or collection; the most specific setting applies.",
@@ -29,8 +29,8 @@ Only = Annotated[str | None, typer.Option("--collection", "-c", help="Only this 
 @app.command("show")
 def show(collection: Only = None, json_: Json = False) -> None:
     """Show the retention settings. Documents without one are kept for ever."""
-    with tools_of_settings() as tools:
-        settings = tools.ledger.retention.assigned(collection)
+    with opened() as sluice:
+        settings = sluice.ledger.retention.assigned(collection)
     rows = [each.to_json() for each in settings]
     tell(
         {"retention": rows},
@@ -59,9 +59,9 @@ def set_(
 
     scope = _scope(collection, source, document, tenant)
     wanted = Retention(days, None if until is None else _moment(until))
-    with tools_of_settings() as tools:
-        _ask(tools, scope, wanted, yes)
-        renewed = tools.ledger.retention.assign(scope, wanted)
+    with opened() as sluice:
+        _ask(sluice, scope, wanted, yes)
+        renewed = sluice.ledger.retention.assign(scope, wanted)
     typer.echo(f"{_setting(RetentionSetting(scope, wanted))}. The expiry of {renewed} documents changed.")
 
 
@@ -75,9 +75,9 @@ def unset(
 ) -> None:
     """Remove a retention; that of the source or the collection applies again, or none."""
     scope = _scope(collection, source, document, tenant)
-    with tools_of_settings() as tools:
-        _ask(tools, scope, None, yes)
-        renewed = tools.ledger.retention.assign(scope, None)
+    with opened() as sluice:
+        _ask(sluice, scope, None, yes)
+        renewed = sluice.ledger.retention.assign(scope, None)
     typer.echo(f"{_named(scope)} has no retention of its own. The expiry of {renewed} documents changed.")
 
 
@@ -96,9 +96,9 @@ def purge(
     try again."""
     from sluice.maintenance import purging
 
-    with tools_of_settings() as tools:
-        moment = tools.ledger.retention.clock() if as_of is None else _moment(as_of)
-        expired = list(purging.expired(tools, moment, collection))
+    with opened() as sluice:
+        moment = sluice.ledger.retention.clock() if as_of is None else _moment(as_of)
+        expired = list(sluice.purging.expired(moment, collection))
         ids = {each.document_id for each in expired}
         if not apply:
             _tell_listed(moment, expired, purging.digest(ids), collection, json_)
@@ -108,7 +108,7 @@ def purge(
                 "The list of expired documents has changed since it was shown: a retention was changed, or some "
                 "documents are deleted already. Nothing was deleted. Run it without --apply and check the new list."
             )
-        report = purging.purge(tools, moment, collection=collection, listed=ids)
+        report = sluice.purging.purge(moment, collection=collection, listed=ids)
     lines = report.left or [_expired(each) for each in expired]
     lines.append(f"{report.documents} documents with {report.chunks} chunks were deleted from all stores.")
     tell({"apply": True, **report.to_json()}, json_, *lines)
@@ -120,10 +120,8 @@ def prune(
     json_: Json = False,
 ) -> None:
     """Remove history that is no longer used: text of old versions, unused vectors and keys, old runs and records."""
-    from sluice.maintenance import pruning
-
-    with tools_of_settings() as tools:
-        report = pruning.prune(tools, apply=apply)
+    with opened() as sluice:
+        report = sluice.pruning.prune(apply=apply)
     lines = [
         f"{kind}: {pruned.removed if apply else pruned.found} {'removed' if apply else 'found'}, kept for "
         f"{pruned.keep_days} days"
@@ -156,8 +154,8 @@ def _tell_listed(
     )
 
 
-def _ask(tools: Tools, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
-    if hidden := tools.ledger.deletions.hidden_by_retention(scope, wanted):
+def _ask(sluice: Sluice, scope: RetentionScope, wanted: Retention | None, yes: bool) -> None:
+    if hidden := sluice.ledger.deletions.hidden_by_retention(scope, wanted):
         confirm(f"{hidden} documents become unreadable at once, because they would be expired already.", yes)
 
 

@@ -19,15 +19,15 @@ from sluice.cli.terminal import (
     Yes,
     confirm_hiding,
     given,
+    opened,
     tell,
     tell_deletion,
-    tools_of_settings,
 )
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.source import SavedSource, Schedule
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 app = typer.Typer(
     help="Saved sources: the DAG sluice_ingest_all ingests each when it is due, every night or by its own schedule.",
@@ -45,8 +45,8 @@ def sources_list(
     json_: Json = False,
 ) -> None:
     """List every saved source with its schedule, its last run and its next due time."""
-    with tools_of_settings() as tools:
-        saved = tools.ledger.sources.saved(tenant, collection)
+    with opened() as sluice:
+        saved = sluice.ledger.sources.saved(tenant, collection)
     rows = [{**each.to_json(), "held_by": each.held_by} for each in saved]
     lines = [line for each in saved for line in _lines(each)]
     tell(
@@ -76,17 +76,16 @@ def sources_add(
 ) -> None:
     """Save a source without ingesting it now; it is ingested when it is due."""
     from sluice.model.source import SourceSpec
-    from sluice.pipeline import planning
 
     cron = None if schedule is None else _cron(schedule)
     spec = SourceSpec(uri, collection, tenant, given(access_group), retention_days, given(include), given(exclude))
-    with tools_of_settings() as tools:
-        confirm_hiding(tools, spec, yes)
-        saved = planning.save(tools, spec).spec
-        wanted = _schedule(tools, saved.tenant, saved.collection, saved.uri)
+    with opened() as sluice:
+        confirm_hiding(sluice, spec, yes)
+        saved = sluice.saved_sources.save(spec).spec
+        wanted = _schedule(sluice, saved.tenant, saved.collection, saved.uri)
         if schedule is not None:
             wanted = replace(wanted, cron=cron)
-            tools.ledger.sources.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
+            sluice.ledger.sources.set_schedule(saved.tenant, saved.collection, saved.uri, wanted)
     typer.echo(f"Saved {saved.uri}; it is ingested {_when(wanted)}.")
 
 
@@ -125,19 +124,17 @@ def sources_remove(
     json_: Json = False,
 ) -> None:
     """Stop ingesting a source. Exit code 1: another run holds the source, try again."""
-    from sluice.maintenance import deletion
-
     if with_documents is None:
         raise BadRequest(
             "Choose what to do with its documents: --with-documents deletes them from all stores, --keep-documents "
             "leaves them served. Nothing was changed."
         )
-    with tools_of_settings() as tools:
-        source = deletion.source_at(tools, tenant, collection, uri)
-        preview = deletion.listed(tools, [(source, None)])
+    with opened() as sluice:
+        source = sluice.deletion.source_at(tenant, collection, uri)
+        preview = sluice.deletion.listed([(source, None)])
         if not with_documents:
             preview = replace(preview, kept=preview.documents, documents=0, chunks=0, quarantined=0)
-        report = deletion.remove_source(tools, source, with_documents=with_documents, actor="cli") if apply else None
+        report = sluice.deletion.remove_source(source, with_documents=with_documents, actor="cli") if apply else None
     tell_deletion(f"source {source.spec.uri}", preview, report, json_)
     raise typer.Exit(FAILED if report and report.left else OK)
 
@@ -146,16 +143,16 @@ def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule],
     from sluice.sources.uri import canonical
 
     uri = canonical(uri)
-    with tools_of_settings() as tools:
-        wanted = change(_schedule(tools, tenant, collection, uri))
-        tools.ledger.sources.set_schedule(tenant, collection, uri, wanted)
+    with opened() as sluice:
+        wanted = change(_schedule(sluice, tenant, collection, uri))
+        sluice.ledger.sources.set_schedule(tenant, collection, uri, wanted)
     typer.echo(f"{uri} is ingested {_when(wanted)}.")
 
 
-def _schedule(tools: Tools, tenant: str, collection: str, uri: str) -> Schedule:
+def _schedule(sluice: Sluice, tenant: str, collection: str, uri: str) -> Schedule:
     from sluice.model.source import Schedule
 
-    saved = {each.spec.uri: each.schedule for each in tools.ledger.sources.saved(tenant, collection)}
+    saved = {each.spec.uri: each.schedule for each in sluice.ledger.sources.saved(tenant, collection)}
     return saved.get(uri, Schedule())
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sluice.cli.terminal import Json, tell, tools_of_settings
+from sluice.cli.terminal import Json, opened, tell
 from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ _MOST = "A number, or none for no limit. Not given: unchanged."
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List documents and raw bytes that are served, by tenant, and their quotas."""
-    with tools_of_settings() as tools:
-        uses = tools.ledger.quotas.uses()
+    with opened() as sluice:
+        uses = sluice.ledger.quotas.uses()
     lines = [line for use in uses for line in use_lines(use)]
     tell({"tenants": [use.to_json() for use in uses]}, json_, *(lines or ["No tenant yet: an ingest creates it."]))
 
@@ -38,12 +38,12 @@ def set_(
 
     if max_documents is None and max_bytes is None:
         raise BadRequest("Give --max-documents, --max-bytes or both. Nothing was changed.")
-    with tools_of_settings() as tools:
-        now = tools.ledger.quotas.use(tenant).quota
-        tools.ledger.quotas.assign(
+    with opened() as sluice:
+        now = sluice.ledger.quotas.use(tenant).quota
+        sluice.ledger.quotas.assign(
             tenant, Quota(_most(max_documents, now.max_documents), _most(max_bytes, now.max_bytes))
         )
-        use = tools.ledger.quotas.use(tenant)
+        use = sluice.ledger.quotas.use(tenant)
     tell(use.to_json(), json_, *use_lines(use))
 
 

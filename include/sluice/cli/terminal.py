@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sluice.maintenance.deletion import DeletionPreview, DeletionReport
     from sluice.model.grants import Principal
     from sluice.model.source import SourceSpec
-    from sluice.ports.tools import Tools
+    from sluice.wiring import Sluice
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="The tenant that owns the documents.")]
@@ -35,15 +35,15 @@ OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 
 
 @contextmanager
-def tools_of_settings() -> Iterator[Tools]:
+def opened() -> Iterator[Sluice]:
     from sluice.settings import Settings
-    from sluice.wiring import build
+    from sluice.wiring import Sluice
 
-    tools = build(Settings())
+    sluice = Sluice(Settings())
     try:
-        yield tools
+        yield sluice
     finally:
-        tools.close()
+        sluice.close()
 
 
 def confirm(what: str, yes: bool) -> None:
@@ -56,11 +56,11 @@ def confirm(what: str, yes: bool) -> None:
     typer.confirm(f"{what} Continue?", abort=True, err=True)
 
 
-def confirm_hiding(tools: Tools, spec: SourceSpec, yes: bool) -> None:
+def confirm_hiding(sluice: Sluice, spec: SourceSpec, yes: bool) -> None:
     """Asks before new groups or a new retention make served documents unreadable. Raises BadRequest, Abort."""
-    from sluice.pipeline.planning import hidden_by
+    from sluice.pipeline.requests import canonical_spec
 
-    if count := hidden_by(tools, spec):
+    if count := sluice.ledger.deletions.hidden_by(canonical_spec(spec)):
         confirm(
             f"{count} documents of {spec.uri} become unreadable for everyone or for some of their readers, because the "
             "source gets fewer groups, or because they are older than its new retention.",

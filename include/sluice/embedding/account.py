@@ -10,7 +10,7 @@ from typing import Protocol
 from sluice.model.costs import Spent
 from sluice.model.run import Run
 from sluice.ports.content import Embedder
-from sluice.ports.ledger import Ledger
+from sluice.ports.costs import Costs
 
 
 class Account(Protocol):
@@ -23,7 +23,7 @@ class Account(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchAccount:
-    ledger: Ledger
+    costs: Costs
     run: Run
     batch: int
 
@@ -31,11 +31,11 @@ class BatchAccount:
         if self.run.budget.max_tokens is None:
             return len(texts)
         needed = list(accumulate(embedder.tokens(texts)))
-        granted = self.ledger.costs.reserve(self.run, self.batch, needed[-1])
+        granted = self.costs.reserve(self.run, self.batch, needed[-1])
         return sum(total <= granted for total in needed)
 
     def settle(self, spent: Spent) -> None:
-        self.ledger.costs.settle(self.run, self.batch, spent)
+        self.costs.settle(self.run, self.batch, spent)
 
 
 class Unlimited:

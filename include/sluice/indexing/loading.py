@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from sluice.encryption import Cipher, ciphers
-from sluice.indexing.outbox import drain
+from sluice.indexing.stores import Stores
 from sluice.model.chunk import Chunk, EmbeddedChunk, EmbeddedDocument
 from sluice.model.generation import Generation
 from sluice.model.metadata import INTEGERS
@@ -27,8 +27,7 @@ from sluice.model.points import EncryptedChunk, EncryptedVersion, GraphChunk, Po
 from sluice.model.run import Run
 from sluice.model.source import Source
 from sluice.ports.content import Keyring
-from sluice.ports.ledger import Ledger
-from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +42,9 @@ def load(
     run: Run,
     documents: Sequence[EmbeddedDocument],
     *,
-    ledger: Ledger,
+    versions: Versions,
     keyring: Keyring,
-    vectors: VectorIndex,
-    graph: GraphIndex | None,
+    stores: Stores,
 ) -> Loaded:
     """Writes and activates documents. Raises Transient or Terminal; what is served is then as before."""
     if not documents:
@@ -55,7 +53,7 @@ def load(
     own = ciphers(run.source.spec.tenant, keyring.get([each.document.document_id for each in documents]))
     superseded = frozenset(each.document.document_id for each in documents) - own.keys()
     documents = [each for each in documents if each.document.document_id in own]
-    superseded |= ledger.versions.stage(
+    superseded |= versions.stage(
         run, [encrypted_version(run, each, own[each.document.document_id]) for each in documents]
     )
     # Superseded documents have no pending version, so nothing would delete what is written for them now.
@@ -63,20 +61,18 @@ def load(
     ids = [each.document.document_id for each in documents]
 
     if documents:
-        _project(run.source, documents, vectors, graph)
+        _project(run.source, documents, stores)
 
-    refused = frozenset(ledger.versions.activate(run, ids))
-    removed = drain(generation, ledger=ledger, vectors=vectors, graph=graph, wait=False)
+    refused = frozenset(versions.activate(run, ids))
+    removed = stores.drain(generation, wait=False)
     written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
     return Loaded(written, removed, refused, superseded)
 
 
-def _project(
-    source: Source, documents: Sequence[EmbeddedDocument], vectors: VectorIndex, graph: GraphIndex | None
-) -> None:
+def _project(source: Source, documents: Sequence[EmbeddedDocument], stores: Stores) -> None:
     points = [point(source, each, embedded.chunk.chunk_id, embedded) for each in documents for embedded in each.chunks]
-    projections: list[Callable[[], None]] = [lambda: vectors.upsert(source.generation, points)]
-    if graph is not None:
+    projections: list[Callable[[], None]] = [lambda: stores.vectors.upsert(source.generation, points)]
+    if graph := stores.graph_of(source.generation):
         contributions = [graph_chunk(embedded.chunk) for each in documents for embedded in each.chunks]
         projections.append(lambda: graph.write(source, contributions))
     _together(projections)

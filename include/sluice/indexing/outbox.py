@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sluice.model.generation import Generation
 from sluice.model.points import OutboxEntry
-from sluice.ports.ledger import Ledger
+from sluice.ports.outbox import Outbox
 from sluice.ports.projections import GraphIndex, VectorIndex
 
 _ENTRIES_AT_ONCE = 500
@@ -16,7 +16,7 @@ _ENTRIES_AT_ONCE = 500
 def drain(
     generation: Generation,
     *,
-    ledger: Ledger,
+    outbox: Outbox,
     vectors: VectorIndex,
     graph: GraphIndex | None,
     wait: bool = True,
@@ -26,7 +26,7 @@ def drain(
     `wait`: also waits for entries that another caller is processing, so that the outbox is empty afterwards."""
     deleted = 0
     while True:
-        with ledger.outbox.removals(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
+        with outbox.removals(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
             if not entries:
                 return deleted
             deleted += _remove(entries, vectors, graph)

@@ -14,14 +14,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sluice.errors import Busy
+from sluice.indexing.stores import Stores
 from sluice.model.deletion import Deletion
 from sluice.model.generation import Generation
 from sluice.model.run import Counts, Run
 from sluice.model.source import Source
 from sluice.pipeline.generations import live_generations
-from sluice.pipeline.quarantine import delete_retained
-from sluice.pipeline.recording import WHOLE_RUN, drained, drop_stores, failing, recorded
-from sluice.ports.tools import Tools
+from sluice.pipeline.quarantine import Quarantine
+from sluice.pipeline.recording import WHOLE_RUN, Recorder
+from sluice.ports.content import Blobs, Keyring
+from sluice.ports.ledger import Ledger
 from sluice.sources import uploads
 from sluice.sources.uri import canonical
 
@@ -56,164 +58,166 @@ class DeletionReport:
         return _without_none(asdict(self))
 
 
-def listed(tools: Tools, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
-    """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
-    counts = [tools.ledger.deletions.held(source, ids) for source, ids in sources]
-    return DeletionPreview(
-        documents=sum(each.documents for each in counts),
-        chunks=sum(each.chunks for each in counts),
-        quarantined=sum(each.quarantined for each in counts),
-        sources=len(sources),
-    )
+@dataclass(frozen=True, slots=True)
+class Deleting:
+    """Deletes documents, sources and collections on request."""
 
+    ledger: Ledger
+    blobs: Blobs
+    keyring: Keyring
+    stores: Stores
+    recorder: Recorder
+    quarantine: Quarantine
 
-def by_source(tools: Tools, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
-    """Groups documents by source. Raises NotFound where one of them does not exist or is already deleted."""
-    sources = tools.ledger.sources.of(list(dict.fromkeys(document_ids)))
-    by_id: dict[UUID, list[UUID]] = {}
-    for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
-        by_id.setdefault(source.source_id, []).append(document_id)
-    return [(sources[ids[0]], ids) for ids in by_id.values()]
-
-
-def delete_documents(tools: Tools, document_ids: Sequence[UUID], *, actor: str) -> DeletionReport:
-    """Deletes documents; they are unreadable when this returns. Raises NotFound.
-
-    While the source lists them, their content is not ingested again until it changes or `restore` is called. Uploads
-    are deleted with their documents."""
-    report = DeletionReport()
-    for source, ids in by_source(tools, document_ids):
-
-        def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
-            stays_listed = not source.spec.uri.startswith(uploads.PREFIX)
-            deleted = 0
-            for start in range(0, len(ids), BATCH_DOCUMENTS):
-                batch = ids[start : start + BATCH_DOCUMENTS]
-                if not stays_listed:
-                    _remove_uploads(tools, source, batch)
-                deleted += len(tools.ledger.deletions.delete(run, batch, listed=stays_listed, actor=actor))
-            return deleted
-
-        _carried_out(tools, source, actor, work, report)
-    return report
-
-
-def remove_source(tools: Tools, source: Source, *, with_documents: bool, actor: str) -> DeletionReport:
-    """Removes a source: it is not ingested again until somebody requests it.
-
-    Its documents are deleted with it, or stay until they expire, are deleted, or the source is ingested again."""
-    report = DeletionReport()
-
-    def work(run: Run) -> int:
-        counts = tools.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
-        tools.ledger.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
-        if with_documents:
-            if source.spec.uri.startswith(uploads.PREFIX):
-                place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
-                uploads.remove_all(tools.blobs, tools.keyring, **place)
-            _all_documents(tools, run)
-        uri = source.spec.uri
-        tools.ledger.deletions.record(_deletion("source", source, uri, actor, counts.documents, counts.chunks))
-        return counts.documents
-
-    _carried_out(tools, source, actor, work, report)
-    return report
-
-
-def collection_sources(tools: Tools, collection: str, tenant: str | None = None) -> list[Source]:
-    """Returns the saved sources of a collection, of all tenants or of one. Raises NotFound."""
-    [generation] = live_generations(tools, collection)
-    saved = tools.ledger.sources.saved(tenant, collection)
-    return [Source(each.source_id, each.spec, generation) for each in saved]
-
-
-def delete_collection(tools: Tools, collection: str, *, tenant: str | None = None, actor: str) -> DeletionReport:
-    """Deletes the documents of every source in a collection, or of one tenant's sources. Raises NotFound.
-
-    Where no other tenant has a source there, the collection itself is dropped: its backing collection, its part of the
-    graph, and all its rows in the ledger."""
-    [generation] = live_generations(tools, collection)
-    report = DeletionReport()
-    chunks = 0  # of the deleted documents; `report.chunks` may include outbox entries of an earlier deletion
-    for source in collection_sources(tools, collection, tenant):
-        chunks += tools.ledger.deletions.held(source).chunks
-        removed = remove_source(tools, source, with_documents=True, actor=actor)
-        report.documents += removed.documents
-        report.chunks += removed.chunks
-        report.left += removed.left
-    report.dropped = not report.left and not tools.ledger.sources.saved(None, collection)
-    if report.dropped:
-        drained(tools, generation)
-        # One transaction checks that the collection is empty and marks it as being dropped, so that no ingest can start
-        # there: its documents would be active in the ledger and missing from the stores. After a crash, a repetition
-        # finds the mark and continues. The mark is deleted with the collection, and the name is then free.
-        tools.ledger.collections.begin_drop(generation)
-        _destroy_keys(tools, generation)  # also of documents deleted at their source before
-        drop_stores(tools, generation)  # before the ledger, which is the only place that knows what to drop
-        tools.ledger.collections.drop(generation)
-    if not report.left:
-        tools.ledger.deletions.record(
-            Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
+    def listed(self, sources: Sequence[tuple[Source, Sequence[UUID] | None]]) -> DeletionPreview:
+        """Counts what a deletion of these documents (None: all of the source) would delete. Changes nothing."""
+        counts = [self.ledger.deletions.held(source, ids) for source, ids in sources]
+        return DeletionPreview(
+            documents=sum(each.documents for each in counts),
+            chunks=sum(each.chunks for each in counts),
+            quarantined=sum(each.quarantined for each in counts),
+            sources=len(sources),
         )
-    return report
 
+    def by_source(self, document_ids: Sequence[UUID]) -> list[tuple[Source, list[UUID]]]:
+        """Groups documents by source. Raises NotFound where one of them does not exist or is already deleted."""
+        sources = self.ledger.sources.of(list(dict.fromkeys(document_ids)))
+        by_id: dict[UUID, list[UUID]] = {}
+        for document_id, source in sorted(sources.items(), key=lambda pair: (pair[1].source_id, pair[0])):
+            by_id.setdefault(source.source_id, []).append(document_id)
+        return [(sources[ids[0]], ids) for ids in by_id.values()]
 
-def restore(tools: Tools, document_id: UUID) -> Source:
-    """Lets the next run of its source ingest a manually deleted document again. Raises NotFound."""
-    return tools.ledger.deletions.restore(document_id)
+    def delete_documents(self, document_ids: Sequence[UUID], *, actor: str) -> DeletionReport:
+        """Deletes documents; they are unreadable when this returns. Raises NotFound.
 
+        While the source lists them, their content is not ingested again until it changes or `restore` is called.
+        Uploads are deleted with their documents."""
+        report = DeletionReport()
+        for source, ids in self.by_source(document_ids):
 
-def source_at(tools: Tools, tenant: str, collection: str, uri: str) -> Source:
-    """Returns the saved source with this URI. Raises NotFound."""
-    return tools.ledger.sources.at(tenant, collection, canonical(uri))
+            def work(run: Run, source: Source = source, ids: list[UUID] = ids) -> int:
+                stays_listed = not source.spec.uri.startswith(uploads.PREFIX)
+                deleted = 0
+                for start in range(0, len(ids), BATCH_DOCUMENTS):
+                    batch = ids[start : start + BATCH_DOCUMENTS]
+                    if not stays_listed:
+                        self._remove_uploads(source, batch)
+                    deleted += len(self.ledger.deletions.delete(run, batch, listed=stays_listed, actor=actor))
+                return deleted
+
+            self._carried_out(source, actor, work, report)
+        return report
+
+    def remove_source(self, source: Source, *, with_documents: bool, actor: str) -> DeletionReport:
+        """Removes a source: it is not ingested again until somebody requests it.
+
+        Its documents are deleted with it, or stay until they expire, are deleted, or the source is ingested again."""
+        report = DeletionReport()
+
+        def work(run: Run) -> int:
+            counts = self.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
+            self.ledger.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
+            if with_documents:
+                if source.spec.uri.startswith(uploads.PREFIX):
+                    place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
+                    uploads.remove_all(self.blobs, self.keyring, **place)
+                self._all_documents(run)
+            uri = source.spec.uri
+            self.ledger.deletions.record(_deletion("source", source, uri, actor, counts.documents, counts.chunks))
+            return counts.documents
+
+        self._carried_out(source, actor, work, report)
+        return report
+
+    def collection_sources(self, collection: str, tenant: str | None = None) -> list[Source]:
+        """Returns the saved sources of a collection, of all tenants or of one. Raises NotFound."""
+        [generation] = live_generations(self.ledger.collections, collection)
+        saved = self.ledger.sources.saved(tenant, collection)
+        return [Source(each.source_id, each.spec, generation) for each in saved]
+
+    def delete_collection(self, collection: str, *, tenant: str | None = None, actor: str) -> DeletionReport:
+        """Deletes the documents of every source in a collection, or of one tenant's sources. Raises NotFound.
+
+        Where no other tenant has a source there, the collection itself is dropped: its backing collection, its part of
+        the graph, and all its rows in the ledger."""
+        [generation] = live_generations(self.ledger.collections, collection)
+        report = DeletionReport()
+        chunks = 0  # of the deleted documents; `report.chunks` may include outbox entries of an earlier deletion
+        for source in self.collection_sources(collection, tenant):
+            chunks += self.ledger.deletions.held(source).chunks
+            removed = self.remove_source(source, with_documents=True, actor=actor)
+            report.documents += removed.documents
+            report.chunks += removed.chunks
+            report.left += removed.left
+        report.dropped = not report.left and not self.ledger.sources.saved(None, collection)
+        if report.dropped:
+            self.stores.drain(generation)
+            # One transaction checks that the collection is empty and marks it as being dropped, so that no ingest can
+            # start there: its documents would be active in the ledger and missing from the stores. After a crash, a
+            # repetition finds the mark and continues. The mark is deleted with the collection, and the name is then
+            # free.
+            self.ledger.collections.begin_drop(generation)
+            self._destroy_keys(generation)  # also of documents deleted at their source before
+            self.stores.drop(generation)  # before the ledger, which is the only place that knows what to drop
+            self.ledger.collections.drop(generation)
+        if not report.left:
+            self.ledger.deletions.record(
+                Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
+            )
+        return report
+
+    def restore(self, document_id: UUID) -> Source:
+        """Lets the next run of its source ingest a manually deleted document again. Raises NotFound."""
+        return self.ledger.deletions.restore(document_id)
+
+    def source_at(self, tenant: str, collection: str, uri: str) -> Source:
+        """Returns the saved source with this URI. Raises NotFound."""
+        return self.ledger.sources.at(tenant, collection, canonical(uri))
+
+    def _carried_out(self, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
+        """Runs `work` under the lease of the source and adds its counts to `report`. A source that is busy is
+        skipped."""
+        run = self.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
+        documents = chunks = 0
+        try:
+            with self.ledger.runs.session(run.run_id), self.recorder.failing(run):
+                with self.recorder.recorded(run, WHOLE_RUN, "delete") as counts:
+                    documents = work(run)
+                    chunks = self.stores.drain(source.generation)
+                    self.quarantine.delete_retained(run)
+                    counts |= {"deleted": documents, "removed": chunks}
+                self.ledger.runs.finish(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
+        except Busy as error:
+            report.left.append(str(error))
+        report.documents += documents
+        report.chunks += chunks
+
+    def _all_documents(self, run: Run) -> None:
+        """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
+        after: UUID | None = None
+        while page := self.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
+            self.ledger.deletions.delete(run, page, listed=False)
+            after = page[-1]
+        self._destroy_keys(run.source.generation, run.source.source_id)
+
+    def _destroy_keys(self, generation: Generation, source_id: UUID | None = None) -> None:
+        while document_ids := self.ledger.deletions.remaining_keys(generation, source_id, BATCH_DOCUMENTS):
+            self.keyring.destroy(document_ids)
+            self.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
+
+    def _remove_uploads(self, source: Source, document_ids: Sequence[UUID]) -> None:
+        """Deletes the uploads of documents. Called before the documents are deleted, so that a repetition after a crash
+        still finds them in the ledger."""
+        names = self.ledger.deletions.names_of(source, document_ids)
+        spec = source.spec
+        uploads.remove(self.blobs, self.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
 
 
 # --- details -----------------------------------------------------------------------------------------------------
 
 
-def _carried_out(tools: Tools, source: Source, actor: str, work: Callable[[Run], int], report: DeletionReport) -> None:
-    """Runs `work` under the lease of the source and adds its counts to `report`. A source that is busy is skipped."""
-    run = tools.ledger.runs.start(source, "purge", uuid4(), "cli" if actor == "cli" else "api")
-    documents = chunks = 0
-    try:
-        with tools.ledger.runs.session(run.run_id), failing(tools, run):
-            with recorded(tools, run, WHOLE_RUN, "delete") as counts:
-                documents = work(run)
-                chunks = drained(tools, source.generation)
-                delete_retained(tools, run)
-                counts |= {"deleted": documents, "removed": chunks}
-            tools.ledger.runs.finish(run, "succeeded", {"documents": documents, "chunks": chunks, "actor": actor})
-    except Busy as error:
-        report.left.append(str(error))
-    report.documents += documents
-    report.chunks += chunks
-
-
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _all_documents(tools: Tools, run: Run) -> None:
-    """Deletes all documents of the source for good, also those deleted manually before, and destroys their keys."""
-    after: UUID | None = None
-    while page := tools.ledger.deletions.deletable(run.source, after, BATCH_DOCUMENTS):
-        tools.ledger.deletions.delete(run, page, listed=False)
-        after = page[-1]
-    _destroy_keys(tools, run.source.generation, run.source.source_id)
-
-
-def _destroy_keys(tools: Tools, generation: Generation, source_id: UUID | None = None) -> None:
-    while document_ids := tools.ledger.deletions.remaining_keys(generation, source_id, BATCH_DOCUMENTS):
-        tools.keyring.destroy(document_ids)
-        tools.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
-
-
-def _remove_uploads(tools: Tools, source: Source, document_ids: Sequence[UUID]) -> None:
-    """Deletes the uploads of documents. Called before the documents are deleted, so that a repetition after a crash
-    still finds them in the ledger."""
-    names = tools.ledger.deletions.names_of(source, document_ids)
-    spec = source.spec
-    uploads.remove(tools.blobs, tools.keyring, tenant=spec.tenant, collection=spec.collection, names=names)
 
 
 def _deletion(kind: Any, source: Source, name: str, actor: str, documents: int, chunks: int) -> Deletion:

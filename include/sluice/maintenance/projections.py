@@ -12,8 +12,7 @@ from sluice.maintenance.rebuilding import Rebuilder, as_stored
 from sluice.model.chunk import SparseVector
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, GraphRow, LedgerChunk, Point, StoredPoint
-from sluice.ports.projections import GraphIndex
-from sluice.ports.tools import Tools
+from sluice.ports.projections import GraphIndex, VectorIndex
 
 # Qdrant returns float32 values unchanged over gRPC, and rounded to eight decimals over JSON.
 _TOLERANCE = 1e-6
@@ -50,8 +49,8 @@ class Points:
 
     name = "qdrant"
 
-    def __init__(self, tools: Tools, generation: Generation, rebuilder: Rebuilder, *, deep: bool) -> None:
-        self._vectors, self._generation, self._rebuilder = tools.vectors, generation, rebuilder
+    def __init__(self, vectors: VectorIndex, generation: Generation, rebuilder: Rebuilder, *, deep: bool) -> None:
+        self._vectors, self._generation, self._rebuilder = vectors, generation, rebuilder
         self._deep = deep
         self.embedded = 0
         self.unreadable: set[UUID] = set()

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, get_args
 
-from sluice.model.retention import Prunable
-from sluice.ports.tools import Tools
+from sluice.model.retention import KeepDays, Prunable
+from sluice.ports.content import Keyring
+from sluice.ports.pruning import Pruning
+from sluice.ports.retention import RetentionRules
 
 BATCH = 1000
 _COUNTED = 100_000  # keys are counted up to this number
@@ -36,51 +39,59 @@ class PruningReport:
         return asdict(self)
 
 
-def prune(
-    tools: Tools, *, apply: bool = False, on_batch: Callable[[str, int], object] = lambda kind, removed: None
-) -> PruningReport:
-    """Counts what is past its retention and, with `apply`, deletes it.
+@dataclass(frozen=True, slots=True)
+class HistoryPruning:
+    """Deletes history that is past its retention."""
 
-    Vectors that became unused are marked also in a dry run, so that their days count from then on.
-    `on_batch(kind, removed)` is called after every batch."""
-    report = PruningReport(apply)
-    tools.ledger.pruning.mark_unused()
-    now = tools.ledger.retention.clock()
-    for kind in get_args(Prunable):
-        days = _days(tools, "runs" if kind == "reconciliations" else kind)
+    pruning: Pruning
+    retention: RetentionRules
+    keyring: Keyring
+    keep_days: KeepDays
+    artefacts_keep_days: int
+    git_cache: Path | None  # mirrors of remote repositories
+
+    def prune(
+        self, *, apply: bool = False, on_batch: Callable[[str, int], object] = lambda kind, removed: None
+    ) -> PruningReport:
+        """Counts what is past its retention and, with `apply`, deletes it.
+
+        Vectors that became unused are marked also in a dry run, so that their days count from then on.
+        `on_batch(kind, removed)` is called after every batch."""
+        report = PruningReport(apply)
+        self.pruning.mark_unused()
+        now = self.retention.clock()
+        for kind in get_args(Prunable):
+            days = self._days("runs" if kind == "reconciliations" else kind)
+            before = now - timedelta(days=days)
+            pruned = report.kinds[kind] = PrunedKind(days, self.pruning.prunable(kind, before))
+            while apply and (removed := self.pruning.prune(kind, before, BATCH)):
+                pruned.removed += removed
+                on_batch(kind, pruned.removed)
+        report.kinds["keys"] = self._keys(now, apply)
+        report.kinds["mirrors"] = self._mirrors(now, apply)
+        return report
+
+    def _days(self, kind: str) -> int:
+        days: int = getattr(self.keep_days, kind)
+        return max(days, self.artefacts_keep_days)
+
+    def _keys(self, now: datetime, apply: bool) -> PrunedKind:
+        """Destroys keys of deleted documents. The rows pruned before may free more keys than a dry run counts."""
+        days = self._days("keys")
         before = now - timedelta(days=days)
-        pruned = report.kinds[kind] = PrunedKind(days, tools.ledger.pruning.prunable(kind, before))
-        while apply and (removed := tools.ledger.pruning.prune(kind, before, BATCH)):
-            pruned.removed += removed
-            on_batch(kind, pruned.removed)
-    report.kinds["keys"] = _keys(tools, now, apply)
-    report.kinds["mirrors"] = _mirrors(tools, now, apply)
-    return report
+        pruned = PrunedKind(days, len(self.pruning.keyed(before, _COUNTED)))
+        while apply and (document_ids := self.pruning.keyed(before, BATCH)):
+            pruned.removed += self.keyring.destroy(document_ids)
+            self.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
+        return pruned
 
+    def _mirrors(self, now: datetime, apply: bool) -> PrunedKind:
+        days = self._days("mirrors")
+        if self.git_cache is None or not self.git_cache.is_dir():
+            return PrunedKind(days, 0)
+        from sluice.sources.git import mirror
 
-def _days(tools: Tools, kind: str) -> int:
-    days: int = getattr(tools.keep_days, kind)
-    return max(days, tools.artefacts_keep_days)
-
-
-def _keys(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
-    """Destroys keys of deleted documents. The rows pruned before may free more keys than a dry run counts."""
-    days = _days(tools, "keys")
-    before = now - timedelta(days=days)
-    pruned = PrunedKind(days, len(tools.ledger.pruning.keyed(before, _COUNTED)))
-    while apply and (document_ids := tools.ledger.pruning.keyed(before, BATCH)):
-        pruned.removed += tools.keyring.destroy(document_ids)
-        tools.ledger.pruning.key_destroyed(document_ids)  # last: after a crash they are destroyed again
-    return pruned
-
-
-def _mirrors(tools: Tools, now: datetime, apply: bool) -> PrunedKind:
-    days = _days(tools, "mirrors")
-    if tools.git_cache is None or not tools.git_cache.is_dir():
-        return PrunedKind(days, 0)
-    from sluice.sources.git import mirror
-
-    before_s = (now - timedelta(days=days)).timestamp()
-    folders = mirror.unused(tools.git_cache, before_s)
-    removed = sum(mirror.remove(folder, before_s) for folder in folders) if apply else 0
-    return PrunedKind(days, len(folders), removed)
+        before_s = (now - timedelta(days=days)).timestamp()
+        folders = mirror.unused(self.git_cache, before_s)
+        removed = sum(mirror.remove(folder, before_s) for folder in folders) if apply else 0
+        return PrunedKind(days, len(folders), removed)

@@ -15,13 +15,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sluice.errors import Busy
+from sluice.indexing.stores import Stores
 from sluice.model.retention import ExpiredDocument
 from sluice.model.run import Run
 from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.generations import live_generations
-from sluice.pipeline.quarantine import delete_retained
-from sluice.pipeline.recording import WHOLE_RUN, drained, failing, recorded
-from sluice.ports.tools import Tools
+from sluice.pipeline.quarantine import Quarantine
+from sluice.pipeline.recording import WHOLE_RUN, Recorder
+from sluice.ports.collections import Collections
+from sluice.ports.retention import RetentionRules
+from sluice.ports.runs import Runs
 
 BATCH_DOCUMENTS = 500
 
@@ -72,95 +75,103 @@ class PurgeReport:
         }
 
 
-def expired(
-    tools: Tools,
-    as_of: datetime,
-    collection: str | None = None,
-    *,
-    may: Callable[[SourceSpec], bool] = lambda spec: True,
-) -> Iterator[ExpiredDocument]:
-    """Yields exactly the documents that a purge as of that moment deletes, source by source, in bounded memory.
+@dataclass(frozen=True, slots=True)
+class Purging:
+    """Purges expired documents."""
 
-    Changes nothing. `may`: whether the caller may write to a source. Raises NotFound where the collection does not
-    exist."""
-    live_generations(tools, collection)
-    for source in tools.ledger.retention.expired_sources(as_of, collection):
-        if may(source.spec):
-            for page in _pages(tools, source, as_of):
-                yield from page
+    runs: Runs
+    collections: Collections
+    retention: RetentionRules
+    stores: Stores
+    recorder: Recorder
+    quarantine: Quarantine
+
+    def expired(
+        self,
+        as_of: datetime,
+        collection: str | None = None,
+        *,
+        may: Callable[[SourceSpec], bool] = lambda spec: True,
+    ) -> Iterator[ExpiredDocument]:
+        """Yields exactly the documents that a purge as of that moment deletes, source by source, in bounded memory.
+
+        Changes nothing. `may`: whether the caller may write to a source. Raises NotFound where the collection does not
+        exist."""
+        live_generations(self.collections, collection)
+        for source in self.retention.expired_sources(as_of, collection):
+            if may(source.spec):
+                for page in self._pages(source, as_of):
+                    yield from page
+
+    def purge(
+        self,
+        as_of: datetime,
+        *,
+        collection: str | None = None,
+        orchestrator: str = "cli",
+        listed: Container[UUID] | None = None,
+        on_batch: Callable[[int], object] = lambda purged: None,
+    ) -> PurgeReport:
+        """Deletes the documents that had expired at `as_of` and are still expired.
+
+        `listed`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of
+        purged documents of the source. Raises NotFound where the collection does not exist.
+        """
+        for generation in live_generations(
+            self.collections, collection
+        ):  # outbox entries of an earlier purge or ingest
+            self.stores.drain(generation)
+        sources = self.retention.expired_sources(as_of, collection)
+        return PurgeReport(as_of, [self._source(each, as_of, orchestrator, listed, on_batch) for each in sources])
+
+    def _source(
+        self,
+        source: Source,
+        as_of: datetime,
+        orchestrator: str,
+        listed: Container[UUID] | None,
+        on_batch: Callable[[int], object],
+    ) -> SourcePurge:
+        run_id = uuid4()
+        with self.runs.session(run_id):
+            run = self.runs.start(source, "purge", run_id, orchestrator)
+            return self._purged(run, as_of, listed, on_batch)
+
+    def _purged(
+        self,
+        run: Run,
+        as_of: datetime,
+        listed: Container[UUID] | None,
+        on_batch: Callable[[int], object],
+    ) -> SourcePurge:
+        source = run.source
+        report = SourcePurge(run.run_id, source.spec.tenant, source.spec.uri, source.spec.collection)
+        try:
+            with self.recorder.failing(run):
+                with self.recorder.recorded(run, WHOLE_RUN, "purge") as counts:
+                    for page in self._pages(source, as_of):
+                        page = [each for each in page if listed is None or each.document_id in listed]
+                        report.documents += self._batch(run, page, as_of)
+                        report.chunks += self.stores.drain(source.generation)
+                        on_batch(report.documents)
+                    counts |= {"purged": report.documents, "removed": report.chunks}
+                self.runs.finish(run, "succeeded", report.to_json())
+        except Busy as error:
+            report.left = str(error)
+        return report
+
+    def _batch(self, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
+        purged = self.retention.purge(run, [each.document_id for each in page], as_of)
+        self.quarantine.delete_retained(run)
+        return len(purged)
+
+    def _pages(self, source: Source, as_of: datetime) -> Iterator[list[ExpiredDocument]]:
+        after: ExpiredDocument | None = None
+        while page := self.retention.expired(source, as_of, after, BATCH_DOCUMENTS):
+            yield page
+            after = page[-1]
 
 
 def digest(document_ids: Iterable[UUID]) -> str:
     """Returns a digest of document ids, independent of their order: 16 hexadecimal digits."""
     return blake2b(b"".join(sorted(each.bytes for each in document_ids)), digest_size=8).hexdigest()
-
-
-def purge(
-    tools: Tools,
-    as_of: datetime,
-    *,
-    collection: str | None = None,
-    orchestrator: str = "cli",
-    listed: Container[UUID] | None = None,
-    on_batch: Callable[[int], object] = lambda purged: None,
-) -> PurgeReport:
-    """Deletes the documents that had expired at `as_of` and are still expired.
-
-    `listed`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of purged
-    documents of the source. Raises NotFound where the collection does not exist.
-    """
-    for generation in live_generations(tools, collection):  # outbox entries of an earlier purge or ingest
-        drained(tools, generation)
-    sources = tools.ledger.retention.expired_sources(as_of, collection)
-    return PurgeReport(as_of, [_source(tools, each, as_of, orchestrator, listed, on_batch) for each in sources])
-
-
-def _source(
-    tools: Tools,
-    source: Source,
-    as_of: datetime,
-    orchestrator: str,
-    listed: Container[UUID] | None,
-    on_batch: Callable[[int], object],
-) -> SourcePurge:
-    run_id = uuid4()
-    with tools.ledger.runs.session(run_id):
-        run = tools.ledger.runs.start(source, "purge", run_id, orchestrator)
-        return _purged(tools, run, as_of, listed, on_batch)
-
-
-def _purged(
-    tools: Tools,
-    run: Run,
-    as_of: datetime,
-    listed: Container[UUID] | None,
-    on_batch: Callable[[int], object],
-) -> SourcePurge:
-    source = run.source
-    report = SourcePurge(run.run_id, source.spec.tenant, source.spec.uri, source.spec.collection)
-    try:
-        with failing(tools, run):
-            with recorded(tools, run, WHOLE_RUN, "purge") as counts:
-                for page in _pages(tools, source, as_of):
-                    page = [each for each in page if listed is None or each.document_id in listed]
-                    report.documents += _batch(tools, run, page, as_of)
-                    report.chunks += drained(tools, source.generation)
-                    on_batch(report.documents)
-                counts |= {"purged": report.documents, "removed": report.chunks}
-            tools.ledger.runs.finish(run, "succeeded", report.to_json())
-    except Busy as error:
-        report.left = str(error)
-    return report
-
-
-def _batch(tools: Tools, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
-    purged = tools.ledger.retention.purge(run, [each.document_id for each in page], as_of)
-    delete_retained(tools, run)
-    return len(purged)
-
-
-def _pages(tools: Tools, source: Source, as_of: datetime) -> Iterator[list[ExpiredDocument]]:
-    after: ExpiredDocument | None = None
-    while page := tools.ledger.retention.expired(source, as_of, after, BATCH_DOCUMENTS):
-        yield page
-        after = page[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +22,8 @@ from sluice.model.grants import ALL_GROUPS
 from sluice.model.points import LedgerChunk, Point
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
-from sluice.ports.tools import Tools
+from sluice.ports.content import Embedder, Keyring
+from sluice.ports.vector_cache import VectorCache
 
 Owner = tuple[str, UUID]  # tenant, source
 
@@ -37,12 +38,21 @@ class Rebuilt:
 class Rebuilder:
     """Rebuilds chunks of one generation. Decrypted keys and metadata are not kept between calls."""
 
-    def __init__(self, tools: Tools, generation: Generation) -> None:
-        self._tools, self._generation = tools, generation
+    def __init__(
+        self,
+        generation: Generation,
+        *,
+        keyring: Keyring,
+        cache: VectorCache,
+        embedder: Callable[[str], Embedder],
+        tokenizer: Callable[[], Any],
+    ) -> None:
+        self._generation, self._keyring, self._cache = generation, keyring, cache
+        self._embedder, self._tokenizer = embedder, tokenizer
 
     @cached_property
     def _contexts(self) -> Contexts:
-        return Contexts(self._generation.profile.chunker, self._tools.tokenizer)
+        return Contexts(self._generation.profile.chunker, self._tokenizer)
 
     def payloads(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, dict[str, Any]]:
         """Returns the expected payloads of these chunks. A chunk whose document has no key (erased) is left out."""
@@ -70,12 +80,12 @@ class Rebuilder:
         computed, readable = 0, set[UUID]()
         ciphers = self._ciphers(chunks)
         for source, own in self.by_source(chunks):
-            index_key = self._tools.keyring.index_key(source.spec.tenant)
+            index_key = self._keyring.index_key(source.spec.tenant)
             embedded, cost = embedding.embed(
                 list(self._documents(own, ciphers, index_key)),
-                embedder=self._tools.embedder(self._generation.profile.embedder),
+                embedder=self._embedder(self._generation.profile.embedder),
                 dim=self._generation.profile.dim,
-                cache=self._tools.cache,
+                cache=self._cache,
                 index_key=index_key,
                 account=account.Unlimited(),
             )
@@ -135,7 +145,7 @@ class Rebuilder:
 
     def _ciphers(self, chunks: Sequence[LedgerChunk]) -> dict[UUID, Cipher]:
         tenants = {chunk.document_id: chunk.tenant for chunk in chunks}
-        keys = self._tools.keyring.get(list(tenants))
+        keys = self._keyring.get(list(tenants))
         return {document_id: Cipher(key, tenants[document_id], document_id) for document_id, key in keys.items()}
 
     def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:

@@ -8,21 +8,23 @@ not touched. After a repair the same ids are read once more, because the ledger 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sluice.maintenance import objects
+from sluice.indexing.stores import Stores
 from sluice.maintenance.drift import Drift, StoreReport
+from sluice.maintenance.objects import ObjectComparison
 from sluice.maintenance.projections import Contributions, Points, Projection
 from sluice.maintenance.rebuilding import Rebuilder
 from sluice.model.generation import Generation
 from sluice.pipeline.generations import live_generations
-from sluice.pipeline.recording import drained, drop_stores, graph_of
+from sluice.ports.collections import Collections
+from sluice.ports.outbox import Outbox
 from sluice.ports.projections import GraphIndex
-from sluice.ports.tools import Tools
+from sluice.ports.reconciliation import Reconciliation
 
 PAGE_CHUNKS = 1000
 _ROUNDS = 3  # of repair and check; more would help only where runs change the same documents all the time
@@ -71,44 +73,172 @@ class ReconciliationReport:
         return {**asdict(self), "objects": self.objects.to_json(), "collections": collections}
 
 
-def reconcile(
-    tools: Tools,
-    *,
-    collection: str | None = None,
-    repair: bool = False,
-    deep: bool = False,
-    sweep: bool = False,
-    page_chunks: int = PAGE_CHUNKS,
-) -> ReconciliationReport:
-    """Compares all collections, or one, and repairs them with `repair`.
+@dataclass(frozen=True, slots=True)
+class Reconciling:
+    """Compares the projections and object storage with the ledger."""
 
-    `deep` also reads the uploads and compares vectors: it reads dense vectors, recomputes sparse ones, and embeds only
-    texts that are missing from the cache. `sweep` deletes orphaned objects, also without `repair`. Raises NotFound
-    where the collection does not exist.
-    """
-    generations = live_generations(tools, collection)
-    reports = [_generation(tools, each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
-    compared = [each for each in reports if each is not None]
-    # Last, because the deletion of chunks leaves documents and entities behind.
-    orphans, dropped = _orphans(tools.graph, repair) if tools.graph is not None else (0, 0)
-    stored = objects.compare(tools, collection=collection, sweep=repair or sweep, deep=deep)
-    # Orphaned objects do not count: nobody can read them, and they change no search result.
-    ok = all(each.ok for each in compared) and orphans == dropped and not stored.missing and not stored.stale
-    parts: list[CollectionReport | StoreReport] = [*compared, stored]
-    return ReconciliationReport(
-        missing=sum(each.missing for each in parts),
-        surplus=sum(each.surplus for each in parts) + orphans,
-        stale=sum(each.stale for each in parts),
-        repaired=sum(each.repaired for each in parts) + dropped,
-        ok=ok,
-        in_flight=sum(each.in_flight for each in compared),
-        unreadable=sum(each.unreadable for each in compared),
-        embedded=sum(each.embedded for each in compared),
-        orphans=orphans,
-        repair=repair,
-        objects=stored,
-        collections=compared,
-    )
+    collections: Collections
+    reconciliation: Reconciliation
+    outbox: Outbox
+    stores: Stores
+    objects: ObjectComparison
+    rebuilder: Callable[[Generation], Rebuilder]
+
+    def reconcile(
+        self,
+        *,
+        collection: str | None = None,
+        repair: bool = False,
+        deep: bool = False,
+        sweep: bool = False,
+        page_chunks: int = PAGE_CHUNKS,
+    ) -> ReconciliationReport:
+        """Compares all collections, or one, and repairs them with `repair`.
+
+        `deep` also reads the uploads and compares vectors: it reads dense vectors, recomputes sparse ones, and embeds
+        only texts that are missing from the cache. `sweep` deletes orphaned objects, also without `repair`. Raises
+        NotFound where the collection does not exist.
+        """
+        generations = live_generations(self.collections, collection)
+        reports = [self._generation(each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
+        compared = [each for each in reports if each is not None]
+        # Last, because the deletion of chunks leaves documents and entities behind.
+        orphans, dropped = _orphans(self.stores.graph, repair) if self.stores.graph is not None else (0, 0)
+        stored = self.objects.compare(collection=collection, sweep=repair or sweep, deep=deep)
+        # Orphaned objects do not count: nobody can read them, and they change no search result.
+        ok = all(each.ok for each in compared) and orphans == dropped and not stored.missing and not stored.stale
+        parts: list[CollectionReport | StoreReport] = [*compared, stored]
+        return ReconciliationReport(
+            missing=sum(each.missing for each in parts),
+            surplus=sum(each.surplus for each in parts) + orphans,
+            stale=sum(each.stale for each in parts),
+            repaired=sum(each.repaired for each in parts) + dropped,
+            ok=ok,
+            in_flight=sum(each.in_flight for each in compared),
+            unreadable=sum(each.unreadable for each in compared),
+            embedded=sum(each.embedded for each in compared),
+            orphans=orphans,
+            repair=repair,
+            objects=stored,
+            collections=compared,
+        )
+
+    def _generation(
+        self, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
+    ) -> CollectionReport | None:
+        """Compares the live generation of one collection; None where the collection is deleted meanwhile."""
+        started_at = datetime.now(UTC)
+        rebuilder = self.rebuilder(generation)
+        projections: list[Projection] = [Points(self.stores.vectors, generation, rebuilder, deep=deep)]
+        if graph := self.stores.graph_of(generation):
+            projections.append(Contributions(graph, generation, rebuilder))
+        if repair:  # queued chunks would only be counted as in flight
+            self.stores.drain(generation)
+        stores = {each.name: self.compare(generation, each, repair, page_chunks) for each in projections}
+        reports = stores.values()
+        unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
+        report = CollectionReport(
+            name=generation.collection,
+            generation=generation.number,
+            missing=sum(each.missing for each in reports),
+            surplus=sum(each.surplus for each in reports),
+            stale=sum(each.stale for each in reports),
+            repaired=sum(each.repaired for each in reports),
+            ok=all(each.repaired == each.drift for each in reports),
+            in_flight=sum(each.in_flight for each in reports),
+            unreadable=len(unreadable),
+            embedded=sum(each.embedded for each in projections),
+            stores=stores,
+        )
+        if self.reconciliation.record(generation, started_at, repair, report.to_json()):
+            return report
+        if repair:  # the repair may have written after the deletion had dropped the stores
+            self.stores.drop(generation)
+        return None
+
+    def compare(self, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> StoreReport:
+        """Compares one store's part of a generation, page by page."""
+        report, later = StoreReport(), list[UUID]()
+        if repair:
+            store.ensure()
+        for checked, suspects in self._suspects(generation, store, page_chunks):
+            report.checked += checked
+            if suspects:
+                drift = self._look_again(generation, store, suspects)
+                report.add(drift)
+                report.in_flight += len(drift.in_flight)
+                if repair and drift.ids:
+                    later += self._repair(generation, store, drift, report)
+        # A run changed these during the repair: it may have written first, and the repair may have overwritten it.
+        for start in range(0, len(later), page_chunks):
+            drift = self._look_again(generation, store, later[start : start + page_chunks])
+            report.in_flight += len(drift.in_flight)
+            if drift.ids:
+                report.repaired -= len(drift.ids)
+                report.in_flight += len(self._repair(generation, store, drift, report))
+        return report
+
+    def _suspects(
+        self, generation: Generation, store: Projection, page_chunks: int
+    ) -> Iterator[tuple[int, list[UUID]]]:
+        """Yields (number of expected chunks, ids that differ) for each range of ids that a page of both sides
+        covers."""
+        after: UUID | None = None
+        while True:
+            expected = self.reconciliation.chunks_after(generation, after, page_chunks)
+            held = store.page(after, page_chunks)
+            ends = [expected[-1].chunk_id] if len(expected) == page_chunks else []
+            ends += [held[-1][0]] if len(held) == page_chunks else []
+            end = min(ends, default=None)
+            chunks = {each.chunk_id: each for each in expected if end is None or each.chunk_id <= end}
+            rows = {chunk_id: row for chunk_id, row in held if end is None or chunk_id <= end}
+            in_both = [each for chunk_id, each in chunks.items() if chunk_id in rows]
+            yield len(chunks), sorted((chunks.keys() ^ rows.keys()) | store.stale(in_both, rows))
+            if end is None:
+                return
+            after = end
+
+    def _look_again(self, generation: Generation, store: Projection, chunk_ids: Sequence[UUID]) -> Drift:
+        """Reads the ledger, the store, and the ledger again, and returns the drift of these chunks.
+
+        A load writes to the store before it activates. So a chunk that the ledger expects before and after the read
+        must be in the store. A row that no version claims after the read has no writer left."""
+        before = {each.chunk_id: each for each in self.reconciliation.chunks_of(generation, chunk_ids)}
+        held = store.some(chunk_ids)
+        claimed = self.reconciliation.claimed(generation, chunk_ids)
+        after = {each.chunk_id: each for each in self.reconciliation.chunks_of(generation, chunk_ids)}
+        steady = {
+            chunk_id: each for chunk_id, each in after.items() if before.get(chunk_id) == each and not each.changing
+        }
+        stale = store.stale([each for chunk_id, each in steady.items() if chunk_id in held], held)
+        surplus = {each for each in held if each not in claimed and each not in before and each not in after}
+        return Drift(
+            missing=[each for chunk_id, each in steady.items() if chunk_id not in held],
+            stale=[steady[chunk_id] for chunk_id in sorted(stale)],
+            surplus={each: store.document_of(held[each]) for each in sorted(surplus)},
+            in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - surplus),
+        )
+
+    def _repair(self, generation: Generation, store: Projection, drift: Drift, report: StoreReport) -> list[UUID]:
+        """Repairs the drift and checks the result. Returns the ids that a run is changing meanwhile."""
+        touched, later = drift.ids, list[UUID]()
+        for _ in range(_ROUNDS):
+            store.write([*drift.missing, *drift.stale])
+            self._remove(generation, store, drift.surplus)
+            drift = self._look_again(generation, store, touched)
+            later = drift.in_flight
+            if not drift.ids:
+                break
+        report.repaired += len(touched) - len(drift.ids)
+        return later
+
+    def _remove(self, generation: Generation, store: Projection, surplus: Mapping[UUID, UUID | None]) -> None:
+        """Deletes surplus rows. Their documents are locked and the drift is read again, because a run may have started
+        to write some of them. While the lock is held no run can, so what is still surplus has no writer."""
+        if not surplus:
+            return
+        with self.outbox.locked(sorted({each for each in surplus.values() if each is not None})):
+            store.remove(list(self._look_again(generation, store, list(surplus)).surplus))
 
 
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
@@ -126,123 +256,3 @@ def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
             break
         found -= len(orphans) - deleted
     return found, dropped
-
-
-def _generation(
-    tools: Tools, generation: Generation, *, repair: bool, deep: bool, page_chunks: int
-) -> CollectionReport | None:
-    """Compares the live generation of one collection; None where the collection is deleted meanwhile."""
-    started_at = datetime.now(UTC)
-    rebuilder = Rebuilder(tools, generation)
-    projections: list[Projection] = [Points(tools, generation, rebuilder, deep=deep)]
-    if graph := graph_of(tools, generation):
-        projections.append(Contributions(graph, generation, rebuilder))
-    if repair:  # queued chunks would only be counted as in flight
-        drained(tools, generation)
-    stores = {each.name: compare(tools, generation, each, repair, page_chunks) for each in projections}
-    reports = stores.values()
-    unreadable = {chunk_id for each in projections for chunk_id in each.unreadable}
-    report = CollectionReport(
-        name=generation.collection,
-        generation=generation.number,
-        missing=sum(each.missing for each in reports),
-        surplus=sum(each.surplus for each in reports),
-        stale=sum(each.stale for each in reports),
-        repaired=sum(each.repaired for each in reports),
-        ok=all(each.repaired == each.drift for each in reports),
-        in_flight=sum(each.in_flight for each in reports),
-        unreadable=len(unreadable),
-        embedded=sum(each.embedded for each in projections),
-        stores=stores,
-    )
-    if tools.ledger.reconciliation.record(generation, started_at, repair, report.to_json()):
-        return report
-    if repair:  # the repair may have written after the deletion had dropped the stores
-        drop_stores(tools, generation)
-    return None
-
-
-def compare(tools: Tools, generation: Generation, store: Projection, repair: bool, page_chunks: int) -> StoreReport:
-    """Compares one store's part of a generation, page by page."""
-    report, later = StoreReport(), list[UUID]()
-    if repair:
-        store.ensure()
-    for checked, suspects in _suspects(tools, generation, store, page_chunks):
-        report.checked += checked
-        if suspects:
-            drift = _look_again(tools, generation, store, suspects)
-            report.add(drift)
-            report.in_flight += len(drift.in_flight)
-            if repair and drift.ids:
-                later += _repair(tools, generation, store, drift, report)
-    # A run changed these during the repair: it may have written first, and the repair may have overwritten it.
-    for start in range(0, len(later), page_chunks):
-        drift = _look_again(tools, generation, store, later[start : start + page_chunks])
-        report.in_flight += len(drift.in_flight)
-        if drift.ids:
-            report.repaired -= len(drift.ids)
-            report.in_flight += len(_repair(tools, generation, store, drift, report))
-    return report
-
-
-def _suspects(
-    tools: Tools, generation: Generation, store: Projection, page_chunks: int
-) -> Iterator[tuple[int, list[UUID]]]:
-    """Yields (number of expected chunks, ids that differ) for each range of ids that a page of both sides covers."""
-    after: UUID | None = None
-    while True:
-        expected = tools.ledger.reconciliation.chunks_after(generation, after, page_chunks)
-        held = store.page(after, page_chunks)
-        ends = [expected[-1].chunk_id] if len(expected) == page_chunks else []
-        ends += [held[-1][0]] if len(held) == page_chunks else []
-        end = min(ends, default=None)
-        chunks = {each.chunk_id: each for each in expected if end is None or each.chunk_id <= end}
-        rows = {chunk_id: row for chunk_id, row in held if end is None or chunk_id <= end}
-        in_both = [each for chunk_id, each in chunks.items() if chunk_id in rows]
-        yield len(chunks), sorted((chunks.keys() ^ rows.keys()) | store.stale(in_both, rows))
-        if end is None:
-            return
-        after = end
-
-
-def _look_again(tools: Tools, generation: Generation, store: Projection, chunk_ids: Sequence[UUID]) -> Drift:
-    """Reads the ledger, the store, and the ledger again, and returns the drift of these chunks.
-
-    A load writes to the store before it activates. So a chunk that the ledger expects before and after the read must
-    be in the store. A row that no version claims after the read has no writer left."""
-    before = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
-    held = store.some(chunk_ids)
-    claimed = tools.ledger.reconciliation.claimed(generation, chunk_ids)
-    after = {each.chunk_id: each for each in tools.ledger.reconciliation.chunks_of(generation, chunk_ids)}
-    steady = {chunk_id: each for chunk_id, each in after.items() if before.get(chunk_id) == each and not each.changing}
-    stale = store.stale([each for chunk_id, each in steady.items() if chunk_id in held], held)
-    surplus = {each for each in held if each not in claimed and each not in before and each not in after}
-    return Drift(
-        missing=[each for chunk_id, each in steady.items() if chunk_id not in held],
-        stale=[steady[chunk_id] for chunk_id in sorted(stale)],
-        surplus={each: store.document_of(held[each]) for each in sorted(surplus)},
-        in_flight=sorted((held.keys() | before.keys() | after.keys()) - steady.keys() - surplus),
-    )
-
-
-def _repair(tools: Tools, generation: Generation, store: Projection, drift: Drift, report: StoreReport) -> list[UUID]:
-    """Repairs the drift and checks the result. Returns the ids that a run is changing meanwhile."""
-    touched, later = drift.ids, list[UUID]()
-    for _ in range(_ROUNDS):
-        store.write([*drift.missing, *drift.stale])
-        _remove(tools, generation, store, drift.surplus)
-        drift = _look_again(tools, generation, store, touched)
-        later = drift.in_flight
-        if not drift.ids:
-            break
-    report.repaired += len(touched) - len(drift.ids)
-    return later
-
-
-def _remove(tools: Tools, generation: Generation, store: Projection, surplus: Mapping[UUID, UUID | None]) -> None:
-    """Deletes surplus rows. Their documents are locked and the drift is read again, because a run may have started to
-    write some of them. While the lock is held no run can, so what is still surplus has no writer."""
-    if not surplus:
-        return
-    with tools.ledger.outbox.locked(sorted({each for each in surplus.values() if each is not None})):
-        store.remove(list(_look_again(tools, generation, store, list(surplus)).surplus))

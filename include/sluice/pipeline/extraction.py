@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from uuid import UUID
 
 from sluice.encryption import content_hash
@@ -13,14 +15,16 @@ from sluice.model.quarantine import QuarantineEntry
 from sluice.model.reasons import CIRCUMSTANTIAL
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
-from sluice.pipeline import renames
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.progress import progressing
-from sluice.pipeline.quarantine import identity, reading, refuse, wanted
-from sluice.pipeline.recording import recorded
-from sluice.pipeline.removed_documents import remove_missing
-from sluice.ports.content import Extracted
-from sluice.ports.tools import Tools
+from sluice.pipeline.quarantine import Quarantine, identity
+from sluice.pipeline.recording import Recorder
+from sluice.pipeline.removed_documents import Removals
+from sluice.pipeline.renames import RenameMatching
+from sluice.ports.content import Extracted, Extractor, Keyring
+from sluice.ports.costs import Costs
+from sluice.ports.quotas import Quotas
+from sluice.ports.versions import Versions
 
 QUOTA = (
     "The quota of tenant {tenant} is reached; a version that is already served stays. Remove documents, or raise the "
@@ -28,73 +32,85 @@ QUOTA = (
 )
 
 
-def extract(tools: Tools, run: Run, batch: Batch, items: Sequence[WorkItem]) -> list[Document]:
-    """Extracts text from the documents of a batch.
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """The stage `extract`."""
 
-    A document whose active content is the same is only touched. One that cannot be read is quarantined; so is one that
-    would exceed the tenant's quota, before it costs anything. A stopped run leaves all documents to the next run."""
-    index_key = tools.keyring.index_key(run.source.spec.tenant)
-    documents: list[Document] = []
-    unchanged: list[WorkItem] = []
-    failures: list[QuarantineEntry] = []
-    if tools.ledger.costs.stopped(run):
-        with recorded(tools, run, batch.number, "extract") as counts:
-            counts["remaining"] = len(items)
-        return []
-    unextracted: dict[UUID, FetchedDocument] = {}  # documents without text, until they are in quarantine
-    read = reading(tools, run)
-    with (
-        recorded(tools, run, batch.number, "extract") as counts,
-        progressing("extract", batch.number, len(items)) as progress,
-        tools.extractor() as extractor,
-    ):
-        for part in batches(wanted(tools, run, items), len(items)):
-            raws: list[FetchedDocument] = []
-            for item in part:
-                try:
-                    raws.append(read(item))
-                except ExtractionError as error:
-                    failures.append(_quarantine_entry(item, error.code, error.reason))
-            hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
-            raws = renames.same_content(tools, run, raws, hashes)
-            hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
-            known = {
-                raw.item.document_id
-                for raw in raws
-                if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
-            }
-            unchanged += [raw.item for raw in raws if raw.item.document_id in known]
-            raws = [raw for raw in raws if raw.item.document_id not in known]
-            progress.step(len(part) - len(raws))
-            for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
-                progress.step()
-                if extracted.failure:
-                    failures.append(_quarantine_entry(raw.item, *extracted.failure))
-                    unextracted[raw.item.document_id] = raw
-                else:
-                    documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
-            counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
-        documents, beyond = _within_quota(tools, run, renames.similar_text(tools, run, documents))
-        failures += beyond
-        touched = len(unchanged) - len(tools.ledger.versions.touch(run, unchanged))
-        superseded = refuse(tools, run, failures, unextracted)
-        counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - superseded}
-        counts |= {"superseded": len(unchanged) - touched + superseded, "read": batch.documents}
-        counts["lost"] = sum(failure.item.new for failure in failures)
-    remove_missing(tools, run)
-    return documents
+    versions: Versions
+    costs: Costs
+    quotas: Quotas
+    keyring: Keyring
+    extractor: Callable[[], AbstractContextManager[Extractor]]
+    recorder: Recorder
+    quarantine: Quarantine
+    renames: RenameMatching
+    removals: Removals
 
+    def extract(self, run: Run, batch: Batch, items: Sequence[WorkItem]) -> list[Document]:
+        """Extracts text from the documents of a batch.
 
-def _within_quota(
-    tools: Tools, run: Run, documents: Sequence[Document]
-) -> tuple[list[Document], list[QuarantineEntry]]:
-    """Splits documents into those within the tenant's quota and quarantine entries for the others.
+        A document whose active content is the same is only touched. One that cannot be read is quarantined; so is one
+        that would exceed the tenant's quota, before it costs anything. A stopped run leaves all documents to the next
+        run."""
+        index_key = self.keyring.index_key(run.source.spec.tenant)
+        documents: list[Document] = []
+        unchanged: list[WorkItem] = []
+        failures: list[QuarantineEntry] = []
+        if self.costs.stopped(run):
+            with self.recorder.recorded(run, batch.number, "extract") as counts:
+                counts["remaining"] = len(items)
+            return []
+        unextracted: dict[UUID, FetchedDocument] = {}  # documents without text, until they are in quarantine
+        read = self.quarantine.reading(run)
+        with (
+            self.recorder.recorded(run, batch.number, "extract") as counts,
+            progressing("extract", batch.number, len(items)) as progress,
+            self.extractor() as extractor,
+        ):
+            for part in batches(self.quarantine.wanted(run, items), len(items)):
+                raws: list[FetchedDocument] = []
+                for item in part:
+                    try:
+                        raws.append(read(item))
+                    except ExtractionError as error:
+                        failures.append(_quarantine_entry(item, error.code, error.reason))
+                hashes = {raw.item.document_id: content_hash(index_key, identity(raw)) for raw in raws}
+                raws = self.renames.same_content(run, raws, hashes)
+                hashes = dict(zip((raw.item.document_id for raw in raws), hashes.values(), strict=True))
+                known = {
+                    raw.item.document_id
+                    for raw in raws
+                    if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
+                }
+                unchanged += [raw.item for raw in raws if raw.item.document_id in known]
+                raws = [raw for raw in raws if raw.item.document_id not in known]
+                progress.step(len(part) - len(raws))
+                for raw, extracted in zip(raws, extractor.extract(raws), strict=True):
+                    progress.step()
+                    if extracted.failure:
+                        failures.append(_quarantine_entry(raw.item, *extracted.failure))
+                        unextracted[raw.item.document_id] = raw
+                    else:
+                        documents.append(_document(raw, extracted, hashes[raw.item.document_id]))
+                counts["bytes"] = counts.get("bytes", 0) + sum(len(raw.content) for raw in raws)
+            documents, beyond = self._within_quota(run, self.renames.similar_text(run, documents))
+            failures += beyond
+            touched = len(unchanged) - len(self.versions.touch(run, unchanged))
+            superseded = self.quarantine.refuse(run, failures, unextracted)
+            counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - superseded}
+            counts |= {"superseded": len(unchanged) - touched + superseded, "read": batch.documents}
+            counts["lost"] = sum(failure.item.new for failure in failures)
+        self.removals.remove_missing(run)
+        return documents
 
-    Runs after renames are matched, because a renamed document needs no additional quota."""
-    sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
-    beyond = tools.ledger.quotas.beyond(run, sizes)
-    within = [each for each in documents if each.document_id not in beyond]
-    return within, [beyond_quota(run, each) for each in documents if each.document_id in beyond]
+    def _within_quota(self, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[QuarantineEntry]]:
+        """Splits documents into those within the tenant's quota and quarantine entries for the others.
+
+        Runs after renames are matched, because a renamed document needs no additional quota."""
+        sizes = {each.document_id: each.item.entry.size_bytes for each in documents}
+        beyond = self.quotas.beyond(run, sizes)
+        within = [each for each in documents if each.document_id not in beyond]
+        return within, [beyond_quota(run, each) for each in documents if each.document_id in beyond]
 
 
 def beyond_quota(run: Run, document: Document) -> QuarantineEntry:

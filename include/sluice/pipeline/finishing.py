@@ -2,98 +2,115 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from sluice.errors import Disagreement, Transient
 from sluice.indexing.counts import counters
+from sluice.indexing.stores import Stores
 from sluice.model.run import Run
-from sluice.pipeline.loading import ensure
-from sluice.pipeline.quarantine import delete_retained
-from sluice.pipeline.recording import WHOLE_RUN, drained, graph_of, recorded
-from sluice.pipeline.removed_documents import check_replaced, remove_missing, reporting_pending_removals
+from sluice.pipeline.quarantine import Quarantine
+from sluice.pipeline.recording import WHOLE_RUN, Recorder
+from sluice.pipeline.removed_documents import Removals
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
-from sluice.ports.tools import Tools
+from sluice.ports.ledger import Ledger
 
 
-def finish(tools: Tools, run: Run) -> RunSummary:
-    """Deletes what is gone at the source, checks that the stores agree, closes the run and returns its summary.
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """The end of a run."""
 
-    A stopped run with unread new documents leaves these deletions to the next run: a missing document may be one of
-    the new ones under another name.
+    ledger: Ledger
+    stores: Stores
+    recorder: Recorder
+    quarantine: Quarantine
+    removals: Removals
 
-    Raises Unavailable where a store is down, with what is pending there. Raises Disagreement where a store has fewer
-    or more chunks than the ledger; the run has then not succeeded.
-    """
-    generation = run.source.generation
-    graph_of(tools, generation)  # raises where the graph is off, before anything is deleted
-    with reporting_pending_removals(tools, run), recorded(tools, run, WHOLE_RUN, "finish") as counts:
-        check_replaced(tools, run)
-        remove_missing(tools, run)
-        tools.ledger.versions.drop_abandoned(run)
-        counts["deleted"] = tools.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
-        counts["removed"] = drained(tools, generation)
-        counts["released"] = delete_retained(tools, run)
-        ensure(tools, generation)  # also where nothing of the source is served, so that the collection can be searched
-        agree(tools, run)
-    summary = summarise(tools, run)
-    tools.ledger.runs.finish(run, "succeeded", summary.to_json())
-    return summary
+    def finish(self, run: Run) -> RunSummary:
+        """Deletes what is gone at the source, checks that the stores agree, closes the run and returns its summary.
 
+        A stopped run with unread new documents leaves these deletions to the next run: a missing document may be one of
+        the new ones under another name.
 
-def agree(tools: Tools, run: Run) -> None:
-    """Checks that every store has the same number of this source's chunks.
+        Raises Unavailable where a store is down, with what is pending there. Raises Disagreement where a store has
+        fewer or more chunks than the ledger; the run has then not succeeded.
+        """
+        generation = run.source.generation
+        self.stores.graph_of(generation)  # raises where the graph is off, before anything is deleted
+        with self.removals.reporting_pending(run), self.recorder.recorded(run, WHOLE_RUN, "finish") as counts:
+            self.removals.check_replaced(run)
+            self.removals.remove_missing(run)
+            self.ledger.versions.drop_abandoned(run)
+            counts["deleted"] = self.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
+            counts["removed"] = self.stores.drain(generation)
+            counts["released"] = self.quarantine.delete_retained(run)
+            self.stores.ensure(
+                generation
+            )  # also where nothing of the source is served, so that the collection can be searched
+            self.agree(run)
+        summary = self.summarise(run)
+        self.ledger.runs.finish(run, "succeeded", summary.to_json())
+        return summary
 
-    Raises Disagreement with the figures. Raises Transient where another run of the source may be the cause.
-    """
-    generation, source_id = run.source.generation, run.source.source_id
-    figures = {"ledger": tools.ledger.runs.counts(run).chunks}
-    stores = counters(generation, vectors=tools.vectors, graph=graph_of(tools, generation), source=source_id)
-    figures |= {store: count() for store, count in stores.items()}
-    if len(set(figures.values())) > 1:
-        listed = ", ".join(f"{store} {count}" for store, count in figures.items())
-        if tools.ledger.runs.others_running(run):
-            raise Transient(
-                f"Another run of {run.source.spec.uri} is in progress, so the stores cannot be compared yet "
-                f"({listed}). Nothing is lost. Run this again when that run has ended."
-            )
-        raise Disagreement(
-            f"The stores do not hold the same chunks of {run.source.spec.uri}: {listed}. Search results stay correct, "
-            "because the ledger decides what is shown. Run the ingest again with mode full to write what is missing."
+    def agree(self, run: Run) -> None:
+        """Checks that every store has the same number of this source's chunks.
+
+        Raises Disagreement with the figures. Raises Transient where another run of the source may be the cause.
+        """
+        generation, source_id = run.source.generation, run.source.source_id
+        figures = {"ledger": self.ledger.runs.counts(run).chunks}
+        stores = counters(
+            generation, vectors=self.stores.vectors, graph=self.stores.graph_of(generation), source=source_id
         )
+        figures |= {store: count() for store, count in stores.items()}
+        if len(set(figures.values())) > 1:
+            listed = ", ".join(f"{store} {count}" for store, count in figures.items())
+            if self.ledger.runs.others_running(run):
+                raise Transient(
+                    f"Another run of {run.source.spec.uri} is in progress, so the stores cannot be compared yet "
+                    f"({listed}). Nothing is lost. Run this again when that run has ended."
+                )
+            raise Disagreement(
+                f"The stores do not hold the same chunks of {run.source.spec.uri}: {listed}. Search results stay "
+                "correct, because the ledger decides what is shown. Run the ingest again with mode full to write what "
+                "is missing."
+            )
 
-
-def summarise(tools: Tools, run: Run) -> RunSummary:
-    totals: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    for stat in tools.ledger.runs.stages(run):
-        seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
-        for name, count in stat.counts.items():
-            totals[name] = totals.get(name, 0) + count
-    counts, spent = tools.ledger.runs.counts(run), tools.ledger.costs.spent(run)
-    return RunSummary(
-        run_id=run.run_id,
-        collection=run.source.spec.collection,
-        generation=run.source.generation.number,
-        documents=DocumentCounts(
-            **{name: totals.get(name, 0) for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
-            moved=len(tools.ledger.renames.found(run)),
-            quarantined=counts.quarantined,
-        ),
-        chunks=ChunkCounts(
-            written=totals.get("written", 0),
-            removed=totals.get("removed", 0),
-            total=tools.ledger.collections.counts(run.source.generation).chunks,
-        ),
-        embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
-        cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
-        stopped=tools.ledger.costs.stopped(run),
-        remaining=totals.get("remaining", 0),
-        seconds=round(sum(seconds.values()), 3),
-        quarantine=tools.ledger.quarantine.reasons(run),
-        gates=gates_page(run.run_id, run.source.spec.tenant),
-        stages=seconds,
-        gx_import_seconds=totals.get("gx_import_ms", 0) / 1000,
-    )
+    def summarise(self, run: Run) -> RunSummary:
+        totals: dict[str, int] = {}
+        seconds: dict[str, float] = {}
+        for stat in self.ledger.runs.stages(run):
+            seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
+            for name, count in stat.counts.items():
+                totals[name] = totals.get(name, 0) + count
+        counts, spent = self.ledger.runs.counts(run), self.ledger.costs.spent(run)
+        return RunSummary(
+            run_id=run.run_id,
+            collection=run.source.spec.collection,
+            generation=run.source.generation.number,
+            documents=DocumentCounts(
+                **{
+                    name: totals.get(name, 0)
+                    for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")
+                },
+                moved=len(self.ledger.renames.found(run)),
+                quarantined=counts.quarantined,
+            ),
+            chunks=ChunkCounts(
+                written=totals.get("written", 0),
+                removed=totals.get("removed", 0),
+                total=self.ledger.collections.counts(run.source.generation).chunks,
+            ),
+            embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
+            cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
+            stopped=self.ledger.costs.stopped(run),
+            remaining=totals.get("remaining", 0),
+            seconds=round(sum(seconds.values()), 3),
+            quarantine=self.ledger.quarantine.reasons(run),
+            gates=gates_page(run.run_id, run.source.spec.tenant),
+            stages=seconds,
+            gx_import_seconds=totals.get("gx_import_ms", 0) / 1000,
+        )
 
 
 def gates_page(run_id: object, tenant: str) -> str:

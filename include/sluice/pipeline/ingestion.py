@@ -9,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
 from sluice.errors import SluiceError, Transient
+from sluice.indexing.stores import Stores
 from sluice.model.chunk import ChunkedDocument
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, batches
-from sluice.pipeline.chunking import chunk
-from sluice.pipeline.embedding import embed
-from sluice.pipeline.extraction import extract
-from sluice.pipeline.finishing import finish
-from sluice.pipeline.loading import ensure, load
-from sluice.pipeline.planning import Plan, plan
-from sluice.pipeline.recording import failing
-from sluice.pipeline.removed_documents import reporting_pending_removals
+from sluice.pipeline.planning import Plan
+from sluice.pipeline.recording import Recorder
+from sluice.pipeline.removed_documents import Removals
 from sluice.pipeline.requests import IngestRequest
+from sluice.pipeline.stages import Pipeline
 from sluice.pipeline.summary import RunSummary
-from sluice.pipeline.validation import validate
-from sluice.ports.tools import Tools
+from sluice.ports.renames import Renames
+from sluice.ports.runs import Runs
 from sluice.quality.judging import prepare
 
 T = TypeVar("T")
@@ -38,54 +36,70 @@ U = TypeVar("U")
 _OVERLAPPING = 400
 
 
-def ingest(tools: Tools, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> RunSummary:
-    """Brings a collection up to date with one source, or replays its quarantine. Returns the run's summary.
+@dataclass(frozen=True, slots=True)
+class Ingestion:
+    """Runs in one process."""
 
-    `on_batch(done, planned)` is called after every batch, with numbers of documents. Raises Busy where another run
-    works on the source, and NotFound for a replay of a source that is not saved.
-    """
-    with tools.ledger.runs.session(request.run_id):
-        return _carried_out(tools, plan(tools, request), on_batch)
+    runs: Runs
+    renames: Renames
+    pipeline: Pipeline
+    stores: Stores
+    recorder: Recorder
+    removals: Removals
+    batch_size: int  # documents, at most
 
+    def ingest(self, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> RunSummary:
+        """Brings a collection up to date with one source, or replays its quarantine. Returns the run's summary.
 
-def _carried_out(tools: Tools, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
-    run, items, done, broken = planned.run, planned.items, 0, False
+        `on_batch(done, planned)` is called after every batch, with numbers of documents. Raises Busy where another run
+        works on the source, and NotFound for a replay of a source that is not saved.
+        """
+        with self.runs.session(request.run_id):
+            return self._carried_out(self.pipeline.planning.plan(request), on_batch)
 
-    def cut(numbered: tuple[int, list[WorkItem]]) -> tuple[Batch, list[ChunkedDocument]]:
-        number, part = numbered
-        batch = Batch(number, len(part))
-        documents = extract(tools, run, batch, part)
-        cut_up = bool(documents) and not broken
-        return batch, chunk(tools, run, batch, validate(tools, run, batch, documents)) if cut_up else []
+    def _carried_out(self, planned: Plan, on_batch: Callable[[int, int], None] | None) -> RunSummary:
+        run, items, done, broken = planned.run, planned.items, 0, False
 
-    parts = enumerate(batches(items, min(_OVERLAPPING, tools.batch_size)))
-    # The thread ends before the run is closed: no work of this run continues once another run may claim the source.
-    with failing(tools, run), reporting_pending_removals(tools, run), closing(ahead(cut, parts)) as chunked_batches:
-        try:
-            if items:
-                prepare()
-                ensure(tools, run.source.generation)
-            for batch, chunked in chunked_batches:
-                if chunked:
-                    load(tools, run, batch, embed(tools, run, batch, chunked))
-                done += batch.documents
-                if on_batch:
-                    on_batch(done, len(items))
-        except Transient:
-            broken = True
-            _read_on(tools, run, chunked_batches)
-            raise
-        return finish(tools, run)
+        def cut(numbered: tuple[int, list[WorkItem]]) -> tuple[Batch, list[ChunkedDocument]]:
+            number, part = numbered
+            batch = Batch(number, len(part))
+            documents = self.pipeline.extraction.extract(run, batch, part)
+            cut_up = bool(documents) and not broken
+            return batch, self.pipeline.chunking.chunk(
+                run, batch, self.pipeline.validation.validate(run, batch, documents)
+            ) if cut_up else []
 
+        parts = enumerate(batches(items, min(_OVERLAPPING, self.batch_size)))
+        # The thread ends before the run is closed: no work of this run continues once another run may claim the source.
+        with (
+            self.recorder.failing(run),
+            self.removals.reporting_pending(run),
+            closing(ahead(cut, parts)) as chunked_batches,
+        ):
+            try:
+                if items:
+                    prepare()
+                    self.stores.ensure(run.source.generation)
+                for batch, chunked in chunked_batches:
+                    if chunked:
+                        self.pipeline.loading.load(run, batch, self.pipeline.embedding.embed(run, batch, chunked))
+                    done += batch.documents
+                    if on_batch:
+                        on_batch(done, len(items))
+            except Transient:
+                broken = True
+                self._read_on(run, chunked_batches)
+                raise
+            return self.pipeline.finishing.finish(run)
 
-def _read_on(tools: Tools, run: Run, chunked_batches: Iterable[object]) -> None:
-    """Reads the remaining batches although a store is down, where that decides which documents are gone.
+    def _read_on(self, run: Run, chunked_batches: Iterable[object]) -> None:
+        """Reads the remaining batches although a store is down, where that decides which documents are gone.
 
-    Deleted documents are then not served while the store is down."""
-    with suppress(SluiceError):
-        if tools.ledger.renames.vanished(run):
-            for _ in chunked_batches:
-                pass
+        Deleted documents are then not served while the store is down."""
+        with suppress(SluiceError):
+            if self.renames.vanished(run):
+                for _ in chunked_batches:
+                    pass
 
 
 def ahead(work: Callable[[T], U], inputs: Iterable[T]) -> Generator[U, None, None]:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sluice.errors import NotFound, Terminal
-from sluice.model.generation import Profile
+from sluice.indexing.stores import Stores
+from sluice.model.costs import Budget
 from sluice.model.run import Run
 from sluice.model.scan import ScanResult, WorkItem
-from sluice.model.source import Source, SourceSpec
-from sluice.pipeline.recording import WHOLE_RUN, failing, graph_of, recorded
-from sluice.pipeline.removed_documents import FEW, remove_missing
+from sluice.model.source import SourceSpec
+from sluice.pipeline.recording import WHOLE_RUN, Recorder
+from sluice.pipeline.removed_documents import FEW, Removals
 from sluice.pipeline.requests import IngestRequest, canonical_spec
-from sluice.pipeline.scanning import listed
+from sluice.pipeline.saved_sources import SavedSources
+from sluice.pipeline.scanning import Listing
+from sluice.ports.content import Keyring
+from sluice.ports.quarantine import QuarantineRecords
 from sluice.ports.readers import IncrementalReader
-from sluice.ports.tools import Tools
+from sluice.ports.runs import Runs
+from sluice.ports.scans import Scans
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,90 +30,80 @@ class Plan:
     items: list[WorkItem]
 
 
-def save(tools: Tools, spec: SourceSpec) -> Source:
-    """Saves the given settings of a source; creates the source, its collection and its tenant where they are new.
-    Raises BadRequest where the source may not be read."""
-    spec = canonical_spec(spec)
-    saved = tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
-    tools.reader(spec.over(saved))  # raises where the source is not allowed, before anything is saved
-    return tools.ledger.sources.save(spec, profile_of(tools, spec.collection), tools.filter_fields)
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Opens runs and plans their work."""
 
+    runs: Runs
+    scans: Scans
+    records: QuarantineRecords
+    keyring: Keyring
+    saved_sources: SavedSources
+    listing: Listing
+    stores: Stores
+    recorder: Recorder
+    removals: Removals
+    budget: Budget  # of a run without one of its own
+    max_shrink: float  # share of a source's documents that may be missing without approval
 
-def hidden_by(tools: Tools, spec: SourceSpec) -> int:
-    """Counts the documents that these groups and this retention would hide at once from somebody who may read them."""
-    return tools.ledger.deletions.hidden_by(canonical_spec(spec))
+    def plan(self, request: IngestRequest) -> Plan:
+        """Opens a run in the ledger and plans its work. Raises Busy where another run works on the source, and the
+        errors of `_scan` and `_replay`."""
+        return self._scan(request) if request.replay is None else self._replay(request)
 
+    def _scan(self, request: IngestRequest) -> Plan:
+        """Compares a complete scan of the source with the ledger. Does not access vectors or graph.
 
-def plan(tools: Tools, request: IngestRequest) -> Plan:
-    """Opens a run in the ledger and plans its work. Raises Busy where another run works on the source, and the errors
-    of `_scan` and `_replay`."""
-    return _scan(tools, request) if request.replay is None else _replay(tools, request)
+        Settings of the request are saved in the same transaction as the comparison: a run that is rejected, or fails
+        before, changes nothing. Where `max_documents` leaves work for the next run, no document counts as vanished: it
+        may have been renamed. Raises Terminal where the source shrank by more than `self.max_shrink`.
+        """
+        spec = canonical_spec(request.spec)
+        budget = self.budget.limited(request.max_tokens, request.max_cost)  # raises before anything is saved
+        source = self.saved_sources.open(spec)
+        run = self.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
 
+        def accept(result: ScanResult) -> None:
+            refusal = shrink_rejection(spec.uri, result.seen, result.known, len(result.vanished), self.max_shrink)
+            if refusal and not request.approve_shrink:
+                raise Terminal(refusal)
 
-def _scan(tools: Tools, request: IngestRequest) -> Plan:
-    """Compares a complete scan of the source with the ledger. Does not access vectors or graph.
+        with self.recorder.failing(run):
+            with self.recorder.recorded(run, WHOLE_RUN, "scan") as counts:
+                self.stores.graph_of(source.generation)  # raises where the graph is off, before anything is written
+                reader = self.saved_sources.reader(spec.over(source.spec), self.scans.last_cursor(source))
+                result = self.scans.record(run, self.listing.entries(source.spec, reader), spec, accept)
+                if isinstance(reader, IncrementalReader) and (cursor := reader.mark()):
+                    self.scans.record_cursor(run, cursor)
+                items = result.items[: request.max_documents]
+                self.keyring.create([item.document_id for item in items])
+                counts |= {
+                    "seen": result.seen,
+                    "unchanged": result.unchanged,
+                    "planned": len(items),
+                    "unplanned": len(result.items) - len(items),
+                    "appeared": sum(item.new for item in items),
+                    "known": result.known,
+                    "approved": int(request.approve_shrink),
+                }
+            self.removals.remove_missing(run)
+            return Plan(self.runs.get(run.run_id), items)
 
-    Settings of the request are saved in the same transaction as the comparison: a run that is rejected, or fails
-    before, changes nothing. Where `max_documents` leaves work for the next run, no document counts as vanished: it may
-    have been renamed. Raises Terminal where the source shrank by more than `tools.max_shrink`.
-    """
-    spec = canonical_spec(request.spec)
-    budget = tools.budget.limited(request.max_tokens, request.max_cost)  # raises before anything is saved
-    source = _opened(tools, spec)
-    run = tools.ledger.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
-
-    def accept(result: ScanResult) -> None:
-        refusal = shrink_rejection(spec.uri, result.seen, result.known, len(result.vanished), tools.max_shrink)
-        if refusal and not request.approve_shrink:
-            raise Terminal(refusal)
-
-    with failing(tools, run):
-        with recorded(tools, run, WHOLE_RUN, "scan") as counts:
-            graph_of(tools, source.generation)  # raises where the graph is off, before anything is written
-            reader = tools.reader(spec.over(source.spec), tools.ledger.scans.last_cursor(source))
-            result = tools.ledger.scans.record(run, listed(tools, source.spec, reader), spec, accept)
-            if isinstance(reader, IncrementalReader) and (cursor := reader.mark()):
-                tools.ledger.scans.record_cursor(run, cursor)
-            items = result.items[: request.max_documents]
-            tools.keyring.create([item.document_id for item in items])
-            counts |= {
-                "seen": result.seen,
-                "unchanged": result.unchanged,
-                "planned": len(items),
-                "unplanned": len(result.items) - len(items),
-                "appeared": sum(item.new for item in items),
-                "known": result.known,
-                "approved": int(request.approve_shrink),
-            }
-        remove_missing(tools, run)
-        return Plan(tools.ledger.runs.get(run.run_id), items)
-
-
-def _replay(tools: Tools, request: IngestRequest) -> Plan:
-    """Plans a replay of one source's quarantine: all documents, or those of the request. The source is not read, no
-    document counts as vanished, and saved settings stay. Raises NotFound where the source does not exist."""
-    spec = canonical_spec(request.spec)
-    place = SourceSpec(spec.uri, spec.collection, spec.tenant)
-    if tools.ledger.sources.spec(place.tenant, place.collection, place.uri) is None:
-        raise NotFound(f"{place.uri} is not a source of collection {place.collection}. Nothing was changed.")
-    source = tools.ledger.sources.open(place, profile_of(tools, place.collection), tools.filter_fields)
-    budget = tools.budget.limited(request.max_tokens, request.max_cost)
-    run = tools.ledger.runs.start(source, "replay", request.run_id, request.orchestrator, budget)
-    with failing(tools, run), recorded(tools, run, WHOLE_RUN, "replay") as counts:
-        graph_of(tools, source.generation)  # raises where the graph is off
-        items = tools.ledger.quarantine.refused(run, request.replay or None)
-        counts |= {"seen": len(items), "planned": len(items)}
-    return Plan(run, items)
-
-
-def _opened(tools: Tools, spec: SourceSpec) -> Source:
-    """Opens the source in the ledger.
-
-    A saved source that cannot be read any more (its folder is gone) gets a failed run in the ledger, so that its last
-    run shows the failure. For a source that is not saved, the reader is tried first: a failure then writes nothing."""
-    if tools.ledger.sources.spec(spec.tenant, spec.collection, spec.uri) is None:
-        tools.reader(spec)
-    return tools.ledger.sources.open(spec, profile_of(tools, spec.collection), tools.filter_fields)
+    def _replay(self, request: IngestRequest) -> Plan:
+        """Plans a replay of one source's quarantine: all documents, or those of the request. The source is not read, no
+        document counts as vanished, and saved settings stay. Raises NotFound where the source does not exist."""
+        spec = canonical_spec(request.spec)
+        place = SourceSpec(spec.uri, spec.collection, spec.tenant)
+        if self.saved_sources.sources.spec(place.tenant, place.collection, place.uri) is None:
+            raise NotFound(f"{place.uri} is not a source of collection {place.collection}. Nothing was changed.")
+        source = self.saved_sources.open(place)
+        budget = self.budget.limited(request.max_tokens, request.max_cost)
+        run = self.runs.start(source, "replay", request.run_id, request.orchestrator, budget)
+        with self.recorder.failing(run), self.recorder.recorded(run, WHOLE_RUN, "replay") as counts:
+            self.stores.graph_of(source.generation)  # raises where the graph is off
+            items = self.records.refused(run, request.replay or None)
+            counts |= {"seen": len(items), "planned": len(items)}
+        return Plan(run, items)
 
 
 def shrink_rejection(uri: str, seen: int, known: int, vanished: int, max_shrink: float) -> str | None:
@@ -129,11 +124,3 @@ def shrink_rejection(uri: str, seen: int, known: int, vanished: int, max_shrink:
             "with --approve-shrink (in Airflow: approve_shrink)."
         )
     return None
-
-
-def profile_of(tools: Tools, collection: str) -> Profile:
-    """Returns the collection's own profile, or the one for a new collection.
-
-    Only the latter may call an embedder's endpoint."""
-    existing = (each.profile for each in tools.ledger.collections.generations() if each.collection == collection)
-    return next(existing, None) or tools.profile()

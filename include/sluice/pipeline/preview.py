@@ -12,16 +12,20 @@ from typing import Any
 
 from sluice.encryption import new_key
 from sluice.errors import NotFound
+from sluice.indexing.stores import Stores
+from sluice.model.costs import Budget
 from sluice.model.names import check_collection_name
 from sluice.model.run import Mode
 from sluice.model.scan import ScanPreview
 from sluice.model.sizes import size_in_words
 from sluice.model.source import Source, SourceSpec
-from sluice.pipeline.planning import hidden_by, shrink_rejection
-from sluice.pipeline.recording import graph_of
+from sluice.pipeline.planning import shrink_rejection
 from sluice.pipeline.requests import IngestRequest, canonical_spec
-from sluice.pipeline.scanning import listed
-from sluice.ports.tools import Tools
+from sluice.pipeline.saved_sources import SavedSources
+from sluice.pipeline.scanning import Listing
+from sluice.ports.content import Keyring
+from sluice.ports.deletions import Deletions
+from sluice.ports.scans import Scans
 
 # In English prose one token of the usual embedders has four to five characters. Files that are not plain text contain
 # less text than bytes, so the estimate is too high for them.
@@ -83,51 +87,63 @@ class Preview:
         ]
 
 
-def preview(tools: Tools, request: IngestRequest) -> Preview:
-    """Compares a complete scan with the ledger, and writes nothing: no source, run, key, document or artefact.
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """Compares a scan of a source with the ledger, and writes nothing."""
 
-    Raises the same errors as a run: BadRequest and those of the source's reader.
-    """
-    check_collection_name(request.spec.collection)
-    spec, mode = canonical_spec(request.spec), request.mode
-    budget = tools.budget.limited(request.max_tokens, request.max_cost)
-    source = _saved(tools, spec)
-    if source is not None:
-        graph_of(tools, source.generation)  # raises where the graph is off
-    effective = spec.over(source.spec if source else None)
-    reader = tools.reader(effective, tools.ledger.scans.last_cursor(source) if source else None, dry=True)
-    # A tenant without an index key has no fingerprints to compare with, so any key can be used.
-    index_key = tools.keyring.known_index_key(spec.tenant) or new_key()
-    scan = tools.ledger.scans.preview(source, listed(tools, effective, reader, index_key))
-    refusal = shrink_rejection(spec.uri, scan.seen, scan.known, scan.vanished, tools.max_shrink)
-    tokens = sum(scan.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
-    read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
-    return Preview(
-        source=spec.uri,
-        collection=spec.collection,
-        tenant=spec.tenant,
-        mode=mode,
-        saved=source is not None,
-        documents=_documents(scan),
-        hidden=hidden_by(tools, spec),
-        refusals=[refusal] if refusal and not request.approve_shrink else [],
-        estimate=Estimate(
-            documents=sum(scan.documents.get(kind, 0) for kind in read),
-            bytes=sum(scan.size_bytes.get(kind, 0) for kind in read),
-            tokens=tokens,
-            money=budget.money(tokens),
-            max_tokens=budget.max_tokens,
-        ),
-    )
+    scans: Scans
+    deletions: Deletions
+    keyring: Keyring
+    saved_sources: SavedSources
+    listing: Listing
+    stores: Stores
+    budget: Budget
+    max_shrink: float
+
+    def preview(self, request: IngestRequest) -> Preview:
+        """Compares a complete scan with the ledger, and writes nothing: no source, run, key, document or artefact.
+
+        Raises the same errors as a run: BadRequest and those of the source's reader.
+        """
+        check_collection_name(request.spec.collection)
+        spec, mode = canonical_spec(request.spec), request.mode
+        budget = self.budget.limited(request.max_tokens, request.max_cost)
+        source = self._saved(spec)
+        if source is not None:
+            self.stores.graph_of(source.generation)  # raises where the graph is off
+        effective = spec.over(source.spec if source else None)
+        reader = self.saved_sources.reader(effective, self.scans.last_cursor(source) if source else None, dry=True)
+        # A tenant without an index key has no fingerprints to compare with, so any key can be used.
+        index_key = self.keyring.known_index_key(spec.tenant) or new_key()
+        scan = self.scans.preview(source, self.listing.entries(effective, reader, index_key))
+        refusal = shrink_rejection(spec.uri, scan.seen, scan.known, scan.vanished, self.max_shrink)
+        tokens = sum(scan.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
+        read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
+        return Preview(
+            source=spec.uri,
+            collection=spec.collection,
+            tenant=spec.tenant,
+            mode=mode,
+            saved=source is not None,
+            documents=_documents(scan),
+            hidden=self.deletions.hidden_by(spec),
+            refusals=[refusal] if refusal and not request.approve_shrink else [],
+            estimate=Estimate(
+                documents=sum(scan.documents.get(kind, 0) for kind in read),
+                bytes=sum(scan.size_bytes.get(kind, 0) for kind in read),
+                tokens=tokens,
+                money=budget.money(tokens),
+                max_tokens=budget.max_tokens,
+            ),
+        )
+
+    def _saved(self, spec: SourceSpec) -> Source | None:
+        with suppress(NotFound):
+            return self.saved_sources.sources.at(spec.tenant, spec.collection, spec.uri)
+        return None
 
 
 # --- details ------------------------------------------------------------------------------------------------
-
-
-def _saved(tools: Tools, spec: SourceSpec) -> Source | None:
-    with suppress(NotFound):
-        return tools.ledger.sources.at(spec.tenant, spec.collection, spec.uri)
-    return None
 
 
 def _documents(scan: ScanPreview) -> PreviewedDocuments:

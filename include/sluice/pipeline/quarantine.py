@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from uuid import UUID
 
@@ -27,7 +27,11 @@ from sluice.model.reasons import unreadable
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.pipeline.scanning import reads
-from sluice.ports.tools import Tools
+from sluice.ports.content import Blobs, Keyring
+from sluice.ports.quarantine import QuarantineRecords
+from sluice.ports.readers import OpenSource
+from sluice.ports.runs import Runs
+from sluice.ports.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -41,92 +45,142 @@ def path(document_id: UUID) -> str:
     return f"quarantine/{document_id}.sealed"
 
 
-def reading(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument]:
-    """Returns the function with which this run reads a document: from its source, or for a replay from the retained
-    bytes. Title and metadata are cut to their limits.
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Documents in quarantine: their records in the ledger and their bytes."""
 
-    The function raises ExtractionError, also on an unexpected error while reading, so that only this document fails."""
-    read = partial(_retained, tools, run) if run.mode == "replay" else reads(tools.reader(run.source.spec))
+    runs: Runs
+    versions: Versions
+    records: QuarantineRecords
+    blobs: Blobs
+    keyring: Keyring
+    reader: OpenSource
 
-    def bounded(item: WorkItem) -> FetchedDocument:
-        try:
-            raw = read(item)
-            title, metadata = described(raw.title, raw.metadata)
-        except SluiceError:
-            raise
-        except Exception as error:
-            log.exception("A document cannot be read: document=%s run=%s", item.document_id, run.run_id)
-            raise unreadable("unforeseen") from error
-        return replace(raw, title=title, metadata=metadata)
+    def reading(self, run: Run) -> Callable[[WorkItem], FetchedDocument]:
+        """Returns the function with which this run reads a document: from its source, or for a replay from the retained
+        bytes. Title and metadata are cut to their limits.
 
-    return bounded
+        The function raises ExtractionError, also on an unexpected error while reading, so that only this document
+        fails."""
+        read = partial(self._retained, run) if run.mode == "replay" else reads(self.reader(run.source.spec))
 
+        def bounded(item: WorkItem) -> FetchedDocument:
+            try:
+                raw = read(item)
+                title, metadata = described(raw.title, raw.metadata)
+            except SluiceError:
+                raise
+            except Exception as error:
+                log.exception("A document cannot be read: document=%s run=%s", item.document_id, run.run_id)
+                raise unreadable("unforeseen") from error
+            return replace(raw, title=title, metadata=metadata)
 
-def wanted(tools: Tools, run: Run, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
-    """Returns the items that still need work: a repeated replay leaves out documents that it has already served,
-    because their bytes are no longer retained."""
-    if run.mode != "replay":
-        return items
-    return tools.ledger.quarantine.refused(run, [item.document_id for item in items])
+        return bounded
 
+    def wanted(self, run: Run, items: Sequence[WorkItem]) -> Sequence[WorkItem]:
+        """Returns the items that still need work: a repeated replay leaves out documents that it has already served,
+        because their bytes are no longer retained."""
+        if run.mode != "replay":
+            return items
+        return self.records.refused(run, [item.document_id for item in items])
 
-def refuse(
-    tools: Tools, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
-) -> int:
-    """Quarantines documents with their bytes.
+    def refuse(
+        self, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
+    ) -> int:
+        """Quarantines documents with their bytes.
 
-    Where extraction failed, the bytes are those of `raws`. A gate runs after the bytes were freed, so there they are
-    read again. Where the bytes differ by then, none are retained and the next run tries again. A replay continues to
-    retain the bytes of a document that fails again, whatever the reason.
+        Where extraction failed, the bytes are those of `raws`. A gate runs after the bytes were freed, so there they
+        are read again. Where the bytes differ by then, none are retained and the next run tries again. A replay
+        continues to retain the bytes of a document that fails again, whatever the reason.
 
-    Returns how many were skipped because a later run supersedes them: their records and bytes are that run's."""
-    if not failures:
-        return 0
-    ids = [failure.item.document_id for failure in failures]
-    superseded = tools.ledger.versions.superseded(run, ids)
-    own = ciphers(run.source.spec.tenant, tools.keyring.get(ids))
-    again = cache(lambda: _again(tools, run))  # a reader is created only where a document is read again
-    records: list[QuarantineEntry] = []
-    objects: dict[UUID, bytes] = {}
-    for failure in failures:
-        document_id = failure.item.document_id
-        if document_id in superseded:
-            continue
-        cipher = own.get(document_id)
-        if raws is not None and (document_id in raws or run.mode != "replay"):
-            raw = raws.get(document_id)
-        else:
-            raw = again()(failure.item)
-        if raw is not None:
-            raw_hash = _hash(tools, run, raw)
-            if failure.raw_hash not in (None, raw_hash):
-                raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
+        Returns how many were skipped because a later run supersedes them: their records and bytes are that run's."""
+        if not failures:
+            return 0
+        ids = [failure.item.document_id for failure in failures]
+        superseded = self.versions.superseded(run, ids)
+        own = ciphers(run.source.spec.tenant, self.keyring.get(ids))
+        again = cache(lambda: self._again(run))  # a reader is created only where a document is read again
+        records: list[QuarantineEntry] = []
+        objects: dict[UUID, bytes] = {}
+        for failure in failures:
+            document_id = failure.item.document_id
+            if document_id in superseded:
+                continue
+            cipher = own.get(document_id)
+            if raws is not None and (document_id in raws or run.mode != "replay"):
+                raw = raws.get(document_id)
             else:
-                failure = replace(failure, raw_hash=raw_hash)
-        if raw is not None and cipher is not None:
-            if run.mode != "replay":
-                objects[document_id] = cipher.encrypt(_PURPOSE, _packed(raw))
-            failure = replace(failure, kept_bytes=len(raw.content))
-        records.append(failure)
-    return len(superseded | _quarantined(tools, run, records, objects))
+                raw = again()(failure.item)
+            if raw is not None:
+                raw_hash = self._hash(run, raw)
+                if failure.raw_hash not in (None, raw_hash):
+                    raw, failure = None, replace(failure, reason=failure.reason + _CHANGED, retry=True)
+                else:
+                    failure = replace(failure, raw_hash=raw_hash)
+            if raw is not None and cipher is not None:
+                if run.mode != "replay":
+                    objects[document_id] = cipher.encrypt(_PURPOSE, _packed(raw))
+                failure = replace(failure, kept_bytes=len(raw.content))
+            records.append(failure)
+        return len(superseded | self._quarantined(run, records, objects))
 
+    def _quarantined(self, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]) -> set[UUID]:
+        """Returns the documents that a later run has superseded. Raises LostLease."""
+        with self.runs.fenced(run):
+            # Asked again: another run may have worked on the source while this run had no lease.
+            overtaken = self.versions.superseded(run, list(objects))
+            for document_id, encrypted in objects.items():
+                if document_id not in overtaken:
+                    self.blobs.write(path(document_id), encrypted)
+            superseded = self.records.add(run, records)
+            for failure in records:
+                # Retained bytes of an earlier failure are not the bytes of this one.
+                if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
+                    self.blobs.remove(path(failure.item.document_id))
+        return superseded
 
-def _quarantined(
-    tools: Tools, run: Run, records: Sequence[QuarantineEntry], objects: Mapping[UUID, bytes]
-) -> set[UUID]:
-    """Returns the documents that a later run has superseded. Raises LostLease."""
-    with tools.ledger.runs.fenced(run):
-        # Asked again: another run may have worked on the source while this run had no lease.
-        overtaken = tools.ledger.versions.superseded(run, list(objects))
-        for document_id, encrypted in objects.items():
-            if document_id not in overtaken:
-                tools.blobs.write(path(document_id), encrypted)
-        superseded = tools.ledger.quarantine.add(run, records)
-        for failure in records:
-            # Retained bytes of an earlier failure are not the bytes of this one.
-            if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
-                tools.blobs.remove(path(failure.item.document_id))
-    return superseded
+    def delete_retained(self, run: Run) -> int:
+        """Deletes the retained bytes of documents of the run's source that were served or deleted since; returns how
+        many. Safe to repeat. Raises LostLease."""
+        deleted = 0
+        while page := self._delete_page(run):
+            deleted += page
+        return deleted
+
+    def _delete_page(self, run: Run) -> int:
+        with self.runs.fenced(run):
+            document_ids = self.records.released(run.source.source_id, _AT_ONCE)
+            for document_id in document_ids:
+                self.blobs.remove(path(document_id))
+            self.records.delete_retained(document_ids)
+        return len(document_ids)
+
+    def _hash(self, run: Run, raw: FetchedDocument) -> bytes:
+        return content_hash(self.keyring.index_key(run.source.spec.tenant), identity(raw))
+
+    def _again(self, run: Run) -> Callable[[WorkItem], FetchedDocument | None]:
+        read = self.reading(run)
+
+        def read_again(item: WorkItem) -> FetchedDocument | None:
+            try:
+                return read(item)
+            except ExtractionError:
+                return None
+
+        return read_again
+
+    def _retained(self, run: Run, item: WorkItem) -> FetchedDocument:
+        key = self.keyring.get([item.document_id]).get(item.document_id)
+        if key is None:  # erased
+            raise unreadable("not_kept")
+        try:
+            cipher = Cipher(key, run.source.spec.tenant, item.document_id)
+            packed = cipher.decrypt(_PURPOSE, self.blobs.read(path(item.document_id)))
+        except (NotFound, Terminal) as error:  # missing, or damaged
+            raise unreadable("not_kept") from error
+        end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])
+        head = json.loads(packed[_HEAD_BYTES:end])
+        return FetchedDocument(item, packed[end:], head["mime"], head["title"], head["metadata"])
 
 
 def identity(raw: FetchedDocument) -> bytes:
@@ -134,54 +188,6 @@ def identity(raw: FetchedDocument) -> bytes:
     if not raw.metadata and raw.title is None:
         return raw.content
     return b"\0".join([raw.content, (raw.title or "").encode(), repr(sorted(raw.metadata.items())).encode()])
-
-
-def delete_retained(tools: Tools, run: Run) -> int:
-    """Deletes the retained bytes of documents of the run's source that were served or deleted since; returns how many.
-    Safe to repeat. Raises LostLease."""
-    deleted = 0
-    while page := _delete_page(tools, run):
-        deleted += page
-    return deleted
-
-
-def _delete_page(tools: Tools, run: Run) -> int:
-    with tools.ledger.runs.fenced(run):
-        document_ids = tools.ledger.quarantine.released(run.source.source_id, _AT_ONCE)
-        for document_id in document_ids:
-            tools.blobs.remove(path(document_id))
-        tools.ledger.quarantine.delete_retained(document_ids)
-    return len(document_ids)
-
-
-def _hash(tools: Tools, run: Run, raw: FetchedDocument) -> bytes:
-    return content_hash(tools.keyring.index_key(run.source.spec.tenant), identity(raw))
-
-
-def _again(tools: Tools, run: Run) -> Callable[[WorkItem], FetchedDocument | None]:
-    read = reading(tools, run)
-
-    def read_again(item: WorkItem) -> FetchedDocument | None:
-        try:
-            return read(item)
-        except ExtractionError:
-            return None
-
-    return read_again
-
-
-def _retained(tools: Tools, run: Run, item: WorkItem) -> FetchedDocument:
-    key = tools.keyring.get([item.document_id]).get(item.document_id)
-    if key is None:  # erased
-        raise unreadable("not_kept")
-    try:
-        cipher = Cipher(key, run.source.spec.tenant, item.document_id)
-        packed = cipher.decrypt(_PURPOSE, tools.blobs.read(path(item.document_id)))
-    except (NotFound, Terminal) as error:  # missing, or damaged
-        raise unreadable("not_kept") from error
-    end = _HEAD_BYTES + int.from_bytes(packed[:_HEAD_BYTES])
-    head = json.loads(packed[_HEAD_BYTES:end])
-    return FetchedDocument(item, packed[end:], head["mime"], head["title"], head["metadata"])
 
 
 def _packed(raw: FetchedDocument) -> bytes:

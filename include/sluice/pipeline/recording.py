@@ -7,19 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sluice.errors import LostLease, SluiceError, Terminal
-from sluice.indexing import outbox
-from sluice.model.gates import GateRule
-from sluice.model.generation import Generation
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run, StageStat
-from sluice.pipeline.quarantine import refuse
-from sluice.ports.projections import GraphIndex
-from sluice.ports.tools import Tools
-from sluice.quality.gate_rules import merged
-from sluice.quality.gates import Verdict
+from sluice.ports.runs import Runs
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -28,99 +22,67 @@ log = logging.getLogger(__name__)
 WHOLE_RUN = -1
 
 
-def graph_of(tools: Tools, generation: Generation) -> GraphIndex | None:
-    """Returns the graph where this generation has one. Raises Terminal where it has one but the graph is off."""
-    if not generation.has_graph:
-        return None
-    if tools.graph is None:
-        raise Terminal(
-            f"Collection {generation.collection} was created with the graph on, but SLUICE_GRAPH is off now, so the "
-            "graph would become outdated. Set SLUICE_GRAPH=on, or ingest into another collection. Nothing was changed."
-        )
-    return tools.graph
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Records in the ledger what a run does, under the lease of its source."""
 
+    runs: Runs
+    lease_s: float  # of the source; another run may take it over when it expires
 
-def drained(tools: Tools, generation: Generation) -> int:
-    """Processes the outbox of the collection. Returns how many chunks were removed from the stores."""
-    return outbox.drain(generation, ledger=tools.ledger, vectors=tools.vectors, graph=graph_of(tools, generation))
+    @contextmanager
+    def failing(self, run: Run) -> Iterator[None]:
+        """Closes the run as failed in the ledger on any error. What is served does not change."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(SluiceError):  # the ledger may be down, too: raise the first error
+                self.runs.finish(run, "failed", {"error": f"{type(error).__name__}: {error}"})
+            raise
 
+    @contextmanager
+    def leased(self, run: Run) -> Iterator[None]:
+        """Claims the run's source and renews the lease while the body runs. Raises Busy; raises LostLease where the
+        lease was lost meanwhile.
 
-def drop_stores(tools: Tools, generation: Generation) -> None:
-    """Drops the generation from vectors and graph. Safe to repeat."""
-    tools.vectors.drop(generation)
-    if graph := graph_of(tools, generation):
-        graph.drop(generation)
+        A failed renewal does not interrupt the body: if another run takes the source over, the ledger rejects the
+        writes.
+        """
+        self.runs.claim(run, self.lease_s)
+        done, lost = threading.Event(), threading.Event()
 
+        def renew() -> None:
+            while not done.wait(self.lease_s / 3):
+                with suppress(SluiceError):
+                    if not self.runs.renew(run, self.lease_s):
+                        lost.set()
+                        return
 
-@contextmanager
-def failing(tools: Tools, run: Run) -> Iterator[None]:
-    """Closes the run as failed in the ledger on any error. What is served does not change."""
-    try:
-        yield
-    except BaseException as error:
-        with suppress(SluiceError):  # the ledger may be down, too: raise the first error
-            tools.ledger.runs.finish(run, "failed", {"error": f"{type(error).__name__}: {error}"})
-        raise
+        renewal = threading.Thread(target=renew, name=f"lease-{run.run_id}", daemon=True)
+        renewal.start()
+        try:
+            yield
+            if lost.is_set():
+                with self.runs.fenced(run):
+                    pass
+        finally:
+            done.set()
+            renewal.join()
 
-
-@contextmanager
-def leased(tools: Tools, run: Run) -> Iterator[None]:
-    """Claims the run's source and renews the lease while the body runs. Raises Busy; raises LostLease where the lease
-    was lost meanwhile.
-
-    A failed renewal does not interrupt the body: if another run takes the source over, the ledger rejects the writes.
-    """
-    tools.ledger.runs.claim(run, tools.lease_s)
-    done, lost = threading.Event(), threading.Event()
-
-    def renew() -> None:
-        while not done.wait(tools.lease_s / 3):
-            with suppress(SluiceError):
-                if not tools.ledger.runs.renew(run, tools.lease_s):
-                    lost.set()
-                    return
-
-    renewal = threading.Thread(target=renew, name=f"lease-{run.run_id}", daemon=True)
-    renewal.start()
-    try:
-        yield
-        if lost.is_set():
-            with tools.ledger.runs.fenced(run):
-                pass
-    finally:
-        done.set()
-        renewal.join()
-
-
-@contextmanager
-def recorded(tools: Tools, run: Run, batch: int, stage: str) -> Iterator[dict[str, int]]:
-    """Runs a stage under the lease of its source and records its counts in the ledger at its end. Raises Busy."""
-    counts: dict[str, int] = {}
-    started_s = time.perf_counter()
-    with leased(tools, run):
-        yield counts
-    if superseded := counts.get("superseded"):
-        log.warning(
-            "%s: documents skipped, because a later run supersedes them: run=%s count=%d", stage, run.run_id, superseded
-        )
-    tools.ledger.runs.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
-
-
-def gate_rules(tools: Tools, generation: Generation) -> dict[tuple[str, str], GateRule]:
-    """Returns the gate rules of the collection. Its own rules override those of the settings."""
-    return merged(tools.gate_rules, tools.ledger.quality.rules(generation))
-
-
-def gated(tools: Tools, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
-    """Records the results of a gate and quarantines what it blocked. Returns what passed."""
-    tools.ledger.quality.record_gates(run, batch, stage, verdict.results, verdict.rows)
-    superseded = refuse(tools, run, verdict.failures)
-    counts["superseded"] = counts.get("superseded", 0) + superseded
-    counts["documents"] = len(verdict.passed)
-    counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures) - superseded
-    counts["flagged"] = len({row.document_id for row in verdict.rows})
-    counts["gx_import_ms"] = round(verdict.import_seconds * 1000)
-    return verdict.passed
+    @contextmanager
+    def recorded(self, run: Run, batch: int, stage: str) -> Iterator[dict[str, int]]:
+        """Runs a stage under the lease of its source and records its counts in the ledger at its end. Raises Busy."""
+        counts: dict[str, int] = {}
+        started_s = time.perf_counter()
+        with self.leased(run):
+            yield counts
+        if superseded := counts.get("superseded"):
+            log.warning(
+                "%s: documents skipped, because a later run supersedes them: run=%s count=%d",
+                stage,
+                run.run_id,
+                superseded,
+            )
+        self.runs.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
 
 
 def isolate_failures(

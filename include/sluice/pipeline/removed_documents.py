@@ -8,31 +8,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from sluice.errors import SluiceError, Terminal, Unavailable
 from sluice.model.run import Run, StageStat
-from sluice.ports.tools import Tools
+from sluice.ports.outbox import Outbox
+from sluice.ports.renames import Renames
+from sluice.ports.runs import Runs
+from sluice.ports.versions import Versions
 
 FEW = 20  # documents: fewer may always vanish, unless the source is then empty
 _STORES = ("qdrant", "neo4j")  # in the order in which outbox entries are processed
 
 
-def remove_missing(tools: Tools, run: Run) -> None:
-    """Deletes vanished documents. Does nothing where one may still be matched with a new document. Safe to repeat."""
-    if vanished := tools.ledger.renames.vanished(run):
-        stages = tools.ledger.runs.stages(run)
-        if _certain(stages) and not _replaced(stages, len(vanished), tools.max_shrink):
-            tools.ledger.versions.remove(run, vanished)
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Deletes documents that are gone at the source."""
 
+    renames: Renames
+    runs: Runs
+    versions: Versions
+    outbox: Outbox
+    has_graph: bool  # whether deleted chunks are to be removed from a graph, too
+    max_shrink: float  # share of a source's documents that may be missing without approval
 
-def check_replaced(tools: Tools, run: Run) -> None:
-    """Raises Terminal where many documents vanished and the ones that appeared instead are in quarantine."""
-    vanished = len(tools.ledger.renames.vanished(run))
-    if vanished and (lost := _replaced(tools.ledger.runs.stages(run), vanished, tools.max_shrink)):
-        raise Terminal(
-            f"{vanished} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used (they "
-            "are in quarantine). The cause may be a folder that was encrypted or mounted wrongly, so none was removed. "
-            "To delete these documents, run once with --approve-shrink (in Airflow: approve_shrink)."
+    def remove_missing(self, run: Run) -> None:
+        """Deletes vanished documents. Does nothing where one may still be matched with a new document. Safe to
+        repeat."""
+        if vanished := self.renames.vanished(run):
+            stages = self.runs.stages(run)
+            if _certain(stages) and not _replaced(stages, len(vanished), self.max_shrink):
+                self.versions.remove(run, vanished)
+
+    def check_replaced(self, run: Run) -> None:
+        """Raises Terminal where many documents vanished and the ones that appeared instead are in quarantine."""
+        vanished = len(self.renames.vanished(run))
+        if vanished and (lost := _replaced(self.runs.stages(run), vanished, self.max_shrink)):
+            raise Terminal(
+                f"{vanished} documents of {run.source.spec.uri} vanished, and {lost} that appeared cannot be used "
+                "(they are in quarantine). The cause may be a folder that was encrypted or mounted wrongly, so none "
+                "was removed. To delete these documents, run once with --approve-shrink (in Airflow: approve_shrink)."
+            )
+
+    @contextmanager
+    def reporting_pending(self, run: Run) -> Iterator[None]:
+        """Adds to the error of an unavailable store what that store still has of deleted documents."""
+        try:
+            yield
+        except Unavailable as error:
+            if error.dependency in _STORES:
+                with suppress(SluiceError):  # raise the store's error, also where the ledger fails
+                    error.args = (f"{error}{self._pending(run, error.dependency)}",)
+            raise
+
+    def _pending(self, run: Run, store: str) -> str:
+        deleted, chunks = self.versions.deleted_by(run), self.outbox.queued(run.source.generation)
+        if not deleted or not chunks:
+            return ""
+        stores = [each for each in _STORES[_STORES.index(store) :] if each == store or self.has_graph]
+        return (
+            f" What is gone at the source (documents: {deleted}) was deleted in the ledger and is no longer served; "
+            f"{chunks} chunks are still to be removed from {' and '.join(stores)}. The next run removes them."
         )
 
 
@@ -55,26 +91,3 @@ def _certain(stages: Sequence[StageStat]) -> bool:
         return False
     read = sum(each.counts.get("read", 0) for each in stages if each.stage == "extract")
     return not scan["appeared"] or read == scan["planned"]
-
-
-@contextmanager
-def reporting_pending_removals(tools: Tools, run: Run) -> Iterator[None]:
-    """Adds to the error of an unavailable store what that store still has of deleted documents."""
-    try:
-        yield
-    except Unavailable as error:
-        if error.dependency in _STORES:
-            with suppress(SluiceError):  # raise the store's error, also where the ledger fails
-                error.args = (f"{error}{_pending(tools, run, error.dependency)}",)
-        raise
-
-
-def _pending(tools: Tools, run: Run, store: str) -> str:
-    deleted, chunks = tools.ledger.versions.deleted_by(run), tools.ledger.outbox.queued(run.source.generation)
-    if not deleted or not chunks:
-        return ""
-    stores = [each for each in _STORES[_STORES.index(store) :] if each == store or tools.graph is not None]
-    return (
-        f" What is gone at the source (documents: {deleted}) was deleted in the ledger and is no longer served; "
-        f"{chunks} chunks are still to be removed from {' and '.join(stores)}. The next run removes them."
-    )

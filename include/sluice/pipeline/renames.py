@@ -8,60 +8,69 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sluice.encryption import ciphers
 from sluice.model.document import Document, FetchedDocument
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
-from sluice.ports.tools import Tools
+from sluice.ports.content import Keyring
+from sluice.ports.deletions import Deletions
+from sluice.ports.renames import Renames
 
 SIMILAR = 0.5  # Dice coefficient of the two texts' lines, weighted by length; git, too, detects renames from 50 % on
 _MOST_MISSED = 2000  # where more vanished at once, renames are matched by equal content only
 
 
-def same_content(
-    tools: Tools, run: Run, raws: Sequence[FetchedDocument], hashes: Mapping[UUID, bytes]
-) -> list[FetchedDocument]:
-    """Matches new documents with missing ones of equal content. Returns `raws`, renamed ones with their previous id.
+@dataclass(frozen=True, slots=True)
+class RenameMatching:
+    """Matches new documents with documents that are missing from the scan."""
 
-    `hashes`: document id → keyed hash of its content."""
-    new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
-    previous_ids = tools.ledger.renames.match_same_content(run, new)
-    deleted = tools.ledger.deletions.gone(list(previous_ids.values()))
-    return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in raws]
+    renames: Renames
+    deletions: Deletions
+    keyring: Keyring
 
+    def same_content(
+        self, run: Run, raws: Sequence[FetchedDocument], hashes: Mapping[UUID, bytes]
+    ) -> list[FetchedDocument]:
+        """Matches new documents with missing ones of equal content. Returns `raws`, renamed ones with their previous
+        id.
 
-def similar_text(tools: Tools, run: Run, documents: Sequence[Document]) -> list[Document]:
-    """Does the same for documents that were renamed and edited, by similarity of their texts."""
-    new = [document for document in documents if document.item.new]
-    if not new:
-        return list(documents)
-    previous_ids = tools.ledger.renames.match_similar(run, {each.document_id: {} for each in new})
-    unmatched = [each for each in new if each.document_id not in previous_ids]
-    missed = tools.ledger.renames.missed(run, _MOST_MISSED + 1) if unmatched else []
-    if 0 < len(missed) <= _MOST_MISSED:
-        previous_ids |= tools.ledger.renames.match_similar(run, _scores(tools, run, unmatched, missed))
-    return [replace(each, item=_known(each.item, previous_ids)) for each in documents]
+        `hashes`: document id → keyed hash of its content."""
+        new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
+        previous_ids = self.renames.match_same_content(run, new)
+        deleted = self.deletions.gone(list(previous_ids.values()))
+        return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in raws]
 
+    def similar_text(self, run: Run, documents: Sequence[Document]) -> list[Document]:
+        """Does the same for documents that were renamed and edited, by similarity of their texts."""
+        new = [document for document in documents if document.item.new]
+        if not new:
+            return list(documents)
+        previous_ids = self.renames.match_similar(run, {each.document_id: {} for each in new})
+        unmatched = [each for each in new if each.document_id not in previous_ids]
+        missed = self.renames.missed(run, _MOST_MISSED + 1) if unmatched else []
+        if 0 < len(missed) <= _MOST_MISSED:
+            previous_ids |= self.renames.match_similar(run, self._scores(run, unmatched, missed))
+        return [replace(each, item=_known(each.item, previous_ids)) for each in documents]
 
-def _scores(
-    tools: Tools, run: Run, new: Sequence[Document], missed: Sequence[tuple[UUID, bytes]]
-) -> dict[UUID, dict[UUID, float]]:
-    """Returns new document → missing document → similarity, where it is at least SIMILAR."""
-    appeared = {document.document_id: _lines(document.text) for document in new}
-    scores: dict[UUID, dict[UUID, float]] = {document_id: {} for document_id in appeared}
-    keys = tools.keyring.get([document_id for document_id, _ in missed])
-    readable = ciphers(run.source.spec.tenant, keys)
-    for document_id, encrypted in missed:
-        if (cipher := readable.get(document_id)) is None:  # erased
-            continue
-        lines = _lines(cipher.decrypt_text("text", encrypted))
-        for appeared_id, others in appeared.items():
-            if (score := _dice(others, lines)) >= SIMILAR:
-                scores[appeared_id][document_id] = score
-    return scores
+    def _scores(
+        self, run: Run, new: Sequence[Document], missed: Sequence[tuple[UUID, bytes]]
+    ) -> dict[UUID, dict[UUID, float]]:
+        """Returns new document → missing document → similarity, where it is at least SIMILAR."""
+        appeared = {document.document_id: _lines(document.text) for document in new}
+        scores: dict[UUID, dict[UUID, float]] = {document_id: {} for document_id in appeared}
+        keys = self.keyring.get([document_id for document_id, _ in missed])
+        readable = ciphers(run.source.spec.tenant, keys)
+        for document_id, encrypted in missed:
+            if (cipher := readable.get(document_id)) is None:  # erased
+                continue
+            lines = _lines(cipher.decrypt_text("text", encrypted))
+            for appeared_id, others in appeared.items():
+                if (score := _dice(others, lines)) >= SIMILAR:
+                    scores[appeared_id][document_id] = score
+        return scores
 
 
 def _lines(text: str) -> Counter[str]:

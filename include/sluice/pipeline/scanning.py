@@ -9,32 +9,40 @@ in the ledger's tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sluice.encryption import keyed_fingerprint
 from sluice.errors import BadRequest
 from sluice.model.document import FetchedDocument
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
+from sluice.ports.content import Keyring
 from sluice.ports.readers import SourceReader
-from sluice.ports.tools import Tools
 
 
-def listed(
-    tools: Tools, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None
-) -> Iterator[ListingEntry]:
-    """Yields the entries of a source with keyed fingerprints. `index_key`: used instead of the tenant's.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The listing of any kind of source, with keyed fingerprints."""
 
-    Raises BadRequest where the source lists more than `tools.max_source_documents`, and the reader's errors."""
-    index_key = index_key or tools.keyring.index_key(spec.tenant)
-    for number, entry in enumerate(reader.scan()):
-        if number >= tools.max_source_documents:
-            raise BadRequest(
-                f"{spec.uri} lists more than {tools.max_source_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
-                "Nothing was changed. Split it into several sources, exclude documents by globs, or raise the limit."
-            )
-        keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""  # rejected by the ledger
-        yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
+    keyring: Keyring
+    max_documents: int  # that one source may list
+
+    def entries(self, spec: SourceSpec, reader: SourceReader, index_key: bytes | None = None) -> Iterator[ListingEntry]:
+        """Yields the entries of a source with keyed fingerprints. `index_key`: used instead of the tenant's.
+
+        Raises BadRequest where the source lists more than `self.max_documents`, and the reader's errors."""
+        index_key = index_key or self.keyring.index_key(spec.tenant)
+        for number, entry in enumerate(reader.scan()):
+            if number >= self.max_documents:
+                raise BadRequest(
+                    f"{spec.uri} lists more than {self.max_documents:,} documents (SLUICE_MAX_SOURCE_DOCUMENTS). "
+                    "Nothing was changed. Split it into several sources, exclude documents by globs, or raise the "
+                    "limit."
+                )
+            keyed = (
+                keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""
+            )  # rejected by the ledger
+            yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
 
 
 def reads(reader: SourceReader) -> Callable[[WorkItem], FetchedDocument]:

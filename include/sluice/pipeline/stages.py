@@ -12,10 +12,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.model.run import Run
-from sluice.pipeline import artefacts, chunking, embedding, extraction, loading, validation
+from sluice.pipeline import artefacts
 from sluice.pipeline.artefacts import Artefact
 from sluice.pipeline.batching import Batch
-from sluice.ports.tools import Tools
+from sluice.pipeline.chunking import Chunking
+from sluice.pipeline.embedding import Embedding
+from sluice.pipeline.extraction import Extraction
+from sluice.pipeline.finishing import Finishing
+from sluice.pipeline.loading import Loading
+from sluice.pipeline.planning import Planning
+from sluice.pipeline.validation import Validation
+
+Work = Callable[[Run, Batch, Sequence[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The work of a run, each part with what it needs."""
+
+    planning: Planning
+    extraction: Extraction
+    validation: Validation
+    chunking: Chunking
+    embedding: Embedding
+    loading: Loading
+    finishing: Finishing
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +44,7 @@ class Stage:
     """One step of every batch. Its name is also the name of its Airflow task and of its rows in `run_stages`."""
 
     name: str
-    work: Callable[[Tools, Run, Batch, Sequence[Any]], Sequence[Any]]
+    work: Callable[[Pipeline], Work]
     reads: Artefact
     writes: Artefact | None  # None: the stores
     inputs: tuple[str, ...] = ()  # lineage datasets that it reads beside the artefact
@@ -31,13 +52,25 @@ class Stage:
     outputs: tuple[tuple[str, str], ...] = ()
 
 
-EXTRACT = Stage("extract", extraction.extract, artefacts.SCANNED, artefacts.EXTRACTED, inputs=("source", "documents"))
-VALIDATE = Stage("validate", validation.validate, artefacts.EXTRACTED, artefacts.VALIDATED)
-CHUNK = Stage("chunk", chunking.chunk, artefacts.VALIDATED, artefacts.CHUNKED)
-EMBED = Stage("embed", embedding.embed, artefacts.CHUNKED, artefacts.EMBEDDED, outputs=(("embeddings", "computed"),))
+EXTRACT = Stage(
+    "extract",
+    lambda pipeline: pipeline.extraction.extract,
+    artefacts.SCANNED,
+    artefacts.EXTRACTED,
+    inputs=("source", "documents"),
+)
+VALIDATE = Stage("validate", lambda pipeline: pipeline.validation.validate, artefacts.EXTRACTED, artefacts.VALIDATED)
+CHUNK = Stage("chunk", lambda pipeline: pipeline.chunking.chunk, artefacts.VALIDATED, artefacts.CHUNKED)
+EMBED = Stage(
+    "embed",
+    lambda pipeline: pipeline.embedding.embed,
+    artefacts.CHUNKED,
+    artefacts.EMBEDDED,
+    outputs=(("embeddings", "computed"),),
+)
 LOAD = Stage(
     "load",
-    loading.load_in_task,
+    lambda pipeline: pipeline.loading.load_in_task,
     artefacts.EMBEDDED,
     None,
     inputs=("embeddings",),

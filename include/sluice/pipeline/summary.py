@@ -10,7 +10,7 @@ from uuid import UUID
 from sluice.model.grants import operator
 from sluice.model.quarantine import QuarantineRecord
 from sluice.model.source import SourceSpec
-from sluice.ports.tools import Tools
+from sluice.ports.catalog import Catalog
 
 _NAMED = 20  # documents in quarantine
 
@@ -101,8 +101,8 @@ class RunSummary:
         ]
 
 
-def quarantined_by(tools: Tools, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
+def quarantined_by(catalog: Catalog, spec: SourceSpec, summary: RunSummary) -> list[QuarantineRecord]:
     """Returns the first documents that the run of `summary` quarantined."""
     if not summary.quarantine:
         return []
-    return tools.catalog.refusals(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)
+    return catalog.refusals(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)

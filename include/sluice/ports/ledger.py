@@ -11,7 +11,7 @@ from sluice.ports.grants import Grants
 from sluice.ports.outbox import Outbox
 from sluice.ports.pruning import Pruning
 from sluice.ports.quality import Quality
-from sluice.ports.quarantine import Quarantine
+from sluice.ports.quarantine import QuarantineRecords
 from sluice.ports.quotas import Quotas
 from sluice.ports.reconciliation import Reconciliation
 from sluice.ports.renames import Renames
@@ -37,7 +37,7 @@ class Ledger:
     renames: Renames
     versions: Versions
     outbox: Outbox
-    quarantine: Quarantine
+    quarantine: QuarantineRecords
     quality: Quality
     costs: Costs
     quotas: Quotas

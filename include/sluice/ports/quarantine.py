@@ -1,4 +1,4 @@
-"""Quarantine records. The bytes are retained where they could be read (`sluice.pipeline.quarantine`)."""
+"""QuarantineRecords records. The bytes are retained where they could be read (`sluice.pipeline.quarantine`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 
 
-class Quarantine(Protocol):
+class QuarantineRecords(Protocol):
     def add(self, run: Run, failures: Sequence[QuarantineEntry]) -> set[UUID]:
         """Adds quarantine records and replaces open records of the same documents. Active versions stay served.
         Documents that `versions.superseded` returns are skipped; returns those."""

@@ -30,7 +30,6 @@ from sluice.model.text import encodable
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.projections import VectorIndex
-from sluice.ports.tools import Tools
 from sluice.retrieval.relevance import LEAST_CHECKED, is_relevant, similarities
 
 log = logging.getLogger(__name__)
@@ -98,11 +97,6 @@ class QueryVectors:
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
         return vector
-
-
-def search_ports(tools: Tools, sparse_query: SparseQuery) -> SearchPorts:
-    """Returns the dependencies of a search. Keep them for the life of the process: they cache question vectors."""
-    return SearchPorts(tools.catalog, tools.keyring, tools.vectors, QueryVectors(tools.embedder), sparse_query)
 
 
 def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> SearchOutcome:
