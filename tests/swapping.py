@@ -13,6 +13,8 @@ from sluice.wiring import Sluice
 
 ROLES = frozenset(each.name for each in fields(Ledger))
 
+STORES = ("ledger", "catalog", "cache", "keyring", "vectors", "graph", "blobs", "reader", "embedder", "entities")
+
 
 def port_of(sluice: Sluice, name: str) -> Any:
     return getattr(sluice.ledger if name in ROLES else sluice, name)
@@ -36,5 +38,7 @@ def wired(**parts: Any) -> Sluice:
     """Of these parts alone; those that are settings differ from the defaults."""
     made = object.__new__(Sluice)
     settings = {name: each for name, each in parts.items() if name in Settings.model_fields and not callable(each)}
-    vars(made).update({"settings": Settings.model_construct(**settings), "gate_rules": {}} | parts)
+    vars(made).update(
+        dict.fromkeys(STORES) | {"settings": Settings.model_construct(**settings), "gate_rules": {}} | parts
+    )
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,12 @@ def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
 
 
 def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def of_words(sluice: Any) -> Any:
+    def of_words(**stores: Any) -> Any:
         """`hash` embedders are judged by words alone."""
-        fakes = SearchPorts(
-            sluice.catalog, sluice.keyring, sluice.vectors, lambda *_: np.array([1, 0, 0, 0], np.float32), sparse_query
-        )
-        return lambda request, principal: search(fakes, request, principal)
+        dense = np.array([1, 0, 0, 0], np.float32)
+        return partial(search, SearchPorts(**stores, embed_query=lambda *_: dense, sparse_query=sparse_query))
 
-    monkeypatch.setattr("sluice.wiring.searcher", of_words)
+    monkeypatch.setattr(service, "search_of", of_words)
     assert said("zzz qqq xxyzzy").startswith("Nothing relevant was found in ")
     told = json.loads(said("zzz qqq xxyzzy", "--json"))
     assert told["nothing_relevant"] is True and len(told["results"]) == 3

@@ -16,7 +16,6 @@ from ledger_copies import rows
 from ledger_rows import PROFILE, Room, version
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
-from sluice.model.costs import Budget
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
 from sluice.pipeline.requests import IngestRequest
@@ -88,7 +87,7 @@ def test_changes_of_a_saved_source_and_what_they_cost(sluice: Any, spec: SourceS
     ingested(sluice, spec)
     (tmp_path / "in" / "00.md").write_text("y" * 4000)
     (tmp_path / "in" / "01.md").rename(tmp_path / "in" / "renamed.md")
-    sluice.budget = Budget(5000, 2.0)
+    sluice.settings = sluice.settings.model_copy(update={"max_tokens_per_run": 5000, "embedding_price": 2.0})
     report = previewed(sluice, spec)
     told = report.documents
     assert (told.seen, told.new, told.changed, told.unchanged, told.deleted) == (40, 1, 1, 38, 1)
@@ -139,7 +138,7 @@ def test_on_the_command_line(sluice: Any, spec: SourceSpec, monkeypatch: pytest.
     def opened() -> Iterator[Any]:
         yield sluice
 
-    monkeypatch.setattr(documents, "tools_of_settings", opened)
+    monkeypatch.setattr(documents, "opened", opened)
     before = state(sluice)
     told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
     assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
