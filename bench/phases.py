@@ -19,7 +19,7 @@ from pathlib import Path
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 # Text for each library of the gates, because a library is imported when a text first needs it.
 _WARM_UP = (

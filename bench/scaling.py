@@ -36,7 +36,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder, Recognized
 from sluice.settings import Settings
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from swapping import swapped
 
 WARM_DOCUMENTS = 100_000

@@ -25,7 +25,7 @@ class SluicePlugin(AirflowPlugin):
         from sluice.airflow.connections import settings_from_airflow
         from sluice.airflow.trigger import trigger_ingest
         from sluice.api.app import create_app
-        from sluice.wiring import Sluice
+        from sluice.wiring.application import Sluice
 
         app = create_app(lambda: Sluice(settings_from_airflow(), serving=True), authenticate, trigger=trigger_ingest)
         forward.start(settings_from_airflow)

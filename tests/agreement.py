@@ -17,7 +17,7 @@ from sluice.adapters.entities.naming import normalise
 from sluice.encryption import ciphers
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.content import Recognized
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 _SERVED = text("""
     SELECT d.document_id, d.external_id, v.sealed_title, c.chunk_id, c.ordinal, c.text_hash, c.sealed_text,

@@ -25,7 +25,7 @@ import pytest
 from devstack import Config, Stack, dotenv, ports
 from scratch_databases import libpq
 from sluice.model.source import Schedule
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,7 +165,7 @@ def make_lasting_sluice(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
 @contextmanager
 def _closing(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
     """Closed at the end: the connections of hundreds of tests are more than a server allows."""
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
     made: list[Sluice] = []
 

@@ -29,7 +29,7 @@ from sluice.ports.content import Embedder
 from sluice.ports.readers import SourceReader
 from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 from swapping import swapped
 

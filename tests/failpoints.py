@@ -24,7 +24,7 @@ from sluice.ports.content import Blobs, Keyring
 from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.vector_cache import VectorCache
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from swapping import port_of, swapped
 
 PORTS: dict[str, type] = {

@@ -27,7 +27,7 @@ from sluice.model.run import Mode, Run, RunMode
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.ledger import Ledger
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
 

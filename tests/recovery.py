@@ -23,7 +23,7 @@ from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 LEASE_S = 1.0
 PATIENCE_S = 20

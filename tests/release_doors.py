@@ -47,7 +47,7 @@ def service(environment: Mapping[str, str], *, queues: bool = True) -> Iterator[
     """The query service; a bearer token is the name of the caller, and a run that is queued is called `queued`."""
     from sluice.api.app import create_app
     from sluice.settings import Settings
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
     async def authenticate(request: Any) -> str | None:
         return request.headers.get("authorization", "").removeprefix("Bearer ") or None
@@ -67,7 +67,7 @@ def go_on(environment: Mapping[str, str], references: Sequence[Mapping[str, Any]
 
     from sluice.model.run import BatchRef
     from sluice.settings import Settings
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
     from support import steps
 
     verbs = (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load)

@@ -22,7 +22,7 @@ from sluice import __version__
 from sluice.adapters.postgres.migrations import migrate
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"

@@ -85,7 +85,7 @@ def half_done(source: str, collection: str) -> list[dict[str, Any]]:
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
     from sluice.settings import Settings
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
     from support import steps
 
     sluice = Sluice(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
@@ -104,7 +104,7 @@ def half_done(source: str, collection: str) -> list[dict[str, Any]]:
 def send(collection: str, texts: dict[str, str]) -> None:
     from sluice.settings import Settings
     from sluice.sources import uploads
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
     sluice = Sluice(Settings(_env_file=None, master_key=Path(os.environ["SLUICE_MASTER_KEY_FILE"]).read_text().strip()))
     for name, text in texts.items():

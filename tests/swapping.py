@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice.ports.ledger import Ledger
 from sluice.settings import Settings
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 ROLES = frozenset(each.name for each in fields(Ledger))
 

@@ -191,7 +191,7 @@ def test_a_budget_ends_a_run_that_succeeds(ingest: Ingest, roots: Path, name: st
 
 def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:
     """Lineage that is in the ledger."""
-    from sluice.wiring import lineage_events
+    from sluice.wiring.clients import lineage_events
 
     kept = lineage_events(settings, timeout_s=10.0)
     try:

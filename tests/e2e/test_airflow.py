@@ -22,7 +22,7 @@ from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from openlineage_schemas import problems
 from scratch_databases import libpq
-from sluice.wiring import lineage_events
+from sluice.wiring.clients import lineage_events
 from support.engines import EngineStack
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from sluice.adapters.postgres.airflow_users import has_user
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 PASSWORD = "a-long-password-1"

@@ -14,7 +14,7 @@ import pytest
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from sluice.model.source import LastRun, SourceSpec
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 DAG = "sluice_ingest_all"

@@ -17,7 +17,7 @@ from agreement import Capitals, Stores
 from failpoints import Point
 from recovery import BEFORE, Cases, retried
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 _KINDS = ["small", "large", "early", "late", "wild", "tame", "plain", "rare", "young", "old", "northern", "southern"]

@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from api_service import MakeWorld, Text, World
-from sluice import wiring
 from sluice.cli import access, app, collections, retention, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.grants import Grant, Principal
 from sluice.testing.blobs import MemoryBlobs
+from sluice.wiring import clients
 from swapping import wired
 
 
@@ -43,7 +43,7 @@ def _commanded(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
 
     for module in (access, collections, retention, sources):
         monkeypatch.setattr(module, "opened", sluice)
-    monkeypatch.setattr(wiring, "airflow_knows", lambda user: {"ann": True, "bob": True, "nil": False}.get(user))
+    monkeypatch.setattr(clients, "airflow_knows", lambda user: {"ann": True, "bob": True, "nil": False}.get(user))
     return made
 
 

@@ -20,7 +20,7 @@ from sluice.model.costs import Quota
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 from swapping import port_of, swapped
 

@@ -13,7 +13,7 @@ import pytest
 import dying
 from recovery import AFTER, Cases
 from sluice.errors import Transient
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 FILE_BYTES = 4000
 

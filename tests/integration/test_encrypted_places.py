@@ -16,7 +16,7 @@ from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import quarantine
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))

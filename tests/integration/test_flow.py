@@ -16,7 +16,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 MakeTools = Callable[..., Sluice]

@@ -23,7 +23,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.quality.document_features import features
 from sluice.sources import uploads
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]

@@ -15,7 +15,7 @@ import pytest
 from sluice.errors import BadRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 from support.engines import EngineStack
 

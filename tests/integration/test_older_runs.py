@@ -17,7 +17,7 @@ from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.quality import gates
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 
 MakeTools = Callable[..., Sluice]

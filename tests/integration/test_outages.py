@@ -19,7 +19,7 @@ from devstack import Stack, catalogue, credentials, processes, runner, stopping
 from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from sluice.errors import Transient, Unavailable
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 from support.rotation import revision, share
 from swapping import port_of, swapped

@@ -20,7 +20,7 @@ from sluice.cli import app
 from sluice.model.retention import KeepDays
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 MakeTools = Callable[..., Sluice]

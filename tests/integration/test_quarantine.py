@@ -36,7 +36,7 @@ from sluice.pipeline import (
 )
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 from swapping import port_of, swapped
 

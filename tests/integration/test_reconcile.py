@@ -21,7 +21,7 @@ from sluice.model.points import LedgerChunk
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 from swapping import swapped
 

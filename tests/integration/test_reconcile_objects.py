@@ -18,7 +18,7 @@ from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.sources import uploads
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 from support.engines import EngineStack
 from swapping import swapped

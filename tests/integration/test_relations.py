@@ -14,7 +14,7 @@ from sluice.adapters.entities.naming import entity_id
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 
 Said = tuple[str, str, str]

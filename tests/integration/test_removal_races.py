@@ -15,7 +15,7 @@ from sluice.errors import Transient
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from swapping import swapped
 
 MakeTools = Callable[..., Sluice]

@@ -26,7 +26,7 @@ from sluice.model.retention import Retention, RetentionScope
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support.engines import EngineStack
 from swapping import port_of, swapped
 

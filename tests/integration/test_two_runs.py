@@ -18,7 +18,7 @@ import dying
 from recovery import AFTER, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
 from sluice.pipeline.requests import IngestRequest
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from support import steps
 from support.waiting import wait_until
 from swapping import swapped

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sluice.model.run import BatchRef
 from sluice.pipeline import stages
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 
 def _step(stage: stages.Stage) -> Callable[[Sluice, BatchRef], BatchRef]:

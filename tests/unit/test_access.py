@@ -21,7 +21,8 @@ from sluice.model.scan import WorkItem
 from sluice.model.source import SavedSource, Schedule, SourceSpec
 from sluice.settings import Settings
 from sluice.sources.uri import canonical, check_root
-from sluice.wiring import _reader, environment_connection
+from sluice.wiring.readers import environment_connection
+from sluice.wiring.readers import make_reader as _reader
 
 
 @pytest.fixture

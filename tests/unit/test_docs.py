@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import pytest
 
 from sluice.pipeline import stages
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 from unit.compose_files import ROOT, env_example
 
 SKIPPED = {".venv", ".sluice", ".git", "node_modules"}

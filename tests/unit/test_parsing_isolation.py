@@ -296,7 +296,7 @@ def _readable(pid: int, place: int, key: Path | None) -> list[str]:
 def test_every_process_that_builds_clients_is_closed_to_workers() -> None:
     """Not only the one that starts them: others of the same user hold the same secrets."""
     program = (
-        "import ctypes\nfrom sluice.settings import Settings\nfrom sluice.wiring import Sluice\n"
+        "import ctypes\nfrom sluice.settings import Settings\nfrom sluice.wiring.application import Sluice\n"
         "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)\n"
         "before = dumpable()\nSluice(Settings(_env_file=None))\nprint(before, dumpable())"
     )

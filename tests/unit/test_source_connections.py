@@ -13,7 +13,7 @@ from sluice.errors import BadRequest, Forbidden
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
 from sluice.settings import Settings
-from sluice.wiring import environment_connection
+from sluice.wiring.readers import environment_connection
 
 REPORTS = "aws://AKIA:s%2Fe%40c%20ret@/?endpoint_url=http%3A%2F%2Fminio%3A9000&region_name=eu-1"
 

@@ -49,7 +49,9 @@ def test_help_needs_no_settings_and_no_client(arguments: list[str], tmp_path: Pa
         tmp_path,
     )
     assert (
-        found & {*STORES, *LONG, "httpx", "cryptography", "sluice.settings", "sluice.wiring", "sluice.model"} == set()
+        found
+        & {*STORES, *LONG, "httpx", "cryptography", "sluice.settings", "sluice.wiring.application", "sluice.model"}
+        == set()
     )
     assert "typer" in found
 
@@ -81,7 +83,7 @@ def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> 
 
 def test_what_answers_searches_has_its_clients_before_the_first_one(tmp_path: Path) -> None:
     found = imported(
-        "from sluice.settings import Settings\nfrom sluice.wiring import Sluice\n"
+        "from sluice.settings import Settings\nfrom sluice.wiring.application import Sluice\n"
         "Sluice(Settings(), serving=True).close()",
         tmp_path,
     )

@@ -53,7 +53,7 @@ def settings_from_airflow() -> Settings:
 
 def source_connection(conn_id: str) -> readers.Connection:
     """The connection of a source; see `ports.readers.Connections`. Raises BadRequest."""
-    from sluice.wiring import environment_connection
+    from sluice.wiring.readers import environment_connection
 
     connection = _connection(conn_id)
     if connection is None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def opened(least_lease_s: float = 0.0) -> Iterator[Sluice]:
     from airflow.sdk import ObjectStoragePath
 
     from sluice.airflow.connections import settings_from_airflow, source_connection
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
     settings = settings_from_airflow()
     settings = settings.model_copy(update={"lease_s": max(settings.lease_s, least_lease_s)})

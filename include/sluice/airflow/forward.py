@@ -99,7 +99,7 @@ def start(settings: Callable[[], Settings]) -> threading.Thread:
 
 def _main(settings: Callable[[], Settings]) -> None:
     from sluice.adapters import marquez
-    from sluice.wiring import lineage_events
+    from sluice.wiring.clients import lineage_events
 
     try:
         loaded = settings()

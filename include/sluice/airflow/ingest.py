@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sluice.airflow import lineage
     from sluice.model.run import StageStat
     from sluice.pipeline.requests import IngestRequest
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

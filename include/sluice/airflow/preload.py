@@ -52,7 +52,7 @@ MODULES = (
     "sluice.parsing.extractor",
     "sluice.parsing.isolation.process",
     "sluice.parsing.text",
-    "sluice.wiring",
+    "sluice.wiring.application",
     "tokenizers",
     "upath",
 )

@@ -38,7 +38,7 @@ class LedgerTransport(Transport):
 def write(event: dict[str, Any], settings: Settings) -> None:
     """Cleans the event, masks it if set, and stores it. It opens its own connection, because the provider emits from
     forked processes, and two processes must not share an inherited connection."""
-    from sluice.wiring import lineage_events, lineage_key
+    from sluice.wiring.clients import lineage_events, lineage_key
 
     run_id = events.sluice_run(event)
     if settings.lineage_names == "masked":

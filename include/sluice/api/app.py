@@ -33,7 +33,7 @@ from sluice.api.problems import answer_error
 from sluice.api.schemas import Problem
 from sluice.api.security_headers import SecurityHeaders
 from sluice.api.unknown import reject_unknown
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 _DESCRIPTION = (
     "Hybrid search over governed documents, with citations. Authenticate with `Authorization: Bearer <token>` "

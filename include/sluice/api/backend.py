@@ -14,7 +14,7 @@ from sluice.errors import Terminal, Unavailable
 from sluice.model.grants import Principal
 from sluice.model.search import SearchRequest
 from sluice.retrieval.searching import SearchOutcome
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 log = logging.getLogger(__name__)
 

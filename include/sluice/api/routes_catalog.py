@@ -21,7 +21,7 @@ from sluice.model.catalog import DocumentInfo
 from sluice.model.grants import Principal
 from sluice.model.text import encodable
 from sluice.ports.content import Keyring
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 

@@ -24,7 +24,7 @@ from sluice.maintenance import deletion
 from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
 from sluice.sources.uri import canonical
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))
 

@@ -22,7 +22,7 @@ from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
 from sluice.model.quarantine import QuarantineRecord
 from sluice.quality import labels
-from sluice.wiring import Sluice
+from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["quarantine"])
 

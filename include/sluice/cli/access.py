@@ -13,7 +13,7 @@ from sluice.errors import NotFound
 if TYPE_CHECKING:
     from sluice.model.grants import Grant
     from sluice.model.source import SavedSource
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 app = typer.Typer(help="List who may read and write what.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def grant(
     from sluice.access import grant_changes
     from sluice.access.policy import held
     from sluice.model.grants import Grant
-    from sluice.wiring import airflow_knows
+    from sluice.wiring.clients import airflow_knows
 
     with opened() as sluice:
         before = held(sluice.ledger.grants.of(user), tenant)

@@ -12,7 +12,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.generation import Generation
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 app = typer.Typer(help="The checks of one collection's gates, their limits and actions.", no_args_is_help=True)
 Code = Annotated[str, typer.Argument(help="Code of a check; `sluice gates list` shows them.")]

@@ -75,7 +75,7 @@ def migrate() -> None:
     """Migrate the ledger and the key database to this release's schema, and replace unkeyed fingerprints of older
     releases."""
     from sluice.settings import Settings
-    from sluice.wiring import migrate as upgrade
+    from sluice.wiring.clients import migrate as upgrade
 
     rewritten = upgrade(Settings())
     typer.echo("The ledger and the keys are at this release's schema.")

@@ -16,7 +16,7 @@ from sluice.errors import BadRequest
 if TYPE_CHECKING:
     from sluice.model.quarantine import QuarantineRecord
     from sluice.pipeline.summary import RunSummary
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 app = typer.Typer(help="Quarantined documents, with the reason and their retained bytes.", no_args_is_help=True)
 OfCollection = Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")]

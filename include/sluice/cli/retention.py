@@ -14,7 +14,7 @@ from sluice.errors import BadRequest, Terminal
 
 if TYPE_CHECKING:
     from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 app = typer.Typer(
     help="How long documents are served: set by document, source or collection; the most specific setting applies.",

@@ -27,7 +27,7 @@ from sluice.errors import BadRequest
 
 if TYPE_CHECKING:
     from sluice.model.source import SavedSource, Schedule
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 app = typer.Typer(
     help="Saved sources: the DAG sluice_ingest_all ingests each when it is due, every night or by its own schedule.",

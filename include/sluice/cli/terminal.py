@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sluice.maintenance.deletion import DeletionPreview, DeletionReport
     from sluice.model.grants import Principal
     from sluice.model.source import SourceSpec
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Tenant = Annotated[str, typer.Option(help="The tenant that owns the documents.")]
@@ -37,7 +37,7 @@ OK, FAILED, USAGE, QUARANTINED, STOPPED = 0, 1, 2, 3, 4
 @contextmanager
 def opened() -> Iterator[Sluice]:
     from sluice.settings import Settings
-    from sluice.wiring import Sluice
+    from sluice.wiring.application import Sluice
 
     sluice = Sluice(Settings())
     try:

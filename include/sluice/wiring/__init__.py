@@ -1,0 +1,1 @@
+"""Builds all clients from the settings, and gives each verb what it needs. No other room builds clients."""

@@ -1,0 +1,317 @@
+"""Builds all clients and gives each verb what it needs. No other module builds clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from sluice.encryption import parse_master_key
+from sluice.model.costs import Budget
+from sluice.model.gates import GateRule
+from sluice.model.generation import Profile
+from sluice.model.grants import Principal
+from sluice.model.retention import KeepDays
+from sluice.model.search import SearchRequest
+from sluice.ports.catalog import Catalog
+from sluice.ports.content import Blobs, Embedder, EntityExtractor, Keyring
+from sluice.ports.ledger import Ledger
+from sluice.ports.projections import GraphIndex, VectorIndex
+from sluice.ports.readers import Connections, OpenSource
+from sluice.ports.vector_cache import VectorCache
+from sluice.settings import Settings
+from sluice.wiring.clients import (
+    make_embedder,
+    make_entities,
+    make_extractor,
+    make_graph,
+    make_tokenizer,
+    make_vectors,
+    optional_pings,
+    required,
+    timeouts,
+)
+from sluice.wiring.readers import environment_connection, git_cache, make_reader
+
+if TYPE_CHECKING:
+    from sluice.indexing.stores import Stores
+    from sluice.maintenance.deletion import Deleting
+    from sluice.maintenance.pruning import HistoryPruning
+    from sluice.maintenance.purging import Purging
+    from sluice.maintenance.reconciliation import Reconciling
+    from sluice.pipeline.checkpoints import Checkpoints
+    from sluice.pipeline.ingestion import Ingestion
+    from sluice.pipeline.preview import DryRun
+    from sluice.pipeline.quarantine import Quarantine
+    from sluice.pipeline.recording import Recorder
+    from sluice.pipeline.removed_documents import Removals
+    from sluice.pipeline.saved_sources import SavedSources
+    from sluice.pipeline.scanning import Listing
+    from sluice.pipeline.stages import Pipeline
+    from sluice.retrieval.searching import SearchOutcome
+
+
+class Sluice:
+    """What one process works with: the stores, built at once (a client connects on its first use), and the verbs,
+    each built on first use with what it needs. The ways in take a verb from here; no verb gets this object."""
+
+    def __init__(
+        self, settings: Settings, root: Any = None, *, serving: bool = False, connections: Connections | None = None
+    ) -> None:
+        """Raises BadRequest for a missing or wrong setting.
+
+        `root`: path-like folder of the artefacts (Airflow passes its ObjectStoragePath); default: from the settings.
+        `serving`: for the query service; calls to stores end after `query_timeout_s`, because callers wait.
+        `connections`: connections of sources (Airflow passes its own); default: `SLUICE_CONNECTION_<ID>`."""
+        from sluice.adapters.objects import UPathBlobs
+        from sluice.adapters.postgres.catalog import PostgresCatalog
+        from sluice.adapters.postgres.engine import make_engine
+        from sluice.adapters.postgres.keyring import PostgresKeyring
+        from sluice.adapters.postgres.ledger import postgres_ledger
+        from sluice.adapters.postgres.vector_cache import PostgresVectorCache
+        from sluice.parsing.isolation.limits import close_proc
+
+        close_proc()  # parsers run as the same user and must not read this process's memory, which holds secrets
+        self.settings = settings
+        pooled = {"pool_size": settings.pool_size, **timeouts(settings, serving)}
+        ledger = make_engine(required(settings, "database_url"), **pooled)
+        keys = make_engine(required(settings, "keys_database_url"), **pooled)
+        self.ledger: Ledger = postgres_ledger(ledger)
+        self.catalog: Catalog = PostgresCatalog(ledger)
+        self.cache: VectorCache = PostgresVectorCache(ledger)
+        self.keyring: Keyring = PostgresKeyring(keys, parse_master_key(required(settings, "master_key")))
+        vectors, graph = make_vectors(settings, serving), make_graph(settings, serving)
+        self.vectors: VectorIndex = vectors
+        self.graph: GraphIndex | None = graph  # None: graph is off
+        self.blobs: Blobs = UPathBlobs(root if root is not None else settings.artefacts)
+        connections, saved = connections or environment_connection, self.ledger.sources.saved
+        self.reader: OpenSource = partial(make_reader, settings, connections, self.blobs, self.keyring, saved)
+        self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
+        self.entities: Callable[[str], EntityExtractor | None] = make_entities
+        self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
+        self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
+
+    def close(self) -> None:
+        """Closes every connection."""
+        for close in self._closing:
+            close()
+
+    @cached_property
+    def pings(self) -> dict[str, Callable[[], str]]:
+        """Returns engine → call that returns its version or raises Unavailable, for the engines that are on."""
+        pings = {"ledger": self.catalog.ping, "keys": self.keyring.ping, "qdrant": self.vectors.ping}
+        return pings | ({"neo4j": self.graph.ping} if self.graph else {}) | optional_pings(self.settings)
+
+    def profile(self) -> Profile:
+        """Returns the profile of a new collection. May ask an endpoint."""
+        settings = self.settings
+        entities = settings.entities if settings.graph == "on" else "off"
+        return Profile(settings.chunker, settings.embedder, entities, self.embedder(settings.embedder).dim)
+
+    # --- a run
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        from sluice.pipeline.ingestion import Ingestion
+
+        return Ingestion(
+            runs=self.ledger.runs,
+            renames=self.ledger.renames,
+            pipeline=self.pipeline,
+            stores=self.stores,
+            recorder=self._recorder,
+            removals=self._removals,
+            batch_size=self.settings.batch_size,
+        )
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        from sluice.pipeline.checkpoints import Checkpoints
+
+        return Checkpoints(
+            runs=self.ledger.runs,
+            outbox=self.ledger.outbox,
+            blobs=self.blobs,
+            keyring=self.keyring,
+            pipeline=self.pipeline,
+            batch_size=self.settings.batch_size,
+            task_slots=self.settings.task_slots,
+        )
+
+    @cached_property
+    def dry_run(self) -> DryRun:
+        from sluice.pipeline.preview import DryRun
+
+        return DryRun(
+            scans=self.ledger.scans,
+            deletions=self.ledger.deletions,
+            keyring=self.keyring,
+            saved_sources=self.saved_sources,
+            listing=self._listing,
+            stores=self.stores,
+            budget=_budget(self.settings),
+            max_shrink=self.settings.max_shrink,
+        )
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        from sluice.adapters.entities.naming import entity_id
+        from sluice.pipeline.chunking import Chunking
+        from sluice.pipeline.embedding import Embedding
+        from sluice.pipeline.extraction import Extraction
+        from sluice.pipeline.finishing import Finishing
+        from sluice.pipeline.gating import Gating
+        from sluice.pipeline.loading import Loading
+        from sluice.pipeline.planning import Planning
+        from sluice.pipeline.renames import RenameMatching
+        from sluice.pipeline.stages import Pipeline
+        from sluice.pipeline.validation import Validation
+
+        ledger, keyring, stores = self.ledger, self.keyring, self.stores
+        recorder, quarantine, removals = self._recorder, self._quarantine, self._removals
+        gating = Gating(ledger.quality, quarantine, self.gate_rules)
+        return Pipeline(
+            planning=Planning(
+                runs=ledger.runs,
+                scans=ledger.scans,
+                records=ledger.quarantine,
+                keyring=keyring,
+                saved_sources=self.saved_sources,
+                listing=self._listing,
+                stores=stores,
+                recorder=recorder,
+                removals=removals,
+                budget=_budget(self.settings),
+                max_shrink=self.settings.max_shrink,
+            ),
+            extraction=Extraction(
+                versions=ledger.versions,
+                costs=ledger.costs,
+                quotas=ledger.quotas,
+                keyring=keyring,
+                extractor=partial(make_extractor, self.settings),
+                recorder=recorder,
+                quarantine=quarantine,
+                renames=RenameMatching(ledger.renames, ledger.deletions, keyring),
+                removals=removals,
+            ),
+            validation=Validation(ledger.quality, keyring, recorder, gating, quarantine),
+            chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating, quarantine),
+            embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating, quarantine),
+            loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, removals),
+            finishing=Finishing(ledger, stores, recorder, quarantine, removals),
+        )
+
+    @cached_property
+    def stores(self) -> Stores:
+        from sluice.indexing.stores import Stores
+
+        return Stores(self.ledger.outbox, self.vectors, self.graph)
+
+    @cached_property
+    def saved_sources(self) -> SavedSources:
+        from sluice.pipeline.saved_sources import SavedSources
+
+        ledger, fields = self.ledger, self.settings.declared_fields
+        return SavedSources(ledger.sources, ledger.collections, self.reader, self.profile, fields)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        from sluice.pipeline.scanning import Listing
+
+        return Listing(self.keyring, self.settings.max_source_documents)
+
+    @cached_property
+    def _recorder(self) -> Recorder:
+        from sluice.pipeline.recording import Recorder
+
+        return Recorder(self.ledger.runs, self.settings.lease_s)
+
+    @cached_property
+    def _quarantine(self) -> Quarantine:
+        from sluice.pipeline.quarantine import Quarantine
+
+        ledger = self.ledger
+        return Quarantine(ledger.runs, ledger.versions, ledger.quarantine, self.blobs, self.keyring, self.reader)
+
+    @cached_property
+    def _removals(self) -> Removals:
+        from sluice.pipeline.removed_documents import Removals
+
+        ledger, has_graph = self.ledger, self.graph is not None
+        max_shrink = self.settings.max_shrink
+        return Removals(ledger.renames, ledger.runs, ledger.versions, ledger.outbox, has_graph, max_shrink)
+
+    # --- maintenance
+
+    @cached_property
+    def deletion(self) -> Deleting:
+        from sluice.maintenance.deletion import Deleting
+
+        return Deleting(self.ledger, self.blobs, self.keyring, self.stores, self._recorder, self._quarantine)
+
+    @cached_property
+    def purging(self) -> Purging:
+        from sluice.maintenance.purging import Purging
+
+        ledger, stores = self.ledger, self.stores
+        return Purging(ledger.runs, ledger.collections, ledger.retention, stores, self._recorder, self._quarantine)
+
+    @cached_property
+    def pruning(self) -> HistoryPruning:
+        from sluice.maintenance.pruning import HistoryPruning
+
+        settings, ledger = self.settings, self.ledger
+        keep_days = KeepDays(
+            versions=settings.versions_keep_days,
+            embeddings=settings.embeddings_keep_days,
+            keys=settings.keys_keep_days,
+            runs=settings.runs_keep_days,
+            quarantine=settings.quarantine_keep_days,
+            mirrors=settings.git_keep_days,
+            lineage=settings.lineage_days,
+        )
+        artefacts, mirrors = settings.artefacts_keep_days, git_cache(settings)
+        return HistoryPruning(ledger.pruning, ledger.retention, self.keyring, keep_days, artefacts, mirrors)
+
+    @cached_property
+    def reconciliation(self) -> Reconciling:
+        from sluice.maintenance.objects import ObjectComparison
+        from sluice.maintenance.rebuilding import Rebuilder
+        from sluice.maintenance.reconciliation import Reconciling
+
+        ledger, keep_days = self.ledger, self.settings.artefacts_keep_days
+        return Reconciling(
+            collections=ledger.collections,
+            reconciliation=ledger.reconciliation,
+            outbox=ledger.outbox,
+            stores=self.stores,
+            objects=ObjectComparison(ledger.reconciliation, self.blobs, self.keyring, keep_days),
+            rebuilder=partial(
+                Rebuilder, keyring=self.keyring, cache=self.cache, embedder=self.embedder, tokenizer=make_tokenizer
+            ),
+        )
+
+    # --- search
+
+    @cached_property
+    def search(self) -> Callable[[SearchRequest, Principal], SearchOutcome]:
+        """The search function. It caches the vectors of recent questions for the life of the process."""
+        from sluice.embedding.bm25 import sparse_query
+        from sluice.retrieval.searching import QueryVectors, SearchPorts, search
+
+        vectors = QueryVectors(self.embedder)
+        return partial(search, SearchPorts(self.catalog, self.keyring, self.vectors, vectors, sparse_query))
+
+
+def _gate_rules(settings: Settings) -> dict[tuple[str, str], GateRule]:
+    if not settings.gate_actions:
+        return {}
+    from sluice.quality.gate_rules import parse_actions
+
+    return parse_actions(settings.gate_actions)
+
+
+def _budget(settings: Settings) -> Budget:
+    """The default budget of a run."""
+    return Budget(settings.max_tokens_per_run or None, settings.embedding_price or None)

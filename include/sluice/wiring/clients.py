@@ -1,0 +1,171 @@
+"""Builds the clients of stores, models and other services from the settings: one function each."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from sluice.encryption import parse_master_key
+from sluice.errors import BadRequest
+from sluice.ports.content import Embedder, EntityExtractor, Extractor
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from sluice.adapters.embedders.openai import Endpoint
+    from sluice.adapters.neo4j.graph import Neo4jGraph
+    from sluice.adapters.postgres.lineage import PostgresLineage
+    from sluice.adapters.qdrant.index import QdrantIndex
+    from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+
+
+def migrate(settings: Settings) -> int | None:
+    """Migrates both databases to this release's schema, then replaces unkeyed fingerprints of releases up to 0.2.0 by
+    keyed ones. Returns their number; None: they were not replaced, because the master key is not set. Safe to
+    repeat."""
+    from sluice.adapters.postgres.engine import make_engine
+    from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
+    from sluice.adapters.postgres.keyring import PostgresKeyring
+    from sluice.adapters.postgres.migrations import migrate as upgrade
+
+    owner_url = settings.database_owner_url.get_secret_value() or settings.database_url.get_secret_value()
+    keys_url = settings.keys_database_url.get_secret_value()
+    upgrade(owner_url, keys_url)
+    if settings.master_key is None or not settings.master_key.get_secret_value():
+        return None
+    engine = make_engine(keys_url, pool_size=1, **timeouts(settings))
+    try:
+        keyring = PostgresKeyring(engine, parse_master_key(settings.master_key.get_secret_value()))
+        return key_fingerprints(owner_url, keyring.index_key)
+    finally:
+        engine.dispose()
+
+
+def optional_pings(settings: Settings) -> dict[str, Callable[[], str]]:
+    pings: dict[str, Callable[[], str]] = {}
+    if redis_url := settings.redis_url.get_secret_value():
+        from sluice.adapters import redis
+
+        pings["redis"] = partial(redis.ping, redis_url, settings.connect_timeout_s)
+    if settings.marquez_url:
+        from sluice.adapters import marquez
+
+        pings["marquez"] = partial(marquez.ping, settings.marquez_url, settings.connect_timeout_s)
+    return pings
+
+
+def lineage_events(settings: Settings, *, timeout_s: float) -> PostgresLineage:
+    """The ledger's store of lineage events, with at most two connections. The caller closes it."""
+    from sluice.adapters.postgres.engine import make_engine
+    from sluice.adapters.postgres.lineage import PostgresLineage
+
+    url = required(settings, "database_url")
+    limits = {"connect_timeout_s": settings.connect_timeout_s, "call_timeout_s": timeout_s}
+    return PostgresLineage(make_engine(url, pool_size=2, **limits, name="sluice-lineage"))
+
+
+def lineage_key(settings: Settings) -> bytes:
+    """The key that masks names in lineage. It is derived from the master key, so all processes have the same one."""
+    master = parse_master_key(required(settings, "master_key"))
+    return hmac.digest(master, b"sluice lineage names", "sha256")
+
+
+def airflow_knows(user: str) -> bool | None:
+    """Returns whether Airflow's database has this user. None: unknown, because the address of the database is not set,
+    it does not exist yet, or another auth manager keeps the users."""
+    from sluice.adapters.postgres.airflow_users import has_user
+
+    names = ("SLUICE_AIRFLOW_DATABASE_URL", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+    url = next((value for name in names if (value := os.environ.get(name))), "")
+    return has_user(url, user) if url.startswith("postgres") else None
+
+
+def timeouts(settings: Settings, serving: bool = False) -> dict[str, Any]:
+    """Returns the time limits of a store's client. `serving`: callers wait for its answers."""
+    call_timeout_s = settings.query_timeout_s if serving else settings.call_timeout_s
+    return {"connect_timeout_s": settings.connect_timeout_s, "call_timeout_s": call_timeout_s}
+
+
+def make_graph(settings: Settings, serving: bool) -> Neo4jGraph | None:
+    if settings.graph != "on":
+        return None
+    from sluice.adapters.neo4j.graph import Neo4jGraph
+
+    password = settings.neo4j_password.get_secret_value()
+    return Neo4jGraph(settings.neo4j_uri, settings.neo4j_user, password, **timeouts(settings, serving))
+
+
+def make_vectors(settings: Settings, serving: bool) -> QdrantIndex | QdrantOnDemand:
+    """The Qdrant index. The query service imports the client at once, so that its first caller does not wait; other
+    processes import it on first use."""
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+    if serving:
+        from sluice.adapters.qdrant.index import QdrantIndex
+
+        return QdrantIndex(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
+    from sluice.adapters.qdrant.on_demand import QdrantOnDemand
+
+    return QdrantOnDemand(settings.qdrant_url, key, settings.qdrant_grpc_port, **timeouts(settings, serving))
+
+
+def required(settings: Settings, name: str) -> str:
+    value = getattr(settings, name)
+    text = value.get_secret_value() if value is not None else ""
+    if not text:
+        home = f" in SLUICE_HOME ({settings.home})" if "home" in settings.model_fields_set else ""
+        raise BadRequest(
+            f"SLUICE_{name.upper()} is not set, and no local stack was found{home}. Set it, or start the engines on "
+            "this machine with `make up`; `sluice` finds them from their checkout, or if SLUICE_HOME is their data "
+            "folder."
+        )
+    return str(text)
+
+
+def make_extractor(settings: Settings) -> AbstractContextManager[Extractor]:
+    from sluice.parsing.extractor import IsolatedExtractor
+
+    return IsolatedExtractor(
+        workers=settings.extract_workers,
+        timeout_s=settings.extract_timeout_s,
+        memory_mb=settings.extract_memory_mb,
+        max_text_chars=settings.max_text_chars,
+        max_bytes=settings.max_document_bytes,
+        ocr_languages=settings.ocr_languages if settings.ocr == "tesseract" else "",
+    )
+
+
+def make_embedder(name: str, settings: Settings, serving: bool) -> Embedder:
+    from sluice.adapters.embedders import factory
+
+    return factory.make_embedder(name, _endpoint(settings, serving))
+
+
+def _endpoint(settings: Settings, serving: bool) -> Endpoint:
+    """The embedding endpoint. For the query service it has a short timeout and no retries, because callers wait."""
+    from sluice.adapters.embedders.openai import Endpoint
+
+    endpoint = Endpoint(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value(),
+        settings.connect_timeout_s,
+        settings.openai_timeout_s,
+    )
+    return replace(endpoint, timeout_s=settings.query_timeout_s, attempts=1) if serving else endpoint
+
+
+@lru_cache(maxsize=4)
+def make_entities(name: str) -> EntityExtractor | None:
+    from sluice.adapters.entities import factory
+
+    return factory.make_entities(name)
+
+
+@lru_cache(maxsize=1)
+def make_tokenizer() -> Any:
+    from sluice.adapters.embedders.minilm import minilm_tokenizer
+
+    return minilm_tokenizer()
