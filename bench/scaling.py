@@ -37,7 +37,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.ports.content import Embedder, Recognized
 from sluice.settings import Settings
 from sluice.wiring.application import Sluice
-from swapping import swapped
+from support.swapping import swapped
 
 WARM_DOCUMENTS = 100_000
 FEW_DOCUMENTS = 10_000

@@ -23,10 +23,10 @@ import psycopg
 import pytest
 
 from devstack import Config, Stack, dotenv, ports
-from scratch_databases import libpq
 from sluice.model.source import Schedule
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.scratch_databases import libpq
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTERNAL = os.environ.get("SLUICE_TEST_STACK") == "external"
@@ -95,8 +95,9 @@ def lineage_receiver() -> Iterator[dict[str, str]]:
         yield {}
         return
     (port,) = ports.free(1)
-    command = [sys.executable, str(ROOT / "tests" / "lineage_receiver.py"), str(port)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)  # it ends when this process does
+    command = [sys.executable, "-m", "support.lineage_receiver", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)  # it ends when this process does
     try:
         yield {"SLUICE_MARQUEZ_URL": f"http://127.0.0.1:{port}"}
     finally:

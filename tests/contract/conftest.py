@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger_rows import Room, engine_of
 from support.engines import EngineStack
+from support.ledger_rows import Room, engine_of
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import (
+from sluice.errors import BadRequest, NotFound, Unavailable
+from sluice.model.gates import GateResult, GateRow
+from sluice.model.grants import Grant, Principal
+from sluice.model.run import Run, StageStat
+from sluice.model.scan import WorkItem
+from sluice.model.source import Source
+from support.ledger_rows import (
     Room,
     chunk_id,
     engine_of,
@@ -24,12 +30,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import BadRequest, NotFound, Unavailable
-from sluice.model.gates import GateResult, GateRow
-from sluice.model.grants import Grant, Principal
-from sluice.model.run import Run, StageStat
-from sluice.model.scan import WorkItem
-from sluice.model.source import Source
 
 
 def filled(room: Room, *groups: str, collection: str | None = None) -> tuple[Source, Run, WorkItem]:

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
@@ -21,6 +20,7 @@ from sluice.model.points import GraphChunk, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
+from support.graph_rows import relations
 
 _NAMES = ("ada", "london", "paris", "royal society")
 _DOCUMENTS = 3

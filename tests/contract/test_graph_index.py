@@ -15,7 +15,6 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
-from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.errors import Terminal, Unavailable
 from sluice.model.chunk import Mention, Relation
@@ -24,6 +23,7 @@ from sluice.model.points import GraphChunk, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
+from support.graph_rows import relations
 
 
 @pytest.fixture(params=["memory", "neo4j"], scope="module")

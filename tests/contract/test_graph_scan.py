@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 from neo4j import Driver, GraphDatabase
 
-from graph_rows import relations
 from sluice.adapters.neo4j.graph import Neo4jGraph
 from sluice.model.chunk import Mention, Relation
 from sluice.model.generation import Generation, Profile
@@ -20,6 +19,7 @@ from sluice.model.points import GraphChunk, GraphRow, OutboxEntry
 from sluice.model.source import Source, SourceSpec
 from sluice.ports.projections import GraphIndex
 from sluice.testing.graph import MemoryGraph
+from support.graph_rows import relations
 
 Pairs = list[tuple[Relation, int]]
 ADA, LONDON, PARIS = (uuid.uuid5(uuid.NAMESPACE_OID, f"scanned {name}") for name in ("ada", "london", "paris"))

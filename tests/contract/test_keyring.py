@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from ledger_rows import engine_of, name
 from sluice.adapters.postgres.keyring import PostgresKeyring
 from sluice.encryption import new_key
 from sluice.errors import Terminal, Unavailable
 from sluice.ports.content import Keyring
 from sluice.testing.contracts.keyring import KeyringContract
 from sluice.testing.keyring import MemoryKeyring
+from support.ledger_rows import engine_of, name
 
 MASTER = new_key()
 

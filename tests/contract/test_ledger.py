@@ -8,11 +8,24 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, entry, failure, loaded, opened, reader, resaved, scanned, shown, spec, started, version
 from sluice.errors import BadRequest, NotFound, Terminal
 from sluice.model.generation import Profile
 from sluice.model.run import Counts
 from sluice.model.scan import ListingEntry
+from support.ledger_rows import (
+    Room,
+    entry,
+    failure,
+    loaded,
+    opened,
+    reader,
+    resaved,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
 
 # --- sources and runs
 

@@ -8,7 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import (
+from sluice.errors import BadRequest
+from sluice.model.costs import Budget, Quota, Spent
+from sluice.model.run import Run
+from sluice.model.scan import ListingEntry, WorkItem
+from sluice.model.source import Source
+from support.ledger_rows import (
     Room,
     entry,
     failure,
@@ -23,11 +28,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import BadRequest
-from sluice.model.costs import Budget, Quota, Spent
-from sluice.model.run import Run
-from sluice.model.scan import ListingEntry, WorkItem
-from sluice.model.source import Source
 
 
 def limited(room: Room, max_tokens: int | None, price: float | None = None) -> Run:

@@ -9,13 +9,26 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, chunk_id, entry, failure, loaded, opened, reader, scanned, shown, spec, started, version
 from sluice.errors import Busy, LostLease, NotFound, Terminal
 from sluice.model.grants import Grant
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.model.source import Source
+from support.ledger_rows import (
+    Room,
+    chunk_id,
+    entry,
+    failure,
+    loaded,
+    opened,
+    reader,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from ledger_rows import Room, entry, loaded, opened, scanned, spec, started
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
+from support.ledger_rows import Room, entry, loaded, opened, scanned, spec, started
 
 # --- rules
 

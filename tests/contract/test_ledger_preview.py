@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, entry, failure, loaded, opened, scanned, started
 from sluice.errors import Terminal
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.scan import ListingEntry, ScanPreview, WorkItem
 from sluice.model.source import Source
+from support.ledger_rows import Room, entry, failure, loaded, opened, scanned, started
 
 
 def served(room: Room, source: Source, *names: str) -> list[WorkItem]:

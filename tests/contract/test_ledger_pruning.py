@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, shown, started, version
 from sluice.errors import NotFound
 from sluice.model.retention import Prunable
 from sluice.model.run import StageStat
+from support.ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, shown, started, version
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, spec, started
 from sluice.errors import NotFound
 from sluice.model.gates import GateResult, GateRow, GateTotal
 from sluice.model.grants import Principal
 from sluice.model.scan import WorkItem
+from support.ledger_rows import Room, entry, failure, loaded, opened, reader, scanned, spec, started
 
 
 def kept(item: WorkItem, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]

@@ -14,7 +14,6 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from ledger_rows import Room, entry, failure, held, loaded, opened, reader, scanned, shown, spec, started, version
 from sluice.errors import Busy, LostLease, Terminal
 from sluice.model.costs import Spent
 from sluice.model.gates import Signature
@@ -24,6 +23,20 @@ from sluice.model.source import Source, SourceSpec
 from sluice.pipeline.recording import Recorder
 from sluice.ports.ledger import Ledger
 from sluice.ports.runs import Runs
+from support.ledger_rows import (
+    Room,
+    entry,
+    failure,
+    held,
+    loaded,
+    opened,
+    reader,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
 
 # --- claims
 

@@ -8,7 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import (
+from sluice.errors import BadRequest, NotFound, Terminal
+from sluice.model.retention import ExpiredDocument, Retention, RetentionScope
+from sluice.model.run import Run
+from sluice.model.scan import WorkItem
+from sluice.model.source import Source
+from support.ledger_rows import (
     Room,
     chunk_id,
     entry,
@@ -25,11 +30,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import BadRequest, NotFound, Terminal
-from sluice.model.retention import ExpiredDocument, Retention, RetentionScope
-from sluice.model.run import Run
-from sluice.model.scan import WorkItem
-from sluice.model.source import Source
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 FUTURE = datetime(2090, 1, 1, tzinfo=UTC)

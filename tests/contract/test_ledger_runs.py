@@ -9,7 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger_rows import (
+from sluice.errors import Busy, Terminal
+from sluice.model.run import Counts, Run
+from sluice.model.scan import WorkItem
+from sluice.model.source import Source
+from support.ledger_rows import (
     Room,
     chunk_id,
     entry,
@@ -24,10 +28,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import Busy, Terminal
-from sluice.model.run import Counts, Run
-from sluice.model.scan import WorkItem
-from sluice.model.source import Source
 
 
 def queued(room: Room, source: Source) -> set[UUID]:

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import Room, name, opened, reader, resaved, spec, started
 from sluice.errors import BadRequest, NotFound
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.source import SavedSource, Schedule, Source
+from support.ledger_rows import Room, name, opened, reader, resaved, spec, started
 
 
 def saved(room: Room, source: Source) -> SavedSource:

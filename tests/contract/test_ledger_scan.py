@@ -6,7 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from ledger_rows import (
+from sluice.model.chunk import Relation
+from sluice.model.points import SourceDocument
+from sluice.model.run import StageStat
+from support.ledger_rows import (
     Room,
     carried_out,
     chunk_id,
@@ -20,9 +23,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.model.chunk import Relation
-from sluice.model.points import SourceDocument
-from sluice.model.run import StageStat
 
 
 def test_pages_follow_the_bytes_of_ids_and_miss_nothing(room: Room) -> None:

@@ -10,7 +10,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger_rows import (
+from sluice.errors import LostLease, NotFound, Terminal
+from sluice.model.gates import GateResult
+from sluice.model.points import OutboxEntry
+from sluice.model.run import Counts, StageStat
+from sluice.model.scan import WorkItem
+from sluice.ports.ledger import Ledger
+from support.ledger_rows import (
     PROFILE,
     Room,
     carried_out,
@@ -28,12 +34,6 @@ from ledger_rows import (
     started,
     version,
 )
-from sluice.errors import LostLease, NotFound, Terminal
-from sluice.model.gates import GateResult
-from sluice.model.points import OutboxEntry
-from sluice.model.run import Counts, StageStat
-from sluice.model.scan import WorkItem
-from sluice.ports.ledger import Ledger
 
 # --- versions
 

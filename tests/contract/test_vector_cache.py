@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ledger_rows import Room
 from sluice.ports.vector_cache import VectorCache
 from sluice.testing.contracts.embeddings import VectorCacheContract
 from sluice.testing.embeddings import MemoryVectorCache
+from support.ledger_rows import Room
 
 
 class TestMemoryVectorCache(VectorCacheContract):

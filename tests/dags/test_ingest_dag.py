@@ -14,14 +14,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from openlineage_schemas import problems
-from scratch_databases import libpq, scratch_databases
 from sluice.model.gates import GateRule
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
 from sluice.pipeline.quarantine import path
 from sluice.pipeline.requests import IngestRequest
 from support.engines import EngineStack
+from support.openlineage_schemas import problems
+from support.scratch_databases import libpq, scratch_databases
 
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 BREAD = "# Bread\n\nRye sourdough wants a long, cool fermentation. Vienna bakers say so.\n"

@@ -20,10 +20,10 @@ import pytest
 
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
-from openlineage_schemas import problems
-from scratch_databases import libpq
 from sluice.wiring.clients import lineage_events
 from support.engines import EngineStack
+from support.openlineage_schemas import problems
+from support.scratch_databases import libpq
 
 ROOT = Path(__file__).resolve().parents[2]
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
@@ -253,7 +253,7 @@ def test_a_run_is_recognised(server: Server, ingested: tuple[Path, dict[str, Any
 
 @pytest.fixture
 def marquez(airflow_stack: EngineStack) -> httpx.Client:
-    """A real one where it is given, else the receiver of tests/lineage_receiver.py."""
+    """A real one where it is given, else the receiver of tests/support/lineage_receiver.py."""
     return httpx.Client(base_url=airflow_stack.environment["SLUICE_MARQUEZ_URL"], timeout=30.0)
 
 

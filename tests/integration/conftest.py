@@ -10,12 +10,12 @@ import pytest
 from neo4j import GraphDatabase
 from qdrant_client import QdrantClient
 
-from agreement import Stores
-from api_service import MakeWorld, World, worlds
-from ledger_copies import Copies, ledger_copies
-from ledger_rows import Room, engine_of
-from recovery import Cases
+from support.agreement import Stores
+from support.api_service import MakeWorld, World, worlds
 from support.engines import EngineStack
+from support.ledger_copies import Copies, ledger_copies
+from support.ledger_rows import Room, engine_of
+from support.recovery import Cases
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowSkipException
 
-from ledger_rows import Room
 from sluice.airflow import ingest, xcom
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
-from swapping import wired
+from support.ledger_rows import Room
+from support.swapping import wired
 
 ANN = SimpleNamespace(dag_id="sluice_ingest", run_id="m", triggering_user_name="ann", run_type=DagRunType.MANUAL)
 

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from ledger_rows import Room
 from sluice.airflow import dependencies, ingest_all
 from sluice.errors import Forbidden, Terminal
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
 from sluice.ports.ledger import Ledger
+from support.ledger_rows import Room
 from unit.test_airflow_ingest_all import events, extra
 
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)

@@ -13,14 +13,14 @@ import pygit2
 import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from api_service import World
-from ledger_rows import Room
 from sluice.access import ingestion
 from sluice.airflow import permission
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
+from support.api_service import World
+from support.ledger_rows import Room
 
 NEW = SourceSpec("file:///in", "docs", "acme")
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)

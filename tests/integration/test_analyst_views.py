@@ -10,14 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from ledger_rows import Room, engine_of, entry, failure, loaded, opened, scanned, spec
-from scratch_databases import libpq
 from sluice.model.costs import Budget, Spent
 from sluice.model.deletion import Deletion, DeletionKind
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant
 from sluice.model.run import StageStat
 from support.engines import EngineStack
+from support.ledger_rows import Room, engine_of, entry, failure, loaded, opened, scanned, spec
+from support.scratch_databases import libpq
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")

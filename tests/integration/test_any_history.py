@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-import dying
-from agreement import Capitals, Stores
-from failpoints import Point
-from recovery import BEFORE, Cases, retried
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
+from support import dying
+from support.agreement import Capitals, Stores
+from support.failpoints import Point
+from support.recovery import BEFORE, Cases, retried
 
 NAMES = [f"{folder}{name}.md" for folder in ("", "a/", "b/") for name in "xyz"]
 _KINDS = ["small", "large", "early", "late", "wild", "tame", "plain", "rare", "young", "old", "northern", "southern"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import PROFILE, World, as_caller, client_of, named
 from sluice.api import routes_health
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.source import Schedule, SourceSpec
+from support.api_service import PROFILE, World, as_caller, client_of, named
 
 
 @pytest.fixture

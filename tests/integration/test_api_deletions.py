@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import World, as_caller, authenticate
 from sluice.api.app import create_app
 from sluice.model.grants import Grant
 from sluice.testing.blobs import MemoryBlobs
+from support.api_service import World, as_caller, authenticate
 
 LEGAL = "file:///acme/docs/legal/legal"
 OPEN = "file:///acme/docs/None/open"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import World, as_caller, client_of, named, question
+from support.api_service import World, as_caller, client_of, named, question
 
 
 @pytest.fixture

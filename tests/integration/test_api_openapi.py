@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 
-from api_service import MakeWorld, World, client_of, named, question
+from support.api_service import MakeWorld, World, client_of, named, question
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import HOSTILE, World, as_caller, authenticate, named
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.scan import ListingEntry, WorkItem
+from support.api_service import HOSTILE, World, as_caller, authenticate, named
 
 PATH = "/api/v1/quarantine"
 

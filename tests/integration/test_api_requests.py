@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import HOSTILE, World, as_caller, client_of, named, question
 from sluice.errors import Terminal
+from support.api_service import HOSTILE, World, as_caller, client_of, named, question
 
 
 @pytest.fixture

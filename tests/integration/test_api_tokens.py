@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from api_service import World
+from support.api_service import World
 
 
 class AuthManager:

@@ -13,7 +13,6 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 from sluice.api import quota_check, routes_uploads
 from sluice.api.app import create_app
 from sluice.api.limits import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, UploadSlots
@@ -26,6 +25,7 @@ from sluice.model.scan import ListingEntry
 from sluice.model.source import SourceSpec
 from sluice.sources.readers import reader_for
 from sluice.testing.blobs import MemoryBlobs
+from support.api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 
 PATH = "/api/v1/documents"
 

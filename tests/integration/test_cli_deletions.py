@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from api_service import MakeWorld, Text, World
 from sluice.cli import access, app, collections, retention, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.grants import Grant, Principal
 from sluice.testing.blobs import MemoryBlobs
 from sluice.wiring import clients
-from swapping import wired
+from support.api_service import MakeWorld, Text, World
+from support.swapping import wired
 
 
 @pytest.fixture

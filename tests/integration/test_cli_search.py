@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from api_service import World
 from sluice.cli import app, documents
 from sluice.embedding.bm25 import sparse_query
 from sluice.retrieval.searching import SearchPorts, search
+from support.api_service import World
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ledger_rows import Room
 from sluice.cli import app, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Profile
 from sluice.ports.ledger import Ledger
 from sluice.sources.readers import reader_for
-from swapping import wired
+from support.ledger_rows import Room
+from support.swapping import wired
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4
 import pytest
 from typer.testing import CliRunner
 
-from failing import Crash, Crashing
 from sluice.cli import app
 from sluice.errors import BadRequest
 from sluice.model.costs import Quota
@@ -22,7 +21,8 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support import steps
-from swapping import port_of, swapped
+from support.failing import Crash, Crashing
+from support.swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]
 SMALL = "chars:100:0"

@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from failing import Crash, Crashing
 from sluice.errors import BadRequest, Busy, Forbidden, NotFound, Terminal
 from sluice.model.gates import GateRule
 from sluice.model.generation import Generation
@@ -17,7 +16,8 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.sources import uploads
 from sluice.wiring.application import Sluice
-from swapping import ROLES, port_of, swapped
+from support.failing import Crash, Crashing
+from support.swapping import ROLES, port_of, swapped
 
 MakeTools = Callable[..., Sluice]
 TEXTS = {

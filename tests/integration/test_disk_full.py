@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import dying
-from recovery import AFTER, Cases
 from sluice.errors import Transient
 from sluice.wiring.application import Sluice
+from support import dying
+from support.recovery import AFTER, Cases
 
 FILE_BYTES = 4000
 

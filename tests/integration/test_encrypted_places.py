@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from ledger_rows import engine_of
-from old_cipher import OldCipher
 from sluice.model.gates import GateRule
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
@@ -18,6 +16,8 @@ from sluice.pipeline import quarantine
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.ledger_rows import engine_of
+from support.old_cipher import OldCipher
 
 WHO = Principal("reader", "default", frozenset({ALL_GROUPS}))
 OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"

@@ -18,7 +18,6 @@ import pytest
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from sqlalchemy import make_url
 
-from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.source_rows import PostgresRows
 from sluice.airflow.connections import source_connection
 from sluice.errors import BadRequest, ExtractionError, SluiceError, Unavailable
@@ -29,6 +28,7 @@ from sluice.ports.readers import Connection, SourceReader
 from sluice.sources.readers import reader_for
 from sluice.sources.uri import canonical
 from support.engines import EngineStack
+from support.scratch_databases import libpq, scratch_databases
 
 
 class Place:

@@ -11,8 +11,6 @@ from uuid import UUID
 
 import pytest
 
-from ledger_rows import room_of
-from old_cipher import OldCipher
 from sluice.encryption import keyed_hash
 from sluice.errors import NotFound, Terminal
 from sluice.model.document import Document, FetchedDocument
@@ -24,7 +22,9 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.quality.document_features import features
 from sluice.sources import uploads
 from sluice.wiring.application import Sluice
-from swapping import port_of, swapped
+from support.ledger_rows import room_of
+from support.old_cipher import OldCipher
+from support.swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]
 BIG = 9_007_199_254_740_993  # 2^53 + 1

@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from ledger_rows import room_of
 from sluice.cli import app
 from sluice.errors import BadRequest
 from sluice.model.gates import GateRow, GateRule
@@ -24,6 +23,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.ledger_rows import room_of
 
 MakeTools = Callable[..., Sluice]
 ADDRESS = "zebulon.quagga@example.org"

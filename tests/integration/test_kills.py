@@ -13,11 +13,11 @@ from typing import Literal
 
 import pytest
 
-import dying
-from agreement import Stores
-from failpoints import Point, unreached
-from recovery import AFTER, BEFORE, LATER, MOVED, Cases
+from support import dying
+from support.agreement import Stores
 from support.engines import EngineStack
+from support.failpoints import Point, unreached
+from support.recovery import AFTER, BEFORE, LATER, MOVED, Cases
 from support.rotation import revision, share
 
 SHARES = 32

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from ledger_rows import Room, engine_of, entry, loaded, name, opened, scanned, shown, spec, started, version
-from scratch_databases import libpq
 from sluice.adapters.postgres.failures import translated
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.run import Counts
 from sluice.model.scan import ListingEntry
 from support.engines import EngineStack
+from support.ledger_rows import Room, engine_of, entry, loaded, name, opened, scanned, shown, spec, started, version
+from support.scratch_databases import libpq
 
 
 @pytest.fixture

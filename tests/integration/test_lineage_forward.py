@@ -12,8 +12,6 @@ from uuid import uuid4
 
 import pytest
 
-from ledger_rows import engine_of
-from scratch_databases import scratch_databases
 from sluice.adapters import marquez
 from sluice.adapters.postgres.lineage import PostgresLineage
 from sluice.adapters.postgres.migrations import migrate
@@ -21,6 +19,8 @@ from sluice.airflow import transport
 from sluice.airflow.forward import MAX_ATTEMPTS, forward, keep_forwarding
 from sluice.errors import Unavailable
 from support.engines import EngineStack
+from support.ledger_rows import engine_of
+from support.scratch_databases import scratch_databases
 
 
 class Listener:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agreement import Capitals, Stores, assert_equal, ids_of
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
-from swapping import swapped
+from support.agreement import Capitals, Stores, assert_equal, ids_of
+from support.swapping import swapped
 
 FRESH_AT = {1, 9}  # the step with most renames, and the last
 

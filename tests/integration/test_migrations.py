@@ -19,14 +19,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, text
 
-from ledger_rows import engine_of
-from scratch_databases import Scratch, libpq, scratch_databases
 from sluice.adapters.postgres import migrations
 from sluice.adapters.postgres.ledger import postgres_ledger
 from sluice.adapters.postgres.migrations import KEYS, LEDGER, configuration, migrate
 from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 from sluice.errors import Terminal, Transient
 from support.engines import EngineStack
+from support.ledger_rows import engine_of
+from support.scratch_databases import Scratch, libpq, scratch_databases
 from support.waiting import wait_until
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-import dying
-from agreement import Held
 from devstack import Stack, catalogue, credentials, processes, runner, stopping
-from recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from sluice.errors import Transient, Unavailable
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
+from support import dying
+from support.agreement import Held
 from support.engines import EngineStack
+from support.recovery import AFTER, BEFORE, MOVED, Before, Case, Cases, retried
 from support.rotation import revision, share
-from swapping import port_of, swapped
+from support.swapping import port_of, swapped
 
 HURRIED = {"connect_timeout_s": 2.0, "call_timeout_s": 3.0, "query_timeout_s": 2.0}
 # Neo4j's driver waits for ten seconds without a sign of life (5 s twice), then tries for a call's time; then the run

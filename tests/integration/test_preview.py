@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ledger_copies import rows
-from ledger_rows import PROFILE, Room, version
 from sluice.cli import app, documents
 from sluice.errors import BadRequest
 from sluice.model.source import SourceSpec
@@ -21,7 +19,9 @@ from sluice.pipeline import preview
 from sluice.pipeline.requests import IngestRequest
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
-from swapping import wired
+from support.ledger_copies import rows
+from support.ledger_rows import PROFILE, Room, version
+from support.swapping import wired
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from agreement import Stores
 from sluice.cli import app
 from sluice.model.retention import KeepDays
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
+from support.agreement import Stores
 from support.engines import EngineStack
 
 MakeTools = Callable[..., Sluice]

@@ -15,9 +15,6 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from agreement import Stores
-from failing import Crash, Crashing
-from recovery import Before
 from sluice.cli import app
 from sluice.encryption import Cipher
 from sluice.errors import BadRequest, Busy, LostLease, NotFound
@@ -37,8 +34,11 @@ from sluice.pipeline import (
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
+from support.agreement import Stores
 from support.engines import EngineStack
-from swapping import port_of, swapped
+from support.failing import Crash, Crashing
+from support.recovery import Before
+from support.swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]
 SECRET = "The quagga ferryman keeps his timetable in a copper drawer"

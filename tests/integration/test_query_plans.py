@@ -13,8 +13,6 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, TextClause, text
 
-from ledger_rows import engine_of
-from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres import (
     catalog,
     collections,
@@ -38,6 +36,8 @@ from sluice.adapters.postgres import (
 )
 from sluice.adapters.postgres.migrations import migrate
 from support.engines import EngineStack
+from support.ledger_rows import engine_of
+from support.scratch_databases import libpq, scratch_databases
 
 DOCUMENTS = 20_000
 COLLECTIONS = 20

@@ -23,7 +23,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
-from swapping import swapped
+from support.swapping import swapped
 
 MakeTools = Callable[..., Sluice]
 DOCUMENTS = 40

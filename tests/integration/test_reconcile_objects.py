@@ -21,7 +21,7 @@ from sluice.sources import uploads
 from sluice.wiring.application import Sluice
 from support import steps
 from support.engines import EngineStack
-from swapping import swapped
+from support.swapping import swapped
 
 MakeTools = Callable[..., Sluice]
 DAY_S = 86_400

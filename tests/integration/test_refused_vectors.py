@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from failing import Crash, Crashing
 from sluice.model.grants import ALL_GROUPS, Principal
 from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
-from swapping import swapped
+from support.failing import Crash, Crashing
+from support.swapping import swapped
 
 MakeTools = Callable[..., Sluice]
 DIM = 16

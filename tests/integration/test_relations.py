@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from neo4j import GraphDatabase
 
-from graph_rows import relations
 from sluice.adapters.entities.naming import entity_id
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.graph_rows import relations
 
 Said = tuple[str, str, str]
 HAMBURG = "She lives in Hamburg, Germany."

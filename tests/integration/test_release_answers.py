@@ -1,7 +1,7 @@
 """Commands and routes answer as the release did: the same keys, types and nesting, and the same values where a run of
 the same corpus gives the same.
 
-A deliberate change: `PYTHONPATH=include:tests python tests/release_record.py answers`, and a line in CHANGELOG.md.
+A deliberate change: `PYTHONPATH=include:tests python -m support.release_record answers`, and a line in CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 
 import pytest
 
-from release_answers import Answers, answers, differences
-from release_recordings import read, versions
-from scratch_databases import scratch_databases
 from support.engines import EngineStack
+from support.release_answers import Answers, answers, differences
+from support.release_recordings import read, versions
+from support.scratch_databases import scratch_databases
 
 VERSION = max(versions("answers"), key=lambda version: [int(part) for part in version.split(".")])
 RECORDED: Answers = read(VERSION, "answers")
@@ -32,4 +32,4 @@ def test_it_answers_as_it_did(now: Answers, name: str) -> None:
 
 
 def test_every_answer_is_recorded(now: Answers) -> None:
-    assert set(now) == set(RECORDED), "run tests/release_record.py answers"
+    assert set(now) == set(RECORDED), "run python -m support.release_record answers"

@@ -1,6 +1,6 @@
 """Who may do what is decided as the release decided it.
 
-A deliberate change: `PYTHONPATH=include:tests python tests/release_record.py decisions`, and a line in CHANGELOG.md.
+A deliberate change: `PYTHONPATH=include:tests python -m support.release_record decisions`, and a line in CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from api_service import MakeWorld
-from release_decisions import changes, decisions
-from release_recordings import read, versions
+from support.api_service import MakeWorld
+from support.release_decisions import changes, decisions
+from support.release_recordings import read, versions
 
 VERSION = max(versions("decisions"), key=lambda version: [int(part) for part in version.split(".")])
 RECORDED = read(VERSION, "decisions")
@@ -30,4 +30,4 @@ def test_it_is_decided_as_it_was(now: dict[str, Any], question: str) -> None:
 
 
 def test_every_question_is_recorded(now: dict[str, Any]) -> None:
-    assert set(now) == set(RECORDED), "run tests/release_record.py decisions"
+    assert set(now) == set(RECORDED), "run python -m support.release_record decisions"

@@ -1,7 +1,7 @@
 """A data directory that an older release filled opens with this one: its keys, uploads, quarantined bytes, ledger, and
 the artefacts of a run that was half done when the release was replaced.
 
-The directories are made by `tests/release_home.py`, run by the release itself.
+The directories are made by `tests/support/release_home.py`, run by the release itself.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from release_doors import Said, command, go_on
-from release_home import HALF_DONE, REFUSED, SERVED, SETTINGS, WAITING, collection_of
-from release_recordings import FOLDER
-from scratch_databases import libpq, scratch_databases
 from support.engines import EngineStack
+from support.release_doors import Said, command, go_on
+from support.release_home import HALF_DONE, REFUSED, SERVED, SETTINGS, WAITING, collection_of
+from support.release_recordings import FOLDER
+from support.scratch_databases import libpq, scratch_databases
 
 VERSIONS = sorted(path.parent.name for path in FOLDER.glob("*/home.tar.gz"))
 

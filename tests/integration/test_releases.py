@@ -7,11 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.fingerprint_upgrade import key_fingerprints
 from sluice.adapters.postgres.migrations import migrate
 from sluice.encryption import keyed_fingerprint, new_key
 from support.engines import EngineStack
+from support.scratch_databases import libpq, scratch_databases
 
 RELEASES = sorted((Path(__file__).parents[1] / "fixtures" / "releases").glob("*.sql"))
 
@@ -19,7 +19,7 @@ RELEASES = sorted((Path(__file__).parents[1] / "fixtures" / "releases").glob("*.
 def test_there_is_a_dump_of_this_release() -> None:
     from sluice import __version__
 
-    assert __version__ in {path.stem for path in RELEASES}, "run tests/release_dump.py"
+    assert __version__ in {path.stem for path in RELEASES}, "run python -m support.release_dump"
 
 
 @pytest.mark.parametrize("path", RELEASES, ids=lambda path: path.stem)

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import pytest
 
-from recovery import Before
 from sluice.errors import Transient
 from sluice.model.generation import Generation
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
-from swapping import swapped
+from support.recovery import Before
+from support.swapping import swapped
 
 MakeTools = Callable[..., Sluice]
 A = "# Owls\n\nThe Barn Owl of Kent hunts voles above wet meadows at dusk.\n"

@@ -15,9 +15,6 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from agreement import Stores
-from failing import Crash, Crashing
-from ledger_rows import room_of
 from sluice.cli import app
 from sluice.errors import NotFound
 from sluice.model.generation import Generation
@@ -27,8 +24,11 @@ from sluice.model.search import SearchRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
+from support.agreement import Stores
 from support.engines import EngineStack
-from swapping import port_of, swapped
+from support.failing import Crash, Crashing
+from support.ledger_rows import room_of
+from support.swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]
 

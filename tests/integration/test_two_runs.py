@@ -14,14 +14,13 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-import dying
-from recovery import AFTER, MOVED, Before, Case, Cases
 from sluice.errors import Busy, Terminal
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
-from support import steps
+from support import dying, steps
+from support.recovery import AFTER, MOVED, Before, Case, Cases
+from support.swapping import swapped
 from support.waiting import wait_until
-from swapping import swapped
 
 
 def meet(barrier: Any, sluice: Sluice, order: dying.Order) -> Any:

@@ -18,8 +18,8 @@ from zipfile import ZipFile
 import psycopg
 import pytest
 
-from scratch_databases import Scratch, libpq, scratch_databases
 from support.engines import EngineStack
+from support.scratch_databases import Scratch, libpq, scratch_databases
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = (

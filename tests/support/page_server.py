@@ -24,7 +24,7 @@ from sluice.model.grants import Grant, Principal
 from sluice.model.passage import Passage, PassageLineage, VersionStep
 from sluice.model.search import Hydrated, SearchRequest
 from sluice.retrieval.searching import SearchOutcome
-from swapping import wired
+from support.swapping import wired
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 LONG = "The pump room is dry. " * 40 + "Pumps are inspected monthly. " + "Nothing else matters here. " * 40

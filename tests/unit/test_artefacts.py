@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from old_cipher import OldCipher
 from sluice.encryption import Cipher, ciphers, new_key
 from sluice.errors import Terminal
 from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDocument, Mention, Relation, SparseVector
 from sluice.model.document import Document
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.pipeline import artefacts
+from support.old_cipher import OldCipher
 
 PLACE = "runs/r/00000/1-extracted.parquet"
 TEXT = "Improbable quokkas memorise timetables. Every Thursday they forget them again."

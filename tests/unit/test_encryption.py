@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from old_cipher import OldCipher
 from sluice import encryption
 from sluice.encryption import Cipher
 from sluice.errors import Terminal
+from support.old_cipher import OldCipher
 
 KEY, OWLS, WADERS = bytes(range(32)), uuid4(), uuid4()
 # A title that release 0.2.0 encrypted under KEY.

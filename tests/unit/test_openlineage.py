@@ -16,13 +16,13 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.generated import base
 from openlineage.client.serde import Serde
 
-from lineage_receiver import serve
-from openlineage_schemas import problems
 from sluice.adapters import marquez
 from sluice.airflow import events, lineage
 from sluice.errors import Terminal, Unavailable
 from sluice.model import gates, generation, run
 from sluice.model.source import Source, SourceSpec
+from support.lineage_receiver import serve
+from support.openlineage_schemas import problems
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROFILE = generation.Profile("tokens:512:64", "hash:64", "off", 64)

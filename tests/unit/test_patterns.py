@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from pattern_inputs import Hostile, Use, anchored, compiled, hostile, imported_otherwise, uses
 from sluice.parsing import html
 from sluice.parsing.text import markdown_title
 from sluice.quality import secrets
 from sluice.quality.personal_data import _RECOGNISERS, _WINDOW_CHARS, _recogniser
 from sluice.sources.globs import Globs
+from support.pattern_inputs import Hostile, Use, anchored, compiled, hostile, imported_otherwise, uses
 
 _INCLUDE = Path(__file__).parents[2] / "include"
 # Linear patterns take less than a millisecond; what takes longer is tried on four times the text. There a linear one

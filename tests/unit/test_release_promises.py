@@ -1,6 +1,6 @@
 """What a release showed to its users is there: nothing that was recorded may vanish or become another.
 
-A deliberate change: `python tests/release_record.py openapi|commands|settings|dags` writes this release's recording
+A deliberate change: `python -m support.release_record openapi|commands|settings|dags` writes this release's recording
 anew, and CHANGELOG.md says so. What changed on purpose since an older release is in `CHANGED`.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from release_recordings import broken, read, versions
+from support.release_recordings import broken, read, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 SURFACES = ("openapi", "commands", "settings", "dags")
@@ -49,7 +49,7 @@ CHANGED = {
 
 @cache
 def now(what: str) -> Any:
-    command = [sys.executable, str(ROOT / "tests" / "release_surface.py"), what]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "release_surface.py"), what]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -64,7 +64,7 @@ def test_every_surface_of_this_release_is_recorded() -> None:
         timeout=60,
     ).stdout.strip()
     assert version
-    assert {what for known, what in CASES if known == version} == set(SURFACES), "run tests/release_record.py"
+    assert {what for known, what in CASES if known == version} == set(SURFACES), "run python -m support.release_record"
 
 
 @pytest.mark.parametrize(("version", "what"), CASES)

@@ -21,7 +21,6 @@ from fastapi import Request, Response
 from fastapi.testclient import TestClient
 from starlette.exceptions import HTTPException
 
-from api_service import World, client_of, named
 from sluice.access import ingestion
 from sluice.access.borrowing import borrowable
 from sluice.access.connections import allowed_connections
@@ -35,6 +34,7 @@ from sluice.model.generation import Profile
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection
+from support.api_service import World, client_of, named
 
 REASONS = {Forbidden: "forbidden", NotFound: "not found", BadRequest: "invalid", SluiceError: "error"}
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)

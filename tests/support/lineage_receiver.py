@@ -1,6 +1,6 @@
 """A receiver of OpenLineage events that behaves as Marquez does, its faults included.
 
-    python tests/lineage_receiver.py PORT
+    python -m support.lineage_receiver PORT
 
 - A number that is no number, NUL or a time that is none is answered with 500.
 - A name with letters that Marquez does not take, or none, is refused; but it stays, and the list of namespaces, jobs or
@@ -25,7 +25,7 @@ from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from openlineage_schemas import problems
+from support.openlineage_schemas import problems
 
 _NAME = re.compile(r"[a-zA-Z0-9:;=/_.@+-]+")
 _STATES = {"START": "RUNNING", "RUNNING": "RUNNING", "COMPLETE": "COMPLETED", "FAIL": "FAILED", "ABORT": "ABORTED"}

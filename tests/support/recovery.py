@@ -12,10 +12,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import text
 
-import dying
-from agreement import Held, Snapshot, Stores, assert_equal, ids_of
-from dying import Order
-from ledger_rows import outbox
 from sluice.errors import Busy, Transient
 from sluice.model.generation import Generation
 from sluice.model.grants import ALL_GROUPS, Principal
@@ -24,6 +20,10 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.settings import Settings
 from sluice.wiring.application import Sluice
+from support import dying
+from support.agreement import Held, Snapshot, Stores, assert_equal, ids_of
+from support.dying import Order
+from support.ledger_rows import outbox
 
 LEASE_S = 1.0
 PATIENCE_S = 20

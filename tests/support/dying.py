@@ -19,8 +19,6 @@ from uuid import UUID, uuid4
 
 import great_expectations  # noqa: F401  # seconds of imports, paid once by the fork server
 
-from agreement import Capitals
-from failpoints import Point, Watch, listen
 from sluice.errors import SluiceError
 from sluice.model.chunk import Vector
 from sluice.model.source import SourceSpec
@@ -31,7 +29,9 @@ from sluice.ports.vector_cache import VectorCache
 from sluice.settings import Settings
 from sluice.wiring.application import Sluice
 from support import steps
-from swapping import swapped
+from support.agreement import Capitals
+from support.failpoints import Point, Watch, listen
+from support.swapping import swapped
 
 TIMEOUT_S = 120
 

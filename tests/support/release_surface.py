@@ -1,4 +1,5 @@
-"""Prints, as JSON, one surface that users hold on to: `python tests/release_surface.py openapi|commands|settings|dags`.
+"""Prints, as JSON, one surface that users hold on to:
+`python -m support.release_surface openapi|commands|settings|dags`.
 
 It goes through the doors: the plugin that Airflow loads, typer's app, the settings class and the DAG files. So it also
 runs on an older release, and does not depend on where a module is.
@@ -18,7 +19,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 _TEXTS = ("description", "title", "examples", "summary", "tags", "operationId", "deprecated")
 
 

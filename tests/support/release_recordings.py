@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parent / "fixtures" / "releases"
+FOLDER = Path(__file__).parents[1] / "fixtures" / "releases"
 
 
 def read(version: str, what: str) -> Any:

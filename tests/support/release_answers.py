@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from release_doors import command, service
+from support.release_doors import command, service
 
 Answers = dict[str, dict[str, Any]]
 

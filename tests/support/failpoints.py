@@ -25,7 +25,7 @@ from sluice.ports.ledger import Ledger
 from sluice.ports.projections import GraphIndex, VectorIndex
 from sluice.ports.vector_cache import VectorCache
 from sluice.wiring.application import Sluice
-from swapping import port_of, swapped
+from support.swapping import port_of, swapped
 
 PORTS: dict[str, type] = {
     **get_type_hints(Ledger),

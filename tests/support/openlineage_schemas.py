@@ -26,7 +26,7 @@ import jsonschema
 from openlineage.client import generated
 from openlineage.client.generated import base
 
-OURS = Path(__file__).parents[1] / "docs" / "facets"
+OURS = Path(__file__).parents[2] / "docs" / "facets"
 _FORMATS = {
     "eventTime": "date-time",
     "nominalStartTime": "date-time",

@@ -1,6 +1,6 @@
 """Writes the recordings of this release anew: a deliberate change, which belongs in CHANGELOG.md.
 
-    PYTHONPATH=include:tests python tests/release_record.py [openapi|commands|settings|dags|decisions|answers ...]
+    PYTHONPATH=include:tests python -m support.release_record [openapi|commands|settings|dags|decisions|answers ...]
 
 Without an argument it writes all of them. Older releases' recordings are never written anew.
 """
@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import release_recordings
 from conftest import HOMES, ROOT
 from devstack import Config, Stack, ports
-from scratch_databases import scratch_databases
+from support import release_recordings
 from support.engines import EngineStack
+from support.scratch_databases import scratch_databases
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 SURFACES = ("openapi", "commands", "settings", "dags")
 
 
@@ -38,16 +38,16 @@ def main(names: list[str]) -> None:
 
 
 def surface(name: str) -> object:
-    command = [sys.executable, str(TESTS / "release_surface.py"), name]
+    command = [sys.executable, str(TESTS / "support" / "release_surface.py"), name]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=180, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def decisions() -> object:
     """Of the rules, and of the routes of a service over a ledger of its own."""
-    import release_decisions
-    from api_service import worlds
-    from ledger_copies import ledger_copies
+    from support import release_decisions
+    from support.api_service import worlds
+    from support.ledger_copies import ledger_copies
 
     with engines() as (stack, _), ledger_copies(stack) as copies, worlds(copies) as make, make() as world:
         return release_decisions.decisions(world)
@@ -55,7 +55,7 @@ def decisions() -> object:
 
 def answers() -> object:
     """Of two runs, so that what differs between runs is not taken for a promise."""
-    from release_answers import answers, merged
+    from support.release_answers import answers, merged
 
     runs = []
     with engines() as (stack, work):

@@ -10,10 +10,10 @@ from uuid import uuid4
 import psycopg
 from sqlalchemy import Connection, Engine, make_url, text
 
-from ledger_rows import Room, engine_of
-from scratch_databases import libpq, scratch_databases
 from sluice.adapters.postgres.migrations import migrate
 from support.engines import EngineStack
+from support.ledger_rows import Room, engine_of
+from support.scratch_databases import libpq, scratch_databases
 
 
 @dataclass(frozen=True)
