@@ -30,7 +30,8 @@ not touched.
 In the form an empty field is null. Type one list element on each line; write `[]` in *Advanced Options*.
 
 **A dry run** ends after `plan`. Its log and its XCom `dry_run` report how many documents are new, changed, renamed or
-would be deleted, why the run would be rejected, and the most that embedding would use. The later tasks are skipped.
+would be deleted. They also report why the run would be rejected, and the most that embedding would use. The later tasks
+are skipped.
 
 **To recognise a run**, read its note: the collection, the source and, when it has ended, the result. Batches are named
 by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*.

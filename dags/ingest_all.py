@@ -15,9 +15,12 @@ the others.
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
-**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources whose lease another run holds
-(they stay due, so a later run ingests them); sources whose earlier run has not started yet (`ingest` is skipped);
-sources beyond the first 1,000 (the next run continues).
+**Skipped sources.** The logs of `plan` and `report` name them:
+
+- paused sources
+- sources whose lease another run holds; they stay due, so a later run ingests them
+- sources whose earlier run has not started yet; `ingest` is skipped
+- sources beyond the first 1,000; the next run continues with them
 
 **Events.** An event of the asset `sluice_source_changed` with the extra
 `{"tenant": …, "collection": …, "source": <uri>}` ingests the saved source; several simultaneous events are one run. An
