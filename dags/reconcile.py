@@ -88,7 +88,7 @@ PARAMS = {
 
 @dag(
     dag_id="sluice_reconcile",
-    description="Compare Qdrant, Neo4j and object storage with the ledger; repair where asked",
+    description="Compare Qdrant, Neo4j and object storage with the ledger; repair if `repair` is set",
     schedule="30 3 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
