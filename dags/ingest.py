@@ -30,7 +30,8 @@ not touched.
 In the form an empty field is null. Type one list element on each line; write `[]` in *Advanced Options*.
 
 **A dry run** ends after `plan`. Its log and its XCom `dry_run` report how many documents are new, changed, renamed or
-would be deleted, why the run would be rejected, and the most that embedding would use. The later tasks are skipped.
+would be deleted. They also report why the run would be rejected, and the most that embedding would use. The later tasks
+are skipped.
 
 **To recognise a run**, read its note: the collection, the source and, when it has ended, the result. Batches are named
 by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*.
@@ -67,8 +68,8 @@ most four runs are active at once. A run waits and is retried while another run 
 separated by `:`. `make demo SOURCE=…` adds its own. Add to the value, do not replace it: other sources need theirs.
 
 **Who may run it.** A user with a grant to write to the tenant (`sluice grant`). The grant must hold every group that
-may read the source now and every group that the run sets, or `*`. Opening a source from some groups to the whole tenant
-needs `*`. A run that no user triggered may only ingest a saved source with its saved options.
+may read the source now and every group that the run sets, or `*`. Only a grant with `*` can open a source from some
+groups to the whole tenant. A run that no user triggered may only ingest a saved source with its saved options.
 
 **When it fails.** Transient errors (a store is down) are retried with growing delays. Other errors fail the task at
 once; one line of its log says what to do (`[logging] logging_level = DEBUG` adds the traceback). *Clear* the failed
@@ -79,8 +80,8 @@ and do not stop the run. The summary has their number; `sluice quarantine list` 
 them. `finish` logs the address of the page with the gate results; its link *Gate results* opens the same page.
 
 **When a store is down**, documents that no longer exist at the source are still deleted from the ledger and no longer
-served. This happens when all new documents are read, because one of them may be a renamed one. The next run deletes
-them from the stores.
+served. This happens when all new documents are read, because one of them may be a renamed document. The next run
+deletes them from the stores.
 
 **When the budget is exceeded**, the run stops and succeeds, because a retry would not help. Loaded documents are
 served, nothing is deleted while new documents remain, and the summary has `"stopped": "budget"` and the number of

@@ -15,9 +15,12 @@ the others.
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
-**Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources whose lease another run holds
-(they stay due, so a later run ingests them); sources whose earlier run has not started yet (`ingest` is skipped);
-sources beyond the first 1,000 (the next run continues).
+**Skipped sources.** The logs of `plan` and `report` name them:
+
+- paused sources
+- sources whose lease another run holds; they stay due, so a later run ingests them
+- sources whose earlier run has not started yet; `ingest` is skipped
+- sources beyond the first 1,000; the next run continues with them
 
 **Events.** An event of the asset `sluice_source_changed` with the extra
 `{"tenant": …, "collection": …, "source": <uri>}` ingests the saved source; several simultaneous events are one run. An
@@ -27,7 +30,7 @@ growing delays and then skipped; the log of `report` has the reason. Send the ev
 **Who may run it.** A user's run ingests the sources that the user may write (`sluice grant`), in the user's name. A
 scheduled run or an event has no user and may only ingest saved sources with their saved options.
 
-**When it fails.** `report` names the sources and the reasons. The element of `ingest` links to the run of
+**When it fails.** `report` names the sources and the reasons. The mapped task `ingest` links to the run of
 `sluice_ingest` that failed: clear its failed tasks, or trigger `sluice_ingest`, or wait until the source is due again.
 Clearing `ingest` here skips it, because its run exists already. Triggering this DAG again is always safe.
 

@@ -9,9 +9,12 @@ written from the ledger, with vectors from the cache (nothing is embedded again)
 collection or a graph that is lost as a whole is rebuilt in the same way.
 
 Object storage is compared, too. Uploads of served documents that no longer exist are reported as missing (with `deep`
-also uploads whose bytes have changed). Orphaned objects are surplus and do not fail the task: artefacts of runs that
-were not active for `SLUICE_ARTEFACTS_KEEP_DAYS`, or that the ledger does not know; bytes of documents that are no
-longer in quarantine; remains of uploads after a crash. They are removed nightly, unless `sweep` is off.
+also uploads whose bytes have changed). Orphaned objects are surplus and do not fail the task. They are removed
+every night, unless `sweep` is off:
+
+- artefacts of runs that were not active for `SLUICE_ARTEFACTS_KEEP_DAYS`, or that the ledger does not know
+- bytes of documents that are no longer in quarantine
+- remains of uploads after a crash
 
 | param | unit | meaning |
 |---|---|---|
@@ -85,7 +88,7 @@ PARAMS = {
 
 @dag(
     dag_id="sluice_reconcile",
-    description="Compare Qdrant, Neo4j and object storage with the ledger; repair where asked",
+    description="Compare Qdrant, Neo4j and object storage with the ledger; repair if `repair` is set",
     schedule="30 3 * * *",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,

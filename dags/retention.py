@@ -5,9 +5,9 @@ A document is unreadable from the moment it expires (`sluice retention`, docs/re
 from the ledger, Qdrant and Neo4j. `look` lists the expired documents in its log, one line each. `choose` ends the run
 (a dry run, or nothing has expired), continues with `purge`, or with `approve` above `approve_above` documents. `purge`
 deletes the listed documents in the same way as deletions at a source, and records each in the ledger
-(`purged_documents`). `prune` counts history that is no longer used (superseded text, unused vectors and keys, old runs,
-records, events and mirrors; docs/retention.md) and removes it in a nightly run that deletes; its log has the number of
-each kind.
+(`purged_documents`). `prune` counts history that is no longer used: superseded text, unused vectors and keys, old
+runs, records, events and mirrors (docs/retention.md). In a nightly run that deletes, it also removes this history. Its
+log has the number of each kind.
 
 | param | unit | meaning |
 |---|---|---|

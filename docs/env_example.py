@@ -2,7 +2,7 @@
 
     PYTHONPATH=include python docs/env_example.py > .env.example
 
-A test fails where the file, the settings and the code no longer say the same.
+A test fails if the file, the settings and the code differ.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from devstack.credentials import GENERATED
 from sluice.settings import Settings
 
 HEADING = """\
-Settings of Sluice. Copy this file to `.env` and take the `#` away from a line to change it: what a line says now is
-its default. The environment wins over `.env`. Anywhere but with Docker Compose, nothing needs to be set: devstack makes
-all passwords and keys on its first start, in credentials.env below SLUICE_HOME."""
+Settings of Sluice, with their defaults. To change one, copy this file to `.env`, remove the `#` of the line and edit
+the value. The environment takes precedence over `.env`. Only Docker Compose needs settings: devstack generates all
+passwords and keys at its first start, in credentials.env below SLUICE_HOME."""
 
 SETTINGS_ABOUT = """\
-Any of these may also be given as a file's content: SLUICE_X_FILE=<path> stands for SLUICE_X. A store's URL that is set
-is used, and devstack starts nothing for it; the URLs that are not set devstack fills in."""
+Each of these can also be the content of a file: SLUICE_X_FILE=<path> replaces SLUICE_X. If you set the URL of a store,
+devstack uses that store and does not start its own. devstack sets the other URLs."""
 
 CONNECTIONS_ABOUT = """\
-The login of a source whose URI says connection=<id> (docs/sources.md): <kind>://login:password@host:port/schema?name=value,
-each part percent-encoded. <ID> is the id in capitals, with `_` for all but letters and digits. Under Airflow, a
-connection of that id goes first."""
+The login of a source whose URI contains connection=<id> (docs/sources.md), in the form
+<kind>://login:password@host:port/schema?name=value with percent-encoded parts. <ID> is the id in capitals, with `_` for
+all characters except letters and digits. Under Airflow, a connection with that id takes precedence."""
 
 PORTS_ABOUT = "TCP ports on 127.0.0.1. devstack listens there; Docker Compose publishes there."
 
 # name → (default, what it is). In the order in which they are listed.
 PROCESSES: dict[str, tuple[str, str]] = {
-    "SLUICE_STATSD_HOST": ("", "StatsD server that gets the metrics; without it none are sent."),
+    "SLUICE_STATSD_HOST": ("", "StatsD server that gets the metrics; unset: none are sent."),
     "SLUICE_STATSD_PORT": ("8125", "Its UDP port."),
 }
 
 DEVSTACK: dict[str, tuple[str, str]] = {
-    "SLUICE_QDRANT_BIN": ("", "A `qdrant` program to run; without it the embedded server is used."),
-    "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; without one lineage stays in the ledger."),
+    "SLUICE_QDRANT_BIN": ("", "A `qdrant` program to run; unset: the embedded server is used."),
+    "SLUICE_MARQUEZ_JAR": ("", "Marquez's jar to run; unset: lineage is stored only in the ledger."),
     "SLUICE_MARQUEZ_WEB": ("", "Folder of Marquez's web page (needs node and SLUICE_MARQUEZ_JAR)."),
     "SLUICE_AIRFLOW_DATABASE_URL": ("", "A Postgres database of your own for Airflow's metadata."),
-    "SLUICE_DATABASE_ANALYST_URL": ("", "Ledger, as the analysts' role, which reads the views alone."),
-    "SLUICE_AIRFLOW_PARALLELISM": ("4", "Task processes side by side."),
+    "SLUICE_DATABASE_ANALYST_URL": ("", "Ledger, as the analysts' role, which can read only the views."),
+    "SLUICE_AIRFLOW_PARALLELISM": ("4", "Task processes that run in parallel."),
     "SLUICE_NEO4J_HEAP_MB": ("512", "Neo4j's heap, in MiB."),
-    "SLUICE_MIN_FREE_MB": ("2048", "Free disk without which nothing is started, in MiB."),
-    "SLUICE_MAVEN_MIRROR": ("https://repo1.maven.org/maven2", "Where Neo4j's jars come from."),
+    "SLUICE_MIN_FREE_MB": ("2048", "Free disk space that a start needs, in MiB."),
+    "SLUICE_MAVEN_MIRROR": ("https://repo1.maven.org/maven2", "Server from which Neo4j's jars are downloaded."),
     "SLUICE_CACHE": ("~/.cache/sluice", "Folder of downloads that all checkouts share."),
     "SLUICE_DAGS_FOLDER": ("dags", "Folder of the DAG files."),
 }
@@ -64,19 +64,19 @@ COMPOSE: dict[str, tuple[str, str]] = {
 
 COMPOSE_SECRETS_ABOUT = """\
 Docker Compose needs all of these, and SLUICE_QDRANT_API_KEY, SLUICE_NEO4J_PASSWORD and SLUICE_MASTER_KEY. The command
-`sh deploy/compose/secrets.sh >> .env` makes them all. They stand in URLs, so use letters, digits, `-` and `_` only.
-Losing SLUICE_MASTER_KEY or AIRFLOW__CORE__FERNET_KEY makes what was written with them unreadable: keep a copy
-elsewhere. devstack makes its own. Where it runs in the same checkout, keep these in another file, for
-`docker compose --env-file`."""
+`sh deploy/compose/secrets.sh >> .env` generates them all. They become parts of URLs, so use only letters, digits, `-`
+and `_`. Without SLUICE_MASTER_KEY and AIRFLOW__CORE__FERNET_KEY, data that was encrypted with them is unreadable:
+store a copy in another place. devstack generates its own. If devstack runs in the same checkout, put these into
+another file, for `docker compose --env-file`."""
 
-# Made by devstack and told to its processes; nothing to set.
-TOLD: dict[str, str] = {
+# devstack sets these for its processes; users do not set them.
+SET_BY_DEVSTACK: dict[str, str] = {
     "SLUICE_POSTGRES_ADMIN_URL": "Postgres as its superuser, for people and tests.",
     "SLUICE_AIRFLOW_URL": "Airflow's address.",
     "SLUICE_MARQUEZ_WEB_URL": "Marquez's web page.",
 }
 
-# Read by the tests and the benchmarks alone; CONTRIBUTING.md tells how.
+# Only the tests and the benchmarks read these; CONTRIBUTING.md describes them.
 TESTS: dict[str, str] = {
     "SLUICE_TEST_STACK": "`external`: tests use the engines that the environment names.",
     "SLUICE_TEST_DATA": "Folder of data sets for the slow tests.",
@@ -107,7 +107,7 @@ def render() -> str:
 
 
 def setting_groups() -> Iterator[tuple[str, list[str]]]:
-    """The headings of `Settings` with the fields below each, as its source has them."""
+    """The headings of `Settings` with the fields below each, in the order of the source."""
     title = "Places"
     names: list[str] = []
     for line in inspect.getsource(Settings).splitlines():
@@ -132,7 +132,7 @@ def ports() -> dict[str, int]:
 
 
 def compose_secrets() -> dict[str, str]:
-    """Secrets that Docker Compose asks for and devstack makes: name → default. Settings among them are left out."""
+    """Secrets that Docker Compose needs and devstack generates: name → default, without those that are settings."""
     settings = setting_names()
     return {name: "admin" if name == "SLUICE_ADMIN_USER" else "" for name in GENERATED if name not in settings}
 
@@ -142,9 +142,9 @@ def setting_names() -> set[str]:
 
 
 def known_names() -> set[str]:
-    """Every SLUICE_ variable that something reads or writes, `_FILE` forms among them."""
+    """Every SLUICE_ variable that the code reads or writes, with the `_FILE` forms."""
     settings = setting_names()
-    tables: tuple[Mapping[str, Any], ...] = (PROCESSES, DEVSTACK, COMPOSE, TOLD, TESTS, ports(), GENERATED)
+    tables: tuple[Mapping[str, Any], ...] = (PROCESSES, DEVSTACK, COMPOSE, SET_BY_DEVSTACK, TESTS, ports(), GENERATED)
     return settings | {f"{name}_FILE" for name in settings} | {name for table in tables for name in table}
 
 

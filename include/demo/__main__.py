@@ -94,7 +94,7 @@ def demonstrate(server: Server, source: str | None, collection: str) -> None:
     questions = QUESTIONS if ours else server.titles(collection, len(QUESTIONS))
     for question in questions:
         show(question, server.search(question, collection, top_k=3))
-    _say("Go on")
+    _say("Next steps")
     _tell(f"{server.url}/plugin/sluice-search  (collection {collection})")
     if questions:
         _tell(f"{_CLI} search {shlex.quote(questions[0])} --collection {collection}")

@@ -1,12 +1,12 @@
-"""All parts of a stack, and their names on the command line."""
+"""All services of a stack, and their names on the command line."""
 
 from collections.abc import Sequence
 
-from devstack import airflow_parts, marquez, neo4j_server, postgres, qdrant, valkey_server
+from devstack import airflow_services, marquez, neo4j_server, postgres, qdrant, valkey_server
 from devstack.config import Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Part
+from devstack.service import Service
 
 ALL = "all"
 ENGINES = "engines"
@@ -15,25 +15,25 @@ AIRFLOW = "airflow"
 DATABASE_SETTINGS = {"SLUICE_DATABASE_URL", "SLUICE_KEYS_DATABASE_URL", "SLUICE_AIRFLOW_DATABASE_URL"}
 
 
-def parts(config: Config, credentials: Credentials) -> list[Part]:
-    """All parts; each comes after those that it needs."""
+def services(config: Config, credentials: Credentials) -> list[Service]:
+    """All services; each comes after those that it needs."""
     needs_postgres = not credentials.external >= DATABASE_SETTINGS or marquez.starts(config, credentials)
     return [
-        postgres.part(config, credentials, needs_postgres),
-        valkey_server.part(config, credentials),
-        qdrant.part(config, credentials),
-        neo4j_server.part(config, credentials),
-        *marquez.parts(config, credentials),
-        *airflow_parts.parts(config, credentials),
+        postgres.service(config, credentials, needs_postgres),
+        valkey_server.service(config, credentials),
+        qdrant.service(config, credentials),
+        neo4j_server.service(config, credentials),
+        *marquez.services(config, credentials),
+        *airflow_services.services(config, credentials),
     ]
 
 
-def select(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
-    """The named parts and those that they need, in order of their start. No name means all.
+def select(services: Sequence[Service], names: Sequence[str]) -> list[Service]:
+    """The named services and those that they need, in order of their start. No name means all.
 
-    Raises DevstackError for a name that no part has.
+    Raises DevstackError for a name that no service has.
     """
-    known = {part.name: part for part in parts}
+    known = {service.name: service for service in services}
     groups = {
         ALL: list(known),
         ENGINES: [name for name in known if not name.startswith(AIRFLOW)],
@@ -45,8 +45,8 @@ def select(parts: Sequence[Part], names: Sequence[str]) -> list[Part]:
     while pending:
         name = pending.pop()
         if name not in known:
-            raise DevstackError(f"There is no part {name!r}. Choose from: {', '.join([*groups, *known])}.")
+            raise DevstackError(f"There is no service {name!r}. Choose from: {', '.join([*groups, *known])}.")
         if name not in wanted:
             wanted.add(name)
             pending.extend(known[name].needs)
-    return [part for part in parts if part.name in wanted]
+    return [service for service in services if service.name in wanted]

@@ -43,12 +43,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m devstack", description="Engines and Airflow on this machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="start parts and wait until they answer")
-    up.add_argument("parts", nargs="*", metavar="PART", help="engines, airflow, or single parts; default: all")
+    up = commands.add_parser("up", help="start services and wait until they answer")
+    up.add_argument("services", nargs="*", metavar="SERVICE", help="engines, airflow, or single services; default: all")
     up.set_defaults(run=_up)
     commands.add_parser("down", help="stop all processes; data stays").set_defaults(run=_down)
     status = commands.add_parser(
-        "status", help="show the state and ports of all parts; exit code 1 if a part is not running"
+        "status", help="show the state and ports of all services; exit code 1 if a service is not running"
     )
     status.add_argument("--json", action="store_true")
     status.set_defaults(run=_status)
@@ -58,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     env.add_argument("--app", action="store_true", help="only what the application and its command line need")
     env.set_defaults(run=_env)
-    logs = commands.add_parser("logs", help="print the end of a part's log")
-    logs.add_argument("part")
+    logs = commands.add_parser("logs", help="print the end of a service's log")
+    logs.add_argument("service")
     logs.add_argument("-n", "--lines", type=int, default=50)
     logs.set_defaults(run=_logs)
     clean = commands.add_parser("clean", help="stop all processes and remove all data of this SLUICE_HOME")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
-    stack.up(arguments.parts, _print)
+    stack.up(arguments.services, _print)
     return 0
 
 
@@ -79,18 +79,19 @@ def _down(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _status(stack: Stack, arguments: argparse.Namespace) -> int:
-    parts = stack.status()
+    services = stack.status()
     if arguments.json:
-        print(json.dumps({"home": str(stack.config.home), "parts": [asdict(part) for part in parts]}, indent=2))
-    elif not parts:
+        listed = [asdict(service) for service in services]
+        # "parts": the name of the key up to release 0.4.
+        print(json.dumps({"home": str(stack.config.home), "services": listed, "parts": listed}, indent=2))
+    elif not services:
         print(f"Nothing was started in {stack.config.home} yet.")
     else:
-        for part in parts:
-            listening = ", ".join(str(port) for port in part.ports.values())
-            print(
-                f"{part.name:24} {part.state:10} {f'pid {part.pid}' if part.pid else '':12} {listening} {part.detail}"
-            )
-    return 0 if parts and all(part.state in ("running", "done", "left out") for part in parts) else 1
+        for service in services:
+            pid = f"pid {service.pid}" if service.pid else ""
+            listening = ", ".join(str(port) for port in service.ports.values())
+            print(f"{service.name:24} {service.state:10} {pid:12} {listening} {service.detail}")
+    return 0 if services and all(service.state in ("running", "done", "left out") for service in services) else 1
 
 
 def _env(stack: Stack, arguments: argparse.Namespace) -> int:
@@ -101,10 +102,10 @@ def _env(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _logs(stack: Stack, arguments: argparse.Namespace) -> int:
-    path = stack.config.log(arguments.part)
+    path = stack.config.log(arguments.service)
     if not path.is_file():
         known = ", ".join(sorted(log.stem for log in stack.config.logs.glob("*.log"))) or "none yet"
-        raise DevstackError(f"There is no log of {arguments.part!r}. Logs: {known}.")
+        raise DevstackError(f"There is no log of {arguments.service!r}. Logs: {known}.")
     with path.open(encoding="utf-8", errors="replace") as file:
         sys.stdout.writelines(deque(file, maxlen=arguments.lines))
     return 0

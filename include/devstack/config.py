@@ -61,14 +61,14 @@ class Ports:
             marquez_admin=port("marquez_admin", marquez + 1),
             marquez_web=port("marquez_web", cls.marquez_web),
         )
-        ports._refuse_duplicates()
+        ports._reject_duplicates()
         return ports
 
-    def _refuse_duplicates(self) -> None:
+    def _reject_duplicates(self) -> None:
         seen: dict[int, str] = {}
         for name, number in vars(self).items():
             if number in seen:
-                first, second = (f"SLUICE_PORT_{part.upper()}" for part in (seen[number], name))
+                first, second = (f"SLUICE_PORT_{each.upper()}" for each in (seen[number], name))
                 raise DevstackError(f"{first} and {second} are both {number}. Set one of them to a free port.")
             seen[number] = name
 
@@ -122,9 +122,9 @@ class Config:
     def logs(self) -> Path:
         return self.home / "logs"
 
-    def log(self, part: str) -> Path:
-        """The log file of a part's process."""
-        return self.logs / f"{part}.log"
+    def log(self, service: str) -> Path:
+        """The log file of a service's process."""
+        return self.logs / f"{service}.log"
 
 
 def _folder(root: Path, value: str) -> Path:

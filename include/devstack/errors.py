@@ -6,4 +6,4 @@ class DevstackError(Exception):
 
 
 class Interrupted(DevstackError):
-    """The start was cancelled (Ctrl-C, or another part failed)."""
+    """The start was cancelled (Ctrl-C, or another service failed)."""

@@ -11,7 +11,7 @@ from devstack import dotenv, java
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part
+from devstack.service import Command, Service
 
 JAR_SETTING = "SLUICE_MARQUEZ_JAR"
 WEB_SETTING = "SLUICE_MARQUEZ_WEB"
@@ -22,14 +22,14 @@ def starts(config: Config, credentials: Credentials) -> bool:
     return config.given(JAR_SETTING) is not None and "SLUICE_MARQUEZ_URL" not in credentials.external
 
 
-def parts(config: Config, credentials: Credentials) -> list[Part]:
-    """The part `marquez`, and `marquez-web` if its files are set, too."""
+def services(config: Config, credentials: Credentials) -> list[Service]:
+    """The service `marquez`, and `marquez-web` if its files are set, too."""
     if not starts(config, credentials):
         left_out = "SLUICE_MARQUEZ_URL is set"
         if "SLUICE_MARQUEZ_URL" not in credentials.external:
             left_out = f"no {JAR_SETTING} or SLUICE_MARQUEZ_URL: lineage is in the ledger (/sluice/lineage)"
-        return [Part(name="marquez", left_out=left_out)]
-    api = Part(
+        return [Service(name="marquez", left_out=left_out)]
+    api = Service(
         name="marquez",
         needs=("postgres",),
         ports={
@@ -45,7 +45,7 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
     if not config.given(WEB_SETTING):
         return [api]
     node = shutil.which("node", path=config.given("PATH") or os.defpath)
-    web = Part(
+    web = Service(
         name="marquez-web",
         needs=("marquez",),
         ports={"SLUICE_PORT_MARQUEZ_WEB": config.ports.marquez_web},

@@ -9,20 +9,20 @@ from devstack import dotenv, jars, java
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part, StartContext
+from devstack.service import Command, Service, StartContext
 
 FIRST_PASSWORD = "neo4j"  # noqa: S105 (the initial password of every new Neo4j; replaced at once)
 OPENED = ("java.base/java.nio", "java.base/java.io", "java.base/sun.nio.ch", "java.base/java.util.concurrent")
 
 
-def part(config: Config, credentials: Credentials) -> Part:
-    """The part `neo4j`."""
+def service(config: Config, credentials: Credentials) -> Service:
+    """The service `neo4j`."""
     left_out = None
     if not config.graph:
         left_out = "SLUICE_GRAPH=off: searches run without the graph"
     elif "SLUICE_NEO4J_URI" in credentials.external:
         left_out = "SLUICE_NEO4J_URI is set"
-    return Part(
+    return Service(
         name="neo4j",
         ports={"SLUICE_PORT_NEO4J": config.ports.neo4j},
         left_out=left_out,

@@ -15,8 +15,8 @@ from devstack import postgres_databases, postgres_place
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part
 from devstack.postgres_place import Place
+from devstack.service import Command, Service
 
 # Sized for tests and demos on a small machine. Nothing here trades durability for speed.
 SETTINGS = {
@@ -35,9 +35,9 @@ SETTINGS = {
 }
 
 
-def part(config: Config, credentials: Credentials, needed: bool) -> Part:
-    """The part `postgres`. `needed`: at least one database has no URL set by the user."""
-    return Part(
+def service(config: Config, credentials: Credentials, needed: bool) -> Service:
+    """The service `postgres`. `needed`: at least one database has no URL set by the user."""
+    return Service(
         name="postgres",
         ports={"SLUICE_PORT_POSTGRES": config.ports.postgres},
         left_out=None if needed else "SLUICE_DATABASE_URL is set",
@@ -58,7 +58,7 @@ def _check(config: Config) -> None:
 def _prepare(config: Config, credentials: Credentials) -> Command:
     place = postgres_place.find(config.home)
     postgres_place.make_folder(place)
-    _end_leftovers(place)
+    _end_orphans(place)
     if not place.data.exists():
         _initialise(place, credentials.role_password("postgres"))
     settings = {**SETTINGS, "port": str(config.ports.postgres)}
@@ -98,7 +98,7 @@ def _initialise(place: Place, password: str) -> None:
     draft.rename(place.data)
 
 
-def _end_leftovers(place: Place) -> None:
+def _end_orphans(place: Place) -> None:
     """Stops servers of a killed run that still use this data directory, and deletes their lock file."""
     deadline = time.monotonic() + 20
     while servers := list(_servers_on(place.data)):

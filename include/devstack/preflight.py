@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from devstack import ports
 from devstack.config import Config
 from devstack.errors import DevstackError
-from devstack.part import Part
+from devstack.service import Service
 
 
-def check(config: Config, parts: Sequence[Part]) -> None:
-    """Raises one DevstackError that lists all problems that would prevent the start of these parts."""
-    problems = [*_disk(config, parts), *_taken_ports(parts)]
-    for part in parts:
+def check(config: Config, services: Sequence[Service]) -> None:
+    """Raises one DevstackError that lists all problems that would prevent the start of these services."""
+    problems = [*_disk(config, services), *_taken_ports(services)]
+    for service in services:
         try:
-            part.check()
+            service.check()
         except DevstackError as error:
             problems.append(str(error))
     if problems:
@@ -22,9 +22,9 @@ def check(config: Config, parts: Sequence[Part]) -> None:
         raise DevstackError(f"Nothing was started:\n{listed}")
 
 
-def _disk(config: Config, parts: Sequence[Part]) -> list[str]:
+def _disk(config: Config, services: Sequence[Service]) -> list[str]:
     free = shutil.disk_usage(config.home).free
-    if not parts or free >= config.min_free_bytes:
+    if not services or free >= config.min_free_bytes:
         return []
     return [
         f"{config.home} has {free / 2**20:,.0f} MB free, fewer than {config.min_free_bytes / 2**20:,.0f} MB. "
@@ -32,10 +32,10 @@ def _disk(config: Config, parts: Sequence[Part]) -> list[str]:
     ]
 
 
-def _taken_ports(parts: Sequence[Part]) -> list[str]:
+def _taken_ports(services: Sequence[Service]) -> list[str]:
     return [
-        f"Port {port} for {part.name} is taken by {ports.holder(port)}. Stop that, or set {setting} to a free port."
-        for part in parts
-        for setting, port in part.ports.items()
+        f"Port {port} for {service.name} is taken by {ports.holder(port)}. Stop that, or set {setting} to a free port."
+        for service in services
+        for setting, port in service.ports.items()
         if not ports.is_free(port)
     ]

@@ -27,7 +27,7 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 class Record:
     """One started process. `fingerprint`: hash of the settings of its start; see `runner.fingerprint`."""
 
-    part: str
+    service: str
     pid: int
     started: str
     fingerprint: str
@@ -39,7 +39,8 @@ class Record:
         """The record in a pid file; None: there is no file, or it is incomplete."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{**values, "ports": tuple(values["ports"])})
+            name = values.pop("part", None) or values.pop("service")  # "part": written by releases up to 0.4
+            return cls(service=name, **{**values, "ports": tuple(values["ports"])})
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -60,7 +61,7 @@ def start_time(pid: int) -> str | None:
 
 
 def spawn(
-    part: str,
+    service: str,
     argv: Sequence[str],
     *,
     env: Mapping[str, str],
@@ -74,7 +75,7 @@ def spawn(
     """Starts a process in its own session, with its output appended to `log`. Raises OSError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {part} starts\n".encode())
+        output.write(f"--- {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {service} starts\n".encode())
         output.flush()
         child = subprocess.Popen(
             list(argv),
@@ -90,7 +91,7 @@ def spawn(
         )
     _children[child.pid] = child
     started = start_time(child.pid) or "ended at once"
-    return Record(part, child.pid, started, fingerprint, ports, str(workdir))
+    return Record(service, child.pid, started, fingerprint, ports, str(workdir))
 
 
 def lives(record: Record) -> bool:

@@ -9,17 +9,17 @@ import httpx
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part
+from devstack.service import Command, Service
 
 BINARY_SETTING = "SLUICE_QDRANT_BIN"
 
 
-def part(config: Config, credentials: Credentials) -> Part:
-    """The part `qdrant`."""
+def service(config: Config, credentials: Credentials) -> Service:
+    """The service `qdrant`."""
     ports = {"SLUICE_PORT_QDRANT": config.ports.qdrant}
     if config.given(BINARY_SETTING):
         ports["SLUICE_PORT_QDRANT_GRPC"] = config.ports.qdrant_grpc
-    return Part(
+    return Service(
         name="qdrant",
         ports=ports,
         left_out="SLUICE_QDRANT_URL is set" if "SLUICE_QDRANT_URL" in credentials.external else None,

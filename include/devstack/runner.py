@@ -1,4 +1,4 @@
-"""Starts one part's process, recognises it after a crash, and stops it."""
+"""Starts one service's process, recognises it after a crash, and stops it."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from devstack import environment, processes
 from devstack.config import Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Part, StartContext
 from devstack.processes import Record
+from devstack.service import Service, StartContext
 
 
 @dataclass(frozen=True)
-class PartStatus:
+class ServiceStatus:
     """`state`: running, not ready, stopped, left out; done or not done for what ends by itself."""
 
     name: str
@@ -31,92 +31,92 @@ def run_folder(config: Config) -> Path:
 
 
 def record(config: Config, name: str) -> Record | None:
-    """The record of the part's last start."""
+    """The record of the service's last start."""
     return Record.read(_pid_file(config, name))
 
 
 def recorded_names(config: Config) -> list[str]:
-    """The parts that have a pid file."""
+    """The services that have a pid file."""
     return sorted(path.stem for path in run_folder(config).glob("*.pid"))
 
 
 def marker(config: Config, name: str) -> str:
-    """The value that marks the part's processes in their environment."""
+    """The value that marks the service's processes in their environment."""
     return f"{config.home}:{name}"
 
 
-def launch(config: Config, secrets: Credentials, part: Part, context: StartContext) -> Record | None:
-    """Prepare a part and start its process, if it has one."""
-    command = part.prepare(context)
+def launch(config: Config, secrets: Credentials, service: Service, context: StartContext) -> Record | None:
+    """Prepare a service and start its process, if it has one."""
+    command = service.prepare(context)
     context.check()
     if command is None:
         return None
     variables = environment.for_processes(config, secrets)
     started = processes.spawn(
-        part.name,
+        service.name,
         command.argv,
         env={**environment.inherited(config, os.environ), **variables, **command.env},
         workdir=command.workdir,
-        log=config.log(part.name),
-        ports=tuple(part.ports.values()),
-        fingerprint=fingerprint(config, secrets, part),
+        log=config.log(service.name),
+        ports=tuple(service.ports.values()),
+        fingerprint=fingerprint(config, secrets, service),
         user=command.user,
-        marker=marker(config, part.name),
+        marker=marker(config, service.name),
     )
-    started.write(_pid_file(config, part.name))
+    started.write(_pid_file(config, service.name))
     return started
 
 
-def is_up(config: Config, secrets: Credentials, part: Part) -> bool:
-    """Returns whether the part runs, answers, and was started with the present settings."""
-    known = record(config, part.name)
+def is_up(config: Config, secrets: Credentials, service: Service) -> bool:
+    """Returns whether the service runs, answers, and was started with the present settings."""
+    known = record(config, service.name)
     as_recorded = known is not None and processes.lives(known)
-    as_wanted = known is not None and known.fingerprint == fingerprint(config, secrets, part)
-    if not part.one_shot and not (as_recorded and as_wanted):
+    as_wanted = known is not None and known.fingerprint == fingerprint(config, secrets, service)
+    if not service.one_shot and not (as_recorded and as_wanted):
         return False
     try:
-        return part.ready()
+        return service.ready()
     except DevstackError:
         return False
 
 
-def end(config: Config, part: Part) -> list[int]:
-    """Stops the part's processes, also those that a killed run left behind. Returns the pids that survived."""
+def end(config: Config, service: Service) -> list[int]:
+    """Stops the service's processes, also those that a killed run left behind. Returns the pids that survived."""
     # Without a record (killed before it was written), only the marker identifies the processes.
-    known = record(config, part.name) or Record(part.name, 0, "", "", (), str(config.home))
-    mark = marker(config, part.name)
+    known = record(config, service.name) or Record(service.name, 0, "", "", (), str(config.home))
+    mark = marker(config, service.name)
     processes.stop(
-        known, mark, signals=part.stop_signals, to_all=part.stop_signals_to_all, timeout_s=part.stop_timeout_s
+        known, mark, signals=service.stop_signals, to_all=service.stop_signals_to_all, timeout_s=service.stop_timeout_s
     )
     survivors = processes.members(known, mark)
     if not survivors:
-        _pid_file(config, part.name).unlink(missing_ok=True)
+        _pid_file(config, service.name).unlink(missing_ok=True)
     return survivors
 
 
-def status(config: Config, part: Part) -> PartStatus:
-    """The part's state now."""
-    known, ports = record(config, part.name), dict(part.ports)
-    if part.left_out:
-        return PartStatus(part.name, "left out", part.left_out, None, {})
-    if part.one_shot:
-        return PartStatus(part.name, "done" if part.ready() else "not done", "", None, ports)
+def status(config: Config, service: Service) -> ServiceStatus:
+    """The service's state now."""
+    known, ports = record(config, service.name), dict(service.ports)
+    if service.left_out:
+        return ServiceStatus(service.name, "left out", service.left_out, None, {})
+    if service.one_shot:
+        return ServiceStatus(service.name, "done" if service.ready() else "not done", "", None, ports)
     if known is None or not processes.lives(known):
-        return PartStatus(part.name, "stopped", "", None, ports)
+        return ServiceStatus(service.name, "stopped", "", None, ports)
     try:
-        state, detail = ("running" if part.ready() else "not ready"), ""
+        state, detail = ("running" if service.ready() else "not ready"), ""
     except DevstackError as error:
         state, detail = "not ready", str(error)
-    return PartStatus(part.name, state, detail, known.pid, ports)
+    return ServiceStatus(service.name, state, detail, known.pid, ports)
 
 
-def fingerprint(config: Config, secrets: Credentials, part: Part) -> str:
-    """A hash of the ports, programs and settings that affect the part's start."""
+def fingerprint(config: Config, secrets: Credentials, service: Service) -> str:
+    """A hash of the ports, programs and settings that affect the service's start."""
     facts = {
         "root": str(config.root),
-        "ports": dict(part.ports),
-        "given": {name: config.given(name) for name in part.depends_on},
-        "told": environment.effective(config, secrets) if part.reads_environment else {},
+        "ports": dict(service.ports),
+        "given": {name: config.given(name) for name in service.depends_on},
+        "environment": environment.effective(config, secrets) if service.reads_environment else {},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -9,48 +9,48 @@ from pathlib import Path
 from devstack import catalogue, credentials, environment, ports, postgres_place, preflight, runner, starting, stopping
 from devstack.config import Config
 from devstack.errors import DevstackError
-from devstack.part import Part
-from devstack.runner import PartStatus
+from devstack.runner import ServiceStatus
+from devstack.service import Service
 
 Progress = Callable[[str], None]
 
 
 class Stack:
-    """Starts, checks and stops the parts. All state is in the files of `config.home`."""
+    """Starts, checks and stops the services. All state is in the files of `config.home`."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def up(self, names: Sequence[str] = (), on_progress: Progress = print) -> None:
-        """Starts the named parts (default: all) and the parts that they need; returns when all answer.
+        """Starts the named services (default: all) and the services that they need; returns when all answer.
 
-        Parts that already run with the present settings are not changed. If a part fails, or on Ctrl-C, the parts that
-        this call started are stopped. Raises DevstackError.
+        Services that already run with the present settings are not changed. If a service fails, or on Ctrl-C, the
+        services that this call started are stopped. Raises DevstackError.
         """
         with self._lock():
             secrets = credentials.load_or_make(self.config)
             environment.write_for_the_command_line(self.config, secrets)
             wanted = []
-            for part in catalogue.select(catalogue.parts(self.config, secrets), names):
-                if part.left_out:
-                    on_progress(f"{part.name} … not started here: {part.left_out}")
-                elif runner.is_up(self.config, secrets, part):
-                    on_progress(f"{part.name} … already running")
+            for service in catalogue.select(catalogue.services(self.config, secrets), names):
+                if service.left_out:
+                    on_progress(f"{service.name} … not started here: {service.left_out}")
+                elif runner.is_up(self.config, secrets, service):
+                    on_progress(f"{service.name} … already running")
                 else:
-                    wanted.append(part)
+                    wanted.append(service)
             stopping.stop(self.config, wanted, lambda line: None)  # processes that a killed run left behind
             preflight.check(self.config, wanted)
             starting.start(self.config, secrets, wanted, on_progress)
 
     def down(self, on_progress: Progress = lambda line: None) -> None:
-        """Stops every process that was started for this home. A part stops before the parts that it needs.
+        """Stops every process that was started for this home. A service stops before the services that it needs.
 
         Raises DevstackError if a process or a listening port survives.
         """
         if not runner.run_folder(self.config).is_dir():
             return
         with self._lock():
-            known = {part.name: part for part in self._parts()}
+            known = {service.name: service for service in self._services()}
             recorded = runner.recorded_names(self.config)
             listening = {
                 port: name
@@ -59,7 +59,7 @@ class Stack:
                 for port in record.ports
                 if ports.answers(port)
             }
-            forgotten = [Part(name) for name in recorded if name not in known]
+            forgotten = [Service(name) for name in recorded if name not in known]
             stopping.stop(self.config, [*known.values(), *forgotten], on_progress)
             still = [f"port {port} of {name} still answers" for port, name in listening.items() if ports.answers(port)]
             if still:
@@ -83,9 +83,9 @@ class Stack:
             shutil.rmtree(folder)
             on_progress(f"removed {folder}")
 
-    def status(self) -> list[PartStatus]:
-        """The state of each part, in the order of their start; empty before the first start."""
-        return [runner.status(self.config, part) for part in self._parts()]
+    def status(self) -> list[ServiceStatus]:
+        """The state of each service, in the order of their start; empty before the first start."""
+        return [runner.status(self.config, service) for service in self._services()]
 
     def environment(self) -> dict[str, str]:
         """Variables with which the application uses this stack. Generates the credentials if there are none yet."""
@@ -99,13 +99,13 @@ class Stack:
     def _credentials(self) -> credentials.Credentials:
         return credentials.load_if_made(self.config) or credentials.load_or_make(self.config)
 
-    def _parts(self) -> list[Part]:
+    def _services(self) -> list[Service]:
         known = credentials.load_if_made(self.config)
-        return catalogue.parts(self.config, known) if known else []
+        return catalogue.services(self.config, known) if known else []
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Lets one command at a time start or stop parts. The kernel releases the lock of a killed command."""
+        """Lets one command at a time start or stop services. The kernel releases the lock of a killed command."""
         folder = runner.run_folder(self.config)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("a") as file:

@@ -1,4 +1,4 @@
-"""Stops several parts concurrently, each as soon as the parts that use it have stopped."""
+"""Stops several services concurrently, each as soon as the services that use it have stopped."""
 
 import threading
 import time
@@ -7,31 +7,31 @@ from collections.abc import Callable, Sequence
 from devstack import runner
 from devstack.config import Config
 from devstack.errors import DevstackError
-from devstack.part import Part
+from devstack.service import Service
 
 
-def stop(config: Config, parts: Sequence[Part], tell: Callable[[str], None]) -> None:
-    """Stops the parts; returns when all their processes have ended. Raises DevstackError for those that survive."""
-    stopped = {part.name: threading.Event() for part in parts}
+def stop(config: Config, services: Sequence[Service], tell: Callable[[str], None]) -> None:
+    """Stops the services; returns when all their processes have ended. Raises DevstackError for those that survive."""
+    stopped = {service.name: threading.Event() for service in services}
     survivors: dict[str, list[int]] = {}
     speaking = threading.Lock()
 
-    def work(part: Part) -> None:
-        for user in parts:
-            if part.name in user.needs or user.name in part.stops_after:
+    def work(service: Service) -> None:
+        for user in services:
+            if service.name in user.needs or user.name in service.stops_after:
                 stopped[user.name].wait()
         began = time.monotonic()
-        was_recorded = runner.record(config, part.name) is not None
+        was_recorded = runner.record(config, service.name) is not None
         try:
-            if surviving := runner.end(config, part):
-                survivors[part.name] = surviving
+            if surviving := runner.end(config, service):
+                survivors[service.name] = surviving
             elif was_recorded:
                 with speaking:
-                    tell(f"{part.name} … stopped in {time.monotonic() - began:.1f} s")
+                    tell(f"{service.name} … stopped in {time.monotonic() - began:.1f} s")
         finally:
-            stopped[part.name].set()
+            stopped[service.name].set()
 
-    threads = [threading.Thread(target=work, args=(part,), name=f"stop {part.name}") for part in parts]
+    threads = [threading.Thread(target=work, args=(service,), name=f"stop {service.name}") for service in services]
     for thread in threads:
         thread.start()
     for thread in threads:

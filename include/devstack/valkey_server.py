@@ -6,12 +6,12 @@ from devstack import dotenv
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part
+from devstack.service import Command, Service
 
 
-def part(config: Config, credentials: Credentials) -> Part:
-    """The part `redis`."""
-    return Part(
+def service(config: Config, credentials: Credentials) -> Service:
+    """The service `redis`."""
+    return Service(
         name="redis",
         ports={"SLUICE_PORT_REDIS": config.ports.redis},
         left_out="SLUICE_REDIS_URL is set" if "SLUICE_REDIS_URL" in credentials.external else None,

@@ -16,5 +16,5 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         _started.append(used.devstack)
     if _started and (nextitem is None or nextitem.path.parent != item.path.parent):
         config = _started.pop().config
-        parts = catalogue.parts(config, credentials.load_or_make(config))
-        stopping.stop(config, [part for part in parts if part.name.startswith("airflow-")], print)
+        services = catalogue.services(config, credentials.load_or_make(config))
+        stopping.stop(config, [service for service in services if service.name.startswith("airflow-")], print)

@@ -78,7 +78,7 @@ def test_engines_survive_a_kill_and_down_leaves_nothing(stack: Stack) -> None:
     stack.up(ENGINES, quietly)
     assert bystander.is_running()
     find_it_everywhere(stack)
-    assert {part.state for part in stack.status() if part.name in ENGINES} == {"running"}
+    assert {service.state for service in stack.status() if service.name in ENGINES} == {"running"}
 
     last = pids_of(stack)
     stack.down()

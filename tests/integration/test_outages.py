@@ -58,8 +58,8 @@ def send(engines: Stack, part: str, number: signal.Signals) -> None:
 def end(engines: Stack, name: str) -> None:
     known = credentials.load_if_made(engines.config)
     assert known is not None
-    (part,) = (each for each in catalogue.parts(engines.config, known) if each.name == name)
-    stopping.stop(engines.config, [part], lambda line: None)
+    (service,) = (each for each in catalogue.services(engines.config, known) if each.name == name)
+    stopping.stop(engines.config, [service], lambda line: None)
 
 
 def interrupted(case: Case, store: str, go_away: Callable[[], None]) -> float:

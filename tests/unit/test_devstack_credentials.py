@@ -49,10 +49,10 @@ def test_the_file_names_what_people_and_checks_look_for(tmp_path: Path) -> None:
 def test_a_url_of_ones_own_is_used_and_its_engine_left_out(tmp_path: Path) -> None:
     config = config_of(tmp_path, SLUICE_REDIS_URL="redis://elsewhere:6379/3", SLUICE_QDRANT_URL="https://q:6333")
     made = credentials.load_or_make(config)
-    parts = {part.name: part for part in catalogue.parts(config, made)}
-    assert parts["redis"].left_out == "SLUICE_REDIS_URL is set"
-    assert parts["qdrant"].left_out == "SLUICE_QDRANT_URL is set"
-    assert parts["postgres"].left_out is None
+    services = {service.name: service for service in catalogue.services(config, made)}
+    assert services["redis"].left_out == "SLUICE_REDIS_URL is set"
+    assert services["qdrant"].left_out == "SLUICE_QDRANT_URL is set"
+    assert services["postgres"].left_out is None
     told = environment.for_the_app(config, made)
     assert told["SLUICE_REDIS_URL"] == "redis://elsewhere:6379/3"
     # Our generated key must not go to a server that is not ours.
@@ -83,8 +83,8 @@ def test_one_database_url_serves_all_roles_of_the_ledger(tmp_path: Path) -> None
 def test_postgres_is_left_out_when_every_database_is_given(tmp_path: Path) -> None:
     given = {name: f"postgresql+psycopg://me:x@db/{name}" for name in catalogue.DATABASE_SETTINGS}
     config = config_of(tmp_path, **given)
-    parts = {part.name: part for part in catalogue.parts(config, credentials.load_or_make(config))}
-    assert parts["postgres"].left_out
+    services = {service.name: service for service in catalogue.services(config, credentials.load_or_make(config))}
+    assert services["postgres"].left_out
 
 
 def test_without_the_graph_nothing_speaks_of_neo4j(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def test_records_survive_the_file_and_cut_files_count_as_none(tmp_path: Path) ->
     file = tmp_path / "run" / "redis.pid"
     record.write(file)
     assert Record.read(file) == record
+    file.write_text(file.read_text().replace('"service"', '"part"'))  # as releases up to 0.4 wrote it
+    assert Record.read(file) == record
     file.write_text(file.read_text()[:20])
     assert Record.read(file) is None
     assert Record.read(tmp_path / "none.pid") is None

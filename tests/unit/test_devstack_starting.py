@@ -1,4 +1,4 @@
-"""Parts made of small real processes: order, failure, checks before the start."""
+"""Services made of small real processes: order, failure, checks before the start."""
 
 import hashlib
 import http.server
@@ -14,7 +14,7 @@ import pytest
 from devstack import catalogue, credentials, jars, java, ports, preflight, processes, runner, starting
 from devstack.config import Config
 from devstack.errors import DevstackError
-from devstack.part import Command, Part
+from devstack.service import Command, Service
 
 
 @pytest.fixture
@@ -22,14 +22,16 @@ def config(tmp_path: Path) -> Config:
     return Config.from_env(tmp_path, {"SLUICE_CACHE": str(tmp_path / "cache"), "PATH": os.environ["PATH"]})
 
 
-def process(config: Config, name: str, script: str, **more: object) -> Part:
-    part = Part(name=name, prepare=lambda context: Command(("/bin/sh", "-c", script), config.home), stop_timeout_s=2.0)
-    return replace(part, **more)  # type: ignore[arg-type]
+def process(config: Config, name: str, script: str, **more: object) -> Service:
+    service = Service(
+        name=name, prepare=lambda context: Command(("/bin/sh", "-c", script), config.home), stop_timeout_s=2.0
+    )
+    return replace(service, **more)  # type: ignore[arg-type]
 
 
-def start(config: Config, parts: list[Part]) -> list[str]:
+def start(config: Config, services: list[Service]) -> list[str]:
     lines: list[str] = []
-    starting.start(config, credentials.load_or_make(config), parts, lines.append)
+    starting.start(config, credentials.load_or_make(config), services, lines.append)
     return lines
 
 
@@ -70,22 +72,31 @@ def test_a_process_without_a_record_is_found_by_its_marker(config: Config) -> No
 
 def test_a_part_of_the_application_starts_anew_when_a_setting_changes(config: Config) -> None:
     secrets = credentials.load_or_make(config)
-    engine, worker = Part("engine"), Part("worker", reads_environment=True)
+    engine, worker = Service("engine"), Service("worker", reads_environment=True)
     changed = replace(config, settings={**config.settings, "SLUICE_FILE_ROOTS": "/data"})
     exported = replace(config, settings={**config.settings, **secrets.secrets, **secrets.urls})
-    for part in (engine, worker):
-        same = runner.fingerprint(changed, secrets, part) == runner.fingerprint(config, secrets, part)
-        assert same is (part is engine)
-        assert runner.fingerprint(exported, secrets, part) == runner.fingerprint(config, secrets, part)
+    for service in (engine, worker):
+        same = runner.fingerprint(changed, secrets, service) == runner.fingerprint(config, secrets, service)
+        assert same is (service is engine)
+        assert runner.fingerprint(exported, secrets, service) == runner.fingerprint(config, secrets, service)
 
 
 def test_names_groups_and_needs() -> None:
-    parts = [Part("postgres"), Part("redis"), Part("airflow-db", needs=("postgres",)), Part("airflow-api")]
-    assert [part.name for part in catalogue.select(parts, ["engines"])] == ["postgres", "redis"]
-    assert [part.name for part in catalogue.select(parts, ["airflow"])] == ["postgres", "airflow-db", "airflow-api"]
-    assert catalogue.select(parts, []) == parts
-    with pytest.raises(DevstackError, match="no part 'mysql'"):
-        catalogue.select(parts, ["mysql"])
+    services = [
+        Service("postgres"),
+        Service("redis"),
+        Service("airflow-db", needs=("postgres",)),
+        Service("airflow-api"),
+    ]
+    assert [service.name for service in catalogue.select(services, ["engines"])] == ["postgres", "redis"]
+    assert [service.name for service in catalogue.select(services, ["airflow"])] == [
+        "postgres",
+        "airflow-db",
+        "airflow-api",
+    ]
+    assert catalogue.select(services, []) == services
+    with pytest.raises(DevstackError, match="no service 'mysql'"):
+        catalogue.select(services, ["mysql"])
 
 
 def test_a_taken_port_and_a_full_disk_are_told_together(config: Config) -> None:
@@ -94,9 +105,9 @@ def test_a_taken_port_and_a_full_disk_are_told_together(config: Config) -> None:
         port = server.getsockname()[1]
         assert not ports.is_free(port)
         assert ports.answers(port)
-        part = Part("redis", ports={"SLUICE_PORT_REDIS": port})
+        service = Service("redis", ports={"SLUICE_PORT_REDIS": port})
         with pytest.raises(DevstackError, match=rf"(?s)MB free.*Port {port} for redis.*SLUICE_PORT_REDIS") as raised:
-            preflight.check(replace(config, min_free_bytes=2**62), [part])
+            preflight.check(replace(config, min_free_bytes=2**62), [service])
     assert "Nothing was started" in str(raised.value)
     assert ports.is_free(port)
 

@@ -281,16 +281,16 @@ def test_the_page_on_data_protection_has_the_days_of_the_settings() -> None:
     assert {name for name, value in days.items() if not re.search(rf"\b{value} days|\b{value} and", page)} == set()
 
 
-def test_every_room_and_stage_is_described() -> None:
-    """A room that is added needs its row, and a stage its place in the order."""
+def test_every_package_and_stage_is_described() -> None:
+    """A new package needs its row, and a new stage its place in the order."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rooms = {
+    packages = {
         path.stem
         for path in (ROOT / "include" / "sluice").iterdir()
         if path.stem not in ("__init__", "__pycache__", "py")
     }
-    assert {*re.findall(r"^\| ([a-z]+) \|", page.partition("## The rooms")[2], re.M)} - {"room"} == rooms
-    steps = re.findall(r"^\| ([a-z]+) \|", page.partition("## The rooms")[0], re.M)
+    assert {*re.findall(r"^\| ([a-z]+) \|", page.partition("## The packages")[2], re.M)} - {"package"} == packages
+    steps = re.findall(r"^\| ([a-z]+) \|", page.partition("## The packages")[0], re.M)
     assert [each for each in steps if each in stages.BY_NAME] == [*stages.BY_NAME]
     linted = (ROOT / ".importlinter").read_text(encoding="utf-8")
-    assert rooms <= {*re.findall(r"[a-z]+", linted.partition("layers =")[2].partition("[")[0])}
+    assert packages <= {*re.findall(r"[a-z]+", linted.partition("layers =")[2].partition("[")[0])}

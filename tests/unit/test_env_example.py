@@ -71,7 +71,7 @@ def test_every_variable_that_code_reads_is_known() -> None:
 
 def test_the_tables_hold_nothing_that_no_code_reads() -> None:
     read = {name for name, _ in _read_by_code()}
-    tables = {*env_example.PROCESSES, *env_example.DEVSTACK, *env_example.TOLD, *env_example.TESTS}
+    tables = {*env_example.PROCESSES, *env_example.DEVSTACK, *env_example.SET_BY_DEVSTACK, *env_example.TESTS}
     assert tables - read == set()
 
 

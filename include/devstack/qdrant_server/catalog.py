@@ -11,7 +11,7 @@ _FORM = 1
 
 
 @dataclass
-class Entry:
+class CatalogEntry:
     """One collection: its folder below `collections/`, the live shard's folder in it, and its configuration."""
 
     folder: str
@@ -24,7 +24,7 @@ class Catalog:
     """The durable state beside the shards. Change it through `save`, which returns when the change is on disk."""
 
     path: Path
-    collections: dict[str, Entry] = field(default_factory=dict)
+    collections: dict[str, CatalogEntry] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -35,7 +35,7 @@ class Catalog:
         content = json.loads(path.read_bytes())
         if content.get("form") != _FORM:
             raise ValueError(f"{path} has format {content.get('form')}, but this server reads format {_FORM}")
-        entries = {name: Entry(**entry) for name, entry in content["collections"].items()}
+        entries = {name: CatalogEntry(**entry) for name, entry in content["collections"].items()}
         return cls(path, entries, content["aliases"])
 
     def save(self) -> None:

@@ -15,7 +15,7 @@ import qdrant_edge as edge
 
 from devstack.qdrant_server import indexes, schema
 from devstack.qdrant_server.body import Json, PointId
-from devstack.qdrant_server.catalog import Entry
+from devstack.qdrant_server.catalog import CatalogEntry
 from devstack.qdrant_server.errors import from_engine, no_point, not_found
 from devstack.qdrant_server.points import Names
 from devstack.qdrant_server.queries import Reading
@@ -39,7 +39,7 @@ class Activity:
 class Collection:
     """An open shard. `gate` is held by writers, and by the optimiser while it copies the shard's files."""
 
-    def __init__(self, name: str, root: Path, entry: Entry, shard: edge.EdgeShard) -> None:
+    def __init__(self, name: str, root: Path, entry: CatalogEntry, shard: edge.EdgeShard) -> None:
         self.name = name
         self.folder = root / entry.folder
         self.entry = entry
@@ -52,7 +52,7 @@ class Collection:
         self._names = Names.of(entry.config)
 
     @classmethod
-    def create(cls, name: str, root: Path, entry: Entry) -> "Collection":
+    def create(cls, name: str, root: Path, entry: CatalogEntry) -> "Collection":
         """Creates an empty collection on disk. Raises ApiError if the engine rejects the configuration."""
         path = root / entry.folder / entry.shard
         path.mkdir(parents=True)
@@ -63,7 +63,7 @@ class Collection:
         return cls(name, root, entry, shard)
 
     @classmethod
-    def open(cls, name: str, root: Path, entry: Entry) -> "Collection":
+    def open(cls, name: str, root: Path, entry: CatalogEntry) -> "Collection":
         """An existing collection; the engine replays its write-ahead log."""
         return cls(name, root, entry, cls.load_shard(root / entry.folder / entry.shard, entry.config))
 

@@ -60,8 +60,8 @@ class Application:
     async def _answer(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         path = scope["path"]
-        if path not in OPEN_PATHS and (refusal := self._refusal(scope["headers"])):
-            await _send(send, 401, refusal.encode(), _TEXT)
+        if path not in OPEN_PATHS and (rejection := self._rejection(scope["headers"])):
+            await _send(send, 401, rejection.encode(), _TEXT)
             return
         try:
             result = await self._result(scope, receive)
@@ -90,7 +90,7 @@ class Application:
         call = Call(self._store, names, _query(scope["query_string"]), body)
         return await handler(call)
 
-    def _refusal(self, headers: list[tuple[bytes, bytes]]) -> str | None:
+    def _rejection(self, headers: list[tuple[bytes, bytes]]) -> str | None:
         if self._key is None:
             return None
         given = None

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from devstack.qdrant_server import schema
 from devstack.qdrant_server.body import Json, as_list, as_object, required
-from devstack.qdrant_server.catalog import Catalog, Entry
+from devstack.qdrant_server.catalog import Catalog, CatalogEntry
 from devstack.qdrant_server.collection import Collection
 from devstack.qdrant_server.errors import ApiError, bad_format, no_collection, not_found, wrong_input
 
@@ -54,7 +54,7 @@ class Store:
             raise wrong_input(f"Collection `{name}` already exists!", status=409)
         if name in self.catalog.aliases:
             raise wrong_input(f"Can't create collection with name {name}. Alias with the same name already exists")
-        entry = Entry(uuid.uuid4().hex, uuid.uuid4().hex, config)
+        entry = CatalogEntry(uuid.uuid4().hex, uuid.uuid4().hex, config)
         collection = Collection.create(name, self.root, entry)
         self.catalog.collections[name] = entry
         self.catalog.save()

@@ -2,7 +2,7 @@
 
 export const TIMEOUT_MS = 30000;
 
-export class Failure extends Error {
+export class CallError extends Error {
   constructor(title, detail, requestId) {
     super(detail);
     this.title = title;
@@ -14,8 +14,8 @@ const TITLES = {
   401: "You are signed out",
   403: "You may not read this",
   404: "Not found",
-  413: "The question is too large",
-  422: "This cannot be searched as it is",
+  413: "The question is too long",
+  422: "The request is invalid",
   429: "Too many questions at once",
   503: "Search is not available right now",
 };
@@ -23,10 +23,10 @@ const TITLES = {
 async function problem(response) {
   let body = {};
   try { body = await response.json(); } catch { /* a proxy's page instead of a problem; the status is enough */ }
-  const title = TITLES[response.status] ?? "Something went wrong";
+  const title = TITLES[response.status] ?? "The request failed";
   let detail = body.detail ?? `The server answered ${response.status}.`;
   if (response.status === 401) detail = "Sign in to Airflow again, then reload this page.";
-  return new Failure(title, detail, body.request_id ?? response.headers.get("X-Request-ID"));
+  return new CallError(title, detail, body.request_id ?? response.headers.get("X-Request-ID"));
 }
 
 async function call(path, options, tenant, signal) {
@@ -39,7 +39,7 @@ async function call(path, options, tenant, signal) {
     response = await fetch(path, { ...options, headers, credentials: "same-origin", signal: AbortSignal.any(limits) });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failure("The server cannot be reached", "Check the network, and check that Airflow's API server runs. Then try again.");
+    throw new CallError("The server cannot be reached", "Check the network, and check that Airflow's API server runs. Then try again.");
   }
   if (!response.ok) throw await problem(response);
   return response.json();

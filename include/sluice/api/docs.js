@@ -1,4 +1,4 @@
-// The API's routes with parameters, bodies, answers and a form for each call, from openapi.json. Text only.
+// The API's routes with parameters, bodies, responses and a form for each call, from openapi.json. Text only.
 
 import { description } from "./client.js";
 import { schemaTools } from "./schema.js";
@@ -51,7 +51,7 @@ function bodyPart(operation, tools) {
 }
 
 function answersPart(operation, tools) {
-  const parts = [element("h4", { textContent: "Answers" })];
+  const parts = [element("h4", { textContent: "Responses" })];
   const problems = [];
   for (const [status, answer] of Object.entries(operation.responses)) {
     const [[mediaType, { schema } = {}] = []] = Object.entries(answer.content ?? {});

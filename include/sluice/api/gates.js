@@ -44,7 +44,7 @@ function moreButton(where, first, total) {
       button.textContent = `Show more (${shown} of ${total} are shown)`;
       if (!rows.length || shown >= total) button.remove();
     } catch (failure) {
-      complain(failure.title ?? "Something went wrong", failure.message);
+      complain(failure.title ?? "This page has an error", failure.message);
     }
     button.disabled = false;
   };
@@ -53,13 +53,13 @@ function moreButton(where, first, total) {
 
 async function show() {
   const run = address.get("run");
-  if (!run) return complain("No run was named", "Open this page from a run in Airflow or from a passage's lineage, or add ?run= and a run's id to the address.");
+  if (!run) return complain("The address names no run", "Open this page from a run in Airflow or from a passage's lineage, or add ?run= and a run's id to the address.");
   try {
     const results = await runGates(run, address.get("tenant"), 0);
     $("steps").replaceChildren(runStep(results), checksStep(results), rowsStep(results));
     $("status").textContent = `Run ${results.run.run_id} of ${results.collection}`;
   } catch (failure) {
-    complain(failure.title ?? "Something went wrong", failure.message);
+    complain(failure.title ?? "This page has an error", failure.message);
   }
 }
 

@@ -19,7 +19,7 @@ function passageStep(lineage, passage) {
   const flags = [...lineage.flags, ...(passage?.flags ?? []).filter((flag) => !recorded.has(flag.code))];
   const shown = flags.length
     ? element("ul", { className: "flags", ariaLabel: "Warnings for this passage" }, ...flags.map(flagItem))
-    : element("p", { className: "path" }, badge("passed"), " No warning was recorded for this passage or its document.");
+    : element("p", { className: "path" }, badge("passed"), " This passage and its document have no warnings.");
   const card = step(passage ? passage.title || passage.external_id : "Passage");
   if (passage?.location.headings.length) card.firstElementChild.append(element("p", { className: "path", textContent: passage.location.headings.join(" › ") }));
   card.firstElementChild.append(shown, element("p", { className: "text passage", textContent: passage?.text ?? "Its text cannot be shown now." }));
@@ -64,7 +64,7 @@ function runStep({ run }) {
 function gatesStep({ gates, run }) {
   const more = element("a", { href: gatesPage(run.run_id, address.get("tenant")), textContent: "All gate results of this run" });
   const shown = gates.length ? checksTable(gates) : "None recorded.";
-  return step("Gate results of that run, all its documents", shown, element("p", { className: "path" }, more));
+  return step("Gate results of the run, for all its documents", shown, element("p", { className: "path" }, more));
 }
 
 function generationStep({ generation, embedding }) {
@@ -77,12 +77,12 @@ function generationStep({ generation, embedding }) {
 
 function datasetsStep({ datasets }) {
   const rows = datasets.map((each) => [each.namespace, link(each.name, each.marquez_url)]);
-  return step("Datasets of that run", rows.length ? table(["namespace", "name"], rows) : "There are no lineage events of this run: it ran without Airflow, or the events were deleted because of their age.");
+  return step("Datasets of the run", rows.length ? table(["namespace", "name"], rows) : "This run has no lineage events. It ran without Airflow, or the events were deleted because of their age.");
 }
 
 async function show() {
   const chunk = address.get("chunk");
-  if (!chunk) return complain("No passage was named", "Open this page from a search result, or add ?chunk= and a passage's id to the address.");
+  if (!chunk) return complain("The address names no passage", "Open this page from a search result, or add ?chunk= and a passage's id to the address.");
   try {
     const tenant = address.get("tenant");
     const [lineage, passage] = await Promise.all([passageLineage(chunk, tenant), onePassage(chunk, tenant).catch(() => null)]);
@@ -91,7 +91,7 @@ async function show() {
     draw();
     $("status").textContent = `Passage ${lineage.chunk_id}, version ${lineage.document.version}`;
   } catch (failure) {
-    complain(failure.title ?? "Something went wrong", failure.message);
+    complain(failure.title ?? "This page has an error", failure.message);
   }
 }
 

@@ -1,6 +1,6 @@
 // The search page: form, results and notices; it can be used with the keyboard alone.
 
-import { collections, search, Failure } from "./client.js";
+import { collections, search, CallError } from "./client.js";
 import { stemsOf } from "./highlight.js";
 import { element, resultItem } from "./results.js";
 
@@ -20,12 +20,12 @@ function show(title, lines, { bad = false } = {}) {
 }
 
 function fail(error) {
-  const known = error instanceof Failure;
-  const lines = [element("p", { textContent: known ? error.message : "This page has an error. Reload it." })];
+  const known = error instanceof CallError;
+  const lines = [element("p", { textContent: known ? error.message : "Reload the page." })];
   if (known && error.requestId) lines.push(element("p", {}, "For the operator: request ", element("code", { textContent: error.requestId })));
   if (!known) console.error(error);
   say("");
-  show(known ? error.title : "Something went wrong", lines, { bad: true });
+  show(known ? error.title : "This page has an error", lines, { bad: true });
 }
 
 function clear() {
@@ -49,7 +49,7 @@ function showNoResults(answer) {
   const tips = ["Use fewer or other words."];
   if (!answer.legs.includes("dense")) tips.push("Tick “meaning”: it also finds passages with other words.");
   if (collection.options.length > 1) tips.push("Choose another collection.");
-  tips.push("Documents that have expired, were deleted or are not shared with you are never shown.");
+  tips.push("Documents that have expired, were deleted, or that you may not read are never shown.");
   show("No passage was found", [element("ul", {}, ...tips.map((tip) => element("li", { textContent: tip })))]);
 }
 

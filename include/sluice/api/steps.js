@@ -42,8 +42,8 @@ export function byResult(gates) {
 }
 
 function whenItFails({ action, blocking }) {
-  if (blocking) return "quarantines rows";
-  return action === "mask" ? "masks the text it found" : "warns";
+  if (blocking) return "quarantines the document";
+  return action === "mask" ? "masks the findings" : "warns";
 }
 
 export function checksTable(gates) {

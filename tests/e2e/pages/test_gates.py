@@ -19,7 +19,7 @@ def test_a_lineage_leads_to_the_gates_of_its_run(page: Page, address: str) -> No
     for piece in (
         "replay",
         "Checks: 1 failed, 1 warning, 1 passed",
-        "quarantines rows",
+        "quarantines the document",
         "7 of 1,200",
         "Rows that failed a check: 3",
     ):
@@ -45,7 +45,11 @@ def test_a_lineage_leads_to_the_gates_of_its_run(page: Page, address: str) -> No
 
 @pytest.mark.parametrize(
     ("query", "answer"),
-    [("", "No run was named"), (f"?run={LINEAGE.document_id}", "Not found"), ("?run=x", "cannot be searched")],
+    [
+        ("", "The address names no run"),
+        (f"?run={LINEAGE.document_id}", "Not found"),
+        ("?run=x", "The request is invalid"),
+    ],
     ids=["none", "unknown", "malformed"],
 )
 def test_gates_that_cannot_be_shown_in_plain_words(page: Page, address: str, query: str, answer: str) -> None:

@@ -77,7 +77,11 @@ def test_the_way_to_the_collection_is_a_picture_that_can_be_read_aloud(page: Pag
 
 @pytest.mark.parametrize(
     ("query", "answer"),
-    [("", "No passage was named"), (f"?chunk={PASSAGES[0].chunk_id}", "Not found"), ("?chunk=x", "cannot be searched")],
+    [
+        ("", "The address names no passage"),
+        (f"?chunk={PASSAGES[0].chunk_id}", "Not found"),
+        ("?chunk=x", "The request is invalid"),
+    ],
     ids=["none", "unknown", "malformed"],
 )
 def test_a_lineage_that_cannot_be_shown_in_plain_words(

@@ -147,7 +147,7 @@ def test_a_rejected_question_in_plain_words(page: Page, address: str) -> None:
     top_k.evaluate("field => field.removeAttribute('max')")
     top_k.fill("500")
     search(page)
-    assert "This cannot be searched as it is" in notice(page)
+    assert "The request is invalid" in notice(page)
     assert "top_k" in notice(page)
 
 

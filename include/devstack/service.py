@@ -1,4 +1,4 @@
-"""The description of a part of the stack: how to check, prepare, start, recognise and stop it."""
+"""The description of a service of the stack: how to check, prepare, start, recognise and stop it."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from devstack.errors import Interrupted
 
 @dataclass(frozen=True)
 class Command:
-    """The process of a part. `env` is added to the stack's environment; `user` is a system user to run as."""
+    """The process of a service. `env` is added to the stack's environment; `user` is a system user to run as."""
 
     argv: tuple[str, ...]
     workdir: Path
@@ -36,20 +36,20 @@ def _no_process(context: StartContext) -> Command | None:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of the stack.
+class Service:
+    """One service of the stack.
 
-    ports: setting name → port on 127.0.0.1 that the part listens on.
+    ports: setting name → port on 127.0.0.1 that the service listens on.
     left_out: the reason why devstack does not start it; None: it starts it.
-    depends_on: settings that affect its start; if one has changed, `up` restarts the part.
+    depends_on: settings that affect its start; if one has changed, `up` restarts the service.
     reads_environment: all settings of the application affect its start.
-    check: raises DevstackError, before anything starts, if the part cannot work.
+    check: raises DevstackError, before anything starts, if the service cannot work.
     prepare: creates files, removes remains of a killed run, and returns the command; None: nothing to run.
     one_shot: the command does its work and exits; `ready` returns True if the work is done already.
-    ready: returns True as soon as the part answers; raises DevstackError if waiting longer cannot help.
-    settle: work after each start, once the part answers (accounts, databases).
+    ready: returns True as soon as the service answers; raises DevstackError if waiting longer cannot help.
+    settle: work after each start, once the service answers (accounts, databases).
     stop_signals: sent in this order, with a wait of up to `stop_timeout_s` after each; then KILL.
-    stops_after: parts that stop before this one, in addition to those that need it.
+    stops_after: services that stop before this one, in addition to those that need it.
     """
 
     name: str

@@ -12,17 +12,17 @@ from devstack import airflow_stamp
 from devstack.config import LOCALHOST, Config
 from devstack.credentials import Credentials
 from devstack.errors import DevstackError
-from devstack.part import Command, Part, StartContext
+from devstack.service import Command, Service, StartContext
 
 INIT = "airflow-db"
 HEARTBEAT_MAX_AGE_S = 60.0
 
 
-def parts(config: Config, credentials: Credentials) -> list[Part]:
+def services(config: Config, credentials: Credentials) -> list[Service]:
     """All of Airflow, in order of its start."""
     ports = config.ports
     return [
-        Part(
+        Service(
             name=INIT,
             needs=("postgres",),
             check=lambda: _check(config),
@@ -41,13 +41,13 @@ def parts(config: Config, credentials: Credentials) -> list[Part]:
     ]
 
 
-def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Part:
+def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Service:
     (port,) = ports.values()
     # Stopped tasks report to the execution API server, so it stops after the scheduler.
     users = ("airflow-scheduler", "airflow-triggerer", "airflow-dag-processor") if app == "execution" else ()
     health = {"core": "/api/v2/monitor/health", "execution": "/execution/health"}[app]
     words = ("api-server", "--apps", app, "--host", LOCALHOST, "--port", str(port))
-    return Part(
+    return Service(
         name=name,
         needs=("postgres", INIT),
         reads_environment=True,
@@ -61,7 +61,7 @@ def _server(config: Config, name: str, app: str, ports: Mapping[str, int]) -> Pa
     )
 
 
-def _worker(config: Config, credentials: Credentials, name: str, job_type: str, *words: str) -> Part:
+def _worker(config: Config, credentials: Credentials, name: str, job_type: str, *words: str) -> Service:
     def ready() -> bool:
         """True after a heartbeat since its start; an older one may be its predecessor's."""
         age_s = airflow_stamp.last_heartbeat_age_s(credentials.urls["SLUICE_AIRFLOW_DATABASE_URL"], job_type)
@@ -70,7 +70,7 @@ def _worker(config: Config, credentials: Credentials, name: str, job_type: str, 
             return False
         return age_s < min(HEARTBEAT_MAX_AGE_S, time.time() - pid_file.stat().st_mtime)
 
-    return Part(
+    return Service(
         name=name,
         needs=("postgres", INIT),
         reads_environment=True,
