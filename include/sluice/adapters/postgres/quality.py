@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from operator import attrgetter
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
@@ -30,7 +32,7 @@ _UNSET = text("""
 _GATES = text("""
     INSERT INTO gate_results (run_id, batch, stage, position, suite, expectation, column_name, success, blocking,
                               evaluated, unexpected, observed)
-    VALUES (:run_id, :batch, :stage, :position, :suite, :expectation, :column_name, :success, :blocking,
+    VALUES (:run_id, :batch, :stage, :position, :suite, :expectation, :column, :success, :blocking,
             :evaluated, :unexpected, CAST(:observed AS jsonb))
 """)
 _READ_GATES = text("""
@@ -38,18 +40,11 @@ _READ_GATES = text("""
     FROM gate_results WHERE run_id = :run_id AND batch = :batch ORDER BY stage, position
 """)
 _OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
-_ROWS = {
-    "run_id": "uuid",
-    "batch": "int4",
-    "stage": "text",
-    "position": "int4",
-    "document_id": "uuid",
-    "ordinal": "int4",
-    "suite": "text",
-    "code": "text",
-    "expectation": "text",
-    "observed": "jsonb",
-}
+_ROWS = """
+    run_id uuid, batch int4, stage text, position int4, document_id uuid, ordinal int4, suite text, code text,
+    expectation text, observed jsonb
+"""
+_OF_ROW = attrgetter("document_id", "ordinal", "suite", "code", "expectation")
 _OLD_ROWS = text("DELETE FROM gate_rows WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
 # The planner estimates that an overlap with thousands of bands matches most of the table; it matches a few rows.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
@@ -147,13 +142,7 @@ def _record_results(connection: Connection, run: Run, batch: int, stage: str, re
         {
             **place,
             "position": position,
-            "suite": result.suite,
-            "expectation": result.expectation,
-            "column_name": result.column,
-            "success": result.success,
-            "blocking": result.blocking,
-            "evaluated": result.evaluated,
-            "unexpected": result.unexpected,
+            **asdict(result),
             "observed": None if result.observed is None else json_text(result.observed),
         }
         for position, result in enumerate(results)
@@ -166,24 +155,9 @@ def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows:
     connection.execute(_OLD_ROWS, {"run_id": run.run_id, "batch": batch, "stage": stage})
     if not rows:
         return
+    values = (
+        (run.run_id, batch, stage, position, *_OF_ROW(each), None if each.observed is None else Jsonb(each.observed))
+        for position, each in enumerate(storable_rows(rows))
+    )
     with driver(connection).cursor() as cursor:
-        copy_rows(
-            cursor,
-            "gate_rows",
-            _ROWS,
-            (
-                (
-                    run.run_id,
-                    batch,
-                    stage,
-                    position,
-                    each.document_id,
-                    each.ordinal,
-                    each.suite,
-                    each.code,
-                    each.expectation,
-                    None if each.observed is None else Jsonb(each.observed),
-                )
-                for position, each in enumerate(storable_rows(rows))
-            ),
-        )
+        copy_rows(cursor, "gate_rows", _ROWS, values)

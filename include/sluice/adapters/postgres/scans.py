@@ -37,16 +37,10 @@ TABLE = """
         size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
         locator text NOT NULL DEFAULT '')
 """
-_COLUMNS = {
-    "place": "int8",
-    "external_id": "text",
-    "uri": "text",
-    "fingerprint": "text",
-    "size_bytes": "int8",
-    "start_byte": "int8",
-    "former": "text",
-    "locator": "text",
-}
+_COLUMNS = """
+    place int8, external_id text, uri text, fingerprint text, size_bytes int8, start_byte int8, former text,
+    locator text
+"""
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
 _OF_SOURCE = "d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL"
