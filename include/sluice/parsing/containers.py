@@ -23,12 +23,7 @@ ODS = "application/vnd.oasis.opendocument.spreadsheet"
 EPUB = "application/epub+zip"
 XLSX = _ZIP_KINDS["xl/"]
 OOXML = tuple(_ZIP_KINDS.values())
-_NAMED_KINDS = (
-    EPUB,
-    ODT,
-    ODS,
-    ODP,
-)
+_NAMED_KINDS = (EPUB, ODT, ODS, ODP)
 MSG = "application/vnd.ms-outlook"
 _OLE_KINDS = (
     ("EncryptedPackage", None),
