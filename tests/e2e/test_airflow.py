@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+import ledger_rows
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from openlineage_schemas import problems
@@ -174,11 +175,8 @@ def test_cli_speaks_json(airflow_stack: EngineStack, ingested: tuple[Path, dict[
 @pytest.fixture
 def events(airflow_stack: EngineStack, ingested: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
     """Lineage events of the first run, from the ledger."""
-    kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
-    try:
-        return kept.of_run(UUID(ingested[1]["run_id"]))
-    finally:
-        kept.close()
+    database = airflow_stack.settings().database_url.get_secret_value()
+    return ledger_rows.lineage_events(database, ledger_rows.EVENTS_OF_RUN, run_id=UUID(ingested[1]["run_id"]))
 
 
 def test_lineage_is_in_the_ledger(events: list[dict[str, Any]], ingested: tuple[Path, dict[str, Any]]) -> None:

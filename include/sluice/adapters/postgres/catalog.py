@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import passage_lineage, quality_results
-from sluice.adapters.postgres.checks import no_collection, no_run, not_refused
 from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
@@ -211,7 +210,7 @@ class PostgresCatalog(Transactions):
         with self._transaction() as connection:
             record = quality_results.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
         if record is None:
-            raise not_refused(document_id)
+            raise NotFound(f"There is no document {document_id} in quarantine that you may read.")
         return record
 
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
@@ -219,7 +218,7 @@ class PostgresCatalog(Transactions):
         with self._transaction() as connection:
             gates = quality_results.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
         if gates is None:
-            raise no_run(run_id)
+            raise NotFound(f"There is no run {run_id} of a source that you may read.")
         return gates
 
     def ping(self) -> str:
@@ -234,7 +233,7 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> t
     values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
     sources = tuple(connection.execute(SOURCES, values).scalars())
     if generation is None or not sources:
-        raise no_collection(principal.tenant, collection)
+        raise NotFound(f"Tenant {principal.tenant!r} has no collection {collection!r} that you may read.")
     return generation, sources
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.checks import being_dropped, not_empty
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import Busy, Terminal
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Counts
 
@@ -84,7 +84,7 @@ class PostgresCollections(Transactions):
             connection.execute(_ALONE_IN, values)
             _check_empty(connection, generation)
             if connection.execute(_SAVED_IN, values).scalar():
-                raise not_empty(generation.collection)
+                raise _not_empty(generation.collection)
             connection.execute(_BEGIN_DROP, values)
 
     def drop(self, generation: Generation) -> None:
@@ -106,13 +106,25 @@ class PostgresCollections(Transactions):
 
 def _check_empty(connection: Connection, generation: Generation) -> None:
     if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
-        raise not_empty(generation.collection)
+        raise _not_empty(generation.collection)
+
+
+def _not_empty(collection: str) -> Terminal:
+    return Terminal(
+        f"Collection {collection} still holds documents, outbox entries that its stores have not processed, a source "
+        "that was saved meanwhile, or a run that works on one of its sources. The documents already deleted are "
+        "unreadable. Run the deletion again."
+    )
 
 
 def check_not_dropping(connection: Connection, generation: Generation) -> None:
     """Raises Busy if the collection is being dropped; else prevents that until the transaction ends."""
+    name = generation.collection
     if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
-        raise being_dropped(generation.collection)
+        raise Busy(
+            f"Collection {name} is being deleted. Nothing was changed. Run this again when the deletion has ended; if "
+            f"it was interrupted, finish it with `sluice collections delete {name}`."
+        )
 
 
 def changed(connection: Connection, collection_id: UUID) -> None:

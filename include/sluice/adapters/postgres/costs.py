@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import text
 
 from sluice.adapters.postgres.transactions import Transactions
@@ -46,20 +48,16 @@ class PostgresCosts(Transactions):
             return granted
 
     def settle(self, run: Run, batch: int, spent: Spent) -> None:
-        with self._transaction() as connection:
-            values = {"texts": spent.texts, "tokens": spent.tokens, "seconds": spent.seconds}
-            connection.execute(_SETTLE, {"run_id": run.run_id, "batch": batch, **values})
+        self._execute(_SETTLE, {"run_id": run.run_id, "batch": batch, **asdict(spent)})
 
     def spent(self, run: Run) -> Spent:
-        with self._transaction() as connection:
-            row = connection.execute(_SPENT, {"run_id": run.run_id}).one()
-            return Spent(texts=int(row.texts), tokens=int(row.tokens), seconds=row.seconds)
+        (row,) = self._rows(_SPENT, {"run_id": run.run_id})
+        return Spent(texts=int(row.texts), tokens=int(row.tokens), seconds=row.seconds)
 
     def stop(self, run: Run, why: str) -> None:
         with self._writing(run) as connection:
             connection.execute(_STOP, {"run_id": run.run_id, "why": why})
 
     def stopped(self, run: Run) -> str | None:
-        with self._transaction() as connection:
-            why: str | None = connection.execute(_STOPPED, {"run_id": run.run_id}).scalar_one()
-            return why
+        why: str | None = self._value(_STOPPED, {"run_id": run.run_id})
+        return why

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from operator import attrgetter
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.checks import json_text, storable_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.generation import Generation
 from sluice.model.run import Run
+from sluice.model.text import json_text, storable_json
+
+_MAX_ROWS = 1000  # of one check on one batch
 
 RULES = text(
     "SELECT suite, code, action, limit_value, options FROM gate_overrides WHERE collection_id = :collection_id"
@@ -157,7 +160,16 @@ def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows:
         return
     values = (
         (run.run_id, batch, stage, position, *_OF_ROW(each), None if each.observed is None else Jsonb(each.observed))
-        for position, each in enumerate(storable_rows(rows))
+        for position, each in enumerate(_first(rows))
     )
     with driver(connection).cursor() as cursor:
         copy_rows(cursor, "gate_rows", _ROWS, values)
+
+
+def _first(rows: Sequence[GateRow]) -> Iterator[GateRow]:
+    """Yields the first 1,000 rows of each check, with values that a database can store."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row.suite, row.code] += 1
+        if counts[row.suite, row.code] <= _MAX_ROWS:
+            yield replace(row, observed=storable_json(row.observed))

@@ -105,13 +105,11 @@ class PostgresQuarantine(Transactions):
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
-            with self._transaction() as connection:
-                connection.execute(_LET_GO, {"ids": list(document_ids)})
+            self._execute(_LET_GO, {"ids": list(document_ids)})
 
     def reasons(self, run: Run) -> dict[str, int]:
-        with self._transaction() as connection:
-            rows = connection.execute(REASONS_OF_SOURCE, {"source_id": run.source.source_id})
-            return {row.code: row.documents for row in rows}
+        rows = self._rows(REASONS_OF_SOURCE, {"source_id": run.source.source_id})
+        return {row.code: row.documents for row in rows}
 
 
 def _item(row: Row[Any]) -> WorkItem:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.checks import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.costs import Quota, TenantUse
+from sluice.model.names import check_tenant_name
 from sluice.model.run import Run
 
 _QUOTA = text("SELECT max_documents, max_bytes FROM tenants WHERE tenant_id = :tenant")
@@ -54,8 +54,8 @@ class PostgresQuotas(Transactions):
 
     def assign(self, tenant: str, quota: Quota) -> None:
         with self._transaction() as connection:
-            check_tenant(tenant)
-            check_quota(quota)
+            check_tenant_name(tenant)
+            quota.check()
             add_tenant(connection, tenant)
             connection.execute(_SET, {"tenant": tenant, "documents": quota.max_documents, "bytes": quota.max_bytes})
 
@@ -83,7 +83,7 @@ def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock:
     if not sizes or connection.execute(_LOCK if lock else _ASK, values).one_or_none() is None:
         return set()
     served = {row.document_id: row.size_bytes for row in connection.execute(_SERVED, values)}
-    return beyond_quota(tenant_use(connection, run.source.spec.tenant), sizes, served)
+    return tenant_use(connection, run.source.spec.tenant).beyond(sizes, served)
 
 
 def tenant_use(connection: Connection, name: str) -> TenantUse:

@@ -9,12 +9,12 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.checks import json_text
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import LedgerChunk, SourceDocument
+from sluice.model.text import json_text
 
 # Each `OFFSET 0` forces a lookup by key for the rows of one page; without statistics the planner may not choose it.
 _SERVED = f"""
@@ -116,9 +116,8 @@ class PostgresReconciliation(Transactions):
         return set(self._scalars(IN_QUARANTINE, {"ids": list(document_ids)}))
 
     def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
-        with self._transaction() as connection:
-            values = {**_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
-            return connection.execute(_RECORD, values).rowcount > 0
+        values = {**_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
+        return self._execute(_RECORD, values) > 0
 
 
 def _of(generation: Generation) -> dict[str, object]:

@@ -20,13 +20,13 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres import leases, renames
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.checks import check_entry, duplicate, is_held, lost_lease
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import Terminal
 from sluice.model.run import Run
-from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem
+from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem, is_held
 from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
@@ -149,7 +149,7 @@ _LAST_MARK = text("""
     SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
     ORDER BY started_at DESC, run_id DESC LIMIT 1
 """)
-_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `rules.is_held`
+_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `is_held`
 
 
 class PostgresScans(Transactions):
@@ -180,8 +180,7 @@ class PostgresScans(Transactions):
             with _listed(raw, entries) as (_, unopened), raw.transaction():
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
                 connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
-                if twice := connection.execute(_DUPLICATE).scalar():
-                    raise duplicate(twice)
+                _check_unique(connection)
                 known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
                 kinds = connection.execute(PREVIEW, values).all()
                 renamed = connection.execute(RENAMED, values).one()
@@ -204,9 +203,8 @@ class PostgresScans(Transactions):
             connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
 
     def last_cursor(self, source: Source) -> str | None:
-        with self._transaction() as connection:
-            mark: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
-            return mark
+        mark: str | None = self._value(_LAST_MARK, {"source_id": source.source_id})
+        return mark
 
     @contextmanager
     def _autocommit(self) -> Iterator[Connection]:
@@ -244,7 +242,7 @@ def _copy(raw: Driver[Any], entries: Iterable[ListingEntry]) -> tuple[int, _Cont
 
 def _rows(piece: list[ListingEntry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
-        check_entry(entry)
+        entry.check()
         at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
         yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
@@ -270,9 +268,8 @@ def _compare(
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     alone(connection, source.source_id)
     if connection.execute(_LISTED_SINCE, {**values, "began": began}).scalar():
-        raise lost_lease(source.spec.uri)
-    if twice := connection.execute(_DUPLICATE).scalar():
-        raise duplicate(twice)
+        raise leases.lost_lease(source.spec.uri)
+    _check_unique(connection)
     # A longer retention may bring purged content back, so the comparison must use the new expiry times. The change
     # blocks activations in the collection until this commits. It cannot follow the comparison, which locks documents:
     # a change of the collection's retention takes these locks in the opposite order.
@@ -298,6 +295,14 @@ def _compare(
         changed(connection, source.generation.collection_id)
     connection.execute(_COMPLETE, {"run_id": run.run_id})
     return result
+
+
+def _check_unique(connection: Connection) -> None:
+    if external_id := connection.execute(_DUPLICATE).scalar():
+        raise Terminal(
+            f"The scan lists {external_id!r} more than once, so these documents cannot be distinguished. Nothing was "
+            "changed. Give every document of the source its own id."
+        )
 
 
 def _missed(connection: Connection, values: dict[str, object], unopened: _Containers) -> tuple[list[UUID], int]:
