@@ -128,8 +128,8 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
     writes: dict[str, Callable[[], object]] = {
         "scans.record": lambda: room.ledger.scans.record(dead, [entry("a"), entry("b")]),
         "scans.record_cursor": lambda: room.ledger.scans.record_cursor(dead, "state"),
-        "moves.match_same_content": lambda: room.ledger.renames.match_same_content(dead, {item.document_id: b"h"}),
-        "moves.match_similar": lambda: room.ledger.renames.match_similar(dead, {item.document_id: {}}),
+        "renames.match_same_content": lambda: room.ledger.renames.match_same_content(dead, {item.document_id: b"h"}),
+        "renames.match_similar": lambda: room.ledger.renames.match_similar(dead, {item.document_id: {}}),
         "versions.touch": lambda: room.ledger.versions.touch(dead, [item]),
         "quarantine.add": lambda: room.ledger.quarantine.add(dead, [failure(item)]),
         "versions.stage": lambda: room.ledger.versions.stage(dead, [version(dead, item, "one")]),
