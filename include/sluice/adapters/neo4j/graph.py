@@ -10,7 +10,7 @@ that two writers lock in the same order; the driver retries transactions that st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -36,6 +36,7 @@ from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, OutboxEntry
+from sluice.model.sizes import batches
 from sluice.model.source import Source
 
 _BATCH_CHUNKS = 2000
@@ -92,7 +93,7 @@ class Neo4jGraph(GraphScan):
             "source_id": str(source.source_id),
         }
         with self._driver.session() as session:
-            for batch in _batches(chunks):
+            for batch in batches(chunks, lambda chunk: len(chunk.mentions), _BATCH_MENTIONS, _BATCH_CHUNKS):
                 with asking(f"write {len(batch)} chunks"):
                     try:
                         session.execute_write(self._transaction(_write), scope, batch)
@@ -252,14 +253,3 @@ def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
 
 def _single(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> Any:
     return tx.run(query, values).single(strict=True)[0]
-
-
-def _batches(chunks: Sequence[GraphChunk]) -> Iterator[Sequence[GraphChunk]]:
-    start = mentions = 0
-    for position, chunk in enumerate(chunks):
-        mentions += len(chunk.mentions)
-        if position > start and (position - start >= _BATCH_CHUNKS or mentions > _BATCH_MENTIONS):
-            yield chunks[start:position]
-            start, mentions = position, len(chunk.mentions)
-    if start < len(chunks):
-        yield chunks[start:]
