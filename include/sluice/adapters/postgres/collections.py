@@ -26,7 +26,7 @@ _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :c
 # A transaction that begins to drop the collection locks the row for update, so it waits until this one ends.
 _DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
 # `OFFSET 0` forces a lookup by key for each row; without statistics (new tables) the planner may not choose it.
-CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0) AS chunks"
+CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0)::bigint AS chunks"
 _SERVED = f"""
     SELECT count(*) AS documents, {CHUNKS}
     FROM (SELECT version_id, document_id FROM versions
@@ -73,10 +73,10 @@ class PostgresCollections(Transactions):
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with self._transaction() as connection:
-            values = {"collection_id": generation.collection_id, "generation": generation.number, "tenant": tenant}
+            values = {**values_of(generation), "tenant": tenant}
             served = connection.execute(SERVED if tenant is None else SERVED_OF_TENANT, values).one()
             quarantined = connection.execute(OPEN if tenant is None else OPEN_OF_TENANT, values).scalar_one()
-            return Counts(documents=served.documents, chunks=int(served.chunks), quarantined=quarantined)
+            return Counts(**served._mapping, quarantined=quarantined)
 
     def begin_drop(self, generation: Generation) -> None:
         with self._at_length() as connection:
@@ -135,6 +135,10 @@ def changed(connection: Connection, collection_id: UUID) -> None:
 def live_generation(connection: Connection, name: str) -> Generation | None:
     row = connection.execute(LIVE_OF, {"name": name}).one_or_none()
     return generation_of(row) if row else None
+
+
+def values_of(generation: Generation) -> dict[str, Any]:
+    return {"collection_id": generation.collection_id, "generation": generation.number}
 
 
 def generation_of(row: Row[Any]) -> Generation:

@@ -28,7 +28,8 @@ _SETTLE = text("""
         seconds = c.seconds + excluded.seconds, reserved_tokens = 0, updated_at = now()
 """)
 _SPENT = text("""
-    SELECT coalesce(sum(texts), 0) AS texts, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(seconds), 0) AS seconds
+    SELECT coalesce(sum(texts), 0)::bigint AS texts, coalesce(sum(tokens), 0)::bigint AS tokens,
+           coalesce(sum(seconds), 0) AS seconds
     FROM run_costs WHERE run_id = :run_id
 """)
 _STOP = text("UPDATE runs SET stopped = :why WHERE run_id = :run_id")
@@ -52,7 +53,7 @@ class PostgresCosts(Transactions):
 
     def spent(self, run: Run) -> Spent:
         (row,) = self._rows(_SPENT, {"run_id": run.run_id})
-        return Spent(texts=int(row.texts), tokens=int(row.tokens), seconds=row.seconds)
+        return Spent(**row._mapping)
 
     def stop(self, run: Run, why: str) -> None:
         with self._writing(run) as connection:

@@ -145,7 +145,7 @@ class PostgresDeletions(Transactions):
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
         ids = None if document_ids is None else list(document_ids)
         (row,) = self._rows(_HELD, {"source_id": source.source_id, "ids": ids})
-        return Counts(documents=row.documents, chunks=int(row.chunks), quarantined=row.quarantined)
+        return Counts(**row._mapping)
 
     def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
         if not document_ids:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from operator import attrgetter
+from typing import Any
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
@@ -95,8 +96,9 @@ class PostgresQuality(Transactions):
         self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
     ) -> None:
         with self._writing(run) as connection:
-            _record_results(connection, run, batch, stage, results)
-            _record_rows(connection, run, batch, stage, rows)
+            place = {"run_id": run.run_id, "batch": batch, "stage": stage}
+            _record_results(connection, place, results)
+            _record_rows(connection, place, rows)
 
     def gates(self, run: Run, batch: int) -> list[GateResult]:
         return [GateResult(**row._mapping) for row in self._rows(_READ_GATES, {"run_id": run.run_id, "batch": batch})]
@@ -138,8 +140,7 @@ class PostgresQuality(Transactions):
             connection.execute(_REMEMBER, rows)
 
 
-def _record_results(connection: Connection, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
-    place = {"run_id": run.run_id, "batch": batch, "stage": stage}
+def _record_results(connection: Connection, place: Mapping[str, Any], results: Sequence[GateResult]) -> None:
     connection.execute(_OLD_GATES, place)
     rows = [
         {
@@ -154,12 +155,12 @@ def _record_results(connection: Connection, run: Run, batch: int, stage: str, re
         connection.execute(_GATES, rows)
 
 
-def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows: Sequence[GateRow]) -> None:
-    connection.execute(_OLD_ROWS, {"run_id": run.run_id, "batch": batch, "stage": stage})
+def _record_rows(connection: Connection, place: Mapping[str, Any], rows: Sequence[GateRow]) -> None:
+    connection.execute(_OLD_ROWS, place)
     if not rows:
         return
     values = (
-        (run.run_id, batch, stage, position, *_OF_ROW(each), None if each.observed is None else Jsonb(each.observed))
+        (*place.values(), position, *_OF_ROW(each), None if each.observed is None else Jsonb(each.observed))
         for position, each in enumerate(_first(rows))
     )
     with driver(connection).cursor() as cursor:

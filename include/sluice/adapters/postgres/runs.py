@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres import collections, leases, renames, run_locks
-from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, values_of
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.sources import RUN_COLUMNS, SPEC_COLUMNS, last_run, spec_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
@@ -92,19 +92,17 @@ class PostgresRuns(Transactions):
         self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
     ) -> Run:
         with self._transaction() as connection:
-            connection.execute(
-                _START,
-                {
-                    "run_id": run_id,
-                    "source_id": source.source_id,
-                    "collection_id": source.generation.collection_id,
-                    "generation": source.generation.number,
-                    "mode": mode,
-                    "orchestrator": None if orchestrator is None else storable(orchestrator),
-                    "max_tokens": budget.max_tokens,
-                    "token_price": budget.price,
-                },
-            )
+            values = {
+                "run_id": run_id,
+                "source_id": source.source_id,
+                **values_of(source.generation),
+                "mode": mode,
+                "orchestrator": None if orchestrator is None else storable(orchestrator),
+                "max_tokens": budget.max_tokens,
+                "token_price": budget.price,
+                "summary": json_text({"error": GIVEN_UP}),
+            }
+            connection.execute(_START, values)
             run = read_run(connection, run_id)
             if run.source.source_id != source.source_id:
                 raise Terminal(
@@ -113,15 +111,7 @@ class PostgresRuns(Transactions):
                 )
             # `airflow:<dag>/<run>` stands for one execution; `cli` for every manual run, and several may run at once.
             if orchestrator is not None and ":" in orchestrator:
-                connection.execute(
-                    GIVE_UP,
-                    {
-                        "source_id": source.source_id,
-                        "started_at": run.started_at,
-                        "orchestrator": storable(orchestrator),
-                        "summary": json_text({"error": GIVEN_UP}),
-                    },
-                )
+                connection.execute(GIVE_UP, {**values, "started_at": run.started_at})
             return run
 
     def get(self, run_id: UUID) -> Run:
@@ -188,14 +178,10 @@ class PostgresRuns(Transactions):
     def counts(self, run: Run) -> Counts:
         with self._transaction() as connection:
             source = run.source
-            values = {
-                "tenant": source.spec.tenant,
-                "source_id": source.source_id,
-                "generation": source.generation.number,
-            }
+            values = {"source_id": source.source_id, "tenant": source.spec.tenant, **values_of(source.generation)}
             served = connection.execute(SERVED_OF_SOURCE, values).one()
             quarantined = connection.execute(OPEN_OF_SOURCE, values).scalar_one()
-            return Counts(documents=served.documents, chunks=int(served.chunks), quarantined=quarantined)
+            return Counts(**served._mapping, quarantined=quarantined)
 
     def last_by(self, source: SavedSource, orchestrator: str) -> LastRun | None:
         with self._transaction() as connection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -99,9 +100,9 @@ _MOVED = text("""
     WHERE c.moved AND d.document_id = c.document_id
 """)
 _ITEMS = text("""
-    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte, s.locator,
+    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte AS "offset", s.locator,
            coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
-           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
+           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS moved,
            c.gone_hash IS NOT NULL AS gone,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
@@ -149,6 +150,7 @@ _LAST_MARK = text("""
     SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
     ORDER BY started_at DESC, run_id DESC LIMIT 1
 """)
+_OF_ENTRY = frozenset(field.name for field in fields(ListingEntry))
 _Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `is_held`
 
 
@@ -282,7 +284,7 @@ def _compare(
     addressed = connection.execute(_MOVED).rowcount
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
-    items = [_item(row) for row in connection.execute(_ITEMS, values)]
+    items = [work_item(row) for row in connection.execute(_ITEMS, values)]
     vanished, held = _missed(connection, values, unopened)
     result = ScanResult(
         seen=seen, unchanged=unchanged, quarantined=quarantined, items=items, vanished=vanished, known=known - held
@@ -316,20 +318,8 @@ def _missed(connection: Connection, values: dict[str, object], unopened: _Contai
     return [document_id for document_id in missed if document_id not in held], len(held)
 
 
-def _item(row: Row[Any]) -> WorkItem:
-    entry = ListingEntry(
-        external_id=row.external_id,
-        uri=row.uri,
-        fingerprint=row.fingerprint,
-        size_bytes=row.size_bytes,
-        offset=row.start_byte,
-        locator=row.locator,
-    )
-    return WorkItem(
-        document_id=row.document_id,
-        entry=entry,
-        new=row.new,
-        active_hash=row.active_hash,
-        moved=row.told,
-        gone=row.gone,
-    )
+def work_item(row: Row[Any]) -> WorkItem:
+    """Builds a work item from a row whose columns have the names of its fields and of those of its entry."""
+    entry = {name: value for name, value in row._mapping.items() if name in _OF_ENTRY}
+    rest = {name: value for name, value in row._mapping.items() if name not in _OF_ENTRY}
+    return WorkItem(entry=ListingEntry(**entry), **rest)
