@@ -42,7 +42,7 @@ class FileReader:
         self._name = None if os.path.isdir(path) else os.path.basename(path)
         self._root = path if self._name is None else os.path.dirname(path)
         self._prefix = self._root.rstrip(b"/") + b"/"
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._max_bytes = context.max_bytes
         self._admits = context.admits
         self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one read

@@ -96,7 +96,7 @@ class S3Reader:
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
         self._connection = context.connections(conn_id) if conn_id else None
         _check_login(spec.uri, self._connection, context)
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._context = context
         self._archive: tuple[str, Archive] | None = None  # the last one read
         self._deadline_s = 0.0  # on the monotonic clock; for the document being read, or the zip being listed

@@ -149,8 +149,7 @@ class Neo4jGraph(GraphScan):
             f"WHERE c.collection = $collection AND c.generation = $generation AND {owned} RETURN count(c)"
         )
         values = {"collection": generation.collection, "generation": generation.number, "tenant": tenant}
-        with asking("count chunks"), self._driver.session() as session:
-            return int(session.execute_read(self._transaction(_single), query, values))
+        return int(self._value("count chunks", query, values))
 
     def _count_of_source(self, generation: Generation, tenant: str | None, source: UUID) -> int:
         query: LiteralString = (
@@ -158,14 +157,16 @@ class Neo4jGraph(GraphScan):
             "WHERE $tenant IS NULL OR c.tenant = $tenant RETURN count(c)"
         )
         values = {"source": str(source), "generation": generation.number, "tenant": tenant}
-        with asking("count a source's chunks"), self._driver.session() as session:
-            return int(session.execute_read(self._transaction(_single), query, values))
+        return int(self._value("count a source's chunks", query, values))
 
     def ping(self) -> str:
         """Returns the server's version. Raises Unavailable."""
         query: LiteralString = "CALL dbms.components() YIELD versions RETURN versions[0]"
-        with asking("read the version"), self._driver.session() as session:
-            return str(session.execute_read(self._transaction(_single), query, {}))
+        return str(self._value("read the version", query, {}))
+
+    def _value(self, what: str, query: LiteralString, values: dict[str, Any]) -> Any:
+        with asking(what), self._driver.session() as session:
+            return session.execute_read(self._transaction(_single), query, values)
 
     def close(self) -> None:
         self._driver.close()

@@ -54,7 +54,7 @@ class WebReader:
         except (ExtractionError, ValueError) as error:
             reason = error.reason if isinstance(error, ExtractionError) else "It cannot be understood."
             raise BadRequest(f"{spec.uri} cannot be a source. {reason} Nothing was read.") from error
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._context = context
         self._fetcher = Fetcher(context, self._scope)
         self._failures = 0
