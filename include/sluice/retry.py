@@ -1,8 +1,10 @@
-"""Retries calls that fail with transient errors, with growing pauses (tenacity)."""
+"""Retries calls that fail with transient errors, with growing pauses (tenacity). Reads the pause of `Retry-After`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from sluice.errors import Transient
@@ -23,3 +25,21 @@ def retried(call: Callable[[], T]) -> T:
         reraise=True,
     )
     return retrying(call)
+
+
+def retry_after_s(header: str) -> float:
+    """Returns the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3); 0 if absent or invalid."""
+    value = header.strip()
+    if value.isdecimal():  # isdigit() would accept "²"
+        return float(value)
+    moment = http_date(value)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0
+
+
+def http_date(value: str) -> datetime | None:
+    """Parses a date of an HTTP header, in UTC where it has no offset. None if it is absent or invalid."""
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -20,6 +20,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.quarantine import path
 from sluice.pipeline.requests import IngestRequest
 from support.engines import EngineStack
+from support.ledger_rows import EVENTS_OF_RUN, lineage_events
 from support.openlineage_schemas import problems
 from support.scratch_databases import libpq, scratch_databases
 
@@ -191,13 +192,7 @@ def test_a_budget_ends_a_run_that_succeeds(ingest: Ingest, roots: Path, name: st
 
 def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:
     """Lineage that is in the ledger."""
-    from sluice.wiring.clients import lineage_events
-
-    kept = lineage_events(settings, timeout_s=10.0)
-    try:
-        found = kept.of_run(UUID(run_id))
-    finally:
-        kept.close()
+    found = lineage_events(settings.database_url.get_secret_value(), EVENTS_OF_RUN, run_id=UUID(run_id))
     assert [told for event in found for told in problems(event)] == []
     return found
 

@@ -21,6 +21,7 @@ import pytest
 from demo.__main__ import allow
 from demo.server import Server, StepFailed
 from sluice.wiring.clients import lineage_events
+from support import ledger_rows
 from support.engines import EngineStack
 from support.openlineage_schemas import problems
 from support.scratch_databases import libpq
@@ -174,11 +175,8 @@ def test_cli_speaks_json(airflow_stack: EngineStack, ingested: tuple[Path, dict[
 @pytest.fixture
 def events(airflow_stack: EngineStack, ingested: tuple[Path, dict[str, Any]]) -> list[dict[str, Any]]:
     """Lineage events of the first run, from the ledger."""
-    kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
-    try:
-        return kept.of_run(UUID(ingested[1]["run_id"]))
-    finally:
-        kept.close()
+    database = airflow_stack.settings().database_url.get_secret_value()
+    return ledger_rows.lineage_events(database, ledger_rows.EVENTS_OF_RUN, run_id=UUID(ingested[1]["run_id"]))
 
 
 def test_lineage_is_in_the_ledger(events: list[dict[str, Any]], ingested: tuple[Path, dict[str, Any]]) -> None:

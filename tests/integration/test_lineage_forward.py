@@ -19,7 +19,7 @@ from sluice.airflow import transport
 from sluice.airflow.forward import MAX_ATTEMPTS, forward, keep_forwarding
 from sluice.errors import Unavailable
 from support.engines import EngineStack
-from support.ledger_rows import engine_of
+from support.ledger_rows import EVENTS_OF_DATASET, engine_of, lineage_events
 from support.scratch_databases import scratch_databases
 
 
@@ -180,8 +180,8 @@ def test_masked_names_never_reach_the_ledger(stack: EngineStack, kept: PostgresL
     [found] = kept.unsent(10)
     assert "dismissals" not in json.dumps(found.body)
     [masked] = found.body["inputs"]
-    assert kept.of_dataset(f"file:{masked['name']}") == [found.body]
-    assert kept.of_dataset("file:/hr/dismissals-of-may") == []
+    assert lineage_events(database, EVENTS_OF_DATASET, dataset=[f"file:{masked['name']}"]) == [found.body]
+    assert lineage_events(database, EVENTS_OF_DATASET, dataset=["file:/hr/dismissals-of-may"]) == []
 
 
 def test_an_event_without_a_job_is_kept_and_not_sent(stack: EngineStack, kept: PostgresLineage, database: str) -> None:

@@ -36,7 +36,7 @@ from sluice.adapters.postgres import (
 )
 from sluice.adapters.postgres.migrations import migrate
 from support.engines import EngineStack
-from support.ledger_rows import engine_of
+from support.ledger_rows import EVENTS_OF_DATASET, EVENTS_OF_RUN, engine_of
 from support.scratch_databases import libpq, scratch_databases
 
 DOCUMENTS = 20_000
@@ -268,8 +268,8 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "cached vectors": (_CACHED, "", {"pk_embeddings"}),
     "lineage events to send": (lineage.UNSENT, "", {"ix_lineage_events_unsent"}),
     "lineage events that were sent": (lineage.SENT, "outbox_ids", {"pk_lineage_events"}),
-    "lineage events of a run": (lineage.OF_RUN, "", {"ix_lineage_events_sluice_run"}),
-    "lineage events of a dataset": (lineage.OF_DATASET, "", {"ix_lineage_events_datasets"}),
+    "lineage events of a run": (EVENTS_OF_RUN, "", {"ix_lineage_events_sluice_run"}),
+    "lineage events of a dataset": (EVENTS_OF_DATASET, "", {"ix_lineage_events_datasets"}),
     "datasets of a run": (passage_lineage.DATASETS, "", {"ix_lineage_events_sluice_run"}),
     "past of a passage": (
         catalog.LINEAGE,

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 
 from sluice.adapters.postgres.catalog import PostgresCatalog
 from sluice.adapters.postgres.engine import make_engine
@@ -30,6 +30,11 @@ from sluice.ports.ledger import Ledger
 from sluice.wiring.application import Sluice
 
 PROFILE = Profile("chars:100:0", "hash:8", "off", 8)
+EVENTS_OF_RUN = text("SELECT body FROM lineage_events WHERE sluice_run_id = :run_id ORDER BY event_id")
+EVENTS_OF_DATASET = text("""
+    SELECT body FROM lineage_events WHERE inputs @> CAST(:dataset AS text[]) OR outputs @> CAST(:dataset AS text[])
+    ORDER BY event_id
+""")
 
 
 class Room:
@@ -94,6 +99,15 @@ class Room:
 def room_of(sluice: Sluice) -> Room:
     """The ledger of these tools, to look into its tables."""
     return Room(sluice.catalog._engine)  # type: ignore[attr-defined]
+
+
+def lineage_events(database: str, query: TextClause, **values: object) -> list[dict[str, Any]]:
+    """Lineage events that the ledger at this URL has. `query`: EVENTS_OF_RUN or EVENTS_OF_DATASET."""
+    engine = engine_of(database)
+    with engine.connect() as connection:
+        found = list(connection.execute(query, values).scalars())
+    engine.dispose()
+    return found
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:

@@ -39,9 +39,10 @@ def check(
     grant = policy.writing(ledger.grants.of(user), spec.tenant)
     if grant is None:
         raise _forbidden(user, spec.tenant, f"may not write to tenant {spec.tenant}")
-    if not grant.holds_all_groups:
-        _check_groups(ledger, spec, grant)
-        _check_place(ledger, spec, grant, roots)
+    if grant.holds_all_groups:
+        return
+    if what := _beyond_groups(ledger, spec, grant) or _overlap(ledger, spec, grant, roots):
+        raise _forbidden(user, spec.tenant, what)
 
 
 def check_hiding(ledger: Ledger, spec: SourceSpec, *, approved: bool) -> None:
@@ -97,35 +98,27 @@ def _check_unattended(ledger: Ledger, spec: SourceSpec, kind: str | None, approv
         )
 
 
-def _check_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> None:
+def _beyond_groups(ledger: Ledger, spec: SourceSpec, grant: Grant) -> str | None:
+    """Returns what the groups of the grant do not allow; None if they allow the source."""
     saved = ledger.sources.spec(spec.tenant, spec.collection, spec.uri)
     now = frozenset((saved.access_groups if saved else None) or ())
     if spec.access_groups is not None and (missing := set(spec.access_groups) - grant.groups):
-        raise _forbidden(
-            grant.principal,
-            spec.tenant,
-            f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}",
-        )
+        return f"may not write to tenant {spec.tenant} for groups {', '.join(sorted(missing))}"
     if not now <= grant.groups:  # the message must not name groups that the user does not hold
-        raise _forbidden(
-            grant.principal,
-            spec.tenant,
-            f"may not write to {spec.uri}, which is for groups that they do not hold",
-        )
+        return f"may not write to {spec.uri}, which is for groups that they do not hold"
     if now and spec.access_groups == ():
-        raise _forbidden(
-            grant.principal, spec.tenant, f"may not open {spec.uri}, which is for some groups, to the whole tenant"
-        )
+        return f"may not open {spec.uri}, which is for some groups, to the whole tenant"
+    return None
 
 
-def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> None:
-    """Raises Forbidden if the source overlaps content saved for groups that the user does not hold.
+def _overlap(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence[Path]) -> str | None:
+    """Returns what is not allowed if the source overlaps content saved for groups that the user does not hold.
 
     Otherwise the user could read it through a parent folder, a subfolder, another collection, or a repository that
     keeps a part of itself there. The reader of a repository checks again, for each file that it opens.
     """
     if place_of(spec.uri) is None:
-        return
+        return None
     others = [
         other
         for saved in ledger.sources.saved(spec.tenant)
@@ -134,11 +127,8 @@ def _check_place(ledger: Ledger, spec: SourceSpec, grant: Grant, roots: Sequence
         for other in known_places(saved.spec.uri, roots)
     ]
     if others and any(place.overlaps(other) for place in all_places(spec.uri, roots) for other in others):
-        raise _forbidden(
-            grant.principal,
-            spec.tenant,
-            f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold",
-        )
+        return f"may not write to {spec.uri}, which overlaps a source that is for groups that they do not hold"
+    return None
 
 
 def _forbidden(user: str, tenant: str, what: str) -> Forbidden:

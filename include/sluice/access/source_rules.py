@@ -145,26 +145,26 @@ def _object(text: str) -> Mapping[str, Any]:
 
 def _rule(uri: str, content: Any) -> Rule:
     place = place_of(uri)
-    scheme, _, rest = uri.strip().partition("://")
-    if place is not None and place.kind == "file" and rest.partition("/")[0] not in ("", "localhost"):
-        raise BadRequest(
-            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names the host {rest.partition('/')[0]!r}. Nothing was read. "
-            f"A folder has three slashes: {scheme}:///{rest}"
-        )
-    if place is not None and place.kind == "web" and not _is_host(uri):
-        raise BadRequest(
-            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names no host, or an invalid one. Nothing was read. Correct "
-            "it: such a rule would cover nothing."
-        )
-    if place is not None and ("?" in uri or "#" in uri):
-        raise BadRequest(
-            f"SLUICE_SOURCE_RULES: {uri[:200]!r} has a query. Nothing was read. A rule covers a whole place: "
-            "remove the part from ? or # on."
-        )
     if place is None:
         raise BadRequest(
             f"SLUICE_SOURCE_RULES: {uri[:200]!r} is not the beginning of a source's URI. Nothing was read. "
             "Write it as the source is written, such as file:///documents/board."
+        )
+    scheme, _, rest = uri.strip().partition("://")
+    if place.kind == "file" and (host := rest.partition("/")[0]) not in ("", "localhost"):
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names the host {host!r}. Nothing was read. "
+            f"A folder has three slashes: {scheme}:///{rest}"
+        )
+    if place.kind == "web" and not _is_host(uri):
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} names no host, or an invalid one. Nothing was read. Correct "
+            "it: such a rule would cover nothing."
+        )
+    if "?" in uri or "#" in uri:
+        raise BadRequest(
+            f"SLUICE_SOURCE_RULES: {uri[:200]!r} has a query. Nothing was read. A rule covers a whole place: "
+            "remove the part from ? or # on."
         )
     if not isinstance(content, dict):
         raise BadRequest(

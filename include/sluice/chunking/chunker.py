@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,6 +11,7 @@ from sluice.chunking.about import about
 from sluice.chunking.cutter import Cutter, parse_profile
 from sluice.model.chunk import Chunk, ChunkedDocument, Mention, Relation
 from sluice.model.document import Document
+from sluice.model.sizes import batches
 from sluice.model.text import encodable
 from sluice.ports.content import EntityExtractor, EntityIds, Recognized
 
@@ -33,7 +34,9 @@ def chunk(
     fits is one chunk, a blank one is none. Raises BadRequest on an unknown profile.
     """
     cutter = Cutter(parse_profile(profile), index_key, tokenizer)
-    return [result for batch in _batches(documents) for result in cutter.cut(batch)]
+    # Encodings take a hundred times the memory of their text.
+    parts = batches(documents, lambda document: len(document.text), _BATCH_CHARS)
+    return [result for part in parts for result in cutter.cut(part)]
 
 
 def size_shares(
@@ -88,17 +91,3 @@ def _with_mentions(chunk: Chunk, found: Recognized, names: Sequence[str], entity
     relations = {Relation(ids[head], kind, ids[tail]) for head, kind, tail in found.relations}
     between = sorted(each for each in relations if each.head_id != each.tail_id)
     return replace(chunk, mentions=tuple(merged.values()), relations=tuple(between))
-
-
-def _batches(documents: Sequence[Document]) -> Iterator[list[Document]]:
-    """Yields batches bounded by characters: encodings take a hundred times the memory of their text."""
-    batch: list[Document] = []
-    chars = 0
-    for document in documents:
-        if batch and chars + len(document.text) > _BATCH_CHARS:
-            yield batch
-            batch, chars = [], 0
-        batch.append(document)
-        chars += len(document.text)
-    if batch:
-        yield batch

@@ -20,6 +20,7 @@ from py_rust_stemmers import SnowballStemmer
 from sluice import encryption
 from sluice.embedding.stopwords import ENGLISH
 from sluice.model.chunk import SparseVector
+from sluice.model.words import WordNumbers
 
 K1 = 1.2
 B = 0.75
@@ -116,42 +117,21 @@ def _bigrams(word: str) -> list[str]:
     return found
 
 
-class _KnownWords(dict[str, int]):
-    """Word → hash of its stem, or _STOPWORD; each word is stemmed and hashed once."""
-
-    def __init__(self, index_key: bytes) -> None:
-        super().__init__()
-        self._index_key = index_key
-        self._stemmer = SnowballStemmer("english")
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _MAX_KNOWN_WORDS:
-            self.clear()
-        if word in ENGLISH:
-            found = _STOPWORD
-        else:
-            found = encryption.token_hash(self._index_key, self._stemmer.stem_word(word[:_MAX_TERM_CHARS]))
-        self[word] = found
-        return found
-
-
-class _PlainWords(dict[str, int]):
-    """Word → hash of its plain spelling's stem; 0 if that is the word's own term, or a stopword."""
-
-    def __init__(self, known: _KnownWords) -> None:
-        super().__init__()
-        self._known = known
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _MAX_KNOWN_WORDS:
-            self.clear()
-        plain = plain_spelling(word)
-        term = self._known[plain] if plain != word else _STOPWORD
-        self[word] = found = 0 if term in (_STOPWORD, self._known[word]) else term
-        return found
-
-
 @lru_cache(maxsize=16)
-def _known(index_key: bytes) -> tuple[_KnownWords, _PlainWords]:
-    known = _KnownWords(index_key)
-    return known, _PlainWords(known)
+def _known(index_key: bytes) -> tuple[WordNumbers, WordNumbers]:
+    """Returns word → hash of its stem, or _STOPWORD; and word → hash of its plain spelling's stem, 0 if that is the
+    word's own term, or a stopword."""
+    stemmer = SnowballStemmer("english")
+
+    def stem_hash(word: str) -> int:
+        if word in ENGLISH:
+            return _STOPWORD
+        return encryption.token_hash(index_key, stemmer.stem_word(word[:_MAX_TERM_CHARS]))
+
+    def plain_hash(word: str) -> int:
+        plain = plain_spelling(word)
+        term = known[plain] if plain != word else _STOPWORD
+        return 0 if term in (_STOPWORD, known[word]) else term
+
+    known = WordNumbers(stem_hash, _MAX_KNOWN_WORDS)
+    return known, WordNumbers(plain_hash, _MAX_KNOWN_WORDS)

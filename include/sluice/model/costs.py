@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from sluice.errors import BadRequest
 
@@ -49,6 +51,12 @@ class Quota:
     max_documents: int | None = None
     max_bytes: int | None = None
 
+    def check(self) -> None:
+        """Raises BadRequest on a limit that cannot be stored."""
+        for what, most in (("documents", self.max_documents), ("bytes", self.max_bytes)):
+            if most is not None and not 0 <= most < 2**63:
+                raise BadRequest(f"A quota of {most} {what} is not possible; give 0 or more, or none for no limit.")
+
     @property
     def limited(self) -> bool:
         return self.max_documents is not None or self.max_bytes is not None
@@ -79,6 +87,17 @@ class TenantUse:
         """Returns the use with that document served."""
         documents = self.documents + (served_bytes is None)
         return replace(self, documents=documents, size_bytes=self.size_bytes + size_bytes - (served_bytes or 0))
+
+    def beyond(self, sizes: Mapping[UUID, int], served: Mapping[UUID, int]) -> set[UUID]:
+        """Returns the documents that do not fit the quota, in the order of `sizes`. `sizes` and `served`: document →
+        bytes of the new and of the served version."""
+        use, refused = self, set()
+        for document_id, size_bytes in sizes.items():
+            if use.fits(size_bytes, served.get(document_id)):
+                use = use.taking(size_bytes, served.get(document_id))
+            else:
+                refused.add(document_id)
+        return refused
 
     def with_quarantined(self) -> TenantUse:
         """Returns the use including quarantine, so that repeated uploads of bad documents count against the quota."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,3 +48,8 @@ def operator(tenant: str) -> Principal:
     """Returns the principal of the command line. It may read and write everything in the tenant, because whoever runs
     the command line has the database's password."""
     return Principal("operator", tenant, frozenset({ALL_GROUPS}), may_write=True)
+
+
+def narrows(before: Sequence[str] | None, after: Sequence[str] | None) -> bool:
+    """Returns whether a reader permitted by the groups `before` may lose access by those `after`; empty: everyone."""
+    return bool(after) and (not before or not set(before) <= set(after or ()))

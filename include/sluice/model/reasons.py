@@ -114,23 +114,10 @@ REASONS: dict[str, str] = {
 # Not a property of the bytes: a later run may read the same, unchanged document.
 CIRCUMSTANTIAL = frozenset(
     {
-        "not_kept",
-        "unforeseen",
-        "vanished",
-        "permission",
-        "archived",
-        "slow",
-        "refused",
-        "unavailable",
-        "address",
-        "certificate",
-        "redirects",
-        "changing",
-        "timeout",
-        "crashed",
-        "out_of_memory",
+        "not_kept", "unforeseen", "vanished", "permission", "archived", "slow", "refused", "unavailable", "address",
+        "certificate", "redirects", "changing", "timeout", "crashed", "out_of_memory",
     }
-)
+)  # fmt: skip
 
 
 def unreadable(code: str) -> ExtractionError:

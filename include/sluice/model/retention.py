@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from sluice.errors import BadRequest
+
 Prunable = Literal["versions", "embeddings", "runs", "reconciliations", "quarantine", "lineage"]
 """Kinds of rows that the ledger needs only for a limited time."""
+_LONGEST_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,17 @@ class Retention:
 
     days: int | None = None  # 0: without end
     until: datetime | None = None  # from this time on it cannot be read; with a time zone
+
+    def check(self) -> None:
+        """Raises BadRequest unless it is exactly one of days (0 to 36,500) and a date with a time zone."""
+        if (self.days is None) == (self.until is None):
+            raise BadRequest("A retention is a number of days or a date; give one of the two.")
+        if self.days is not None and not 0 <= self.days <= _LONGEST_DAYS:
+            raise BadRequest(
+                f"Retention of {self.days} days is not possible; give 1 to {_LONGEST_DAYS}, or 0 for ever."
+            )
+        if self.until is not None and self.until.tzinfo is None:
+            raise BadRequest(f"The date {self.until} names no time zone, so its moment is not certain.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
+
+from sluice.errors import Terminal
+from sluice.model.text import is_storable
 
 MEMBER = "!/"  # in an external id, between a container and the name of its member
 
@@ -26,6 +29,15 @@ class ListingEntry:
     # For a container that could not be opened: returns whether it may still contain a member of an earlier scan, by the
     # member's external id (`<external_id>!/…`). None: every member is listed.
     holds: Callable[[str], bool] | None = field(default=None, compare=False, repr=False)
+
+    def check(self) -> None:
+        """Raises Terminal if the entry cannot be stored unchanged: every later scan would compare it wrongly."""
+        for name, value in (("external id", self.external_id), ("uri", self.uri), ("fingerprint", self.fingerprint)):
+            if not value or not is_storable(value) or not is_storable(self.locator):
+                raise Terminal(
+                    f"The source listed an entry whose {name} is {value!r}: empty, or with NUL or undecodable "
+                    "characters. Nothing was changed; the source's reader has to escape such names."
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +76,29 @@ class ScanPreview:
     @property
     def seen(self) -> int:
         return sum(self.documents.values())
+
+
+def is_held(external_id: str, containers: Mapping[str, Callable[[str], bool]]) -> bool:
+    """Returns whether the document may still be in one of `containers` that could not be opened. `containers`:
+    external id → `ListingEntry.holds`."""
+    parts = external_id.split(MEMBER)
+    names = (MEMBER.join(parts[:count]) for count in range(1, len(parts)))
+    return any(name in containers and containers[name](external_id) for name in names)
+
+
+def paired(candidates: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUID, UUID]:
+    """Returns placeholder → document, one to one, the highest scores first. `candidates`: (score, new name, previous
+    name, placeholder, document). Among equal scores the same file name wins, then the order of names, so that a
+    repetition gives the same pairs."""
+
+    def rank(match: tuple[float, str, str, UUID, UUID]) -> tuple[float, bool, str, str]:
+        score, name, former, _, _ = match
+        return -score, name.rsplit("/", 1)[-1] != former.rsplit("/", 1)[-1], name, former
+
+    pairs: dict[UUID, UUID] = {}
+    taken: set[UUID] = set()
+    for *_, placeholder_id, document_id in sorted(candidates, key=rank):
+        if placeholder_id not in pairs and document_id not in taken:
+            pairs[placeholder_id] = document_id
+            taken.add(document_id)
+    return pairs

@@ -7,8 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sluice.errors import BadRequest
 from sluice.model.generation import Generation
+from sluice.model.names import check_collection_name, check_tenant_name
+from sluice.model.retention import Retention
 from sluice.model.schedules import NIGHTLY
+from sluice.model.text import is_storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,18 @@ class SourceSpec:
     retention_days: int | None = None  # see Retention; 0: without end
     include: tuple[str, ...] | None = None  # globs over external ids; empty: all
     exclude: tuple[str, ...] | None = None
+
+    def check(self) -> None:
+        """Raises BadRequest, which names the invalid field and the allowed values."""
+        check_collection_name(self.collection)
+        check_tenant_name(self.tenant)
+        if not self.uri or not is_storable(self.uri):
+            raise BadRequest(f"The source uri {self.uri!r} is empty or holds characters that cannot be stored.")
+        if self.retention_days is not None:
+            Retention(days=self.retention_days).check()
+        for group in self.access_groups or ():
+            if not group or not is_storable(group):
+                raise BadRequest(f"The access group {group!r} is empty or holds characters that cannot be stored.")
 
     def to_json(self) -> dict[str, Any]:
         """Returns the identity of the source and its access groups."""

@@ -6,22 +6,11 @@ import re
 
 _BEGINS = ("BEGIN:VCALENDAR", "BEGIN:VCARD")
 _SHOWN = frozenset(
-    (
-        *(
-            "SUMMARY",
-            "DESCRIPTION",
-            "LOCATION",
-            "DTSTART",
-            "DTEND",
-            "DUE",
-            "ORGANIZER",
-            "ATTENDEE",
-            "COMMENT",
-            "STATUS",
-        ),
-        *("CATEGORIES", "CONTACT", "RRULE", "URL", "FN", "ORG", "TITLE", "ROLE", "TEL", "EMAIL", "ADR", "BDAY", "NOTE"),
-    )
-)
+    {
+        "SUMMARY", "DESCRIPTION", "LOCATION", "DTSTART", "DTEND", "DUE", "ORGANIZER", "ATTENDEE", "COMMENT", "STATUS",
+        "CATEGORIES", "CONTACT", "RRULE", "URL", "FN", "ORG", "TITLE", "ROLE", "TEL", "EMAIL", "ADR", "BDAY", "NOTE",
+    }
+)  # fmt: skip
 _FOLD = re.compile(r"\r?\n[ \t]")
 _NAME = re.compile(r'CN=(?:"([^"]*+)"|([^;:]*+))', re.I)
 _ESCAPE = re.compile(r"\\([nN,;\\])")

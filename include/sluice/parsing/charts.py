@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterable
 from xml.etree import ElementTree  # under the worker's limits
 
+from sluice.parsing.containers import BROKEN_ZIP
 from sluice.parsing.tables import markdown_table
 
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
@@ -28,7 +28,7 @@ def charts_text(content: bytes) -> str:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             numbered = sorted((int(match[1]), name) for name in archive.namelist() if (match := _NAME.match(name)))
             charts = [_chart(archive.read(name)) for _, name in numbered[:_MAX_CHARTS]]
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error):
+    except BROKEN_ZIP:
         return ""  # the charts are lost, but the document itself was read
     return "\n\n".join(filter(None, charts))
 
@@ -45,7 +45,7 @@ def _chart(markup: bytes) -> str:
     if not any(columns):
         return ""
     labels = next(filter(None, (_points(each, ("cat", "xVal")) for each in series)), {})
-    rows = [["", *(_joined(_points(each, ("tx",)).values()) for each in series)]]
+    rows = [["", *(" ".join(_points(each, ("tx",)).values()) for each in series)]]
     for index in sorted({index for column in columns for index in column}):
         rows.append([labels.get(index, ""), *(column.get(index, "") for column in columns)])
     return f"## {title or 'Chart'}\n\n{markdown_table(rows)}"
@@ -60,7 +60,3 @@ def _points(series: ElementTree.Element, names: Iterable[str]) -> dict[int, str]
                 if index.isdigit() and value and len(points) < _MAX_POINTS:
                     points[int(index)] = value
     return points
-
-
-def _joined(values: Iterable[str]) -> str:
-    return " ".join(values)

@@ -1,4 +1,7 @@
-"""Determines the type of a zip or OLE container from its directory, before a parser unpacks it. Runs in the worker."""
+"""Opens zip containers. Determines the type of a zip or OLE container from its directory, before a parser unpacks it.
+
+Runs in the worker, under its limits: the standard library parses the XML.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from xml.etree import ElementTree  # under the worker's limits
 
 from sluice.compression import most_bytes
 from sluice.errors import ExtractionError
@@ -23,12 +29,7 @@ ODS = "application/vnd.oasis.opendocument.spreadsheet"
 EPUB = "application/epub+zip"
 XLSX = _ZIP_KINDS["xl/"]
 OOXML = tuple(_ZIP_KINDS.values())
-_NAMED_KINDS = (
-    EPUB,
-    ODT,
-    ODS,
-    ODP,
-)
+_NAMED_KINDS = (EPUB, ODT, ODS, ODP)
 MSG = "application/vnd.ms-outlook"
 _OLE_KINDS = (
     ("EncryptedPackage", None),
@@ -38,10 +39,38 @@ _OLE_KINDS = (
     ("Workbook", "application/vnd.ms-excel"),
     ("Book", "application/vnd.ms-excel"),
 )
+BROKEN_ZIP = (
+    zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, struct.error, zlib.error
+)  # fmt: skip
+"""Raised by zipfile for a damaged or forged zip, or a missing member."""
 _MAX_MEMBERS = 20_000
 _MAX_DEPTH = 3
 _TEXTS = (".xml", ".xhtml", ".html", ".htm")
 _NESTED = (".zip", ".docx", ".xlsx", ".pptx", ".odt", ".ods", ".odp", ".epub", ".jar")
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip. Raises ExtractionError (corrupt) for errors of the zip, or of XML, within the body."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            yield archive
+    except (*BROKEN_ZIP, ElementTree.ParseError) as error:
+        raise unreadable("corrupt") from error
+
+
+def xml_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Returns a member of an office document. Raises ExtractionError (corrupt) where it has a document type, which is
+    not part of these formats: nested entities can expand without end."""
+    markup = archive.read(name)
+    if b"<!DOCTYPE" in markup[:4096]:
+        raise unreadable("corrupt")
+    return markup
+
+
+def xml_tree(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
+    """Parses a member of an office document; see `xml_member`."""
+    return ElementTree.fromstring(xml_member(archive, name))  # noqa: S314
 
 
 def kind_of_zip(content: bytes, max_unpacked_bytes: int) -> str:
@@ -77,24 +106,21 @@ def kind_of_ole(content: bytes) -> str:
 def _inspect(content: bytes, max_unpacked_bytes: int, depth: int) -> tuple[int, set[str]]:
     """Returns the unpacked size in bytes, including nested containers, and the names of the members."""
     _check_directory(content)
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            total = sum(member.file_size for member in members)
-            packed = sum(member.compress_size for member in members)
-            if total > min(max_unpacked_bytes, most_bytes(max(packed, len(content)))):
-                raise unreadable("zip_bomb")
-            if any(member.flag_bits & 1 for member in members):
-                raise unreadable("encrypted")
-            for member in members:
-                if member.filename.lower().endswith(_TEXTS):
-                    _check(archive, member)
-                if member.filename.lower().endswith(_NESTED):
-                    if depth == _MAX_DEPTH:
-                        raise unreadable("zip_bomb")
-                    total += _nested(archive, member, max_unpacked_bytes - total, depth + 1)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OSError, struct.error, zlib.error) as error:
-        raise unreadable("corrupt") from error
+    with opened(content) as archive:
+        members = archive.infolist()
+        total = sum(member.file_size for member in members)
+        packed = sum(member.compress_size for member in members)
+        if total > min(max_unpacked_bytes, most_bytes(max(packed, len(content)))):
+            raise unreadable("zip_bomb")
+        if any(member.flag_bits & 1 for member in members):
+            raise unreadable("encrypted")
+        for member in members:
+            if member.filename.lower().endswith(_TEXTS):
+                _check(archive, member)
+            if member.filename.lower().endswith(_NESTED):
+                if depth == _MAX_DEPTH:
+                    raise unreadable("zip_bomb")
+                total += _nested(archive, member, max_unpacked_bytes - total, depth + 1)
     return total, {member.filename for member in members}
 
 
@@ -131,11 +157,8 @@ def _check_directory(content: bytes) -> None:
 
 
 def _member(content: bytes, name: str, max_bytes: int) -> bytes:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive, archive.open(name) as file:
-            return file.read(max_bytes)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, ValueError, OSError) as error:
-        raise unreadable("corrupt") from error
+    with opened(content) as archive, archive.open(name) as file:
+        return file.read(max_bytes)
 
 
 def _is_sealed_odf(content: bytes, names: set[str]) -> bool:

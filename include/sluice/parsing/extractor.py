@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from sluice.model.document import FetchedDocument
@@ -27,6 +26,12 @@ from sluice.parsing.sniffing import DELIMITED, PDF, sniff
 from sluice.parsing.text import markdown_title, tidy_title
 from sluice.ports.content import Extracted
 
+_WITHOUT_HEADINGS = frozenset(
+    {
+        "text/plain", "text/csv", "text/tab-separated-values", "text/vtt", "application/x-subrip", "application/json",
+        "application/x-ndjson", "application/yaml", "application/toml", "application/xml",
+    }
+)  # fmt: skip
 _CHARSET = re.compile(r";\s{0,9}charset\s{0,9}=\s{0,9}[\"']?([A-Za-z0-9._:-]{2,40})", re.I)
 
 
@@ -69,9 +74,7 @@ class IsolatedExtractor:
     def __enter__(self) -> IsolatedExtractor:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def extract(self, raws: Sequence[FetchedDocument]) -> list[Extracted]:
@@ -170,22 +173,6 @@ class IsolatedExtractor:
         structured = mime not in _WITHOUT_HEADINGS
         title = tidy_title(title) or (markdown_title(text) if structured else None)
         return Extracted(text, mime, title, {"mime": mime, **(metadata or {})}, tuple(page_starts or ()))
-
-
-_WITHOUT_HEADINGS = frozenset(
-    {
-        "text/plain",
-        "text/csv",
-        "text/tab-separated-values",
-        "text/vtt",
-        "application/x-subrip",
-        "application/json",
-        "application/x-ndjson",
-        "application/yaml",
-        "application/toml",
-        "application/xml",
-    }
-)
 
 
 def _charset(content_type: str | None) -> str | None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-import zlib
 from xml.etree import ElementTree  # under the worker's limits
+
+from sluice.parsing.containers import BROKEN_ZIP
 
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
@@ -31,7 +32,7 @@ def with_formulas(content: bytes) -> bytes:
             with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as copy:
                 for name in dict.fromkeys(archive.namelist()):
                     copy.writestr(name, changed[name] if name in changed else archive.read(name))
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error):
+    except BROKEN_ZIP:
         return content  # the parser reports the error
     return buffer.getvalue()
 

@@ -238,10 +238,5 @@ def _with_utf8_headers(content: bytes) -> bytes:
 def _header(message: Message, name: str) -> str:
     try:
         return " ".join(str(message.get(name) or "").replace("\0", "").split())[:2000]
-    except (
-        ValueError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ):  # raised by the standard library for malformed addresses
+    except (ValueError, IndexError, AttributeError, TypeError):  # by the standard library, for malformed addresses
         return ""

@@ -6,16 +6,13 @@ worker, under its limits.
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Iterator
 from xml.etree import ElementTree  # under the worker's limits
 
 from sluice.model.reasons import unreadable
+from sluice.parsing.containers import opened, xml_member, xml_tree
 from sluice.parsing.tables import markdown_table
 
-_DOCTYPE = b"<!DOCTYPE"  # not part of the format; nested entities can expand without end
 _MAX_DEPTH = 60  # nested lists, tables and frames; below it only the words remain
 _MAX_REPEATED = 200
 _LEFT_OUT = frozenset({"tracked-changes", "annotation", "annotation-end", "sequence-decls", "forms", "note-citation"})
@@ -32,21 +29,13 @@ def odf_text(content: bytes) -> str:
 
 def odf_markup(content: bytes) -> bytes:
     """Returns `content.xml`. Raises ExtractionError (corrupt)."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            markup = archive.read("content.xml")
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise unreadable("corrupt") from error
-    if _DOCTYPE in markup[:4096]:
-        raise unreadable("corrupt")
-    return markup
+    with opened(content) as archive:
+        return xml_member(archive, "content.xml")
 
 
 def _tree(content: bytes) -> ElementTree.Element:
-    try:
-        root = ElementTree.fromstring(odf_markup(content))  # noqa: S314
-    except (ElementTree.ParseError, ValueError) as error:
-        raise unreadable("corrupt") from error
+    with opened(content) as archive:
+        root = xml_tree(archive, "content.xml")
     for child in root:
         if _name(child) == "body":
             return child

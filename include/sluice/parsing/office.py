@@ -11,11 +11,10 @@ import contextlib
 import io
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from xml.parsers import expat
 
-from sluice.parsing.containers import EPUB, ODP, ODS, ODT, OOXML
+from sluice.parsing.containers import BROKEN_ZIP, EPUB, ODP, ODS, ODT, OOXML
 from sluice.parsing.html import html_blocks
 from sluice.parsing.text import decode
 
@@ -34,7 +33,6 @@ _SHEET_CODES = re.compile(
 _STAND_IN = "[Threaded comment]"  # for programs without threaded comments; the threads are in another part
 _HEADERS = frozenset(f"{pages}{place}" for pages in ("odd", "even", "first") for place in ("Header", "Footer"))
 _SPACES = frozenset(("tab", "br", "cr", "line-break", "s", "noBreakHyphen"))
-_FAILED = (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, OSError, ValueError, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def office_blocks(content: bytes, mime: str) -> list[str]:
             names = ("content.xml", "styles.xml") if mime == ODT else ("content.xml",)
             parts = [name for name in names if name in archive.namelist()]
             return [block for name in parts for block in _blocks(archive.read(name), _ODF)]
-    except _FAILED:
+    except BROKEN_ZIP:
         return []
 
 

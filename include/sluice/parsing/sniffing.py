@@ -62,11 +62,7 @@ _MARKUP = {
 }
 _JSON = frozenset({"application/json", "application/x-ndjson"})
 _ESCAPE = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|.)", re.I | re.S)
-_LOOKS = {
-    HTML: re.compile(r"<[A-Za-z!/]"),
-    XML: re.compile(r"<"),
-    NOTEBOOK: re.compile(r"\{"),
-}
+_LOOKS = {HTML: re.compile(r"<[A-Za-z!/]"), XML: re.compile(r"<"), NOTEBOOK: re.compile(r"\{")}
 _HTML_START = re.compile(
     r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.{0,1000}?-->\s*)?(?:<!doctype\s+html|<html[\s>])", re.I | re.S
 )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sluice.model.document import Document
 from sluice.model.gates import Signature
+from sluice.model.words import WordNumbers
 
 MINIMA = 64
 BANDS = 16  # of four minima each: documents with similarity 0.9 share one almost certainly, with 0.5 in 64 % of cases
@@ -115,20 +116,10 @@ _FACTORS = _constants("factor") | np.uint64(1)
 _TERMS = _constants("term")
 
 
-class _KnownWords(dict[str, int]):
-    def __init__(self, index_key: bytes) -> None:
-        super().__init__()
-        self._index_key = index_key
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _MAX_KNOWN_WORDS:
-            self.clear()
-        data = word.encode("utf-8", "surrogatepass")
-        digest = hashlib.blake2b(data, digest_size=8, key=self._index_key, person=b"shingle").digest()
-        found = self[word] = int.from_bytes(digest, "little")
-        return found
-
-
 @lru_cache(maxsize=16)
-def _known(index_key: bytes) -> _KnownWords:
-    return _KnownWords(index_key)
+def _known(index_key: bytes) -> WordNumbers:
+    def keyed(word: str) -> int:
+        data = word.encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(data, digest_size=8, key=index_key, person=b"shingle").digest(), "little")
+
+    return WordNumbers(keyed, _MAX_KNOWN_WORDS)

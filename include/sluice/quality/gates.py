@@ -79,15 +79,8 @@ def documents_gate(
         for number, document in enumerate(documents)
         if number not in judged.failed
     ]
-    return Verdict(
-        passed,
-        _failures(judged, documents, "validate"),
-        judged.results,
-        judged.rows,
-        time.perf_counter() - started_s,
-        judged.import_seconds,
-        [found for each in passed if (found := seen.signatures.get(each.document_id))],
-    )
+    signatures = [found for each in passed if (found := seen.signatures.get(each.document_id))]
+    return _verdict(passed, judged, documents, "validate", started_s, signatures)
 
 
 def chunks_gate(
@@ -144,14 +137,8 @@ def _gate(
         return Verdict(list(documents), [], [], [], time.perf_counter() - started_s, 0.0)
     of = [each.document for each in documents]
     judged = _judged(suite, checks, columns, places, of, {})
-    return Verdict(
-        [each for number, each in enumerate(documents) if number not in judged.failed],
-        _failures(judged, of, stage),
-        judged.results,
-        judged.rows,
-        time.perf_counter() - started_s,
-        judged.import_seconds,
-    )
+    passed = [each for number, each in enumerate(documents) if number not in judged.failed]
+    return _verdict(passed, judged, of, stage, started_s)
 
 
 def _judged(
@@ -174,16 +161,8 @@ def _judged(
                 judged.failed.setdefault(number, check)
             else:
                 judged.flagged.setdefault(number, []).append(check)
-            judged.rows.append(
-                GateRow(
-                    documents[number].document_id,
-                    ordinal,
-                    suite,
-                    check.code,
-                    check.expectation,
-                    told[row] if told else value,
-                )
-            )
+            document_id, observed = documents[number].document_id, told[row] if told else value
+            judged.rows.append(GateRow(document_id, ordinal, suite, check.code, check.expectation, observed))
     return judged
 
 
@@ -200,8 +179,15 @@ def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
     )
 
 
-def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list[QuarantineEntry]:
-    return [
+def _verdict(
+    passed: list[T],
+    judged: Judged,
+    documents: Sequence[Document],
+    stage: str,
+    started_s: float,
+    signatures: Sequence[Signature] = (),
+) -> Verdict[T]:
+    failures = [
         QuarantineEntry(
             documents[number].item,
             stage,
@@ -211,6 +197,8 @@ def _failures(judged: Judged, documents: Sequence[Document], stage: str) -> list
         )
         for number, check in sorted(judged.failed.items())
     ]
+    seconds = time.perf_counter() - started_s
+    return Verdict(passed, failures, judged.results, judged.rows, seconds, judged.import_seconds, list(signatures))
 
 
 def _marked(document: Document, number: int, flagged: Sequence[Check], seen: DetectorResults) -> Document:

@@ -64,16 +64,10 @@ class GatesProcess:
 
     def stop(self) -> None:
         """Ends the process and waits until it has ended."""
-        process = self._process
-        if process is None:
-            return
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_TIMEOUT_S)
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.communicate(timeout=_STOP_TIMEOUT_S)  # closes the pipes
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -42,7 +42,7 @@ class FileReader:
         self._name = None if os.path.isdir(path) else os.path.basename(path)
         self._root = path if self._name is None else os.path.dirname(path)
         self._prefix = self._root.rstrip(b"/") + b"/"
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._max_bytes = context.max_bytes
         self._admits = context.admits
         self._archive: tuple[bytes, os.stat_result, Archive] | None = None  # the last one read
@@ -79,10 +79,13 @@ class FileReader:
         relative = _relative(external_id)
         for _ in range(_READ_ATTEMPTS):
             descriptor, before = open_inside(self._prefix + relative, self._root, self._max_bytes, self._admits)
-            with open(descriptor, "rb", buffering=0) as file:
-                content = _read(file.fileno(), before.st_size)
+            with open(descriptor, "rb") as file:
+                try:
+                    content = file.read(before.st_size + 1)  # one byte more than expected shows that the file grew
+                except OSError as error:
+                    raise storage_failed(error) from error
                 after = os.fstat(descriptor)
-            if _same(before, after) and len(content) == after.st_size:
+            if _state(before) == _state(after) and len(content) == after.st_size:
                 return FetchedDocument(item, content)
         raise unreadable("changing")
 
@@ -100,7 +103,7 @@ class FileReader:
         Raises ExtractionError, NotAnArchive and Unavailable.
         """
         descriptor, status = open_inside(self._prefix + relative, self._root, None, self._admits)
-        if self._archive is not None and self._archive[0] == relative and _same(self._archive[1], status):
+        if self._archive is not None and self._archive[0] == relative and _state(self._archive[1]) == _state(status):
             os.close(descriptor)
             return self._archive[2]
         archive = Archive(open(descriptor, "rb"))  # noqa: SIM115 -- Archive closes it
@@ -176,30 +179,10 @@ def _status(path: bytes, *, follow: bool) -> os.stat_result:
         ) from error
 
 
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Compares two states of a file. Detects edits that set the modification time back; see `FileReader._entry`."""
-    return _state(one) == _state(other)
-
-
 def _state(status: os.stat_result) -> tuple[int, ...]:
+    """Returns a value that also changes with an edit that sets the modification time back; see `FileReader._entry`."""
     return *_key(status), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _key(status: os.stat_result) -> _Key:
     return status.st_dev, status.st_ino
-
-
-def _read(descriptor: int, size: int) -> bytes:
-    """Reads up to `size` + 1 bytes: one byte more than expected shows that the file grew."""
-    parts = []
-    remaining = size + 1
-    while remaining > 0:
-        try:
-            part = os.read(descriptor, remaining)
-        except OSError as error:
-            raise storage_failed(error) from error
-        if not part:
-            break
-        parts.append(part)
-        remaining -= len(part)
-    return b"".join(parts)

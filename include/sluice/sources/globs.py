@@ -33,10 +33,10 @@ class Globs:
     The constructor raises BadRequest for an invalid glob.
     """
 
-    def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
-        include = tuple(include)
+    def __init__(self, include: Iterable[str] | None = (), exclude: Iterable[str] | None = ()) -> None:
+        include = tuple(include or ())
         self._include = _any_of(include)
-        self._exclude = _any_of(exclude)
+        self._exclude = _any_of(exclude or ())
         self._archives = _any_of(container for glob in include for container in _containers(glob))
         # An include glob with a hidden part includes hidden files.
         self.hidden = any(part.startswith(".") for glob in include for part in glob.split("/"))

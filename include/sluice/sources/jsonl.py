@@ -49,7 +49,7 @@ class JsonlReader:
     def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         self._path = os.fsencode(check_root(spec.uri, context.roots))
         self._uri = "jsonl://" + quote(self._path)
-        self._globs = Globs(spec.include or (), spec.exclude or ()) if spec.include or spec.exclude else None
+        self._globs = Globs(spec.include, spec.exclude) if spec.include or spec.exclude else None
         self._max_bytes = context.max_bytes
         self._open_file: _OpenFile | None = None
         with self._open() as file:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, Protocol, cast
+from typing import IO, BinaryIO, cast
 from urllib.parse import quote
 
 from sluice.compression import most_bytes
@@ -27,6 +27,7 @@ from sluice.model.file_names import hidden, printable
 from sluice.model.reasons import unreadable
 from sluice.model.scan import MEMBER, ListingEntry
 from sluice.sources.globs import Globs, divided
+from sluice.sources.ranges import Ranges
 
 _SIGNS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _DIRECTORY_ENTRY = b"PK\x01\x02"
@@ -52,26 +53,6 @@ class NotAnArchive(Exception):
         super().__init__()
 
 
-class Seekable(Protocol):
-    """The methods that reading a zip needs. All may raise OSError, and SluiceError if the file is on a server."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Returns at most `size` bytes from the current position; all remaining bytes if `size` is negative."""
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Moves by `offset` bytes from the beginning (0), the current position (1) or the end (2), and returns the
-        position from the beginning.
-
-        Raises OSError (EINVAL) or ValueError for a position before the beginning.
-        """
-
-    def tell(self) -> int:
-        """Returns the position in bytes from the beginning."""
-
-    def close(self) -> None:
-        """Frees its resources. May be called again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Member:
     """A file in a zip, as the zip's directory describes it.
@@ -86,7 +67,7 @@ class Member:
 class Archive:
     """A zip that is open for reading. `members` maps printed names to members; folders are left out."""
 
-    def __init__(self, file: Seekable) -> None:
+    def __init__(self, file: BinaryIO | Ranges) -> None:
         """Takes over `file` and closes it at the end.
 
         Raises NotAnArchive, ExtractionError (corrupt, zip_bomb), Unavailable if the storage fails, and errors of `file`
@@ -198,7 +179,7 @@ class _Bounded:
     zipfile treats any OSError as damage, so errors of the storage are turned into Unavailable before zipfile sees them.
     """
 
-    def __init__(self, file: Seekable) -> None:
+    def __init__(self, file: BinaryIO | Ranges) -> None:
         self._file = file
         self.tell, self.close = file.tell, file.close
 

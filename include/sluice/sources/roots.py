@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import quote_from_bytes
 
 from sluice.errors import TRY_AGAIN, Unavailable
@@ -27,41 +28,38 @@ def open_inside(
     Raises ExtractionError (vanished, permission, broken_link, outside_root, not_a_file, too_large), and Unavailable if
     the storage fails or the root itself is missing.
     """
-    handle = _handle(path, root)
-    try:
-        status = os.fstat(handle)
-        real = os.readlink(f"/proc/self/fd/{handle}".encode())
-        if not inside(real, root) or (admits and not admits(f"file://{quote_from_bytes(real)}")):
-            raise unreadable("outside_root")
+    with _handle(path, root, admits) as (handle, status):
         if not stat.S_ISREG(status.st_mode):
             raise unreadable("not_a_file")
         if max_bytes is not None and status.st_size > max_bytes:
             raise unreadable("too_large")
-        return _open(f"/proc/self/fd/{handle}".encode(), root, os.O_RDONLY | os.O_CLOEXEC), status
-    finally:
-        os.close(handle)
+        return _open(handle, root, os.O_RDONLY | os.O_CLOEXEC), status
 
 
 def open_folder_inside(path: bytes, root: bytes, admits: Callable[[str], bool] | None = None) -> int:
     """Opens a folder for listing. Raises ExtractionError (…, not_a_file if it is not a folder) and Unavailable."""
-    handle = _handle(path, root)
-    try:
-        real = os.readlink(f"/proc/self/fd/{handle}".encode())
-        if not inside(real, root) or (admits and not admits(f"file://{quote_from_bytes(real)}")):
-            raise unreadable("outside_root")
-        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+    with _handle(path, root, admits) as (handle, status):
+        if not stat.S_ISDIR(status.st_mode):
             raise unreadable("not_a_file")
-        return _open(f"/proc/self/fd/{handle}".encode(), root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.close(handle)
+        return _open(handle, root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def inside(path: bytes, root: bytes) -> bool:
     return path == root or path.startswith(root.rstrip(b"/") + b"/")
 
 
-def _handle(path: bytes, root: bytes) -> int:
-    return _open(path, root, os.O_PATH | os.O_CLOEXEC)
+@contextmanager
+def _handle(path: bytes, root: bytes, admits: Callable[[str], bool] | None) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Yields the path of a bare handle whose location was checked, and its status."""
+    descriptor = _open(path, root, os.O_PATH | os.O_CLOEXEC)
+    try:
+        handle = f"/proc/self/fd/{descriptor}".encode()
+        real = os.readlink(handle)
+        if not inside(real, root) or (admits and not admits(f"file://{quote_from_bytes(real)}")):
+            raise unreadable("outside_root")
+        yield handle, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: bytes, root: bytes, flags: int) -> int:

@@ -40,7 +40,7 @@ class RowReader:
         self._query = _query(values, connection.extra)
         self._rows = context.rows(connection, self._query)
         self._uri = _uri(conn_id, values)
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._max_bytes = context.max_bytes
 
     def scan(self) -> Iterator[ListingEntry]:

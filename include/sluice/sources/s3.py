@@ -96,7 +96,7 @@ class S3Reader:
         self._bucket, self._prefix = parts.netloc, unquote(parts.path).removeprefix("/")
         self._connection = context.connections(conn_id) if conn_id else None
         _check_login(spec.uri, self._connection, context)
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._context = context
         self._archive: tuple[str, Archive] | None = None  # the last one read
         self._deadline_s = 0.0  # on the monotonic clock; for the document being read, or the zip being listed
@@ -182,7 +182,10 @@ class S3Reader:
         """Returns the zip; the last one stays open, so its parts are of one state of the object. Raises the errors of
         `_open`."""
         if self._archive is None or self._archive[0] != external_id:
-            answer = self._head(self._key(external_id))
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._key(external_id))
+            except Exception as error:
+                self._raise_for_object(error)
             self._archive = (external_id, self._open(external_id, answer["ContentLength"], answer))
         return self._archive[1]
 
@@ -198,13 +201,6 @@ class S3Reader:
             return content
 
         return Archive(Ranges(part, size_bytes))
-
-    def _head(self, key: str) -> Mapping[str, Any]:
-        try:
-            answer: Mapping[str, Any] = self._client.head_object(Bucket=self._bucket, Key=key)
-        except Exception as error:
-            self._raise_for_object(error)
-        return answer
 
     def _entry(self, name: str, listing: Mapping[str, Any]) -> ListingEntry:
         state = listing.get("ETag", "").strip('"') or listing["LastModified"].isoformat()

@@ -188,7 +188,7 @@ class UploadReader:
             raise BadRequest("Uploads cannot be read here: no object storage is configured. Nothing was read.")
         self._blobs, self._keyring = context.blobs, context.keyring
         self._uri = source_uri(tenant, collection)
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._max_bytes = context.max_bytes
         self._dry = context.dry
 

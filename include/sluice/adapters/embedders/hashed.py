@@ -11,26 +11,11 @@ import numpy as np
 
 from sluice.adapters.embedders.local import unit_rows
 from sluice.model.chunk import Vector
+from sluice.model.words import WordNumbers
 
 _WORD = re.compile(r"[a-z0-9]+")
 _BLOCK = 2048  # texts; bounds the float64 sums to 2048 × dim × 8 bytes
 _MAX_CACHED_WORDS = 500_000
-
-
-class _Slots(dict[str, int]):
-    """Word → 2 · component + (1 if its sign is negative). A cache, because most words repeat."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self._dim = dim
-
-    def __missing__(self, word: str) -> int:
-        if len(self) >= _MAX_CACHED_WORDS:
-            self.clear()
-        crc = zlib.crc32(word.encode())
-        slot = 2 * (crc % self._dim) + ((crc >> 16) & 1)
-        self[word] = slot
-        return slot
 
 
 class HashEmbedder:
@@ -40,7 +25,7 @@ class HashEmbedder:
         self.name = f"hash:{dim}"
         self.dim = dim
         self.at_once = 512
-        self._slots = _Slots(dim)
+        self._slots = WordNumbers(self._slot, _MAX_CACHED_WORDS)
 
     def embed(self, texts: Sequence[str]) -> Vector:
         """Returns (n, dim), float32, L2-normalised. A text without words gets the first unit vector."""
@@ -58,6 +43,11 @@ class HashEmbedder:
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(_WORD.findall(text.lower())) for text in texts]
+
+    def _slot(self, word: str) -> int:
+        """Returns 2 · component + (1 if its sign is negative)."""
+        crc = zlib.crc32(word.encode())
+        return 2 * (crc % self.dim) + ((crc >> 16) & 1)
 
     def _sums(self, texts: Sequence[str]) -> tuple[Vector, int]:
         slot_of = self._slots.__getitem__

@@ -10,8 +10,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from threading import Lock
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.chunk import Vector
 from sluice.model.text import encodable
+from sluice.retry import retry_after_s
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WAIT_S = 60.0  # beyond this the error is raised: the caller's scheduler waits without blocking a worker
@@ -117,7 +116,7 @@ class OpenAiEmbedder:
                 if response.is_success:
                     return _json(response)
                 failure = self._failure(response)
-                wait_s = max(wait_s, _retry_after_s(response))
+                wait_s = max(wait_s, retry_after_s(response.headers.get("retry-after", "")))
             if attempt == self._endpoint.attempts or wait_s > _LONGEST_WAIT_S:
                 raise failure
             time.sleep(wait_s)
@@ -171,14 +170,3 @@ def _code(response: httpx.Response) -> str:
     error = body.get("error") if isinstance(body, dict) else None
     code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-
-
-def _retry_after_s(response: httpx.Response) -> float:
-    """Returns the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3); 0 if absent or invalid."""
-    header = response.headers.get("retry-after", "")
-    if header.isdecimal():
-        return float(header)
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0

@@ -1,5 +1,15 @@
-"""The graph index on Neo4j."""
+"""The graph index on Neo4j.
 
-from sluice.adapters.neo4j import driver  # before any other import of the driver
+If numpy, pandas and pyarrow are installed, Neo4j's driver imports them to accept their values as parameters. That takes
+most of a second, this project passes no such values, and the driver (release 6.4) has no option to skip it. So the
+driver is imported here, before any module of this package.
+"""
 
-__all__ = ["driver"]
+from __future__ import annotations
+
+from sluice.adapters.importing import without
+
+with without("numpy", "pandas", "pyarrow"):
+    import neo4j
+
+__all__ = ["neo4j"]

@@ -10,7 +10,7 @@ that two writers lock in the same order; the driver retries transactions that st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -36,6 +36,7 @@ from sluice.adapters.neo4j.failures import asking
 from sluice.adapters.neo4j.scanning import GraphScan
 from sluice.model.generation import Generation
 from sluice.model.points import GraphChunk, OutboxEntry
+from sluice.model.sizes import batches
 from sluice.model.source import Source
 
 _BATCH_CHUNKS = 2000
@@ -92,7 +93,7 @@ class Neo4jGraph(GraphScan):
             "source_id": str(source.source_id),
         }
         with self._driver.session() as session:
-            for batch in _batches(chunks):
+            for batch in batches(chunks, lambda chunk: len(chunk.mentions), _BATCH_MENTIONS, _BATCH_CHUNKS):
                 with asking(f"write {len(batch)} chunks"):
                     try:
                         session.execute_write(self._transaction(_write), scope, batch)
@@ -148,8 +149,7 @@ class Neo4jGraph(GraphScan):
             f"WHERE c.collection = $collection AND c.generation = $generation AND {owned} RETURN count(c)"
         )
         values = {"collection": generation.collection, "generation": generation.number, "tenant": tenant}
-        with asking("count chunks"), self._driver.session() as session:
-            return int(session.execute_read(self._transaction(_single), query, values))
+        return int(self._value("count chunks", query, values))
 
     def _count_of_source(self, generation: Generation, tenant: str | None, source: UUID) -> int:
         query: LiteralString = (
@@ -157,14 +157,16 @@ class Neo4jGraph(GraphScan):
             "WHERE $tenant IS NULL OR c.tenant = $tenant RETURN count(c)"
         )
         values = {"source": str(source), "generation": generation.number, "tenant": tenant}
-        with asking("count a source's chunks"), self._driver.session() as session:
-            return int(session.execute_read(self._transaction(_single), query, values))
+        return int(self._value("count a source's chunks", query, values))
 
     def ping(self) -> str:
         """Returns the server's version. Raises Unavailable."""
         query: LiteralString = "CALL dbms.components() YIELD versions RETURN versions[0]"
-        with asking("read the version"), self._driver.session() as session:
-            return str(session.execute_read(self._transaction(_single), query, {}))
+        return str(self._value("read the version", query, {}))
+
+    def _value(self, what: str, query: LiteralString, values: dict[str, Any]) -> Any:
+        with asking(what), self._driver.session() as session:
+            return session.execute_read(self._transaction(_single), query, values)
 
     def close(self) -> None:
         self._driver.close()
@@ -252,14 +254,3 @@ def _run(tx: ManagedTransaction, query: LiteralString, ids: list[str]) -> None:
 
 def _single(tx: ManagedTransaction, query: LiteralString, values: dict[str, Any]) -> Any:
     return tx.run(query, values).single(strict=True)[0]
-
-
-def _batches(chunks: Sequence[GraphChunk]) -> Iterator[Sequence[GraphChunk]]:
-    start = mentions = 0
-    for position, chunk in enumerate(chunks):
-        mentions += len(chunk.mentions)
-        if position > start and (position - start >= _BATCH_CHUNKS or mentions > _BATCH_MENTIONS):
-            yield chunks[start:position]
-            start, mentions = position, len(chunk.mentions)
-    if start < len(chunks):
-        yield chunks[start:]

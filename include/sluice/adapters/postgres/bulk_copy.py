@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg import Connection as Driver
@@ -18,12 +18,13 @@ def driver(connection: Connection) -> Driver[Any]:
     return raw
 
 
-def copy_rows(cursor: Cursor[Any], table: str, columns: Mapping[str, str], rows: Iterable[Sequence[object]]) -> None:
-    """Copies rows into a table. `columns`: name → type, in the order of each row's values."""
+def copy_rows(cursor: Cursor[Any], table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
+    """Copies rows into a table. `columns`: `name type, name type, …`, in the order of each row's values."""
+    names, types = zip(*(column.split() for column in columns.split(",")), strict=True)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
     )
     with cursor.copy(statement) as copy:
-        copy.set_types(list(columns.values()))
+        copy.set_types(types)
         for row in rows:
             copy.write_row(row)

@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import passage_lineage, quality_results
-from sluice.adapters.postgres.checks import no_collection, no_run, not_refused
-from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation
+from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, live_generation, values_of
 from sluice.adapters.postgres.failures import ping
 from sluice.adapters.postgres.sources import SAVED, THERE, saved_of
 from sluice.adapters.postgres.transactions import Transactions
@@ -18,7 +17,7 @@ from sluice.errors import NotFound
 from sluice.model.catalog import CollectionInfo, DocumentInfo
 from sluice.model.gates import RunGates
 from sluice.model.generation import Generation
-from sluice.model.grants import ALL_GROUPS, Principal
+from sluice.model.grants import Principal
 from sluice.model.passage import PassageLineage
 from sluice.model.quarantine import QuarantineRecord
 from sluice.model.search import Hydrated
@@ -147,12 +146,7 @@ class PostgresCatalog(Transactions):
             return _visible(connection, collection, principal)
 
     def hydrate(self, generation: Generation, chunk_ids: Sequence[UUID], principal: Principal) -> list[Hydrated]:
-        values = {
-            "ids": list(chunk_ids),
-            "collection_id": generation.collection_id,
-            "generation": generation.number,
-            **_who(principal),
-        }
+        values = {"ids": list(chunk_ids), **values_of(generation), **_who(principal)}
         return [Hydrated(**row._mapping) for row in self._rows(HYDRATE, values)]
 
     def collections(self, principal: Principal) -> list[CollectionInfo]:
@@ -211,7 +205,7 @@ class PostgresCatalog(Transactions):
         with self._transaction() as connection:
             record = quality_results.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
         if record is None:
-            raise not_refused(document_id)
+            raise NotFound(f"There is no document {document_id} in quarantine that you may read.")
         return record
 
     def run_gates(self, principal: Principal, run_id: UUID, *, limit: int, offset: int = 0) -> RunGates:
@@ -219,7 +213,7 @@ class PostgresCatalog(Transactions):
         with self._transaction() as connection:
             gates = quality_results.run_gates(connection, RUN_GATES, FAILED_ROWS, values)
         if gates is None:
-            raise no_run(run_id)
+            raise NotFound(f"There is no run {run_id} of a source that you may read.")
         return gates
 
     def ping(self) -> str:
@@ -234,27 +228,19 @@ def _visible(connection: Connection, collection: str, principal: Principal) -> t
     values = {"collection_id": generation.collection_id if generation else UUID(int=0), **_who(principal)}
     sources = tuple(connection.execute(SOURCES, values).scalars())
     if generation is None or not sources:
-        raise no_collection(principal.tenant, collection)
+        raise NotFound(f"Tenant {principal.tenant!r} has no collection {collection!r} that you may read.")
     return generation, sources
 
 
 def _who(principal: Principal) -> dict[str, Any]:
-    return {
-        "tenant": principal.tenant,
-        "groups": sorted(principal.groups),
-        "all_groups": ALL_GROUPS in principal.groups,
-    }
+    groups = sorted(principal.groups)
+    return {"tenant": principal.tenant, "groups": groups, "all_groups": principal.holds_all_groups}
 
 
 def _info(connection: Connection, generation: Generation, principal: Principal) -> CollectionInfo:
-    values = {"collection_id": generation.collection_id, "generation": generation.number, **_who(principal)}
+    values = {**values_of(generation), **_who(principal)}
     served = connection.execute(READABLE_SERVED, values).one()
     quarantined = connection.execute(READABLE_OPEN, values).scalar_one()
     return CollectionInfo(
-        name=generation.collection,
-        generation=generation.number,
-        profile=generation.profile,
-        documents=served.documents,
-        chunks=int(served.chunks),
-        quarantined=quarantined,
+        generation.collection, generation.number, generation.profile, **served._mapping, quarantined=quarantined
     )

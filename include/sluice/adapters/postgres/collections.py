@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.checks import being_dropped, not_empty
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import Busy, Terminal
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Counts
 
@@ -26,7 +26,7 @@ _EPOCH = text("UPDATE collections SET epoch = epoch + 1 WHERE collection_id = :c
 # A transaction that begins to drop the collection locks the row for update, so it waits until this one ends.
 _DROPPING = text("SELECT dropping_since FROM collections WHERE collection_id = :collection_id FOR KEY SHARE")
 # `OFFSET 0` forces a lookup by key for each row; without statistics (new tables) the planner may not choose it.
-CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0) AS chunks"
+CHUNKS = "coalesce(sum((SELECT count(*) FROM chunks k WHERE k.version_id = v.version_id)), 0)::bigint AS chunks"
 _SERVED = f"""
     SELECT count(*) AS documents, {CHUNKS}
     FROM (SELECT version_id, document_id FROM versions
@@ -73,10 +73,10 @@ class PostgresCollections(Transactions):
 
     def counts(self, generation: Generation, tenant: str | None = None) -> Counts:
         with self._transaction() as connection:
-            values = {"collection_id": generation.collection_id, "generation": generation.number, "tenant": tenant}
+            values = {**values_of(generation), "tenant": tenant}
             served = connection.execute(SERVED if tenant is None else SERVED_OF_TENANT, values).one()
             quarantined = connection.execute(OPEN if tenant is None else OPEN_OF_TENANT, values).scalar_one()
-            return Counts(documents=served.documents, chunks=int(served.chunks), quarantined=quarantined)
+            return Counts(**served._mapping, quarantined=quarantined)
 
     def begin_drop(self, generation: Generation) -> None:
         with self._at_length() as connection:
@@ -84,7 +84,7 @@ class PostgresCollections(Transactions):
             connection.execute(_ALONE_IN, values)
             _check_empty(connection, generation)
             if connection.execute(_SAVED_IN, values).scalar():
-                raise not_empty(generation.collection)
+                raise _not_empty(generation.collection)
             connection.execute(_BEGIN_DROP, values)
 
     def drop(self, generation: Generation) -> None:
@@ -106,13 +106,25 @@ class PostgresCollections(Transactions):
 
 def _check_empty(connection: Connection, generation: Generation) -> None:
     if connection.execute(_LEFT, {"collection_id": generation.collection_id}).scalar():
-        raise not_empty(generation.collection)
+        raise _not_empty(generation.collection)
+
+
+def _not_empty(collection: str) -> Terminal:
+    return Terminal(
+        f"Collection {collection} still holds documents, outbox entries that its stores have not processed, a source "
+        "that was saved meanwhile, or a run that works on one of its sources. The documents already deleted are "
+        "unreadable. Run the deletion again."
+    )
 
 
 def check_not_dropping(connection: Connection, generation: Generation) -> None:
     """Raises Busy if the collection is being dropped; else prevents that until the transaction ends."""
+    name = generation.collection
     if connection.execute(_DROPPING, {"collection_id": generation.collection_id}).scalar():
-        raise being_dropped(generation.collection)
+        raise Busy(
+            f"Collection {name} is being deleted. Nothing was changed. Run this again when the deletion has ended; if "
+            f"it was interrupted, finish it with `sluice collections delete {name}`."
+        )
 
 
 def changed(connection: Connection, collection_id: UUID) -> None:
@@ -123,6 +135,10 @@ def changed(connection: Connection, collection_id: UUID) -> None:
 def live_generation(connection: Connection, name: str) -> Generation | None:
     row = connection.execute(LIVE_OF, {"name": name}).one_or_none()
     return generation_of(row) if row else None
+
+
+def values_of(generation: Generation) -> dict[str, Any]:
+    return {"collection_id": generation.collection_id, "generation": generation.number}
 
 
 def generation_of(row: Row[Any]) -> Generation:

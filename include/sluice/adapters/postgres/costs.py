@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import text
 
 from sluice.adapters.postgres.transactions import Transactions
@@ -26,7 +28,8 @@ _SETTLE = text("""
         seconds = c.seconds + excluded.seconds, reserved_tokens = 0, updated_at = now()
 """)
 _SPENT = text("""
-    SELECT coalesce(sum(texts), 0) AS texts, coalesce(sum(tokens), 0) AS tokens, coalesce(sum(seconds), 0) AS seconds
+    SELECT coalesce(sum(texts), 0)::bigint AS texts, coalesce(sum(tokens), 0)::bigint AS tokens,
+           coalesce(sum(seconds), 0) AS seconds
     FROM run_costs WHERE run_id = :run_id
 """)
 _STOP = text("UPDATE runs SET stopped = :why WHERE run_id = :run_id")
@@ -46,20 +49,16 @@ class PostgresCosts(Transactions):
             return granted
 
     def settle(self, run: Run, batch: int, spent: Spent) -> None:
-        with self._transaction() as connection:
-            values = {"texts": spent.texts, "tokens": spent.tokens, "seconds": spent.seconds}
-            connection.execute(_SETTLE, {"run_id": run.run_id, "batch": batch, **values})
+        self._execute(_SETTLE, {"run_id": run.run_id, "batch": batch, **asdict(spent)})
 
     def spent(self, run: Run) -> Spent:
-        with self._transaction() as connection:
-            row = connection.execute(_SPENT, {"run_id": run.run_id}).one()
-            return Spent(texts=int(row.texts), tokens=int(row.tokens), seconds=row.seconds)
+        (row,) = self._rows(_SPENT, {"run_id": run.run_id})
+        return Spent(**row._mapping)
 
     def stop(self, run: Run, why: str) -> None:
         with self._writing(run) as connection:
             connection.execute(_STOP, {"run_id": run.run_id, "why": why})
 
     def stopped(self, run: Run) -> str | None:
-        with self._transaction() as connection:
-            why: str | None = connection.execute(_STOPPED, {"run_id": run.run_id}).scalar_one()
-            return why
+        why: str | None = self._value(_STOPPED, {"run_id": run.run_id})
+        return why

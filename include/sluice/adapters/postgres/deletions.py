@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 
 from sluice.adapters.postgres import retention
-from sluice.adapters.postgres.checks import check_retention, narrows, no_document
 from sluice.adapters.postgres.collections import CHUNKS
 from sluice.adapters.postgres.expiry import expiry, instead, keep_retention
 from sluice.adapters.postgres.pending_versions import lock_documents
 from sluice.adapters.postgres.scans import GONE
-from sluice.adapters.postgres.sources import alone, saved_source, sources_of
+from sluice.adapters.postgres.sources import alone, no_document, saved_source, sources_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.adapters.postgres.versions import retire
 from sluice.model.deletion import Deletion
 from sluice.model.generation import Generation
+from sluice.model.grants import narrows
 from sluice.model.retention import Retention, RetentionScope
 from sluice.model.run import Counts, Run
 from sluice.model.source import Source, SourceSpec
@@ -142,10 +143,9 @@ class PostgresDeletions(Transactions):
             return list(connection.execute(KEYED_IN, values).scalars())
 
     def held(self, source: Source, document_ids: Sequence[UUID] | None = None) -> Counts:
-        with self._transaction() as connection:
-            ids = None if document_ids is None else list(document_ids)
-            row = connection.execute(_HELD, {"source_id": source.source_id, "ids": ids}).one()
-            return Counts(documents=row.documents, chunks=int(row.chunks), quarantined=row.quarantined)
+        ids = None if document_ids is None else list(document_ids)
+        (row,) = self._rows(_HELD, {"source_id": source.source_id, "ids": ids})
+        return Counts(**row._mapping)
 
     def delete(self, run: Run, document_ids: Sequence[UUID], *, listed: bool, actor: str | None = None) -> list[UUID]:
         if not document_ids:
@@ -170,9 +170,7 @@ class PostgresDeletions(Transactions):
             return sources_of(connection, [document_id])[document_id]
 
     def record(self, deletion: Deletion) -> None:
-        with self._transaction() as connection:
-            fields = ("kind", "name", "actor", "tenant", "collection", "documents", "chunks")
-            connection.execute(_RECORD, {name: getattr(deletion, name) for name in fields})
+        self._execute(_RECORD, asdict(deletion))
 
     def hidden_by(self, spec: SourceSpec) -> int:
         with self._transaction() as connection:
@@ -191,7 +189,7 @@ class PostgresDeletions(Transactions):
     def hidden_by_retention(self, scope: RetentionScope, wanted: Retention | None) -> int:
         with self._transaction() as connection:
             if wanted is not None:
-                check_retention(wanted)
+                wanted.check()
             values = {
                 **retention.place_of(connection, scope),
                 "days": wanted and wanted.days,

@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.checks import check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.grants import Grant
+from sluice.model.names import check_tenant_name
 
-GRANTS = text("SELECT principal, tenant_id, access_groups, may_write FROM grants WHERE principal = :p ORDER BY 2")
-_ALL_GRANTS = text("""
-    SELECT principal, tenant_id, access_groups, may_write FROM grants
+_COLUMNS = "principal, tenant_id AS tenant, access_groups AS groups, may_write"
+GRANTS = text(f"SELECT {_COLUMNS} FROM grants WHERE principal = :p ORDER BY tenant_id")
+_ALL_GRANTS = text(f"""
+    SELECT {_COLUMNS} FROM grants
     WHERE CAST(:tenant AS text) IS NULL OR tenant_id = :tenant ORDER BY principal COLLATE "C", tenant_id COLLATE "C"
 """)
 _GRANT = text("""
@@ -35,23 +36,14 @@ class PostgresGrants(Transactions):
         return [_granted(row) for row in self._rows(_ALL_GRANTS, {"tenant": tenant})]
 
     def add(self, grant: Grant) -> None:
-        check_tenant(grant.tenant)
-        values = {
-            "principal": grant.principal,
-            "tenant": grant.tenant,
-            "groups": sorted(grant.groups),
-            "may_write": grant.may_write,
-        }
+        check_tenant_name(grant.tenant)
         with self._transaction() as connection:
             add_tenant(connection, grant.tenant)
-            connection.execute(_GRANT, values)
+            connection.execute(_GRANT, grant.to_json())
 
     def revoke(self, principal: str, tenant: str) -> bool:
-        with self._transaction() as connection:
-            return connection.execute(_REVOKE, {"principal": principal, "tenant": tenant}).rowcount > 0
+        return self._execute(_REVOKE, {"principal": principal, "tenant": tenant}) > 0
 
 
 def _granted(row: Row[Any]) -> Grant:
-    return Grant(
-        principal=row.principal, tenant=row.tenant_id, groups=frozenset(row.access_groups), may_write=row.may_write
-    )
+    return Grant(**{**row._mapping, "groups": frozenset(row.groups)})

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from threading import Lock
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
-from sluice.adapters.postgres.failures import ping, translated
+from sluice.adapters.postgres.failures import ping
+from sluice.adapters.postgres.transactions import Transactions
 from sluice.encryption import new_key, unwrap_key, wrap_key
 from sluice.errors import Terminal
 
-_NAME = "PostgreSQL (keys)"
 _INDEX_KEY = text("SELECT wrapped FROM index_keys WHERE tenant = :tenant")
 _ADD_INDEX_KEY = text("""
     INSERT INTO index_keys (tenant, wrapped) VALUES (:tenant, :wrapped) ON CONFLICT DO NOTHING
@@ -27,40 +26,37 @@ _ADD_KEYS = text("""
            AS k (document_id, wrapped)
     ORDER BY k.document_id ON CONFLICT DO NOTHING RETURNING document_id
 """)
-
-
 _DESTROY = text("DELETE FROM document_keys WHERE document_id = ANY(CAST(:ids AS uuid[]))")
 
 
-class PostgresKeyring:
+class PostgresKeyring(Transactions):
     """`sluice.ports.content.Keyring`.
 
     Caches unwrapped index keys for the life of the process, and at most `keep` document keys for `keep_s` seconds, so
     that an erasure by another process takes effect here soon.
     """
 
+    _database = "PostgreSQL (keys)"
+
     def __init__(self, engine: Engine, master_key: bytes, *, keep: int = 10_000, keep_s: float = 60.0) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._master_key = master_key
         self._index_keys: dict[str, bytes] = {}
         self._recent = _RecentKeys(keep, keep_s)
 
     def index_key(self, tenant: str) -> bytes:
-        if tenant not in self._index_keys:
-            with self._transaction() as connection:
-                wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
-                if wrapped is None:
-                    # If two processes insert at once, the second insert does nothing, and both read the first key.
-                    new = wrap_key(self._master_key, _index_purpose(tenant), new_key())
-                    connection.execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": new})
-                    wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar_one()
-            self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
-        return self._index_keys[tenant]
+        known = self.known_index_key(tenant)
+        if known is None:
+            new = wrap_key(self._master_key, _index_purpose(tenant), new_key())
+            self._execute(_ADD_INDEX_KEY, {"tenant": tenant, "wrapped": new})
+            # If two processes insert at once, the second insert does nothing, and both read the first key.
+            known = self.known_index_key(tenant)
+            assert known is not None
+        return known
 
     def known_index_key(self, tenant: str) -> bytes | None:
         if tenant not in self._index_keys:
-            with self._transaction() as connection:
-                wrapped = connection.execute(_INDEX_KEY, {"tenant": tenant}).scalar()
+            wrapped: bytes | None = self._value(_INDEX_KEY, {"tenant": tenant})
             if wrapped is None:
                 return None
             self._index_keys[tenant] = self._unwrap(_index_purpose(tenant), wrapped)
@@ -73,8 +69,7 @@ class PostgresKeyring:
             return stored
         new_keys = {document_id: new_key() for document_id in missing}
         wrapped = [wrap_key(self._master_key, _document_purpose(each), key) for each, key in new_keys.items()]
-        with self._transaction() as connection:
-            added = set(connection.execute(_ADD_KEYS, {"ids": missing, "wrapped": wrapped}).scalars())
+        added = set(self._scalars(_ADD_KEYS, {"ids": missing, "wrapped": wrapped}))
         ours = {document_id: key for document_id, key in new_keys.items() if document_id in added}
         self._recent.put(ours)
         # Keys that were not added here were added by another process in between.
@@ -87,25 +82,18 @@ class PostgresKeyring:
     def _read(self, document_ids: Sequence[UUID]) -> dict[UUID, bytes]:
         if not document_ids:
             return {}
-        with self._transaction() as connection:
-            rows = connection.execute(_KEYS, {"ids": list(document_ids)}).all()
+        rows = self._rows(_KEYS, {"ids": list(document_ids)})
         keys = {row.document_id: self._unwrap(_document_purpose(row.document_id), row.wrapped) for row in rows}
         self._recent.put(keys)
         return keys
 
     def destroy(self, document_ids: Sequence[UUID]) -> int:
-        with self._transaction() as connection:
-            destroyed = connection.execute(_DESTROY, {"ids": list(document_ids)}).rowcount
+        destroyed = self._execute(_DESTROY, {"ids": list(document_ids)})
         self._recent.drop(document_ids)
         return destroyed
 
     def ping(self) -> str:
-        return ping(self._engine, _NAME)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with translated(_NAME), self._engine.begin() as connection:
-            yield connection
+        return ping(self._engine, self._database)
 
     def _unwrap(self, purpose: str, wrapped: bytes) -> bytes:
         try:

@@ -11,8 +11,10 @@ import json
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import run_locks
-from sluice.adapters.postgres.checks import TAKEN_OVER, busy, lost_lease
+from sluice.errors import Busy, LostLease
 from sluice.model.run import Run
+
+TAKEN_OVER = "given up: its process ended or its lease lapsed, and another run took over its source"
 
 # Condition on runs `r`: the run is working, because its lease has not expired.
 RUNNING = """
@@ -70,7 +72,11 @@ def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
         connection.execute(_RELEASE, {**values, "run_id": former.run_id})
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()
-        raise busy(run.source.spec.uri, holder.orchestrator, holder.started_at, holder.lapses_at)
+        raise Busy(
+            f"Another run ({holder.orchestrator or 'of unknown origin'}, started {holder.started_at:%Y-%m-%d %H:%M:%S} "
+            f"UTC) works on {run.source.spec.uri} now. Nothing was changed. Run this again when it has ended; if its "
+            f"process has died, its lease ends at {holder.lapses_at:%H:%M:%S} UTC."
+        )
     if former is None or former.run_id != run.run_id:
         connection.execute(_CLOSE_OTHERS, {**values, "summary": json.dumps({"error": TAKEN_OVER})})
     connection.execute(_REOPEN, values)
@@ -93,6 +99,13 @@ def hold(connection: Connection, run: Run) -> None:
     have taken over and ended since."""
     if connection.execute(_HELD, {"source_id": run.source.source_id, "run_id": run.run_id}).one_or_none() is None:
         raise lost_lease(run.source.spec.uri)
+
+
+def lost_lease(uri: str) -> LostLease:
+    return LostLease(
+        f"Another run took over {uri}: the lease of this run had expired, or its process seemed to have ended. The "
+        "other run ingests what this run had not activated. Nothing is lost, and nothing needs to be done."
+    )
 
 
 def release(connection: Connection, run: Run) -> None:

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.pruning import LINEAGE
-from sluice.adapters.postgres.transactions import transaction
+from sluice.adapters.postgres.transactions import Transactions
 
 _ADD = text("""
     INSERT INTO lineage_events (ol_run_id, sluice_run_id, job_namespace, job_name, event_type, event_time, inputs,
@@ -29,11 +29,6 @@ UNSENT = text("""
 SENT = text("UPDATE lineage_events SET sent_at = now() WHERE event_id = ANY(CAST(:ids AS bigint[]))")
 _FAILED = text("UPDATE lineage_events SET attempts = attempts + 1 WHERE event_id = :event_id")
 _PARK = text("UPDATE lineage_events SET parked = :reason, attempts = attempts + 1 WHERE event_id = :event_id")
-OF_RUN = text("SELECT body FROM lineage_events WHERE sluice_run_id = :run_id ORDER BY event_id")
-OF_DATASET = text("""
-    SELECT body FROM lineage_events WHERE inputs @> CAST(:dataset AS text[]) OR outputs @> CAST(:dataset AS text[])
-    ORDER BY event_id
-""")
 _LOCK = 7304509  # arbitrary; nothing else in this database locks this number
 
 
@@ -44,11 +39,8 @@ class Unsent:
     body: dict[str, Any]
 
 
-class PostgresLineage:
+class PostgresLineage(Transactions):
     """The ledger's lineage events. Raises Transient or Terminal, as the rest of the ledger."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
     def add(
         self,
@@ -73,8 +65,7 @@ class PostgresLineage:
             "body": json.dumps(body, allow_nan=False),
             "parked": parked,
         }
-        with transaction(self._engine) as connection:
-            connection.execute(_ADD, values)
+        self._execute(_ADD, values)
 
     @contextmanager
     def forwarding(self) -> Iterator[bool]:
@@ -91,35 +82,20 @@ class PostgresLineage:
 
     def unsent(self, limit: int) -> list[Unsent]:
         """Returns events that were neither sent nor parked, the oldest first."""
-        with transaction(self._engine) as connection:
-            return [Unsent(**row._mapping) for row in connection.execute(UNSENT, {"limit": limit})]
+        return [Unsent(**row._mapping) for row in self._rows(UNSENT, {"limit": limit})]
 
     def sent(self, event_ids: Sequence[int]) -> None:
-        with transaction(self._engine) as connection:
-            connection.execute(SENT, {"ids": list(event_ids)})
+        self._execute(SENT, {"ids": list(event_ids)})
 
     def failed(self, event_id: int) -> None:
-        with transaction(self._engine) as connection:
-            connection.execute(_FAILED, {"event_id": event_id})
+        self._execute(_FAILED, {"event_id": event_id})
 
     def park(self, event_id: int, reason: str) -> None:
-        with transaction(self._engine) as connection:
-            connection.execute(_PARK, {"event_id": event_id, "reason": reason.replace("\0", "")})
-
-    def of_run(self, run_id: UUID) -> list[dict[str, Any]]:
-        """Events that name this run, in order."""
-        with transaction(self._engine) as connection:
-            return list(connection.execute(OF_RUN, {"run_id": run_id}).scalars())
-
-    def of_dataset(self, dataset: str) -> list[dict[str, Any]]:
-        """`dataset`: namespace:name. Events that read or wrote it, in order."""
-        with transaction(self._engine) as connection:
-            return list(connection.execute(OF_DATASET, {"dataset": [dataset]}).scalars())
+        self._execute(_PARK, {"event_id": event_id, "reason": reason.replace("\0", "")})
 
     def prune(self, before: datetime, limit: int = 1000) -> int:
         """Rows removed: at most `limit` of the oldest that came in before then, sent or not."""
-        with transaction(self._engine) as connection:
-            return connection.execute(LINEAGE, {"before": before, "limit": limit}).rowcount
+        return self._execute(LINEAGE, {"before": before, "limit": limit})
 
     def close(self) -> None:
         self._engine.dispose()

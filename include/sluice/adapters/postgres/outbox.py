@@ -51,8 +51,7 @@ class PostgresOutbox(Transactions):
     """`sluice.ports.outbox.Outbox`."""
 
     def queued(self, generation: Generation) -> int:
-        with self._transaction() as connection:
-            return int(connection.execute(QUEUED, {"collection_id": generation.collection_id}).scalar_one())
+        return int(self._value(QUEUED, {"collection_id": generation.collection_id}))
 
     @contextmanager
     def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[OutboxEntry]]:

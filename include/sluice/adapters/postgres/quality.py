@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from operator import attrgetter
+from typing import Any
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.checks import json_text, storable_rows
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.generation import Generation
 from sluice.model.run import Run
+from sluice.model.text import json_text, storable_json
+
+_MAX_ROWS = 1000  # of one check on one batch
 
 RULES = text(
     "SELECT suite, code, action, limit_value, options FROM gate_overrides WHERE collection_id = :collection_id"
@@ -30,7 +36,7 @@ _UNSET = text("""
 _GATES = text("""
     INSERT INTO gate_results (run_id, batch, stage, position, suite, expectation, column_name, success, blocking,
                               evaluated, unexpected, observed)
-    VALUES (:run_id, :batch, :stage, :position, :suite, :expectation, :column_name, :success, :blocking,
+    VALUES (:run_id, :batch, :stage, :position, :suite, :expectation, :column, :success, :blocking,
             :evaluated, :unexpected, CAST(:observed AS jsonb))
 """)
 _READ_GATES = text("""
@@ -38,18 +44,11 @@ _READ_GATES = text("""
     FROM gate_results WHERE run_id = :run_id AND batch = :batch ORDER BY stage, position
 """)
 _OLD_GATES = text("DELETE FROM gate_results WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
-_ROWS = {
-    "run_id": "uuid",
-    "batch": "int4",
-    "stage": "text",
-    "position": "int4",
-    "document_id": "uuid",
-    "ordinal": "int4",
-    "suite": "text",
-    "code": "text",
-    "expectation": "text",
-    "observed": "jsonb",
-}
+_ROWS = """
+    run_id uuid, batch int4, stage text, position int4, document_id uuid, ordinal int4, suite text, code text,
+    expectation text, observed jsonb
+"""
+_OF_ROW = attrgetter("document_id", "ordinal", "suite", "code", "expectation")
 _OLD_ROWS = text("DELETE FROM gate_rows WHERE run_id = :run_id AND batch = :batch AND stage = :stage")
 # The planner estimates that an overlap with thousands of bands matches most of the table; it matches a few rows.
 BY_INDEX = text("SET LOCAL enable_seqscan = off")
@@ -97,8 +96,9 @@ class PostgresQuality(Transactions):
         self, run: Run, batch: int, stage: str, results: Sequence[GateResult], rows: Sequence[GateRow] = ()
     ) -> None:
         with self._writing(run) as connection:
-            _record_results(connection, run, batch, stage, results)
-            _record_rows(connection, run, batch, stage, rows)
+            place = {"run_id": run.run_id, "batch": batch, "stage": stage}
+            _record_results(connection, place, results)
+            _record_rows(connection, place, rows)
 
     def gates(self, run: Run, batch: int) -> list[GateResult]:
         return [GateResult(**row._mapping) for row in self._rows(_READ_GATES, {"run_id": run.run_id, "batch": batch})]
@@ -140,20 +140,13 @@ class PostgresQuality(Transactions):
             connection.execute(_REMEMBER, rows)
 
 
-def _record_results(connection: Connection, run: Run, batch: int, stage: str, results: Sequence[GateResult]) -> None:
-    place = {"run_id": run.run_id, "batch": batch, "stage": stage}
+def _record_results(connection: Connection, place: Mapping[str, Any], results: Sequence[GateResult]) -> None:
     connection.execute(_OLD_GATES, place)
     rows = [
         {
             **place,
             "position": position,
-            "suite": result.suite,
-            "expectation": result.expectation,
-            "column_name": result.column,
-            "success": result.success,
-            "blocking": result.blocking,
-            "evaluated": result.evaluated,
-            "unexpected": result.unexpected,
+            **asdict(result),
             "observed": None if result.observed is None else json_text(result.observed),
         }
         for position, result in enumerate(results)
@@ -162,28 +155,22 @@ def _record_results(connection: Connection, run: Run, batch: int, stage: str, re
         connection.execute(_GATES, rows)
 
 
-def _record_rows(connection: Connection, run: Run, batch: int, stage: str, rows: Sequence[GateRow]) -> None:
-    connection.execute(_OLD_ROWS, {"run_id": run.run_id, "batch": batch, "stage": stage})
+def _record_rows(connection: Connection, place: Mapping[str, Any], rows: Sequence[GateRow]) -> None:
+    connection.execute(_OLD_ROWS, place)
     if not rows:
         return
+    values = (
+        (*place.values(), position, *_OF_ROW(each), None if each.observed is None else Jsonb(each.observed))
+        for position, each in enumerate(_first(rows))
+    )
     with driver(connection).cursor() as cursor:
-        copy_rows(
-            cursor,
-            "gate_rows",
-            _ROWS,
-            (
-                (
-                    run.run_id,
-                    batch,
-                    stage,
-                    position,
-                    each.document_id,
-                    each.ordinal,
-                    each.suite,
-                    each.code,
-                    each.expectation,
-                    None if each.observed is None else Jsonb(each.observed),
-                )
-                for position, each in enumerate(storable_rows(rows))
-            ),
-        )
+        copy_rows(cursor, "gate_rows", _ROWS, values)
+
+
+def _first(rows: Sequence[GateRow]) -> Iterator[GateRow]:
+    """Yields the first 1,000 rows of each check, with values that a database can store."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row.suite, row.code] += 1
+        if counts[row.suite, row.code] <= _MAX_ROWS:
+            yield replace(row, observed=storable_json(row.observed))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from sluice.adapters.postgres import entities
 from sluice.adapters.postgres.pending_versions import current, drop_pending
+from sluice.adapters.postgres.scans import work_item
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run
-from sluice.model.scan import ListingEntry, WorkItem
+from sluice.model.scan import WorkItem
 from sluice.model.text import storable
 
 _QUARANTINE = text("""
@@ -41,7 +41,7 @@ _REMEMBER = text("""
       AND d.fingerprint IS DISTINCT FROM f.fingerprint
 """)
 REFUSED = text("""
-    SELECT d.document_id, d.external_id, d.uri, q.fingerprint, q.kept_bytes,
+    SELECT d.document_id, d.external_id, d.uri, q.fingerprint, q.kept_bytes AS size_bytes,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
     FROM (SELECT * FROM quarantine WHERE source_id = :source_id AND resolved_at IS NULL AND kept_bytes IS NOT NULL
@@ -98,27 +98,15 @@ class PostgresQuarantine(Transactions):
 
     def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         ids = None if document_ids is None else list(document_ids)
-        return [_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
+        return [work_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
 
     def released(self, source_id: UUID, limit: int) -> list[UUID]:
         return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:
         if document_ids:
-            with self._transaction() as connection:
-                connection.execute(_LET_GO, {"ids": list(document_ids)})
+            self._execute(_LET_GO, {"ids": list(document_ids)})
 
     def reasons(self, run: Run) -> dict[str, int]:
-        with self._transaction() as connection:
-            rows = connection.execute(REASONS_OF_SOURCE, {"source_id": run.source.source_id})
-            return {row.code: row.documents for row in rows}
-
-
-def _item(row: Row[Any]) -> WorkItem:
-    return WorkItem(
-        document_id=row.document_id,
-        entry=ListingEntry(
-            external_id=row.external_id, uri=row.uri, fingerprint=row.fingerprint, size_bytes=row.kept_bytes
-        ),
-        new=row.new,
-    )
+        rows = self._rows(REASONS_OF_SOURCE, {"source_id": run.source.source_id})
+        return {row.code: row.documents for row in rows}

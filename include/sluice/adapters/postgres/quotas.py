@@ -8,18 +8,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.checks import beyond_quota, check_quota, check_tenant
 from sluice.adapters.postgres.sources import add_tenant
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.costs import Quota, TenantUse
+from sluice.model.names import check_tenant_name
 from sluice.model.run import Run
 
 _QUOTA = text("SELECT max_documents, max_bytes FROM tenants WHERE tenant_id = :tenant")
 _SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes WHERE tenant_id = :tenant")
 # `OFFSET 0` forces a lookup by key for each document; without statistics (new tables) the planner may not choose it.
 _USE = """
-    SELECT t.tenant_id, t.max_documents, t.max_bytes, u.documents, u.bytes, r.documents AS refused,
-           r.bytes AS refused_bytes
+    SELECT t.tenant_id AS tenant, t.max_documents, t.max_bytes, u.documents, u.bytes::bigint AS size_bytes,
+           r.documents AS refused, r.bytes::bigint AS refused_bytes
     FROM tenants t CROSS JOIN LATERAL (
         SELECT count(*) AS documents, coalesce(sum(v.size_bytes), 0) AS bytes
         FROM (SELECT document_id, collection_id FROM documents
@@ -54,8 +54,8 @@ class PostgresQuotas(Transactions):
 
     def assign(self, tenant: str, quota: Quota) -> None:
         with self._transaction() as connection:
-            check_tenant(tenant)
-            check_quota(quota)
+            check_tenant_name(tenant)
+            quota.check()
             add_tenant(connection, tenant)
             connection.execute(_SET, {"tenant": tenant, "documents": quota.max_documents, "bytes": quota.max_bytes})
 
@@ -64,9 +64,8 @@ class PostgresQuotas(Transactions):
             return tenant_use(connection, tenant)
 
     def of(self, tenant: str) -> Quota:
-        with self._transaction() as connection:
-            row = connection.execute(_QUOTA, {"tenant": tenant}).one_or_none()
-            return Quota(max_documents=row.max_documents, max_bytes=row.max_bytes) if row else Quota()
+        rows = self._rows(_QUOTA, {"tenant": tenant})
+        return Quota(**rows[0]._mapping) if rows else Quota()
 
     def uses(self) -> list[TenantUse]:
         return [_use(row) for row in self._rows(_USE_ALL)]
@@ -83,7 +82,7 @@ def beyond(connection: Connection, run: Run, sizes: Mapping[UUID, int], *, lock:
     if not sizes or connection.execute(_LOCK if lock else _ASK, values).one_or_none() is None:
         return set()
     served = {row.document_id: row.size_bytes for row in connection.execute(_SERVED, values)}
-    return beyond_quota(tenant_use(connection, run.source.spec.tenant), sizes, served)
+    return tenant_use(connection, run.source.spec.tenant).beyond(sizes, served)
 
 
 def tenant_use(connection: Connection, name: str) -> TenantUse:
@@ -92,12 +91,6 @@ def tenant_use(connection: Connection, name: str) -> TenantUse:
 
 
 def _use(row: Row[Any]) -> TenantUse:
-    quota = Quota(max_documents=row.max_documents, max_bytes=row.max_bytes)
-    return TenantUse(
-        tenant=row.tenant_id,
-        documents=row.documents,
-        size_bytes=int(row.bytes),
-        quota=quota,
-        refused=row.refused,
-        refused_bytes=int(row.refused_bytes),
-    )
+    use = dict(row._mapping)
+    quota = Quota(max_documents=use.pop("max_documents"), max_bytes=use.pop("max_bytes"))
+    return TenantUse(**use, quota=quota)

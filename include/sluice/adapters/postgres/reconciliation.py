@@ -9,12 +9,13 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from sluice.adapters.postgres.checks import json_text
+from sluice.adapters.postgres.collections import values_of
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.chunk import Relation
 from sluice.model.generation import Generation
 from sluice.model.points import LedgerChunk, SourceDocument
+from sluice.model.text import json_text
 
 # Each `OFFSET 0` forces a lookup by key for the rows of one page; without statistics the planner may not choose it.
 _SERVED = f"""
@@ -84,19 +85,19 @@ class PostgresReconciliation(Transactions):
     """`sluice.ports.reconciliation.Reconciliation`."""
 
     def chunks_after(self, generation: Generation, after: UUID | None, limit: int) -> list[LedgerChunk]:
-        values = {**_of(generation), "after": after, "limit": limit}
+        values = {**values_of(generation), "after": after, "limit": limit}
         return [_chunk(row) for row in self._rows(FIRST if after is None else AFTER, values)]
 
     def chunks_of(self, generation: Generation, chunk_ids: Sequence[UUID]) -> list[LedgerChunk]:
         if not chunk_ids:
             return []
-        values = {**_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
+        values = {**values_of(generation), "ids": list(chunk_ids), "limit": len(chunk_ids)}
         return [_chunk(row) for row in self._rows(OF, values)]
 
     def claimed(self, generation: Generation, chunk_ids: Sequence[UUID]) -> set[UUID]:
         if not chunk_ids:
             return set()
-        values = {**_of(generation), "ids": list(chunk_ids)}
+        values = {**values_of(generation), "ids": list(chunk_ids)}
         return set(self._scalars(CLAIMED, values))
 
     def documents_from(
@@ -116,13 +117,8 @@ class PostgresReconciliation(Transactions):
         return set(self._scalars(IN_QUARANTINE, {"ids": list(document_ids)}))
 
     def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
-        with self._transaction() as connection:
-            values = {**_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
-            return connection.execute(_RECORD, values).rowcount > 0
-
-
-def _of(generation: Generation) -> dict[str, object]:
-    return {"collection_id": generation.collection_id, "generation": generation.number}
+        values = {**values_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
+        return self._execute(_RECORD, values) > 0
 
 
 def _chunk(row: Row[Any]) -> LedgerChunk:

@@ -13,13 +13,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from sluice.adapters.postgres.checks import paired
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.expiry import keep_retention
 from sluice.adapters.postgres.pending_versions import lock_documents, superseded_documents
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.model.run import Run
+from sluice.model.scan import paired
 
 _KEEP = text("""
     INSERT INTO vanished (run_id, document_id) SELECT :run_id, unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING

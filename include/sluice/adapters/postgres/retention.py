@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from sluice.adapters.postgres.checks import check_retention, no_such
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, changed, generation_of
 from sluice.adapters.postgres.expiry import change_retention, keep_retention, renew_expiry
 from sluice.adapters.postgres.leases import RUNNING
@@ -17,6 +16,7 @@ from sluice.adapters.postgres.pending_versions import lock_documents
 from sluice.adapters.postgres.sources import SPEC_COLUMNS, alone, spec_of
 from sluice.adapters.postgres.transactions import Transactions
 from sluice.adapters.postgres.versions import retire
+from sluice.errors import NotFound
 from sluice.model.retention import ExpiredDocument, Retention, RetentionScope, RetentionSetting
 from sluice.model.run import Run
 from sluice.model.source import Source
@@ -104,7 +104,7 @@ class PostgresRetention(Transactions):
     def assign(self, scope: RetentionScope, wanted: Retention | None) -> int:
         with self._transaction() as connection:
             if wanted is not None:
-                check_retention(wanted)
+                wanted.check()
             ids = place_of(connection, scope)
             change = _SET_DOCUMENT if ids["document_id"] else _SET_SOURCE if ids["source_id"] else _SET_COLLECTION
             if ids["source_id"]:
@@ -133,8 +133,8 @@ class PostgresRetention(Transactions):
             ]
 
     def clock(self) -> datetime:
-        with self._transaction() as connection:
-            return connection.execute(_CLOCK).scalar_one()  # type: ignore[no-any-return]
+        now: datetime = self._value(_CLOCK)
+        return now
 
     def expired_sources(self, as_of: datetime, collection: str | None = None) -> list[Source]:
         with self._transaction() as connection:
@@ -170,5 +170,16 @@ def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
     asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
     found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
     if found is None:
-        raise no_such(scope)
+        raise _missing(scope)
     return dict(found._mapping)
+
+
+def _missing(scope: RetentionScope) -> NotFound:
+    if scope.document_id is not None:
+        return NotFound(f"There is no document {scope.document_id}. Nothing was changed.")
+    if scope.source:
+        return NotFound(
+            f"Tenant {scope.tenant!r} has no source {scope.source} in collection {scope.collection!r}. Nothing was "
+            "changed. Ingest the source first."
+        )
+    return NotFound(f"There is no collection {scope.collection!r}. Nothing was changed. An ingest creates it.")

@@ -10,8 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 
 from sluice.adapters.postgres import collections, leases, renames, run_locks
-from sluice.adapters.postgres.checks import GIVEN_UP, check_state, json_text, names_one_execution
-from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of
+from sluice.adapters.postgres.collections import CHUNKS, GENERATION_COLUMNS, generation_of, values_of
 from sluice.adapters.postgres.leases import RUNNING
 from sluice.adapters.postgres.sources import RUN_COLUMNS, SPEC_COLUMNS, last_run, spec_of
 from sluice.adapters.postgres.transactions import IDLE, Transactions
@@ -19,7 +18,9 @@ from sluice.errors import NotFound, Terminal
 from sluice.model.costs import Budget
 from sluice.model.run import Counts, Run, RunMode, StageStat
 from sluice.model.source import LastRun, SavedSource, Source
-from sluice.model.text import storable
+from sluice.model.text import json_text, storable
+
+GIVEN_UP = "given up: its task was tried again"  # stored in the run's summary
 
 # A run that is started again (a cleared DAG run) is open again and keeps its first start time.
 _START = text("""
@@ -91,35 +92,26 @@ class PostgresRuns(Transactions):
         self, source: Source, mode: RunMode, run_id: UUID, orchestrator: str | None = None, budget: Budget = Budget()
     ) -> Run:
         with self._transaction() as connection:
-            connection.execute(
-                _START,
-                {
-                    "run_id": run_id,
-                    "source_id": source.source_id,
-                    "collection_id": source.generation.collection_id,
-                    "generation": source.generation.number,
-                    "mode": mode,
-                    "orchestrator": None if orchestrator is None else storable(orchestrator),
-                    "max_tokens": budget.max_tokens,
-                    "token_price": budget.price,
-                },
-            )
+            values = {
+                "run_id": run_id,
+                "source_id": source.source_id,
+                **values_of(source.generation),
+                "mode": mode,
+                "orchestrator": None if orchestrator is None else storable(orchestrator),
+                "max_tokens": budget.max_tokens,
+                "token_price": budget.price,
+                "summary": json_text({"error": GIVEN_UP}),
+            }
+            connection.execute(_START, values)
             run = read_run(connection, run_id)
             if run.source.source_id != source.source_id:
                 raise Terminal(
                     f"Run {run_id} belongs to {run.source.spec.uri}, not to {source.spec.uri}. Start this run "
                     "with another id."
                 )
-            if names_one_execution(orchestrator):
-                connection.execute(
-                    GIVE_UP,
-                    {
-                        "source_id": source.source_id,
-                        "started_at": run.started_at,
-                        "orchestrator": storable(orchestrator or ""),
-                        "summary": json_text({"error": GIVEN_UP}),
-                    },
-                )
+            # `airflow:<dag>/<run>` stands for one execution; `cli` for every manual run, and several may run at once.
+            if orchestrator is not None and ":" in orchestrator:
+                connection.execute(GIVE_UP, {**values, "started_at": run.started_at})
             return run
 
     def get(self, run_id: UUID) -> Run:
@@ -149,9 +141,7 @@ class PostgresRuns(Transactions):
             yield
 
     def others_running(self, run: Run) -> bool:
-        with self._transaction() as connection:
-            values = {"source_id": run.source.source_id, "run_id": run.run_id}
-            return bool(connection.execute(OTHERS, values).scalar_one())
+        return bool(self._value(OTHERS, {"source_id": run.source.source_id, "run_id": run.run_id}))
 
     def record_stage(self, run: Run, stat: StageStat) -> None:
         with self._writing(run) as connection:
@@ -167,7 +157,8 @@ class PostgresRuns(Transactions):
         return [StageStat(**row._mapping) for row in self._rows(_STAGES, {"run_id": run.run_id})]
 
     def finish(self, run: Run, state: str, summary: Mapping[str, Any]) -> None:
-        check_state(state)
+        if state not in ("succeeded", "failed"):
+            raise Terminal(f"A run ends as succeeded or failed, not as {state!r}.")
         done = state == "succeeded"
         with self._writing(run) if done else self._transaction() as connection:
             leases.release(connection, run)  # first: a run that takes over locks the lease before the runs
@@ -176,8 +167,7 @@ class PostgresRuns(Transactions):
                 renames.forget_vanished(connection, run)
 
     def record_error(self, run: Run, summary: Mapping[str, Any]) -> None:
-        with self._transaction() as connection:
-            connection.execute(_ERROR, {"run_id": run.run_id, "summary": json_text(summary)})
+        self._execute(_ERROR, {"run_id": run.run_id, "summary": json_text(summary)})
 
     def close(self, run: Run, summary: Mapping[str, Any]) -> bool:
         with self._transaction() as connection:
@@ -188,14 +178,10 @@ class PostgresRuns(Transactions):
     def counts(self, run: Run) -> Counts:
         with self._transaction() as connection:
             source = run.source
-            values = {
-                "tenant": source.spec.tenant,
-                "source_id": source.source_id,
-                "generation": source.generation.number,
-            }
+            values = {"source_id": source.source_id, "tenant": source.spec.tenant, **values_of(source.generation)}
             served = connection.execute(SERVED_OF_SOURCE, values).one()
             quarantined = connection.execute(OPEN_OF_SOURCE, values).scalar_one()
-            return Counts(documents=served.documents, chunks=int(served.chunks), quarantined=quarantined)
+            return Counts(**served._mapping, quarantined=quarantined)
 
     def last_by(self, source: SavedSource, orchestrator: str) -> LastRun | None:
         with self._transaction() as connection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -20,13 +21,13 @@ from sqlalchemy import Connection, Row, text
 
 from sluice.adapters.postgres import leases, renames
 from sluice.adapters.postgres.bulk_copy import copy_rows, driver
-from sluice.adapters.postgres.checks import check_entry, duplicate, is_held, lost_lease
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.failures import translated
 from sluice.adapters.postgres.sources import alone, change
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import Terminal
 from sluice.model.run import Run
-from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem
+from sluice.model.scan import ListingEntry, ScanPreview, ScanResult, WorkItem, is_held
 from sluice.model.source import Source, SourceSpec
 
 _PIECE = 5000
@@ -37,16 +38,10 @@ TABLE = """
         size_bytes bigint NOT NULL, start_byte bigint NOT NULL, former text COLLATE "C",
         locator text NOT NULL DEFAULT '')
 """
-_COLUMNS = {
-    "place": "int8",
-    "external_id": "text",
-    "uri": "text",
-    "fingerprint": "text",
-    "size_bytes": "int8",
-    "start_byte": "int8",
-    "former": "text",
-    "locator": "text",
-}
+_COLUMNS = """
+    place int8, external_id text, uri text, fingerprint text, size_bytes int8, start_byte int8, former text,
+    locator text
+"""
 _DROP = "DROP TABLE IF EXISTS pg_temp.scan"
 _DUPLICATE = text("SELECT external_id FROM scan GROUP BY external_id HAVING count(*) > 1 ORDER BY min(place) LIMIT 1")
 _OF_SOURCE = "d.tenant_id = :tenant AND d.source_id = :source_id AND d.deleted_at IS NULL"
@@ -105,9 +100,9 @@ _MOVED = text("""
     WHERE c.moved AND d.document_id = c.document_id
 """)
 _ITEMS = text("""
-    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte, s.locator,
+    SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte AS "offset", s.locator,
            coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
-           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS told,
+           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS moved,
            c.gone_hash IS NOT NULL AS gone,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
@@ -155,7 +150,8 @@ _LAST_MARK = text("""
     SELECT mark FROM runs WHERE source_id = :source_id AND state = 'succeeded' AND mode IN ('incremental', 'full')
     ORDER BY started_at DESC, run_id DESC LIMIT 1
 """)
-_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `rules.is_held`
+_OF_ENTRY = frozenset(field.name for field in fields(ListingEntry))
+_Containers = dict[str, Callable[[str], bool]]  # those that could not be opened; see `is_held`
 
 
 class PostgresScans(Transactions):
@@ -186,8 +182,7 @@ class PostgresScans(Transactions):
             with _listed(raw, entries) as (_, unopened), raw.transaction():
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
                 connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
-                if twice := connection.execute(_DUPLICATE).scalar():
-                    raise duplicate(twice)
+                _check_unique(connection)
                 known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
                 kinds = connection.execute(PREVIEW, values).all()
                 renamed = connection.execute(RENAMED, values).one()
@@ -210,9 +205,8 @@ class PostgresScans(Transactions):
             connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
 
     def last_cursor(self, source: Source) -> str | None:
-        with self._transaction() as connection:
-            mark: str | None = connection.execute(_LAST_MARK, {"source_id": source.source_id}).scalar_one_or_none()
-            return mark
+        mark: str | None = self._value(_LAST_MARK, {"source_id": source.source_id})
+        return mark
 
     @contextmanager
     def _autocommit(self) -> Iterator[Connection]:
@@ -250,7 +244,7 @@ def _copy(raw: Driver[Any], entries: Iterable[ListingEntry]) -> tuple[int, _Cont
 
 def _rows(piece: list[ListingEntry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
-        check_entry(entry)
+        entry.check()
         at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
         yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
@@ -276,9 +270,8 @@ def _compare(
     connection.execute(text(f"SET LOCAL statement_timeout = '{_TIMEOUT}'"))
     alone(connection, source.source_id)
     if connection.execute(_LISTED_SINCE, {**values, "began": began}).scalar():
-        raise lost_lease(source.spec.uri)
-    if twice := connection.execute(_DUPLICATE).scalar():
-        raise duplicate(twice)
+        raise leases.lost_lease(source.spec.uri)
+    _check_unique(connection)
     # A longer retention may bring purged content back, so the comparison must use the new expiry times. The change
     # blocks activations in the collection until this commits. It cannot follow the comparison, which locks documents:
     # a change of the collection's retention takes these locks in the opposite order.
@@ -291,7 +284,7 @@ def _compare(
     addressed = connection.execute(_MOVED).rowcount
     unchanged: int = connection.execute(_COUNT, {"verdict": "unchanged"}).scalar_one()
     quarantined: int = connection.execute(_COUNT, {"verdict": "quarantined"}).scalar_one()
-    items = [_item(row) for row in connection.execute(_ITEMS, values)]
+    items = [work_item(row) for row in connection.execute(_ITEMS, values)]
     vanished, held = _missed(connection, values, unopened)
     result = ScanResult(
         seen=seen, unchanged=unchanged, quarantined=quarantined, items=items, vanished=vanished, known=known - held
@@ -306,6 +299,14 @@ def _compare(
     return result
 
 
+def _check_unique(connection: Connection) -> None:
+    if external_id := connection.execute(_DUPLICATE).scalar():
+        raise Terminal(
+            f"The scan lists {external_id!r} more than once, so these documents cannot be distinguished. Nothing was "
+            "changed. Give every document of the source its own id."
+        )
+
+
 def _missed(connection: Connection, values: dict[str, object], unopened: _Containers) -> tuple[list[UUID], int]:
     """Documents that are not listed: those that vanished, by id, and how many are held by containers that could not be
     opened. Only a reader knows what its globs admit, so that is judged here and not in SQL."""
@@ -317,20 +318,8 @@ def _missed(connection: Connection, values: dict[str, object], unopened: _Contai
     return [document_id for document_id in missed if document_id not in held], len(held)
 
 
-def _item(row: Row[Any]) -> WorkItem:
-    entry = ListingEntry(
-        external_id=row.external_id,
-        uri=row.uri,
-        fingerprint=row.fingerprint,
-        size_bytes=row.size_bytes,
-        offset=row.start_byte,
-        locator=row.locator,
-    )
-    return WorkItem(
-        document_id=row.document_id,
-        entry=entry,
-        new=row.new,
-        active_hash=row.active_hash,
-        moved=row.told,
-        gone=row.gone,
-    )
+def work_item(row: Row[Any]) -> WorkItem:
+    """Builds a work item from a row whose columns have the names of its fields and of those of its entry."""
+    entry = {name: value for name, value in row._mapping.items() if name in _OF_ENTRY}
+    rest = {name: value for name, value in row._mapping.items() if name not in _OF_ENTRY}
+    return WorkItem(entry=ListingEntry(**entry), **rest)

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from sluice.adapters.postgres.checks import check_spec, no_document, not_saved
 from sluice.adapters.postgres.collections import GENERATION_COLUMNS, LIVE_OF, changed, check_not_dropping, generation_of
 from sluice.adapters.postgres.expiry import change_retention, renew_expiry
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import NotFound
 from sluice.model.generation import Generation, Profile
 from sluice.model.run import Run
 from sluice.model.schedules import check_cron
@@ -119,14 +119,14 @@ class PostgresSources(Transactions):
             cron = None if schedule.cron is None else check_cron(schedule.cron)
             values = {"tenant": tenant, "collection": collection, "uri": uri, "cron": cron, "paused": schedule.paused}
             if not connection.execute(_SET_SCHEDULE, values).rowcount:
-                raise not_saved(tenant, collection, uri)
+                raise _not_saved(tenant, collection, uri)
 
     def at(self, tenant: str, collection: str, uri: str) -> Source:
         with self._transaction() as connection:
             place = {"tenant": tenant, "collection": collection, "uri": uri}
             row = connection.execute(_SOURCE_AT, place).one_or_none()
             if row is None:
-                raise not_saved(tenant, collection, uri)
+                raise _not_saved(tenant, collection, uri)
             return Source(source_id=row.source_id, spec=spec_of(row), generation=generation_of(row))
 
     def of(self, document_ids: Sequence[UUID], *, deleted: bool = False) -> dict[UUID, Source]:
@@ -140,7 +140,7 @@ class PostgresSources(Transactions):
 
 
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
-    check_spec(spec)
+    spec.check()
     add_tenant(connection, spec.tenant)
     made = connection.execute(_COLLECTION, {"name": spec.collection, "filter_fields": list(filter_fields)}).scalar()
     if made:
@@ -181,7 +181,7 @@ def _found_or_added(connection: Connection, spec: SourceSpec, generation: Genera
 def change(connection: Connection, spec: SourceSpec, collection_id: UUID) -> bool:
     """Saves the settings that `spec` gives; returns whether any of them changed. The caller then invalidates caches
     (`changed`). Call it before locking documents or the collection."""
-    check_spec(spec)
+    spec.check()
     place = {"tenant": spec.tenant, "collection": spec.collection, "uri": spec.uri}
     row = connection.execute(_LOCK, place).one()
     # A source that was removed by hand is active again.
@@ -262,4 +262,18 @@ def alone(connection: Connection, source_id: UUID) -> None:
 def add_tenant(connection: Connection, tenant: str) -> None:
     connection.execute(
         text("INSERT INTO tenants (tenant_id) VALUES (:tenant) ON CONFLICT DO NOTHING"), {"tenant": tenant}
+    )
+
+
+def _not_saved(tenant: str, collection: str, uri: str) -> NotFound:
+    return NotFound(
+        f"{uri} is not a saved source of collection {collection} in tenant {tenant}. Nothing was changed. "
+        "`sluice sources list` lists the saved sources; `sluice sources add` saves one."
+    )
+
+
+def no_document(document_id: UUID) -> NotFound:
+    return NotFound(
+        f"This is not possible for document {document_id}: it is unknown, already deleted or, for a restore, it was "
+        "not deleted. Nothing was changed. A search and GET /documents show the ids of documents."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection, text
@@ -15,38 +16,24 @@ from sluice.adapters.postgres.pending_versions import current, drop_pending
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 
-_VERSIONS = {
-    "version_id": "uuid",
-    "document_id": "uuid",
-    "collection_id": "uuid",
-    "generation": "int4",
-    "state": "text",
-    "raw_hash": "bytea",
-    "mime": "text",
-    "size_bytes": "int8",
-    "fingerprint": "text",
-    "sealed_title": "bytea",
-    "sealed_text": "bytea",
-    "sealed_metadata": "bytea",
-    "run_id": "uuid",
-}
-_CHUNKS = {
-    "version_id": "uuid",
-    "ordinal": "int4",
-    "chunk_id": "uuid",
-    "document_id": "uuid",
-    "collection_id": "uuid",
-    "generation": "int4",
-    "start_char": "int4",
-    "end_char": "int4",
-    "page": "int4",
-    "text_hash": "bytea",
-    "sealed_text": "bytea",
-    "sealed_headings": "bytea",
-    "sealed_names": "bytea",
-}
-_MENTIONS = {"version_id": "uuid", "ordinal": "int4", "entity_id": "uuid", "occurrences": "int4", "about": "bool"}
-_RELATIONS = {"version_id": "uuid", "ordinal": "int4", "head_id": "uuid", "kind": "text", "tail_id": "uuid"}
+_VERSIONS = """
+    version_id uuid, document_id uuid, raw_hash bytea, mime text, size_bytes int8, fingerprint text, sealed_title bytea,
+    sealed_text bytea, sealed_metadata bytea, collection_id uuid, generation int4, state text, run_id uuid
+"""
+_OF_VERSION = attrgetter(
+    *("version_id", "document_id", "raw_hash", "mime", "size_bytes", "fingerprint"),
+    *("sealed_title", "sealed_text", "sealed_metadata"),
+)
+_CHUNKS = """
+    version_id uuid, document_id uuid, collection_id uuid, generation int4, ordinal int4, chunk_id uuid,
+    start_char int4, end_char int4, page int4, text_hash bytea, sealed_text bytea, sealed_headings bytea,
+    sealed_names bytea
+"""
+_OF_CHUNK = attrgetter(
+    *("ordinal", "chunk_id", "start", "end", "page", "text_hash", "sealed_text", "sealed_headings", "sealed_names")
+)
+_MENTIONS = "version_id uuid, ordinal int4, entity_id uuid, occurrences int4, about bool"
+_RELATIONS = "version_id uuid, ordinal int4, head_id uuid, kind text, tail_id uuid"
 _SETTLED = text("""
     SELECT v.version_id, v.state,
            ARRAY(SELECT c.chunk_id FROM chunks c WHERE c.version_id = v.version_id ORDER BY c.ordinal) AS chunk_ids
@@ -97,42 +84,15 @@ def _kinds(versions: Sequence[EncryptedVersion]) -> dict[UUID, str]:
 def _version_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     generation = run.source.generation
     for each in versions:
-        yield (
-            each.version_id,
-            each.document_id,
-            generation.collection_id,
-            generation.number,
-            "pending",
-            each.raw_hash,
-            each.mime,
-            each.size_bytes,
-            each.fingerprint,
-            each.sealed_title,
-            each.sealed_text,
-            each.sealed_metadata,
-            run.run_id,
-        )
+        yield *_OF_VERSION(each), generation.collection_id, generation.number, "pending", run.run_id
 
 
 def _chunk_rows(run: Run, versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:
     generation = run.source.generation
     for version in versions:
+        place = (version.version_id, version.document_id, generation.collection_id, generation.number)
         for each in version.chunks:
-            yield (
-                version.version_id,
-                each.ordinal,
-                each.chunk_id,
-                version.document_id,
-                generation.collection_id,
-                generation.number,
-                each.start,
-                each.end,
-                each.page,
-                each.text_hash,
-                each.sealed_text,
-                each.sealed_headings,
-                each.sealed_names,
-            )
+            yield *place, *_OF_CHUNK(each)
 
 
 def _mention_rows(versions: Sequence[EncryptedVersion]) -> Iterator[tuple[object, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Executable, Row, text
@@ -17,21 +17,29 @@ _AT_LENGTH = text("SET LOCAL statement_timeout = '10min'")
 IDLE = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
 
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """Commits at the end and rolls back on any error; raises the project's errors."""
-    with translated(), engine.begin() as connection:
-        yield connection
-
-
 class Transactions:
     """Base class of the ledger's roles."""
+
+    _database = "PostgreSQL (ledger)"
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def _transaction(self) -> AbstractContextManager[Connection]:
-        return transaction(self._engine)
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Commits at the end and rolls back on any error; raises the project's errors."""
+        with translated(self._database), self._engine.begin() as connection:
+            yield connection
+
+    def _execute(self, statement: Executable, values: Mapping[str, Any]) -> int:
+        """Returns the number of rows that a statement changed in a transaction of its own."""
+        with self._transaction() as connection:
+            return connection.execute(statement, values).rowcount
+
+    def _value(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """Returns the first column of the only row of a statement in a transaction of its own; None without a row."""
+        with self._transaction() as connection:
+            return connection.execute(statement, values).scalar()
 
     def _rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """Returns the rows of a statement in a transaction of its own."""

@@ -14,8 +14,8 @@ from sluice.model.chunk import Vector
 
 CACHED = "SELECT text_hash, vector FROM embeddings WHERE embedder = %s AND text_hash = ANY(%b)"
 # COPY has no ON CONFLICT, so rows go through a temporary table: a seventh of the time of an INSERT from arrays.
-_TABLE = "CREATE TEMPORARY TABLE arriving (text_hash bytea, vector bytea) ON COMMIT DROP"
-_COLUMNS = {"text_hash": "bytea", "vector": "bytea"}
+_COLUMNS = "text_hash bytea, vector bytea"
+_TABLE = f"CREATE TEMPORARY TABLE arriving ({_COLUMNS}) ON COMMIT DROP"
 _STORE = """
     INSERT INTO embeddings (embedder, text_hash, dim, vector)
     SELECT %s, text_hash, %s, vector FROM arriving ON CONFLICT (embedder, text_hash) DO NOTHING

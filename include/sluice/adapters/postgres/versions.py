@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from sluice.adapters.postgres import entities, quality, quotas, staging
-from sluice.adapters.postgres.checks import superseded
 from sluice.adapters.postgres.collections import changed
 from sluice.adapters.postgres.entities import IDS
 from sluice.adapters.postgres.expiry import expiry, keep_retention
@@ -29,6 +28,7 @@ from sluice.adapters.postgres.pending_versions import (
 )
 from sluice.adapters.postgres.sources import alone
 from sluice.adapters.postgres.transactions import Transactions
+from sluice.errors import Terminal
 from sluice.model.points import EncryptedVersion
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
@@ -182,7 +182,7 @@ class PostgresVersions(Transactions):
             alone(connection, run.source.source_id)
             values = run_values(run, document_ids)
             if connection.execute(LATER_SCAN, values).scalar():
-                raise superseded()
+                raise Terminal("The run is superseded by a later run. Nothing was deleted. Trigger a new run.")
             keep_retention(connection, run.source.generation.collection_id)
             lock_documents(connection, document_ids)
             deleted = list(connection.execute(_DELETE, values).scalars())
@@ -191,8 +191,7 @@ class PostgresVersions(Transactions):
             return len(deleted)
 
     def deleted_by(self, run: Run) -> int:
-        with self._transaction() as connection:
-            return int(connection.execute(DELETED_BY, {"run_id": run.run_id}).scalar_one())
+        return int(self._value(DELETED_BY, {"run_id": run.run_id}))
 
     def drop_abandoned(self, run: Run) -> int:
         with self._writing(run) as connection:

@@ -20,23 +20,15 @@ class QdrantOnDemand(QdrantRest):
     """The port VectorIndex. Creates a `QdrantIndex` on the first call that `QdrantRest` does not support. Threads may
     share it; every call ends within `call_timeout_s`."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        grpc_port: int | None = None,
-        *,
-        connect_timeout_s: float = 5.0,
-        call_timeout_s: float = 30.0,
-    ) -> None:
-        self._url, self._api_key, self._grpc_port = url, api_key, grpc_port
-        self._connect_timeout_s, self._call_timeout_s = connect_timeout_s, call_timeout_s
-        super().__init__(url, api_key, connect_timeout_s=connect_timeout_s, call_timeout_s=call_timeout_s)
+    def __init__(self, url: str, api_key: str | None = None, grpc_port: int | None = None, **limits: float) -> None:
+        """`limits`: connect_timeout_s and call_timeout_s, as of `QdrantIndex`."""
+        super().__init__(url, api_key, **limits)
+        self._server, self._limits = (url, api_key, grpc_port), limits
         self._lock = Lock()
         self._opened: QdrantIndex | None = None
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        if self._grpc_port is None:
+        if self._server[2] is None:
             super().upsert(generation, points)
         else:
             self._index().upsert(generation, points)
@@ -64,11 +56,6 @@ class QdrantOnDemand(QdrantRest):
             if self._opened is None:
                 from sluice.adapters.qdrant.index import QdrantIndex
 
-                self._opened = QdrantIndex(
-                    self._url,
-                    self._api_key,
-                    self._grpc_port,
-                    connect_timeout_s=self._connect_timeout_s,
-                    call_timeout_s=self._call_timeout_s,
-                )
+                url, api_key, grpc_port = self._server
+                self._opened = QdrantIndex(url, api_key, grpc_port, **self._limits)
             return self._opened

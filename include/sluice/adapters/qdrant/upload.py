@@ -7,7 +7,7 @@ Every request waits until it is applied: a request that is only acknowledged may
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +18,7 @@ from sluice.adapters.qdrant.failures import applied, asking
 from sluice.adapters.qdrant.schema import DENSE, SPARSE, Request, path_of
 from sluice.errors import Terminal
 from sluice.model.points import Point
+from sluice.model.sizes import batches
 
 Send = Callable[[str, Sequence[Point]], None]
 _BATCH_POINTS = 500
@@ -28,7 +29,7 @@ _DECIMALS = 8  # in JSON: finer than the spacing of float32 near the components 
 
 def upload(send: Send, physical: str, points: Sequence[Point]) -> None:
     """Sends all points and waits until they are applied. Raises what `send` raises; earlier batches stay written."""
-    parts = list(batches(points))
+    parts = list(batches(points, _checked_bytes, _BATCH_BYTES, _BATCH_POINTS))
     if len(parts) < 2:
         for part in parts:
             send(physical, part)
@@ -43,18 +44,11 @@ def upload(send: Send, physical: str, points: Sequence[Point]) -> None:
             raise
 
 
-def batches(points: Sequence[Point]) -> Iterator[Sequence[Point]]:
-    """Yields batches of at most 500 points and about 4 MB of vectors. Raises Terminal on NaN or infinity."""
-    start = size = 0
-    for position, point in enumerate(points):
-        if not (np.isfinite(point.dense).all() and np.isfinite(point.sparse.values).all()):
-            raise Terminal(f"The vector of chunk {point.chunk_id} contains NaN or infinity. It was not written.")
-        size += point.dense.nbytes + point.sparse.indices.nbytes + point.sparse.values.nbytes
-        if position > start and (position - start >= _BATCH_POINTS or size > _BATCH_BYTES):
-            yield points[start:position]
-            start, size = position, 0
-    if start < len(points):
-        yield points[start:]
+def _checked_bytes(point: Point) -> int:
+    """Returns the size of the point's vectors. Raises Terminal on NaN or infinity."""
+    if not (np.isfinite(point.dense).all() and np.isfinite(point.sparse.values).all()):
+        raise Terminal(f"The vector of chunk {point.chunk_id} contains NaN or infinity. It was not written.")
+    return int(point.dense.nbytes + point.sparse.indices.nbytes + point.sparse.values.nbytes)
 
 
 def over_rest(request: Request) -> Send:

@@ -27,10 +27,7 @@ from importlib import import_module
 from pathlib import Path
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_NAMESPACES = (
-    _CLONE_NEWNET,
-    _CLONE_NEWUSER | _CLONE_NEWNET,
-)  # tried in turn: root may create the first, others the second
+_NAMESPACES = (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET)  # in turn: root may create the first, others the second
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
 _PR_SET_SECCOMP, _SECCOMP_FILTER = 22, 2
 _AUDIT_X86_64, _AUDIT_ARM64, _X32 = 0xC000003E, 0xC00000B7, 0x40000000

@@ -77,12 +77,8 @@ class Worker:
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_TIMEOUT_S)
+                process.communicate(timeout=_STOP_TIMEOUT_S)  # closes the pipes
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""

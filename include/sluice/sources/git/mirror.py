@@ -10,10 +10,8 @@ after a forced push.
 from __future__ import annotations
 
 import fcntl
-import ipaddress
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from sluice.retry import retried
 from sluice.sources.context import SourceContext
 from sluice.sources.git.address import Address
 from sluice.sources.git.repository import open_own
+from sluice.sources.web.address import may_connect, resolve
 
 FETCH_TIMEOUT_S = 900.0
 ANSWER_TIMEOUT_S = 60.0
@@ -162,21 +161,14 @@ def check_host(url: str, connection: Connection | None) -> None:
 def check_public(host: str) -> None:
     """Raises Forbidden if any address of `host` is not public, and Unavailable if it has no address."""
     try:
-        addresses = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        addresses = resolve(host, 443)
     except OSError as error:
         raise Unavailable("the remote repository", f"{host} has no address ({error})", TRY_AGAIN) from error
-    for *_, address in addresses:
-        if not _public(str(address[0])):
-            raise Forbidden(
-                f"{host} is not a public address. A server inside the network is read through a connection "
-                "that names it as its host: connection=<id>."
-            )
-
-
-def _public(text: str) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return address.is_global and not address.is_multicast and (inner is None or inner.is_global)
+    if not all(may_connect(address, trusted=False) for address in addresses):
+        raise Forbidden(
+            f"{host} is not a public address. A server inside the network is read through a connection that names it "
+            "as its host: connection=<id>."
+        )
 
 
 def _explained(error: Exception, url: str) -> SluiceError:

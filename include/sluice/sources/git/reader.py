@@ -36,7 +36,7 @@ class GitReader:
 
     def __init__(self, spec: SourceSpec, context: SourceContext) -> None:
         self._address = parse(spec.uri)
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._max_bytes = context.max_bytes
         self._since = context.since
         self._roots, self._borrows = context.roots, context.borrows

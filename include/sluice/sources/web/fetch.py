@@ -7,14 +7,12 @@ of the environment, because the addresses that they connect to could not be chec
 
 from __future__ import annotations
 
-import email.utils
 import os
 import ssl
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpcore
@@ -23,6 +21,7 @@ from sluice import __version__
 from sluice.compression import gunzip
 from sluice.errors import ExtractionError, Unavailable
 from sluice.model.reasons import unreadable
+from sluice.retry import retry_after_s
 from sluice.sources.context import SourceContext
 from sluice.sources.web.address import BadCertificate, ForbiddenAddress, GuardedNetwork, joined, resolve
 from sluice.sources.web.pace import Pace
@@ -140,7 +139,7 @@ class Fetcher:
                     return answer
                 problem = f"HTTP {answer.status}"
                 kind = Throttled if answer.status == 429 else Unavailable
-                requested_s = _retry_after_s(answer)
+                requested_s = retry_after_s(answer.headers.get("retry-after", ""))
                 pause_s = max(pause_s, requested_s)
                 if requested_s > MAX_RETRY_AFTER_S:
                     raise kind(host, f"{problem}; the server asks to wait {requested_s:.0f} s. Nothing was deleted")
@@ -212,22 +211,6 @@ def _joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         joined_headers[key] = f"{joined_headers[key]}, {text}" if key in joined_headers else text
     return joined_headers
-
-
-def _retry_after_s(answer: Answer) -> float:
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isdecimal():  # isdigit() would accept "²"
-        return float(value)
-    moment = http_date(value)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0
-
-
-def http_date(value: str) -> datetime | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _certificates() -> ssl.SSLContext:

@@ -17,13 +17,7 @@ from sluice.sources.web.address import joined
 
 Kind = Literal["sitemap", "index", "feed", "list", "page"]
 
-_ROOTS: dict[str, Kind] = {
-    "urlset": "sitemap",
-    "sitemapindex": "index",
-    "rss": "feed",
-    "feed": "feed",
-    "RDF": "feed",
-}
+_ROOTS: dict[str, Kind] = {"urlset": "sitemap", "sitemapindex": "index", "rss": "feed", "feed": "feed", "RDF": "feed"}
 _ITEMS = {"sitemap": "url", "index": "sitemap"}
 _HEAD_BYTES = 8192
 # Atomic and possessive, so that a thousand comments without an element are not tried in every combination.

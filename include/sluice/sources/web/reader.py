@@ -22,9 +22,10 @@ from sluice.model.reasons import unreadable
 from sluice.model.records import RECORD_MIME
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
+from sluice.retry import http_date
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
-from sluice.sources.web.fetch import Answer, Fetcher, Throttled, http_date
+from sluice.sources.web.fetch import Answer, Fetcher, Throttled
 from sluice.sources.web.listing import BrokenListing, Kind, Listed, entries_of, kind_of, named_like_a_list
 from sluice.sources.web.scope import Scope
 from sluice.sources.web.urls import canonical_web
@@ -53,7 +54,7 @@ class WebReader:
         except (ExtractionError, ValueError) as error:
             reason = error.reason if isinstance(error, ExtractionError) else "It cannot be understood."
             raise BadRequest(f"{spec.uri} cannot be a source. {reason} Nothing was read.") from error
-        self._globs = Globs(spec.include or (), spec.exclude or ())
+        self._globs = Globs(spec.include, spec.exclude)
         self._context = context
         self._fetcher = Fetcher(context, self._scope)
         self._failures = 0

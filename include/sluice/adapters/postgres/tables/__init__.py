@@ -1,17 +1,8 @@
-"""The typed tables of the ledger and of the key database. Migrations are checked against them for drift."""
+"""The typed tables of the ledger and of the key database. Migrations are checked against them for drift.
+
+All of them are imported with this package, so that the metadata of both bases is complete.
+"""
 
 from sluice.adapters.postgres.tables import collections, deletions, documents, gates, keys, lineage, runs, scans
-from sluice.adapters.postgres.tables.base import KeysBase, LedgerBase
 
-__all__ = [
-    "KeysBase",
-    "LedgerBase",
-    "collections",
-    "deletions",
-    "documents",
-    "gates",
-    "keys",
-    "lineage",
-    "runs",
-    "scans",
-]
+__all__ = ["collections", "deletions", "documents", "gates", "keys", "lineage", "runs", "scans"]

@@ -6,9 +6,21 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import TIMESTAMP, BigInteger, CheckConstraint, LargeBinary, MetaData, Text, Uuid, func
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    LargeBinary,
+    MetaData,
+    Text,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -30,16 +42,36 @@ TYPES: dict[Any, Any] = {
 Moment = Annotated[datetime, mapped_column(server_default=func.now())]
 """Set by the server to the start of the transaction that adds the row."""
 Big = Annotated[int, mapped_column(BigInteger())]
-RETENTION_DAYS = "Days of readable life from when content is first served; 0: for ever; null: what is wider decides."
-RETAIN_UNTIL = "Unreadable from then on, instead of days; null: by days, or what is wider decides."
+LedgerId = Annotated[
+    UUID, mapped_column(primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger.")
+]
+OfDocument = Annotated[UUID, mapped_column(ForeignKey("documents.document_id"))]
+OfRun = Annotated[UUID, mapped_column(ForeignKey("runs.run_id"))]
 
 
-def retention() -> tuple[CheckConstraint, CheckConstraint]:
-    """Of a table with `retention_days` and `retain_until`: at most one is set."""
-    return (
-        CheckConstraint("retention_days >= 0", name="retention_days"),
-        CheckConstraint("retention_days IS NULL OR retain_until IS NULL", name="retention"),
+class Retained:
+    """A table whose rows may have a retention of their own."""
+
+    retention_days: Mapped[int | None] = mapped_column(
+        comment="Days of readable life from when content is first served; 0: for ever; null: what is wider decides."
     )
+    retain_until: Mapped[datetime | None] = mapped_column(
+        comment="Unreadable from then on, instead of days; null: by days, or what is wider decides."
+    )
+
+    @staticmethod
+    def checks() -> tuple[CheckConstraint, CheckConstraint]:
+        """At most one of the two is set."""
+        return (
+            CheckConstraint("retention_days >= 0", name="retention_days"),
+            CheckConstraint("retention_days IS NULL OR retain_until IS NULL", name="retention"),
+        )
+
+
+def generation_key(table: str) -> ForeignKeyConstraint:
+    """Of a table whose rows belong to a generation."""
+    columns = ("collection_id", "generation")
+    return ForeignKeyConstraint(columns, [f"generations.{name}" for name in columns], name=f"fk_{table}_generation")
 
 
 class LedgerBase(DeclarativeBase):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import RETAIN_UNTIL, RETENTION_DAYS, Big, LedgerBase, Moment, retention
+from sluice.adapters.postgres.tables.base import Big, LedgerBase, LedgerId, Moment, Retained
 
 _NOTHING = text("'{}'::text[]")
 
@@ -23,15 +23,13 @@ class Tenant(LedgerBase):
 
     tenant_id: Mapped[str] = mapped_column(primary_key=True, comment="Name of the tenant.")
     created_at: Mapped[Moment] = mapped_column(comment="When the tenant was first seen.")
-    max_documents: Mapped[int | None] = mapped_column(
-        BigInteger(), comment="Documents that may be served; null: any number."
-    )
-    max_bytes: Mapped[int | None] = mapped_column(
-        BigInteger(), comment="Raw bytes of the documents that may be served; null: any number."
+    max_documents: Mapped[Big | None] = mapped_column(comment="Documents that may be served; null: any number.")
+    max_bytes: Mapped[Big | None] = mapped_column(
+        comment="Raw bytes of the documents that may be served; null: any number."
     )
 
 
-class Collection(LedgerBase):
+class Collection(Retained, LedgerBase):
     __tablename__ = "collections"
     __table_args__ = (
         CheckConstraint("name ~ '^[a-z0-9][a-z0-9_-]{0,62}$' AND position('__g' IN name) = 0", name="name"),
@@ -43,21 +41,17 @@ class Collection(LedgerBase):
             initially="DEFERRED",
             use_alter=True,
         ),
-        *retention(),
+        *Retained.checks(),
         {"comment": "What a search addresses. Its live generation is decided here and nowhere else."},
     )
 
-    collection_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
-    )
+    collection_id: Mapped[LedgerId]
     name: Mapped[str] = mapped_column(unique=True, comment="Global name, part of the physical names.")
     live_generation: Mapped[int] = mapped_column(comment="The generation that serves all queries.")
     filter_fields: Mapped[list[str]] = mapped_column(comment="Metadata keys that searches may filter on.")
     epoch: Mapped[Big] = mapped_column(
         server_default=text("0"), comment="Grows with every change that a reader could see; caches compare it."
     )
-    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
-    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     created_at: Mapped[Moment] = mapped_column(comment="When the collection was made.")
     dropping_since: Mapped[datetime | None] = mapped_column(
         comment="Since when it is being deleted; no run may work in it; null: it is not."
@@ -87,18 +81,16 @@ class GenerationRow(LedgerBase):
     created_at: Mapped[Moment] = mapped_column(comment="When the generation was made.")
 
 
-class SourceRow(LedgerBase):
+class SourceRow(Retained, LedgerBase):
     __tablename__ = "sources"
     __table_args__ = (
-        *retention(),
+        *Retained.checks(),
         UniqueConstraint("tenant_id", "collection_id", "uri"),
         UniqueConstraint("source_id", "tenant_id", "collection_id"),
         {"comment": "Where documents come from and who may read them."},
     )
 
-    source_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
-    )
+    source_id: Mapped[LedgerId]
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
     collection_id: Mapped[UUID] = mapped_column(
         ForeignKey("collections.collection_id"), comment="Where its documents are served."
@@ -107,8 +99,6 @@ class SourceRow(LedgerBase):
     access_groups: Mapped[list[str]] = mapped_column(
         server_default=_NOTHING, comment="Who may read its documents; empty: everyone in the tenant."
     )
-    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
-    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     include_globs: Mapped[list[str]] = mapped_column(
         server_default=_NOTHING, comment="Globs over external ids; empty: all."
     )

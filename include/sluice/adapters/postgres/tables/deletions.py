@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import CheckConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import Big, LedgerBase, LedgerId, Moment
 
 
 class DeletionRow(LedgerBase):
@@ -18,9 +16,7 @@ class DeletionRow(LedgerBase):
         {"comment": "What was deleted by hand. Outlives what it is about, so it refers to nothing."},
     )
 
-    deletion_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
-    )
+    deletion_id: Mapped[LedgerId]
     kind: Mapped[str] = mapped_column(comment="document, source, collection or grant.")
     tenant: Mapped[str | None] = mapped_column(comment="Who it belonged to; null: several.")
     collection: Mapped[str | None] = mapped_column(comment="Where it was served; null: a grant.")

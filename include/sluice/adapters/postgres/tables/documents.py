@@ -8,17 +8,33 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import RETAIN_UNTIL, RETENTION_DAYS, Big, LedgerBase, Moment, retention
+from sluice.adapters.postgres.tables.base import (
+    Big,
+    LedgerBase,
+    LedgerId,
+    Moment,
+    OfDocument,
+    OfRun,
+    Retained,
+    generation_key,
+)
 
 _LIVING = text("deleted_at IS NULL")
 
 
-class DocumentRow(LedgerBase):
+def _chunk_key(table: str) -> ForeignKeyConstraint:
+    """Of a table whose rows belong to a chunk and are deleted with it."""
+    columns = ("version_id", "ordinal")
+    name = f"fk_{table}_chunk"
+    return ForeignKeyConstraint(columns, [f"chunks.{each}" for each in columns], name=name, ondelete="CASCADE")
+
+
+class DocumentRow(Retained, LedgerBase):
     __tablename__ = "documents"
     __table_args__ = (
         CheckConstraint("external_id <> ''", name="external_id"),
         CheckConstraint("deleted_by IS NULL OR deleted_at IS NOT NULL", name="deleted_by"),
-        *retention(),
+        *Retained.checks(),
         # The tenant and collection of a document are its source's; the database holds them together.
         ForeignKeyConstraint(
             ["source_id", "tenant_id", "collection_id"],
@@ -48,9 +64,7 @@ class DocumentRow(LedgerBase):
         {"comment": "One row for every document ever seen. Its id outlives edits and moves."},
     )
 
-    document_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned when a scan first sees the document."
-    )
+    document_id: Mapped[LedgerId] = mapped_column(comment="Assigned when a scan first sees the document.")
     tenant_id: Mapped[str] = mapped_column(comment="Who it belongs to.")
     source_id: Mapped[UUID] = mapped_column(comment="Where it comes from.")
     collection_id: Mapped[UUID] = mapped_column(comment="Where it is served.")
@@ -61,11 +75,9 @@ class DocumentRow(LedgerBase):
     )
     first_seen_at: Mapped[Moment] = mapped_column(comment="When a scan first listed it.")
     deleted_at: Mapped[datetime | None] = mapped_column(comment="When it was gone; unreadable from then on.")
-    deleted_by: Mapped[UUID | None] = mapped_column(
-        ForeignKey("runs.run_id"), comment="The run that found it gone; null: not gone, or gone by other means."
+    deleted_by: Mapped[OfRun | None] = mapped_column(
+        comment="The run that found it gone; null: not gone, or gone by other means."
     )
-    retention_days: Mapped[int | None] = mapped_column(comment=RETENTION_DAYS)
-    retain_until: Mapped[datetime | None] = mapped_column(comment=RETAIN_UNTIL)
     served_since: Mapped[datetime | None] = mapped_column(
         comment="When the content of its last version was first served; retention counts from it; null: never served."
     )
@@ -89,11 +101,7 @@ class DocumentRow(LedgerBase):
 class VersionRow(LedgerBase):
     __tablename__ = "versions"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["collection_id", "generation"],
-            ["generations.collection_id", "generations.generation"],
-            name="fk_versions_generation",
-        ),
+        generation_key("versions"),
         CheckConstraint("state IN ('pending', 'active', 'superseded')", name="state"),
         CheckConstraint("size_bytes >= 0", name="size_bytes"),
         CheckConstraint("(number IS NULL) = (state = 'pending') AND number >= 1", name="number"),
@@ -118,7 +126,7 @@ class VersionRow(LedgerBase):
     )
 
     version_id: Mapped[UUID] = mapped_column(primary_key=True, comment="Derived from run and document.")
-    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.document_id"), comment="The document.")
+    document_id: Mapped[OfDocument] = mapped_column(comment="The document.")
     collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
     generation: Mapped[int] = mapped_column(comment="The generation that it was made for.")
     number: Mapped[int | None] = mapped_column(comment="From 1 within document and generation; null while pending.")
@@ -130,7 +138,7 @@ class VersionRow(LedgerBase):
     sealed_title: Mapped[bytes] = mapped_column(comment="Title, sealed under the document's key.")
     sealed_text: Mapped[bytes] = mapped_column(comment="Extracted text, sealed under the document's key.")
     sealed_metadata: Mapped[bytes] = mapped_column(comment="Metadata as JSON, sealed under the document's key.")
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that made it.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that made it.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was staged.")
     activated_at: Mapped[datetime | None] = mapped_column(comment="When it began to be served.")
 
@@ -178,12 +186,7 @@ class EntityRow(LedgerBase):
 class MentionRow(LedgerBase):
     __tablename__ = "mentions"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["version_id", "ordinal"],
-            ["chunks.version_id", "chunks.ordinal"],
-            name="fk_mentions_chunk",
-            ondelete="CASCADE",
-        ),
+        _chunk_key("mentions"),
         CheckConstraint("occurrences >= 0 AND (occurrences > 0 OR about)", name="occurrences"),
         Index("ix_mentions_entity", "entity_id"),
         {"comment": "Which entity is mentioned in which chunk, how often, and whether its document is about it."},
@@ -201,12 +204,7 @@ class MentionRow(LedgerBase):
 class RelationRow(LedgerBase):
     __tablename__ = "relations"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["version_id", "ordinal"],
-            ["chunks.version_id", "chunks.ordinal"],
-            name="fk_relations_chunk",
-            ondelete="CASCADE",
-        ),
+        _chunk_key("relations"),
         CheckConstraint("head_id <> tail_id", name="ends"),
         {"comment": "What a chunk says of two entities, both of which it mentions; once, however often it says it."},
     )

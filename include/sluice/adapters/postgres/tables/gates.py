@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Double, ForeignKey, Index, f
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import LedgerBase, Moment, OfDocument, OfRun
 
 
 class GateOverrideRow(LedgerBase):
@@ -40,7 +40,7 @@ class GateRowRow(LedgerBase):
         {"comment": "Rows that failed an expectation, the first of each check and batch; a retry replaces them."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
     batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
     stage: Mapped[str] = mapped_column(primary_key=True, comment="After which stage the gate stands.")
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0, as judged.")
@@ -67,9 +67,7 @@ class SignatureRow(LedgerBase):
         },
     )
 
-    document_id: Mapped[UUID] = mapped_column(
-        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
-    )
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that last read it.")
+    document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that last read it.")
     signature: Mapped[bytes] = mapped_column(comment="64 minima of keyed hashes, uint32.")
     bands: Mapped[list[int]] = mapped_column(ARRAY(BigInteger()), comment="Keyed hashes of its parts.")

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import Big, LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import Big, LedgerBase, LedgerId, Moment, OfDocument, OfRun, generation_key
 
 _OPEN = text("resolved_at IS NULL")
 
@@ -18,11 +18,7 @@ _OPEN = text("resolved_at IS NULL")
 class RunRow(LedgerBase):
     __tablename__ = "runs"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["collection_id", "generation"],
-            ["generations.collection_id", "generations.generation"],
-            name="fk_runs_generation",
-        ),
+        generation_key("runs"),
         CheckConstraint("mode IN ('incremental', 'full', 'replay', 'purge')", name="mode"),
         CheckConstraint("state IN ('running', 'succeeded', 'failed')", name="state"),
         CheckConstraint("(finished_at IS NULL) = (state = 'running')", name="finished_at"),
@@ -50,9 +46,7 @@ class RunRow(LedgerBase):
     )
     finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended; null while it runs.")
     summary: Mapped[dict[str, Any] | None] = mapped_column(comment="Counts and seconds, as the run reported them.")
-    max_tokens: Mapped[int | None] = mapped_column(
-        BigInteger(), comment="Tokens that embedding may take; null: any number."
-    )
+    max_tokens: Mapped[Big | None] = mapped_column(comment="Tokens that embedding may take; null: any number.")
     token_price: Mapped[float | None] = mapped_column(
         comment="US dollars per million tokens, as of its start; null: not priced."
     )
@@ -68,7 +62,7 @@ class RunStageRow(LedgerBase):
         {"comment": "What one stage did with one batch; a retry replaces it."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
     batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
     stage: Mapped[str] = mapped_column(primary_key=True, comment="scan, extract, …")
     seconds: Mapped[float] = mapped_column(comment="Wall time.")
@@ -83,7 +77,7 @@ class RunCostRow(LedgerBase):
         {"comment": "What embedding one batch has cost, in all attempts; only added to."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
     batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0.")
     reserved_tokens: Mapped[Big] = mapped_column(
         server_default=text("0"), comment="Set aside for a call of the embedder that is not over."
@@ -114,21 +108,19 @@ class QuarantineRow(LedgerBase):
         {"comment": "Documents that could not be processed, with the reason. At most one open record a document."},
     )
 
-    quarantine_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
-    )
-    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.document_id"), comment="The document.")
+    quarantine_id: Mapped[LedgerId]
+    document_id: Mapped[OfDocument] = mapped_column(comment="The document.")
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="Its source.")
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that refused it.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that refused it.")
     stage: Mapped[str] = mapped_column(comment="Where it failed.")
     code: Mapped[str] = mapped_column(comment="Stable name of the reason.")
     reason: Mapped[str] = mapped_column(comment="What is wrong and what to do; never the document's text.")
     fingerprint: Mapped[str] = mapped_column(comment="The state that failed; not tried again until it changes.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was quarantined.")
     resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was gone; null: open.")
-    kept_bytes: Mapped[int | None] = mapped_column(
-        BigInteger(), comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
+    kept_bytes: Mapped[Big | None] = mapped_column(
+        comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
     )
     raw_hash: Mapped[bytes | None] = mapped_column(
         comment="Keyed hash of the content that was refused; null: it could not be read."
@@ -142,7 +134,7 @@ class GateResultRow(LedgerBase):
         {"comment": "Every expectation of every gate on every batch; a retry replaces them."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
     batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
     stage: Mapped[str] = mapped_column(primary_key=True, comment="After which stage the gate stands.")
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0, as evaluated.")
@@ -162,11 +154,7 @@ class GateResultRow(LedgerBase):
 class OutboxRow(LedgerBase):
     __tablename__ = "outbox"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["collection_id", "generation"],
-            ["generations.collection_id", "generations.generation"],
-            name="fk_outbox_generation",
-        ),
+        generation_key("outbox"),
         Index("ix_outbox_work", "collection_id", "outbox_id"),
         {"comment": "Chunks to be taken out of vectors and graph; struck off when that is done."},
     )
@@ -176,7 +164,7 @@ class OutboxRow(LedgerBase):
     )
     collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
     generation: Mapped[int] = mapped_column(comment="The generation to take them out of.")
-    document_id: Mapped[UUID] = mapped_column(ForeignKey("documents.document_id"), comment="The document.")
+    document_id: Mapped[OfDocument] = mapped_column(comment="The document.")
     chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to take out.")
     document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is gone, too.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was queued.")
@@ -189,10 +177,8 @@ class PurgedDocumentRow(LedgerBase):
         {"comment": "What a purge took out because it had expired. Where from and by whom: its run."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The purge.")
-    document_id: Mapped[UUID] = mapped_column(
-        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
-    )
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The purge.")
+    document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
     expired_at: Mapped[datetime] = mapped_column(comment="Since when it could not be read.")
     chunks: Mapped[int] = mapped_column(comment="Chunks of its active versions that went.")
     purged_at: Mapped[Moment] = mapped_column(comment="When it was taken out.")
@@ -201,17 +187,11 @@ class PurgedDocumentRow(LedgerBase):
 class ReconciliationRow(LedgerBase):
     __tablename__ = "reconciliations"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["collection_id", "generation"],
-            ["generations.collection_id", "generations.generation"],
-            name="fk_reconciliations_generation",
-        ),
+        generation_key("reconciliations"),
         {"comment": "One comparison of a generation's projections with the ledger."},
     )
 
-    reconciliation_id: Mapped[UUID] = mapped_column(
-        primary_key=True, server_default=text("uuidv7()"), comment="Assigned by the ledger."
-    )
+    reconciliation_id: Mapped[LedgerId]
     collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
     generation: Mapped[int] = mapped_column(comment="The generation that was compared.")
     started_at: Mapped[datetime] = mapped_column(comment="When it began.")

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sluice.adapters.postgres.tables.base import LedgerBase, Moment
+from sluice.adapters.postgres.tables.base import LedgerBase, Moment, OfDocument, OfRun
 
 
 class ClaimRow(LedgerBase):
@@ -16,7 +16,7 @@ class ClaimRow(LedgerBase):
     __table_args__ = ({"comment": "The run that works on a source. At most one; others wait until it ends or lapses."},)
 
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), primary_key=True, comment="The source.")
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), comment="The run that holds it.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that holds it.")
     claimed_at: Mapped[Moment] = mapped_column(comment="Since when.")
     lapses_at: Mapped[datetime] = mapped_column(comment="Until when, unless it gives a sign of life.")
     in_session: Mapped[bool] = mapped_column(
@@ -34,10 +34,8 @@ class VanishedRow(LedgerBase):
         },
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run.")
-    document_id: Mapped[UUID] = mapped_column(
-        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
-    )
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
+    document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
 
 
 class MoveRow(LedgerBase):
@@ -53,10 +51,8 @@ class MoveRow(LedgerBase):
         {"comment": "Documents that kept their id and history under another name."},
     )
 
-    run_id: Mapped[UUID] = mapped_column(ForeignKey("runs.run_id"), primary_key=True, comment="The run that saw it.")
-    document_id: Mapped[UUID] = mapped_column(
-        ForeignKey("documents.document_id"), primary_key=True, comment="The document."
-    )
+    run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run that saw it.")
+    document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
     placeholder_id: Mapped[UUID | None] = mapped_column(
         comment="Id that the new name had until the move was found; null: the source said it at once."
     )
