@@ -271,7 +271,7 @@ PARAMS = {
     doc_md=__doc__,
     params=form(PARAMS),
     max_active_runs=4,
-    default_args=defaults(timedelta(hours=2), on_failure_callback=ingest.failed),
+    default_args=defaults(timedelta(hours=2), on_failure=(ingest.failed,)),
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(minutes=60), "ingest within an hour"),
 )

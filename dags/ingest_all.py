@@ -113,12 +113,13 @@ def sluice_ingest_all() -> None:
 
     planned: Any = plan()
     planned.operator.operator_extra_links = (links.SavedSources(),)
-    # No retries: the triggered run retries its own tasks.
+    # No retries: the triggered run retries its own tasks. No callback: `report` leaves the reasons for the run's note.
     ingested = IngestSaved.partial(
         task_id="ingest",
         doc_md="Waits for the run of `sluice_ingest` of one source, in the triggerer.",
         pool="sluice_default",
         retries=0,
+        on_failure_callback=None,
         poke_interval=10,
         map_index_template="{{ task.title }}",
         execution_timeout=None,

@@ -16,6 +16,7 @@ import pytest
 
 from openlineage_schemas import problems
 from scratch_databases import libpq, scratch_databases
+from sluice.airflow import notes
 from sluice.model.gates import GateRule
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
@@ -289,6 +290,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert broken.state == "failed"
     loads = [states["load", index] for index in range(3)]
     assert (loads, states["close", -1]) == (["upstream_failed", "failed", "success"], "success")
+    assert notes._line(broken, False) == "failed in batch.chunk: the first error"
     assert seen["state"].startswith("airflow:sluice_ingest/"), "it held the source until the end"
     (saved,) = tools.ledger.sources.saved("default", name)
     assert saved.held_by is None and saved.last.state == "failed"

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
+from sluice.airflow import ingest
+from sluice.airflow.notes import leave_error
 from sluice.model.run import BatchRef
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -142,3 +144,12 @@ def test_links_lead_from_tasks_to_pages(dags: dict[str, Any]) -> None:
     for task in ("plan", "finish"):
         assert {each.name for each in dags["ingest"].get_task(task).operator_extra_links} == wanted
     assert [each.name for each in dags["ingest_all"].get_task("plan").operator_extra_links] == ["Saved sources"]
+
+
+def test_each_task_that_fails_leaves_its_error_for_the_note(dags: dict[str, Any]) -> None:
+    """Except `ingest` of `sluice_ingest_all`, whose reasons are in the error of `report`."""
+    for dag in dags.values():
+        for task in dag.tasks:
+            called = task.partial_kwargs.get("on_failure_callback") if task.is_mapped else task.on_failure_callback
+            assert (leave_error in (called or ())) == (task.task_id != "ingest"), (dag.dag_id, task.task_id)
+    assert ingest.failed in dags["ingest"].get_task("plan").on_failure_callback
