@@ -331,7 +331,9 @@ def sluice_ingest() -> None:
     planned: Any = plan()
     done: Any = finish()
     planned.operator.operator_extra_links = done.operator.operator_extra_links = links.OF_INGEST
-    loaded = batch.expand(ref=planned)
+    loaded: Any = batch.expand(ref=planned)
+    for stage in ("extract", "validate", "chunk", "embed"):  # those that can quarantine a document
+        loaded.operator.dag.get_task(f"batch.{stage}").operator_extra_links = links.OF_BATCH
     loaded >> done >> (closed := close())
     loaded >> closed  # `finish` is marked as failed as soon as one batch fails, while others are still running
 

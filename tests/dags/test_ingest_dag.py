@@ -66,6 +66,17 @@ def xcoms(run: Any) -> list[Any]:
         return [row.value for row in rows]
 
 
+def asset_events(run: Any) -> dict[str, Any]:
+    """The extra of each asset event of a run, by the name of the asset."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events: Any = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        return {each.asset.name: each.extra for each in events}
+
+
 def summary(run: Any) -> dict[str, Any]:
     found: dict[str, Any] = tasks(run)["finish", -1].xcom_pull(task_ids="finish")
     return found
@@ -143,11 +154,19 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
         assert all(set(ref) == {"run_id", "batch", "documents", "size_bytes", "title"} for ref in batches)
         others = [ref for ref in refs if ref not in batches]
         pages = [each for each in others if isinstance(each, str) and each.startswith("http")]
-        assert len(pages) == 8, "four links each of plan and finish"
-        assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2
+        mapped = [key for key in tasks(run) if key[0] in STAGES and key[0] != "load"]
+        assert len(pages) == 8 + 2 * len(mapped), "four links each of plan and finish, two of each stage that judges"
+        assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2 + len(mapped)
         told = [each for each in others if each not in pages]
         assert len(told) == 4 and summary(run) in told and summary(run)["run_id"] in told
         assert sum(isinstance(each, str) and " documents " in each for each in told) == 2, "lines for the run's note"
+
+    events = asset_events(second)
+    assert set(events) == {"sluice.collections", f"sluice_{name}"}
+    for extra in events.values():
+        place = (extra["tenant"], extra["collection"], extra["source"], extra["run_id"])
+        assert place == ("default", name, folder.as_uri(), summary(second)["run_id"])
+        assert extra["documents"] == summary(second)["documents"]
 
     (folder / "bread.md").unlink()
     third = ingest(folder, name)

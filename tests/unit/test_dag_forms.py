@@ -143,6 +143,9 @@ def test_links_lead_from_tasks_to_pages(dags: dict[str, Any]) -> None:
     wanted = {"Gate results", "Quarantine", "Search", "Source"}
     for task in ("plan", "finish"):
         assert {each.name for each in dags["ingest"].get_task(task).operator_extra_links} == wanted
+    for stage in ("extract", "validate", "chunk", "embed"):
+        found = {each.name for each in dags["ingest"].get_task(f"batch.{stage}").operator_extra_links}
+        assert found == {"Gate results", "Quarantine"}, stage
     assert [each.name for each in dags["ingest_all"].get_task("plan").operator_extra_links] == ["Saved sources"]
 
 

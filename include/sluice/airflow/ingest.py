@@ -90,9 +90,7 @@ def work(stage: str, ref: Json) -> Json:
         gates, stats = tools.ledger.quality.gates(run, batch.batch), tools.ledger.runs.stages(run)
         counts = _counts(stats, batch.batch, stage) | {"documents": done.documents}
         lineage.emit(run, *lineage.of_stage(settings, run, row, gates, counts))
-    log.info(
-        "sluice: batch %d, %s: %d documents", batch.batch, row.writes.name if row.writes else "stores", done.documents
-    )
+    log.info("sluice: batch %d, %s: %d of %d documents", batch.batch, stage, done.documents, batch.documents)
     return done.to_json()
 
 
@@ -132,9 +130,11 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     log.info("sluice: gate results at %s", links.address(summary.gates))
     # The ledger has validated `collection`, so it is safe in a URI.
     asset = Asset(name=f"sluice_{summary.collection}", uri=f"sluice://collections/{summary.collection}")
-    extra = {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    spec = run.source.spec
+    extra = {"tenant": spec.tenant, "collection": spec.collection, "source": spec.uri}
+    extra |= {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
-    outlet_events[everything].extra = {"collection": summary.collection, **extra}
+    outlet_events[everything].extra = extra
     return result
 
 
