@@ -121,15 +121,16 @@ PARAMS = {
         allOf=[{"type": "string", "minLength": 1}],
         maxLength=2000,
         title="Source",
-        description_md="The location of the documents; required. For example `file:///data/handbook`, "
-        "`jsonl:///data/corpus.jsonl`, `s3://bucket/folder/?connection=reports`, `https://example.org/sitemap.xml`, "
-        "`git+https://example.org/docs.git`, `postgresql://reports?table=notes`. Never write a login here: it belongs "
-        f"in a [connection]({links.address('/connections')}). The documentation of this DAG has more.",
+        description_md="The location of the documents; required. A folder, a file of JSON lines, a bucket, a web page "
+        "or list of pages, a git repository or a table: type a letter to see examples. Never write a login here: it "
+        f"belongs in a [connection]({links.address('/connections')})",
         examples=[
             "file:///data/handbook",
             "jsonl:///data/corpus.jsonl",
             "s3://bucket/folder/?connection=reports",
             "https://example.org/sitemap.xml",
+            "git+https://example.org/docs.git",
+            "postgresql://reports?table=notes",
         ],
     ),
     "collection": Param(
@@ -160,7 +161,7 @@ PARAMS = {
         items={"type": "string", "maxLength": 200},
         title="Groups that may read",
         description_md=f"One per line. Empty keeps {SAVED}; for a new source: everyone in the tenant. To open a saved "
-        'source to everyone: `"access_groups": []` in *Advanced Options*',
+        'source to everyone, set "access_groups" to [] in *Advanced Options*',
         section=ACCESS,
     ),
     "retention_days": Param(
@@ -185,8 +186,9 @@ PARAMS = {
         type=["array", "null"],
         items={"type": "string", "maxLength": 1000},
         title="Only these (globs)",
-        description_md=f"One per line, such as `**/*.md` or `*.zip!/`. All others are deleted. Empty keeps {SAVED}; "
-        'for a new source: all. To remove the globs of a saved source: `"include": []` in *Advanced Options*',
+        description_md=r"One per line, such as \*\*/\*.md or \*.zip!/ (in zips). All others are deleted. "
+        f"Empty keeps {SAVED}; for a new source: all. "
+        'To remove the globs of a saved source, set "include" to [] in *Advanced Options*',
         section=FILTERS,
     ),
     "exclude": Param(
@@ -195,7 +197,7 @@ PARAMS = {
         items={"type": "string", "maxLength": 1000},
         title="Not these (globs)",
         description_md=f"One per line. Matching documents are deleted. Empty keeps {SAVED}; for a new source: none. To "
-        'remove the globs of a saved source: `"exclude": []` in *Advanced Options*',
+        'remove the globs of a saved source, set "exclude" to [] in *Advanced Options*',
         section=FILTERS,
     ),
     "max_documents": Param(
@@ -203,8 +205,8 @@ PARAMS = {
         type=["integer", "null"],
         minimum=1,
         title="At most (documents)",
-        description_md="Stop after this many new or changed documents. The next run continues; documents are deleted "
-        "when none remains. Empty: no limit",
+        description_md="Stop after this many new or changed documents. The next run continues. Documents that no "
+        "longer exist at the source are deleted when no new one remains. Empty: no limit",
         section=LIMITS,
     ),
     "max_tokens": Param(
@@ -245,8 +247,8 @@ PARAMS = {
         enum=["incremental", "full"],
         values_display={"incremental": "New and changed documents", "full": "All documents again"},
         title="Read",
-        description_md="All documents again (`full`): repeats extraction, gates and chunking; embeddings still come "
-        "from the cache",
+        description_md="All documents again (in conf: full) repeats extraction, gates and chunking. Embeddings still "
+        "come from the cache",
         section=REPAIR,
     ),
     "replay": Param(
@@ -256,7 +258,7 @@ PARAMS = {
         title="Replay from quarantine",
         description_md="Ids of documents, one per line. Instead of a scan, these documents in "
         f"[quarantine]({links.address('/sluice/api/v1/quarantine')}) are processed again. "
-        'Empty: no replay. All of the source: `"replay": []` in *Advanced Options*',
+        'Empty: no replay. To replay all of the source, set "replay" to [] in *Advanced Options*',
         section=REPAIR,
     ),
 }

@@ -60,21 +60,22 @@ PARAMS = {
     "all": switch(
         False,
         title="All sources",
-        description_md=f"[Saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused, due or not",
+        description_md=f"Ingest all [saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused. "
+        "Off: only those that are due",
     ),
     "collection": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only of this one. Empty: of all",
+        description_md="Only sources of this collection. Empty: of all collections",
     ),
     "tenant": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Tenant",
-        description_md="Only of this one. Empty: of all",
+        description_md="Only sources of this tenant. Empty: of all tenants",
     ),
 }
 

@@ -55,12 +55,12 @@ PARAMS = {
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only this one. Empty: all",
+        description_md="Only this collection. Empty: all collections",
     ),
     "repair": switch(
         False,
         title="Repair",
-        description_md="Write missing and stale chunks from the ledger, and delete surplus ones. Off: a dry run",
+        description_md="Write missing and stale chunks from the ledger, and delete surplus ones. Off: only report them",
     ),
     "deep": switch(
         False,
@@ -70,15 +70,15 @@ PARAMS = {
     "sweep": switch(
         True,
         title="Remove orphaned objects",
-        description_md="Orphaned objects in storage, also without *Repair*",
+        description_md="Remove orphaned objects from storage, also if *Repair* is off. Both off: only count them",
     ),
     "page_chunks": Param(
         1000,
         type="integer",
         minimum=1,
         maximum=10_000,
-        title="Chunks at a time",
-        description_md="Chunks compared at a time. More need more memory",
+        title="Page size (chunks)",
+        description_md="This many chunks are compared at a time. More chunks need more memory",
     ),
 }
 

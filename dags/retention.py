@@ -53,13 +53,19 @@ from sluice.airflow.notify import RunFailed
 from sluice.airflow.retention import Expired
 from sluice.model.names import NAME_PATTERN
 
+EXPIRED = (
+    "{% set found = ti.xcom_pull(task_ids='look') %}"
+    "{{ found.documents }} document{{ '' if found.documents == 1 else 's' }} with "
+    "{{ found.chunks }} chunk{{ '' if found.chunks == 1 else 's' }}"
+)
+
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only this one. Empty: all",
+        description_md="Only this collection. Empty: all collections",
     ),
     "dry_run": switch(
         True,
@@ -70,7 +76,7 @@ PARAMS = {
         1000,
         type="integer",
         minimum=0,
-        title="Ask above (documents)",
+        title="Approval above (documents)",
         description_md="A person has to approve the deletion of more documents than this, under "
         f"[Required Actions]({links.address('/required_actions')}). 0: always",
     ),
@@ -117,10 +123,9 @@ def sluice_retention() -> None:
         task_id="approve",
         pool="sluice_default",
         doc_md="Asks a person, for three days. No answer is a rejection.",
-        subject="Delete documents that have expired?",
-        body="{{ ti.xcom_pull(task_ids='look')['documents'] }} documents with "
-        "{{ ti.xcom_pull(task_ids='look')['chunks'] }} chunks have expired and are unreadable already. If you approve, "
-        "they are deleted from all stores. The log of the task *look* lists them.",
+        subject=f"Delete {EXPIRED} in {{{{ params.collection or 'all collections' }}}}?",
+        body=f"Expired and unreadable already: {EXPIRED}. The log of the task *look* lists them. *Approve* deletes "
+        "them from all stores. *Reject*, or no answer within three days, deletes nothing; the next run asks again.",
         defaults="Reject",
         response_timeout=timedelta(days=3),
         execution_timeout=timedelta(days=4),
