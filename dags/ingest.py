@@ -32,8 +32,13 @@ In the form an empty field is null. Type one list element on each line; write `[
 **A dry run** ends after `plan`. Its log and its XCom `dry_run` report how many documents are new, changed, renamed or
 would be deleted, why the run would be rejected, and the most that embedding would use. The later tasks are skipped.
 
-**To recognise a run**, read its note: the collection, the source and, when it has ended, the result. Batches are named
-by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*.
+**To recognise a run**, read its note: the collection, the source and, when it has ended, the result or the first error.
+Batches are named by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*,
+the tasks of a batch to the first two (tab *Details* of the task).
+
+**Assets.** `finish` creates an event of `sluice.collections`, the asset of all collections, and one of
+`sluice_<collection>`. Schedule your own DAGs on them. The extra of an event holds `tenant`, `collection`, `source`,
+`run_id`, the counts of `documents`, the `cost`, and `stopped` and `remaining` if the budget was exceeded.
 
 **From a program**, trigger a run by Airflow's REST API. `logical_date` is required and may be null. Params that you
 leave out have their defaults. With the local stack:

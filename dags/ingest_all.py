@@ -15,6 +15,8 @@ the others.
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
+The note of a run has the number of ingested and of skipped sources, or the reasons of failures.
+
 **Skipped sources.** The logs of `plan` and `report` name them: paused sources; sources whose lease another run holds
 (they stay due, so a later run ingests them); sources whose earlier run has not started yet (`ingest` is skipped);
 sources beyond the first 1,000 (the next run continues).

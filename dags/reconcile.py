@@ -16,10 +16,12 @@ longer in quarantine; remains of uploads after a crash. They are removed nightly
 | param | unit | meaning |
 |---|---|---|
 | collection | name | only this one; empty: all |
-| repair | | repair differences; default: a dry run |
-| deep | | also compare all vectors (sparse ones are computed again) and the bytes of uploads |
-| sweep | | remove orphaned objects, also without `repair`; default: on |
+| repair | yes/no | repair differences; default: only report them |
+| deep | yes/no | also compare all vectors (sparse ones are computed again) and the bytes of uploads |
+| sweep | yes/no | remove orphaned objects, also without `repair`; default: on |
 | page_chunks | chunks | compared at a time; bounds the memory |
+
+The note of a run has the numbers, or the error.
 
 It may run while ingests run: differences are read again before they count, and documents that a run is processing are
 not changed.

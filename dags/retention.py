@@ -15,12 +15,14 @@ each kind.
 | dry_run | yes/no | list only (default) |
 | approve_above | documents | ask a person before more than this many are deleted; 0: always |
 
+The note of a run says how many documents have expired and whether they were deleted, or has the error.
+
 **Every night** the params are the defaults, so a scheduled run is a dry run. With `SLUICE_RETENTION_APPLY=true` it
 deletes. A run that a user triggers follows its own `dry_run` only.
 
 **The approval** waits for three days in the UI (*Required Actions*) without a slot; no answer is a rejection. A
 rejected run deletes nothing; the next run asks again. While it waits, nothing is added to the list, and documents whose
-retention was extended are not deleted.
+retention was extended are not deleted. One run is active at a time, so later runs stay queued until it is answered.
 
 It may run while ingests run: a purge holds the lease of one source at a time, as an ingest does. It skips a source
 whose lease another run holds; the task reports that and is retried with growing delays.
