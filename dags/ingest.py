@@ -33,8 +33,13 @@ In the form an empty field is null. Type one list element on each line; write `[
 would be deleted. They also report why the run would be rejected, and the most that embedding would use. The later tasks
 are skipped.
 
-**To recognise a run**, read its note: the collection, the source and, when it has ended, the result. Batches are named
-by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*.
+**To recognise a run**, read its note: the collection, the source and, when it has ended, the result or the first error.
+Batches are named by their documents. `plan` and `finish` link to *Gate results*, *Quarantine*, *Search* and *Source*,
+the tasks of a batch to the first two (tab *Details* of the task).
+
+**Assets.** `finish` creates an event of `sluice.collections`, the asset of all collections, and one of
+`sluice_<collection>`. Schedule your own DAGs on them. The extra of an event holds `tenant`, `collection`, `source`,
+`run_id`, the counts of `documents`, the `cost`, and `stopped` and `remaining` if the budget was exceeded.
 
 **From a program**, trigger a run by Airflow's REST API. `logical_date` is required and may be null. Params that you
 leave out have their defaults. With the local stack:
@@ -122,15 +127,16 @@ PARAMS = {
         allOf=[{"type": "string", "minLength": 1}],
         maxLength=2000,
         title="Source",
-        description_md="The location of the documents; required. For example `file:///data/handbook`, "
-        "`jsonl:///data/corpus.jsonl`, `s3://bucket/folder/?connection=reports`, `https://example.org/sitemap.xml`, "
-        "`git+https://example.org/docs.git`, `postgresql://reports?table=notes`. Never write a login here: it belongs "
-        f"in a [connection]({links.address('/connections')}). The documentation of this DAG has more.",
+        description_md="The location of the documents; required. A folder, a file of JSON lines, a bucket, a web page "
+        "or list of pages, a git repository or a table: type a letter to see examples. Never write a login here: it "
+        f"belongs in a [connection]({links.address('/connections')})",
         examples=[
             "file:///data/handbook",
             "jsonl:///data/corpus.jsonl",
             "s3://bucket/folder/?connection=reports",
             "https://example.org/sitemap.xml",
+            "git+https://example.org/docs.git",
+            "postgresql://reports?table=notes",
         ],
     ),
     "collection": Param(
@@ -161,7 +167,7 @@ PARAMS = {
         items={"type": "string", "maxLength": 200},
         title="Groups that may read",
         description_md=f"One per line. Empty keeps {SAVED}; for a new source: everyone in the tenant. To open a saved "
-        'source to everyone: `"access_groups": []` in *Advanced Options*',
+        'source to everyone, set "access_groups" to [] in *Advanced Options*',
         section=ACCESS,
     ),
     "retention_days": Param(
@@ -186,8 +192,9 @@ PARAMS = {
         type=["array", "null"],
         items={"type": "string", "maxLength": 1000},
         title="Only these (globs)",
-        description_md=f"One per line, such as `**/*.md` or `*.zip!/`. All others are deleted. Empty keeps {SAVED}; "
-        'for a new source: all. To remove the globs of a saved source: `"include": []` in *Advanced Options*',
+        description_md=r"One per line, such as \*\*/\*.md or \*.zip!/ (in zips). All others are deleted. "
+        f"Empty keeps {SAVED}; for a new source: all. "
+        'To remove the globs of a saved source, set "include" to [] in *Advanced Options*',
         section=FILTERS,
     ),
     "exclude": Param(
@@ -196,7 +203,7 @@ PARAMS = {
         items={"type": "string", "maxLength": 1000},
         title="Not these (globs)",
         description_md=f"One per line. Matching documents are deleted. Empty keeps {SAVED}; for a new source: none. To "
-        'remove the globs of a saved source: `"exclude": []` in *Advanced Options*',
+        'remove the globs of a saved source, set "exclude" to [] in *Advanced Options*',
         section=FILTERS,
     ),
     "max_documents": Param(
@@ -204,8 +211,8 @@ PARAMS = {
         type=["integer", "null"],
         minimum=1,
         title="At most (documents)",
-        description_md="Stop after this many new or changed documents. The next run continues; documents are deleted "
-        "when none remains. Empty: no limit",
+        description_md="Stop after this many new or changed documents. The next run continues. Documents that no "
+        "longer exist at the source are deleted when no new one remains. Empty: no limit",
         section=LIMITS,
     ),
     "max_tokens": Param(
@@ -246,8 +253,8 @@ PARAMS = {
         enum=["incremental", "full"],
         values_display={"incremental": "New and changed documents", "full": "All documents again"},
         title="Read",
-        description_md="All documents again (`full`): repeats extraction, gates and chunking; embeddings still come "
-        "from the cache",
+        description_md="All documents again (in conf: full) repeats extraction, gates and chunking. Embeddings still "
+        "come from the cache",
         section=REPAIR,
     ),
     "replay": Param(
@@ -257,7 +264,7 @@ PARAMS = {
         title="Replay from quarantine",
         description_md="Ids of documents, one per line. Instead of a scan, these documents in "
         f"[quarantine]({links.address('/sluice/api/v1/quarantine')}) are processed again. "
-        'Empty: no replay. All of the source: `"replay": []` in *Advanced Options*',
+        'Empty: no replay. To replay all of the source, set "replay" to [] in *Advanced Options*',
         section=REPAIR,
     ),
 }
@@ -272,7 +279,7 @@ PARAMS = {
     doc_md=__doc__,
     params=form(PARAMS),
     max_active_runs=4,
-    default_args=defaults(timedelta(hours=2), on_failure_callback=ingest.failed),
+    default_args=defaults(timedelta(hours=2), on_failure=(ingest.failed,)),
     on_failure_callback=[RunFailed()],
     deadline=late_after(timedelta(minutes=60), "ingest within an hour"),
 )
@@ -332,7 +339,9 @@ def sluice_ingest() -> None:
     planned: Any = plan()
     done: Any = finish()
     planned.operator.operator_extra_links = done.operator.operator_extra_links = links.OF_INGEST
-    loaded = batch.expand(ref=planned)
+    loaded: Any = batch.expand(ref=planned)
+    for stage in ("extract", "validate", "chunk", "embed"):  # those that can quarantine a document
+        loaded.operator.dag.get_task(f"batch.{stage}").operator_extra_links = links.OF_BATCH
     loaded >> done >> (closed := close())
     loaded >> closed  # `finish` is marked as failed as soon as one batch fails, while others are still running
 

@@ -15,6 +15,8 @@ the others.
 | collection | name | only of this collection; empty: of all |
 | tenant | name | only of this tenant; empty: of all |
 
+The note of a run has the number of ingested and of skipped sources, or the reasons of failures.
+
 **Skipped sources.** The logs of `plan` and `report` name them:
 
 - paused sources
@@ -63,21 +65,22 @@ PARAMS = {
     "all": switch(
         False,
         title="All sources",
-        description_md=f"[Saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused, due or not",
+        description_md=f"Ingest all [saved sources]({links.address('/sluice/api/v1/sources')}) that are not paused. "
+        "Off: only those that are due",
     ),
     "collection": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only of this one. Empty: of all",
+        description_md="Only sources of this collection. Empty: of all collections",
     ),
     "tenant": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Tenant",
-        description_md="Only of this one. Empty: of all",
+        description_md="Only sources of this tenant. Empty: of all tenants",
     ),
 }
 
@@ -116,12 +119,13 @@ def sluice_ingest_all() -> None:
 
     planned: Any = plan()
     planned.operator.operator_extra_links = (links.SavedSources(),)
-    # No retries: the triggered run retries its own tasks.
+    # No retries: the triggered run retries its own tasks. No callback: `report` leaves the reasons for the run's note.
     ingested = IngestSaved.partial(
         task_id="ingest",
         doc_md="Waits for the run of `sluice_ingest` of one source, in the triggerer.",
         pool="sluice_default",
         retries=0,
+        on_failure_callback=None,
         poke_interval=10,
         map_index_template="{{ task.title }}",
         execution_timeout=None,

@@ -19,10 +19,12 @@ every night, unless `sweep` is off:
 | param | unit | meaning |
 |---|---|---|
 | collection | name | only this one; empty: all |
-| repair | | repair differences; default: a dry run |
-| deep | | also compare all vectors (sparse ones are computed again) and the bytes of uploads |
-| sweep | | remove orphaned objects, also without `repair`; default: on |
+| repair | yes/no | repair differences; default: only report them |
+| deep | yes/no | also compare all vectors (sparse ones are computed again) and the bytes of uploads |
+| sweep | yes/no | remove orphaned objects, also without `repair`; default: on |
 | page_chunks | chunks | compared at a time; bounds the memory |
+
+The note of a run has the numbers, or the error.
 
 It may run while ingests run: differences are read again before they count, and documents that a run is processing are
 not changed.
@@ -58,12 +60,12 @@ PARAMS = {
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only this one. Empty: all",
+        description_md="Only this collection. Empty: all collections",
     ),
     "repair": switch(
         False,
         title="Repair",
-        description_md="Write missing and stale chunks from the ledger, and delete surplus ones. Off: a dry run",
+        description_md="Write missing and stale chunks from the ledger, and delete surplus ones. Off: only report them",
     ),
     "deep": switch(
         False,
@@ -73,15 +75,15 @@ PARAMS = {
     "sweep": switch(
         True,
         title="Remove orphaned objects",
-        description_md="Orphaned objects in storage, also without *Repair*",
+        description_md="Remove orphaned objects from storage, also if *Repair* is off. Both off: only count them",
     ),
     "page_chunks": Param(
         1000,
         type="integer",
         minimum=1,
         maximum=10_000,
-        title="Chunks at a time",
-        description_md="Chunks compared at a time. More need more memory",
+        title="Page size (chunks)",
+        description_md="This many chunks are compared at a time. More chunks need more memory",
     ),
 }
 

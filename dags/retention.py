@@ -15,12 +15,14 @@ log has the number of each kind.
 | dry_run | yes/no | list only (default) |
 | approve_above | documents | ask a person before more than this many are deleted; 0: always |
 
+The note of a run says how many documents have expired and whether they were deleted, or has the error.
+
 **Every night** the params are the defaults, so a scheduled run is a dry run. With `SLUICE_RETENTION_APPLY=true` it
 deletes. A run that a user triggers follows its own `dry_run` only.
 
 **The approval** waits for three days in the UI (*Required Actions*) without a slot; no answer is a rejection. A
 rejected run deletes nothing; the next run asks again. While it waits, nothing is added to the list, and documents whose
-retention was extended are not deleted.
+retention was extended are not deleted. One run is active at a time, so later runs stay queued until it is answered.
 
 It may run while ingests run: a purge holds the lease of one source at a time, as an ingest does. It skips a source
 whose lease another run holds; the task reports that and is retried with growing delays.
@@ -53,13 +55,19 @@ from sluice.airflow.notify import RunFailed
 from sluice.airflow.retention import Expired
 from sluice.model.names import NAME_PATTERN
 
+EXPIRED = (
+    "{% set found = ti.xcom_pull(task_ids='look') %}"
+    "{{ found.documents }} document{{ '' if found.documents == 1 else 's' }} with "
+    "{{ found.chunks }} chunk{{ '' if found.chunks == 1 else 's' }}"
+)
+
 PARAMS = {
     "collection": Param(
         None,
         type=["string", "null"],
         pattern=NAME_PATTERN,
         title="Collection",
-        description_md="Only this one. Empty: all",
+        description_md="Only this collection. Empty: all collections",
     ),
     "dry_run": switch(
         True,
@@ -70,7 +78,7 @@ PARAMS = {
         1000,
         type="integer",
         minimum=0,
-        title="Ask above (documents)",
+        title="Approval above (documents)",
         description_md="A person has to approve the deletion of more documents than this, under "
         f"[Required Actions]({links.address('/required_actions')}). 0: always",
     ),
@@ -117,10 +125,9 @@ def sluice_retention() -> None:
         task_id="approve",
         pool="sluice_default",
         doc_md="Asks a person, for three days. No answer is a rejection.",
-        subject="Delete documents that have expired?",
-        body="{{ ti.xcom_pull(task_ids='look')['documents'] }} documents with "
-        "{{ ti.xcom_pull(task_ids='look')['chunks'] }} chunks have expired and are unreadable already. If you approve, "
-        "they are deleted from all stores. The log of the task *look* lists them.",
+        subject=f"Delete {EXPIRED} in {{{{ params.collection or 'all collections' }}}}?",
+        body=f"Expired and unreadable already: {EXPIRED}. The log of the task *look* lists them. *Approve* deletes "
+        "them from all stores. *Reject*, or no answer within three days, deletes nothing; the next run asks again.",
         defaults="Reject",
         response_timeout=timedelta(days=3),
         execution_timeout=timedelta(days=4),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from sluice.airflow import notes
 from sluice.airflow.dag_defaults import begin, check_conf
 from sluice.errors import BadRequest
 from sluice.model.grants import Grant
@@ -57,6 +58,10 @@ def test_a_misspelled_param_fails_the_run_before_anything_is_done(
         conf = {"source": folder.as_uri(), "collection": name, **conf}
     run = runnable(dags[dag_id]).test(run_conf=conf)
     assert str(run.state) == "failed"
-    assert {str(each.state) for each in run.get_task_instances()} <= {"failed", "upstream_failed", "skipped"}
+    ended = {each.task_id: str(each.state) for each in run.get_task_instances()}
+    assert ended.pop("close", "success") == "success", "a teardown does not repeat the error"
+    assert set(ended.values()) <= {"failed", "upstream_failed", "skipped"}
     assert f"did you mean '{meant}'" in capfd.readouterr().out
+    left = notes._line(run, False) or ""
+    assert left.startswith("failed in ") and f"did you mean '{meant}'" in left
     assert name not in [each.collection for each in sluice.ledger.collections.generations()]

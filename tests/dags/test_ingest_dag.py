@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from sluice.airflow import notes
 from sluice.model.gates import GateRule
 from sluice.model.grants import Grant, Principal
 from sluice.model.source import SourceSpec
@@ -64,6 +65,17 @@ def xcoms(run: Any) -> list[Any]:
         # Declared as a query of tuples.
         rows: Any = session.scalars(XComModel.get_many(run_id=run.run_id, dag_ids=run.dag_id)).all()
         return [row.value for row in rows]
+
+
+def asset_events(run: Any) -> dict[str, Any]:
+    """The extra of each asset event of a run, by the name of the asset."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events: Any = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run.run_id))
+        return {each.asset.name: each.extra for each in events}
 
 
 def summary(run: Any) -> dict[str, Any]:
@@ -143,11 +155,19 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
         assert all(set(ref) == {"run_id", "batch", "documents", "size_bytes", "title"} for ref in batches)
         others = [ref for ref in refs if ref not in batches]
         pages = [each for each in others if isinstance(each, str) and each.startswith("http")]
-        assert len(pages) == 8, "four links each of plan and finish"
-        assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2
+        mapped = [key for key in tasks(run) if key[0] in STAGES and key[0] != "load"]
+        assert len(pages) == 8 + 2 * len(mapped), "four links each of plan and finish, two of each stage that judges"
+        assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2 + len(mapped)
         told = [each for each in others if each not in pages]
         assert len(told) == 4 and summary(run) in told and summary(run)["run_id"] in told
         assert sum(isinstance(each, str) and " documents " in each for each in told) == 2, "lines for the run's note"
+
+    events = asset_events(second)
+    assert set(events) == {"sluice.collections", f"sluice_{name}"}
+    for extra in events.values():
+        place = (extra["tenant"], extra["collection"], extra["source"], extra["run_id"])
+        assert place == ("default", name, folder.as_uri(), summary(second)["run_id"])
+        assert extra["documents"] == summary(second)["documents"]
 
     (folder / "bread.md").unlink()
     third = ingest(folder, name)
@@ -284,6 +304,7 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert broken.state == "failed"
     loads = [states["load", index] for index in range(3)]
     assert (loads, states["close", -1]) == (["upstream_failed", "failed", "success"], "success")
+    assert notes._line(broken, False) == "failed in batch.chunk: the first error"
     assert seen["state"].startswith("airflow:sluice_ingest/"), "it held the source until the end"
     (saved,) = sluice.ledger.sources.saved("default", name)
     assert saved.held_by is None and saved.last.state == "failed"

@@ -23,7 +23,7 @@ def dag(dags: dict[str, Any], runnable: Any) -> Any:
 
 @pytest.fixture
 def expired(make_sluice: Any, roots: Path, name: str) -> Any:
-    """A collection of three documents, two of which have expired; (tools, how many documents are left)."""
+    """A collection of three documents, two of which have expired; (sluice, how many documents are left)."""
     folder = roots / name
     folder.mkdir()
     for number in range(3):

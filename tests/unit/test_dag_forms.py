@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
 
+from sluice.airflow import ingest
+from sluice.airflow.notes import leave_error
 from sluice.model.run import BatchRef
 
 DAGS = Path(__file__).resolve().parents[2] / "dags"
@@ -141,4 +143,40 @@ def test_links_lead_from_tasks_to_pages(dags: dict[str, Any]) -> None:
     wanted = {"Gate results", "Quarantine", "Search", "Source"}
     for task in ("plan", "finish"):
         assert {each.name for each in dags["ingest"].get_task(task).operator_extra_links} == wanted
+    for stage in ("extract", "validate", "chunk", "embed"):
+        found = {each.name for each in dags["ingest"].get_task(f"batch.{stage}").operator_extra_links}
+        assert found == {"Gate results", "Quarantine"}, stage
     assert [each.name for each in dags["ingest_all"].get_task("plan").operator_extra_links] == ["Saved sources"]
+
+
+def test_each_task_that_fails_leaves_its_error_for_the_note(dags: dict[str, Any]) -> None:
+    """Except `ingest` of `sluice_ingest_all`, whose reasons are in the error of `report`."""
+    for dag in dags.values():
+        for task in dag.tasks:
+            called = task.partial_kwargs.get("on_failure_callback") if task.is_mapped else task.on_failure_callback
+            assert (leave_error in (called or ())) == (task.task_id != "ingest"), (dag.dag_id, task.task_id)
+    assert ingest.failed in dags["ingest"].get_task("plan").on_failure_callback
+
+
+def test_an_approval_says_how_many_documents_in_words(dags: dict[str, Any]) -> None:
+    task = dags["retention"].get_task("approve")
+
+    def shown(template: str, documents: int, chunks: int, collection: str | None) -> str:
+        found = {"documents": documents, "chunks": chunks}
+        instance = SimpleNamespace(xcom_pull=lambda task_ids: found if task_ids == "look" else None)
+        return str(dags["retention"].get_template_env().from_string(template).render(
+            ti=instance, params={"collection": collection}
+        ))  # fmt: skip
+
+    assert shown(task.subject, 1, 2, "hr") == "Delete 1 document with 2 chunks in hr?"
+    assert shown(task.subject, 5, 1, None) == "Delete 5 documents with 1 chunk in all collections?"
+    assert "already: 5 documents with 1 chunk. " in shown(task.body, 5, 1, None)
+    assert "deletes nothing" in task.body and "three days" in task.body
+
+
+def test_no_description_of_several_lines_has_code_in_it(dags: dict[str, Any]) -> None:
+    """Airflow pads inline code: from the second line on, it hides parts of the lines above and below."""
+    for dag in dags.values():
+        for name, param in params(dag).items():
+            shown = re.sub(r"\]\([^)]*\)", "", param.schema["description_md"])
+            assert "`" not in shown or len(shown) < 110, name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from sluice.airflow.notes import leave_error
 from sluice.airflow.notify import deadline_missed
 
 OWNER = "sluice"
@@ -21,8 +22,11 @@ RETRIES = ExceptionRetryPolicy(
 )
 
 
-def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, **more: Any) -> dict[str, Any]:
-    """`default_args`: delays double up to ten minutes; `timeout` is of one attempt."""
+def defaults(
+    timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, on_failure: tuple[Callable[..., None], ...] = ()
+) -> dict[str, Any]:
+    """`default_args`: delays double up to ten minutes; `timeout` is of one attempt. `on_failure`: callbacks beside the
+    one that leaves the error for the run's note."""
     return {
         "owner": OWNER,
         "retries": retries,
@@ -32,7 +36,7 @@ def defaults(timeout: timedelta, *, retries: int = 3, first_delay_s: int = 10, *
         "retry_policy": RETRIES,
         "execution_timeout": timeout,
         "pre_execute": begin,
-        **more,
+        "on_failure_callback": [leave_error, *on_failure],
     }
 
 
@@ -54,11 +58,13 @@ def form(params: dict[str, Param]) -> dict[str, Param]:
 
 
 def begin(context: Mapping[str, Any]) -> None:
-    """`pre_execute` of every task: shortens Sluice's errors in the log and checks the run's conf. Raises BadRequest."""
+    """`pre_execute` of every task: shortens Sluice's errors in the log and checks the run's conf. Raises BadRequest.
+    A teardown runs with any conf: it ends what the other tasks began, and would only repeat their error."""
     from sluice.airflow.task_log import shorten_sluice_errors
 
     shorten_sluice_errors()
-    check_conf(context)
+    if not context["task"].is_teardown:
+        check_conf(context)
 
 
 def check_conf(context: Mapping[str, Any]) -> None:

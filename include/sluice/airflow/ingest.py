@@ -32,7 +32,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
     from sluice.airflow import lineage, permission
     from sluice.model.sizes import size_in_words
 
-    with _noting(ti), _opened() as sluice:
+    with _opened() as sluice:
         request = _request(params, orchestrator(dag_run.run_id, dag_run.dag_id))
         spec, approved = request.spec, request.approve_shrink
         who = {"user": permission.triggered_by(dag_run), "kind": permission.run_kind(dag_run)}
@@ -40,33 +40,17 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any) -> list[Json]:
         if params["dry_run"]:
             return _previewed(sluice, request, ti)
         ingestion.check_hiding(sluice.ledger, spec, approved=params["approve_hiding"])
-        ti.xcom_push(
-            key=xcom.RUN, value=str(request.run_id)
-        )  # before the run starts, so that `close` finds it after a kill
+        # Before the run starts, so that `close` finds it after a kill.
+        ti.xcom_push(key=xcom.RUN, value=str(request.run_id))
         refs = sluice.checkpoints.plan(request)
         planned, size = sum(ref.documents for ref in refs), sum(ref.size_bytes for ref in refs)
         run = sluice.ledger.runs.get(request.run_id)
-        lineage.emit(
-            run,
-            [(lineage.source(run), None)],
-            [(lineage.table(sluice.settings, "documents"), "documents", planned)],
-        )
+        documents = (lineage.table(sluice.settings, "documents"), "documents", planned)
+        lineage.emit(run, [(lineage.source(run), None)], [documents])
     work = f"{planned} documents need work, {size_in_words(size)}, in {len(refs)} batches"
     log.info("sluice: %s", work)
     ti.xcom_push(key=xcom.NOTE, value=work)
     return [ref.to_json() for ref in refs]
-
-
-@contextmanager
-def _noting(ti: Any) -> Iterator[None]:
-    """Writes the error of a failing `plan` into the run's note."""
-    from sluice.errors import SluiceError
-
-    try:
-        yield
-    except SluiceError as error:
-        ti.xcom_push(key=xcom.NOTE, value=f"failed: {error}")
-        raise
 
 
 def orchestrator(dag_run_id: str, dag_id: str = "sluice_ingest") -> str:
@@ -87,9 +71,7 @@ def work(stage: str, ref: Json) -> Json:
         gates, stats = sluice.ledger.quality.gates(run, batch.batch), sluice.ledger.runs.stages(run)
         counts = _counts(stats, batch.batch, stage) | {"documents": done.documents}
         lineage.emit(run, *lineage.of_stage(sluice.settings, run, row, gates, counts))
-    log.info(
-        "sluice: batch %d, %s: %d documents", batch.batch, row.writes.name if row.writes else "stores", done.documents
-    )
+    log.info("sluice: batch %d, %s: %d of %d documents", batch.batch, stage, done.documents, batch.documents)
     return done.to_json()
 
 
@@ -129,9 +111,11 @@ def finish(ti: Any, outlet_events: Any, alias: Any, everything: Any) -> Json:
     log.info("sluice: gate results at %s", links.address(summary.gates))
     # The ledger has validated `collection`, so it is safe in a URI.
     asset = Asset(name=f"sluice_{summary.collection}", uri=f"sluice://collections/{summary.collection}")
-    extra = {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
+    spec = run.source.spec
+    extra = {"tenant": spec.tenant, "collection": spec.collection, "source": spec.uri}
+    extra |= {name: result[name] for name in ("run_id", "documents", "cost", "stopped", "remaining")}
     outlet_events[alias].add(asset, extra=extra)
-    outlet_events[everything].extra = {"collection": summary.collection, **extra}
+    outlet_events[everything].extra = extra
     return result
 
 

@@ -72,6 +72,7 @@ class SavedSources(BaseOperatorLink):
 
 
 OF_INGEST = (GateResults(), Quarantine(), Search(), Source())
+OF_BATCH = (GateResults(), Quarantine())
 
 
 def address(path: str) -> str:

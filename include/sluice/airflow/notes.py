@@ -1,8 +1,8 @@
-"""The note of a run of `sluice_ingest`: its collection and source from the start, and its result at the end.
+"""The note of a run: what it works on from the start, and its result or its error at the end.
 
 A task cannot set the note of its run (the Task API has no call for it), so a listener does: the scheduler calls it
-when a run starts and ends, while the run is in its session. Tasks leave the result in XCom, as one line. A note that a
-person wrote stays.
+when a run starts and ends, while the run is in its session. It reads the result from XCom. A note that a person wrote
+stays.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from typing import Any
 
 from airflow.listeners import hookimpl
 
-from sluice.airflow import xcom
+from sluice.airflow import results, xcom
 
 DAG_ID = "sluice_ingest"
-_DEFAULT_COLLECTION = "docs"  # of the form
+# What a run works on if its conf names no collection.
+_EVERYTHING = {
+    DAG_ID: "docs",  # the form's default
+    "sluice_ingest_all": "saved sources",
+    "sluice_reconcile": "all collections",
+    "sluice_retention": "all collections",
+}
 _LONGEST = 1000  # characters, of Airflow's column
 _SOURCE_CHARS = 400
 _THEN = " → "
@@ -26,59 +32,89 @@ class RunNotes:
 
     @hookimpl
     def on_dag_run_running(self, dag_run: Any, msg: str) -> None:
-        if dag_run.dag_id == DAG_ID and not dag_run.note:
-            dag_run.note = opening(dag_run.conf)
+        if dag_run.dag_id in results.BY_DAG and not dag_run.note:
+            dag_run.note = opening(dag_run.conf, dag_run.dag_id)
 
     @hookimpl
     def on_dag_run_success(self, dag_run: Any, msg: str) -> None:
-        _complete(dag_run)
+        _complete(dag_run, succeeded=True)
 
     @hookimpl
     def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:
-        _complete(dag_run)
+        _complete(dag_run, succeeded=False)
 
 
-def opening(conf: Mapping[str, Any] | None) -> str:
-    """The first note, `docs: file:///data/handbook`, with the run's unusual options in brackets."""
+def leave_error(context: Mapping[str, Any]) -> None:
+    """`on_failure_callback` of a task: leaves its error in XCom, for the run's note. Of an error that is not Sluice's
+    it leaves the type only, because its message may contain text of a document."""
+    from sluice.errors import SluiceError
+
+    ti, error = context["ti"], context.get("exception")
+    known = isinstance(error, SluiceError)
+    reason = str(error) if known else f"{type(error).__name__ if error else 'it was stopped'}. See the log of the task."
+    ti.xcom_push(key=xcom.ERROR, value=f"failed in {ti.task_id}: {reason}"[:_LONGEST])
+
+
+def opening(conf: Mapping[str, Any] | None, dag_id: str = DAG_ID) -> str:
+    """The first note, such as `docs: file:///data/handbook`, with the run's unusual options in brackets."""
     params = conf or {}
-    source = str(params.get("source") or "?")
-    if len(source) > _SOURCE_CHARS:
-        source = f"{source[: _SOURCE_CHARS - 50]}…{source[-49:]}"
-    tenant, collection = params.get("tenant") or "default", params.get("collection") or _DEFAULT_COLLECTION
+    tenant, collection = params.get("tenant") or "default", params.get("collection") or _EVERYTHING[dag_id]
     place = str(collection) if tenant == "default" else f"{tenant}/{collection}"
+    if dag_id == DAG_ID:
+        place = f"{place}: {_source(params)}"
     unusual = [
         words
         for words, holds in (
             ("dry run", params.get("dry_run")),
             ("replay", params.get("replay") is not None),
             ("full", params.get("mode") == "full"),
+            ("all", params.get("all")),
+            ("repair", params.get("repair")),
+            ("deep", params.get("deep")),
         )
         if holds
     ]
-    return f"{place}: {source}" + (f" ({', '.join(unusual)})" if unusual else "")
+    return place + (f" ({', '.join(unusual)})" if unusual else "")
 
 
-def completed(note: str | None, conf: Mapping[str, Any] | None, planned: str) -> str | None:
+def completed(note: str | None, opened: str, result: str) -> str | None:
     """The note with the run's result in its first line, because a run's page shows only that line. Lines that a person
-    added below stay. A note that this listener did not write is not changed."""
-    ours = opening(conf)
+    added below stay. `opened`: the run's `opening`. A note that this listener did not write is not changed."""
     first, *more = (note or "").split("\n")
-    if first != ours and not first.startswith(f"{ours}{_THEN}"):
+    if first != opened and not first.startswith(f"{opened}{_THEN}"):
         return note
-    return "\n".join([f"{ours}{_THEN}{planned}", *more])[:_LONGEST]
+    line = result.replace("\n", " ")
+    return "\n".join([f"{opened}{_THEN}{line}", *more])[:_LONGEST]
 
 
-def _complete(dag_run: Any) -> None:
-    if dag_run.dag_id == DAG_ID and (planned := _planned(dag_run)):
-        dag_run.note = completed(dag_run.note, dag_run.conf, planned)
+# --- details ------------------------------------------------------------------------------------------------
 
 
-def _planned(dag_run: Any) -> str | None:
-    """The result that `finish` left in XCom, else that of `plan`."""
+def _source(params: Mapping[str, Any]) -> str:
+    source = str(params.get("source") or "?")
+    return source if len(source) <= _SOURCE_CHARS else f"{source[: _SOURCE_CHARS - 50]}…{source[-49:]}"
+
+
+def _complete(dag_run: Any, *, succeeded: bool) -> None:
+    if dag_run.dag_id not in results.BY_DAG or not dag_run.note:
+        return
+    if line := _line(dag_run, succeeded):
+        dag_run.note = completed(dag_run.note, opening(dag_run.conf, dag_run.dag_id), line)
+
+
+def _line(dag_run: Any, succeeded: bool) -> str | None:
+    """The run's result by the XComs of its tasks; of a failed run its first error. None: the tasks left neither."""
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
-    lines: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=DAG_ID, task_ids=["plan", "finish"], key=xcom.NOTE)
+    wanted = XComModel.key == xcom.ERROR
+    for task_id, key in results.READ[dag_run.dag_id]:
+        wanted |= (XComModel.task_id == task_id) & (XComModel.key == key)
+    every: Any = XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id)
+    query = every.where(wanted).order_by(None).order_by(XComModel.timestamp)
     with create_session(scoped=False) as session:  # the scheduler's own must not be committed here
-        by_task = {row.task_id: row.value for row in session.scalars(lines) if isinstance(row.value, str)}
-    return by_task.get("finish") or by_task.get("plan")
+        rows = [(row.task_id, row.key, row.value) for row in session.scalars(query)]
+    errors = [value for _, key, value in rows if key == xcom.ERROR]
+    if errors and not succeeded:
+        return str(errors[0])
+    return results.BY_DAG[dag_run.dag_id]({(task_id, key): value for task_id, key, value in rows})

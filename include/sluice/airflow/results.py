@@ -1,0 +1,75 @@
+"""The result of a run as one line, from what its tasks left in XCom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sluice.airflow import xcom
+
+_RETURNED = "return_value"
+# DAG → the tasks and keys that its line needs. Errors are apart.
+READ: dict[str, tuple[tuple[str, str], ...]] = {
+    "sluice_ingest": (("plan", xcom.NOTE), ("finish", xcom.NOTE)),
+    "sluice_ingest_all": (("report", _RETURNED),),
+    "sluice_reconcile": (("compare", _RETURNED),),
+    "sluice_retention": (("look", _RETURNED), ("purge", _RETURNED)),
+}
+
+Values = Mapping[str, Any]
+Found = Mapping[tuple[str, str], Any]  # task and key → value
+
+
+def _ingest(found: Found) -> str | None:
+    """The line that `finish` left, else that of `plan`."""
+    line = found.get(("finish", xcom.NOTE)) or found.get(("plan", xcom.NOTE))
+    return line if isinstance(line, str) else None
+
+
+def _ingest_all(found: Found) -> str | None:
+    report = _returned(found, "report")
+    if report is None:
+        return None
+    done, skipped = len(report["done"]), len(report["left_out"])
+    return ", ".join([f"{done} ingested", *([f"{skipped} skipped"] if skipped else [])])
+
+
+def _reconcile(found: Found) -> str | None:
+    report = _returned(found, "compare")
+    if report is None:
+        return None
+    counts = ", ".join(f"{report[name]:,} {name}" for name in ("missing", "surplus", "stale", "repaired"))
+    return f"{counts} in {_counted(len(report['collections']), 'collection')}"
+
+
+def _retention(found: Found) -> str | None:
+    if purged := _returned(found, "purge"):
+        return f"{_documents(purged)} deleted"
+    expired = _returned(found, "look")
+    if expired is None:
+        return None
+    if not expired["documents"]:
+        return "no document has expired"
+    return f"{_documents(expired)} expired, none deleted"
+
+
+BY_DAG: dict[str, Callable[[Found], str | None]] = {
+    "sluice_ingest": _ingest,
+    "sluice_ingest_all": _ingest_all,
+    "sluice_reconcile": _reconcile,
+    "sluice_retention": _retention,
+}
+
+
+def _returned(found: Found, task_id: str) -> Values | None:
+    """The result of a task. None: it has none, or the XCom backend stores it elsewhere."""
+    value = found.get((task_id, _RETURNED))
+    return value if isinstance(value, Mapping) else None
+
+
+def _documents(counts: Values) -> str:
+    return f"{_counted(counts['documents'], 'document')} with {_counted(counts['chunks'], 'chunk')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
