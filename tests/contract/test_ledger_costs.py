@@ -124,10 +124,10 @@ def test_parallel_batches_never_get_more_than_there_is(room: Room) -> None:
 
 def test_a_run_is_stopped_once_and_for_all(room: Room) -> None:
     run = limited(room, 0)
-    assert room.ledger.costs.stopped(run) is None
-    room.ledger.costs.stop(run, "budget")
-    assert room.ledger.costs.stopped(run) == "budget"
-    assert room.ledger.costs.stopped(limited(room, 0)) is None
+    assert room.ledger.costs.exceeded(run) is None
+    room.ledger.costs.record_exceeded(run, "budget")
+    assert room.ledger.costs.exceeded(run) == "budget"
+    assert room.ledger.costs.exceeded(limited(room, 0)) is None
 
 
 # --- quotas

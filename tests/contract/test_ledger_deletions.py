@@ -45,7 +45,7 @@ def filled(room: Room, *names: str, groups: tuple[str, ...] = ()) -> tuple[Sourc
 
 def drained(room: Room, source: Source) -> set[object]:
     """Chunks that the outbox held; struck off."""
-    with room.ledger.outbox.removals(source.generation.collection_id, 1000) as removals:
+    with room.ledger.outbox.entries(source.generation.collection_id, 1000) as removals:
         return {chunk for each in removals for chunk in each.chunk_ids}
 
 
@@ -151,7 +151,7 @@ def test_a_document_that_was_never_served_can_be_deleted_too(room: Room) -> None
     room.ledger.quarantine.add(run, [failure(bad)])
     room.ledger.runs.finish(run, "succeeded", {})
     delete(room, source, bad)
-    assert room.catalog.refusals(reader(source), limit=10) == []
+    assert room.catalog.quarantine_records(reader(source), limit=10) == []
     assert scanned(room, started(room, source), entry("bad")) == []
 
 

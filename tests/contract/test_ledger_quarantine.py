@@ -37,18 +37,18 @@ def test_a_replay_works_on_open_records_with_bytes(room: Room) -> None:
 
     replay = room.ledger.runs.start(source, "replay", uuid4(), "tests")
     assert room.ledger.runs.get(replay.run_id).mode == "replay"
-    items = {item.entry.external_id: item for item in room.ledger.quarantine.refused(replay)}
+    items = {item.entry.external_id: item for item in room.ledger.quarantine.items(replay)}
     assert set(items) == {"a", "b"}
     assert (items["a"].entry.fingerprint, items["a"].entry.size_bytes, items["a"].new) == ("f1", 7, True)
     assert (items["b"].new, items["b"].active_hash) == (False, None)
-    assert ids(room.ledger.quarantine.refused(replay)) == sorted([a.document_id, b.document_id])
-    assert ids(room.ledger.quarantine.refused(replay, [b.document_id, c.document_id, foreign.document_id])) == [
+    assert ids(room.ledger.quarantine.items(replay)) == sorted([a.document_id, b.document_id])
+    assert ids(room.ledger.quarantine.items(replay, [b.document_id, c.document_id, foreign.document_id])) == [
         b.document_id
     ]
-    assert room.ledger.quarantine.refused(replay, []) == []
+    assert room.ledger.quarantine.items(replay, []) == []
 
     loaded(room, replay, items["a"], "served now")
-    assert ids(room.ledger.quarantine.refused(replay)) == [b.document_id]
+    assert ids(room.ledger.quarantine.items(replay)) == [b.document_id]
 
 
 def test_bytes_are_released_when_their_record_is_closed(room: Room) -> None:
@@ -56,19 +56,19 @@ def test_bytes_are_released_when_their_record_is_closed(room: Room) -> None:
     run = started(room, source)
     served, same, gone, still, never = scanned(room, run, *map(entry, ("served", "same", "gone", "still", "never")))
     room.ledger.quarantine.add(run, [kept(each) for each in (served, same, gone, still)] + [kept(never, None)])
-    assert room.ledger.quarantine.released(source.source_id, 10) == []
+    assert room.ledger.quarantine.resolved(source.source_id, 10) == []
     loaded(room, run, served, "one")
     loaded(room, run, never, "two")
     room.ledger.versions.touch(run, [same])
     room.ledger.versions.remove(run, [gone.document_id])
     released = sorted([served.document_id, same.document_id, gone.document_id])
-    assert room.ledger.quarantine.released(source.source_id, 10) == released
-    assert room.ledger.quarantine.released(source.source_id, 2) == released[:2]
-    assert room.ledger.quarantine.released(opened(room).source_id, 10) == []
+    assert room.ledger.quarantine.resolved(source.source_id, 10) == released
+    assert room.ledger.quarantine.resolved(source.source_id, 2) == released[:2]
+    assert room.ledger.quarantine.resolved(opened(room).source_id, 10) == []
     room.ledger.quarantine.delete_retained(released[1:])
-    assert room.ledger.quarantine.released(source.source_id, 10) == released[:1]
+    assert room.ledger.quarantine.resolved(source.source_id, 10) == released[:1]
     room.ledger.quarantine.delete_retained([still.document_id])
-    assert ids(room.ledger.quarantine.refused(run)) == [still.document_id], "what is open stays"
+    assert ids(room.ledger.quarantine.items(run)) == [still.document_id], "what is open stays"
 
 
 def test_bytes_that_a_new_record_counts_on_are_not_released(room: Room) -> None:
@@ -80,10 +80,10 @@ def test_bytes_that_a_new_record_counts_on_are_not_released(room: Room) -> None:
     second = started(room, source)
     (item,) = scanned(room, second, entry("a", "2"))
     room.ledger.quarantine.add(second, [kept(item, 99)])
-    assert room.ledger.quarantine.released(source.source_id, 10) == []
+    assert room.ledger.quarantine.resolved(source.source_id, 10) == []
     room.ledger.quarantine.add(second, [kept(item, None)])
-    assert room.ledger.quarantine.refused(second) == [], "the newer failure is what counts"
-    assert room.ledger.quarantine.released(source.source_id, 10) == [item.document_id]
+    assert room.ledger.quarantine.items(second) == [], "the newer failure is what counts"
+    assert room.ledger.quarantine.resolved(source.source_id, 10) == [item.document_id]
 
 
 # --- who may read what
@@ -101,7 +101,7 @@ def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> 
     who, here = reader(source), source.spec.collection
 
     def listed(*asked: str, **page: object) -> list[str]:
-        return [each.external_id for each in room.catalog.refusals(who, *asked, **{"limit": 9, **page})]  # type: ignore[arg-type]
+        return [each.external_id for each in room.catalog.quarantine_records(who, *asked, **{"limit": 9, **page})]  # type: ignore[arg-type]
 
     assert sorted(listed()) == ["a", "b", "c", "e"]
     assert sorted(listed(here)) == ["a", "b", "c"]
@@ -111,11 +111,11 @@ def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> 
     by_id = sorted([(each.document_id, each.entry.external_id) for each in (a, b, c, e)])
     assert listed(limit=2) == [name for _, name in by_id[:2]]
     assert listed(after=by_id[1][0]) == [name for _, name in by_id[2:]]
-    first = room.catalog.refusal(who, a.document_id)
+    first = room.catalog.quarantine_record(who, a.document_id)
     assert (first.document_id, first.source_uri, first.run_id) == (a.document_id, source.spec.uri, run.run_id)
     assert (first.stage, first.code, first.kept_bytes, first.rows) == ("extract", "encrypted", 10, ())
     assert first.refused_at >= run.started_at
-    assert room.catalog.refusal(who, b.document_id).kept_bytes is None
+    assert room.catalog.quarantine_record(who, b.document_id).kept_bytes is None
 
 
 def test_a_refusal_is_shown_with_the_rows_of_its_run(room: Room) -> None:
@@ -127,7 +127,7 @@ def test_a_refusal_is_shown_with_the_rows_of_its_run(room: Room) -> None:
         rows = [mine, GateRow(b.document_id, None, "documents", "too_long", "between", 9)]
         room.ledger.quality.record_gates(each, 0, "chunk", [], rows)
     room.ledger.quarantine.add(run, [kept(a), kept(b)])
-    assert room.catalog.refusal(reader(source), a.document_id).rows == (mine,)
+    assert room.catalog.quarantine_record(reader(source), a.document_id).rows == (mine,)
 
 
 def test_what_may_not_be_read_is_not_there(room: Room) -> None:
@@ -141,21 +141,25 @@ def test_what_may_not_be_read_is_not_there(room: Room) -> None:
     room.set_own_groups(b.document_id, ["board"])
     room.expire(c.document_id)
     legal, board, stranger = reader(source, "legal"), reader(source, "board"), Principal("x", "another tenant")
-    assert [each.external_id for each in room.catalog.refusals(legal, limit=9)] == ["a"]
-    assert [each.external_id for each in room.catalog.refusals(board, limit=9)] == ["b"]
-    assert room.catalog.refusals(stranger, limit=9) == room.catalog.refusals(reader(source), limit=9) == []
+    assert [each.external_id for each in room.catalog.quarantine_records(legal, limit=9)] == ["a"]
+    assert [each.external_id for each in room.catalog.quarantine_records(board, limit=9)] == ["b"]
+    assert (
+        room.catalog.quarantine_records(stranger, limit=9)
+        == room.catalog.quarantine_records(reader(source), limit=9)
+        == []
+    )
     found = room.catalog.run_gates(legal, run.run_id, limit=9)
     assert ([each.external_id for each in found.rows], found.rows_total) == (["a"], 1)
     for who in (board, stranger, reader(source)):
         with pytest.raises(NotFound):
             room.catalog.run_gates(who, run.run_id, limit=9)
         with pytest.raises(NotFound):
-            room.catalog.refusal(who, a.document_id)
+            room.catalog.quarantine_record(who, a.document_id)
     with pytest.raises(NotFound):
         room.catalog.run_gates(legal, uuid4(), limit=9)
     loaded(room, run, a, "served")
     with pytest.raises(NotFound):
-        room.catalog.refusal(legal, a.document_id)
+        room.catalog.quarantine_record(legal, a.document_id)
 
 
 # --- the gates of a run

@@ -157,7 +157,7 @@ def test_a_run_whose_lease_lapsed_is_taken_over_and_kept_out_of_every_write(room
         ),
         "runs.record_stage": lambda: room.ledger.runs.record_stage(dead, StageStat(0, "extract", 1.0, {})),
         "costs.reserve": lambda: room.ledger.costs.reserve(dead, 0, 10),
-        "costs.stop": lambda: room.ledger.costs.stop(dead, "budget"),
+        "costs.record_exceeded": lambda: room.ledger.costs.record_exceeded(dead, "budget"),
         "runs.finish": lambda: room.ledger.runs.finish(dead, "succeeded", {}),
     }
     for name, write in writes.items():
@@ -196,9 +196,9 @@ def test_a_listing_older_than_that_of_another_run_changes_nothing(room: Room) ->
 _OF_ITSELF = {"costs.settle", "runs.record_error", "runs.close", "runs.claim", "runs.renew"}
 _READ = {
     "renames.missed",
-    "renames.found",
+    "renames.matched",
     "renames.vanished",
-    "quarantine.refused",
+    "quarantine.items",
     "versions.deleted_by",
     "runs.others_running",
     "quality.gates",
@@ -206,7 +206,7 @@ _READ = {
 }
 _READ |= {
     "costs.spent",
-    "costs.stopped",
+    "costs.exceeded",
     "quotas.beyond",
     "runs.stages",
     "runs.counts",
@@ -237,7 +237,7 @@ def test_a_run_whose_process_has_ended_is_taken_over_at_once(room: Room) -> None
     with pytest.raises(Busy):  # of the second nothing but its lease is known
         room.ledger.runs.claim(third, 3600)
     with pytest.raises(Terminal, match="took over"):
-        room.ledger.costs.stop(first, "budget")
+        room.ledger.costs.record_exceeded(first, "budget")
 
 
 def test_a_session_says_nothing_of_other_runs(room: Room) -> None:
@@ -307,7 +307,7 @@ def test_the_same_content_under_another_name_is_the_same_document(room: Room) ->
     found = room.ledger.renames.match_same_content(run, hashes)
     assert found == {new.document_id: old["a/x"].document_id}
     assert room.ledger.renames.match_same_content(run, hashes) == found, "a second try finds what the first one did"
-    assert room.ledger.renames.found(run) == {old["a/x"].document_id}
+    assert room.ledger.renames.matched(run) == {old["a/x"].document_id}
     info = room.catalog.document(reader(source), old["a/x"].document_id)
     assert (info.external_id, info.uri, info.version) == ("c/x", "file:///c/x", 1)
 
@@ -368,7 +368,7 @@ def test_likeness_tells_a_move_with_an_edit(room: Room) -> None:
         == found
     )
     assert room.ledger.renames.match_similar(run, {new.document_id: {}, other.document_id: {}}) == found
-    assert room.ledger.renames.found(run) == {a, b}
+    assert room.ledger.renames.matched(run) == {a, b}
     assert room.ledger.renames.missed(run, 10) == []
 
 
@@ -403,7 +403,7 @@ def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(roo
     assert (x.document_id, x.new, x.moved, x.active_hash) == (old["a"].document_id, False, True, None)
     assert (y.new, y.moved) == (True, False)
     assert (result.vanished, result.known) == ([], 3)
-    assert room.ledger.renames.found(run) == {old["a"].document_id}
+    assert room.ledger.renames.matched(run) == {old["a"].document_id}
 
 
 # --- what a scan missed, and a run that is resumed
@@ -508,7 +508,7 @@ def test_a_scan_that_is_refused_changes_nothing_at_all(room: Room) -> None:
     found = {each.external_id: each.document_id for each in room.catalog.documents(who, source.spec.collection, 9)}
     assert found == {name: item.document_id for name, item in old.items()}
     assert room.catalog.document(who, old["b"].document_id).uri == "file:///b"
-    assert (room.ledger.renames.found(run), room.ledger.renames.vanished(run)) == (set(), [])
+    assert (room.ledger.renames.matched(run), room.ledger.renames.vanished(run)) == (set(), [])
     other = started(room, source)
     room.ledger.runs.finish(run, "failed", {})
     assert room.ledger.versions.remove(other, [old["a"].document_id]) == 1, "no scan was completed"

@@ -287,7 +287,7 @@ def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room)
     collection_id, taken, over = source.generation.collection_id, Event(), Event()
 
     def hold() -> None:
-        with room.ledger.outbox.removals(collection_id, 10) as found:
+        with room.ledger.outbox.entries(collection_id, 10) as found:
             assert len(found) == 1
             taken.set()
             over.wait(10)
@@ -305,7 +305,7 @@ def test_what_another_caller_carries_out_is_left_to_it_or_waited_for(room: Room)
 
 
 def waited_for(ledger: Ledger, collection_id: UUID) -> list[OutboxEntry]:
-    with ledger.outbox.removals(collection_id, 10, wait=True) as found:
+    with ledger.outbox.entries(collection_id, 10, wait=True) as found:
         return found
 
 
@@ -315,7 +315,7 @@ def test_what_breaks_off_stays_queued(room: Room) -> None:
     (item,) = scanned(room, run, entry("a"))
     loaded(room, run, item, "one")
     room.ledger.versions.remove(run, [item.document_id])
-    with pytest.raises(ZeroDivisionError), room.ledger.outbox.removals(source.generation.collection_id, 10):
+    with pytest.raises(ZeroDivisionError), room.ledger.outbox.entries(source.generation.collection_id, 10):
         raise ZeroDivisionError
     assert len(outbox(room.ledger, source.generation.collection_id)) == 1
 
@@ -332,7 +332,7 @@ def test_nothing_is_staged_while_it_is_decided_what_goes(room: Room, block: str)
     run = started(room, source)
     (back,) = scanned(room, run, entry("a", "3"))
     inside: Any = (
-        room.ledger.outbox.removals(source.generation.collection_id, 10)
+        room.ledger.outbox.entries(source.generation.collection_id, 10)
         if block == "removals"
         else room.ledger.outbox.locked([item.document_id])
     )

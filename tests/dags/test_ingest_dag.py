@@ -341,7 +341,7 @@ def test_a_replay_takes_kept_bytes_and_the_callers_rights(
     (folder / "bread.md").write_text(BREAD * 5)
     assert summary(ingest(folder, name))["quarantine"] == {"too_long": 1}
     who = Principal("tester", "default", frozenset({"*"}))
-    (refusal,) = sluice.catalog.refusals(who, name, limit=9)
+    (refusal,) = sluice.catalog.quarantine_records(who, name, limit=9)
     assert path(refusal.document_id) in sluice.blobs.list("quarantine")
     shutil.rmtree(folder)
     sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)

@@ -97,7 +97,7 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     sluice.ledger.quality.set_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
     sluice.ingestion.ingest(IngestRequest(spec))
-    found = sluice.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
+    found = sluice.catalog.quarantine_records(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     (long,) = (each.document_id for each in found if each.external_id == "long.md")
     sluice.deletion.delete_documents([long], actor="cli")
     sluice.ledger.quality.set_rule(live, "documents", "too_long", None)
@@ -281,7 +281,7 @@ def test_a_collection_leaves_nothing_behind(make_sluice: MakeTools, tmp_path: Pa
     sluice.ingestion.ingest(IngestRequest(SourceSpec(uploads.source_uri(name, name), name, name)))
     live = generation(sluice, name)
     assert sluice.blobs.list(f"uploads/{name}/{name}/{upload}") and len(documents(sluice, name, name)) == 4
-    (quarantined,) = sluice.catalog.refusals(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
+    (quarantined,) = sluice.catalog.quarantine_records(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
     report = sluice.deletion.delete_collection(name, actor="cli").to_json()
     assert (report["documents"], report["left"], report["dropped"]) == (5, [], True)
     assert sluice.blobs.list(f"uploads/{name}") == []

@@ -49,7 +49,7 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     sluice.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 200))
     (tmp_path / "waders.md").write_text(TWO)
     sluice.ingestion.ingest(IngestRequest(spec))
-    (refused,) = sluice.catalog.refusals(WHO, name, limit=9)
+    (refused,) = sluice.catalog.quarantine_records(WHO, name, limit=9)
     assert sluice.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
     old.undo()
 

@@ -87,7 +87,7 @@ def herons(tmp_path: Path, name: str) -> SourceSpec:
 
 def kept_out(sluice: Sluice, name: str) -> dict[str, str]:
     who = Principal("t", name, frozenset({ALL_GROUPS}))
-    return {each.external_id: each.code for each in sluice.catalog.refusals(who, name, limit=50)}
+    return {each.external_id: each.code for each in sluice.catalog.quarantine_records(who, name, limit=50)}
 
 
 class Refusing:

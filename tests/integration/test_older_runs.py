@@ -90,12 +90,12 @@ def test_what_a_later_run_refused_stays_refused_and_its_bytes_stay(monday: Monda
     monday.sluice.ledger.quality.set_rule(generation, "documents", "too_long", GateRule("block", 100))
     monday.write(OWLS.format(time="noon, " * 30))
     monday.sluice.ingestion.ingest(IngestRequest(monday.spec))
-    (refusal,) = monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9)
+    (refusal,) = monday.sluice.catalog.quarantine_records(WHO, monday.spec.collection, limit=9)
     assert monday.clear()["superseded"] == 1
     for ref in monday.refs:  # clearing everything but the scan refuses it anew, with other bytes
         monday._embedded(ref)
     steps.finish(monday.sluice, monday.run_id)
-    assert monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9) == [refusal]
+    assert monday.sluice.catalog.quarantine_records(WHO, monday.spec.collection, limit=9) == [refusal]
     monday.sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
     assert monday.sluice.ingestion.ingest(IngestRequest(monday.spec, replay=())).documents.changed == 1
     assert "noon, noon" in monday.served() and "at dawn" not in monday.served()
@@ -124,7 +124,7 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
     counts = [each.counts for each in monday.sluice.ledger.runs.stages(monday.sluice.ledger.runs.get(monday.run_id))]
     (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
     assert (found["superseded"], found["quarantined"]) == (1, 0)
-    assert monday.sluice.catalog.refusals(WHO, monday.spec.collection, limit=9) == []
+    assert monday.sluice.catalog.quarantine_records(WHO, monday.spec.collection, limit=9) == []
 
 
 def test_what_a_later_run_had_no_time_for_is_left_to_the_next(monday: Monday) -> None:

@@ -68,7 +68,7 @@ class Place:
         self.sluice.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, QuarantineRecord]:
-        found = self.sluice.catalog.refusals(self.who, self.name, limit=100)
+        found = self.sluice.catalog.quarantine_records(self.who, self.name, limit=100)
         return {each.external_id: each for each in found}
 
     def served(self) -> str:

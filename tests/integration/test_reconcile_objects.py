@@ -150,7 +150,7 @@ def test_what_no_head_names_goes_when_it_is_old(sluice: Sluice, root: Path, name
     told = sluice.reconciliation.reconcile(collection=name).to_json()
     assert objects(told) == (0, 3, 0, 0) and told["ok"]
     assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
-    assert objects(sluice.reconciliation.reconcile(collection=name, sweep=True).to_json()) == (0, 3, 0, 3)
+    assert objects(sluice.reconciliation.reconcile(collection=name, collect_garbage=True).to_json()) == (0, 3, 0, 3)
     assert set(sluice.blobs.walk("uploads")) == whole | {between}
     assert objects(sluice.reconciliation.reconcile(collection=name, deep=True).to_json()) == (0, 0, 0, 0)
 
@@ -167,7 +167,7 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
     assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
-    kept = sluice.reconciliation.reconcile(sweep=True).to_json()
+    kept = sluice.reconciliation.reconcile(collect_garbage=True).to_json()
     assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
     assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
 
@@ -175,7 +175,7 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     told = at_once.reconciliation.reconcile().to_json()
     assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
     assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # a dry run
-    assert at_once.reconciliation.reconcile(sweep=True).objects.repaired == 10
+    assert at_once.reconciliation.reconcile(collect_garbage=True).objects.repaired == 10
     assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(living), str(recent)}
     assert finished(sluice, living, refs)["documents"]["new"] == 3
 
@@ -202,7 +202,7 @@ def test_a_failed_run_that_is_resumed_between_the_two_looks_keeps_its_artefacts(
     resumed = Resumed()
     report = (
         swapped(swapped(sluice, artefacts_keep_days=0), reconciliation=resumed)
-        .reconciliation.reconcile(sweep=True)
+        .reconciliation.reconcile(collect_garbage=True)
         .to_json()
     )
     assert resumed.asked == 2 and report["objects"]["surplus"] == 0
@@ -230,6 +230,6 @@ def test_bytes_of_quarantined_documents_stay_while_their_record_is_open(
     aged(root, torn, 7200)
 
     assert objects(sluice.reconciliation.reconcile().to_json())[1] == 2
-    assert objects(sluice.reconciliation.reconcile(sweep=True).to_json())[1:] == (2, 0, 2)
+    assert objects(sluice.reconciliation.reconcile(collect_garbage=True).to_json())[1:] == (2, 0, 2)
     assert len(sluice.blobs.list("quarantine")) == 3, "what this ledger knows nothing of stays"
     assert f"quarantine/{refused}.sealed" in sluice.blobs.list("quarantine")

@@ -94,7 +94,7 @@ def served(sluice: Sluice, spec: SourceSpec) -> int:
 
 def codes(sluice: Sluice, spec: SourceSpec) -> set[str]:
     who = Principal("t", spec.tenant, frozenset({ALL_GROUPS}))
-    return {each.code for each in sluice.catalog.refusals(who, spec.collection, limit=50)}
+    return {each.code for each in sluice.catalog.quarantine_records(who, spec.collection, limit=50)}
 
 
 @pytest.mark.parametrize("way", ["incremental", "full", "replay"])

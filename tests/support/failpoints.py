@@ -56,10 +56,10 @@ _OTHERS = {
         *("collections.begin_drop", "collections.drop", "vectors.drop", *_methods("deletions")),
     },
     "dry runs": {"scans.preview", "keyring.known_index_key"},
-    "replaying": {"quarantine.refused"},
+    "replaying": {"quarantine.items"},
     "uploading": {"quotas.of"},
     "where a task or a store fails": {"runs.record_error", "outbox.queued"},
-    "where a budget ends": {"costs.stop"},
+    "where a budget ends": {"costs.record_exceeded"},
     "asking who may": _methods("grants"),
     "searching": {"vectors.search"},
     "reconciling": {

@@ -211,14 +211,14 @@ class _Left(Exception):
 
 def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """What the outbox holds, left as it is."""
-    with suppress(_Left), ledger.outbox.removals(collection_id, limit) as found:
+    with suppress(_Left), ledger.outbox.entries(collection_id, limit) as found:
         raise _Left
     return found
 
 
 def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """The same, struck off."""
-    with ledger.outbox.removals(collection_id, limit) as found:
+    with ledger.outbox.entries(collection_id, limit) as found:
         return found
 
 

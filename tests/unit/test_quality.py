@@ -16,7 +16,7 @@ from sluice.model.gates import GateRule
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.quality import gates, suites
 from sluice.quality.document_features import features
-from sluice.quality.expectations import judge
+from sluice.quality.expectations import evaluate
 from sluice.quality.gates import Verdict
 from sluice.quality.suites import SUITES, Check
 
@@ -186,7 +186,7 @@ def test_codes_are_unique_over_all_suites() -> None:
 def test_a_check_that_cannot_be_evaluated_lets_nothing_through() -> None:
     broken = Check("broken", "expect_column_values_to_be_between", "no_such_column", "block", "", "max_value", 1)
     with pytest.raises(Terminal, match=r"broken.*No document of this batch passed"):
-        judge("documents", [broken], features([document("a")]))
+        evaluate("documents", [broken], features([document("a")]))
 
 
 @settings(max_examples=100, deadline=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sluice.quality import expectations, judging
+from sluice.quality import evaluation, expectations
 from sluice.quality.process import GatesProcess
 from support.waiting import wait_until
 
@@ -22,8 +22,8 @@ import sys, time
 import psutil
 from uuid import UUID
 from test_quality import BAD, document, documents_gate
-from sluice.quality import judging
-from sluice.quality.judging import gates_process, prepare
+from sluice.quality import evaluation
+from sluice.quality.evaluation import gates_process, prepare
 
 def others():
     return psutil.Process().children(recursive=True)
@@ -45,10 +45,10 @@ with gates_process():
     prepare()
     [process] = others()
     assert "AWS_SECRET_ACCESS_KEY" not in process.environ()
-    assert judging.ready() > 0 and judging.ready() == 0
+    assert evaluation.ready() > 0 and evaluation.ready() == 0
     there = verdict()
     try:
-        judging.judge("documents", [replace(SUITES["documents"][0], column="nowhere")], {"there": [1]})
+        evaluation.evaluate("documents", [replace(SUITES["documents"][0], column="nowhere")], {"there": [1]})
     except Terminal as error:
         assert "there is no column nowhere" in str(error)
     else:
@@ -98,9 +98,9 @@ def test_where_it_cannot_be_started_nothing_is_lost(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
     monkeypatch.setattr(expectations, "_ready", True)  # so that this process need not import it here
-    with judging.gates_process():
-        judging.prepare()
-        assert judging.ready() == 0
+    with evaluation.gates_process():
+        evaluation.prepare()
+        assert evaluation.ready() == 0
 
 
 def test_it_does_not_outlive_a_process_that_is_killed() -> None:

@@ -23,7 +23,7 @@ def compare(params: Mapping[str, Any]) -> dict[str, Any]:
             collection=params["collection"] or None,
             repair=params["repair"],
             deep=params["deep"],
-            sweep=params["sweep"],
+            collect_garbage=params["sweep"],
             page_chunks=params["page_chunks"],
         )
     result = report.to_json()

@@ -88,7 +88,7 @@ async def list_quarantine(
         if collection is not None:
             with collection_of(collection):
                 catalog.live(collection, caller)
-        records = catalog.refusals(caller, collection, code, limit=limit + 1, after=after)
+        records = catalog.quarantine_records(caller, collection, code, limit=limit + 1, after=after)
         page = records[:limit]
         last = page[-1].document_id if len(records) > limit else None
         return {"quarantine": [each.to_json() for each in page], "next": last}
@@ -100,7 +100,7 @@ async def list_quarantine(
 async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """Why one document is in quarantine, and the checks that it failed."""
     backend = backend_of(request)
-    return await backend.calls.run(lambda: _in_full(backend.sluice.catalog.refusal(caller, document_id)))
+    return await backend.calls.run(lambda: _in_full(backend.sluice.catalog.quarantine_record(caller, document_id)))
 
 
 def _in_full(record: QuarantineRecord) -> dict[str, Any]:
@@ -133,7 +133,7 @@ async def replay_document(document_id: UUID, body: ReplayBody, request: Request,
 
 
 def _queue(sluice: Sluice, trigger: Trigger, caller: Principal, document_id: UUID) -> Queued:
-    record = sluice.catalog.refusal(caller, document_id)
+    record = sluice.catalog.quarantine_record(caller, document_id)
     ingestion.check_sender(sluice.ledger, caller, record.collection, record.source_uri)
     if record.kept_bytes is None:
         raise BadRequest(

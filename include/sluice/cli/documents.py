@@ -65,7 +65,7 @@ def ingest(
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
     from sluice.pipeline.summary import quarantined_by
-    from sluice.quality import judging
+    from sluice.quality import evaluation
 
     groups = () if everyone else given(access_group)
     spec = SourceSpec(uri, collection, tenant, groups, retention_days, given(include), given(exclude))
@@ -77,7 +77,7 @@ def ingest(
             tell(report.to_json(), json_, *report.lines())
             return
         confirm_hiding(sluice, spec, yes)
-        with judging.gates_process():
+        with evaluation.gates_process():
             summary = sluice.ingestion.ingest(request, on_batch=None if json_ else Progress())
         quarantined = quarantined_by(sluice.catalog, spec, summary)
     tell(summary.to_json(), json_, *summary.lines(quarantined))

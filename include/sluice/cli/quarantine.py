@@ -43,7 +43,7 @@ def quarantine_list(
 def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Json = False) -> None:
     """Show why one document is in quarantine, and the checks that it failed."""
     with opened() as sluice:
-        record = sluice.catalog.refusal(operator(tenant), document_id)
+        record = sluice.catalog.quarantine_record(operator(tenant), document_id)
     rows = [
         f"  {row.suite} {row.code}"
         + ("" if row.ordinal is None else f", chunk {row.ordinal}")
@@ -74,7 +74,7 @@ def quarantine_replay(
         raise BadRequest("Say what to replay: ids of documents, or --collection (and --code).")
     with opened() as sluice:
         if document_id:
-            records = [sluice.catalog.refusal(operator(tenant), each) for each in document_id]
+            records = [sluice.catalog.quarantine_record(operator(tenant), each) for each in document_id]
         else:
             records = _all(sluice, tenant, collection, code)
         replayable = [each for each in records if each.kept_bytes is not None]
@@ -107,7 +107,7 @@ def _all(sluice: Sluice, tenant: str, collection: str | None, code: str | None) 
         sluice.catalog.live(collection, who)  # raises NotFound if it is misspelled
     records: list[QuarantineRecord] = []
     after: UUID | None = None
-    while page := sluice.catalog.refusals(who, collection, code, limit=_PAGE, after=after):
+    while page := sluice.catalog.quarantine_records(who, collection, code, limit=_PAGE, after=after):
         records += page
         after = page[-1].document_id
     return records
@@ -117,12 +117,12 @@ def _replayed(sluice: Sluice, tenant: str, records: Sequence[QuarantineRecord], 
     """Replays the documents, in one run for each source."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
-    from sluice.quality import judging
+    from sluice.quality import evaluation
 
     by_source: dict[tuple[str, str], list[UUID]] = {}
     for each in records:
         by_source.setdefault((each.source_uri, each.collection), []).append(each.document_id)
-    with judging.gates_process():
+    with evaluation.gates_process():
         return [
             sluice.ingestion.ingest(
                 IngestRequest(SourceSpec(uri, collection, tenant), replay=ids),

@@ -34,7 +34,9 @@ from sluice.ports.versions import Versions
 class Loaded:
     written: int = 0  # chunks
     removed: int = 0  # chunks that the new versions no longer have
-    refused: frozenset[UUID] = frozenset()  # documents beyond the tenant's quota: what is served of them is as before
+    over_quota: frozenset[UUID] = (
+        frozenset()
+    )  # documents beyond the tenant's quota: what is served of them is as before
     superseded: frozenset[UUID] = frozenset()  # documents that a later run supersedes, or that were erased
 
 
@@ -63,10 +65,10 @@ def load(
     if documents:
         _project(run.source, documents, stores)
 
-    refused = frozenset(versions.activate(run, ids))
+    over_quota = frozenset(versions.activate(run, ids))
     removed = stores.drain(generation, wait=False)
-    written = sum(len(each.chunks) for each in documents if each.document.document_id not in refused)
-    return Loaded(written, removed, refused, superseded)
+    written = sum(len(each.chunks) for each in documents if each.document.document_id not in over_quota)
+    return Loaded(written, removed, over_quota, superseded)
 
 
 def _project(source: Source, documents: Sequence[EmbeddedDocument], stores: Stores) -> None:

@@ -26,7 +26,7 @@ def drain(
     `wait`: also waits for entries that another caller is processing, so that the outbox is empty afterwards."""
     deleted = 0
     while True:
-        with outbox.removals(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
+        with outbox.entries(generation.collection_id, _ENTRIES_AT_ONCE, wait=wait) as entries:
             if not entries:
                 return deleted
             deleted += _remove(entries, vectors, graph)

@@ -52,17 +52,19 @@ class ObjectComparison:
     keyring: Keyring
     artefacts_keep_days: int  # after their run was last active
 
-    def compare(self, *, collection: str | None = None, sweep: bool = False, deep: bool = False) -> StoreReport:
+    def compare(
+        self, *, collection: str | None = None, collect_garbage: bool = False, deep: bool = False
+    ) -> StoreReport:
         """Compares the uploads of all collections or of one; for all collections also objects that belong to none.
 
-        `checked` counts documents, `surplus` orphaned objects. `sweep` deletes these; `deep` reads the uploads."""
+        `checked` counts documents, `surplus` orphaned objects. `collect_garbage` deletes these; `deep` reads the uploads."""
         report = StoreReport()
         self._compare_uploads(collection, deep, report)
         everywhere = () if collection else chain(self._runs(), self._quarantined(), self._lists())
         for orphan in chain(self._unnamed(collection), everywhere):
             if orphan.still():
                 report.note("surplus", [orphan.path], orphan.objects)
-                if sweep:
+                if collect_garbage:
                     self.blobs.remove(orphan.path)
                     report.repaired += orphan.objects
         return report
@@ -98,12 +100,12 @@ class ObjectComparison:
         for folder, paths in groupby(self.blobs.walk("uploads"), key=lambda path: path.rpartition("/")[0]):
             parts = folder.split("/")  # uploads/<tenant>/<collection>/<upload>
             if len(parts) == 4 and collection in (None, parts[2]):
-                for path in uploads.leftovers(self.blobs, self.keyring, folder, list(paths)):
+                for path in uploads.unnamed(self.blobs, self.keyring, folder, list(paths)):
                     yield OrphanedObject(path, 1, partial(self._is_unnamed, folder, path))
 
     def _is_unnamed(self, folder: str, path: str) -> bool:
         paths = list(self.blobs.walk(folder))
-        unnamed = path in uploads.leftovers(self.blobs, self.keyring, folder, paths)
+        unnamed = path in uploads.unnamed(self.blobs, self.keyring, folder, paths)
         return unnamed and self._older(path, _GRACE_UNKNOWN)
 
     def _runs(self) -> Iterator[OrphanedObject]:

@@ -90,21 +90,21 @@ class Reconciling:
         collection: str | None = None,
         repair: bool = False,
         deep: bool = False,
-        sweep: bool = False,
+        collect_garbage: bool = False,
         page_chunks: int = PAGE_CHUNKS,
     ) -> ReconciliationReport:
         """Compares all collections, or one, and repairs them with `repair`.
 
         `deep` also reads the uploads and compares vectors: it reads dense vectors, recomputes sparse ones, and embeds
-        only texts that are missing from the cache. `sweep` deletes orphaned objects, also without `repair`. Raises
-        NotFound where the collection does not exist.
+        only texts that are missing from the cache. `collect_garbage` deletes orphaned objects, also without `repair`.
+        Raises NotFound where the collection does not exist.
         """
         generations = live_generations(self.collections, collection)
         reports = [self._generation(each, repair=repair, deep=deep, page_chunks=page_chunks) for each in generations]
         compared = [each for each in reports if each is not None]
         # Last, because the deletion of chunks leaves documents and entities behind.
         orphans, dropped = _orphans(self.stores.graph, repair) if self.stores.graph is not None else (0, 0)
-        stored = self.objects.compare(collection=collection, sweep=repair or sweep, deep=deep)
+        stored = self.objects.compare(collection=collection, collect_garbage=repair or collect_garbage, deep=deep)
         # Orphaned objects do not count: nobody can read them, and they change no search result.
         ok = all(each.ok for each in compared) and orphans == dropped and not stored.missing and not stored.stale
         parts: list[CollectionReport | StoreReport] = [*compared, stored]

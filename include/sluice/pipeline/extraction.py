@@ -19,8 +19,8 @@ from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import Quarantine, identity
 from sluice.pipeline.recording import Recorder
-from sluice.pipeline.removed_documents import Removals
 from sluice.pipeline.renames import RenameMatching
+from sluice.pipeline.vanished_documents import VanishedDocuments
 from sluice.ports.content import Extracted, Extractor, Keyring
 from sluice.ports.costs import Costs
 from sluice.ports.quotas import Quotas
@@ -44,7 +44,7 @@ class Extraction:
     recorder: Recorder
     quarantine: Quarantine
     renames: RenameMatching
-    removals: Removals
+    vanished_documents: VanishedDocuments
 
     def extract(self, run: Run, batch: Batch, items: Sequence[WorkItem]) -> list[Document]:
         """Extracts text from the documents of a batch.
@@ -56,7 +56,7 @@ class Extraction:
         documents: list[Document] = []
         unchanged: list[WorkItem] = []
         failures: list[QuarantineEntry] = []
-        if self.costs.stopped(run):
+        if self.costs.exceeded(run):
             with self.recorder.recorded(run, batch.number, "extract") as counts:
                 counts["remaining"] = len(items)
             return []
@@ -100,7 +100,7 @@ class Extraction:
             counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - superseded}
             counts |= {"superseded": len(unchanged) - touched + superseded, "read": batch.documents}
             counts["lost"] = sum(failure.item.new for failure in failures)
-        self.removals.remove_missing(run)
+        self.vanished_documents.remove_missing(run)
         return documents
 
     def _within_quota(self, run: Run, documents: Sequence[Document]) -> tuple[list[Document], list[QuarantineEntry]]:

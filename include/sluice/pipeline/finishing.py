@@ -11,8 +11,8 @@ from sluice.indexing.stores import Stores
 from sluice.model.run import Run
 from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import WHOLE_RUN, Recorder
-from sluice.pipeline.removed_documents import Removals
 from sluice.pipeline.summary import ChunkCounts, DocumentCounts, EmbeddingCost, EmbeddingCounts, RunSummary
+from sluice.pipeline.vanished_documents import VanishedDocuments
 from sluice.ports.ledger import Ledger
 
 
@@ -24,7 +24,7 @@ class Finishing:
     stores: Stores
     recorder: Recorder
     quarantine: Quarantine
-    removals: Removals
+    vanished_documents: VanishedDocuments
 
     def finish(self, run: Run) -> RunSummary:
         """Deletes what is gone at the source, checks that the stores agree, closes the run and returns its summary.
@@ -37,9 +37,9 @@ class Finishing:
         """
         generation = run.source.generation
         self.stores.graph_of(generation)  # raises where the graph is off, before anything is deleted
-        with self.removals.reporting_pending(run), self.recorder.recorded(run, WHOLE_RUN, "finish") as counts:
-            self.removals.check_replaced(run)
-            self.removals.remove_missing(run)
+        with self.vanished_documents.reporting_pending(run), self.recorder.recorded(run, WHOLE_RUN, "finish") as counts:
+            self.vanished_documents.check_replaced(run)
+            self.vanished_documents.remove_missing(run)
             self.ledger.versions.drop_abandoned(run)
             counts["deleted"] = self.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
             counts["removed"] = self.stores.drain(generation)
@@ -93,7 +93,7 @@ class Finishing:
                     name: totals.get(name, 0)
                     for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")
                 },
-                moved=len(self.ledger.renames.found(run)),
+                moved=len(self.ledger.renames.matched(run)),
                 quarantined=counts.quarantined,
             ),
             chunks=ChunkCounts(
@@ -103,7 +103,7 @@ class Finishing:
             ),
             embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
             cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
-            stopped=self.ledger.costs.stopped(run),
+            stopped=self.ledger.costs.exceeded(run),
             remaining=totals.get("remaining", 0),
             seconds=round(sum(seconds.values()), 3),
             quarantine=self.ledger.quarantine.reasons(run),

@@ -21,13 +21,13 @@ from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, batches
 from sluice.pipeline.planning import Plan
 from sluice.pipeline.recording import Recorder
-from sluice.pipeline.removed_documents import Removals
 from sluice.pipeline.requests import IngestRequest
 from sluice.pipeline.stages import Pipeline
 from sluice.pipeline.summary import RunSummary
+from sluice.pipeline.vanished_documents import VanishedDocuments
 from sluice.ports.renames import Renames
 from sluice.ports.runs import Runs
-from sluice.quality.judging import prepare
+from sluice.quality.evaluation import prepare
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -45,7 +45,7 @@ class Ingestion:
     pipeline: Pipeline
     stores: Stores
     recorder: Recorder
-    removals: Removals
+    vanished_documents: VanishedDocuments
     batch_size: int  # documents, at most
 
     def ingest(self, request: IngestRequest, on_batch: Callable[[int, int], None] | None = None) -> RunSummary:
@@ -73,7 +73,7 @@ class Ingestion:
         # The thread ends before the run is closed: no work of this run continues once another run may claim the source.
         with (
             self.recorder.failing(run),
-            self.removals.reporting_pending(run),
+            self.vanished_documents.reporting_pending(run),
             closing(ahead(cut, parts)) as chunked_batches,
         ):
             try:

@@ -16,7 +16,7 @@ from sluice.pipeline.extraction import beyond_quota
 from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import Recorder, isolate_failures
-from sluice.pipeline.removed_documents import Removals
+from sluice.pipeline.vanished_documents import VanishedDocuments
 from sluice.ports.content import Keyring
 from sluice.ports.versions import Versions
 
@@ -32,7 +32,7 @@ class Loading:
     stores: Stores
     recorder: Recorder
     quarantine: Quarantine
-    removals: Removals
+    vanished_documents: VanishedDocuments
 
     def load(self, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]) -> None:
         """Writes into ledger, vectors and graph; then one transaction activates up to `_LOADED_AT_ONCE` documents.
@@ -52,8 +52,8 @@ class Loading:
                 counts["removed"] += loaded.removed
                 counts["superseded"] += len(loaded.superseded)
                 items = [each.document.item for each in part]
-                beyond.extend(each.document for each in part if each.document.document_id in loaded.refused)
-                skipped = loaded.refused | loaded.superseded
+                beyond.extend(each.document for each in part if each.document.document_id in loaded.over_quota)
+                skipped = loaded.over_quota | loaded.superseded
                 return [item for item in items if item.document_id not in skipped]
 
             served, failures = [], []
@@ -76,7 +76,7 @@ class Loading:
     def load_in_task(self, run: Run, batch: Batch, documents: Sequence[EmbeddedDocument]) -> Sequence[EmbeddedDocument]:
         """Does the same in a process that loads one batch only. Returns `documents`. Raises Transient, with what is
         pending, where a store is down."""
-        with self.removals.reporting_pending(run):
+        with self.vanished_documents.reporting_pending(run):
             if documents:
                 self.stores.ensure(run.source.generation)
             self.load(run, batch, documents)

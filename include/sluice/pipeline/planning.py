@@ -11,10 +11,10 @@ from sluice.model.run import Run
 from sluice.model.scan import ScanResult, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.pipeline.recording import WHOLE_RUN, Recorder
-from sluice.pipeline.removed_documents import FEW, Removals
 from sluice.pipeline.requests import IngestRequest, canonical_spec
 from sluice.pipeline.saved_sources import SavedSources
 from sluice.pipeline.scanning import Listing
+from sluice.pipeline.vanished_documents import FEW, VanishedDocuments
 from sluice.ports.content import Keyring
 from sluice.ports.quarantine import QuarantineRecords
 from sluice.ports.readers import IncrementalReader
@@ -42,7 +42,7 @@ class Planning:
     listing: Listing
     stores: Stores
     recorder: Recorder
-    removals: Removals
+    vanished_documents: VanishedDocuments
     budget: Budget  # of a run without one of its own
     max_shrink: float  # share of a source's documents that may be missing without approval
 
@@ -86,7 +86,7 @@ class Planning:
                     "known": result.known,
                     "approved": int(request.approve_shrink),
                 }
-            self.removals.remove_missing(run)
+            self.vanished_documents.remove_missing(run)
             return Plan(self.runs.get(run.run_id), items)
 
     def _replay(self, request: IngestRequest) -> Plan:
@@ -101,7 +101,7 @@ class Planning:
         run = self.runs.start(source, "replay", request.run_id, request.orchestrator, budget)
         with self.recorder.failing(run), self.recorder.recorded(run, WHOLE_RUN, "replay") as counts:
             self.stores.graph_of(source.generation)  # raises where the graph is off
-            items = self.records.refused(run, request.replay or None)
+            items = self.records.items(run, request.replay or None)
             counts |= {"seen": len(items), "planned": len(items)}
         return Plan(run, items)
 

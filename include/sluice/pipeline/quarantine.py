@@ -82,7 +82,7 @@ class Quarantine:
         because their bytes are no longer retained."""
         if run.mode != "replay":
             return items
-        return self.records.refused(run, [item.document_id for item in items])
+        return self.records.items(run, [item.document_id for item in items])
 
     def refuse(
         self, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
@@ -149,7 +149,7 @@ class Quarantine:
 
     def _delete_page(self, run: Run) -> int:
         with self.runs.fenced(run):
-            document_ids = self.records.released(run.source.source_id, _AT_ONCE)
+            document_ids = self.records.resolved(run.source.source_id, _AT_ONCE)
             for document_id in document_ids:
                 self.blobs.remove(path(document_id))
             self.records.delete_retained(document_ids)

@@ -40,7 +40,7 @@ class RenameMatching:
         `hashes`: document id → keyed hash of its content."""
         new = {raw.item.document_id: hashes[raw.item.document_id] for raw in raws if raw.item.new}
         previous_ids = self.renames.match_same_content(run, new)
-        deleted = self.deletions.gone(list(previous_ids.values()))
+        deleted = self.deletions.deleted(list(previous_ids.values()))
         return [replace(raw, item=_same(raw.item, previous_ids, deleted, hashes)) for raw in raws]
 
     def similar_text(self, run: Run, documents: Sequence[Document]) -> list[Document]:

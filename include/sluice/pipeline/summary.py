@@ -105,4 +105,4 @@ def quarantined_by(catalog: Catalog, spec: SourceSpec, summary: RunSummary) -> l
     """Returns the first documents that the run of `summary` quarantined."""
     if not summary.quarantine:
         return []
-    return catalog.refusals(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)
+    return catalog.quarantine_records(operator(spec.tenant), spec.collection, run_id=summary.run_id, limit=_NAMED)

@@ -41,7 +41,7 @@ class Validation:
             if not documents:
                 return []
             generation = run.source.generation
-            judge = partial(
+            gate = partial(
                 gates.documents_gate,
                 rules=self.gating.rules(generation),
                 index_key=self.keyring.index_key(run.source.spec.tenant),
@@ -49,7 +49,7 @@ class Validation:
                 similar=lambda bands: self.quality.similar(run, bands, _SIMILAR_AT_MOST),
                 on_checked=progress.step,
             )
-            verdict, failures = leave_out_failing(judge, documents, "validate")
+            verdict, failures = leave_out_failing(gate, documents, "validate")
             counts["superseded"] = self.quarantine.refuse(run, failures)
             counts["quarantined"] = len(failures) - counts["superseded"]
             self.quality.remember(run, verdict.signatures)

@@ -43,7 +43,7 @@ class Catalog(Protocol):
     def lineage(self, principal: Principal, chunk_id: UUID) -> PassageLineage:
         """Returns the lineage of a served chunk. Raises NotFound, also where this principal may not read it."""
 
-    def refusals(
+    def quarantine_records(
         self,
         principal: Principal,
         collection: str | None = None,
@@ -56,7 +56,7 @@ class Catalog(Protocol):
         """Returns open quarantine records of documents that this principal may read now, by document id; `after`: the
         last id of the previous page."""
 
-    def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
+    def quarantine_record(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         """Returns the open quarantine record of one document with its gate rows. Raises NotFound, also where this
         principal may not read the document."""
 

@@ -21,8 +21,8 @@ class Costs(Protocol):
 
     def spent(self, run: Run) -> Spent: ...
 
-    def stop(self, run: Run, why: str) -> None:
+    def record_exceeded(self, run: Run, why: str) -> None:
         """Stops the run: it processes no further documents. `why`: budget."""
 
-    def stopped(self, run: Run) -> str | None:
+    def exceeded(self, run: Run) -> str | None:
         """Returns why the run was stopped; None where it was not."""

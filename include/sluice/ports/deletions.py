@@ -18,7 +18,7 @@ class Deletions(Protocol):
         """Returns documents of the source that are not deleted for good, including those deleted manually while the
         source lists them, by id; `after`: the last one of the previous page."""
 
-    def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
+    def deleted(self, document_ids: Sequence[UUID]) -> set[UUID]:
         """Returns those that were purged or deleted manually, and stay so until their content changes."""
 
     def names_of(self, source: Source, document_ids: Sequence[UUID]) -> list[str]:

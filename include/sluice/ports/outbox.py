@@ -15,7 +15,7 @@ class Outbox(Protocol):
     def queued(self, generation: Generation) -> int:
         """Counts the chunks in the outbox of the generation's collection."""
 
-    def removals(
+    def entries(
         self, collection_id: UUID, limit: int, *, wait: bool = False
     ) -> AbstractContextManager[list[OutboxEntry]]:
         """Returns the oldest outbox entries, to be processed within the block. They are deleted where it ends without

@@ -16,11 +16,11 @@ class QuarantineRecords(Protocol):
         """Adds quarantine records and replaces open records of the same documents. Active versions stay served.
         Documents that `versions.superseded` returns are skipped; returns those."""
 
-    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
+    def items(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         """Returns open quarantine records of the run's source with retained bytes as work items, whatever version is
         active, by id. `document_ids`: only these documents."""
 
-    def released(self, source_id: UUID, limit: int) -> list[UUID]:
+    def resolved(self, source_id: UUID, limit: int) -> list[UUID]:
         """Returns documents of the source whose bytes are retained although they have no open quarantine record."""
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:

@@ -26,7 +26,7 @@ class Renames(Protocol):
         """Returns documents with an active version that are missing from this run's scan and not matched since, with
         their encrypted text, by id."""
 
-    def found(self, run: Run) -> set[UUID]:
+    def matched(self, run: Run) -> set[UUID]:
         """Returns documents that this run recognised as renamed, by content or as reported by the source."""
 
     def vanished(self, run: Run) -> list[UUID]:

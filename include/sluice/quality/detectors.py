@@ -36,7 +36,7 @@ class DetectorResults:
     signatures: dict[UUID, Signature] = field(default_factory=dict)
 
 
-def screen(
+def detect(
     documents: Sequence[Document],
     checks: Sequence[Check],
     index_key: bytes,
@@ -92,7 +92,7 @@ def _find(
         tell(len(some))
     seen.findings[check.code] = found
     seen.columns[check.column] = [each.count for each in found]
-    seen.details[check.code] = [each.told() if each.count else None for each in found]
+    seen.details[check.code] = [each.to_json() if each.count else None for each in found]
 
 
 def _compare(

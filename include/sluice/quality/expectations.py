@@ -44,7 +44,7 @@ def ready() -> float:
     return time.perf_counter() - started_s
 
 
-def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+def evaluate(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
     """Returns one outcome for each check, in order. Raises Terminal if an expectation could not be evaluated.
 
     `columns` have equal length. None is ignored, except by expectations that a value exists. There are two passes,

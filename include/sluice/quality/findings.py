@@ -35,7 +35,7 @@ class Findings:
     def count(self) -> int:
         return len(self.text) + len(self.title) + len(self.metadata)
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Returns kinds, counts and places for the ledger; never text."""
         spans = [("text", span) for span in self.text] + [("title", span) for span in self.title]
         kinds = Counter(span.kind for _, span in [*spans, *(("metadata", span) for _, span in self.metadata)])

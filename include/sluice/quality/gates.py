@@ -15,13 +15,13 @@ from sluice.model.gates import GateResult, GateRow, Signature
 from sluice.model.metadata import FLAGS
 from sluice.model.quarantine import QuarantineEntry
 from sluice.quality.chunk_features import Place, chunk_features
-from sluice.quality.detectors import DETECTORS, DetectorResults, screen
+from sluice.quality.detectors import DETECTORS, DetectorResults, detect
 from sluice.quality.document_features import features
 from sluice.quality.duplicates import Found
+from sluice.quality.evaluation import evaluate, ready
 from sluice.quality.expectations import Outcome
 from sluice.quality.findings import masked
 from sluice.quality.gate_rules import Rules, with_rules
-from sluice.quality.judging import judge, ready
 from sluice.quality.suites import Check
 from sluice.quality.vector_features import vector_features
 
@@ -42,7 +42,7 @@ class Verdict(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Evaluation:
     failed: dict[int, Check]  # position of the document → the first blocking check that it failed
     flagged: dict[int, list[Check]]  # position of the document → the other checks that it failed
     results: list[GateResult]
@@ -70,17 +70,17 @@ def documents_gate(
     checks = with_rules("documents", rules or {})
     if not documents:
         return Verdict([], [], [], [], time.perf_counter() - started_s, 0.0)
-    seen = screen(documents, checks, index_key, collection_id, similar, on_checked)
+    seen = detect(documents, checks, index_key, collection_id, similar, on_checked)
     places: list[Place] = [(number, None) for number in range(len(documents))]
     columns = {**features(documents), **seen.columns}
-    judged = _judged("documents", checks, columns, places, documents, seen.details)
+    evaluation = _evaluated("documents", checks, columns, places, documents, seen.details)
     passed = [
-        _marked(document, number, judged.flagged.get(number, []), seen)
+        _flagged(document, number, evaluation.flagged.get(number, []), seen)
         for number, document in enumerate(documents)
-        if number not in judged.failed
+        if number not in evaluation.failed
     ]
     signatures = [found for each in passed if (found := seen.signatures.get(each.document_id))]
-    return _verdict(passed, judged, documents, "validate", started_s, signatures)
+    return _verdict(passed, evaluation, documents, "validate", started_s, signatures)
 
 
 def chunks_gate(
@@ -136,34 +136,34 @@ def _gate(
     if not places:  # no document, or none with a chunk
         return Verdict(list(documents), [], [], [], time.perf_counter() - started_s, 0.0)
     of = [each.document for each in documents]
-    judged = _judged(suite, checks, columns, places, of, {})
-    passed = [each for number, each in enumerate(documents) if number not in judged.failed]
-    return _verdict(passed, judged, of, stage, started_s)
+    evaluation = _evaluated(suite, checks, columns, places, of, {})
+    passed = [each for number, each in enumerate(documents) if number not in evaluation.failed]
+    return _verdict(passed, evaluation, of, stage, started_s)
 
 
-def _judged(
+def _evaluated(
     suite: str,
     checks: Sequence[Check],
     columns: Mapping[str, Sequence[Any]],
     places: Sequence[Place],
     documents: Sequence[Document],
     details: Mapping[str, Sequence[Any]],
-) -> Judged:
+) -> Evaluation:
     """`details`: code of a check → the values that its rows record instead of the number that was checked."""
     import_seconds = ready()
-    judged = Judged({}, {}, [], [], import_seconds)
-    for check, outcome in zip(checks, judge(suite, checks, columns), strict=True):
-        judged.results.append(_result(suite, check, outcome))
+    evaluation = Evaluation({}, {}, [], [], import_seconds)
+    for check, outcome in zip(checks, evaluate(suite, checks, columns), strict=True):
+        evaluation.results.append(_result(suite, check, outcome))
         told = details.get(check.code)
         for row, value in zip(outcome.rows, outcome.values, strict=True):
             number, ordinal = places[row]
             if check.blocking:
-                judged.failed.setdefault(number, check)
+                evaluation.failed.setdefault(number, check)
             else:
-                judged.flagged.setdefault(number, []).append(check)
+                evaluation.flagged.setdefault(number, []).append(check)
             document_id, observed = documents[number].document_id, told[row] if told else value
-            judged.rows.append(GateRow(document_id, ordinal, suite, check.code, check.expectation, observed))
-    return judged
+            evaluation.rows.append(GateRow(document_id, ordinal, suite, check.code, check.expectation, observed))
+    return evaluation
 
 
 def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
@@ -181,7 +181,7 @@ def _result(suite: str, check: Check, outcome: Outcome) -> GateResult:
 
 def _verdict(
     passed: list[T],
-    judged: Judged,
+    evaluation: Evaluation,
     documents: Sequence[Document],
     stage: str,
     started_s: float,
@@ -195,13 +195,15 @@ def _verdict(
             check.reason.format(limit=_whole(check.limit)),
             raw_hash=documents[number].raw_hash,
         )
-        for number, check in sorted(judged.failed.items())
+        for number, check in sorted(evaluation.failed.items())
     ]
     seconds = time.perf_counter() - started_s
-    return Verdict(passed, failures, judged.results, judged.rows, seconds, judged.import_seconds, list(signatures))
+    return Verdict(
+        passed, failures, evaluation.results, evaluation.rows, seconds, evaluation.import_seconds, list(signatures)
+    )
 
 
-def _marked(document: Document, number: int, flagged: Sequence[Check], seen: DetectorResults) -> Document:
+def _flagged(document: Document, number: int, flagged: Sequence[Check], seen: DetectorResults) -> Document:
     """Returns the document with placeholders for the findings of masking checks, and with its flags in the metadata."""
     if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
         document = masked(document, found)

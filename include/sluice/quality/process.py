@@ -2,7 +2,7 @@
 the previous batch is embedded and loaded here.
 
 Requests and answers are pickled on the child's standard input and output; both ends run this module, and requests
-contain only numbers. The child ends with the body of `judging.gates_process`. If its parent dies, it ends after
+contain only numbers. The child ends with the body of `evaluation.gates_process`. If its parent dies, it ends after
 its import or its current validation.
 """
 
@@ -32,7 +32,7 @@ _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 class GatesProcess:
     """The child process, started by the first call. Threads may share it; their calls run one after the other. `ready`
-    and `judge` raise one of LOST if the process has ended."""
+    and `evaluate` raise one of LOST if the process has ended."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -53,8 +53,8 @@ class GatesProcess:
             self._imported = True
             return True
 
-    def judge(self, suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
-        """As `expectations.judge`."""
+    def evaluate(self, suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+        """As `expectations.evaluate`."""
         self.ready()
         with self._lock:
             answer = self._answer((suite, checks, columns))
@@ -126,7 +126,7 @@ def _serve() -> None:
         except EOFError:
             return
         try:
-            answer(expectations.judge(*request))
+            answer(expectations.evaluate(*request))
         except SluiceError as error:
             answer(error)
 

@@ -157,7 +157,7 @@ def damage(
     return None if _fingerprint(key, head, content) == head["fingerprint"] else "stale"
 
 
-def leftovers(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str]) -> list[str]:
+def unnamed(blobs: Blobs, keyring: Keyring, folder: str, paths: Sequence[str]) -> list[str]:
     """Lists the objects in an upload's folder that its head does not name.
 
     They come from a crash between two writes, or from a request that is between them now. If the head cannot be

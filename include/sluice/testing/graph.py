@@ -56,14 +56,14 @@ class MemoryGraph:
                 self.entities.setdefault(mention.entity_id, (mention.kind, mention.name))
         self._drop_unmentioned(touched)
 
-    def remove(self, removals: Sequence[OutboxEntry]) -> None:
+    def remove(self, entries: Sequence[OutboxEntry]) -> None:
         touched: set[UUID] = set()
-        for removal in removals:
-            for chunk_id in removal.chunk_ids:
-                node = self.chunks_by_key.pop((chunk_id, removal.generation.number), None)
+        for entry in entries:
+            for chunk_id in entry.chunk_ids:
+                node = self.chunks_by_key.pop((chunk_id, entry.generation.number), None)
                 touched.update(mention.entity_id for mention in (node.mentions if node else ()))
         held = {node.document_id for node in self.chunks_by_key.values()}
-        self.documents -= {each.document_id for each in removals if each.document_gone} - held
+        self.documents -= {each.document_id for each in entries if each.document_gone} - held
         self._drop_unmentioned(touched)
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:

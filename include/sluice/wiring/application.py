@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from sluice.pipeline.preview import DryRun
     from sluice.pipeline.quarantine import Quarantine
     from sluice.pipeline.recording import Recorder
-    from sluice.pipeline.removed_documents import Removals
     from sluice.pipeline.saved_sources import SavedSources
     from sluice.pipeline.scanning import Listing
     from sluice.pipeline.stages import Pipeline
+    from sluice.pipeline.vanished_documents import VanishedDocuments
     from sluice.retrieval.searching import SearchOutcome
 
 
@@ -120,7 +120,7 @@ class Sluice:
             pipeline=self.pipeline,
             stores=self.stores,
             recorder=self._recorder,
-            removals=self._removals,
+            vanished_documents=self._vanished_documents,
             batch_size=self.settings.batch_size,
         )
 
@@ -168,7 +168,7 @@ class Sluice:
         from sluice.pipeline.validation import Validation
 
         ledger, keyring, stores = self.ledger, self.keyring, self.stores
-        recorder, quarantine, removals = self._recorder, self._quarantine, self._removals
+        recorder, quarantine, vanished_documents = self._recorder, self._quarantine, self._vanished_documents
         gating = Gating(ledger.quality, quarantine, self.gate_rules)
         return Pipeline(
             planning=Planning(
@@ -180,7 +180,7 @@ class Sluice:
                 listing=self._listing,
                 stores=stores,
                 recorder=recorder,
-                removals=removals,
+                vanished_documents=vanished_documents,
                 budget=_budget(self.settings),
                 max_shrink=self.settings.max_shrink,
             ),
@@ -193,13 +193,13 @@ class Sluice:
                 recorder=recorder,
                 quarantine=quarantine,
                 renames=RenameMatching(ledger.renames, ledger.deletions, keyring),
-                removals=removals,
+                vanished_documents=vanished_documents,
             ),
             validation=Validation(ledger.quality, keyring, recorder, gating, quarantine),
             chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating, quarantine),
             embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating, quarantine),
-            loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, removals),
-            finishing=Finishing(ledger, stores, recorder, quarantine, removals),
+            loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, vanished_documents),
+            finishing=Finishing(ledger, stores, recorder, quarantine, vanished_documents),
         )
 
     @cached_property
@@ -235,12 +235,12 @@ class Sluice:
         return Quarantine(ledger.runs, ledger.versions, ledger.quarantine, self.blobs, self.keyring, self.reader)
 
     @cached_property
-    def _removals(self) -> Removals:
-        from sluice.pipeline.removed_documents import Removals
+    def _vanished_documents(self) -> VanishedDocuments:
+        from sluice.pipeline.vanished_documents import VanishedDocuments
 
         ledger, has_graph = self.ledger, self.graph is not None
         max_shrink = self.settings.max_shrink
-        return Removals(ledger.renames, ledger.runs, ledger.versions, ledger.outbox, has_graph, max_shrink)
+        return VanishedDocuments(ledger.renames, ledger.runs, ledger.versions, ledger.outbox, has_graph, max_shrink)
 
     # --- maintenance
 

@@ -101,14 +101,14 @@ class Neo4jGraph(GraphScan):
                         # Another writer has created a chunk of this batch since the read; the retry finds it.
                         session.execute_write(self._transaction(_write), scope, batch)
 
-    def remove(self, removals: Sequence[OutboxEntry]) -> None:
+    def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Deletes chunks, deleted documents without chunks, and entities that lost their last use. Deleting a missing
         one is a no-op."""
         by_generation: dict[int, list[str]] = {}
-        for removal in removals:
-            ids = by_generation.setdefault(removal.generation.number, [])
-            ids.extend(str(each) for each in removal.chunk_ids)
-        deleted = sorted({str(removal.document_id) for removal in removals if removal.document_gone})
+        for entry in entries:
+            ids = by_generation.setdefault(entry.generation.number, [])
+            ids.extend(str(each) for each in entry.chunk_ids)
+        deleted = sorted({str(entry.document_id) for entry in entries if entry.document_gone})
         for generation, ids in by_generation.items():
             self._remove_chunks(generation, ids)
         self._remove_documents(deleted)

@@ -181,7 +181,7 @@ class PostgresCatalog(Transactions):
             raise NotFound(f"There is no passage {chunk_id} that you may read.")
         return lineage
 
-    def refusals(
+    def quarantine_records(
         self,
         principal: Principal,
         collection: str | None = None,
@@ -201,9 +201,11 @@ class PostgresCatalog(Transactions):
         }
         return [QuarantineRecord(**row._mapping) for row in self._rows(REFUSALS, values)]
 
-    def refusal(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
+    def quarantine_record(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         with self._transaction() as connection:
-            record = quality_results.refusal(connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)})
+            record = quality_results.quarantine_record(
+                connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)}
+            )
         if record is None:
             raise NotFound(f"There is no document {document_id} in quarantine that you may read.")
         return record

@@ -55,10 +55,10 @@ class PostgresCosts(Transactions):
         (row,) = self._rows(_SPENT, {"run_id": run.run_id})
         return Spent(**row._mapping)
 
-    def stop(self, run: Run, why: str) -> None:
+    def record_exceeded(self, run: Run, why: str) -> None:
         with self._writing(run) as connection:
             connection.execute(_STOP, {"run_id": run.run_id, "why": why})
 
-    def stopped(self, run: Run) -> str | None:
+    def exceeded(self, run: Run) -> str | None:
         why: str | None = self._value(_STOPPED, {"run_id": run.run_id})
         return why

@@ -129,7 +129,7 @@ class PostgresDeletions(Transactions):
         values = {"source_id": source.source_id, "after": after, "limit": limit}
         return list(self._scalars(DELETABLE, values))
 
-    def gone(self, document_ids: Sequence[UUID]) -> set[UUID]:
+    def deleted(self, document_ids: Sequence[UUID]) -> set[UUID]:
         if not document_ids:
             return set()
         return set(self._scalars(_STILL_GONE, {"ids": list(document_ids)}))

@@ -54,7 +54,7 @@ class PostgresOutbox(Transactions):
         return int(self._value(QUEUED, {"collection_id": generation.collection_id}))
 
     @contextmanager
-    def removals(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[OutboxEntry]]:
+    def entries(self, collection_id: UUID, limit: int, *, wait: bool = False) -> Iterator[list[OutboxEntry]]:
         with self._transaction() as connection:
             taken = _take(connection, collection_id, limit, wait)
             yield taken

@@ -18,7 +18,7 @@ ROWS_OF = text(f"""
 """)
 
 
-def refusal(connection: Connection, query: TextClause, values: Mapping[str, Any]) -> QuarantineRecord | None:
+def quarantine_record(connection: Connection, query: TextClause, values: Mapping[str, Any]) -> QuarantineRecord | None:
     """Returns the record that `query` selects, with its gate rows; None if it selects none (absent or not readable)."""
     row = connection.execute(query, values).one_or_none()
     if row is None:

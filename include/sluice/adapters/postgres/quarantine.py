@@ -96,11 +96,11 @@ class PostgresQuarantine(Transactions):
             entities.forget(connection, unmentioned)
             return refused.keys() - by_id.keys()
 
-    def refused(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
+    def items(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         ids = None if document_ids is None else list(document_ids)
         return [work_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
 
-    def released(self, source_id: UUID, limit: int) -> list[UUID]:
+    def resolved(self, source_id: UUID, limit: int) -> list[UUID]:
         return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))
 
     def delete_retained(self, document_ids: Sequence[UUID]) -> None:

@@ -112,7 +112,7 @@ class PostgresRenames(Transactions):
         values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
         return [(row.document_id, bytes(row.sealed_text)) for row in self._rows(MISSED, values)]
 
-    def found(self, run: Run) -> set[UUID]:
+    def matched(self, run: Run) -> set[UUID]:
         return set(self._scalars(_MOVED, {"run_id": run.run_id}))
 
     def vanished(self, run: Run) -> list[UUID]:

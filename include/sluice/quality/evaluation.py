@@ -48,9 +48,9 @@ def ready() -> float:
     return expectations.ready()
 
 
-def judge(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
-    """As `expectations.judge`."""
+def evaluate(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence[Any]]) -> list[Outcome]:
+    """As `expectations.evaluate`."""
     if _process is not None:
         with suppress(*LOST):
-            return _process.judge(suite, checks, columns)
-    return expectations.judge(suite, checks, columns)
+            return _process.evaluate(suite, checks, columns)
+    return expectations.evaluate(suite, checks, columns)

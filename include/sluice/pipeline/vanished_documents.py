@@ -22,7 +22,7 @@ _STORES = ("qdrant", "neo4j")  # in the order in which outbox entries are proces
 
 
 @dataclass(frozen=True, slots=True)
-class Removals:
+class VanishedDocuments:
     """Deletes documents that are gone at the source."""
 
     renames: Renames
