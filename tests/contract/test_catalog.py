@@ -287,7 +287,7 @@ def test_a_passage_tells_its_versions_run_and_gates(room: Room) -> None:
         (2, "active", second.run_id),
     ]
     assert (told.version, told.run_id, told.orchestrator, told.run_state) == (2, second.run_id, "tests", "running")
-    assert (told.physical, told.profile) == (source.generation.physical, source.generation.profile)
+    assert (told.backing_collection, told.profile) == (source.generation.backing_collection, source.generation.profile)
     gates = [(each.expectation, each.success, each.blocking, each.evaluated, each.unexpected) for each in told.gates]
     assert {each.code for each in told.gates} == {"no_text"}
     assert gates == [("not_empty", False, True, 6, 2), ("not_empty", True, False, 3, 0)]

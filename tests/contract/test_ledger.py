@@ -35,7 +35,7 @@ def test_opening_a_source_again_finds_it(room: Room) -> None:
     source = opened(room, wanted)
     assert opened(room, wanted) == source
     assert source.generation.number == 1
-    assert source.generation.physical == f"{wanted.collection}__g1"
+    assert source.generation.backing_collection == f"{wanted.collection}__g1"
     assert source.generation.filter_fields == ("mime", "year")
 
 

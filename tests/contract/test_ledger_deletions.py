@@ -86,7 +86,7 @@ def test_it_does_not_come_back_while_its_content_is_the_same(room: Room, mode: s
     again = next(
         each for each in scanned(room, run, entry("a", "2"), entry("b")) if each.document_id == gone.document_id
     )
-    assert again.gone and again.active_hash == b"onetwo".ljust(20, b"\0")
+    assert again.deleted and again.active_hash == b"onetwo".ljust(20, b"\0")
     room.ledger.versions.touch(run, [again])
     assert shown(room, source, gone, "one", "two") == []
 
@@ -106,7 +106,7 @@ def test_content_that_was_refused_stays_out_when_it_is_only_touched(room: Room) 
     source, _ = refused_then_deleted(room)
     run = started(room, source)
     (again,) = scanned(room, run, entry("a", "touched"), entry("b"))
-    assert again.gone and again.active_hash == version(run, again, "three").raw_hash
+    assert again.deleted and again.active_hash == version(run, again, "three").raw_hash
 
 
 def test_what_expired_stays_gone_when_a_deletion_of_other_content_is_taken_back(room: Room) -> None:
@@ -139,7 +139,7 @@ def test_who_wants_it_back_restores_it(room: Room) -> None:
     assert room.ledger.deletions.restore(gone.document_id) == source
     run = started(room, source)
     (again,) = scanned(room, run, entry("a"), entry("b"))
-    assert again.document_id == gone.document_id and not again.gone
+    assert again.document_id == gone.document_id and not again.deleted
     loaded(room, run, again, "one", "two")
     assert len(shown(room, source, gone, "one", "two")) == 2
 

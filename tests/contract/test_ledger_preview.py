@@ -64,10 +64,10 @@ def test_a_rename_counts_where_the_source_says_so(room: Room) -> None:
     found = preview(
         room,
         source,
-        replace(entry("a2"), former="a"),
-        replace(entry("b2"), former="b"),
+        replace(entry("a2"), previous_name="a"),
+        replace(entry("b2"), previous_name="b"),
         entry("b"),  # it is there still
-        replace(entry("x"), former="never"),
+        replace(entry("x"), previous_name="never"),
         entry("d"),  # perhaps c under another name: nobody knows before it is read
     )
     assert found.documents == {"moved": 1, "new": 3, "unchanged": 1}

@@ -15,7 +15,7 @@ from support.ledger_rows import Room, entry, failure, loaded, opened, reader, sc
 
 
 def kept(item: WorkItem, size: int | None = 10, code: str = "encrypted"):  # type: ignore[no-untyped-def]
-    return replace(failure(item), kept_bytes=size, code=code)
+    return replace(failure(item), retained_bytes=size, code=code)
 
 
 def ids(items: list[WorkItem]) -> list[object]:
@@ -113,9 +113,9 @@ def test_refusals_are_listed_by_collection_and_code_page_by_page(room: Room) -> 
     assert listed(after=by_id[1][0]) == [name for _, name in by_id[2:]]
     first = room.catalog.quarantine_record(who, a.document_id)
     assert (first.document_id, first.source_uri, first.run_id) == (a.document_id, source.spec.uri, run.run_id)
-    assert (first.stage, first.code, first.kept_bytes, first.rows) == ("extract", "encrypted", 10, ())
-    assert first.refused_at >= run.started_at
-    assert room.catalog.quarantine_record(who, b.document_id).kept_bytes is None
+    assert (first.stage, first.code, first.retained_bytes, first.rows) == ("extract", "encrypted", 10, ())
+    assert first.quarantined_at >= run.started_at
+    assert room.catalog.quarantine_record(who, b.document_id).retained_bytes is None
 
 
 def test_a_refusal_is_shown_with_the_rows_of_its_run(room: Room) -> None:

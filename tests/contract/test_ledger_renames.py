@@ -397,11 +397,11 @@ def test_a_source_that_says_renamed_is_believed_unless_the_old_name_is_there(roo
     source = opened(room)
     old = served(room, source, a="one", b="two", c="three")
     run = started(room, source)
-    listed = [replace(entry("x"), former="a"), replace(entry("y"), former="b"), entry("b"), entry("c")]
+    listed = [replace(entry("x"), previous_name="a"), replace(entry("y"), previous_name="b"), entry("b"), entry("c")]
     result = room.ledger.scans.record(run, listed)
     x, y = result.items
-    assert (x.document_id, x.new, x.moved, x.active_hash) == (old["a"].document_id, False, True, None)
-    assert (y.new, y.moved) == (True, False)
+    assert (x.document_id, x.new, x.renamed, x.active_hash) == (old["a"].document_id, False, True, None)
+    assert (y.new, y.renamed) == (True, False)
     assert (result.vanished, result.known) == ([], 3)
     assert room.ledger.renames.matched(run) == {old["a"].document_id}
 
@@ -492,7 +492,7 @@ def test_a_scan_that_is_refused_changes_nothing_at_all(room: Room) -> None:
     run = held(room, source)
     before = room.epoch(source.generation.collection_id)
     wanted = replace(source.spec, access_groups=(), retention_days=1, include=("c*",))
-    listed = [replace(entry("x"), former="a"), replace(entry("b"), uri="file:///elsewhere"), entry("new")]
+    listed = [replace(entry("x"), previous_name="a"), replace(entry("b"), uri="file:///elsewhere"), entry("new")]
     seen: list[ScanResult] = []
 
     def refuse(result: ScanResult) -> None:

@@ -55,7 +55,7 @@ def open_generation(index: VectorIndex, request: pytest.FixtureRequest) -> Itera
     if environment:
         with _http(environment) as http:
             for generation in made:
-                http.delete(f"/collections/{generation.physical}").raise_for_status()
+                http.delete(f"/collections/{generation.backing_collection}").raise_for_status()
 
 
 @pytest.fixture
@@ -186,16 +186,16 @@ def test_explain_tells_the_score_of_each_leg(index: VectorIndex, generation: Gen
     found = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31, explain=True))
     assert len(found) == 31
     best = found[0]
-    assert best.legs.keys() == {"dense", "sparse"}
-    assert best.legs["dense"] == pytest.approx(1.0, abs=1e-5)
+    assert best.scores.keys() == {"dense", "sparse"}
+    assert best.scores["dense"] == pytest.approx(1.0, abs=1e-5)
     without_terms = next(each for each in found if each.chunk_id == points[-1].chunk_id)
-    assert without_terms.legs.keys() == {"dense"}
+    assert without_terms.scores.keys() == {"dense"}
     plain = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31))
     assert {each.chunk_id: each.score for each in plain} == {each.chunk_id: each.score for each in found}
-    assert all(each.legs == {} for each in plain)
+    assert all(each.scores == {} for each in plain)
 
 
-LEGS: tuple[dict[str, Any], ...] = ({"dense": True}, {"sparse": True}, {"dense": True, "sparse": True})
+RETRIEVERS: tuple[dict[str, Any], ...] = ({"dense": True}, {"sparse": True}, {"dense": True, "sparse": True})
 
 
 def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation: Generation) -> None:
@@ -206,15 +206,17 @@ def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation:
     for each in (model, index):
         each.upsert(generation, points)
     for seed in (1, 2, 77):
-        for legs in LEGS:
-            query = _ask(_point(seed + 1000), **legs, limit=60)
+        for retrievers in RETRIEVERS:
+            query = _ask(_point(seed + 1000), **retrievers, limit=60)
             expected = model.search(generation, query)
             found = index.search(generation, query)
             assert [each.score for each in found] == pytest.approx(
                 [each.score for each in expected], rel=1e-4, abs=1e-6
             )
             # Equal scores may come in any order; every score must belong to its own point.
-            scores = {each.chunk_id: each.score for each in model.search(generation, _ask(_point(seed + 1000), **legs))}
+            scores = {
+                each.chunk_id: each.score for each in model.search(generation, _ask(_point(seed + 1000), **retrievers))
+            }
             for candidate in found:
                 if candidate.chunk_id in scores:
                     assert candidate.score == pytest.approx(scores[candidate.chunk_id], rel=1e-4, abs=1e-6)
@@ -305,7 +307,7 @@ def test_the_alias_follows_the_first_generation_until_it_is_switched(
     with _http(_environment(request)) as http:
         aliases = http.get("/aliases").json()["result"]["aliases"]
     targets = {each["alias_name"]: each["collection_name"] for each in aliases}
-    assert targets[first.collection] == first.physical
+    assert targets[first.collection] == first.backing_collection
 
 
 def test_another_shape_under_the_same_name_is_terminal(index: VectorIndex, open_generation: Open) -> None:

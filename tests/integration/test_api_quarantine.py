@@ -32,7 +32,7 @@ class Service:
             row = GateRow(document_id, 2, "chunks", "blank_chunk", "between", {HOSTILE: [1, None]})
             result = GateResult("chunks", "between", "share", False, True, 3, 1)
             self.world.ledger.quality.record_gates(run, 0, "chunk", [result], [row])
-            failure = QuarantineEntry(item, "chunk", "blank_chunk", "A chunk is blank.", kept_bytes=kept_bytes)
+            failure = QuarantineEntry(item, "chunk", "blank_chunk", "A chunk is blank.", retained_bytes=kept_bytes)
             self.world.ledger.quarantine.add(run, [failure])
         self.world.ledger.grants.add(Grant("sam", "acme", frozenset({"legal"}), True))
         app = create_app(self._sluice, authenticate, self._trigger if airflow else None)

@@ -244,7 +244,8 @@ def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Se
     items = ledger.scans.record(
         run, [ListingEntry(f"{n}.md", f"uploads://acme/new#{n}.md", "1", 10) for n in range(3)]
     ).items
-    ledger.quarantine.add(run, [QuarantineEntry(item, "extract", "binary", "Binary.", kept_bytes=10) for item in items])
+    failed = [QuarantineEntry(item, "extract", "binary", "Binary.", retained_bytes=10) for item in items]
+    ledger.quarantine.add(run, failed)
     assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
     service.client.app.state.backend.quotas = QuotaCheck()  # type: ignore[attr-defined]
     assert service.send(name="5.md").status_code == 409

@@ -210,13 +210,13 @@ def test_words_are_found_however_they_are_spelled_and_places_stay_exact(
     sluice.ingestion.ingest(IngestRequest(SourceSpec(tmp_path.as_uri(), name, tenant=name)))
 
     def names(query: str) -> list[str]:
-        return [each.external_id[:-3] for each in found(sluice, name, query, name, legs=("sparse",))]
+        return [each.external_id[:-3] for each in found(sluice, name, query, name, retrievers=("sparse",))]
 
     assert names("Donaudampfschiff") == ["ship"]
     assert names("izmire") == ["city"]
     assert names("resume") == ["plain", "cv"]
     assert names("résumé") == ["cv", "plain"]
-    for passage in found(sluice, name, "Donaudampfschiff izmire", name, legs=("sparse",)):
+    for passage in found(sluice, name, "Donaudampfschiff izmire", name, retrievers=("sparse",)):
         text = texts[passage.external_id[:-3]]
         assert text[passage.start : passage.end] == passage.text
 

@@ -97,7 +97,7 @@ def command(stack: EngineStack, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, command: Callable[..., Any]) -> None:
     summary = place.sluice.ingestion.ingest(IngestRequest(place.spec)).to_json()
     letter = place.refused()["letter.md"]
-    assert (letter.code, letter.stage, letter.kept_bytes) == ("too_long", "validate", len(LETTER))
+    assert (letter.code, letter.stage, letter.retained_bytes) == ("too_long", "validate", len(LETTER))
     assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
     assert stack.files_with(SECRET) == [], "its bytes are kept, and nobody can read them"
 
@@ -128,7 +128,7 @@ def test_the_cli_says_what_cannot_be_replayed(place: Place, command: Callable[..
     (place.folder / "nowhere.md").symlink_to(place.folder / "missing.md")
     place.sluice.ingestion.ingest(IngestRequest(place.spec))
     link = place.refused()["nowhere.md"]
-    assert (link.code, link.kept_bytes, place.objects(link)) == ("broken_link", None, [])
+    assert (link.code, link.retained_bytes, place.objects(link)) == ("broken_link", None, [])
     assert "not retained" in command("show", link.document_id).stdout
     refused = command("replay", link.document_id)
     assert isinstance(refused.exception, BadRequest) and "target of the link does not exist" in str(refused.exception)
@@ -149,7 +149,7 @@ def test_the_source_may_be_gone(place: Place) -> None:
     assert (summary["documents"]["seen"], summary["documents"]["new"], summary["quarantine"]) == (2, 1, {"binary": 1})
     assert SECRET in place.served()
     noise = place.refused()["noise.bin"]
-    assert (noise.kept_bytes, noise.run_id) == (256 * 20, UUID(summary["run_id"]))
+    assert (noise.retained_bytes, noise.run_id) == (256 * 20, UUID(summary["run_id"]))
 
 
 def test_what_is_newer_or_gone_at_the_source_is_not_brought_back(place: Place) -> None:
@@ -174,7 +174,7 @@ def test_other_bytes_than_were_judged_are_not_kept(place: Place) -> None:
     quality = Before(place.sluice.ledger.quality, "record_gates", edit)
     swapped(place.sluice, quality=quality).ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
-    assert (letter.code, letter.kept_bytes, place.objects(letter)) == ("too_long", None, [])
+    assert (letter.code, letter.retained_bytes, place.objects(letter)) == ("too_long", None, [])
     assert "source changed after this check" in letter.reason
     assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.seen == 0
     place.sluice.ingestion.ingest(IngestRequest(place.spec))
@@ -195,7 +195,7 @@ def test_a_replay_counts_on_no_other_bytes_than_it_judged(place: Place) -> None:
     quality = Before(place.sluice.ledger.quality, "record_gates", put_other_bytes)
     swapped(place.sluice, quality=quality).ingestion.ingest(IngestRequest(place.spec, replay=()))
     after = place.refused()["letter.md"]
-    assert (after.kept_bytes, "source changed" in after.reason) == (None, True)
+    assert (after.retained_bytes, "source changed" in after.reason) == (None, True)
     place.limit(None)
     place.sluice.ingestion.ingest(IngestRequest(place.spec))
     assert SECRET in place.served(), "the next run looks again"
@@ -231,7 +231,7 @@ def test_without_its_key_or_its_bytes_it_is_left_to_the_next_run(place: Place) -
     place.sluice.blobs.remove(quarantine.path(letter.document_id))
     place.limit(None)
     assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).quarantine == {"not_kept": 1}
-    assert place.refused()["letter.md"].kept_bytes is None
+    assert place.refused()["letter.md"].retained_bytes is None
     assert place.sluice.ingestion.ingest(IngestRequest(place.spec)).documents.new == 1
 
 
@@ -290,7 +290,7 @@ def test_a_crash_while_it_is_refused(place: Place, port: str, method: str, after
         swapped(place.sluice, **{port: broken}).ingestion.ingest(IngestRequest(place.spec))
     place.sluice.ingestion.ingest(IngestRequest(place.spec))
     letter = place.refused()["letter.md"]
-    assert len(place.objects(letter)) == 1 and letter.kept_bytes == len(LETTER)
+    assert len(place.objects(letter)) == 1 and letter.retained_bytes == len(LETTER)
     shutil.rmtree(place.folder)
     place.limit(None)
     assert place.sluice.ingestion.ingest(IngestRequest(place.spec, replay=())).documents.new == 1

@@ -75,7 +75,8 @@ def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
 def qdrant(stack: EngineStack, served: Generation) -> Iterator[Callable[..., Any]]:
     """A call on the physical collection, past the platform."""
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
-    with httpx.Client(base_url=f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30) as http:
+    base_url = f"{url}/collections/{served.backing_collection}"
+    with httpx.Client(base_url=base_url, headers={"api-key": key}, timeout=30) as http:
 
         def call(method: str, path: str, body: Any = None) -> Any:
             answer = http.request(method, path, params={"wait": "true"}, json=body)
@@ -373,7 +374,8 @@ def test_a_collection_that_is_deleted_meanwhile_is_not_made_again(
     assert report["collections"] == []
     assert served.collection not in {each.collection for each in sluice.ledger.collections.generations()}
     url, key = stack.environment["SLUICE_QDRANT_URL"], stack.environment["SLUICE_QDRANT_API_KEY"]
-    assert httpx.get(f"{url}/collections/{served.physical}", headers={"api-key": key}, timeout=30).status_code == 404
+    address = f"{url}/collections/{served.backing_collection}"
+    assert httpx.get(address, headers={"api-key": key}, timeout=30).status_code == 404
     assert cypher("MATCH (c:Chunk {collection: $c}) RETURN c", c=served.collection) == []
 
 

@@ -88,7 +88,7 @@ def constant(text: str) -> list[Any]:
 
 
 def served(sluice: Sluice, spec: SourceSpec) -> int:
-    request = SearchRequest("heron", spec.collection, 20, legs=("sparse",))
+    request = SearchRequest("heron", spec.collection, 20, retrievers=("sparse",))
     return len(sluice.search(request, Principal("t", spec.tenant, frozenset({ALL_GROUPS}))).passages)
 
 

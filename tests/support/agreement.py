@@ -125,7 +125,7 @@ def _points(qdrant: QdrantClient, source: Source, places: dict[str, Place], held
     strays, after = [], None
     while True:
         points, after = qdrant.scroll(
-            source.generation.physical, limit=1000, offset=after, with_vectors=True, with_payload=True
+            source.generation.backing_collection, limit=1000, offset=after, with_vectors=True, with_payload=True
         )
         for point in points:
             assert point.payload and isinstance(point.vector, dict)

@@ -81,7 +81,7 @@ class Marked:
     def __init__(self, reader: SourceReader) -> None:
         self.scan, self.read = reader.scan, reader.read
 
-    def mark(self) -> str:
+    def cursor(self) -> str:
         return "state"
 
 

@@ -77,7 +77,7 @@ LINEAGE = PassageLineage(
     expires_at=None,
     version=2,
     generation=3,
-    physical="handbook__g3",
+    backing_collection="handbook__g3",
     profile=PROFILE,
     run_id=PASSAGES[1].run_id,
     orchestrator="airflow:sluice_ingest/manual__1 & more",
@@ -189,7 +189,7 @@ class PageData:
         if self.down:
             raise Unavailable("Qdrant", "no answer within 5 s")
         self.searches.append(request)
-        return SearchOutcome(self.passages, request.legs, (), 3, 12.0, self.nothing_relevant)
+        return SearchOutcome(self.passages, request.retrievers, (), 3, 12.0, self.nothing_relevant)
 
     def reset(self) -> None:
         self.__dict__.update(PageData().__dict__)

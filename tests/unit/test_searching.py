@@ -159,7 +159,7 @@ def test_passages_are_opened_and_cited() -> None:
     assert (first.uri, first.start, first.end, first.page) == ("file:///docs/0.md", 10, 20, None)
     assert (first.version, first.generation, first.run_id) == (2, 3, RUN)
     assert first.metadata == {"year": 2024}
-    assert outcome.legs == ("dense", "sparse")
+    assert outcome.retrievers == ("dense", "sparse")
     assert outcome.degraded == ()
     assert outcome.generation == 3
 
@@ -247,7 +247,7 @@ def test_equal_scores_are_ordered_by_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("legs", "question", "served"),
+    ("retrievers", "question", "served"),
     [
         (("dense",), "a b", ("dense",)),
         (("sparse",), "a b", ("sparse",)),
@@ -255,17 +255,17 @@ def test_equal_scores_are_ordered_by_id() -> None:
         (("sparse",), "the of", ()),
     ],
 )
-def test_legs_that_served(legs: Any, question: str, served: tuple[str, ...]) -> None:
+def test_retrievers_that_served(retrievers: Any, question: str, served: tuple[str, ...]) -> None:
     world = World(30)
-    outcome = ask(world, legs=legs, query=question)
-    assert outcome.legs == served
+    outcome = ask(world, retrievers=retrievers, query=question)
+    assert outcome.retrievers == served
     for query in world.queries:
         assert (query.dense is not None, query.sparse is not None) == ("dense" in served, "sparse" in served)
     assert bool(outcome.passages) == bool(served)
 
 
-def test_explain_carries_the_legs_scores() -> None:
-    assert ask(World(9), explain=True).passages[0].legs == {"dense": 0.5}
+def test_explain_carries_the_retrievers_scores() -> None:
+    assert ask(World(9), explain=True).passages[0].scores == {"dense": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_explain_carries_the_legs_scores() -> None:
         {"query": "a\x00b"},
         {"top_k": 0},
         {"top_k": 101},
-        {"legs": ()},
+        {"retrievers": ()},
     ],
 )
 def test_requests_that_cannot_be(changes: dict[str, Any]) -> None:
@@ -413,11 +413,11 @@ def test_a_row_unlike_anything_foreseen_is_left_out(monkeypatch: pytest.MonkeyPa
 def test_scores_tell_nothing_of_what_may_not_be_read() -> None:
     """A gap between fused ranks, or BM25's own score, would."""
     world, all_seen = World(30, hidden={0, 2, 4}), World(30)
-    for legs in (("dense", "sparse"), ("sparse",)):
-        shown, other = ask(world, legs=legs), ask(all_seen, legs=legs)
+    for retrievers in (("dense", "sparse"), ("sparse",)):
+        shown, other = ask(world, retrievers=retrievers), ask(all_seen, retrievers=retrievers)
         assert [each.score for each in shown.passages] == [each.score for each in other.passages]
         assert len({each.score for each in shown.passages}) == 5
-    assert ask(world, legs=("dense",)).passages[0].score == pytest.approx(1 - 1 / 31), "depends on nothing else"
+    assert ask(world, retrievers=("dense",)).passages[0].score == pytest.approx(1 - 1 / 31), "depends on nothing else"
 
 
 BIG = 1234567890123456782
@@ -465,7 +465,7 @@ def test_bm25_scores_would_count_the_words_of_other_tenants() -> None:
         raw = vectors.search(GENERATION, asked)[0].score
         ports = replace(world.ports(), vectors=vectors, sparse_query=lambda question, key: word)
         outcome = search(ports, SearchRequest("word", "docs", 5, explain=True), READER)
-        return raw, [each.score for each in outcome.passages], [dict(each.legs) for each in outcome.passages]
+        return raw, [each.score for each in outcome.passages], [dict(each.scores) for each in outcome.passages]
 
     few, many = answers(1), answers(50)
     total, having = 3 + 50, 1 + 50
@@ -499,22 +499,24 @@ def test_a_search_for_what_is_near_goes_on_until_the_index_has_no_more() -> None
     assert world.fetched == 300 + 10, "each candidate once, then those of the answer"
 
 
-@pytest.mark.parametrize("legs", [("dense",), ("dense", "sparse")])
-def test_a_search_ends_where_no_other_passage_can_be_near(legs: Any) -> None:
-    """The 25th score of the fused list says that what is not found has no place among the first 24 of the dense leg."""
+@pytest.mark.parametrize("retrievers", [("dense",), ("dense", "sparse")])
+def test_a_search_ends_where_no_other_passage_can_be_near(retrievers: Any) -> None:
+    """The 25th score of the fused list says that what is not found has no place among the first 24 of the dense retriever."""
     world = World(500, near=dict.fromkeys(range(3, 500), 0.2), scores={n: 1 / (60 + n) for n in range(500)})
-    outcome = ask(world, min_score=0.5, legs=legs)
+    outcome = ask(world, min_score=0.5, retrievers=retrievers)
     assert (numbers(outcome), outcome.degraded, world.limits) == ([0, 1, 2], (), [25])
 
 
-def test_passages_that_many_legs_rank_high_do_not_end_it_too_soon() -> None:
-    """With scores of two legs each, a passage that the dense leg alone has first may still be missing."""
+def test_passages_that_many_retrievers_rank_high_do_not_end_it_too_soon() -> None:
+    """With scores of two retrievers each, a passage that the dense retriever alone has first may still be missing."""
     scores = {n: 2 / (60 + n) for n in range(60)} | {60: 1 / 60}
     world = World(61, near=dict.fromkeys(range(60), 0.2), scores=scores)
     assert numbers(ask(world, min_score=0.5)) == [60]
 
 
-@pytest.mark.parametrize("changes", [{"min_score": -0.1}, {"min_score": 1.1}, {"min_score": 0.5, "legs": ("sparse",)}])
+@pytest.mark.parametrize(
+    "changes", [{"min_score": -0.1}, {"min_score": 1.1}, {"min_score": 0.5, "retrievers": ("sparse",)}]
+)
 def test_a_lowest_similarity_that_cannot_be(changes: dict[str, Any]) -> None:
     with pytest.raises(BadRequest, match="min_score"):
         ask(World(3), **changes)
@@ -562,4 +564,4 @@ def test_nothing_is_relevant_where_nothing_is_found() -> None:
 
 
 def test_words_alone_are_relevant() -> None:
-    assert judged("minilm", 0.1, "pump", legs=("sparse",)).nothing_relevant is False
+    assert judged("minilm", 0.1, "pump", retrievers=("sparse",)).nothing_relevant is False

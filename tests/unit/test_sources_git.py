@@ -86,7 +86,7 @@ def item(entry: ListingEntry) -> WorkItem:
 
 
 def formers(reader: GitReader) -> dict[str, str]:
-    return {entry.external_id: entry.former for entry in reader.scan() if entry.former}
+    return {entry.external_id: entry.previous_name for entry in reader.scan() if entry.previous_name}
 
 
 def refusal(reader: GitReader, external_id: str) -> str:
@@ -107,7 +107,7 @@ def test_a_scan_lists_the_tree_and_a_read_takes_from_the_object_store(repository
     assert entries["docs/b.md"].size_bytes == 3
     assert entries["docs/b.md"].uri == f"git+{repository.folder.as_uri()}#docs/b.md"
     assert reader.read(item(entries["docs/deep/c.md"])).content == b"three"
-    assert reader.mark() == repository.commits[0]
+    assert reader.cursor() == repository.commits[0]
 
 
 def test_only_what_changed_has_another_fingerprint_and_what_was_listed_stays_readable(repository: Repository) -> None:
@@ -177,12 +177,12 @@ def test_branch_tag_commit_and_date_choose_the_commit(repository: Repository) ->
     other = repository.commit({b"a.md": b"4"}, branch="feature/x")
     author = pygit2.Signature("A", "a@example.org", FIRST_DAY)
     repository.git.create_tag("v1", pygit2.Oid(hex=second), ObjectType.COMMIT, author, "annotated")
-    chosen = {query: repository.reader(query).mark() for query in ("", "?ref=feature/x", "?ref=v1", f"?ref={first}")}
+    chosen = {query: repository.reader(query).cursor() for query in ("", "?ref=feature/x", "?ref=v1", f"?ref={first}")}
     assert list(chosen.values()) == [main, other, second, first]
-    assert repository.reader(f"?ref={first[:10]}").mark() == first
-    assert repository.reader("?date=2020-09-13").mark() == first
-    assert repository.reader("?date=2020-09-14&ref=main").mark() == second
-    assert repository.reader("?date=2035-01-01").mark() == main
+    assert repository.reader(f"?ref={first[:10]}").cursor() == first
+    assert repository.reader("?date=2020-09-13").cursor() == first
+    assert repository.reader("?date=2020-09-14&ref=main").cursor() == second
+    assert repository.reader("?date=2035-01-01").cursor() == main
 
 
 @pytest.mark.parametrize("query", ["?ref=nowhere", "?ref=" + "0" * 40, "?date=1999-01-01"])
@@ -363,7 +363,7 @@ def test_ten_steps_of_a_real_repository_give_its_additions_changes_deletions_and
         since = repository.commits[-1] if repository.commits else None
         repository.commit(files)
         entries = {entry.external_id: entry for entry in repository.reader(since=since).scan()}
-        found = {name: entry.former for name, entry in entries.items() if entry.former}
+        found = {name: entry.previous_name for name, entry in entries.items() if entry.previous_name}
         agreed += len(found.items() & wanted_renames.items())
         expected += len(wanted_renames)
         surplus += len(found.items() - wanted_renames.items())

@@ -73,7 +73,7 @@ def generation(run: Run) -> SluiceGeneration:
         tenant=run.source.spec.tenant,
         collection=target.collection,
         generation=target.number,
-        physical=target.physical,
+        physical=target.backing_collection,
         chunker=target.profile.chunker,
         embedder=target.profile.embedder,
         entities=target.profile.entities,

@@ -78,7 +78,7 @@ def table(settings: Settings, name: str) -> Name:
 
 def collection(settings: Settings, run: Run) -> Name:
     url = urlsplit(settings.qdrant_url)
-    return f"qdrant://{url.hostname}:{url.port or 6333}", safe(run.source.generation.physical)
+    return f"qdrant://{url.hostname}:{url.port or 6333}", safe(run.source.generation.backing_collection)
 
 
 def graph(settings: Settings) -> Name:

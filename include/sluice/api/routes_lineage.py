@@ -175,7 +175,7 @@ def _answer(settings: Settings, lineage: PassageLineage) -> dict[str, Any]:
             **facts["profile"],
             "collection": lineage.collection,
             "number": lineage.generation,
-            "physical": lineage.physical,
+            "physical": lineage.backing_collection,
         },
         "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
         "datasets": [_dataset(settings, each) for each in lineage.datasets],

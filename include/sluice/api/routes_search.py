@@ -32,7 +32,7 @@ async def search_passages(body: SearchBody, request: Request, caller: Caller) ->
         query=body.query,
         collection=body.collection,
         top_k=body.top_k,
-        legs=tuple(dict.fromkeys(body.legs)),
+        retrievers=tuple(dict.fromkeys(body.legs)),
         filters=body.filters,
         explain=body.explain,
         min_score=body.min_score,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
 
-from sluice.model.search import Leg
+from sluice.model.search import Retriever
 from sluice.retrieval.searching import MAX_QUERY_CHARS, MAX_TOP_K
 
 
@@ -36,7 +36,7 @@ class SearchBody(BaseModel):
         description="Declared metadata field → value (equals), list (any of), or {gt, gte, lt, lte} (range).",
         examples=[{"language": "en", "category": ["guide", "faq"], "year": {"gte": 2024}}],
     )
-    legs: list[Annotated[Leg, BeforeValidator(_no_graph_leg)]] = Field(
+    legs: list[Annotated[Retriever, BeforeValidator(_no_graph_leg)]] = Field(
         ["dense", "sparse"],
         min_length=1,
         max_length=10,
@@ -110,7 +110,7 @@ class SearchResult(BaseModel):
 
 class SearchAnswer(BaseModel):
     results: list[SearchResult]
-    legs: list[Leg] = Field(description="The retrievers that served this answer.")
+    legs: list[Retriever] = Field(description="The retrievers that served this answer.")
     degraded: list[str] = Field(
         description="Parts of the search that are incomplete. `refill`: more passages may exist than were examined."
     )

@@ -55,7 +55,7 @@ def quarantine_show(document_id: Document, tenant: Tenant = "default", json_: Js
         json_,
         f"{record.external_id} ({record.uri})",
         f"{record.code}, at {record.stage}: {record.reason}",
-        f"quarantined {record.refused_at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id} of {record.source_uri}",
+        f"quarantined {record.quarantined_at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id} of {record.source_uri}",
         f"retained: {_size(record)}",
         *rows,
     )
@@ -77,7 +77,7 @@ def quarantine_replay(
             records = [sluice.catalog.quarantine_record(operator(tenant), each) for each in document_id]
         else:
             records = _all(sluice, tenant, collection, code)
-        replayable = [each for each in records if each.kept_bytes is not None]
+        replayable = [each for each in records if each.retained_bytes is not None]
         if document_id and not replayable:
             raise BadRequest(
                 f"{records[0].external_id} has no retained bytes, so there is nothing to replay: {records[0].reason} "
@@ -137,4 +137,4 @@ def _brief(record: QuarantineRecord) -> str:
 
 
 def _size(record: QuarantineRecord) -> str:
-    return "not retained" if record.kept_bytes is None else f"{record.kept_bytes:,} bytes"
+    return "not retained" if record.retained_bytes is None else f"{record.retained_bytes:,} bytes"

@@ -57,7 +57,8 @@ class ObjectComparison:
     ) -> StoreReport:
         """Compares the uploads of all collections or of one; for all collections also objects that belong to none.
 
-        `checked` counts documents, `surplus` orphaned objects. `collect_garbage` deletes these; `deep` reads the uploads."""
+        `checked` counts documents, `surplus` orphaned objects. `collect_garbage` deletes these; `deep` reads the
+        uploads."""
         report = StoreReport()
         self._compare_uploads(collection, deep, report)
         everywhere = () if collection else chain(self._runs(), self._quarantined(), self._lists())

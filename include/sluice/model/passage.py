@@ -37,7 +37,7 @@ class PassageLineage:
     expires_at: datetime | None
     version: int
     generation: int
-    physical: str
+    backing_collection: str
     profile: Profile
     run_id: UUID
     orchestrator: str | None
@@ -72,5 +72,5 @@ class Passage:
     version: int
     generation: int
     run_id: UUID
-    legs: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
     similarity: float | None = None  # cosine similarity to the query, where requested

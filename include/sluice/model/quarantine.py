@@ -20,7 +20,7 @@ class QuarantineEntry:
     code: str
     reason: str
     retry: bool = False  # the document is not the cause (a timeout, a permission): the next run tries again
-    kept_bytes: int | None = None  # size of the bytes retained for a replay; None: they could not be read
+    retained_bytes: int | None = None  # size of the bytes retained for a replay; None: they could not be read
     raw_hash: bytes | None = None  # keyed hash of the checked content; None: it could not be read
 
 
@@ -37,12 +37,13 @@ class QuarantineRecord:
     stage: str
     code: str
     reason: str
-    refused_at: datetime
-    kept_bytes: int | None  # size of the bytes retained for a replay; None: not retained
+    quarantined_at: datetime
+    retained_bytes: int | None  # size of the bytes retained for a replay; None: not retained
     rows: tuple[GateRow, ...] = ()  # rows of its gate; only where a single record is requested
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the record without its gate rows, which need their explanation to be useful."""
+        """Returns the record under the API's names, without its gate rows: they need an explanation to be useful."""
         values = asdict(replace(self, rows=()))
         del values["rows"]
+        values["refused_at"], values["kept_bytes"] = values.pop("quarantined_at"), values.pop("retained_bytes")
         return values

@@ -22,7 +22,7 @@ class ListingEntry:
     size_bytes: int
     # Position in bytes from the start, where documents are found by position (lines of a JSONL file).
     offset: int = 0
-    former: str | None = None  # previous external id, where the source itself reports a rename
+    previous_name: str | None = None  # previous external id, where the source itself reports a rename
     # The fingerprint as the source gave it, where `fingerprint` is its keyed hash. The reader finds the document by it.
     # It may be a hash of the content, so it is stored only encrypted under the document's key.
     locator: str = ""
@@ -48,8 +48,8 @@ class WorkItem:
     entry: ListingEntry
     new: bool
     active_hash: bytes | None = None  # keyed hash of the raw bytes of the active version; None: process it always
-    moved: bool = False  # renamed
-    gone: bool = False  # deleted manually or purged; with `active_hash` it stays deleted while its content is the same
+    renamed: bool = False  # renamed
+    deleted: bool = False  # manually, or purged; with `active_hash` it stays deleted while its content is the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sluice.model.chunk import SparseVector, Vector
 
-Leg = Literal["dense", "sparse"]
+Retriever = Literal["dense", "sparse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class SearchRequest:
     query: str
     collection: str
     top_k: int = 10
-    legs: tuple[Leg, ...] = ("dense", "sparse")
+    retrievers: tuple[Retriever, ...] = ("dense", "sparse")
     filters: Mapping[str, Any] = field(default_factory=dict)  # field → scalar | list | {gt,gte,lt,lte}
     explain: bool = False
     min_score: float | None = None  # lowest cosine similarity of query and passage, 0 to 1
@@ -33,7 +33,7 @@ class VectorQuery:
     sources: tuple[UUID, ...]  # sources that the principal may read, as the ledger decides
     filters: Mapping[str, Any]
     limit: int
-    explain: bool = False  # fill Candidate.legs
+    explain: bool = False  # fill Candidate.scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Candidate:
 
     chunk_id: UUID
     score: float
-    legs: Mapping[str, float] = field(default_factory=dict)  # score by retriever, on request
+    scores: Mapping[str, float] = field(default_factory=dict)  # score by retriever, on request
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,8 +214,8 @@ def _item_json(item: WorkItem) -> dict[str, Any]:
         "offset": entry.offset,
         "locator": entry.locator,
         "new": item.new,
-        "moved": item.moved,
-        "gone": item.gone,
+        "moved": item.renamed,
+        "gone": item.deleted,
         "active_hash": item.active_hash,
     }
 
@@ -224,8 +224,8 @@ def _item(row: Mapping[str, Any]) -> WorkItem:
     position = (row["size_bytes"], row["offset"])
     # A run that an older release started has no locators.
     entry = ListingEntry(row["external_id"], row["uri"], row["fingerprint"], *position, locator=row.get("locator", ""))
-    document_id, gone = UUID(bytes=row["document_id"]), row.get("gone", False)
-    return WorkItem(document_id, entry, row["new"], row["active_hash"], row["moved"], gone)
+    document_id, deleted = UUID(bytes=row["document_id"]), row.get("gone", False)
+    return WorkItem(document_id, entry, row["new"], row["active_hash"], row["moved"], deleted)
 
 
 def _document(body: Mapping[str, Any]) -> Document:

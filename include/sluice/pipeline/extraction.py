@@ -80,7 +80,7 @@ class Extraction:
                 known = {
                     raw.item.document_id
                     for raw in raws
-                    if (run.mode != "full" or raw.item.gone) and raw.item.active_hash == hashes[raw.item.document_id]
+                    if (run.mode != "full" or raw.item.deleted) and raw.item.active_hash == hashes[raw.item.document_id]
                 }
                 unchanged += [raw.item for raw in raws if raw.item.document_id in known]
                 raws = [raw for raw in raws if raw.item.document_id not in known]

@@ -65,10 +65,10 @@ class Loading:
             superseded = self.quarantine.refuse(run, failures)
             superseded += self.quarantine.refuse(run, [beyond_quota(run, each) for each in beyond], {})
             new = sum(item.new for item in served)
-            moved = sum(item.moved for item in served)
+            renamed = sum(item.renamed for item in served)
             counts |= {
                 "new": new,
-                "changed": len(served) - new - moved,
+                "changed": len(served) - new - renamed,
                 "superseded": counts["superseded"] + superseded,
                 "quarantined": len(beyond) + len(failures) - superseded,
             }

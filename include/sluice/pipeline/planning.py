@@ -73,7 +73,7 @@ class Planning:
                 self.stores.graph_of(source.generation)  # raises where the graph is off, before anything is written
                 reader = self.saved_sources.reader(spec.over(source.spec), self.scans.last_cursor(source))
                 result = self.scans.record(run, self.listing.entries(source.spec, reader), spec, accept)
-                if isinstance(reader, IncrementalReader) and (cursor := reader.mark()):
+                if isinstance(reader, IncrementalReader) and (cursor := reader.cursor()):
                     self.scans.record_cursor(run, cursor)
                 items = result.items[: request.max_documents]
                 self.keyring.create([item.document_id for item in items])

@@ -120,7 +120,7 @@ class Quarantine:
             if raw is not None and cipher is not None:
                 if run.mode != "replay":
                     objects[document_id] = cipher.encrypt(_PURPOSE, _packed(raw))
-                failure = replace(failure, kept_bytes=len(raw.content))
+                failure = replace(failure, retained_bytes=len(raw.content))
             records.append(failure)
         return len(superseded | self._quarantined(run, records, objects))
 
@@ -135,8 +135,9 @@ class Quarantine:
             superseded = self.records.add(run, records)
             for failure in records:
                 # Retained bytes of an earlier failure are not the bytes of this one.
-                if failure.kept_bytes is None and run.mode != "replay" and failure.item.document_id not in superseded:
-                    self.blobs.remove(path(failure.item.document_id))
+                document_id, retained = failure.item.document_id, failure.retained_bytes is not None
+                if not retained and run.mode != "replay" and document_id not in superseded:
+                    self.blobs.remove(path(document_id))
         return superseded
 
     def delete_retained(self, run: Run) -> int:

@@ -94,10 +94,10 @@ def _same(
 ) -> WorkItem:
     """Sets the previous id. A purged or manually deleted document stays deleted: a new name does not restore it."""
     known = _known(item, previous_ids)
-    return replace(known, active_hash=hashes[item.document_id], gone=True) if known.document_id in deleted else known
+    return replace(known, active_hash=hashes[item.document_id], deleted=True) if known.document_id in deleted else known
 
 
 def _known(item: WorkItem, previous_ids: Mapping[UUID, UUID]) -> WorkItem:
     if item.document_id not in previous_ids:
         return item
-    return replace(item, document_id=previous_ids[item.document_id], new=False, moved=True, active_hash=None)
+    return replace(item, document_id=previous_ids[item.document_id], new=False, renamed=True, active_hash=None)

@@ -78,7 +78,7 @@ class SourceReader(Protocol):
 class IncrementalReader(SourceReader, Protocol):
     """The reader of a source with a history, which reports renames since an earlier scan (`ListingEntry.former`)."""
 
-    def mark(self) -> str | None:
+    def cursor(self) -> str | None:
         """Returns the cursor of the state that `scan` lists, e.g. a commit. It is stored when the run is complete, and
         passed to the reader of the next run."""
 

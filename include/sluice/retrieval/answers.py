@@ -16,7 +16,7 @@ def search_response(outcome: SearchOutcome, request_id: str = "", explain: bool 
     """Returns the response as JSON types, except that ids are UUID objects."""
     return {
         "results": [search_result(passage, explain) for passage in outcome.passages],
-        "legs": list(outcome.legs),
+        "legs": list(outcome.retrievers),
         "degraded": list(outcome.degraded),
         **_named(outcome, _OUTCOME),
         "request_id": request_id,
@@ -32,7 +32,7 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     if passage.similarity is not None:
         result["similarity"] = passage.similarity
     if explain:
-        result["explain"] = {"legs": dict(passage.legs), **_named(passage, ("generation", "run_id"))}
+        result["explain"] = {"legs": dict(passage.scores), **_named(passage, ("generation", "run_id"))}
     return result
 
 

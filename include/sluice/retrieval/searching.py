@@ -25,7 +25,7 @@ from sluice.model.generation import Generation
 from sluice.model.grants import Principal
 from sluice.model.metadata import readable
 from sluice.model.passage import Passage
-from sluice.model.search import Candidate, Hydrated, Leg, SearchRequest, VectorQuery
+from sluice.model.search import Candidate, Hydrated, Retriever, SearchRequest, VectorQuery
 from sluice.model.text import encodable
 from sluice.ports.catalog import Catalog
 from sluice.ports.content import Embedder, Keyring
@@ -57,14 +57,14 @@ class SearchPorts:
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """Result of a search. `legs`: the retrievers that were used. `degraded`: the steps that were incomplete (`refill`:
-    more passages may exist).
+    """Result of a search. `retrievers`: the retrievers that were used. `degraded`: the steps that were incomplete
+    (`refill`: more passages may exist).
 
     `nothing_relevant`: there is no passage, or none has a word of the question or is similar to it.
     """
 
     passages: tuple[Passage, ...]
-    legs: tuple[Leg, ...]
+    retrievers: tuple[Retriever, ...]
     degraded: tuple[str, ...]
     generation: int
     took_ms: float
@@ -112,11 +112,11 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         request.filters, generation.filter_fields
     )  # an invalid request is rejected before any work
     query = _encoded(ports, request, principal, generation, question, sources)
-    legs = tuple(leg for leg in request.legs if getattr(query, leg) is not None)
+    retrievers = tuple(retriever for retriever in request.retrievers if getattr(query, retriever) is not None)
     passages: list[Passage] = []
     complete = True
     # No readable source must mean no result, never "no restriction".
-    if sources and legs:
+    if sources and retrievers:
         exactly = [each for each in conditions if inexact(each)]
         wanted = _Wanted(request.top_k, exactly, request.min_score)
         passages, complete = _filled(ports, generation, query, principal, wanted)
@@ -127,8 +127,8 @@ def search(ports: SearchPorts, request: SearchRequest, principal: Principal) -> 
         near = similarities(ports.vectors, generation, query.dense, [each.chunk_id for each in passages])
         passages = [replace(each, similarity=near.get(each.chunk_id)) for each in passages]
     return SearchOutcome(
-        passages=tuple(_by_rank(passages, len(legs)) if "sparse" in legs else passages),
-        legs=legs,
+        passages=tuple(_by_rank(passages, len(retrievers)) if "sparse" in retrievers else passages),
+        retrievers=retrievers,
         degraded=() if complete else ("refill",),
         generation=generation.number,
         took_ms=round((time.perf_counter() - started) * 1000, 2),
@@ -157,13 +157,13 @@ def _checked_question(request: SearchRequest) -> str:
         raise BadRequest("The query contains a NUL character; remove it.")
     if not 1 <= request.top_k <= MAX_TOP_K:
         raise BadRequest(f"top_k is {request.top_k}; 1 to {MAX_TOP_K} are allowed.")
-    if not request.legs:
-        raise BadRequest("No leg was chosen; name dense, sparse or both.")
+    if not request.retrievers:
+        raise BadRequest("No retriever was chosen. Name dense, sparse or both in legs.")
     if request.min_score is not None:
         if not 0 <= request.min_score <= 1:
             raise BadRequest(f"min_score is {request.min_score}; 0 to 1 are allowed.")
-        if "dense" not in request.legs:
-            raise BadRequest("min_score needs dense similarity; add the leg dense, or leave min_score out.")
+        if "dense" not in request.retrievers:
+            raise BadRequest("min_score needs dense similarity; add dense to legs, or leave min_score out.")
     return question
 
 
@@ -175,9 +175,11 @@ def _encoded(
     question: str,
     sources: tuple[UUID, ...],
 ) -> VectorQuery:
-    dense = ports.embed_query(generation.profile.embedder, question, principal) if "dense" in request.legs else None
+    dense = None
+    if "dense" in request.retrievers:
+        dense = ports.embed_query(generation.profile.embedder, question, principal)
     sparse = None
-    if "sparse" in request.legs:
+    if "sparse" in request.retrievers:
         terms = ports.sparse_query(question, ports.keyring.index_key(principal.tenant))
         sparse = terms if len(terms.indices) else None  # a question of stop words has no terms
     return VectorQuery(
@@ -295,25 +297,25 @@ def _opened(row: Hydrated, cipher: Cipher, candidate: Candidate) -> Passage | No
         version=row.version,
         generation=row.generation,
         run_id=row.run_id,
-        legs=candidate.legs,
+        scores=candidate.scores,
     )
 
 
-def _by_rank(passages: Sequence[Passage], legs: int) -> list[Passage]:
-    """Replaces the scores by those of the rank in this result, as if each retriever had this rank, and `legs["sparse"]`
-    by the rank in the sparse retriever.
+def _by_rank(passages: Sequence[Passage], retrievers: int) -> list[Passage]:
+    """Replaces the scores by those of the rank in this result, as if each retriever had this rank, and
+    `retrievers["sparse"]` by the rank in the sparse retriever.
 
     Original BM25 scores and fused ranks would reveal passages that the caller may not read: a term's IDF shows its
     frequency in the whole collection, and a gap between ranks shows another passage.
     """
-    sparse = sorted((each.legs["sparse"] for each in passages if "sparse" in each.legs), reverse=True)
+    sparse = sorted((each.scores["sparse"] for each in passages if "sparse" in each.scores), reverse=True)
     return [
         replace(
             passage,
-            score=legs / (RANK_CONSTANT + place),
-            legs={
-                leg: 1 / (RANK_CONSTANT + sparse.index(score)) if leg == "sparse" else score
-                for leg, score in passage.legs.items()
+            score=retrievers / (RANK_CONSTANT + place),
+            scores={
+                retriever: 1 / (RANK_CONSTANT + sparse.index(score)) if retriever == "sparse" else score
+                for retriever, score in passage.scores.items()
             },
         )
         for place, passage in enumerate(passages)

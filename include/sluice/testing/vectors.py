@@ -25,22 +25,22 @@ class MemoryVectors:
         self._collections: dict[str, dict[UUID, Point]] = {}
 
     def ensure(self, generation: Generation) -> None:
-        self._collections.setdefault(generation.physical, {})
+        self._collections.setdefault(generation.backing_collection, {})
 
     def drop(self, generation: Generation) -> None:
-        self._collections.pop(generation.physical, None)
+        self._collections.pop(generation.backing_collection, None)
 
     def upsert(self, generation: Generation, points: Sequence[Point]) -> None:
-        held = self._collections.get(generation.physical)
+        held = self._collections.get(generation.backing_collection)
         if held is None:
-            raise Transient(f"There is no collection {generation.physical}. Run the ingest again.")
+            raise Transient(f"There is no collection {generation.backing_collection}. Run the ingest again.")
         for point in points:
             if point.dense.shape != (generation.profile.dim,) or not np.isfinite(point.dense).all():
                 raise Terminal(f"The vector of chunk {point.chunk_id} is not {generation.profile.dim} finite numbers.")
         held.update({point.chunk_id: point for point in points})
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
-        held = self._collections.get(generation.physical, {})
+        held = self._collections.get(generation.backing_collection, {})
         for chunk_id in chunk_ids:
             held.pop(chunk_id, None)
 
@@ -48,27 +48,29 @@ class MemoryVectors:
         conditions = parse_filters(query.filters, generation.filter_fields)
         if not query.sources or query.limit < 1:
             return []
-        held = self._collections.get(generation.physical)
+        held = self._collections.get(generation.backing_collection)
         if held is None:
-            raise Unavailable("vector index", f"collection {generation.physical} is missing; ingest again")
+            raise Unavailable("vector index", f"collection {generation.backing_collection} is missing; ingest again")
         readable = [point for point in held.values() if _permitted(point, query, conditions)]
-        legs = _legs(query, readable, list(held.values()))
+        by_retriever = _by_retriever(query, readable, list(held.values()))
         depth = max(_MIN_DEPTH, 4 * query.limit)
-        if len(legs) == 1:
-            (scores,) = legs.values()
+        if len(by_retriever) == 1:
+            (scores,) = by_retriever.values()
         else:
-            scores = _fuse([_best(each, depth) for each in legs.values()])
+            scores = _fuse([_best(each, depth) for each in by_retriever.values()])
         top = _best(scores, query.limit)
         if not query.explain:
             return [Candidate(chunk_id, scores[chunk_id]) for chunk_id in top]
-        near = {leg: set(_best(hits, max(depth, query.limit))) for leg, hits in legs.items()}
+        near = {retriever: set(_best(hits, max(depth, query.limit))) for retriever, hits in by_retriever.items()}
         return [
-            Candidate(each, scores[each], {leg: hits[each] for leg, hits in legs.items() if each in near[leg]})
+            Candidate(
+                each, scores[each], {name: hits[each] for name, hits in by_retriever.items() if each in near[name]}
+            )
             for each in top
         ]
 
     def count(self, generation: Generation, tenant: str | None = None, source: UUID | None = None) -> int:
-        held = self._collections.get(generation.physical, {})
+        held = self._collections.get(generation.backing_collection, {})
         return sum(
             (tenant is None or point.payload["tenant"] == tenant)
             and (source is None or str(point.payload["source_id"]) == str(source))
@@ -78,14 +80,14 @@ class MemoryVectors:
     def points(
         self, generation: Generation, after: UUID | None, limit: int, *, vectors: bool = False
     ) -> list[StoredPoint]:
-        held = self._collections.get(generation.physical, {})
+        held = self._collections.get(generation.backing_collection, {})
         ids = sorted(each for each in held if after is None or each > after)
         return self.points_of(generation, ids[:limit], vectors=vectors)
 
     def points_of(
         self, generation: Generation, chunk_ids: Sequence[UUID], *, vectors: bool = False
     ) -> list[StoredPoint]:
-        held = self._collections.get(generation.physical, {})
+        held = self._collections.get(generation.backing_collection, {})
         return [
             StoredPoint(
                 point.chunk_id,
@@ -103,13 +105,13 @@ class MemoryVectors:
 Scores = dict[UUID, float]
 
 
-def _legs(query: VectorQuery, readable: Sequence[Point], everything: Sequence[Point]) -> dict[str, Scores]:
-    legs: dict[str, Scores] = {}
+def _by_retriever(query: VectorQuery, readable: Sequence[Point], everything: Sequence[Point]) -> dict[str, Scores]:
+    by_retriever: dict[str, Scores] = {}
     if query.dense is not None:
-        legs["dense"] = {point.chunk_id: float(point.dense @ query.dense) for point in readable}
+        by_retriever["dense"] = {point.chunk_id: float(point.dense @ query.dense) for point in readable}
     if query.sparse is not None and len(query.sparse.indices):
-        legs["sparse"] = _bm25(query.sparse, readable, everything)
-    return legs
+        by_retriever["sparse"] = _bm25(query.sparse, readable, everything)
+    return by_retriever
 
 
 def _bm25(query: SparseVector, readable: Sequence[Point], everything: Sequence[Point]) -> Scores:

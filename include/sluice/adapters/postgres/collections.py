@@ -149,6 +149,6 @@ def generation_of(row: Row[Any]) -> Generation:
         collection=row.collection,
         number=row.generation,
         profile=profile,
-        physical=row.physical,
+        backing_collection=row.physical,
         filter_fields=tuple(row.filter_fields),
     )

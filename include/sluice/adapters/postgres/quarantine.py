@@ -85,7 +85,7 @@ class PostgresQuarantine(Transactions):
                 "codes": [failure.code for failure in by_id.values()],
                 "reasons": [storable(failure.reason) for failure in by_id.values()],
                 "fingerprints": [failure.item.entry.fingerprint for failure in by_id.values()],
-                "kept_bytes": [failure.kept_bytes for failure in by_id.values()],
+                "kept_bytes": [failure.retained_bytes for failure in by_id.values()],
                 "raw_hashes": [failure.raw_hash for failure in by_id.values()],
                 # Without a stored fingerprint the next scan treats it as changed, and it is tried again.
                 "remembered": [None if failure.retry else failure.item.entry.fingerprint for failure in by_id.values()],

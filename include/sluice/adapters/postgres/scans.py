@@ -200,13 +200,13 @@ class PostgresScans(Transactions):
             known=known - held,
         )
 
-    def record_cursor(self, run: Run, mark: str) -> None:
+    def record_cursor(self, run: Run, cursor: str) -> None:
         with self._writing(run) as connection:
-            connection.execute(_MARK, {"run_id": run.run_id, "mark": mark})
+            connection.execute(_MARK, {"run_id": run.run_id, "mark": cursor})
 
     def last_cursor(self, source: Source) -> str | None:
-        mark: str | None = self._value(_LAST_MARK, {"source_id": source.source_id})
-        return mark
+        cursor: str | None = self._value(_LAST_MARK, {"source_id": source.source_id})
+        return cursor
 
     @contextmanager
     def _autocommit(self) -> Iterator[Connection]:
@@ -245,7 +245,7 @@ def _copy(raw: Driver[Any], entries: Iterable[ListingEntry]) -> tuple[int, _Cont
 def _rows(piece: list[ListingEntry], first: int) -> Iterator[tuple[object, ...]]:
     for place, entry in enumerate(piece, first):
         entry.check()
-        at = (entry.size_bytes, entry.offset, entry.former, entry.locator)
+        at = (entry.size_bytes, entry.offset, entry.previous_name, entry.locator)
         yield place, entry.external_id, entry.uri, entry.fingerprint, *at
 
 

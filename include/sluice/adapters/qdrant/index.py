@@ -63,7 +63,7 @@ class QdrantIndex(QdrantRest):
         if self._send is None:
             super().upsert(generation, points)
         else:
-            upload(self._send, generation.physical, points)
+            upload(self._send, generation.backing_collection, points)
 
     def search(self, generation: Generation, query: VectorQuery) -> list[Candidate]:
         """Returns the best candidates first; dense and sparse results are fused by RRF (k = 60). Raises BadRequest on
@@ -80,10 +80,12 @@ class QdrantIndex(QdrantRest):
             if query.explain:
                 requests += [_single(*each, permitted, depth) for each in retrievers.items()]
         try:
-            with asking_client(f"search {generation.physical}"):
-                answers = self._client.query_batch_points(generation.physical, requests)
+            with asking_client(f"search {generation.backing_collection}"):
+                answers = self._client.query_batch_points(generation.backing_collection, requests)
         except CollectionMissing as error:
-            raise Unavailable("qdrant", f"collection {generation.physical} is missing; ingest again") from error
+            raise Unavailable(
+                "qdrant", f"collection {generation.backing_collection} is missing; ingest again"
+            ) from error
         scores = [{UUID(str(hit.id)): float(hit.score) for hit in answer.points} for answer in answers]
         if not query.explain:
             return [Candidate(chunk_id, score) for chunk_id, score in scores[0].items()]
@@ -104,9 +106,9 @@ class QdrantIndex(QdrantRest):
         if first.bit_length() > _ID_BITS:
             return []
         try:
-            with asking_client(f"page through {generation.physical}"):
+            with asking_client(f"page through {generation.backing_collection}"):
                 rows, _ = self._client.scroll(
-                    generation.physical,
+                    generation.backing_collection,
                     offset=str(UUID(int=first)),
                     limit=limit,
                     with_payload=True,
@@ -124,8 +126,10 @@ class QdrantIndex(QdrantRest):
         try:
             for start in range(0, len(chunk_ids), _READ_BATCH):
                 ids = [str(each) for each in chunk_ids[start : start + _READ_BATCH]]
-                with asking_client(f"read {len(ids)} points of {generation.physical}"):
-                    rows = self._client.retrieve(generation.physical, ids, with_payload=True, with_vectors=vectors)
+                with asking_client(f"read {len(ids)} points of {generation.backing_collection}"):
+                    rows = self._client.retrieve(
+                        generation.backing_collection, ids, with_payload=True, with_vectors=vectors
+                    )
                 points += [_stored(row) for row in rows]
         except CollectionMissing:
             return []

@@ -37,15 +37,15 @@ class QdrantRest:
         """Writes points in bounded batches; durable when this returns. Raises Terminal on a vector of another shape."""
         from sluice.adapters.qdrant.upload import over_rest, upload  # numpy
 
-        upload(over_rest(self._request), generation.physical, points)
+        upload(over_rest(self._request), generation.backing_collection, points)
 
     def delete(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:
         """Deletes points. Deleting a missing point is a no-op."""
-        path = f"{path_of(generation.physical)}/points/delete?wait=true"
+        path = f"{path_of(generation.backing_collection)}/points/delete?wait=true"
         try:
             for start in range(0, len(chunk_ids), _DELETE_BATCH):
                 ids = [str(each) for each in chunk_ids[start : start + _DELETE_BATCH]]
-                with asking(f"delete {len(ids)} points of {generation.physical}"):
+                with asking(f"delete {len(ids)} points of {generation.backing_collection}"):
                     applied(self._request("POST", path, {"points": ids}))
         except CollectionMissing:
             return
@@ -56,15 +56,16 @@ class QdrantRest:
         must = [{"key": key, "match": {"value": value}} for key, value in values.items() if value is not None]
         body = {"exact": True, "filter": {"must": must}}
         try:
-            with asking(f"count {generation.physical}"):
-                return int(self._request("POST", f"{path_of(generation.physical)}/points/count", body)["count"])
+            with asking(f"count {generation.backing_collection}"):
+                path = f"{path_of(generation.backing_collection)}/points/count"
+                return int(self._request("POST", path, body)["count"])
         except CollectionMissing:
             return 0
 
     def drop(self, generation: Generation) -> None:
         """Deletes the backing collection with its points and alias. Deleting a missing collection is a no-op."""
-        with suppress(CollectionMissing), asking(f"drop {generation.physical}"):
-            if not isinstance(self._request("DELETE", path_of(generation.physical)), bool):
+        with suppress(CollectionMissing), asking(f"drop {generation.backing_collection}"):
+            if not isinstance(self._request("DELETE", path_of(generation.backing_collection)), bool):
                 raise TypeError("the result of the deletion is not a boolean")
 
     def ping(self) -> str:

@@ -32,10 +32,10 @@ def ensure_collection(request: Request, generation: Generation) -> None:
     for position, name in enumerate(missing, start=1):
         # Qdrant applies updates in order, so waiting for the last one waits for all.
         wait = "true" if position == len(missing) else "false"
-        with asking(f"index {name} of {generation.physical}"):
+        with asking(f"index {name} of {generation.backing_collection}"):
             request(
                 "PUT",
-                f"{path_of(generation.physical)}/index?wait={wait}",
+                f"{path_of(generation.backing_collection)}/index?wait={wait}",
                 {"field_name": name, "field_schema": _index(name)},
             )
     _ensure_alias(request, generation)
@@ -52,8 +52,8 @@ def _open(request: Request, generation: Generation) -> set[str]:
         "sparse_vectors": {SPARSE: {"modifier": "idf"}},
     }
     try:
-        with asking(f"create {generation.physical}"):
-            request("PUT", path_of(generation.physical), shape)
+        with asking(f"create {generation.backing_collection}"):
+            request("PUT", path_of(generation.backing_collection), shape)
     except Terminal:
         # Another task may have created it between the two calls: then it can be read now.
         try:
@@ -65,8 +65,8 @@ def _open(request: Request, generation: Generation) -> set[str]:
 
 
 def _checked(request: Request, generation: Generation) -> set[str]:
-    with asking(f"describe {generation.physical}"):
-        answer = request("GET", path_of(generation.physical))
+    with asking(f"describe {generation.backing_collection}"):
+        answer = request("GET", path_of(generation.backing_collection))
         params = answer["config"]["params"]
         dense = (params.get("vectors") or {}).get(DENSE)
         sparse = (params.get("sparse_vectors") or {}).get(SPARSE)
@@ -75,8 +75,9 @@ def _checked(request: Request, generation: Generation) -> set[str]:
     if size != generation.profile.dim or sparse is None:
         has = f"{size} dimensions" if dense else "other vectors"
         raise Terminal(
-            f"Qdrant's collection {generation.physical} has {has}; the generation needs {generation.profile.dim} "
-            f"({DENSE}) and {SPARSE}. Nothing was written. Delete that collection or use another collection name."
+            f"Qdrant's collection {generation.backing_collection} has {has}; the generation needs "
+            f"{generation.profile.dim} ({DENSE}) and {SPARSE}. Nothing was written. Delete that collection or "
+            "use another collection name."
         )
     return indexed
 
@@ -87,13 +88,13 @@ def _ensure_alias(request: Request, generation: Generation) -> None:
         aliases = {each["alias_name"] for each in request("GET", "aliases")["aliases"]}
     if generation.collection in aliases:
         return
-    create = {"collection_name": generation.physical, "alias_name": generation.collection}
+    create = {"collection_name": generation.backing_collection, "alias_name": generation.collection}
     with asking(f"alias {generation.collection}"):
         request("POST", "collections/aliases", {"actions": [{"create_alias": create}]})
 
 
-def path_of(physical: str) -> str:
-    return f"collections/{quote(physical, safe='')}"
+def path_of(collection: str) -> str:
+    return f"collections/{quote(collection, safe='')}"
 
 
 def _payload_fields(generation: Generation) -> list[str]:

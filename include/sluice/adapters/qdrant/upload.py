@@ -27,15 +27,15 @@ _PARALLEL = 2
 _DECIMALS = 8  # in JSON: finer than the spacing of float32 near the components of a unit vector
 
 
-def upload(send: Send, physical: str, points: Sequence[Point]) -> None:
+def upload(send: Send, collection: str, points: Sequence[Point]) -> None:
     """Sends all points and waits until they are applied. Raises what `send` raises; earlier batches stay written."""
     parts = list(batches(points, _checked_bytes, _BATCH_BYTES, _BATCH_POINTS))
     if len(parts) < 2:
         for part in parts:
-            send(physical, part)
+            send(collection, part)
         return
     with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="qdrant-upload") as pool:
-        futures = [pool.submit(send, physical, part) for part in parts]
+        futures = [pool.submit(send, collection, part) for part in parts]
         try:
             for future in futures:
                 future.result()
@@ -52,10 +52,10 @@ def _checked_bytes(point: Point) -> int:
 
 
 def over_rest(request: Request) -> Send:
-    def send(physical: str, points: Sequence[Point]) -> None:
+    def send(collection: str, points: Sequence[Point]) -> None:
         body = to_json({"points": [_as_json(point) for point in points]})
-        with asking(f"upsert {len(points)} points into {physical}"):
-            applied(request("PUT", f"{path_of(physical)}/points?wait=true", body))
+        with asking(f"upsert {len(points)} points into {collection}"):
+            applied(request("PUT", f"{path_of(collection)}/points?wait=true", body))
 
     return send
 

@@ -15,11 +15,11 @@ from sluice.model.points import Point
 
 
 def over_grpc(client: QdrantClient, timeout_s: float) -> Send:
-    def send(physical: str, points: Sequence[Point]) -> None:
-        request = messages.UpsertPoints(collection_name=physical, wait=True)
+    def send(collection: str, points: Sequence[Point]) -> None:
+        request = messages.UpsertPoints(collection_name=collection, wait=True)
         for point in points:
             _fill(request.points.add(), point)
-        with asking_client(f"upsert {len(points)} points into {physical}"):
+        with asking_client(f"upsert {len(points)} points into {collection}"):
             client.grpc_points.Upsert(request, timeout=timeout_s)
 
     return send

@@ -52,7 +52,7 @@ class GitReader:
         else:
             self._mirror = Mirror(self._address, context)
 
-    def mark(self) -> str:
+    def cursor(self) -> str:
         """Returns the id of the commit that `scan` lists. Raises the errors of `scan`."""
         if self._commit is None:
             try:
@@ -69,7 +69,7 @@ class GitReader:
 
         Raises BadRequest if the ref or the path does not exist, Unavailable if the repository cannot be read.
         """
-        self.mark()
+        self.cursor()
         assert self._commit is not None
         try:
             repository = self._opened()
@@ -138,7 +138,7 @@ class GitReader:
             uri=self._address.document(path),
             fingerprint=fingerprint,
             size_bytes=size,
-            former=printable(former) if known and former is not None else None,
+            previous_name=printable(former) if known and former is not None else None,
         )
 
     def _enter(self, folder: bytes) -> bool:
