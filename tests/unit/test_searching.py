@@ -501,7 +501,7 @@ def test_a_search_for_what_is_near_goes_on_until_the_index_has_no_more() -> None
 
 @pytest.mark.parametrize("retrievers", [("dense",), ("dense", "sparse")])
 def test_a_search_ends_where_no_other_passage_can_be_near(retrievers: Any) -> None:
-    """The 25th score of the fused list says that what is not found has no place among the first 24 of the dense retriever."""
+    """The 25th score of the fused list says that nothing else has a place among the dense retriever's first 24."""
     world = World(500, near=dict.fromkeys(range(3, 500), 0.2), scores={n: 1 / (60 + n) for n in range(500)})
     outcome = ask(world, min_score=0.5, retrievers=retrievers)
     assert (numbers(outcome), outcome.degraded, world.limits) == ([0, 1, 2], (), [25])
