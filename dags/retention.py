@@ -56,9 +56,9 @@ from sluice.airflow.retention import Expired
 from sluice.model.names import NAME_PATTERN
 
 EXPIRED = (
-    "{% set found = ti.xcom_pull(task_ids='look') %}"
-    "{{ found.documents }} document{{ '' if found.documents == 1 else 's' }} with "
-    "{{ found.chunks }} chunk{{ '' if found.chunks == 1 else 's' }}"
+    "{% set expired = ti.xcom_pull(task_ids='look') %}"
+    "{{ expired.documents }} document{{ '' if expired.documents == 1 else 's' }} with "
+    "{{ expired.chunks }} chunk{{ '' if expired.chunks == 1 else 's' }}"
 )
 
 PARAMS = {
@@ -106,20 +106,20 @@ def sluice_retention() -> None:
         return retention.look(params, dag_run)
 
     @task.branch(pool="sluice_default")
-    def choose(found: Expired, params: Any = None) -> Any:
+    def choose(expired: Expired, params: Any = None) -> Any:
         """Ends the run (a dry run, or nothing has expired), continues with `purge`, or asks a person first."""
-        return retention.way(found, params["approve_above"])
+        return retention.way(expired, params["approve_above"])
 
     # Not ALL_DONE: a rejection has to skip it, and a failure before it has to fail the run.
     @task(pool="sluice_load", multiple_outputs=False, trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-    def purge(found: Expired, params: Any = None, dag_run: Any = None) -> dict:
+    def purge(expired: Expired, params: Any = None, dag_run: Any = None) -> dict:
         """Deletes the documents that `look` listed from all stores, and records each."""
-        return retention.purge(params, found, dag_run)
+        return retention.purge(params, expired, dag_run)
 
     @task(pool="sluice_load", multiple_outputs=False)
-    def prune(found: Expired, dag_run: Any = None) -> dict:
+    def prune(expired: Expired, dag_run: Any = None) -> dict:
         """Counts history that is no longer used; a nightly run that deletes also removes it."""
-        return retention.prune(found, dag_run)
+        return retention.prune(expired, dag_run)
 
     approve = ApprovalOperator(
         task_id="approve",
@@ -132,10 +132,10 @@ def sluice_retention() -> None:
         response_timeout=timedelta(days=3),
         execution_timeout=timedelta(days=4),
     )
-    found = look()
-    chosen = choose(found)
-    removed = purge(found)
-    prune(found)
+    expired = look()
+    chosen = choose(expired)
+    removed = purge(expired)
+    prune(expired)
     chosen >> [approve, removed]
     approve >> removed
 

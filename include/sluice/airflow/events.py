@@ -40,7 +40,7 @@ Rename = Callable[[str, str], tuple[str, str]]  # namespace and name of a datase
 def safe(name: str) -> str:
     """The name in Marquez's alphabet. Other characters become `=XX` for each UTF-8 byte, as in quoted-printable:
     readable and reversible."""
-    return _UNSAFE.sub(lambda found: "".join(f"={byte:02X}" for byte in found.group().encode("utf-8", "replace")), name)
+    return _UNSAFE.sub(lambda match: "".join(f"={byte:02X}" for byte in match.group().encode("utf-8", "replace")), name)
 
 
 def cleaned(event: Event) -> Event:
@@ -64,9 +64,9 @@ def masked(event: Event, key: bytes) -> Event:
         return kind + host, f"masked/{digest(key, f'{namespace} {name}')}"
 
     event = dict(event)
-    for part, kept in (("run", _RUN_FACETS), ("job", _JOB_FACETS)):
+    for part, names in (("run", _RUN_FACETS), ("job", _JOB_FACETS)):
         if part in event:
-            event[part] = {**event[part], "facets": _only(event[part].get("facets"), kept)}
+            event[part] = {**event[part], "facets": _only(event[part].get("facets"), names)}
     for side in ("inputs", "outputs"):
         event[side] = [
             {k: _only(v, _DATASET_FACETS) if k.lower().endswith("facets") else v for k, v in each.items()}
@@ -109,8 +109,8 @@ def _all_datasets(event: Event) -> Iterable[dict[str, Any]]:
     return [*(event.get("inputs") or []), *(event.get("outputs") or [])]
 
 
-def _only(facets: Any, kept: frozenset[str]) -> Any:
-    return {name: value for name, value in (facets or {}).items() if name in kept}
+def _only(facets: Any, names: frozenset[str]) -> Any:
+    return {name: value for name, value in (facets or {}).items() if name in names}
 
 
 def _values(value: Any) -> Any:

@@ -17,35 +17,35 @@ READ: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 Values = Mapping[str, Any]
-Found = Mapping[tuple[str, str], Any]  # task and key → value
+XComs = Mapping[tuple[str, str], Any]  # task and key → value
 
 
-def _ingest(found: Found) -> str | None:
+def _ingest(xcoms: XComs) -> str | None:
     """The line that `finish` left, else that of `plan`."""
-    line = found.get(("finish", xcom.NOTE)) or found.get(("plan", xcom.NOTE))
+    line = xcoms.get(("finish", xcom.NOTE)) or xcoms.get(("plan", xcom.NOTE))
     return line if isinstance(line, str) else None
 
 
-def _ingest_all(found: Found) -> str | None:
-    report = _returned(found, "report")
+def _ingest_all(xcoms: XComs) -> str | None:
+    report = _returned(xcoms, "report")
     if report is None:
         return None
     done, skipped = len(report["done"]), len(report["left_out"])
     return ", ".join([f"{done} ingested", *([f"{skipped} skipped"] if skipped else [])])
 
 
-def _reconcile(found: Found) -> str | None:
-    report = _returned(found, "compare")
+def _reconcile(xcoms: XComs) -> str | None:
+    report = _returned(xcoms, "compare")
     if report is None:
         return None
     counts = ", ".join(f"{report[name]:,} {name}" for name in ("missing", "surplus", "stale", "repaired"))
     return f"{counts} in {_counted(len(report['collections']), 'collection')}"
 
 
-def _retention(found: Found) -> str | None:
-    if purged := _returned(found, "purge"):
+def _retention(xcoms: XComs) -> str | None:
+    if purged := _returned(xcoms, "purge"):
         return f"{_documents(purged)} deleted"
-    expired = _returned(found, "look")
+    expired = _returned(xcoms, "look")
     if expired is None:
         return None
     if not expired["documents"]:
@@ -53,7 +53,7 @@ def _retention(found: Found) -> str | None:
     return f"{_documents(expired)} expired, none deleted"
 
 
-BY_DAG: dict[str, Callable[[Found], str | None]] = {
+BY_DAG: dict[str, Callable[[XComs], str | None]] = {
     "sluice_ingest": _ingest,
     "sluice_ingest_all": _ingest_all,
     "sluice_reconcile": _reconcile,
@@ -61,9 +61,9 @@ BY_DAG: dict[str, Callable[[Found], str | None]] = {
 }
 
 
-def _returned(found: Found, task_id: str) -> Values | None:
+def _returned(xcoms: XComs, task_id: str) -> Values | None:
     """The result of a task. None: it has none, or the XCom backend stores it elsewhere."""
-    value = found.get((task_id, _RETURNED))
+    value = xcoms.get((task_id, _RETURNED))
     return value if isinstance(value, Mapping) else None
 
 

@@ -57,37 +57,37 @@ def look(params: Mapping[str, Any], dag_run: Any) -> Expired:
     return expired
 
 
-def prune(found: Expired, dag_run: Any) -> dict[str, Any]:
+def prune(expired: Expired, dag_run: Any) -> dict[str, Any]:
     """Counts history that is no longer used, and removes it if the nightly run is set to remove. History belongs to no
     single tenant, so a run that a user triggered only counts."""
     from sluice.airflow import permission
     from sluice.airflow.dependencies import opened
 
-    apply = found["apply"] and permission.triggered_by(dag_run) is None
+    apply = expired["apply"] and permission.triggered_by(dag_run) is None
     with opened() as sluice:
         report = sluice.pruning.prune(apply=apply).to_json()
     log.info("sluice: prune %s", json.dumps(report))
     return report
 
 
-def way(found: Expired, approve_above: int) -> str | None:
+def way(expired: Expired, approve_above: int) -> str | None:
     """The next task: `purge`; `approve` above `approve_above` documents; None if there is nothing to delete."""
-    if not found["apply"] or not found["documents"]:
+    if not expired["apply"] or not expired["documents"]:
         return None
-    return "approve" if found["documents"] > approve_above else "purge"
+    return "approve" if expired["documents"] > approve_above else "purge"
 
 
-def purge(params: Mapping[str, Any], found: Expired, dag_run: Any) -> dict[str, Any]:
+def purge(params: Mapping[str, Any], expired: Expired, dag_run: Any) -> dict[str, Any]:
     """Deletes exactly the documents that `look` listed. Raises Busy if an ingest holds the lease of a source."""
     from sluice.airflow.dependencies import opened
     from sluice.errors import Busy
 
     with opened() as sluice:
         report = sluice.purging.purge(
-            datetime.fromisoformat(found["as_of"]),
+            datetime.fromisoformat(expired["as_of"]),
             collection=params["collection"] or None,
             orchestrator=f"airflow:{dag_run.dag_id}/{dag_run.run_id}",
-            listed={UUID(each) for each in json.loads(sluice.blobs.read(found["listed"]))},
+            listed={UUID(each) for each in json.loads(sluice.blobs.read(expired["listed"]))},
         )
         log.info("sluice: purge %s", json.dumps(report.to_json()))
         if report.left:

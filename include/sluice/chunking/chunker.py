@@ -65,12 +65,12 @@ def with_mentions(
 
     Spellings that get the same id from `entity_id` are one mention, under the most frequent name.
     """
-    found = iter(extractor.extract([chunk.text for document in chunked for chunk in document.chunks]))
+    recognized = iter(extractor.extract([chunk.text for document in chunked for chunk in document.chunks]))
     return [
         ChunkedDocument(
             document.document,
             tuple(
-                _with_mentions(chunk, next(found), names, entity_id)
+                _with_mentions(chunk, next(recognized), names, entity_id)
                 for chunk, names in zip(document.chunks, about(document), strict=True)
             ),
         )
@@ -78,16 +78,16 @@ def with_mentions(
     ]
 
 
-def _with_mentions(chunk: Chunk, found: Recognized, names: Sequence[str], entity_id: EntityIds) -> Chunk:
+def _with_mentions(chunk: Chunk, recognized: Recognized, names: Sequence[str], entity_id: EntityIds) -> Chunk:
     merged: dict[UUID, Mention] = {}
     ids: dict[str, UUID] = {}
-    for kind, name, count in sorted(found.entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
+    for kind, name, count in sorted(recognized.entities, key=lambda entity: (-entity[2], entity[0], entity[1])):
         key = ids[name] = entity_id(kind, name)
         known = merged.get(key)
         merged[key] = replace(known, count=known.count + count) if known else Mention(key, kind, name, count)
     for name in names:
         key = entity_id(_ABOUT, name)
         merged[key] = replace(merged.get(key, Mention(key, _ABOUT, name, 0)), about=True)
-    relations = {Relation(ids[head], kind, ids[tail]) for head, kind, tail in found.relations}
+    relations = {Relation(ids[head], kind, ids[tail]) for head, kind, tail in recognized.relations}
     between = sorted(each for each in relations if each.head_id != each.tail_id)
     return replace(chunk, mentions=tuple(merged.values()), relations=tuple(between))

@@ -43,24 +43,24 @@ class ContextSizes:
 
 def lines(title: str, headings: Sequence[str]) -> list[str]:
     """Returns title and headings, outermost first, without repetitions."""
-    found: list[str] = []
+    chosen: list[str] = []
     for name in (title, *headings):
         name = " ".join(name.split())
-        if name and name.casefold() not in (line.casefold() for line in found):
-            found.append(name)
-    return found
+        if name and name.casefold() not in (line.casefold() for line in chosen):
+            chosen.append(name)
+    return chosen
 
 
 def fitting(names: Sequence[str], sizes: ContextSizes) -> list[tuple[str, int]]:
     """Returns the (cut) lines that fit the limit together: the title, then headings from the innermost outwards."""
     room = sizes.limit
-    kept: dict[int, tuple[str, int]] = {}
+    retained: dict[int, tuple[str, int]] = {}
     for index in [0, *range(len(names) - 1, 0, -1)] if names else []:
         line, size = sizes.line(names[index])
         if line and size <= room:
-            kept[index] = (line, size)
+            retained[index] = (line, size)
             room -= size
-    return [kept[index] for index in sorted(kept)]
+    return [retained[index] for index in sorted(retained)]
 
 
 def _at_word(text: str, chars: int) -> str:

@@ -52,7 +52,7 @@ def headings_of(document: Document) -> Outline:
 
 def outline(text: str) -> Outline:
     """Returns headings (ATX and setext) in order, without those inside fenced code."""
-    found: list[Heading] = []
+    headings: list[Heading] = []
     fences: list[tuple[int, int]] = []
     open_fence: tuple[int, str] | None = None
     above: list[tuple[int, str]] = []
@@ -63,10 +63,10 @@ def outline(text: str) -> Outline:
             while above and above[-1][0] >= level:
                 above.pop()
             above.append((level, title))
-            found.append(Heading(start, end, level, tuple(name for _, name in above)))
+            headings.append(Heading(start, end, level, tuple(name for _, name in above)))
 
     def below_heading(line_start: int) -> bool:
-        return bool(found) and found[-1].end >= line_start - 2
+        return bool(headings) and headings[-1].end >= line_start - 2
 
     for mark in _MARK.finditer(text):
         fence = mark["fence"]
@@ -92,7 +92,7 @@ def outline(text: str) -> Outline:
                 add(start, mark.end(), 1 if mark["rule"][0] == "=" else 2, line)
     if open_fence is not None:
         fences.append((open_fence[0], len(text)))
-    return Outline(tuple(found), tuple(fences))
+    return Outline(tuple(headings), tuple(fences))
 
 
 def _line_before(text: str, line_start: int) -> tuple[int, str]:

@@ -30,8 +30,8 @@ class Contexts:
         """Returns the context; None if none gives that hash: another release or another key made the chunk."""
         names = lines(title, headings)[:_MOST_LINES]
         for left_out in range(len(names) + 1):
-            for kept in combinations(names, len(names) - left_out):
-                context = "\n".join(line for line, _ in fitting(kept, self._sizes))
+            for chosen_lines in combinations(names, len(names) - left_out):
+                context = "\n".join(line for line, _ in fitting(chosen_lines, self._sizes))
                 if encryption.text_hash(index_key, f"{context}\n\n{text}" if context else text) == text_hash:
                     return context
         return None

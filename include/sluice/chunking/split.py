@@ -64,9 +64,9 @@ def _lead_in(text: str, after: int, start: int, measure: Measure, overlap: int) 
     while measure.size(low, start) > overlap:
         low = min(start, measure.reach(low, measure.size(low, start) - overlap))
     for pattern in (_SENTENCE, _WORD):
-        found = next((match.end() for match in pattern.finditer(text, low, start)), start)
-        if found < start:
-            return found
+        match_end = next((match.end() for match in pattern.finditer(text, low, start)), start)
+        if match_end < start:
+            return match_end
     return start
 
 
@@ -78,11 +78,11 @@ def _cut(text: str, begin: int, start: int, end: int, measure: Measure, room: in
         return _choose(text, [head.start for head in heads if head.level == level], end, measure, room)
     for pattern, share in _BOUNDARIES:
         low = max(start + 1, measure.reach(begin, int(room * share)))
-        found = [match.end() for match in pattern.finditer(text, low, limit)]
+        ends = [match.end() for match in pattern.finditer(text, low, limit)]
         if pattern is _PARAGRAPH:
-            found = [position for position in found if not _fenced(position, marks)]
-        if found:
-            return _choose(text, found, end, measure, room)
+            ends = [position for position in ends if not _fenced(position, marks)]
+        if ends:
+            return _choose(text, ends, end, measure, room)
     return _between_characters(text, start, limit)
 
 

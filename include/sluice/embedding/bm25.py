@@ -55,12 +55,12 @@ def sparse(texts: Sequence[str], index_key: bytes) -> list[SparseVector]:
     known, plain = _known(index_key)
     vectors: list[SparseVector] = []
     for text in texts:
-        found = words(text)
-        counts: dict[int, float] = dict(Counter(map(known.__getitem__, found)))
+        tokens = words(text)
+        counts: dict[int, float] = dict(Counter(map(known.__getitem__, tokens)))
         counts.pop(_STOPWORD, 0)
         length = sum(counts.values())
         if not text.isascii():
-            for term in filter(None, map(plain.__getitem__, found)):
+            for term in filter(None, map(plain.__getitem__, tokens)):
                 counts[term] = counts.get(term, 0) + PLAIN_IN_TEXT
         indices = np.fromiter(counts.keys(), np.uint32, len(counts))
         tf = np.fromiter(counts.values(), np.float32, len(counts))
@@ -74,9 +74,9 @@ def sparse(texts: Sequence[str], index_key: bytes) -> list[SparseVector]:
 def sparse_query(text: str, index_key: bytes) -> SparseVector:
     """Returns weight 1 for each distinct term, less for a plain spelling; empty if the query has only stopwords."""
     known, plain = _known(index_key)
-    found = words(text)
-    weights = dict.fromkeys(filter(None, map(plain.__getitem__, found)), PLAIN_IN_QUERY)
-    weights |= dict.fromkeys({known[word] for word in found} - {_STOPWORD}, 1.0)
+    tokens = words(text)
+    weights = dict.fromkeys(filter(None, map(plain.__getitem__, tokens)), PLAIN_IN_QUERY)
+    weights |= dict.fromkeys({known[word] for word in tokens} - {_STOPWORD}, 1.0)
     hashes = sorted(weights)
     return SparseVector(np.array(hashes, np.uint32), np.array([weights[each] for each in hashes], np.float32))
 
@@ -86,13 +86,13 @@ def words(text: str) -> list[str]:
     characters (or a single one)."""
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    found: list[str] = []
+    tokens: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).casefold()):
         if word.isascii() or not _UNSPACED.search(word):
-            found.append(word)
+            tokens.append(word)
         else:
-            found.extend(_bigrams(word))
-    return found
+            tokens.extend(_bigrams(word))
+    return tokens
 
 
 def plain_spelling(word: str) -> str:
@@ -104,17 +104,17 @@ def plain_spelling(word: str) -> str:
 
 
 def _bigrams(word: str) -> list[str]:
-    found: list[str] = []
+    tokens: list[str] = []
     position = 0
     for run in _UNSPACED.finditer(word):
         if run.start() > position:
-            found.append(word[position : run.start()])
+            tokens.append(word[position : run.start()])
         characters = run[0]
-        found.extend(characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
+        tokens.extend(characters[i : i + 2] for i in range(max(1, len(characters) - 1)))
         position = run.end()
     if position < len(word):
-        found.append(word[position:])
-    return found
+        tokens.append(word[position:])
+    return tokens
 
 
 @lru_cache(maxsize=16)

@@ -57,7 +57,9 @@ def embed(
     for hashes, vectors, spent in _computed(missing, texts, embedder, dim, account):
         good = unit_length(vectors)
         cache.store(
-            embedder.name, [text_hash for text_hash, kept in zip(hashes, good, strict=True) if kept], vectors[good]
+            embedder.name,
+            [text_hash for text_hash, retained in zip(hashes, good, strict=True) if retained],
+            vectors[good],
         )
         account.settle(spent)
         known.update(zip(hashes, vectors, strict=True))
@@ -77,11 +79,11 @@ def embed(
 
 def _cached(cache: VectorCache, embedder: str, hashes: Sequence[bytes], dim: int) -> dict[bytes, Vector]:
     """Returns cached vectors. Deletes damaged ones, so that they can be stored again."""
-    found = cache.cached(embedder, hashes)
+    cached = cache.cached(embedder, hashes)
     good = {
-        each: vector for each, vector in found.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
+        each: vector for each, vector in cached.items() if vector.shape == (dim,) and unit_length(vector[None, :]).all()
     }
-    if damaged := [each for each in found if each not in good]:
+    if damaged := [each for each in cached if each not in good]:
         cache.forget(embedder, damaged)
     return good
 

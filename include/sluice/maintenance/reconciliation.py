@@ -244,15 +244,15 @@ class Reconciling:
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:
     """Returns how many orphans the graph had, and how many were dropped. A dry run counts at most `_ORPHANS` of each
     kind."""
-    found = dropped = 0
+    counted = dropped = 0
     while orphans := graph.orphans(_ORPHANS):
-        found += len(orphans)
+        counted += len(orphans)
         if not repair:
             break
         deleted = graph.drop_orphans(orphans)
         dropped += deleted
         if not deleted:  # a run has added relationships to them meanwhile
-            found -= len(orphans)
+            counted -= len(orphans)
             break
-        found -= len(orphans) - deleted
-    return found, dropped
+        counted -= len(orphans) - deleted
+    return counted, dropped

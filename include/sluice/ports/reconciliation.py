@@ -37,6 +37,6 @@ class Reconciliation(Protocol):
         record), and those that this ledger does not know, because they may belong to another ledger or to a later
         state of this one."""
 
-    def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
+    def record(self, generation: Generation, started_at: datetime, repair: bool, report: Mapping[str, Any]) -> bool:
         """Records a finished comparison. Returns False, and records nothing, where the collection is being deleted or
         no longer exists."""

@@ -14,7 +14,7 @@ from uuid import UUID
 from sluice.model.document import Document
 from sluice.model.gates import Signature
 from sluice.quality.boilerplate import boilerplate_shares
-from sluice.quality.duplicates import Found, closest, signature
+from sluice.quality.duplicates import FindSimilar, closest, signature
 from sluice.quality.findings import Findings, Span, strings
 from sluice.quality.language import language
 from sluice.quality.personal_data import personal_data
@@ -41,7 +41,7 @@ def detect(
     checks: Sequence[Check],
     index_key: bytes,
     collection_id: UUID,
-    found: Found,
+    similar: FindSimilar,
     on_checked: Callable[[float], None],
 ) -> DetectorResults:
     """Runs the detectors whose checks are on. `on_checked` gets the number of further documents that are done; a
@@ -63,7 +63,7 @@ def detect(
         seen.details[check.code] = [{"language": each} for each in languages]
         tell(len(documents))
     if check := on.get("near_duplicate"):
-        _compare(seen, check, documents, index_key, collection_id, found, tell)
+        _compare(seen, check, documents, index_key, collection_id, similar, tell)
     if check := on.get("boilerplate"):
         seen.columns[check.column] = boilerplate_shares([document.text for document in documents])
         tell(len(documents))
@@ -74,14 +74,14 @@ def _find(
     seen: DetectorResults, check: Check, documents: Sequence[Document], scan: Scan, tell: Callable[[int], None]
 ) -> None:
     """Runs one detector on text, title and the strings of the metadata."""
-    found: list[Findings] = []
+    findings: list[Findings] = []
     for start in range(0, len(documents), _AT_ONCE):
         some = documents[start : start + _AT_ONCE]
         texts: list[str] = []
         for document in some:
             texts += [document.text, document.title, *(value for _, value in strings(document.metadata))]
         spans = iter(scan(texts))
-        found += [
+        findings += [
             Findings(
                 text=next(spans),
                 title=next(spans),
@@ -90,9 +90,9 @@ def _find(
             for document in some
         ]
         tell(len(some))
-    seen.findings[check.code] = found
-    seen.columns[check.column] = [each.count for each in found]
-    seen.details[check.code] = [each.to_json() if each.count else None for each in found]
+    seen.findings[check.code] = findings
+    seen.columns[check.column] = [each.count for each in findings]
+    seen.details[check.code] = [each.to_json() if each.count else None for each in findings]
 
 
 def _compare(
@@ -101,7 +101,7 @@ def _compare(
     documents: Sequence[Document],
     index_key: bytes,
     collection_id: UUID,
-    found: Found,
+    similar: FindSimilar,
     tell: Callable[[int], None],
 ) -> None:
     for document in documents:
@@ -109,7 +109,7 @@ def _compare(
         if (own := signature(document, index_key, collection_id)) is not None:
             seen.signatures[document.document_id] = own
     bands = sorted({band for own in seen.signatures.values() for band in own.bands})
-    nearest = closest(documents, seen.signatures, found(bands) if bands else ())
+    nearest = closest(documents, seen.signatures, similar(bands) if bands else ())
     places = [nearest.get(document.document_id) for document in documents]
     seen.columns[check.column] = [place[0] if place else 0.0 for place in places]
     seen.details[check.code] = [

@@ -30,7 +30,7 @@ _MOST_FOUND = 2000
 _MAX_KNOWN_WORDS = 200_000
 _WORD = re.compile(r"\w+")
 
-Found = Callable[[Sequence[int]], Sequence[Signature]]  # bands → signatures in the ledger that share one
+FindSimilar = Callable[[Sequence[int]], Sequence[Signature]]  # bands → signatures in the ledger that share one
 
 
 def signature(document: Document, index_key: bytes, collection_id: UUID) -> Signature | None:
@@ -47,7 +47,7 @@ def signature(document: Document, index_key: bytes, collection_id: UUID) -> Sign
 
 
 def closest(
-    documents: Sequence[Document], signatures: Mapping[UUID, Signature], found: Sequence[Signature]
+    documents: Sequence[Document], signatures: Mapping[UUID, Signature], candidates: Sequence[Signature]
 ) -> dict[UUID, tuple[float, UUID]]:
     """Returns for each document the most similar earlier one, and the similarity (share of equal minima, 0 to 1).
 
@@ -56,7 +56,7 @@ def closest(
     """
     of_batch = {document.document_id for document in documents}
     by_band: dict[int, list[Signature]] = defaultdict(list)
-    for each in [*signatures.values(), *(known for known in found if known.document_id not in of_batch)]:
+    for each in [*signatures.values(), *(known for known in candidates if known.document_id not in of_batch)]:
         for band in each.bands:
             by_band[band].append(each)
     nearest: dict[UUID, tuple[float, UUID]] = {}

@@ -65,10 +65,10 @@ def evaluate(suite: str, checks: Sequence[Check], columns: Mapping[str, Sequence
         "unexpected_index_column_names": [_ROW],
         "return_unexpected_index_query": False,
     }
-    found = dict(zip((check.code for check in failed), _validate(suite, failed, frame, in_full), strict=True))
+    results = dict(zip((check.code for check in failed), _validate(suite, failed, frame, in_full), strict=True))
     return [
-        _outcome(check, found[check.code], evaluated[check.code])
-        if check.code in found
+        _outcome(check, results[check.code], evaluated[check.code])
+        if check.code in results
         else Outcome(evaluated[check.code], (), None)
         for check in checks
     ]
@@ -101,10 +101,10 @@ def _validate(suite: str, checks: Sequence[Check], frame: Any, result_format: st
 
 
 def _outcome(check: Check, result: Any, evaluated: int) -> Outcome:
-    found = result.result
-    if "element_count" not in found or not found.get("unexpected_index_list"):
+    counts = result.result
+    if "element_count" not in counts or not counts.get("unexpected_index_list"):
         raise _broken(check, result.exception_info)
-    failed = sorted(found["unexpected_index_list"], key=lambda row: int(row[_ROW]))
+    failed = sorted(counts["unexpected_index_list"], key=lambda row: int(row[_ROW]))
     values = [float(row[check.column]) if check.bound else None for row in failed]
     numbers = [value for value in values if value is not None]
     worst = (min(numbers) if check.bound == "min_value" else max(numbers)) if numbers else None

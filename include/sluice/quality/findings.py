@@ -49,15 +49,15 @@ class Findings:
 def apart(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Returns the spans in order, without overlaps. Overlapping spans become one, of the kind of the longer, so that
     masking removes both completely."""
-    kept: list[Span] = []
+    merged: list[Span] = []
     for span in sorted(spans):
-        if kept and span.start < kept[-1].end:
-            last = kept[-1]
+        if merged and span.start < merged[-1].end:
+            last = merged[-1]
             kind = last.kind if last.end - last.start >= span.end - span.start else span.kind
-            kept[-1] = Span(last.start, max(last.end, span.end), kind)
+            merged[-1] = Span(last.start, max(last.end, span.end), kind)
         else:
-            kept.append(span)
-    return tuple(kept)
+            merged.append(span)
+    return tuple(merged)
 
 
 def windows(text: str, chars: int, overlap: int) -> Iterator[tuple[int, str]]:
@@ -72,28 +72,28 @@ def windows(text: str, chars: int, overlap: int) -> Iterator[tuple[int, str]]:
     yield start, text[start:]
 
 
-def masked(document: Document, found: Sequence[Findings]) -> Document:
+def masked(document: Document, findings: Sequence[Findings]) -> Document:
     """Returns the document with `[KIND]` in place of each finding; page starts are adjusted."""
-    spans = apart(span for each in found for span in each.text)
+    spans = apart(span for each in findings for span in each.text)
     starts = [span.start for span in spans]
     grown = [0, *accumulate(len(span.kind) + 2 - (span.end - span.start) for span in spans)]
 
-    def moved(position: int) -> int:
+    def shifted(position: int) -> int:
         before = bisect_right(starts, position)
         if before and spans[before - 1].end > position:  # inside a replaced span: the start of the placeholder
             return spans[before - 1].start + grown[before - 1]
         return position + grown[before]
 
     within: dict[Path, list[Span]] = defaultdict(list)
-    for each in found:
+    for each in findings:
         for path, span in each.metadata:
             within[path].append(span)
     return replace(
         document,
         text=replaced(document.text, spans),
-        title=replaced(document.title, apart(span for each in found for span in each.title)),
+        title=replaced(document.title, apart(span for each in findings for span in each.title)),
         metadata=_rewritten(document.metadata, {path: apart(own) for path, own in within.items()}),
-        page_starts=tuple(moved(start) for start in document.page_starts),
+        page_starts=tuple(shifted(start) for start in document.page_starts),
     )
 
 

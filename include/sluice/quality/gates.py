@@ -17,7 +17,7 @@ from sluice.model.quarantine import QuarantineEntry
 from sluice.quality.chunk_features import Place, chunk_features
 from sluice.quality.detectors import DETECTORS, DetectorResults, detect
 from sluice.quality.document_features import features
-from sluice.quality.duplicates import Found
+from sluice.quality.duplicates import FindSimilar
 from sluice.quality.evaluation import evaluate, ready
 from sluice.quality.expectations import Outcome
 from sluice.quality.findings import masked
@@ -56,7 +56,7 @@ def documents_gate(
     *,
     index_key: bytes,
     collection_id: UUID,
-    similar: Found = lambda bands: (),
+    similar: FindSimilar = lambda bands: (),
     on_checked: Callable[[float], None] = lambda documents: None,
 ) -> Verdict[Document]:
     """Validates documents with the suite `documents` and the collection's rules.
@@ -79,7 +79,7 @@ def documents_gate(
         for number, document in enumerate(documents)
         if number not in evaluation.failed
     ]
-    signatures = [found for each in passed if (found := seen.signatures.get(each.document_id))]
+    signatures = [signature for each in passed if (signature := seen.signatures.get(each.document_id))]
     return _verdict(passed, evaluation, documents, "validate", started_s, signatures)
 
 
@@ -154,14 +154,14 @@ def _evaluated(
     evaluation = Evaluation({}, {}, [], [], import_seconds)
     for check, outcome in zip(checks, evaluate(suite, checks, columns), strict=True):
         evaluation.results.append(_result(suite, check, outcome))
-        told = details.get(check.code)
+        details_of_check = details.get(check.code)
         for row, value in zip(outcome.rows, outcome.values, strict=True):
             number, ordinal = places[row]
             if check.blocking:
                 evaluation.failed.setdefault(number, check)
             else:
                 evaluation.flagged.setdefault(number, []).append(check)
-            document_id, observed = documents[number].document_id, told[row] if told else value
+            document_id, observed = documents[number].document_id, details_of_check[row] if details_of_check else value
             evaluation.rows.append(GateRow(document_id, ordinal, suite, check.code, check.expectation, observed))
     return evaluation
 
@@ -205,8 +205,8 @@ def _verdict(
 
 def _flagged(document: Document, number: int, flagged: Sequence[Check], seen: DetectorResults) -> Document:
     """Returns the document with placeholders for the findings of masking checks, and with its flags in the metadata."""
-    if found := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
-        document = masked(document, found)
+    if findings := [seen.findings[check.code][number] for check in flagged if check.action == "mask"]:
+        document = masked(document, findings)
     flags = [check.code for check in flagged if check.code in _FLAGGING]
     metadata = {key: value for key, value in document.metadata.items() if key != FLAGS}  # a source may not set it
     return replace(document, metadata={**metadata, FLAGS: flags} if flags else metadata)

@@ -19,8 +19,8 @@ def language(text: str) -> str | None:
     """Returns the ISO 639-3 code; None if the text is too short or too mixed. Takes about a third of a millisecond."""
     import kreuzberg
 
-    found = kreuzberg.extract_bytes_sync(_sample(text).encode("utf-8", "replace"), "text/plain", _configuration())
-    languages: list[str] | None = found.detected_languages
+    result = kreuzberg.extract_bytes_sync(_sample(text).encode("utf-8", "replace"), "text/plain", _configuration())
+    languages: list[str] | None = result.detected_languages
     return languages[0] if languages else None
 
 

@@ -28,20 +28,20 @@ def mojibake(text: str) -> int:
     if text.isascii():
         return 0
     places = left = 0
-    for found in _RUN.finditer(text):
-        left += found.end() - found.start()
+    for match in _RUN.finditer(text):
+        left += match.end() - match.start()
         if left > _MOST_CHARS:
             break
-        places += any(_is_misread(found[0], charset) for charset in _CHARSETS)
+        places += any(_is_misread(match[0], charset) for charset in _CHARSETS)
     return places
 
 
 def _is_misread(run: str, charset: str) -> bool:
     encoded = run.translate(_bytes(charset)).encode("latin-1", "replace")
-    for found in _CHARSETS[charset].finditer(encoded):
-        if run[found.end() - 1] in _CLOSING and not run[found.end() : found.end() + 1].isalpha():
+    for match in _CHARSETS[charset].finditer(encoded):
+        if run[match.end() - 1] in _CLOSING and not run[match.end() : match.end() + 1].isalpha():
             continue  # „Ä“ and É» are a letter and the end of a quotation
-        read = [code for code in map(ord, found[0].decode("utf-8", "replace")) if _is_written(code)]
+        read = [code for code in map(ord, match[0].decode("utf-8", "replace")) if _is_written(code)]
         east_asian = [code for code in read if _EAST_ASIAN_FROM <= code < _EMOJI_FROM and code != 0xFFFD]
         if len(read) > len(east_asian) or len(east_asian) > 1:  # “é”—” alone is an ideograph
             return True

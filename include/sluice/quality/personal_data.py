@@ -78,12 +78,12 @@ _FEWEST_DIGITS = 9  # of a number that nothing else marks as one
 
 def personal_data(texts: Sequence[str], kinds: Collection[str]) -> list[tuple[Span, ...]]:
     """Returns for each text the findings of the kinds (`suites.PERSONAL_TYPES`), in order, without overlaps."""
-    found: list[list[Span]] = [list(_exact(text, kinds)) for text in texts]
+    results: list[list[Span]] = [list(_exact(text, kinds)) for text in texts]
     if names := set(kinds) & set(_NAMES.values()):
-        for spans, named in zip(found, _named(texts, names), strict=True):
+        for spans, named in zip(results, _named(texts, names), strict=True):
             # The model finds names in many addresses and numbers, so findings of exact formats take precedence.
             spans += [span for span in named if all(span.end <= one.start or span.start >= one.end for one in spans)]
-    return [apart(spans) for spans in found]
+    return [apart(spans) for spans in results]
 
 
 def _exact(text: str, kinds: Collection[str]) -> Iterator[Span]:
@@ -139,20 +139,20 @@ def _phones(text: str) -> Iterator[Span]:
         number = match[0]
         if _NOT_A_PHONE.fullmatch(number.strip()):
             continue
-        told = _PHONE_WORDS.search(text, max(0, match.start() - _CONTEXT_CHARS), match.start()) is not None
-        told = told or _PHONE_AFTER.match(text, match.end()) is not None
-        if _is_phone(number, told):
+        labelled = _PHONE_WORDS.search(text, max(0, match.start() - _CONTEXT_CHARS), match.start()) is not None
+        labelled = labelled or _PHONE_AFTER.match(text, match.end()) is not None
+        if _is_phone(number, labelled):
             yield Span(*match.span(), "PHONE")
 
 
-def _is_phone(number: str, told: bool) -> bool:
+def _is_phone(number: str, labelled: bool) -> bool:
     """Returns whether this is a valid number of a region. Plain digits count only if the words before them say so
-    (`told`)."""
+    (`labelled`)."""
     digits = sum(char.isdigit() for char in number)
     groups = len(_SEPARATORS.split(number.strip("( ")))
     written = number.startswith(("+", "(")) or groups > (1 if number.startswith("0") else 2)
     marked = number.startswith("+") or (digits >= _FEWEST_DIGITS and not _COLUMNS.fullmatch(number))
-    if not (told or (written and marked)):
+    if not (labelled or (written and marked)):
         return False
     import phonenumbers
 
@@ -161,10 +161,10 @@ def _is_phone(number: str, told: bool) -> bool:
             parsed = phonenumbers.parse(number, region)
         except phonenumbers.NumberParseException:
             return False
-        if phonenumbers.is_valid_number(parsed) or (told and phonenumbers.is_possible_number(parsed)):
+        if phonenumbers.is_valid_number(parsed) or (labelled and phonenumbers.is_possible_number(parsed)):
             return True
         if number.startswith("+"):
-            return told
+            return labelled
     return False
 
 
@@ -184,7 +184,7 @@ def _recogniser(kind: str) -> Any:
 
 
 def _named(texts: Sequence[str], kinds: Collection[str]) -> list[list[Span]]:
-    found: list[list[Span]] = [[] for _ in texts]
+    results: list[list[Span]] = [[] for _ in texts]
     pieces = (
         (text[start : start + _PIECE_CHARS], (number, start))
         for number, text in enumerate(texts)
@@ -198,8 +198,8 @@ def _named(texts: Sequence[str], kinds: Collection[str]) -> list[list[Span]]:
                 name = entity.text.split("\n")[0].removesuffix("'s").rstrip(_EDGES)
                 if kind in kinds and _is_name(name):
                     begin = start + entity.start_char
-                    found[number].append(Span(begin, begin + len(name), kind))
-    return found
+                    results[number].append(Span(begin, begin + len(name), kind))
+    return results
 
 
 def _is_name(name: str) -> bool:

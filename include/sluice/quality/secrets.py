@@ -81,10 +81,10 @@ _EXAMPLES = frozenset(
 
 def secrets(text: str) -> tuple[Span, ...]:
     """Returns the findings in order, without overlaps."""
-    return apart(_found(text))
+    return apart(_spans(text))
 
 
-def _found(text: str) -> Iterator[Span]:
+def _spans(text: str) -> Iterator[Span]:
     lower = text.lower()
     wanted = [each for each in _patterns() if not each[1] or any(word in lower for word in each[1])]
     assigned = any(word in lower for word in _ASSIGNED_WORDS)
@@ -121,18 +121,18 @@ def _blocks(text: str) -> Iterator[Span]:
     for begin, ending in _BLOCKS:
         for match in begin.finditer(text):
             end = ending.format(match[1])
-            found = text.find(end, match.end(), match.end() + _BLOCK_CHARS)
-            yield Span(match.start(), match.end() if found < 0 else found + len(end), "PRIVATE_KEY")
+            end_at = text.find(end, match.end(), match.end() + _BLOCK_CHARS)
+            yield Span(match.start(), match.end() if end_at < 0 else end_at + len(end), "PRIVATE_KEY")
 
 
 @cache
 def _patterns() -> list[Pattern]:
-    found: list[Pattern] = []
+    patterns: list[Pattern] = []
     for place, (kind, words) in _PLUGINS.items():
         module, _, name = place.partition(".")
         plugin = getattr(import_module(f"detect_secrets.plugins.{module}"), name)
-        found += [(kind, words, pattern) for pattern in plugin.denylist]
-    return found + [(kind, (word,), re.compile(pattern)) for kind, word, pattern in _MORE]
+        patterns += [(kind, words, pattern) for pattern in plugin.denylist]
+    return patterns + [(kind, (word,), re.compile(pattern)) for kind, word, pattern in _MORE]
 
 
 def _entropy(text: str) -> float:

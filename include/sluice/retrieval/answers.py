@@ -36,5 +36,5 @@ def search_result(passage: Passage, explain: bool = False) -> dict[str, Any]:
     return result
 
 
-def _named(found: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in names}
+def _named(value: object, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}

@@ -81,21 +81,21 @@ class QueryVectors:
     def __init__(self, embedder: Callable[[str], Embedder], size: int = 512) -> None:
         self._embedder = embedder
         self._size = size
-        self._kept: OrderedDict[tuple[str, str, str, str], Vector] = OrderedDict()
+        self._vectors: OrderedDict[tuple[str, str, str, str], Vector] = OrderedDict()
         self._lock = Lock()
 
     def __call__(self, embedder: str, question: str, principal: Principal) -> Vector:
         """Returns (dim,), float32, L2-normalised. Raises Transient."""
         key = (principal.tenant, principal.name, embedder, question)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self._vectors:
+                self._vectors.move_to_end(key)
+                return self._vectors[key]
         vector = cast(Vector, self._embedder(embedder).embed([question])[0])
         with self._lock:
-            self._kept[key] = vector
-            while len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+            self._vectors[key] = vector
+            while len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
         return vector
 
 
@@ -142,8 +142,8 @@ def passage(catalog: Catalog, keyring: Keyring, chunk_id: UUID, principal: Princ
     for row in catalog.hydrate(generation, [chunk_id], principal):
         keys = keyring.get([row.document_id])
         cipher = ciphers(principal.tenant, keys).get(row.document_id)
-        if cipher and (found := _opened(row, cipher, Candidate(chunk_id, 0.0))):
-            return found
+        if cipher and (passage := _opened(row, cipher, Candidate(chunk_id, 0.0))):
+            return passage
     raise NotFound(f"There is no passage {chunk_id} that you may read.")
 
 
@@ -214,14 +214,14 @@ def _filled(
     limit = query.limit
     near: dict[UUID, float] = {}
     while True:
-        found = ports.vectors.search(generation, replace(query, limit=limit))
-        found = sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
-        candidates, complete = found, len(found) < limit
+        hits = ports.vectors.search(generation, replace(query, limit=limit))
+        hits = sorted(hits, key=lambda candidate: (-candidate.score, candidate.chunk_id))
+        candidates, complete = hits, len(hits) < limit
         if wanted.min_score is not None and query.dense is not None:
-            new = [each.chunk_id for each in found if each.chunk_id not in near]
+            new = [each.chunk_id for each in hits if each.chunk_id not in near]
             near |= similarities(ports.vectors, generation, query.dense, new)
-            candidates = [each for each in found if near.get(each.chunk_id, -1.0) >= wanted.min_score]
-            complete = complete or len(candidates) < _nearest_among(found, query)
+            candidates = [each for each in hits if near.get(each.chunk_id, -1.0) >= wanted.min_score]
+            complete = complete or len(candidates) < _nearest_among(hits, query)
         first = candidates[: wanted.count + 10]
         passages = _readable(ports, generation, principal, first, wanted)
         if len(passages) < wanted.count and len(candidates) > len(first):
@@ -233,13 +233,13 @@ def _filled(
         limit = min(limit * REFILL_FACTOR, MAX_CANDIDATES)
 
 
-def _nearest_among(found: Sequence[Candidate], query: VectorQuery) -> float:
+def _nearest_among(hits: Sequence[Candidate], query: VectorQuery) -> float:
     """Returns how many of the passages most similar to the question are certainly among the candidates.
 
     Rank r (from 0) of the dense retriever alone gives a fused score of 1 / (60 + r), so passages that are not among the
     candidates have a rank of at least 1 / (lowest score) - 60.
     """
-    return len(found) if query.sparse is None else 1 / found[-1].score - RANK_CONSTANT
+    return len(hits) if query.sparse is None else 1 / hits[-1].score - RANK_CONSTANT
 
 
 def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:

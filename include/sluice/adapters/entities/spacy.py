@@ -116,9 +116,9 @@ def _cut(text: str, start: int) -> int:
     if end >= len(text):
         return len(text)
     for separator in ("\n\n", "\n", " "):
-        found = text.rfind(separator, start + _PIECE_CHARS // 2, end)
-        if found > 0:
-            return found + len(separator)
+        position = text.rfind(separator, start + _PIECE_CHARS // 2, end)
+        if position > 0:
+            return position + len(separator)
     return end
 
 

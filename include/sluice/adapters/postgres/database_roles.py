@@ -29,7 +29,7 @@ def apply_grants(connection: Connection, metadata: MetaData, *, app_role: str, a
 
 
 def _exists(connection: Connection, role: str) -> bool:
-    found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
-    if not found:
+    exists = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
+    if not exists:
         _log.warning("The role %s does not exist; its grants were skipped. Create it and migrate again.", role)
-    return bool(found)
+    return bool(exists)

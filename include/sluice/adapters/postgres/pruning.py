@@ -73,7 +73,7 @@ _FIND = {
     "quarantine": _QUARANTINE,
     "lineage": "SELECT event_id FROM lineage_events WHERE recorded_at < :before",
 }
-COUNT = {kind: text(f"SELECT count(*) FROM ({found}) f") for kind, found in _FIND.items()}
+COUNT = {kind: text(f"SELECT count(*) FROM ({query}) f") for kind, query in _FIND.items()}
 # Rows that another transaction has locked are left to the next call.
 VERSIONS = text(f"""
     UPDATE versions SET sealed_title = '', sealed_text = '', sealed_metadata = ''

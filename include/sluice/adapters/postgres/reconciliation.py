@@ -116,8 +116,8 @@ class PostgresReconciliation(Transactions):
             return set()
         return set(self._scalars(IN_QUARANTINE, {"ids": list(document_ids)}))
 
-    def record(self, generation: Generation, started_at: datetime, repair: bool, found: Mapping[str, Any]) -> bool:
-        values = {**values_of(generation), "started_at": started_at, "repair": repair, "found": json_text(found)}
+    def record(self, generation: Generation, started_at: datetime, repair: bool, report: Mapping[str, Any]) -> bool:
+        values = {**values_of(generation), "started_at": started_at, "repair": repair, "found": json_text(report)}
         return self._execute(_RECORD, values) > 0
 
 

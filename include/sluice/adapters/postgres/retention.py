@@ -168,10 +168,10 @@ def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
     else None. Raises NotFound."""
     find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
     asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
-    found = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
-    if found is None:
+    row = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
+    if row is None:
         raise _missing(scope)
-    return dict(found._mapping)
+    return dict(row._mapping)
 
 
 def _missing(scope: RetentionScope) -> NotFound:

@@ -77,7 +77,7 @@ COMPARE = text(f"""
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)
 # Renames that the source reports, unless the previous name is still listed or the new one is already registered.
-_TOLD = f"""
+_RENAMED = f"""
     SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
     FROM scan s CROSS JOIN LATERAL (
         SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
@@ -86,12 +86,12 @@ _TOLD = f"""
     ORDER BY s.former, s.place
 """
 TOLD = text(f"""
-    WITH told AS ({_TOLD}),
+    WITH renamed AS ({_RENAMED}),
     renamed AS (
         UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
-        FROM told t WHERE d.document_id = t.document_id)
+        FROM renamed t WHERE d.document_id = t.document_id)
     INSERT INTO moves (run_id, document_id, former_external_id, external_id, how)
-    SELECT :run_id, document_id, former, external_id, 'source' FROM told
+    SELECT :run_id, document_id, former, external_id, 'source' FROM renamed
 """)
 KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
@@ -139,10 +139,10 @@ PREVIEW = text(f"""
             FROM ({_LISTED}) d OFFSET 0) d ON true) judged
     GROUP BY kind
 """)
-RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_TOLD}) told")
+RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_RENAMED}) renamed")
 MISSING = text(f"""
     SELECT d.external_id FROM documents d WHERE {_OF_SOURCE}
-    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_TOLD}) told
+    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_RENAMED}) renamed
 """)
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
 _MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")

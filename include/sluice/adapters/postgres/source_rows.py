@@ -37,7 +37,7 @@ class PostgresRows:
             connection.dial or partial(psycopg.connect, **_place(connection)), **_limits(connect_timeout_s)
         )
         self._silence_s = silence_s
-        self._kept: psycopg.Connection | None = None
+        self._connection: psycopg.Connection | None = None
         self._columns: dict[str, int] = {}
 
     def listed(self) -> Iterator[ListedRow]:
@@ -84,13 +84,13 @@ class PostgresRows:
             self._connected()
 
     def _connected(self) -> psycopg.Connection:
-        if self._kept is None or self._kept.closed:
-            self._kept = watched(self._dial, self._silence_s)
-            self._kept.autocommit = True  # transactions are those of `transaction()`
-            self._kept.read_only = True
-            weakref.finalize(self, self._kept.close)
-            self._columns = self._described(self._kept)
-        return self._kept
+        if self._connection is None or self._connection.closed:
+            self._connection = watched(self._dial, self._silence_s)
+            self._connection.autocommit = True  # transactions are those of `transaction()`
+            self._connection.read_only = True
+            weakref.finalize(self, self._connection.close)
+            self._columns = self._described(self._connection)
+        return self._connection
 
     def _described(self, server: psycopg.Connection) -> dict[str, int]:
         """Returns column → oid of its type. Raises BadRequest if the id or text column is missing."""

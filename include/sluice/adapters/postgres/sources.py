@@ -142,12 +142,14 @@ class PostgresSources(Transactions):
 def open_source(connection: Connection, spec: SourceSpec, profile: Profile, filter_fields: tuple[str, ...]) -> Source:
     spec.check()
     add_tenant(connection, spec.tenant)
-    made = connection.execute(_COLLECTION, {"name": spec.collection, "filter_fields": list(filter_fields)}).scalar()
-    if made:
+    collection_id = connection.execute(
+        _COLLECTION, {"name": spec.collection, "filter_fields": list(filter_fields)}
+    ).scalar()
+    if collection_id:
         connection.execute(
             _FIRST_GENERATION,
             {
-                "collection_id": made,
+                "collection_id": collection_id,
                 "chunker": profile.chunker,
                 "embedder": profile.embedder,
                 "entities": profile.entities,

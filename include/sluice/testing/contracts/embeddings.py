@@ -23,11 +23,11 @@ class VectorCacheContract:
         hashes = [bytes([i]) * 20 for i in range(50)]
         vectors = np.random.default_rng(7).standard_normal((50, 8)).astype(np.float32)
         cache.store(embedder, hashes, vectors)
-        found = cache.cached(embedder, [*hashes, b"\xff" * 20, hashes[0]])
-        assert set(found) == set(hashes)
+        cached = cache.cached(embedder, [*hashes, b"\xff" * 20, hashes[0]])
+        assert set(cached) == set(hashes)
         for i, each in enumerate(hashes):
-            assert found[each].dtype == np.float32
-            assert np.array_equal(found[each], vectors[i])
+            assert cached[each].dtype == np.float32
+            assert np.array_equal(cached[each], vectors[i])
         assert cache.cached(uuid4().hex, hashes) == {}
         assert cache.cached(embedder, []) == {}
 

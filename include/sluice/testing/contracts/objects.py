@@ -52,9 +52,9 @@ class BlobsContract:
         paths = ["runs/1/a", "runs/1/deep/er/b", "runs/1/deep/er/c", "runs/10/c", "runs/2"]
         for path in paths:
             blobs.write(path, b"x")
-        found = list(blobs.walk("runs"))
-        assert sorted(found) == sorted(paths)
-        first, last = found.index("runs/1/deep/er/b"), found.index("runs/1/deep/er/c")
+        listed = list(blobs.walk("runs"))
+        assert sorted(listed) == sorted(paths)
+        first, last = listed.index("runs/1/deep/er/b"), listed.index("runs/1/deep/er/c")
         assert abs(first - last) == 1  # what is in one folder comes together
         assert list(blobs.walk("nowhere")) == []
 
