@@ -246,7 +246,7 @@ def test_room_is_counted_once_in_a_while_and_what_was_refused_counts(service: Se
     ).items
     failed = [QuarantineEntry(item, "extract", "binary", "Binary.", retained_bytes=10) for item in items]
     ledger.quarantine.add(run, failed)
-    assert (count("acme").refused, count("acme").refused_bytes) == (3, 30)
+    assert (count("acme").quarantined, count("acme").quarantined_bytes) == (3, 30)
     service.client.app.state.backend.quotas = QuotaCheck()  # type: ignore[attr-defined]
     assert service.send(name="5.md").status_code == 409
 

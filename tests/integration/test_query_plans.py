@@ -203,7 +203,7 @@ QUERIES: dict[str, tuple[TextClause | str, str, set[str]]] = {
     "what a tenant holds": (quotas.USE_OF, "", {"uq_versions_active"}),
     "open quarantine of a tenant": (collections.OPEN_OF_TENANT, "", {"ix_quarantine_open_by_source"}),
     "open quarantine of a source": (runs.OPEN_OF_SOURCE, "", {"ix_quarantine_open_by_source"}),
-    "kept bytes to replay": (quarantine.REFUSED, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
+    "kept bytes to replay": (quarantine.ITEMS, "document_ids", {"ix_quarantine_open_by_source", "pk_documents"}),
     "kept bytes to let go of": (quarantine.RELEASED, "", {"ix_quarantine_released", "uq_quarantine_open"}),
     "readable documents of a collection": (
         catalog.READABLE_SERVED,
@@ -413,7 +413,7 @@ def fresh(stack: EngineStack) -> Iterator[Engine]:
         made.dispose()
 
 
-@pytest.mark.parametrize("statement", ["TOLD", "REGISTER", "COMPARE", "VANISHED", "PREVIEW", "RENAMED", "MISSING"])
+@pytest.mark.parametrize("statement", ["REPORTED", "REGISTER", "COMPARE", "VANISHED", "PREVIEW", "RENAMED", "MISSING"])
 @pytest.mark.parametrize("renamed", [False, True])
 def test_a_scan_looks_at_no_row_again_and_again(fresh: Engine, statement: str, renamed: bool) -> None:
     """Where the planner takes a table for empty, a join may compare every document with every other."""

@@ -95,7 +95,7 @@ def test_events_take_in_what_they_name_once_due_or_not_and_held_or_not() -> None
 def test_an_event_without_a_source_fails_alone(bad: Any) -> None:
     choice = ingest_all.named([source("file:///a")], events(bad, extra("file:///a")))
     refused, good = choice.elements
-    assert set(refused) == {"title", "refused"} and "three strings" in refused["refused"]
+    assert set(refused) == {"title", "rejection"} and "three strings" in refused["rejection"]
     assert good["conf"]["source"] == "file:///a"
 
 
@@ -104,7 +104,7 @@ def test_an_event_without_a_source_fails_alone(bad: Any) -> None:
 )
 def test_an_event_names_a_saved_source_or_fails(change: dict[str, str]) -> None:
     choice = ingest_all.named([source("file:///a")], events(extra("file:///a") | change))
-    assert "no saved source" in choice.elements[0]["refused"]
+    assert "no saved source" in choice.elements[0]["rejection"]
 
 
 def test_events_leave_a_paused_source_alone() -> None:

@@ -118,7 +118,7 @@ def named(saved: Sequence[SavedSource], events: Sequence[Any]) -> Choice:
         elif source:
             elements[str(source.source_id)] = _element(source, name)
         else:
-            elements[name] = {"title": name, "refused": _refusal(place)}
+            elements[name] = {"title": name, "rejection": _rejection(place)}
     if len(events) > MAX_SOURCES:
         choice.left_out["events"] = f"{len(events) - MAX_SOURCES} of {len(events)}; trigger the DAG with `all` instead"
     choice.elements = list(elements.values())
@@ -181,7 +181,7 @@ def _place(extra: Any) -> Place | None:
     return (texts[0], texts[1], canonical(texts[2])) if len(texts) == 3 else None
 
 
-def _refusal(place: Place | None) -> str:
+def _rejection(place: Place | None) -> str:
     """The error for an event without a saved source. It shortens the event's values and shows no value of a wrong
     type."""
     if place is None:
@@ -201,8 +201,8 @@ def _reasons(elements: Sequence[Json]) -> dict[str, str]:
     from sluice.airflow.dependencies import opened
     from sluice.airflow.ingest import orchestrator
 
-    reasons = {each["title"]: each["refused"] for each in elements if "refused" in each}
-    tried = [each for each in elements if "refused" not in each]
+    reasons = {each["title"]: each["rejection"] for each in elements if "rejection" in each}
+    tried = [each for each in elements if "rejection" not in each]
     if not tried:
         return reasons
     with opened() as sluice:

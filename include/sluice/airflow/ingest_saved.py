@@ -19,7 +19,7 @@ class IngestSaved(TriggerDagRunOperator):
 
     template_fields: Sequence[str] = ()  # a source's URI is data: braces in it must not be rendered by Jinja
 
-    def __init__(self, *, title: str, refused: str | None = None, **arguments: Any) -> None:
+    def __init__(self, *, title: str, rejection: str | None = None, **arguments: Any) -> None:
         super().__init__(
             trigger_dag_id="sluice_ingest",
             logical_date=None,
@@ -29,11 +29,11 @@ class IngestSaved(TriggerDagRunOperator):
             **arguments,
         )
         self.title = title
-        self.refused = refused
+        self.rejection = rejection
 
     def execute(self, context: Context) -> None:
         from sluice.errors import BadRequest
 
-        if self.refused:
-            raise BadRequest(self.refused)
+        if self.rejection:
+            raise BadRequest(self.rejection)
         super().execute(context)

@@ -71,8 +71,8 @@ class TenantUse:
     documents: int
     size_bytes: int
     quota: Quota
-    refused: int = 0  # documents in quarantine that were never served
-    refused_bytes: int = 0
+    quarantined: int = 0  # documents in quarantine that were never served
+    quarantined_bytes: int = 0
 
     def fits(self, size_bytes: int, served_bytes: int | None = None) -> bool:
         """Returns whether the quota allows a document of this size. `served_bytes`: the size served now; None: it is
@@ -91,22 +91,22 @@ class TenantUse:
     def beyond(self, sizes: Mapping[UUID, int], served: Mapping[UUID, int]) -> set[UUID]:
         """Returns the documents that do not fit the quota, in the order of `sizes`. `sizes` and `served`: document →
         bytes of the new and of the served version."""
-        use, refused = self, set()
+        use, beyond = self, set()
         for document_id, size_bytes in sizes.items():
             if use.fits(size_bytes, served.get(document_id)):
                 use = use.taking(size_bytes, served.get(document_id))
             else:
-                refused.add(document_id)
-        return refused
+                beyond.add(document_id)
+        return beyond
 
     def with_quarantined(self) -> TenantUse:
         """Returns the use including quarantine, so that repeated uploads of bad documents count against the quota."""
         return replace(
             self,
-            documents=self.documents + self.refused,
-            size_bytes=self.size_bytes + self.refused_bytes,
-            refused=0,
-            refused_bytes=0,
+            documents=self.documents + self.quarantined,
+            size_bytes=self.size_bytes + self.quarantined_bytes,
+            quarantined=0,
+            quarantined_bytes=0,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -98,8 +98,9 @@ _COLLECTIONS = text(f"""
 # Of the live generation. `OFFSET 0` as above.
 LINEAGE = text(f"""
     SELECT k.chunk_id, k.ordinal, d.document_id, d.external_id, d.uri, s.uri AS source_uri, c.name AS collection,
-           d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical, g.chunker, g.embedder,
-           g.entities, g.dim, v.run_id, r.orchestrator, r.state AS run_state, r.started_at, r.finished_at
+           d.first_seen_at, d.expires_at, v.number AS version, v.generation, g.physical AS backing_collection,
+           g.chunker, g.embedder, g.entities, g.dim, v.run_id, r.orchestrator, r.state AS run_state, r.started_at,
+           r.finished_at
     FROM (SELECT * FROM chunks WHERE chunk_id = :chunk_id OFFSET 0) k
     CROSS JOIN LATERAL (SELECT * FROM versions WHERE version_id = k.version_id OFFSET 0) v
     CROSS JOIN LATERAL (SELECT * FROM documents WHERE document_id = v.document_id OFFSET 0) d
@@ -109,23 +110,23 @@ LINEAGE = text(f"""
     JOIN runs r ON r.run_id = v.run_id
     WHERE v.state = 'active' AND {_READABLE}
 """)
-_REFUSAL = f"""
+_RECORD = f"""
     SELECT d.document_id, d.external_id, d.uri, c.name AS collection, s.uri AS source_uri, q.run_id, q.stage, q.code,
-           q.reason, q.created_at AS refused_at, q.kept_bytes
+           q.reason, q.created_at AS quarantined_at, q.kept_bytes AS retained_bytes
     FROM quarantine q
     JOIN documents d ON d.document_id = q.document_id
     JOIN sources s ON s.source_id = d.source_id
     JOIN collections c ON c.collection_id = d.collection_id
     WHERE q.resolved_at IS NULL AND {_READABLE}
 """
-REFUSALS = text(f"""
-    {_REFUSAL} AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
+RECORDS = text(f"""
+    {_RECORD} AND (CAST(:collection AS text) IS NULL OR c.name = :collection)
     AND (CAST(:code AS text) IS NULL OR q.code = :code)
     AND (CAST(:run_id AS uuid) IS NULL OR q.run_id = :run_id)
     AND q.document_id > coalesce(CAST(:after AS uuid), '00000000-0000-0000-0000-000000000000')
     ORDER BY q.document_id LIMIT :limit
 """)
-_ONE_REFUSAL = text(f"{_REFUSAL} AND q.document_id = :document_id")
+_ONE_RECORD = text(f"{_RECORD} AND q.document_id = :document_id")
 RUN_GATES = text(f"""
     SELECT r.run_id, c.name AS collection, s.uri AS source_uri, r.mode, r.orchestrator, r.state, r.started_at,
            r.finished_at
@@ -199,12 +200,12 @@ class PostgresCatalog(Transactions):
             "after": after,
             **_who(principal),
         }
-        return [QuarantineRecord(**row._mapping) for row in self._rows(REFUSALS, values)]
+        return [QuarantineRecord(**row._mapping) for row in self._rows(RECORDS, values)]
 
     def quarantine_record(self, principal: Principal, document_id: UUID) -> QuarantineRecord:
         with self._transaction() as connection:
             record = quality_results.quarantine_record(
-                connection, _ONE_REFUSAL, {"document_id": document_id, **_who(principal)}
+                connection, _ONE_RECORD, {"document_id": document_id, **_who(principal)}
             )
         if record is None:
             raise NotFound(f"There is no document {document_id} in quarantine that you may read.")

@@ -40,7 +40,7 @@ _REMEMBER = text("""
     WHERE d.document_id = f.document_id AND d.source_id = :source_id AND d.deleted_at IS NULL
       AND d.fingerprint IS DISTINCT FROM f.fingerprint
 """)
-REFUSED = text("""
+ITEMS = text("""
     SELECT d.document_id, d.external_id, d.uri, q.fingerprint, q.kept_bytes AS size_bytes,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = d.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
@@ -98,7 +98,7 @@ class PostgresQuarantine(Transactions):
 
     def items(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         ids = None if document_ids is None else list(document_ids)
-        return [work_item(row) for row in self._rows(REFUSED, {"source_id": run.source.source_id, "ids": ids})]
+        return [work_item(row) for row in self._rows(ITEMS, {"source_id": run.source.source_id, "ids": ids})]
 
     def resolved(self, source_id: UUID, limit: int) -> list[UUID]:
         return list(self._scalars(RELEASED, {"source_id": source_id, "limit": limit}))

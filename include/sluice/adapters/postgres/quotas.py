@@ -19,7 +19,7 @@ _SET = text("UPDATE tenants SET max_documents = :documents, max_bytes = :bytes W
 # `OFFSET 0` forces a lookup by key for each document; without statistics (new tables) the planner may not choose it.
 _USE = """
     SELECT t.tenant_id AS tenant, t.max_documents, t.max_bytes, u.documents, u.bytes::bigint AS size_bytes,
-           r.documents AS refused, r.bytes::bigint AS refused_bytes
+           r.documents AS quarantined, r.bytes::bigint AS quarantined_bytes
     FROM tenants t CROSS JOIN LATERAL (
         SELECT count(*) AS documents, coalesce(sum(v.size_bytes), 0) AS bytes
         FROM (SELECT document_id, collection_id FROM documents

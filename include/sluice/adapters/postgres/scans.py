@@ -77,7 +77,7 @@ COMPARE = text(f"""
     FROM scan s CROSS JOIN LATERAL ({_LISTED}) d
 """)
 # Renames that the source reports, unless the previous name is still listed or the new one is already registered.
-_RENAMED = f"""
+_REPORTED = f"""
     SELECT DISTINCT ON (s.former) s.former, s.external_id, s.uri, s.size_bytes, d.document_id
     FROM scan s CROSS JOIN LATERAL (
         SELECT * FROM documents d WHERE {_OF_SOURCE} AND d.external_id = s.former OFFSET 0) d
@@ -85,13 +85,13 @@ _RENAMED = f"""
       AND NOT EXISTS ({_LISTED})
     ORDER BY s.former, s.place
 """
-TOLD = text(f"""
-    WITH renamed AS ({_RENAMED}),
+REPORTED = text(f"""
+    WITH reported AS ({_REPORTED}),
     renamed AS (
         UPDATE documents d SET external_id = t.external_id, uri = t.uri, fingerprint = NULL
-        FROM renamed t WHERE d.document_id = t.document_id)
+        FROM reported t WHERE d.document_id = t.document_id)
     INSERT INTO moves (run_id, document_id, former_external_id, external_id, how)
-    SELECT :run_id, document_id, former, external_id, 'source' FROM renamed
+    SELECT :run_id, document_id, former, external_id, 'source' FROM reported
 """)
 KNOWN_BEFORE = text(f"SELECT count(*) FROM documents d WHERE {_OF_SOURCE}")
 _COUNT = text("SELECT count(*) FROM compared WHERE verdict = :verdict")
@@ -102,8 +102,8 @@ _MOVED = text("""
 _ITEMS = text("""
     SELECT c.document_id, s.external_id, s.uri, s.fingerprint, s.size_bytes, s.start_byte AS "offset", s.locator,
            coalesce(c.gone_hash, CASE WHEN NOT c.forced THEN a.raw_hash END) AS active_hash,
-           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS moved,
-           c.gone_hash IS NOT NULL AS gone,
+           EXISTS (SELECT FROM moves m WHERE m.run_id = :run_id AND m.document_id = c.document_id OFFSET 0) AS renamed,
+           c.gone_hash IS NOT NULL AS deleted,
            NOT EXISTS (SELECT FROM versions v WHERE v.document_id = c.document_id AND v.number IS NOT NULL OFFSET 0)
            AS new
     FROM compared c JOIN scan s USING (place)
@@ -139,10 +139,10 @@ PREVIEW = text(f"""
             FROM ({_LISTED}) d OFFSET 0) d ON true) judged
     GROUP BY kind
 """)
-RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_RENAMED}) renamed")
+RENAMED = text(f"SELECT count(*) AS documents, coalesce(sum(size_bytes), 0) AS size_bytes FROM ({_REPORTED}) reported")
 MISSING = text(f"""
     SELECT d.external_id FROM documents d WHERE {_OF_SOURCE}
-    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_RENAMED}) renamed
+    EXCEPT SELECT external_id FROM scan EXCEPT SELECT former FROM ({_REPORTED}) reported
 """)
 _NAMED = text("SELECT document_id, external_id FROM documents WHERE document_id = ANY(:document_ids)")
 _MARK = text("UPDATE runs SET mark = :mark WHERE run_id = :run_id")
@@ -277,7 +277,7 @@ def _compare(
     # a change of the collection's retention takes these locks in the opposite order.
     reset = settings is not None and change(connection, settings, source.generation.collection_id)
     known: int = connection.execute(KNOWN_BEFORE, values).scalar_one()
-    renamed = connection.execute(TOLD, values).rowcount
+    renamed = connection.execute(REPORTED, values).rowcount
     connection.execute(REGISTER, values)
     connection.execute(COMPARE, values)
     connection.execute(text("ANALYZE compared"))

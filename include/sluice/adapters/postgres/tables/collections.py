@@ -46,7 +46,7 @@ class Collection(Retained, LedgerBase):
     )
 
     collection_id: Mapped[LedgerId]
-    name: Mapped[str] = mapped_column(unique=True, comment="Global name, part of the physical names.")
+    name: Mapped[str] = mapped_column(unique=True, comment="Global name, part of the names of its backing collections.")
     live_generation: Mapped[int] = mapped_column(comment="The generation that serves all queries.")
     filter_fields: Mapped[list[str]] = mapped_column(comment="Metadata keys that searches may filter on.")
     epoch: Mapped[Big] = mapped_column(
@@ -103,13 +103,11 @@ class SourceRow(Retained, LedgerBase):
         server_default=_NOTHING, comment="Globs over external ids; empty: all."
     )
     exclude_globs: Mapped[list[str]] = mapped_column(server_default=_NOTHING, comment="Globs that are left out.")
-    schedule: Mapped[str | None] = mapped_column(comment="When it is due: five fields of cron, UTC; null: every night.")
-    paused: Mapped[bool] = mapped_column(
-        server_default=text("false"), comment="Whether it is left out of runs that nobody asks for."
-    )
+    schedule: Mapped[str | None] = mapped_column(comment="When it is due: a cron expression, UTC; null: every night.")
+    paused: Mapped[bool] = mapped_column(server_default=text("false"), comment="Whether scheduled runs skip it.")
     created_at: Mapped[Moment] = mapped_column(comment="When the source was first opened.")
     removed_at: Mapped[datetime | None] = mapped_column(
-        comment="When it was removed by hand; not ingested unless somebody asks; null: it was not."
+        comment="When it was removed manually; it is not ingested unless requested; null: it was not."
     )
 
 

@@ -13,7 +13,7 @@ class DeletionRow(LedgerBase):
     __table_args__ = (
         CheckConstraint("kind IN ('document', 'source', 'collection', 'grant')", name="kind"),
         CheckConstraint("documents >= 0 AND chunks >= 0", name="counts"),
-        {"comment": "What was deleted by hand. Outlives what it is about, so it refers to nothing."},
+        {"comment": "Manual deletions. A row outlives what was deleted, so it has no foreign key."},
     )
 
     deletion_id: Mapped[LedgerId]

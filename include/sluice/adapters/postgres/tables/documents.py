@@ -71,12 +71,12 @@ class DocumentRow(Retained, LedgerBase):
     external_id: Mapped[str] = mapped_column(Text(collation="C"), comment="Its name within the source.")
     uri: Mapped[str] = mapped_column(comment="Its address for citations, as last listed.")
     fingerprint: Mapped[str | None] = mapped_column(
-        comment="The source's mark of its state when last active or quarantined; null: neither yet."
+        comment="Fingerprint of its state when last active or quarantined; null: neither yet."
     )
     first_seen_at: Mapped[Moment] = mapped_column(comment="When a scan first listed it.")
-    deleted_at: Mapped[datetime | None] = mapped_column(comment="When it was gone; unreadable from then on.")
+    deleted_at: Mapped[datetime | None] = mapped_column(comment="When it was deleted; unreadable from then on.")
     deleted_by: Mapped[OfRun | None] = mapped_column(
-        comment="The run that found it gone; null: not gone, or gone by other means."
+        comment="The run that deleted it; null: not deleted, or deleted by other means."
     )
     served_since: Mapped[datetime | None] = mapped_column(
         comment="When the content of its last version was first served; retention counts from it; null: never served."
@@ -85,16 +85,16 @@ class DocumentRow(Retained, LedgerBase):
         comment="Unreadable from then on, by the narrowest retention that is set; null: never."
     )
     removed_at: Mapped[datetime | None] = mapped_column(
-        comment="When it was deleted by hand; its content is not ingested again until it changes; null: it was not."
+        comment="When it was deleted manually; its content is not ingested again until it changes; null: it was not."
     )
     purged_hash: Mapped[bytes | None] = mapped_column(
-        comment="Keyed hash of the content that expired and was taken out; null: it was not."
+        comment="Keyed hash of the content that expired and was purged; null: it was not."
     )
     access_groups: Mapped[list[str] | None] = mapped_column(
         comment="Who may read it, instead of the source's groups; null: these; empty: everyone in the tenant."
     )
     key_destroyed_at: Mapped[datetime | None] = mapped_column(
-        comment="When its key was destroyed, after it was gone; null: it was not."
+        comment="When its key was destroyed, after its deletion; null: it was not."
     )
 
 
@@ -134,10 +134,10 @@ class VersionRow(LedgerBase):
     raw_hash: Mapped[bytes] = mapped_column(comment="Keyed hash of the raw bytes.")
     mime: Mapped[str] = mapped_column(comment="Kind of the raw bytes.")
     size_bytes: Mapped[Big] = mapped_column(comment="Size of the raw bytes.")
-    fingerprint: Mapped[str] = mapped_column(comment="The source's mark of this state.")
-    sealed_title: Mapped[bytes] = mapped_column(comment="Title, sealed under the document's key.")
-    sealed_text: Mapped[bytes] = mapped_column(comment="Extracted text, sealed under the document's key.")
-    sealed_metadata: Mapped[bytes] = mapped_column(comment="Metadata as JSON, sealed under the document's key.")
+    fingerprint: Mapped[str] = mapped_column(comment="Fingerprint of this state.")
+    sealed_title: Mapped[bytes] = mapped_column(comment="Title, encrypted under the document's key.")
+    sealed_text: Mapped[bytes] = mapped_column(comment="Extracted text, encrypted under the document's key.")
+    sealed_metadata: Mapped[bytes] = mapped_column(comment="Metadata as JSON, encrypted under the document's key.")
     run_id: Mapped[OfRun] = mapped_column(comment="The run that made it.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was staged.")
     activated_at: Mapped[datetime | None] = mapped_column(comment="When it began to be served.")
@@ -169,14 +169,14 @@ class ChunkRow(LedgerBase):
     end_char: Mapped[int] = mapped_column(comment="One after the last character.")
     page: Mapped[int | None] = mapped_column(comment="From 1, where the format has pages.")
     text_hash: Mapped[bytes] = mapped_column(comment="Keyed hash of the embedded text; finds its cached vector.")
-    sealed_text: Mapped[bytes] = mapped_column(comment="Text, sealed under the document's key.")
-    sealed_headings: Mapped[bytes] = mapped_column(comment="Heading path as JSON, sealed.")
-    sealed_names: Mapped[bytes] = mapped_column(comment="Names of mentioned entities as JSON, sealed.")
+    sealed_text: Mapped[bytes] = mapped_column(comment="Text, encrypted under the document's key.")
+    sealed_headings: Mapped[bytes] = mapped_column(comment="Heading path as JSON, encrypted.")
+    sealed_names: Mapped[bytes] = mapped_column(comment="Names of mentioned entities as JSON, encrypted.")
 
 
 class EntityRow(LedgerBase):
     __tablename__ = "entities"
-    __table_args__ = ({"comment": "What chunks mention and documents are about. Names are sealed in the chunks."},)
+    __table_args__ = ({"comment": "What chunks mention and documents are about. Names are encrypted, in the chunks."},)
 
     entity_id: Mapped[UUID] = mapped_column(primary_key=True, comment="Derived by a keyed hash from tenant and name.")
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")

@@ -43,7 +43,7 @@ class GateRowRow(LedgerBase):
     run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run.")
     batch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0; -1: the whole run.")
     stage: Mapped[str] = mapped_column(primary_key=True, comment="After which stage the gate stands.")
-    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0, as judged.")
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, comment="From 0, as evaluated.")
     document_id: Mapped[UUID] = mapped_column(comment="The document.")
     ordinal: Mapped[int | None] = mapped_column(comment="The chunk, from 0; null: the document as a whole.")
     suite: Mapped[str] = mapped_column(comment="Name of the suite.")

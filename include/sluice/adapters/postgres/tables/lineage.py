@@ -1,4 +1,4 @@
-"""Lineage as it was told: every OpenLineage event, and whether Marquez has it."""
+"""Lineage: every OpenLineage event, and whether Marquez has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened: runs, their stages and gates, quarantine, and removals still to be carried out."""
+"""Runs, their stages and gate results, quarantine, and the outbox."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunRow(LedgerBase):
         comment="When its scan was complete and compared; null: not yet."
     )
     mark: Mapped[str | None] = mapped_column(
-        comment="What names the state that its scan listed, such as a commit; null: its source has no such name."
+        comment="Cursor: names the state that its scan listed, such as a commit; null: its source has none."
     )
     finished_at: Mapped[datetime | None] = mapped_column(comment="When it ended; null while it runs.")
     summary: Mapped[dict[str, Any] | None] = mapped_column(comment="Counts and seconds, as the run reported them.")
@@ -50,9 +50,7 @@ class RunRow(LedgerBase):
     token_price: Mapped[float | None] = mapped_column(
         comment="US dollars per million tokens, as of its start; null: not priced."
     )
-    stopped: Mapped[str | None] = mapped_column(
-        comment="Why it took on nothing more: budget; null: it was not stopped."
-    )
+    stopped: Mapped[str | None] = mapped_column(comment="The limit that it exceeded: budget; null: none.")
 
 
 class RunStageRow(LedgerBase):
@@ -112,18 +110,18 @@ class QuarantineRow(LedgerBase):
     document_id: Mapped[OfDocument] = mapped_column(comment="The document.")
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), comment="Its source.")
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.tenant_id"), comment="Who it belongs to.")
-    run_id: Mapped[OfRun] = mapped_column(comment="The run that refused it.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that quarantined it.")
     stage: Mapped[str] = mapped_column(comment="Where it failed.")
     code: Mapped[str] = mapped_column(comment="Stable name of the reason.")
     reason: Mapped[str] = mapped_column(comment="What is wrong and what to do; never the document's text.")
     fingerprint: Mapped[str] = mapped_column(comment="The state that failed; not tried again until it changes.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was quarantined.")
-    resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was gone; null: open.")
+    resolved_at: Mapped[datetime | None] = mapped_column(comment="When it became active or was deleted; null: open.")
     kept_bytes: Mapped[Big | None] = mapped_column(
-        comment="Size of the document's bytes, kept sealed in object storage; null: they are not."
+        comment="Size of the document's bytes that are retained, encrypted, in object storage; null: they are not."
     )
     raw_hash: Mapped[bytes | None] = mapped_column(
-        comment="Keyed hash of the content that was refused; null: it could not be read."
+        comment="Keyed hash of the content that was quarantined; null: it could not be read."
     )
 
 
@@ -141,7 +139,7 @@ class GateResultRow(LedgerBase):
     suite: Mapped[str] = mapped_column(comment="Name of the suite.")
     expectation: Mapped[str] = mapped_column(comment="Name of the expectation.")
     column_name: Mapped[str | None] = mapped_column(comment="Column it looks at; null: the table.")
-    success: Mapped[bool] = mapped_column(comment="Whether it was met.")
+    success: Mapped[bool] = mapped_column(comment="Whether it passed.")
     blocking: Mapped[bool] = mapped_column(comment="Whether failing it keeps rows out.")
     evaluated: Mapped[Big] = mapped_column(comment="Rows looked at.")
     unexpected: Mapped[Big] = mapped_column(comment="Rows that failed it.")
@@ -156,17 +154,17 @@ class OutboxRow(LedgerBase):
     __table_args__ = (
         generation_key("outbox"),
         Index("ix_outbox_work", "collection_id", "outbox_id"),
-        {"comment": "Chunks to be taken out of vectors and graph; struck off when that is done."},
+        {"comment": "Chunks to delete from vectors and graph; a row is deleted when that is done."},
     )
 
     outbox_id: Mapped[int] = mapped_column(
         BigInteger(), Identity(always=True), primary_key=True, comment="Order of work."
     )
     collection_id: Mapped[UUID] = mapped_column(comment="The collection.")
-    generation: Mapped[int] = mapped_column(comment="The generation to take them out of.")
+    generation: Mapped[int] = mapped_column(comment="The generation to delete them from.")
     document_id: Mapped[OfDocument] = mapped_column(comment="The document.")
-    chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to take out.")
-    document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is gone, too.")
+    chunk_ids: Mapped[list[UUID]] = mapped_column(comment="Chunks to delete.")
+    document_gone: Mapped[bool] = mapped_column(comment="Whether the document itself is deleted, too.")
     created_at: Mapped[Moment] = mapped_column(comment="When it was queued.")
 
 
@@ -174,14 +172,14 @@ class PurgedDocumentRow(LedgerBase):
     __tablename__ = "purged_documents"
     __table_args__ = (
         CheckConstraint("chunks >= 0", name="chunks"),
-        {"comment": "What a purge took out because it had expired. Where from and by whom: its run."},
+        {"comment": "Documents that a purge deleted because they had expired. Source and actor: its run."},
     )
 
     run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The purge.")
     document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
     expired_at: Mapped[datetime] = mapped_column(comment="Since when it could not be read.")
-    chunks: Mapped[int] = mapped_column(comment="Chunks of its active versions that went.")
-    purged_at: Mapped[Moment] = mapped_column(comment="When it was taken out.")
+    chunks: Mapped[int] = mapped_column(comment="Chunks of its active versions that were deleted.")
+    purged_at: Mapped[Moment] = mapped_column(comment="When it was deleted.")
 
 
 class ReconciliationRow(LedgerBase):

@@ -1,4 +1,4 @@
-"""Who works on a source now, what its last scan missed, and what turned out to have moved."""
+"""Leases of sources, what the last scan of each missed, and renames."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from sluice.adapters.postgres.tables.base import LedgerBase, Moment, OfDocument,
 
 class ClaimRow(LedgerBase):
     __tablename__ = "claims"
-    __table_args__ = ({"comment": "The run that works on a source. At most one; others wait until it ends or lapses."},)
+    __table_args__ = (
+        {"comment": "Leases of sources. At most one run holds one; others wait until it ends or expires."},
+    )
 
     source_id: Mapped[UUID] = mapped_column(ForeignKey("sources.source_id"), primary_key=True, comment="The source.")
-    run_id: Mapped[OfRun] = mapped_column(comment="The run that holds it.")
+    run_id: Mapped[OfRun] = mapped_column(comment="The run that holds the lease.")
     claimed_at: Mapped[Moment] = mapped_column(comment="Since when.")
-    lapses_at: Mapped[datetime] = mapped_column(comment="Until when, unless it gives a sign of life.")
+    lapses_at: Mapped[datetime] = mapped_column(comment="When it expires, unless the run renews it.")
     in_session: Mapped[bool] = mapped_column(
         server_default=text("false"),
         comment="Whether one process does the whole run and holds its advisory lock while it lives.",
@@ -48,15 +50,15 @@ class MoveRow(LedgerBase):
             unique=True,
             postgresql_where=text("placeholder_id IS NOT NULL"),
         ),
-        {"comment": "Documents that kept their id and history under another name."},
+        {"comment": "Renamed documents. They have their id and history as before."},
     )
 
     run_id: Mapped[OfRun] = mapped_column(primary_key=True, comment="The run that saw it.")
     document_id: Mapped[OfDocument] = mapped_column(primary_key=True, comment="The document.")
     placeholder_id: Mapped[UUID | None] = mapped_column(
-        comment="Id that the new name had until the move was found; null: the source said it at once."
+        comment="Id that the new name had until the rename was matched; null: the source reported it."
     )
     former_external_id: Mapped[str] = mapped_column(comment="Its name before.")
     external_id: Mapped[str] = mapped_column(comment="Its name since.")
-    how: Mapped[str] = mapped_column(comment="source (told), content (same bytes) or similarity (shared chunks).")
-    moved_at: Mapped[Moment] = mapped_column(comment="When it was found.")
+    how: Mapped[str] = mapped_column(comment="source (reported), content (same bytes) or similarity (similar text).")
+    moved_at: Mapped[Moment] = mapped_column(comment="When it was matched.")
