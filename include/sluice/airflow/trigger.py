@@ -24,10 +24,7 @@ def trigger_ingest(conf: Mapping[str, Any], caller: str) -> str:
         if waiting := _waiting(conf, caller):
             return waiting
         run = trigger_dag(
-            DAG_ID,
-            triggered_by=DagRunTriggeredByType.REST_API,
-            triggering_user_name=caller,
-            conf=dict(conf),
+            DAG_ID, triggered_by=DagRunTriggeredByType.REST_API, triggering_user_name=caller, conf=dict(conf)
         )
     except Exception as error:  # Airflow's database, or a missing DAG: the caller cannot correct it
         log.exception("Airflow could not queue a run")

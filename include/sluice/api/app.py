@@ -46,9 +46,7 @@ _SECURITY = {
 
 
 def create_app(
-    factory: Callable[[], Sluice],
-    authenticate: Authenticate,
-    trigger: routes_uploads.Trigger | None = None,
+    factory: Callable[[], Sluice], authenticate: Authenticate, trigger: routes_uploads.Trigger | None = None
 ) -> FastAPI:
     """Builds the app, but no client: `factory` is called on first use, `Sluice.close` on shutdown. `trigger`
     queues the run that ingests an upload or replays a document; None: both routes answer 501.

@@ -76,8 +76,7 @@ def principal_of_request(
     grants: Grants,
     response: Response,
     x_sluice_tenant: Annotated[
-        str | None,
-        Header(description="Which of your tenants to read. Without it: `default`, else your first by name."),
+        str | None, Header(description="Which of your tenants to read. Without it: `default`, else your first by name.")
     ] = None,
 ) -> Principal:
     """The caller in one tenant; the answer's X-Sluice-Tenant says which. Raises Forbidden."""

@@ -23,11 +23,7 @@ MAX_FIELD_ERRORS = 10
 
 
 def problem(
-    request: Request,
-    status: int,
-    detail: str,
-    headers: Mapping[str, str] | None = None,
-    **extra: Any,
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None, **extra: Any
 ) -> JSONResponse:
     """A problem response. `extra`: further members beside the standard ones."""
     body = {

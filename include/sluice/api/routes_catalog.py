@@ -39,10 +39,7 @@ async def list_collections(request: Request, caller: Caller, grants: Grants) -> 
 
 
 @router.get(
-    "/collections/{collection}",
-    response_model=CollectionDetail,
-    responses=documented(404, 422),
-    tags=["collections"],
+    "/collections/{collection}", response_model=CollectionDetail, responses=documented(404, 422), tags=["collections"]
 )
 async def show_collection(collection: str, request: Request, caller: Caller) -> dict[str, Any]:
     """One collection with its chunk counts per store."""
@@ -93,10 +90,7 @@ def _documents(sluice: Sluice, caller: Principal, collection: str, limit: int, a
 
 
 @router.get(
-    "/documents/{document_id}",
-    response_model=DocumentSummary,
-    responses=documented(404, 422),
-    tags=["documents"],
+    "/documents/{document_id}", response_model=DocumentSummary, responses=documented(404, 422), tags=["documents"]
 )
 async def show_document(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """One document: its source, its active version and, if it is in quarantine, the reason."""

@@ -49,11 +49,7 @@ def grant(
         if before is not None:
             _confirm(sluice, before, after, yes)
         sluice.ledger.grants.add(after)
-    report = {
-        **after.to_json(),
-        "before": before and before.to_json(),
-        "user_checked": known is True,
-    }
+    report = {**after.to_json(), "before": before and before.to_json(), "user_checked": known is True}
     lines = [f"{user} may, in tenant {tenant}, {_named(after)}. Before: {_named(before) if before else 'nothing'}."]
     if known is False:
         lines.append(f"Airflow has no user {user}; the grant was saved nevertheless.")
@@ -109,10 +105,7 @@ def access_list(
     lines = [f"{each.principal} may, in tenant {each.tenant}, {_named(each)}" for each in shown]
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(
-        {
-            "grants": [each.to_json() for each in grants],
-            "sources": [readable_by(each.spec, grants) for each in saved],
-        },
+        {"grants": [each.to_json() for each in grants], "sources": [readable_by(each.spec, grants) for each in saved]},
         json_,
         *(lines or ["There is no grant and no saved source."]),
     )
@@ -142,11 +135,7 @@ def _remove(sluice: Sluice, user: str, tenant: str, before: Grant | None, yes: b
     had = before is not None and grant_changes.revoke(sluice.ledger, before, operator(tenant).name)
     line = f"{user} may no longer read tenant {tenant}." if had else f"{user} had no grant for {tenant}."
     more = f" {hidden} documents are unreadable for them now (grant before: {_named(before)})." if before else ""
-    tell(
-        {"removed": had, "before": before and before.to_json(), "hidden": hidden},
-        as_json,
-        line + more,
-    )
+    tell({"removed": had, "before": before and before.to_json(), "hidden": hidden}, as_json, line + more)
 
 
 def _named(granted: Grant) -> str:

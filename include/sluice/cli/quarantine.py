@@ -125,8 +125,7 @@ def _replayed(sluice: Sluice, tenant: str, records: Sequence[QuarantineRecord], 
     with evaluation.gates_process():
         return [
             sluice.ingestion.ingest(
-                IngestRequest(SourceSpec(uri, collection, tenant), replay=ids),
-                on_batch=None if quiet else Progress(),
+                IngestRequest(SourceSpec(uri, collection, tenant), replay=ids), on_batch=None if quiet else Progress()
             )
             for (uri, collection), ids in by_source.items()
         ]

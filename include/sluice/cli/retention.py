@@ -116,8 +116,7 @@ def purge(
 
 
 def prune(
-    apply: Annotated[bool, typer.Option("--apply", help="Remove. Not given: only count.")] = False,
-    json_: Json = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Remove. Not given: only count.")] = False, json_: Json = False
 ) -> None:
     """Remove history that is no longer used: text of old versions, unused vectors and keys, old runs and records."""
     with opened() as sluice:

@@ -41,12 +41,7 @@ class Loaded:
 
 
 def load(
-    run: Run,
-    documents: Sequence[EmbeddedDocument],
-    *,
-    versions: Versions,
-    keyring: Keyring,
-    stores: Stores,
+    run: Run, documents: Sequence[EmbeddedDocument], *, versions: Versions, keyring: Keyring, stores: Stores
 ) -> Loaded:
     """Writes and activates documents. Raises Transient or Terminal; what is served is then as before."""
     if not documents:
@@ -123,12 +118,7 @@ def point(source: Source, each: EmbeddedDocument, chunk_id: UUID, embedded: Embe
 
 
 def payload(
-    generation: Generation,
-    tenant: str,
-    source_id: UUID,
-    document_id: UUID,
-    mime: str,
-    metadata: Mapping[str, Any],
+    generation: Generation, tenant: str, source_id: UUID, document_id: UUID, mime: str, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns the payload of a point."""
     return {

@@ -14,12 +14,7 @@ _ENTRIES_AT_ONCE = 500
 
 
 def drain(
-    generation: Generation,
-    *,
-    outbox: Outbox,
-    vectors: VectorIndex,
-    graph: GraphIndex | None,
-    wait: bool = True,
+    generation: Generation, *, outbox: Outbox, vectors: VectorIndex, graph: GraphIndex | None, wait: bool = True
 ) -> int:
     """Processes the outbox of a collection; returns how many chunks were deleted. Safe to repeat.
 

@@ -87,11 +87,7 @@ class Purging:
     quarantine: Quarantine
 
     def expired(
-        self,
-        as_of: datetime,
-        collection: str | None = None,
-        *,
-        may: Callable[[SourceSpec], bool] = lambda spec: True,
+        self, as_of: datetime, collection: str | None = None, *, may: Callable[[SourceSpec], bool] = lambda spec: True
     ) -> Iterator[ExpiredDocument]:
         """Yields exactly the documents that a purge as of that moment deletes, source by source, in bounded memory.
 
@@ -138,11 +134,7 @@ class Purging:
             return self._purged(run, as_of, listed, on_batch)
 
     def _purged(
-        self,
-        run: Run,
-        as_of: datetime,
-        listed: Container[UUID] | None,
-        on_batch: Callable[[int], object],
+        self, run: Run, as_of: datetime, listed: Container[UUID] | None, on_batch: Callable[[int], object]
     ) -> SourcePurge:
         source = run.source
         report = SourcePurge(run.run_id, source.spec.tenant, source.spec.uri, source.spec.collection)

@@ -247,11 +247,7 @@ def _terms(ports: SearchPorts, principal: Principal, text: str) -> set[int]:
 
 
 def _readable(
-    ports: SearchPorts,
-    generation: Generation,
-    principal: Principal,
-    candidates: Sequence[Candidate],
-    wanted: _Wanted,
+    ports: SearchPorts, generation: Generation, principal: Principal, candidates: Sequence[Candidate], wanted: _Wanted
 ) -> list[Passage]:
     by_id = {candidate.chunk_id: candidate for candidate in candidates}
     hydrated = ports.catalog.hydrate(generation, list(by_id), principal)

@@ -90,10 +90,7 @@ class MemoryVectors:
         held = self._collections.get(generation.backing_collection, {})
         return [
             StoredPoint(
-                point.chunk_id,
-                point.payload,
-                point.dense if vectors else None,
-                point.sparse if vectors else None,
+                point.chunk_id, point.payload, point.dense if vectors else None, point.sparse if vectors else None
             )
             for point in (held[each] for each in chunk_ids if each in held)
         ]
