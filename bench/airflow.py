@@ -91,11 +91,11 @@ def _peer(python: Path, script: Path, corpus: Path, variables: dict[str, str], s
         phases = {each["phase"]: each["s"] for each in peer.phases(python, script, corpus, variables)}
         start_s = time.perf_counter() - began_s - sum(phases.values())
         theirs.append({"cold_s": round(start_s + phases["cold"], 2), "warm_s": round(start_s + phases["warm"], 2)})
-    found: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     for phase in ("cold_s", "warm_s"):
         pairs = [(one[phase], other[phase]) for one, other in zip(ours, theirs, strict=True)]
-        found[phase] = {"ours": [one for one, _ in pairs], "peer": [other for _, other in pairs], **_ratio(pairs)}
-    return found
+        outcome[phase] = {"ours": [one for one, _ in pairs], "peer": [other for _, other in pairs], **_ratio(pairs)}
+    return outcome
 
 
 def _ratio(pairs: list[tuple[float, float]]) -> dict[str, float]:

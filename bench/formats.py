@@ -64,11 +64,11 @@ def measure(data: Path, work: Path) -> dict[str, Any]:
     texts = {"sluice": _ours(paths), "markitdown": _theirs(paths, work / "markitdown")}
     references = [reference.read_text("utf-8") for _, reference in pairs]
     figures: dict[str, Any] = {"documents": len(pairs), "peer": MARKITDOWN[0]}
-    for name, found in texts.items():
-        figures[name] = _judged(paths, references, found)
+    for name, outcome in texts.items():
+        figures[name] = _judged(paths, references, outcome)
     read = [n for n, text in enumerate(texts["markitdown"]) if text.strip() and texts["sluice"][n].strip()]
-    for name, found in texts.items():
-        scores = [token_f1(found[n], references[n]) for n in read]
+    for name, outcome in texts.items():
+        scores = [token_f1(outcome[n], references[n]) for n in read]
         figures[name]["token_f1_where_both_have_text"] = round(statistics.mean(scores), 4)
     figures["all formats, seconds"] = _speed(data / "formats")
     return figures
@@ -76,14 +76,14 @@ def measure(data: Path, work: Path) -> dict[str, Any]:
 
 def pairs_in(folder: Path) -> list[tuple[Path, Path]]:
     """Pairs (source, reference): `x.docx` and `x.docx.md`, or `x.pdf` and `x.md` if only one source has the stem."""
-    found = []
+    outcome = []
     for reference in sorted(folder.glob("*/groundtruth/**/*.md")):
         sources = [path for path in (reference.parents[1] / "sources").rglob("*") if path.is_file()]
         named = [path for path in sources if path.name == reference.stem]
         named = named or [path for path in sources if path.stem == reference.stem]
         if len(named) == 1:
-            found.append((named[0], reference))
-    return found
+            outcome.append((named[0], reference))
+    return outcome
 
 
 def token_f1(text: str, reference: str) -> float:
@@ -92,7 +92,7 @@ def token_f1(text: str, reference: str) -> float:
 
 def cells(text: str) -> Counter[str]:
     """Returns the non-empty cells of Markdown's pipe tables. A table is recognised by the rule below its first row."""
-    found: Counter[str] = Counter()
+    outcome: Counter[str] = Counter()
     lines = text.splitlines()
     rows: set[int] = set()
     for number, line in enumerate(lines):
@@ -101,17 +101,17 @@ def cells(text: str) -> Counter[str]:
             rows.update(_rows_below(lines, number + 1))
     for number in sorted(rows):
         row = lines[number].strip().removeprefix("|").removesuffix("|").replace("\\|", " ")
-        found.update(words for cell in row.split("|") if (words := " ".join(_words(cell))))
-    return found
+        outcome.update(words for cell in row.split("|") if (words := " ".join(_words(cell))))
+    return outcome
 
 
-def overlap(found: Counter[str], expected: Counter[str]) -> tuple[int, int, int]:
+def overlap(outcome: Counter[str], expected: Counter[str]) -> tuple[int, int, int]:
     """Returns the counts (common, found, expected), with repetitions."""
-    return (found & expected).total(), found.total(), expected.total()
+    return (outcome & expected).total(), outcome.total(), expected.total()
 
 
-def f1(common: int, found: int, expected: int) -> float:
-    return 1.0 if found == expected == 0 else 2 * common / (found + expected)
+def f1(common: int, outcome: int, expected: int) -> float:
+    return 1.0 if outcome == expected == 0 else 2 * common / (outcome + expected)
 
 
 def _rows_below(lines: list[str], first: int) -> Iterable[int]:
@@ -183,10 +183,10 @@ def _judged(paths: list[Path], references: list[str], texts: list[str]) -> dict[
 
 
 def _rates(counts: list[int]) -> dict[str, float]:
-    common, found, expected = counts
+    common, outcome, expected = counts
     return {
         "recall": round(common / expected, 4) if expected else 0.0,
-        "precision": round(common / found, 4) if found else 0.0,
+        "precision": round(common / outcome, 4) if outcome else 0.0,
     }
 
 

@@ -58,9 +58,9 @@ def _ours(variant: str, environment: dict[str, str], corpus: Path, work: Path) -
 
 def _medians(runs: list[list[dict[str, Any]]]) -> dict[str, Any]:
     """Returns, by phase, the run with the median time, its time by stage, and all times."""
-    found = {}
+    result = {}
     for i, phase in enumerate(PHASES):
         times = [run[i]["s"] for run in runs]
         middle = statistics.median_low(times)
-        found[phase] = {**next(run[i] for run in runs if run[i]["s"] == middle), "all_s": times}
-    return found
+        result[phase] = {**next(run[i] for run in runs if run[i]["s"] == middle), "all_s": times}
+    return result

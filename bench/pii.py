@@ -46,12 +46,12 @@ def measure(data: Path) -> dict[str, Any]:
         for variant, kinds in VARIANTS.items():
             personal_data([text for text, _ in labelled[:300]], kinds)  # imports and models are not measured
             began_s = time.perf_counter()
-            found = personal_data([text for text, _ in labelled], kinds)
+            result = personal_data([text for text, _ in labelled], kinds)
             took_s = time.perf_counter() - began_s
             figures[name][variant] = {
                 "ms_per_text": round(took_s / len(labelled) * 1000, 3),
                 "labelled_otherwise": sum(span.kind not in kinds for _, gold in labelled for span in gold),
-                **scores(labelled, found, kinds),
+                **scores(labelled, result, kinds),
             }
     return figures
 
@@ -66,11 +66,11 @@ def read(path: Path) -> list[Labelled]:
 
 
 def scores(
-    labelled: Sequence[Labelled], found: Sequence[Collection[Span]], kinds: Collection[str]
+    labelled: Sequence[Labelled], result: Sequence[Collection[Span]], kinds: Collection[str]
 ) -> dict[str, dict[str, float]]:
     """Returns, by kind and in total: labelled, found, and precision and recall by exact span and by overlap."""
     counts: Counter[tuple[str, str]] = Counter()
-    for (_, gold), spans in zip(labelled, found, strict=True):
+    for (_, gold), spans in zip(labelled, result, strict=True):
         wanted = [span for span in gold if span.kind in kinds]
         for span in wanted:
             for name in (span.kind, "all"):
@@ -89,12 +89,12 @@ def _touches(span: Span, others: Iterable[Span]) -> bool:
 
 
 def _figures(counts: Counter[tuple[str, str]], name: str) -> dict[str, float]:
-    labelled, found = counts[name, "labelled"], counts[name, "found"]
+    labelled, result = counts[name, "labelled"], counts[name, "found"]
     return {
         "labelled": labelled,
-        "found": found,
-        "precision": round(counts[name, "exact"] / max(1, found), 3),
+        "found": result,
+        "precision": round(counts[name, "exact"] / max(1, result), 3),
         "recall": round(counts[name, "exact"] / labelled, 3),
-        "precision_overlap": round(counts[name, "found touching"] / max(1, found), 3),
+        "precision_overlap": round(counts[name, "found touching"] / max(1, result), 3),
         "recall_overlap": round(counts[name, "labels touched"] / labelled, 3),
     }

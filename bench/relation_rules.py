@@ -39,12 +39,12 @@ SHAPES: tuple[tuple[str, Callable[[str], bool]], ...] = (
 
 def links(doc: Doc, names: Sequence[Named[int]]) -> dict[str, set[frozenset[int]]]:
     """Returns pairs of entities that a sentence connects, by shape."""
-    found: defaultdict[str, set[frozenset[int]]] = defaultdict(set)
+    result: defaultdict[str, set[frozenset[int]]] = defaultdict(set)
     for one, connection, other in connections(doc, names):
         shape = next((name for name, fits in SHAPES if fits(connection)), None)
         if shape:
-            found[shape].add(frozenset((one.entity, other.entity)))
-    return found
+            result[shape].add(frozenset((one.entity, other.entity)))
+    return result
 
 
 def typed(doc: Doc, names: Sequence[Named[int]]) -> Iterator[Triple]:

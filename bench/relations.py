@@ -134,15 +134,15 @@ def _near(document: Labelled, window: int) -> set[Pair]:
 def _by_type(
     documents: Sequence[Labelled], predict: Callable[[Labelled], Iterable[Triple]]
 ) -> dict[str, dict[str, float]]:
-    found: defaultdict[str, list[set[Triple]]] = defaultdict(lambda: [set() for _ in documents])
+    result: defaultdict[str, list[set[Triple]]] = defaultdict(lambda: [set() for _ in documents])
     for number, each in enumerate(documents):
         for triple in predict(each):
-            found[triple[1]][number].add(triple)
+            result[triple[1]][number].add(triple)
     figures = {
         kind: _scores(own, [{each for each in document.gold if each[1] == kind} for document in documents])
-        for kind, own in sorted(found.items())
+        for kind, own in sorted(result.items())
     }
-    every = [set().union(*(own[number] for own in found.values())) for number in range(len(documents))]
+    every = [set().union(*(own[number] for own in result.values())) for number in range(len(documents))]
     return {**figures, "all": _scores(every, [document.gold for document in documents])}
 
 
@@ -159,13 +159,13 @@ def _on_found_entities(document: Labelled) -> Iterator[Triple]:
     return typed(document.doc, names)
 
 
-def _scores(found: Sequence[set[Any]], gold: Sequence[set[Any]]) -> dict[str, float]:
-    right = sum(len(some & wanted) for some, wanted in zip(found, gold, strict=True))
-    told, labelled = sum(map(len, found)), sum(map(len, gold))
+def _scores(result: Sequence[set[Any]], gold: Sequence[set[Any]]) -> dict[str, float]:
+    right = sum(len(some & wanted) for some, wanted in zip(result, gold, strict=True))
+    output, labelled = sum(map(len, result)), sum(map(len, gold))
     return {
         "labelled": labelled,
-        "found": told,
-        "precision": round(right / max(1, told), 3),
+        "found": output,
+        "precision": round(right / max(1, output), 3),
         "recall": round(right / max(1, labelled), 3),
     }
 

@@ -41,8 +41,8 @@ def _ingest(figures: dict[str, Any]) -> list[str]:
                 f"| {figure.get('peak_mb', '')} | {stages} |"
             )
     ratio = figures.get("ratio of medians, vectors-only / peer")
-    told = ", ".join(f"{phase} {value}" for phase, value in ratio.items()) if ratio else figures.get("note", "")
-    return [*lines, "", f"Ratio of medians, vectors-only / peer: {told}" if ratio else told]
+    output = ", ".join(f"{phase} {value}" for phase, value in ratio.items()) if ratio else figures.get("note", "")
+    return [*lines, "", f"Ratio of medians, vectors-only / peer: {output}" if ratio else output]
 
 
 _WHERE_IT_GROWS = (
@@ -61,19 +61,19 @@ def _scaling(figures: dict[str, Any]) -> list[str]:
     lines = ["| figure | value |", "|---|---|"]
     for name, figure in figures.items():
         if name.startswith("warm"):
-            told = f"cold {figure['cold_s']} s; nothing to do {figure['warm_s']} s, peak {figure['peak_mb']} MB"
+            output = f"cold {figure['cold_s']} s; nothing to do {figure['warm_s']} s, peak {figure['peak_mb']} MB"
         elif name.startswith("load"):
             cost = list(figure["ms a chunk"].items())
             shown = ", ".join(f"{each} ms up to {upto}" for upto, each in (cost[1], cost[len(cost) // 2], cost[-1]))
-            told = f"{figure['chunks']} chunks: {shown}; growth {figure['growth']}, peak {figure['peak_mb']} MB"
+            output = f"{figure['chunks']} chunks: {shown}; growth {figure['growth']}, peak {figure['peak_mb']} MB"
         elif name == "Qdrant alone":
-            told = "; ".join(
+            output = "; ".join(
                 f"{kind} {each['ms a point'][1]} to {each['ms a point'][-1]} ms a point, growth {each['growth']}"
                 for kind, each in figure.items()
             )
         else:
-            told = f"{figure['ratio']} ({figure['ratios']}), {figure['texts']} texts, bare {figure['bare_s']} s"
-        lines.append(f"| {name} | {told} |")
+            output = f"{figure['ratio']} ({figure['ratios']}), {figure['texts']} texts, bare {figure['bare_s']} s"
+        lines.append(f"| {name} | {output} |")
     return [*lines, "", _WHERE_IT_GROWS]
 
 
@@ -82,7 +82,7 @@ def _airflow(figures: dict[str, Any]) -> list[str]:
         "| work | command line, s | nothing to do, s | DAG, s | DAG / command line | tasks | of their time, starts |"
     ]
     lines.append("|---|---|---|---|---|---|---|")
-    told = []
+    output = []
     for name, figure in figures.items():
         if "dag" in figure:
             dag, warm = figure["dag"], figure["command, nothing to do, s"]
@@ -90,14 +90,16 @@ def _airflow(figures: dict[str, Any]) -> list[str]:
                 f"| {name} | {_list(figure['command_s'])} | {_list(warm)} | {_list(figure['dag_s'])} "
                 f"| {figure['ratio']} | {dag['tasks']} | {dag['share of starts, imports and lineage']} |"
             )
-            told += [f"- {name}, seconds by task: " + _pairs(dag["by task, s"])]
-            told += [f"- {name}, seconds by stage: " + _pairs(dag["by stage, s"])]
+            output += [f"- {name}, seconds by task: " + _pairs(dag["by task, s"])]
+            output += [f"- {name}, seconds by stage: " + _pairs(dag["by stage, s"])]
         elif "ratio" in figure:
-            told.append(f"- {name}: {figure['ratio']} ({_list(figure['full_s'])} / {_list(figure['vectors-only_s'])})")
+            output.append(
+                f"- {name}: {figure['ratio']} ({_list(figure['full_s'])} / {_list(figure['vectors-only_s'])})"
+            )
         else:
             for phase, each in figure.items():
-                told.append(f"- {name}, {phase}: {each['ratio']} ({_list(each['ours'])} / {_list(each['peer'])})")
-    return [*lines, "", *told]
+                output.append(f"- {name}, {phase}: {each['ratio']} ({_list(each['ours'])} / {_list(each['peer'])})")
+    return [*lines, "", *output]
 
 
 def _list(times: list[float]) -> str:
@@ -135,9 +137,9 @@ def _formats(figures: dict[str, Any]) -> list[str]:
     lines.append(_format_row("**all**", figures["documents"], ours, theirs))
     times = ", ".join(f"{seconds} s with {name}" for name, seconds in figures["all formats, seconds"].items())
     both = [side["token_f1_where_both_have_text"] for side in (ours, theirs)]
-    told = f"Token F1 where both have text: {both[0]:.3f}, markitdown {both[1]:.3f}."
+    output = f"Token F1 where both have text: {both[0]:.3f}, markitdown {both[1]:.3f}."
     failed = f"Without text: {ours['failed']} (markitdown {theirs['failed']})."
-    return [*lines, "", f"{told} {failed} The whole set: {times}."]
+    return [*lines, "", f"{output} {failed} The whole set: {times}."]
 
 
 def _format_row(kind: str, documents: int, ours: dict[str, Any], theirs: dict[str, Any]) -> str:

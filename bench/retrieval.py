@@ -21,10 +21,12 @@ def measure(server: Server, environment: dict[str, str], data: Path, work: Path)
     for name, qrels in SETS.items():
         folder = data / "retrieval" / name
         ingest(name, folder / "corpus.jsonl", environment)
-        judged = metrics.read_qrels(folder / qrels)
+        evaluated = metrics.read_qrels(folder / qrels)
         texts = metrics.read_queries(folder / "queries.jsonl")
-        rankings = {qid: _documents(server.search(text, name, TOP_K)) for qid, text in texts.items() if qid in judged}
-        figures[name] = {**metrics.evaluate(rankings, judged), "reference_ndcg@10": REFERENCE_NDCG[name]}
+        rankings = {
+            qid: _documents(server.search(text, name, TOP_K)) for qid, text in texts.items() if qid in evaluated
+        }
+        figures[name] = {**metrics.evaluate(rankings, evaluated), "reference_ndcg@10": REFERENCE_NDCG[name]}
     return figures
 
 

@@ -68,8 +68,8 @@ def measure(environment: dict[str, str], data: Path, work: Path) -> dict[str, An
             timeout=_TIMEOUT_S,
             check=True,
         )
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
 
     figures: dict[str, Any] = {}
     for count in (FEW_DOCUMENTS, WARM_DOCUMENTS):

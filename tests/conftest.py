@@ -168,16 +168,16 @@ def _closing(stack: EngineStack) -> Iterator[Callable[..., Sluice]]:
     """Closed at the end: the connections of hundreds of tests are more than a server allows."""
     from sluice.wiring.application import Sluice
 
-    made: list[Sluice] = []
+    built: list[Sluice] = []
 
     def make(roots: list[Path], **changes: Any) -> Sluice:
         changes = {"embedder": "hash:64", **changes}
         sluice = Sluice(stack.settings(file_roots=":".join(map(str, roots)), **changes))
-        made.append(sluice)
+        built.append(sluice)
         return sluice
 
     yield make
-    for sluice in made:
+    for sluice in built:
         sluice.close()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from support.engines import EngineStack
-from support.ledger_rows import Room, engine_of
+from support.ledger_rows import LedgerDatabase, engine_of
 
 
 @pytest.fixture
-def room(stack: EngineStack) -> Iterator[Room]:
+def db(stack: EngineStack) -> Iterator[LedgerDatabase]:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"], pool_size=10)
-    yield Room(engine)
+    yield LedgerDatabase(engine)
     engine.dispose()

@@ -28,7 +28,7 @@ def outcome(call: Call, client: QdrantClient) -> tuple[str, Any]:
         return "error", (error.status_code, re.sub(r"(No point with id) \S+", r"\1", text))
 
 
-def told(call: Call) -> str:
+def output(call: Call) -> str:
     """The call and its arguments, for messages."""
     values = inspect.getclosurevars(call).nonlocals
     return f"{call.__qualname__} { ({name: value for name, value in values.items() if name != 'self'}) }"

@@ -144,15 +144,15 @@ def test_removal_takes_chunks_and_what_only_they_mention(
     graph: GraphIndex, driver: Driver | None, source: Source
 ) -> None:
     document = uuid.uuid4()
-    kept, dropped = _chunk(0, document, ada=1), _chunk(1, document, ada=1, london=1)
-    graph.write(source, [kept, dropped])
+    stored, dropped = _chunk(0, document, ada=1), _chunk(1, document, ada=1, london=1)
+    graph.write(source, [stored, dropped])
     removal = _removal(source, [dropped], gone=False)
     graph.remove([removal])
     graph.remove([removal])
-    assert _mentions(graph, driver, source) == {kept.chunk_id: {"ada": 1}}
+    assert _mentions(graph, driver, source) == {stored.chunk_id: {"ada": 1}}
     assert _entities(graph, driver, source) == {"ada"}
     assert _documents(graph, driver, source) == {document}
-    graph.remove([_removal(source, [kept], gone=True)])
+    graph.remove([_removal(source, [stored], gone=True)])
     assert graph.count(source.generation) == 0
     assert _entities(graph, driver, source) == set()
     assert _documents(graph, driver, source) == set()
@@ -194,32 +194,32 @@ def test_writers_and_removers_at_once_lose_nothing(graph: GraphIndex, driver: Dr
 
     def chunk(ordinal: int, own: list[str]) -> GraphChunk:
         said = () if len(set(own)) < 3 else (Relation(_entity(own[0]), "located_in", _entity(own[1])),)
-        made = _chunk(ordinal, **dict.fromkeys(own, 1))
-        return replace(made, mentions=(*made.mentions, _about(f"title {ordinal % 20}")), relations=said)
+        built = _chunk(ordinal, **dict.fromkeys(own, 1))
+        return replace(built, mentions=(*built.mentions, _about(f"title {ordinal % 20}")), relations=said)
 
     def chunks(worker: int) -> list[GraphChunk]:
         return [chunk(i, [names[(worker * 7 + i * step) % 30] for step in (1, 2, 5)]) for i in range(60)]
 
-    kept = [chunks(worker) for worker in range(4)]
+    stored = [chunks(worker) for worker in range(4)]
     passing = [chunks(worker) for worker in range(4)]
 
     def work(worker: int) -> None:
         for start in range(0, 60, 20):
             graph.write(source, passing[worker][start : start + 20])
-            graph.write(source, kept[worker][start : start + 20])
+            graph.write(source, stored[worker][start : start + 20])
             graph.remove([_removal(source, passing[worker][start : start + 20], gone=True)])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    expected = {c.chunk_id: {m.name: m.count for m in c.mentions if m.count} for batch in kept for c in batch}
+    expected = {c.chunk_id: {m.name: m.count for m in c.mentions if m.count} for batch in stored for c in batch}
     assert _mentions(graph, driver, source) == expected
-    assert _entities(graph, driver, source) == {m.name for batch in kept for c in batch for m in c.mentions}
+    assert _entities(graph, driver, source) == {m.name for batch in stored for c in batch for m in c.mentions}
     assert _abouts(graph, source) == {
-        (c.document_id, m.name) for batch in kept for c in batch for m in c.mentions if m.about
+        (c.document_id, m.name) for batch in stored for c in batch for m in c.mentions if m.about
     }
-    said = Counter(relation for batch in kept for each in batch for relation in each.relations)
-    found = relations(graph, source.generation, source.spec.tenant, [_entity(name) for name in names])
-    assert dict(found) == dict(said) and said
+    said = Counter(relation for batch in stored for each in batch for relation in each.relations)
+    result = relations(graph, source.generation, source.spec.tenant, [_entity(name) for name in names])
+    assert dict(result) == dict(said) and said
 
 
 def test_two_writers_of_the_same_chunks_leave_them_once(
@@ -330,9 +330,9 @@ def _about(name: str) -> Mention:
 def _abouts(graph: GraphIndex, source: Source) -> set[tuple[UUID | None, str]]:
     """(document, name of what it is about), each once."""
     names = {_entity(name): name for name in ("ada", "london", "paris", *(f"title {n}" for n in range(20)))}
-    found = [each for row in graph.chunks(source.generation, None, 1000) for each in row.about]
-    assert len(set(found)) == len(found)
-    return {(document, names[entity]) for document, entity in found if entity}
+    result = [each for row in graph.chunks(source.generation, None, 1000) for each in row.about]
+    assert len(set(result)) == len(result)
+    return {(document, names[entity]) for document, entity in result if entity}
 
 
 def _relations(graph: GraphIndex, source: Source, name: str) -> list[tuple[Relation, int]]:
@@ -352,7 +352,7 @@ def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[
             for (chunk_id, generation), node in graph.chunks_by_key.items()
             if node.tenant == tenant and generation == number
         }
-    found: dict[UUID, dict[str, int]] = {}
+    result: dict[UUID, dict[str, int]] = {}
     rows = _rows(
         driver,
         "MATCH (:Document)-[:HAS_CHUNK]->(c:Chunk {tenant: $tenant, generation: $generation}) "
@@ -361,11 +361,11 @@ def _mentions(graph: GraphIndex, driver: Driver | None, source: Source) -> dict[
         generation=number,
     )
     for chunk_id, name, count in rows:
-        mentions = found.setdefault(UUID(chunk_id), {})
+        mentions = result.setdefault(UUID(chunk_id), {})
         if name is not None:
             assert name not in mentions  # a relationship twice
             mentions[name] = count
-    return found
+    return result
 
 
 def _entities(graph: GraphIndex, driver: Driver | None, source: Source) -> set[str]:

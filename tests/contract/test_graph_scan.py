@@ -105,12 +105,12 @@ def test_dropping_a_generation_leaves_the_other(graph: GraphIndex, source: Sourc
 
 
 def test_removed_chunks_go_from_their_generation_alone(graph: GraphIndex, source: Source) -> None:
-    chunk, kept = _chunk(0, {ADA: 1}), _chunk(1, {ADA: 1})
+    chunk, stored = _chunk(0, {ADA: 1}), _chunk(1, {ADA: 1})
     second = replace(source.generation, number=2)
-    graph.write(source, [chunk, kept])
+    graph.write(source, [chunk, stored])
     graph.write(replace(source, generation=second), [chunk])
     graph.remove_chunks(source.generation, [chunk.chunk_id, uuid.uuid4()])
-    assert [row.chunk_id for row in graph.chunks(source.generation, None, 10)] == [kept.chunk_id]
+    assert [row.chunk_id for row in graph.chunks(source.generation, None, 10)] == [stored.chunk_id]
     assert graph.chunks_of(source.generation, [chunk.chunk_id]) == []
     assert graph.count(second) == 1
 
@@ -229,13 +229,13 @@ def test_orphans_made_by_hand_are_found_and_only_they_go(
         "CREATE (d)-[:MENTIONS]->(e), (e)-[:RELATES {kind: 'citizen_of'}]->(e), (d)-[:RELATES]->(e), (d)-[:ABOUT]->(e)"
     )
     driver.execute_query(between, collection=source.generation.collection)
-    found = graph.orphans(100)
-    assert (len(found.documents), len(found.chunks), len(found.entities), len(found.edges)) == (2, 2, 3, 5)
+    result = graph.orphans(100)
+    assert (len(result.documents), len(result.chunks), len(result.entities), len(result.edges)) == (2, 2, 3, 5)
     assert len(graph.orphans(1).entities) == 1
     assert len(graph.chunks(source.generation, None, 10)) == 1
     graph.write(source, [_chunk(1, {PARIS: 1})])  # a mention came between looking and dropping
-    assert graph.drop_orphans(found) == 10  # a relationship went with its nodes
-    assert graph.drop_orphans(found) == 0
+    assert graph.drop_orphans(result) == 10  # a relationship went with its nodes
+    assert graph.drop_orphans(result) == 0
     assert not graph.orphans(100)
     rows = graph.chunks(source.generation, None, 10)
     assert {mention for row in rows for mention in row.mentions} == {(ADA, 1), (PARIS, 1)}

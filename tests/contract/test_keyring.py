@@ -63,8 +63,8 @@ def test_two_that_make_a_key_at_once_end_with_one(keys_engine: Engine) -> None:
     tenant, documents = name(), [uuid4() for _ in range(50)]
     index_keys = _at_once(lambda ring: ring.index_key(tenant), keys_engine)
     assert len(set(index_keys)) == 1
-    made = _at_once(lambda ring: ring.create(documents), keys_engine)
-    assert all(each == made[0] for each in made)
+    built = _at_once(lambda ring: ring.create(documents), keys_engine)
+    assert all(each == built[0] for each in built)
 
 
 def test_keys_are_stored_wrapped(keys_engine: Engine) -> None:
@@ -111,9 +111,9 @@ def _erase(engine: Engine, document_id: UUID) -> None:
 def test_an_erased_key_is_absent(keys_engine: Engine) -> None:
     a, b = uuid4(), uuid4()
     ring = PostgresKeyring(keys_engine, MASTER, keep_s=0.0)
-    made = ring.create([a, b])
+    built = ring.create([a, b])
     _erase(keys_engine, a)
-    assert ring.get([a, b]) == {b: made[b]}
+    assert ring.get([a, b]) == {b: built[b]}
     assert PostgresKeyring(keys_engine, MASTER).get([a]) == {}
 
 

@@ -10,60 +10,58 @@ import numpy as np
 from sluice.model.gates import GateResult, GateRow, GateRule, Signature
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
-from support.ledger_rows import Room, entry, loaded, opened, scanned, spec, started
+from support.ledger_rows import LedgerDatabase, entry, loaded, opened, scanned, spec, started
 
 # --- rules
 
 
-def test_a_collections_rules_are_its_own(room: Room) -> None:
-    one, other = opened(room).generation, opened(room).generation
-    assert room.ledger.quality.rules(one) == {}
+def test_a_collections_rules_are_its_own(db: LedgerDatabase) -> None:
+    one, other = opened(db).generation, opened(db).generation
+    assert db.ledger.quality.rules(one) == {}
     whole = GateRule("mask", 0.5, ("EMAIL", "PHONE"))
-    assert room.ledger.quality.set_rule(one, "documents", "personal_data", GateRule("block")) is False
-    assert room.ledger.quality.set_rule(one, "documents", "personal_data", whole) is True
-    assert room.ledger.quality.set_rule(one, "chunks", "blank_chunk", GateRule(limit=2)) is False
-    assert room.ledger.quality.set_rule(one, "documents", "language", GateRule(options=())) is False
-    assert room.ledger.quality.rules(one) == {
+    assert db.ledger.quality.set_rule(one, "documents", "personal_data", GateRule("block")) is False
+    assert db.ledger.quality.set_rule(one, "documents", "personal_data", whole) is True
+    assert db.ledger.quality.set_rule(one, "chunks", "blank_chunk", GateRule(limit=2)) is False
+    assert db.ledger.quality.set_rule(one, "documents", "language", GateRule(options=())) is False
+    assert db.ledger.quality.rules(one) == {
         ("documents", "personal_data"): whole,
         ("chunks", "blank_chunk"): GateRule(None, 2.0, None),
         ("documents", "language"): GateRule(None, None, ()),
     }
-    assert room.ledger.quality.rules(other) == {}
-    assert room.ledger.quality.set_rule(one, "chunks", "blank_chunk", None) is True
-    assert room.ledger.quality.set_rule(one, "chunks", "blank_chunk", None) is False
-    assert set(room.ledger.quality.rules(one)) == {("documents", "personal_data"), ("documents", "language")}
+    assert db.ledger.quality.rules(other) == {}
+    assert db.ledger.quality.set_rule(one, "chunks", "blank_chunk", None) is True
+    assert db.ledger.quality.set_rule(one, "chunks", "blank_chunk", None) is False
+    assert set(db.ledger.quality.rules(one)) == {("documents", "personal_data"), ("documents", "language")}
 
 
 # --- rows
 
 
-def test_rows_are_kept_in_order_and_replaced_by_a_retry(room: Room) -> None:
-    run = started(room, opened(room))
-    (item,) = scanned(room, run, entry("a"))
+def test_rows_are_kept_in_order_and_replaced_by_a_retry(db: LedgerDatabase) -> None:
+    run = started(db, opened(db))
+    (item,) = scanned(db, run, entry("a"))
     one = GateRow(item.document_id, None, "documents", "some_replacements", "between", 0.002)
     two = GateRow(item.document_id, None, "documents", "personal_data", "between", {"EMAIL": 2, "at": [[3, 9]]})
     three = GateRow(item.document_id, 4, "chunks", "blank_chunk", "between", float("nan"))
-    room.ledger.quality.record_gates(run, 0, "validate", [], [three])
+    db.ledger.quality.record_gates(run, 0, "validate", [], [three])
     for _ in range(2):
-        room.ledger.quality.record_gates(
-            run, 0, "validate", [GateResult("d", "e", None, False, False, 1, 1)], [two, one]
-        )
-    room.ledger.quality.record_gates(run, 1, "validate", [], [one])
-    room.ledger.quality.record_gates(run, 0, "chunk", [], [three])
-    told = GateRow(item.document_id, 4, "chunks", "blank_chunk", "between", "nan")
-    assert room.gate_rows(run, 0) == [told, two, one]
-    assert room.gate_rows(run, 1) == [one]
-    room.ledger.quality.record_gates(run, 0, "validate", [])
-    assert room.gate_rows(run, 0) == [told]
-    assert room.gate_rows(started(room, opened(room)), 0) == []
+        db.ledger.quality.record_gates(run, 0, "validate", [GateResult("d", "e", None, False, False, 1, 1)], [two, one])
+    db.ledger.quality.record_gates(run, 1, "validate", [], [one])
+    db.ledger.quality.record_gates(run, 0, "chunk", [], [three])
+    output = GateRow(item.document_id, 4, "chunks", "blank_chunk", "between", "nan")
+    assert db.gate_rows(run, 0) == [output, two, one]
+    assert db.gate_rows(run, 1) == [one]
+    db.ledger.quality.record_gates(run, 0, "validate", [])
+    assert db.gate_rows(run, 0) == [output]
+    assert db.gate_rows(started(db, opened(db)), 0) == []
 
 
-def test_of_each_check_the_first_thousand_rows_are_kept(room: Room) -> None:
-    run = started(room, opened(room))
+def test_of_each_check_the_first_thousand_rows_are_kept(db: LedgerDatabase) -> None:
+    run = started(db, opened(db))
     many = [GateRow(uuid4(), ordinal, "chunks", "many", "e", ordinal) for ordinal in range(1200)]
     few = [GateRow(uuid4(), 0, "chunks", "few", "e"), GateRow(uuid4(), 0, "documents", "many", "e")]
-    room.ledger.quality.record_gates(run, 0, "chunk", [], [*many, *few])
-    assert room.gate_rows(run, 0) == [*many[:1000], *few]
+    db.ledger.quality.record_gates(run, 0, "chunk", [], [*many, *few])
+    assert db.gate_rows(run, 0) == [*many[:1000], *few]
 
 
 # --- signatures
@@ -74,51 +72,51 @@ def signature(item: WorkItem, *bands: int) -> Signature:
     return Signature(item.document_id, minima, tuple(bands))
 
 
-def near(room: Room, run: Run, *bands: int, limit: int = 10) -> set[object]:
-    return {each.document_id for each in room.ledger.quality.similar(run, bands, limit)}
+def near(db: LedgerDatabase, run: Run, *bands: int, limit: int = 10) -> set[object]:
+    return {each.document_id for each in db.ledger.quality.similar(run, bands, limit)}
 
 
-def test_what_is_served_is_found_by_any_band(room: Room) -> None:
-    source = opened(room)
-    run = started(room, source)
-    a, b = scanned(room, run, entry("a"), entry("b"))
+def test_what_is_served_is_found_by_any_band(db: LedgerDatabase) -> None:
+    source = opened(db)
+    run = started(db, source)
+    a, b = scanned(db, run, entry("a"), entry("b"))
     low, high = -(2**63), 2**63 - 1
     first, second = signature(a, low, random.getrandbits(62)), signature(b, high)
-    room.ledger.quality.remember(run, [second, first])
-    loaded(room, run, a, "one")
-    later = started(room, source)
-    (found,) = room.ledger.quality.similar(later, [low, 5], 10)
-    assert (found.document_id, found.bands) == (a.document_id, first.bands)
-    assert found.minima.dtype == np.uint32 and found.minima.tolist() == first.minima.tolist()
-    assert near(room, later, high) == set(), "it was never served"
-    assert near(room, run, low, high) == {a.document_id, b.document_id}, "this run remembers it"
-    assert near(room, run, low, high, limit=1) < {a.document_id, b.document_id}
-    assert near(room, later, 5) == near(room, later) == set()
+    db.ledger.quality.remember(run, [second, first])
+    loaded(db, run, a, "one")
+    later = started(db, source)
+    (result,) = db.ledger.quality.similar(later, [low, 5], 10)
+    assert (result.document_id, result.bands) == (a.document_id, first.bands)
+    assert result.minima.dtype == np.uint32 and result.minima.tolist() == first.minima.tolist()
+    assert near(db, later, high) == set(), "it was never served"
+    assert near(db, run, low, high) == {a.document_id, b.document_id}, "this run remembers it"
+    assert near(db, run, low, high, limit=1) < {a.document_id, b.document_id}
+    assert near(db, later, 5) == near(db, later) == set()
 
 
-def test_a_signature_follows_its_document(room: Room) -> None:
-    source = opened(room)
-    run = started(room, source)
-    (a,) = scanned(room, run, entry("a"))
+def test_a_signature_follows_its_document(db: LedgerDatabase) -> None:
+    source = opened(db)
+    run = started(db, source)
+    (a,) = scanned(db, run, entry("a"))
     old, new = random.getrandbits(62), random.getrandbits(62)
-    room.ledger.quality.remember(run, [signature(a, old)])
-    loaded(room, run, a, "one")
-    edit = started(room, source)
-    room.ledger.quality.remember(edit, [signature(a, new)])
-    room.ledger.quality.remember(edit, [])
-    assert (near(room, edit, old), near(room, edit, new)) == (set(), {a.document_id})
-    room.ledger.versions.remove(edit, [a.document_id])
-    assert near(room, edit, new) == set()
-    room.ledger.quality.remember(edit, [signature(a, new)])
-    assert near(room, edit, new) == set(), "it is gone, and so is what it is found by"
+    db.ledger.quality.remember(run, [signature(a, old)])
+    loaded(db, run, a, "one")
+    edit = started(db, source)
+    db.ledger.quality.remember(edit, [signature(a, new)])
+    db.ledger.quality.remember(edit, [])
+    assert (near(db, edit, old), near(db, edit, new)) == (set(), {a.document_id})
+    db.ledger.versions.remove(edit, [a.document_id])
+    assert near(db, edit, new) == set()
+    db.ledger.quality.remember(edit, [signature(a, new)])
+    assert near(db, edit, new) == set(), "it is gone, and so is what it is found by"
 
 
-def test_generations_of_other_collections_are_no_matter(room: Room) -> None:
-    one, other = opened(room), opened(room, spec())
-    run, band = started(room, one), random.getrandbits(62)
-    (a,) = scanned(room, run, entry("a"))
-    loaded(room, run, a, "one")
-    room.ledger.quality.remember(run, [signature(a, band)])
-    (b,) = scanned(room, started(room, other), entry("b"))
-    room.ledger.quality.remember(started(room, other), [signature(b, band)])
-    assert near(room, started(room, one), band) == {a.document_id}
+def test_generations_of_other_collections_are_no_matter(db: LedgerDatabase) -> None:
+    one, other = opened(db), opened(db, spec())
+    run, band = started(db, one), random.getrandbits(62)
+    (a,) = scanned(db, run, entry("a"))
+    loaded(db, run, a, "one")
+    db.ledger.quality.remember(run, [signature(a, band)])
+    (b,) = scanned(db, started(db, other), entry("b"))
+    db.ledger.quality.remember(started(db, other), [signature(b, band)])
+    assert near(db, started(db, one), band) == {a.document_id}

@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 from qdrant_client import models as m
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from contract.qdrant_comparison import assert_same, outcome, told
+from contract.qdrant_comparison import assert_same, outcome, output
 from contract.qdrant_operations import NAME, Operations
 from contract.qdrant_pair import API_KEY, REAL_BINARY, Server, embedded, given_client, real
 from support.waiting import wait_until
@@ -71,7 +71,7 @@ def test_random_operations_give_the_same_on_both_servers(pair: Any, seed: int) -
             client.delete_collection(collection.name)
     for step, call in enumerate([*operations.setup(), *(operations.draw() for _ in range(STEPS))]):
         mine, theirs = (outcome(call, client) for client in pair)
-        where = f"seed {seed} step {step} {told(call)}"
+        where = f"seed {seed} step {step} {output(call)}"
         assert mine[0] == theirs[0], f"{where}: {mine} != {theirs}"
         assert_same(_listed(mine[1]), _listed(theirs[1]), where)
 

@@ -107,8 +107,8 @@ class Bucket(Plain):
         self._server.client.delete_object(Bucket=self._name, Key=f"in/{name}")
 
     def break_listing(self) -> None:
-        for found in self._server.client.list_objects_v2(Bucket=self._name).get("Contents", ()):
-            self._server.client.delete_object(Bucket=self._name, Key=found["Key"])
+        for result in self._server.client.list_objects_v2(Bucket=self._name).get("Contents", ()):
+            self._server.client.delete_object(Bucket=self._name, Key=result["Key"])
         self._server.client.delete_bucket(Bucket=self._name)
 
     def reader(self, *, max_bytes: int = 10_000, **globs: Any) -> SourceReader:
@@ -185,9 +185,9 @@ def item(entry: ListingEntry) -> WorkItem:
 
 
 def entries(reader: SourceReader) -> dict[str, ListingEntry]:
-    found = list(reader.scan())
-    assert len({entry.external_id for entry in found}) == len(found)
-    return {entry.external_id: entry for entry in found}
+    result = list(reader.scan())
+    assert len({entry.external_id for entry in result}) == len(result)
+    return {entry.external_id: entry for entry in result}
 
 
 def ids(place: Place, *names: str) -> set[str]:
@@ -199,13 +199,13 @@ def test_a_scan_is_complete_and_stable_and_reads_give_the_bytes(place: Place) ->
     for name, text in texts.items():
         place.put(name, text)
     reader = place.reader()
-    found = entries(reader)
-    assert entries(place.reader()) == entries(reader) == found
-    assert len({entry.uri for entry in found.values()}) == len(texts)
-    read = {external_id: place.text(reader.read(item(entry)).content) for external_id, entry in found.items()}
+    result = entries(reader)
+    assert entries(place.reader()) == entries(reader) == result
+    assert len({entry.uri for entry in result.values()}) == len(texts)
+    read = {external_id: place.text(reader.read(item(entry)).content) for external_id, entry in result.items()}
     assert read == {_printed(place, name): text for name, text in texts.items()}
-    raws: list[Any] = [reader.read(item(entry)) for entry in found.values()]
-    assert all(raw.item.entry is entry for raw, entry in zip(raws, found.values(), strict=True))
+    raws: list[Any] = [reader.read(item(entry)) for entry in result.values()]
+    assert all(raw.item.entry is entry for raw, entry in zip(raws, result.values(), strict=True))
 
 
 def _printed(place: Place, name: str) -> str:
@@ -245,12 +245,12 @@ def test_what_is_too_large_is_listed_and_refused(place: Place) -> None:
     place.put("big.md", "x" * 2000)
     place.put("small.md", "x" * 500)
     reader = place.reader(max_bytes=1000)
-    found = entries(reader)
-    big = next(entry for name, entry in found.items() if name != place.external_id("small.md"))
+    result = entries(reader)
+    big = next(entry for name, entry in result.items() if name != place.external_id("small.md"))
     with pytest.raises(ExtractionError) as caught:
         reader.read(item(big))
     assert caught.value.code == "too_large"
-    assert place.text(reader.read(item(found[place.external_id("small.md")])).content) == "x" * 500
+    assert place.text(reader.read(item(result[place.external_id("small.md")])).content) == "x" * 500
 
 
 def test_globs_choose(place: Place) -> None:

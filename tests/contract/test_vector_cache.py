@@ -7,7 +7,7 @@ import pytest
 from sluice.ports.vector_cache import VectorCache
 from sluice.testing.contracts.embeddings import VectorCacheContract
 from sluice.testing.embeddings import MemoryVectorCache
-from support.ledger_rows import Room
+from support.ledger_rows import LedgerDatabase
 
 
 class TestMemoryVectorCache(VectorCacheContract):
@@ -18,5 +18,5 @@ class TestMemoryVectorCache(VectorCacheContract):
 
 class TestPostgresVectorCache(VectorCacheContract):
     @pytest.fixture
-    def cache(self, room: Room) -> VectorCache:
-        return room.cache
+    def cache(self, db: LedgerDatabase) -> VectorCache:
+        return db.cache

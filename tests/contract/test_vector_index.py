@@ -40,21 +40,21 @@ def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
 @pytest.fixture
 def open_generation(index: VectorIndex, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Generations of collections with names of their own, ensured; dropped afterwards."""
-    made: list[Generation] = []
+    built: list[Generation] = []
     environment = {} if isinstance(index, MemoryVectors) else _environment(request)
 
     def make(number: int = 1, collection: str | None = None, dim: int = DIM) -> Generation:
         name = collection or f"contract-{uuid.uuid4().hex}"
         profile = Profile("tokens:256:0", f"hash:{dim}", "off", dim)
         generation = Generation(uuid.uuid4(), name, number, profile, f"{name}__g{number}", FIELDS)
-        made.append(generation)
+        built.append(generation)
         index.ensure(generation)
         return generation
 
     yield make
     if environment:
         with _http(environment) as http:
-            for generation in made:
+            for generation in built:
                 http.delete(f"/collections/{generation.backing_collection}").raise_for_status()
 
 
@@ -69,10 +69,10 @@ def test_the_nearest_comes_first_and_counts_agree(index: VectorIndex, generation
     assert index.count(generation) == index.count(generation, "default") == 20
     assert index.count(generation, "nobody") == 0
     for query in (_ask(points[7], dense=True), _ask(points[7], sparse=True), _ask(points[7], dense=True, sparse=True)):
-        found = index.search(generation, query)
-        assert found[0].chunk_id == points[7].chunk_id
-        assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
-        assert len({each.chunk_id for each in found}) == len(found)
+        result = index.search(generation, query)
+        assert result[0].chunk_id == points[7].chunk_id
+        assert [each.score for each in result] == sorted((each.score for each in result), reverse=True)
+        assert len({each.chunk_id for each in result}) == len(result)
 
 
 def test_a_second_upsert_replaces_and_adds_nothing(index: VectorIndex, generation: Generation) -> None:
@@ -88,8 +88,8 @@ def test_more_than_one_batch_arrives_whole(index: VectorIndex, generation: Gener
     index.upsert(generation, points)
     assert index.count(generation) == 1203
     index.delete(generation, [point.chunk_id for point in points[:1100]])
-    found = index.search(generation, _ask(points[0], dense=True, limit=2000))
-    assert {each.chunk_id for each in found} == {point.chunk_id for point in points[1100:]}
+    result = index.search(generation, _ask(points[0], dense=True, limit=2000))
+    assert {each.chunk_id for each in result} == {point.chunk_id for point in points[1100:]}
 
 
 def test_tenant_and_sources_bound_what_is_found(index: VectorIndex, generation: Generation) -> None:
@@ -147,8 +147,8 @@ def test_metadata_filters(index: VectorIndex, generation: Generation) -> None:
     points = [_point(seed, meta=meta) for seed, meta in enumerate(METADATA)]
     index.upsert(generation, points)
     for filters, expected in FILTERS:
-        found = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
-        assert {position for position, point in enumerate(points) if point.chunk_id in found} == expected, filters
+        result = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
+        assert {position for position, point in enumerate(points) if point.chunk_id in result} == expected, filters
 
 
 def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex, generation: Generation) -> None:
@@ -166,9 +166,9 @@ def test_big_integers_are_found_with_their_neighbours_at_most(index: VectorIndex
         filters = {"year": wanted}
         (condition,) = parse_filters(filters, FIELDS)
         exact = {point.chunk_id for point, value in zip(points, values, strict=True) if holds(condition, value)}
-        found = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
-        assert exact <= found, filters
-        assert inexact(condition) or exact == found, filters
+        result = _ids(index, generation, _ask(points[0], dense=True, filters=filters))
+        assert exact <= result, filters
+        assert inexact(condition) or exact == result, filters
     stored = {each.chunk_id: each.payload["meta"]["year"] for each in index.points(generation, None, 10)}
     assert stored == {point.chunk_id: value for point, value in zip(points, values, strict=True)}
 
@@ -183,15 +183,15 @@ def test_explain_tells_the_score_of_each_leg(index: VectorIndex, generation: Gen
     points = [_point(seed) for seed in range(30)]
     points.append(_point(99, terms=[5000]))  # shares no term with the query
     index.upsert(generation, points)
-    found = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31, explain=True))
-    assert len(found) == 31
-    best = found[0]
+    result = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31, explain=True))
+    assert len(result) == 31
+    best = result[0]
     assert best.scores.keys() == {"dense", "sparse"}
     assert best.scores["dense"] == pytest.approx(1.0, abs=1e-5)
-    without_terms = next(each for each in found if each.chunk_id == points[-1].chunk_id)
+    without_terms = next(each for each in result if each.chunk_id == points[-1].chunk_id)
     assert without_terms.scores.keys() == {"dense"}
     plain = index.search(generation, _ask(points[3], dense=True, sparse=True, limit=31))
-    assert {each.chunk_id: each.score for each in plain} == {each.chunk_id: each.score for each in found}
+    assert {each.chunk_id: each.score for each in plain} == {each.chunk_id: each.score for each in result}
     assert all(each.scores == {} for each in plain)
 
 
@@ -209,15 +209,15 @@ def test_scores_are_those_of_the_model_in_memory(index: VectorIndex, generation:
         for retrievers in RETRIEVERS:
             query = _ask(_point(seed + 1000), **retrievers, limit=60)
             expected = model.search(generation, query)
-            found = index.search(generation, query)
-            assert [each.score for each in found] == pytest.approx(
+            result = index.search(generation, query)
+            assert [each.score for each in result] == pytest.approx(
                 [each.score for each in expected], rel=1e-4, abs=1e-6
             )
             # Equal scores may come in any order; every score must belong to its own point.
             scores = {
                 each.chunk_id: each.score for each in model.search(generation, _ask(_point(seed + 1000), **retrievers))
             }
-            for candidate in found:
+            for candidate in result:
                 if candidate.chunk_id in scores:
                     assert candidate.score == pytest.approx(scores[candidate.chunk_id], rel=1e-4, abs=1e-6)
 
@@ -229,8 +229,8 @@ def test_nothing_to_ask_with_finds_nothing(index: VectorIndex, generation: Gener
     empty = SparseVector(np.array([], dtype=np.uint32), np.array([], dtype=np.float32))
     assert index.search(generation, VectorQuery(None, empty, "default", (SOURCE,), {}, 10)) == []
     assert index.search(generation, _ask(point, dense=True, limit=0)) == []
-    found = index.search(generation, VectorQuery(point.dense, empty, "default", (SOURCE,), {}, 10))
-    assert [each.chunk_id for each in found] == [point.chunk_id]
+    result = index.search(generation, VectorQuery(point.dense, empty, "default", (SOURCE,), {}, 10))
+    assert [each.chunk_id for each in result] == [point.chunk_id]
 
 
 def test_ensure_keeps_what_is_there(index: VectorIndex, generation: Generation) -> None:
@@ -260,9 +260,9 @@ def test_pages_follow_the_bytes_of_ids_and_give_back_what_was_written(
     assert index.points(generation, UUID(int=2**128 - 1), 10) == []
 
     some = [seen[3], uuid.uuid4(), seen[20]]
-    found = {each.chunk_id: each for each in index.points_of(generation, some, vectors=True)}
-    assert set(found) == {seen[3], seen[20]}
-    for chunk_id, held in found.items():
+    result = {each.chunk_id: each for each in index.points_of(generation, some, vectors=True)}
+    assert set(result) == {seen[3], seen[20]}
+    for chunk_id, held in result.items():
         assert held.dense is not None and held.sparse is not None
         np.testing.assert_allclose(held.dense, points[chunk_id].dense, rtol=0, atol=1e-7)
         terms = dict(zip(held.sparse.indices.tolist(), held.sparse.values.tolist(), strict=True))
@@ -400,11 +400,11 @@ def _ids(index: VectorIndex, generation: Generation, query: VectorQuery) -> set[
 def test_a_dropped_collection_is_gone_and_dropping_it_again_is_a_no_op(
     index: VectorIndex, open_generation: Open
 ) -> None:
-    gone, kept = open_generation(), open_generation()
-    for each in (gone, kept):
+    gone, retained = open_generation(), open_generation()
+    for each in (gone, retained):
         index.upsert(each, [_point(1)])
     index.drop(gone)
     index.drop(gone)
-    assert (index.count(gone), index.count(kept)) == (0, 1)
+    assert (index.count(gone), index.count(retained)) == (0, 1)
     index.ensure(gone)
     assert index.count(gone) == 0

@@ -54,10 +54,10 @@ def runnable() -> Callable[[Any], Any]:
     """Takes from a DAG what `dag.test()` cannot do: it looks for the deadline's row by the deadline itself, and builds
     a context for the DAG's own callback that a required param breaks. The tasks' callbacks stay."""
 
-    def made(dag: Any) -> Any:
+    def built(dag: Any) -> Any:
         assert dag.on_failure_callback and dag.deadline
         dag.on_failure_callback = dag.deadline = None
         dag.has_on_failure_callback = False
         return dag
 
-    return made
+    return built

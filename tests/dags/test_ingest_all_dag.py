@@ -25,10 +25,10 @@ def test_a_source_waits_without_a_slot_and_is_never_a_template(dag: Any) -> None
     uri = "https://example.org/{{ var.value.sluice_file_roots }}"
     element = {"title": uri, "conf": {"source": uri}, "trigger_run_id": "saved__1"}
     ingest = dag.get_task("ingest")
-    made = ingest.operator_class(
+    built = ingest.operator_class(
         task_id="ingest", **element, **{"poke_interval": ingest.partial_kwargs["poke_interval"]}
     )
-    assert made.deferrable and made.wait_for_completion and made.skip_when_already_exists
-    made.render_template_fields({"var": None})
-    assert made.conf == {"source": uri}
+    assert built.deferrable and built.wait_for_completion and built.skip_when_already_exists
+    built.render_template_fields({"var": None})
+    assert built.conf == {"source": uri}
     assert ingest.retries == 0

@@ -79,8 +79,8 @@ def asset_events(run: Any) -> dict[str, Any]:
 
 
 def summary(run: Any) -> dict[str, Any]:
-    found: dict[str, Any] = tasks(run)["finish", -1].xcom_pull(task_ids="finish")
-    return found
+    result: dict[str, Any] = tasks(run)["finish", -1].xcom_pull(task_ids="finish")
+    return result
 
 
 def test_structure(dag: Any) -> None:
@@ -94,8 +94,8 @@ def test_structure(dag: Any) -> None:
     assert all(task.retry_policy and task.execution_timeout for task in dag.tasks)
     assert dag.params.get_param("mode").schema["enum"] == ["incremental", "full"]
     assert dag.on_failure_callback and dag.deadline
-    kept = ("access_groups", "retention_days", "include", "exclude")
-    assert [dag.params.get_param(name).value for name in kept] == [None] * 4  # what is saved of the source stays
+    stored = ("access_groups", "retention_days", "include", "exclude")
+    assert [dag.params.get_param(name).value for name in stored] == [None] * 4  # what is saved of the source stays
     assert [dag.params.get_param(name).value for name in ("max_tokens", "max_cost")] == [None] * 2
 
 
@@ -111,8 +111,8 @@ def test_rows_of_a_database_come_through_airflows_own_connection(
         assert summary(ingest(Path("/"), name, source=source))["documents"]["new"] == 2
         server.execute("DELETE FROM notes WHERE id = 1")
         server.execute("UPDATE notes SET text = 'Storks nest.', updated_at = '2020-01-01' WHERE id = 2")
-        found = summary(ingest(Path("/"), name, source=source))["documents"]  # a time set back is a change, too
-        assert (found["changed"], found["deleted"]) == (1, 1)
+        result = summary(ingest(Path("/"), name, source=source))["documents"]  # a time set back is a change, too
+        assert (result["changed"], result["deleted"]) == (1, 1)
 
 
 def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roots: Path, name: str) -> None:
@@ -126,8 +126,8 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
     done = tasks(first)
     assert {(stage, index) for stage in STAGES for index in range(3)} | ENDS == set(done)
     assert {each.state for each in done.values()} == {"success"}
-    told = summary(first)["documents"]
-    assert (told["seen"], told["new"], told["changed"], told["quarantined"]) == (3, 2, 0, 1)
+    output = summary(first)["documents"]
+    assert (output["seen"], output["new"], output["changed"], output["quarantined"]) == (3, 2, 0, 1)
     assert {done["extract", index].rendered_map_index.split(",")[0] for index in range(3)} == {
         f"batch {index}: 1 document" for index in range(3)
     }
@@ -136,11 +136,11 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
     second = ingest(folder, name, batch_size=1)
     assert second.state == "success"
     assert {index for stage, index in tasks(second) if stage == "load"} == {0}
-    told = summary(second)["documents"]
-    assert (told["new"], told["changed"], told["unchanged"], told["quarantined"]) == (0, 1, 1, 1)
+    output = summary(second)["documents"]
+    assert (output["new"], output["changed"], output["unchanged"], output["quarantined"]) == (0, 1, 1, 1)
 
-    judged = gates_by_dataset(stack.settings(), summary(first)["run_id"])
-    assert {name.rsplit("/", 1)[-1]: suites for name, suites in judged.items()} == {
+    evaluated = gates_by_dataset(stack.settings(), summary(first)["run_id"])
+    assert {name.rsplit("/", 1)[-1]: suites for name, suites in evaluated.items()} == {
         "1-extracted": {("documents", "sluice_ingest.batch.validate")},
         "3-chunked": {("chunks", "sluice_ingest.batch.embed")},
         "4-embedded": {("vectors", "sluice_ingest.batch.load")},
@@ -158,9 +158,9 @@ def test_a_good_an_edited_and_a_bad_file(ingest: Ingest, stack: EngineStack, roo
         mapped = [key for key in tasks(run) if key[0] in STAGES and key[0] != "load"]
         assert len(pages) == 8 + 2 * len(mapped), "four links each of plan and finish, two of each stage that judges"
         assert sum(each.endswith(summary(run)["gates"]) for each in pages) == 2 + len(mapped)
-        told = [each for each in others if each not in pages]
-        assert len(told) == 4 and summary(run) in told and summary(run)["run_id"] in told
-        assert sum(isinstance(each, str) and " documents " in each for each in told) == 2, "lines for the run's note"
+        output = [each for each in others if each not in pages]
+        assert len(output) == 4 and summary(run) in output and summary(run)["run_id"] in output
+        assert sum(isinstance(each, str) and " documents " in each for each in output) == 2, "lines for the run's note"
 
     events = asset_events(second)
     assert set(events) == {"sluice.collections", f"sluice_{name}"}
@@ -189,8 +189,8 @@ def test_a_dry_run_ends_after_its_plan(ingest: Ingest, make_sluice: Any, roots: 
     assert run.state == "success"
     assert [states[name, -1] for name in ("plan", "finish", "close")] == ["success", "skipped", "success"]
     assert {state for (stage, _), state in states.items() if stage in STAGES} == {"skipped"}
-    found = tasks(run)["plan", -1].xcom_pull(task_ids="plan", key="dry_run")
-    assert (found["documents"]["new"], found["saved"]) == (1, False)
+    result = tasks(run)["plan", -1].xcom_pull(task_ids="plan", key="dry_run")
+    assert (result["documents"]["new"], result["saved"]) == (1, False)
     assert name not in [each.collection for each in make_sluice([roots], graph="off").ledger.collections.generations()]
     assert summary(ingest(folder, name))["documents"]["new"] == 1
 
@@ -202,19 +202,19 @@ def test_a_budget_ends_a_run_that_succeeds(ingest: Ingest, roots: Path, name: st
         (folder / f"{number}.md").write_text(f"# {name}\n\nA page, number {number}, that is in {name} alone.\n")
     first = ingest(folder, name, batch_size=1, max_tokens=20)
     assert first.state == "success" and {each.state for each in tasks(first).values()} == {"success"}
-    told = summary(first)
-    assert (told["stopped"], told["remaining"] + told["documents"]["new"]) == ("budget", 3)
-    assert 0 < told["cost"]["tokens"] <= 20
+    output = summary(first)
+    assert (output["stopped"], output["remaining"] + output["documents"]["new"]) == ("budget", 3)
+    assert 0 < output["cost"]["tokens"] <= 20
     second = summary(ingest(folder, name, batch_size=1))
-    assert (second["stopped"], second["documents"]["new"]) == (None, told["remaining"])
-    assert told["cost"]["texts"] + second["cost"]["texts"] == 3
+    assert (second["stopped"], second["documents"]["new"]) == (None, output["remaining"])
+    assert output["cost"]["texts"] + second["cost"]["texts"] == 3
 
 
 def events_of(settings: Any, run_id: str) -> list[dict[str, Any]]:
     """Lineage that is in the ledger."""
-    found = lineage_events(settings.database_url.get_secret_value(), EVENTS_OF_RUN, run_id=UUID(run_id))
-    assert [told for event in found for told in problems(event)] == []
-    return found
+    result = lineage_events(settings.database_url.get_secret_value(), EVENTS_OF_RUN, run_id=UUID(run_id))
+    assert [output for event in result for output in problems(event)] == []
+    return result
 
 
 def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:
@@ -230,13 +230,13 @@ def finished_outputs(settings: Any, run_id: str) -> dict[str, int]:
 
 def gates_by_dataset(settings: Any, run_id: str) -> dict[str, set[tuple[str, str]]]:
     """Dataset name → suites with their assertions, and the tasks that tell them."""
-    judged: dict[str, set[tuple[str, str]]] = {}
+    evaluated: dict[str, set[tuple[str, str]]] = {}
     for event in events_of(settings, run_id):
         for each in event.get("inputs", []):
             if each.get("inputFacets", {}).get("dataQualityAssertions", {}).get("assertions"):
-                told = {(suite, event["job"]["name"]) for suite in each["facets"]["sluice_suite"]["suites"]}
-                judged.setdefault(each["name"], set()).update(told)
-    return judged
+                output = {(suite, event["job"]["name"]) for suite in each["facets"]["sluice_suite"]["suites"]}
+                evaluated.setdefault(each["name"], set()).update(output)
+    return evaluated
 
 
 def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
@@ -267,8 +267,8 @@ def test_an_artefact_that_is_gone_fails_at_once_and_says_so(
     monkeypatch.undo()
     mended = ingest(folder, name)
     assert mended.state == "success"
-    told = summary(mended)
-    assert told["documents"]["new"] == 1 and told["embeddings"]["computed"] == 0  # paid for once
+    output = summary(mended)
+    assert output["documents"]["new"] == 1 and output["embeddings"]["computed"] == 0  # paid for once
 
 
 def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
@@ -310,8 +310,8 @@ def test_a_batch_that_fails_costs_only_itself_and_frees_the_source(
     assert saved.held_by is None and saved.last.state == "failed"
     assert saved.last.error == "Terminal: the first error"
     monkeypatch.undo()
-    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]  # at once
-    assert (told["new"], told["unchanged"]) == (2, 1)
+    output = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]  # at once
+    assert (output["new"], output["unchanged"]) == (2, 1)
 
 
 def test_a_foreign_tenant_is_refused(
@@ -347,12 +347,12 @@ def test_a_replay_takes_kept_bytes_and_the_callers_rights(
     sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
 
     replayed = ingest(folder, name, replay=[str(refusal.document_id)])
-    told = summary(replayed)
-    assert (replayed.state, told["documents"]["new"], told["quarantine"]) == ("success", 1, {})
-    assert sluice.ledger.runs.get(UUID(told["run_id"])).mode == "replay"
+    output = summary(replayed)
+    assert (replayed.state, output["documents"]["new"], output["quarantine"]) == ("success", 1, {})
+    assert sluice.ledger.runs.get(UUID(output["run_id"])).mode == "replay"
     assert path(refusal.document_id) not in sluice.blobs.list("quarantine")
     link = tasks(replayed)["finish", -1].xcom_pull(task_ids="finish", key="_link_GateResults")
-    assert link.startswith("http") and link.endswith(told["gates"])
+    assert link.startswith("http") and link.endswith(output["gates"])
     assert f"gate results at {link}" in caplog.text
     assert ingest(folder, name, replay=[], tenant="others").state == "failed"
 

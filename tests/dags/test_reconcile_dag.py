@@ -38,5 +38,5 @@ def test_a_lost_upload_fails_it_and_says_what_to_do(
     assert lost.state == "failed"
     (task,) = lost.get_task_instances()
     assert task.try_number == 1  # Terminal: not one retry
-    told = capfd.readouterr()
-    assert "Lost uploads: 1" in told.out + told.err
+    output = capfd.readouterr()
+    assert "Lost uploads: 1" in output.out + output.err

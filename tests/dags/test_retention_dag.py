@@ -63,8 +63,8 @@ def test_a_dry_run_lists_and_removes_nothing(
     assert states(run)["prune"] == "success"
     assert expired() == 3
     captured = capfd.readouterr()
-    told = captured.out + captured.err + caplog.text
-    assert f"0.md of default in {name}, 1 chunks" in told and "leaves at dusk" not in told
+    output = captured.out + captured.err + caplog.text
+    assert f"0.md of default in {name}, 1 chunks" in output and "leaves at dusk" not in output
 
 
 def test_told_to_it_removes_what_it_listed(dag: Any, expired: Any, name: str) -> None:
@@ -129,10 +129,10 @@ def test_a_scheduled_run_goes_by_the_setting(
     monkeypatch.setenv("SLUICE_RETENTION_APPLY", str(setting).lower())
     user = None if kind == "scheduled" else "dag_test"
     dag_run = SimpleNamespace(run_type=kind, triggering_user_name=user)
-    found = retention.look({"collection": name, "dry_run": dry_run}, dag_run)
-    assert (found["documents"], found["apply"]) == (2, applies)
-    assert retention.way(found, 1000) == ("purge" if applies else None)
-    pruned = retention.prune(found, dag_run)
+    result = retention.look({"collection": name, "dry_run": dry_run}, dag_run)
+    assert (result["documents"], result["apply"]) == (2, applies)
+    assert retention.way(result, 1000) == ("purge" if applies else None)
+    pruned = retention.prune(result, dag_run)
     assert pruned["apply"] == (applies and kind == "scheduled"), "history belongs to no single tenant"
     assert set(pruned["kinds"]) >= {"versions", "embeddings", "keys", "runs", "quarantine", "lineage", "mirrors"}
 

@@ -36,11 +36,11 @@ pytestmark = pytest.mark.timeout(900)  # its first test waits for Airflow to sta
 @pytest.fixture(scope="module")
 def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
-    made = Server(
+    built = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
     )
-    made.wait_for_dag("sluice_ingest", timeout_s=120.0)
-    return made
+    built.wait_for_dag("sluice_ingest", timeout_s=120.0)
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +69,12 @@ def ingested(server: Server, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_documents_in_cited_passages_out(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
     _, summary = ingested
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (2, 1)
-    found = server.search("barn owl voles", "e2e", 5)
-    best = found["results"][0]
+    outcome = server.search("barn owl voles", "e2e", 5)
+    best = outcome["results"][0]
     assert (best["external_id"], best["title"], best["version"]) == ("owls.md", "Owls", 1)
     assert best["text"] in OWLS and OWLS[best["location"]["start"] : best["location"]["end"]] == best["text"]
     assert best["run_id"] == summary["run_id"]
-    assert set(found["legs"]) == {"dense", "sparse"} and found["degraded"] == []
+    assert set(outcome["legs"]) == {"dense", "sparse"} and outcome["degraded"] == []
 
 
 def test_no_file_of_the_stack_holds_a_sentence(
@@ -135,8 +135,8 @@ def test_a_user_without_a_grant_gets_none_of_it(
         "last_name": "Uest",
         "roles": [{"name": "Viewer"}],
     }
-    made = server._http.post("/auth/fab/v1/users", json=user)
-    assert made.status_code in (200, 201, 409), made.text
+    built = server._http.post("/auth/fab/v1/users", json=user)
+    assert built.status_code in (200, 201, 409), built.text
     token = anonymous.post("/auth/token", json={"username": "guest", "password": "a-long-password-1"})
     headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
     body = {"query": "owls", "collection": "e2e"}
@@ -167,8 +167,8 @@ def test_cli_speaks_json(airflow_stack: EngineStack, ingested: tuple[Path, dict[
     again = run_cli(environment, "ingest", ingested[0].as_uri(), "--collection", "e2e", "--json")
     assert again.returncode == 3, again.stderr  # the empty file is in quarantine
     assert json.loads(again.stdout)["embeddings"] == {"computed": 0, "cached": 0}
-    found = run_cli(environment, "search", "barn owl voles", "--collection", "e2e", "--json")
-    assert json.loads(found.stdout)["results"][0]["external_id"] == "owls.md"
+    outcome = run_cli(environment, "search", "barn owl voles", "--collection", "e2e", "--json")
+    assert json.loads(outcome.stdout)["results"][0]["external_id"] == "owls.md"
     assert run_cli(environment, "search", "x", "--collection", "no-such").returncode == 2
 
 
@@ -196,7 +196,7 @@ def test_lineage_keeps_to_the_schemas(airflow_stack: EngineStack, events: list[d
     seen = {key for event in events for each in [*event["inputs"], *event["outputs"]] for key in each["facets"]}
     assert {path.stem for path in (ROOT / "docs" / "facets").glob("*.json")} <= seen
     every = events_of_tasks(airflow_stack)
-    assert [told for event in every for told in problems(event)] == []
+    assert [output for event in every for output in problems(event)] == []
 
 
 def events_of_tasks(airflow_stack: EngineStack) -> list[dict[str, Any]]:
@@ -213,23 +213,23 @@ def events_of_tasks(airflow_stack: EngineStack) -> list[dict[str, Any]]:
 
 
 def test_a_passage_tells_its_past(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
-    found = server.search("barn owl voles", "e2e", 5)["results"][0]
-    told = server._http.get(f"/sluice/api/v1/passages/{found['chunk_id']}/lineage").json()
-    assert told["source"] == ingested[0].as_uri()
-    assert (told["document"]["external_id"], told["document"]["version"]) == ("owls.md", 1)
-    assert told["run"]["run_id"] == ingested[1]["run_id"]
-    assert told["run"]["airflow_path"].startswith("/dags/sluice_ingest/runs/")
-    assert server._http.get(told["run"]["airflow_path"]).status_code == 200
-    assert {gate["stage"] for gate in told["gates"]} >= {"validate"}
-    assert told["embedding"]["computed"] >= 1
-    assert any(each["name"] == "e2e__g1" for each in told["datasets"])
+    outcome = server.search("barn owl voles", "e2e", 5)["results"][0]
+    output = server._http.get(f"/sluice/api/v1/passages/{outcome['chunk_id']}/lineage").json()
+    assert output["source"] == ingested[0].as_uri()
+    assert (output["document"]["external_id"], output["document"]["version"]) == ("owls.md", 1)
+    assert output["run"]["run_id"] == ingested[1]["run_id"]
+    assert output["run"]["airflow_path"].startswith("/dags/sluice_ingest/runs/")
+    assert server._http.get(output["run"]["airflow_path"]).status_code == 200
+    assert {gate["stage"] for gate in output["gates"]} >= {"validate"}
+    assert output["embedding"]["computed"] >= 1
+    assert any(each["name"] == "e2e__g1" for each in output["datasets"])
 
 
 def test_a_run_in_airflow_leads_to_its_gate_results(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
     summary = ingested[1]
-    told = server._http.get(f"/sluice/api/v1/runs/{summary['run_id']}/gates").json()
-    assert {gate["suite"] for gate in told["gates"]} == {"documents", "chunks", "vectors"}
-    dag_run = told["run"]["airflow_path"].rsplit("/", 1)[-1]
+    output = server._http.get(f"/sluice/api/v1/runs/{summary['run_id']}/gates").json()
+    assert {gate["suite"] for gate in output["gates"]} == {"documents", "chunks", "vectors"}
+    dag_run = output["run"]["airflow_path"].rsplit("/", 1)[-1]
     task = f"/api/v2/dags/sluice_ingest/dagRuns/{dag_run}/taskInstances/finish"
     links = server._http.get(f"{task}/links").json()["extra_links"]
     assert set(links) == {"Gate results", "Quarantine", "Search", "Source"}
@@ -240,8 +240,8 @@ def test_a_run_in_airflow_leads_to_its_gate_results(server: Server, ingested: tu
 
 
 def test_a_run_is_recognised(server: Server, ingested: tuple[Path, dict[str, Any]]) -> None:
-    told = server._http.get(f"/sluice/api/v1/runs/{ingested[1]['run_id']}/gates").json()
-    run = f"/api/v2/dags/sluice_ingest/dagRuns/{told['run']['airflow_path'].rsplit('/', 1)[-1]}"
+    output = server._http.get(f"/sluice/api/v1/runs/{ingested[1]['run_id']}/gates").json()
+    run = f"/api/v2/dags/sluice_ingest/dagRuns/{output['run']['airflow_path'].rsplit('/', 1)[-1]}"
     place, counts = server._http.get(run).json()["note"].split(" → ")
     assert place == f"e2e: {ingested[0].as_uri()}" and " documents seen: " in counts
     batches = server._http.get(f"{run}/taskInstances").json()["task_instances"]
@@ -257,11 +257,11 @@ def marquez(airflow_stack: EngineStack) -> httpx.Client:
 
 def waits(airflow_stack: EngineStack) -> list[str]:
     """Names of jobs whose lineage events are not in Marquez yet."""
-    kept = lineage_events(airflow_stack.settings(), timeout_s=10.0)
+    stored = lineage_events(airflow_stack.settings(), timeout_s=10.0)
     try:
-        return [each.body["job"]["name"] for each in kept.unsent(100)]
+        return [each.body["job"]["name"] for each in stored.unsent(100)]
     finally:
-        kept.close()
+        stored.close()
 
 
 def until_sent(airflow_stack: EngineStack, timeout_s: float = 120.0) -> None:
@@ -293,9 +293,9 @@ def test_marquez_leads_from_the_chunks_to_the_source(
         f"job:sluice:sluice_ingest.batch.{task}" for task in ("extract", "validate", "chunk", "embed", "load")
     } <= seen
     for stage, suite in (("1-extracted", "documents"), ("3-chunked", "chunks"), ("4-embedded", "vectors")):
-        judged = marquez.get(f"/api/v1/namespaces/sluice/datasets/{quote(f'artefacts/e2e/{stage}', safe='')}").json()
-        assert judged["facets"]["sluice_suite"]["suites"] == [suite], judged["facets"]
-        assert judged["facets"]["dataQualityAssertions"]["assertions"]
+        evaluated = marquez.get(f"/api/v1/namespaces/sluice/datasets/{quote(f'artefacts/e2e/{stage}', safe='')}").json()
+        assert evaluated["facets"]["sluice_suite"]["suites"] == [suite], evaluated["facets"]
+        assert evaluated["facets"]["dataQualityAssertions"]["assertions"]
     place = f"{quote(chunks['namespace'], safe='')}/datasets/{quote(chunks['name'], safe='')}"
     versions = marquez.get(f"/api/v1/namespaces/{place}/versions").json()["versions"]
     assert any(each["createdByRun"] for each in versions)

@@ -45,8 +45,8 @@ def reader(
         "last_name": "Eader",
         "roles": [{"name": request.param}],
     }
-    made = server._http.post("/auth/fab/v1/users", json=user)
-    assert made.status_code in (200, 201, 409), made.text
+    built = server._http.post("/auth/fab/v1/users", json=user)
+    assert built.status_code in (200, 201, 409), built.text
     sluice = make_sluice([tmp_path], graph="off")
     sluice.ledger.sources.open(
         SourceSpec(tmp_path.as_uri(), "roles", "roles", ()), Profile("tokens:256:0", "hash:64", "off", 64), ()

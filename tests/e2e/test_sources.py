@@ -24,11 +24,11 @@ pytestmark = pytest.mark.timeout(900)  # alone, it starts the whole stack
 @pytest.fixture(scope="module")
 def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
-    made = Server(
+    built = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
     )
-    made.wait_for_dag(DAG, timeout_s=120.0)
-    return made
+    built.wait_for_dag(DAG, timeout_s=120.0)
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +50,23 @@ def folders(
     """Three saved sources that never ran: one with a document, one without, and one whose folder is removed."""
     root = tmp_path_factory.mktemp("saved")
     allow(server, root.as_uri())
-    made = {name: root / name for name in ("heron", "gone", "stork")}
-    for folder in made.values():
+    built = {name: root / name for name in ("heron", "gone", "stork")}
+    for folder in built.values():
         folder.mkdir()
         sluice.saved_sources.save(SourceSpec(folder.as_uri(), collection, access_groups=("waders",), retention_days=30))
-    (made["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
-    shutil.rmtree(made["gone"])
-    return made
+    (built["heron"] / "heron.md").write_text("# Heron\n\nIt stands in shallow water.\n")
+    shutil.rmtree(built["gone"])
+    return built
 
 
 def last_runs(sluice: Sluice, collection: str) -> dict[str, LastRun | None]:
     return {each.spec.uri.rsplit("/", 1)[-1]: each.last for each in sluice.ledger.sources.saved(None, collection)}
 
 
-def told(server: Server, run_id: str) -> dict[str, Any]:
+def output(server: Server, run_id: str) -> dict[str, Any]:
     path = f"/api/v2/dags/{DAG}/dagRuns/{run_id}/taskInstances/report/xcomEntries/summary"
-    found: dict[str, Any] = server._http.get(f"{path}?deserialize=false&stringify=false").json()["value"]
-    return found
+    result: dict[str, Any] = server._http.get(f"{path}?deserialize=false&stringify=false").json()["value"]
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def all_of_them(server: Server, folders: dict[str, Path], collection: str) -> di
 def test_one_that_fails_is_named_and_stops_no_other(
     server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, sluice: Sluice
 ) -> None:
-    summary = told(server, all_of_them["dag_run_id"])
+    summary = output(server, all_of_them["dag_run_id"])
     names = {name: f"default/{collection} {folder.as_uri()}" for name, folder in folders.items()}
     assert sorted(summary["done"]) == sorted([names["heron"], names["stork"]])
     assert list(summary["failed"]) == [names["gone"]] and "does not exist" in summary["failed"][names["gone"]]
@@ -121,13 +121,13 @@ def test_an_event_takes_in_the_source_that_it_names(
     server: Server, all_of_them: dict[str, Any], folders: dict[str, Path], collection: str, sluice: Sluice
 ) -> None:
     before = last_runs(sluice, collection)
-    found = server._http.get("/api/v2/assets?name_pattern=sluice_source_changed").json()["assets"]
-    [asset] = [each["id"] for each in found if each["name"] == "sluice_source_changed"]
+    result = server._http.get("/api/v2/assets?name_pattern=sluice_source_changed").json()["assets"]
+    [asset] = [each["id"] for each in result if each["name"] == "sluice_source_changed"]
     named = {"tenant": "default", "collection": collection, "source": folders["heron"].as_uri()}
     for extra in ({"collection": collection}, named):
         sent = server._http.post("/api/v2/assets/events", json={"asset_id": asset, "extra": extra})
         assert sent.status_code == 200, sent.text
-    summaries = [told(server, run_id) for run_id in finished_event_runs(server)]
+    summaries = [output(server, run_id) for run_id in finished_event_runs(server)]
     assert [each for summary in summaries for each in summary["done"]] == [f"default/{collection} {named['source']}"]
     assert all("does not name a source" in why for summary in summaries for why in summary["failed"].values())
     assert sum(len(summary["failed"]) for summary in summaries) == 1
@@ -142,7 +142,7 @@ def finished_event_runs(server: Server) -> list[str]:
     while time.monotonic() < deadline_s:
         runs = server._http.get(f"/api/v2/dags/{DAG}/dagRuns?run_type=asset_triggered").json()["dag_runs"]
         ended = [each["dag_run_id"] for each in runs if each["state"] in ("success", "failed")]
-        if ended and len(ended) == len(runs) and any(told(server, each)["done"] for each in ended):
+        if ended and len(ended) == len(runs) and any(output(server, each)["done"] for each in ended):
             return ended
         time.sleep(2)
     raise AssertionError(f"no event's run took a source in: {runs}")

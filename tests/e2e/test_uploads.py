@@ -14,11 +14,11 @@ SENTENCE = "The hoopoe raises its crest above the orchard wall."
 @pytest.fixture(scope="module")
 def server(airflow_stack: EngineStack) -> Server:
     environment = airflow_stack.environment
-    made = Server(
+    built = Server(
         environment["SLUICE_AIRFLOW_URL"], environment["SLUICE_ADMIN_USER"], environment["SLUICE_ADMIN_PASSWORD"]
     )
-    made.wait_for_dag("sluice_ingest", timeout_s=120.0)
-    return made
+    built.wait_for_dag("sluice_ingest", timeout_s=120.0)
+    return built
 
 
 @pytest.mark.timeout(900)  # alone, it starts the whole stack
@@ -33,13 +33,13 @@ def test_a_document_that_is_sent_can_be_found(airflow_stack: EngineStack, server
         client.headers["Authorization"] = f"Bearer {token}"
         answer = client.post("/sluice/api/v1/documents", data=form, files=files)
         assert answer.status_code == 202, answer.text
-        told = answer.json()
-        server.wait("sluice_ingest", told["dag_run_id"], 600.0, print)
-        run = client.get(f"/api/v2/dags/sluice_ingest/dagRuns/{told['dag_run_id']}").json()
+        output = answer.json()
+        server.wait("sluice_ingest", output["dag_run_id"], 600.0, print)
+        run = client.get(f"/api/v2/dags/sluice_ingest/dagRuns/{output['dag_run_id']}").json()
     assert run["triggering_user_name"] == login["SLUICE_ADMIN_USER"]
-    [found] = server.search("hoopoe crest", name, 1)["results"]
-    assert (found["external_id"], found["title"]) == ("hoopoe.md", "Hoopoe")
-    assert SENTENCE in found["text"] and found["uri"] == f"uploads://default/{name}#hoopoe.md"
+    [result] = server.search("hoopoe crest", name, 1)["results"]
+    assert (result["external_id"], result["title"]) == ("hoopoe.md", "Hoopoe")
+    assert SENTENCE in result["text"] and result["uri"] == f"uploads://default/{name}#hoopoe.md"
     assert airflow_stack.files_with(SENTENCE) == []
 
 

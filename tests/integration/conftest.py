@@ -14,7 +14,7 @@ from support.agreement import Stores
 from support.api_service import MakeWorld, World, worlds
 from support.engines import EngineStack
 from support.ledger_copies import Copies, ledger_copies
-from support.ledger_rows import Room, engine_of
+from support.ledger_rows import LedgerDatabase, engine_of
 from support.recovery import Cases
 
 
@@ -51,10 +51,10 @@ def ledgers(stack: EngineStack) -> Iterator[Copies]:
 
 
 @pytest.fixture
-def room(ledgers: Copies) -> Iterator[Room]:
+def db(ledgers: Copies) -> Iterator[LedgerDatabase]:
     """An empty ledger of the test's own."""
     with ledgers.copy() as copy:
-        yield copy.room
+        yield copy.db
 
 
 @pytest.fixture(scope="session")
@@ -65,5 +65,5 @@ def make_world(ledgers: Copies) -> Iterator[MakeWorld]:
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> Iterator[World]:
-    with make_world() as made:
-        yield made
+    with make_world() as built:
+        yield built

@@ -18,7 +18,7 @@ from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
-from support.ledger_rows import Room
+from support.ledger_rows import LedgerDatabase
 from support.swapping import wired
 
 ANN = SimpleNamespace(dag_id="sluice_ingest", run_id="m", triggering_user_name="ann", run_type=DagRunType.MANUAL)
@@ -38,11 +38,11 @@ class TaskInstance:
 
 
 @pytest.fixture
-def sluice(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    room.ledger.grants.add(Grant("ann", "default", frozenset({"*"}), may_write=True))
-    made = wired(
-        ledger=room.ledger,
-        catalog=room.catalog,
+def sluice(db: LedgerDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    db.ledger.grants.add(Grant("ann", "default", frozenset({"*"}), may_write=True))
+    built = wired(
+        ledger=db.ledger,
+        catalog=db.catalog,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
         vectors=None,
@@ -54,10 +54,10 @@ def sluice(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
     @contextmanager
     def opened() -> Iterator[Any]:
-        yield made
+        yield built
 
     monkeypatch.setattr(ingest, "_opened", opened)
-    return made
+    return built
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def params(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_dry_run_ends_after_its_plan(
-    sluice: Any, room: Room, params: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sluice: Any, db: LedgerDatabase, params: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     ti = TaskInstance()
     with caplog.at_level(logging.INFO):
@@ -83,7 +83,7 @@ def test_a_dry_run_ends_after_its_plan(
         ingest.finish(ti, {}, None, None)
     ingest.close(ti)
     ingest.failed({"ti": ti, "exception": ValueError("x")})
-    assert sluice.ledger.collections.generations() == [] and room.select("SELECT run_id FROM runs") == []
+    assert sluice.ledger.collections.generations() == [] and db.select("SELECT run_id FROM runs") == []
 
 
 def test_a_dry_run_asks_for_the_same_rights(sluice: Any, params: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from sluice.model.generation import Profile
 from sluice.model.grants import Grant
 from sluice.model.source import SourceSpec
 from sluice.ports.ledger import Ledger
-from support.ledger_rows import Room
+from support.ledger_rows import LedgerDatabase
 from unit.test_airflow_ingest_all import events, extra
 
 PROFILE = Profile("tokens:256:0", "hash:64", "off", 64)
@@ -41,14 +41,14 @@ class Ti:
 
 
 @pytest.fixture
-def ledger(room: Room, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+def ledger(db: LedgerDatabase, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
     @contextmanager
     def sluice() -> Iterator[Any]:
-        yield SimpleNamespace(ledger=room.ledger, catalog=room.catalog)
+        yield SimpleNamespace(ledger=db.ledger, catalog=db.catalog)
 
     monkeypatch.setattr(dependencies, "opened", sluice)
-    return room.ledger
+    return db.ledger
 
 
 def save(ledger: Ledger, uri: str, tenant: str = "acme", *groups: str) -> SourceSpec:
@@ -62,12 +62,12 @@ def run_of(kind: DagRunType, user: str | None = None) -> SimpleNamespace:
 PARAMS = {"all": True, "collection": None, "tenant": None}
 
 
-def test_a_user_takes_in_what_they_may_write(room: Room, ledger: Ledger) -> None:
+def test_a_user_takes_in_what_they_may_write(db: LedgerDatabase, ledger: Ledger) -> None:
     save(ledger, "file:///mine", "acme", "staff")
     save(ledger, "file:///board", "acme", "staff", "board")
     save(ledger, "file:///theirs", "other")
-    room.ledger.grants.add(Grant("ann", "acme", frozenset({"staff"}), may_write=True))
-    room.ledger.grants.add(Grant("ann", "other", frozenset({"*"}), may_write=False))
+    db.ledger.grants.add(Grant("ann", "acme", frozenset({"staff"}), may_write=True))
+    db.ledger.grants.add(Grant("ann", "other", frozenset({"*"}), may_write=False))
     elements = ingest_all.plan(PARAMS, run_of(DagRunType.MANUAL, "ann"), Ti())
     assert [each["conf"]["source"] for each in elements] == ["file:///mine"]
     everything = ingest_all.plan(PARAMS, run_of(DagRunType.SCHEDULED), Ti())
@@ -104,10 +104,10 @@ def test_the_report_names_what_failed_and_why(ledger: Ledger) -> None:
     ti = Ti(states, {"acme/docs file:///z": "it is paused"})
     with pytest.raises(Terminal, match=r"(?s)2 of 5 sources failed, .*file:///gone: BadRequest: it does not exist"):
         ingest_all.report(elements, run_of(DagRunType.ASSET_TRIGGERED), ti)
-    told = ti.pushed[ingest_all.SUMMARY]
-    assert told["done"] == ["acme/docs file:///good"]
-    assert set(told["failed"]) == {"acme/docs file:///gone", "event 3"}
-    assert told["left_out"] == {
+    output = ti.pushed[ingest_all.SUMMARY]
+    assert output["done"] == ["acme/docs file:///good"]
+    assert set(output["failed"]) == {"acme/docs file:///gone", "event 3"}
+    assert output["left_out"] == {
         "acme/docs file:///z": "it is paused",
         "acme/docs file:///asked": "an earlier run triggered it",
         "acme/docs file:///held": "Busy: another run works on it",

@@ -16,7 +16,7 @@ from sluice.model.gates import GateResult, GateRow
 from sluice.model.grants import Grant
 from sluice.model.run import StageStat
 from support.engines import EngineStack
-from support.ledger_rows import Room, engine_of, entry, failure, loaded, opened, scanned, spec
+from support.ledger_rows import LedgerDatabase, engine_of, entry, failure, loaded, opened, scanned, spec
 from support.scratch_databases import libpq
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,21 +25,21 @@ PAGE = (ROOT / "docs" / "analysts.md").read_text(encoding="utf-8")
 
 def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack: EngineStack) -> None:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
-    room = Room(engine)
-    source = opened(room, spec(access_groups=("hr",)))
-    room.ledger.grants.add(Grant("ann", source.spec.tenant, frozenset({"*"}), True))
-    room.ledger.grants.add(Grant("bob", source.spec.tenant, frozenset({"it"}), False))
-    room.ledger.deletions.record(Deletion("document", "x", "ann", source.spec.tenant, source.spec.collection, 1, 2))
-    run = room.ledger.runs.start(source, "incremental", uuid4(), "tests", Budget(None, 0.02))
-    room.ledger.costs.settle(run, 0, Spent(3, 500_000, 1.5))
-    good, bad = scanned(room, run, entry("good"), entry("bad"))
-    loaded(room, run, good, "one", "two")
-    room.ledger.quarantine.add(run, [failure(bad)])
+    db = LedgerDatabase(engine)
+    source = opened(db, spec(access_groups=("hr",)))
+    db.ledger.grants.add(Grant("ann", source.spec.tenant, frozenset({"*"}), True))
+    db.ledger.grants.add(Grant("bob", source.spec.tenant, frozenset({"it"}), False))
+    db.ledger.deletions.record(Deletion("document", "x", "ann", source.spec.tenant, source.spec.collection, 1, 2))
+    run = db.ledger.runs.start(source, "incremental", uuid4(), "tests", Budget(None, 0.02))
+    db.ledger.costs.settle(run, 0, Spent(3, 500_000, 1.5))
+    good, bad = scanned(db, run, entry("good"), entry("bad"))
+    loaded(db, run, good, "one", "two")
+    db.ledger.quarantine.add(run, [failure(bad)])
     result = GateResult("documents", "not_empty", "text", False, True, 2, 1, 0.5)
     row = GateRow(bad.document_id, None, "documents", "empty_text", "not_empty", 0)
-    room.ledger.quality.record_gates(run, 0, "extract", [result], [row])
-    room.ledger.runs.record_stage(run, StageStat(0, "extract", 1.5, {"documents": 2}))
-    room.ledger.runs.finish(run, "succeeded", {"documents": {"seen": 2}, "ratio": float("nan")})
+    db.ledger.quality.record_gates(run, 0, "extract", [result], [row])
+    db.ledger.runs.record_stage(run, StageStat(0, "extract", 1.5, {"documents": 2}))
+    db.ledger.runs.finish(run, "succeeded", {"documents": {"seen": 2}, "ratio": float("nan")})
     engine.dispose()
 
     with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
@@ -96,23 +96,23 @@ def test_a_run_with_its_gates_costs_and_refusals_is_in_the_views(stack: EngineSt
 
 def test_sources_chunks_purges_and_deletions_name_their_source(stack: EngineStack) -> None:
     engine = engine_of(stack.environment["SLUICE_DATABASE_URL"])
-    room = Room(engine)
-    source = opened(room, spec(access_groups=("hr",), retention_days=30))
+    db = LedgerDatabase(engine)
+    source = opened(db, spec(access_groups=("hr",), retention_days=30))
     tenant, collection, uri = source.spec.tenant, source.spec.collection, source.spec.uri
-    run = room.ledger.runs.start(source, "incremental", uuid4(), "tests", Budget(None, None))
-    kept, other, bad = scanned(room, run, entry("kept"), entry("other"), entry("bad"))
-    loaded(room, run, kept, "one", "two")
-    loaded(room, run, other, "three")
-    room.ledger.quarantine.add(run, [failure(bad)])
-    room.ledger.runs.finish(run, "succeeded", {})
+    run = db.ledger.runs.start(source, "incremental", uuid4(), "tests", Budget(None, None))
+    stored, other, bad = scanned(db, run, entry("kept"), entry("other"), entry("bad"))
+    loaded(db, run, stored, "one", "two")
+    loaded(db, run, other, "three")
+    db.ledger.quarantine.add(run, [failure(bad)])
+    db.ledger.runs.finish(run, "succeeded", {})
     deleted: tuple[tuple[DeletionKind, str], ...] = (
-        ("document", str(kept.document_id)),
+        ("document", str(stored.document_id)),
         ("document", "x"),
         ("source", uri),
         ("collection", "c"),
     )
     for kind, name in deleted:
-        room.ledger.deletions.record(Deletion(kind, name, "ann", tenant, collection, 1, 2))
+        db.ledger.deletions.record(Deletion(kind, name, "ann", tenant, collection, 1, 2))
     engine.dispose()
 
     with psycopg.connect(libpq(stack.environment["SLUICE_DATABASE_ANALYST_URL"])) as analyst:
@@ -136,7 +136,7 @@ def test_sources_chunks_purges_and_deletions_name_their_source(stack: EngineStac
         ]
         gone = "SELECT kind, name, source_uri FROM analyst.deletions WHERE tenant = %s ORDER BY deleted_at, deletion_id"
         assert read(gone) == [
-            ("document", str(kept.document_id), uri),
+            ("document", str(stored.document_id), uri),
             ("document", "x", None),
             ("source", uri, uri),
             ("collection", "c", None),
@@ -171,7 +171,7 @@ def test_the_line_that_connects_works(stack: EngineStack, tmp_path: Path) -> Non
     given = tmp_path / "credentials.env"
     given.write_text(f"SLUICE_DATABASE_ANALYST_URL={stack.environment['SLUICE_DATABASE_ANALYST_URL']}\n")
     (line, *_) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
-    told = subprocess.run(
+    output = subprocess.run(
         ["sh", "-c", line.replace("./.sluice/credentials.env", str(given))],
         input="SELECT current_user; SELECT count(*) >= 0 AS there FROM sources;",
         capture_output=True,
@@ -179,5 +179,5 @@ def test_the_line_that_connects_works(stack: EngineStack, tmp_path: Path) -> Non
         timeout=60,
         cwd=ROOT,
     )
-    assert told.returncode == 0, told.stderr
-    assert "sluice_analyst" in told.stdout and "there" in told.stdout
+    assert output.returncode == 0, output.stderr
+    assert "sluice_analyst" in output.stdout and "there" in output.stdout

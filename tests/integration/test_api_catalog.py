@@ -202,14 +202,14 @@ def test_nothing_of_a_passage_that_the_caller_may_not_read(
 def test_sources_with_their_schedules_and_last_runs(world: World, client: TestClient) -> None:
     [uri] = [uri for uri in (each["uri"] for each in client.get("/api/v1/sources").json()["sources"]) if "legal" in uri]
     world.ledger.sources.set_schedule("acme", "docs", uri, Schedule("0 4 * * *", paused=True))
-    found = {each["uri"]: each for each in client.get("/api/v1/sources?collection=docs").json()["sources"]}
-    assert {each["tenant"] for each in found.values()} == {"acme"} and len(found) == 3
-    told = found[uri]
-    assert (told["schedule"], told["paused"], told["next_due"], told["access_groups"]) == (
+    result = {each["uri"]: each for each in client.get("/api/v1/sources?collection=docs").json()["sources"]}
+    assert {each["tenant"] for each in result.values()} == {"acme"} and len(result) == 3
+    output = result[uri]
+    assert (output["schedule"], output["paused"], output["next_due"], output["access_groups"]) == (
         "0 4 * * *", True, None, ["legal"],
     )  # fmt: skip
-    assert told["last_run"]["run_id"] == str(named("run legal"))
-    assert next(iter(found.values()))["next_due"] > told["last_run"]["started_at"]
+    assert output["last_run"]["run_id"] == str(named("run legal"))
+    assert next(iter(result.values()))["next_due"] > output["last_run"]["started_at"]
     assert client.get("/api/v1/sources?collection=other").json() == {"sources": []}
 
 

@@ -36,15 +36,15 @@ class Service:
         return self.client.request(method, f"/api/v1{path}", params=query, headers=headers)
 
     def names(self) -> set[str]:
-        found = self.call("GET", "/documents", collection="docs").json()
-        return {each["external_id"] for each in found["documents"]}
+        result = self.call("GET", "/documents", collection="docs").json()
+        return {each["external_id"] for each in result["documents"]}
 
 
 @pytest.fixture
 def service(world: World) -> Iterator[Service]:
-    made = Service(world)
-    with made.client:
-        yield made
+    built = Service(world)
+    with built.client:
+        yield built
 
 
 def test_a_document_is_deleted_and_restored(service: Service) -> None:
@@ -56,7 +56,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
     assert service.call("DELETE", path).json() == {"dry_run": False, "documents": 1, "chunks": 1, "left": []}
     assert "open.md" not in service.names()
     assert service.call("DELETE", path).status_code == 404
-    assert [(each.kind, each.actor) for each in service.world.room.deletions()] == [("document", "ann")]
+    assert [(each.kind, each.actor) for each in service.world.db.deletions()] == [("document", "ann")]
     headers = {**as_caller("ann-token"), "X-Sluice-Tenant": "acme"}
     restored = service.client.post(f"/api/v1{path}/restore", json={}, headers=headers)
     assert restored.json() == {"document_id": str(service.world.ids["open"]), "source": OPEN}
@@ -73,7 +73,7 @@ def test_a_document_is_deleted_and_restored(service: Service) -> None:
 )
 def test_who_may_not_write_it_deletes_nothing(service: Service, name: str, token: str, status: int) -> None:
     assert service.call("DELETE", f"/documents/{service.world.ids[name]}", token).status_code == status
-    assert {"open.md", "legal.md"} <= service.names() and service.world.room.deletions() == []
+    assert {"open.md", "legal.md"} <= service.names() and service.world.db.deletions() == []
 
 
 def test_a_source_is_only_listed_unless_it_is_meant(service: Service) -> None:
@@ -103,11 +103,11 @@ def test_a_collection_goes_as_far_as_the_tenant_has_it(service: Service) -> None
 
 
 def test_grants_are_listed_and_taken_back_by_who_holds_all(service: Service) -> None:
-    told = service.call("GET", "/access", source=LEGAL).json()
+    output = service.call("GET", "/access", source=LEGAL).json()
     other = LEGAL.replace("file:///", "FILE://localhost//", 1)
-    assert service.call("GET", "/access", source=other).json() == told, "however its URI is written"
-    assert {each["principal"] for each in told["grants"]} == {"ann", "bob", "sam"}
-    assert told["sources"] == [
+    assert service.call("GET", "/access", source=other).json() == output, "however its URI is written"
+    assert {each["principal"] for each in output["grants"]} == {"ann", "bob", "sam"}
+    assert output["sources"] == [
         {"uri": LEGAL, "collection": "docs", "access_groups": ["legal"], "readers": ["ann", "sam"]}
     ]
     for method, path in (("GET", "/access"), ("DELETE", "/grants/sam")):

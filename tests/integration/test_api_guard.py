@@ -132,19 +132,19 @@ def test_an_index_that_proposes_another_tenants_passage_changes_nothing(world: W
 
 
 def test_a_collection_of_the_same_name_holds_only_ones_own(stranger: TestClient) -> None:
-    def found(tenant: str) -> list[str]:
+    def outcome(tenant: str) -> list[str]:
         headers = as_caller("sam-token") | {"X-Sluice-Tenant": tenant}
         answer = stranger.post("/api/v1/search", json=question(), headers=headers)
         return [result["external_id"] for result in answer.json()["results"]]
 
-    assert found("acme") == ["open.md", "legal.md", "hostile.md"]
-    assert found("other") == ["neighbour.md"]
+    assert outcome("acme") == ["open.md", "legal.md", "hostile.md"]
+    assert outcome("other") == ["neighbour.md"]
 
 
 def test_groups_are_honoured_everywhere(world: World, stranger: TestClient) -> None:
     as_bob = as_caller("bob-token")
-    found = stranger.post("/api/v1/search", json=question(top_k=100), headers=as_bob)
-    assert [result["external_id"] for result in found.json()["results"]] == ["open.md", "hostile.md"]
+    outcome = stranger.post("/api/v1/search", json=question(top_k=100), headers=as_bob)
+    assert [result["external_id"] for result in outcome.json()["results"]] == ["open.md", "hostile.md"]
     listed = stranger.get("/api/v1/documents?collection=docs", headers=as_bob).json()["documents"]
     assert {document["external_id"] for document in listed} == {"open.md", "hostile.md"}
     assert stranger.get(f"/api/v1/documents/{world.ids['legal']}", headers=as_bob).status_code == 404

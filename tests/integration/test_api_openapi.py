@@ -15,8 +15,8 @@ from support.api_service import MakeWorld, World, client_of, named, question
 
 @pytest.fixture(scope="module")
 def world(make_world: MakeWorld) -> Iterator[World]:
-    with make_world() as made:
-        yield made
+    with make_world() as built:
+        yield built
 
 
 @pytest.fixture(scope="module")

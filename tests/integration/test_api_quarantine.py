@@ -64,9 +64,9 @@ class Service:
 
 @pytest.fixture
 def service(world: World) -> Iterator[Service]:
-    made = Service(world)
-    with made.client:
-        yield made
+    built = Service(world)
+    with built.client:
+        yield built
 
 
 def test_everyone_sees_what_they_may_read(service: Service) -> None:
@@ -91,9 +91,9 @@ def test_the_list_is_paged(service: Service) -> None:
 
 
 def test_one_is_shown_with_what_its_gate_found(service: Service) -> None:
-    told = service.get(f"{PATH}/{service.world.ids['legal']}", "sam-token").json()
-    assert (told["code"], told["reason"], told["stage"]) == ("blank_chunk", "A chunk is blank.", "chunk")
-    assert told["rows"] == [
+    output = service.get(f"{PATH}/{service.world.ids['legal']}", "sam-token").json()
+    assert (output["code"], output["reason"], output["stage"]) == ("blank_chunk", "A chunk is blank.", "chunk")
+    assert output["rows"] == [
         {
             "suite": "chunks",
             "code": "blank_chunk",
@@ -123,13 +123,13 @@ def test_who_may_not_replay_queues_nothing(service: Service) -> None:
     assert service.replay("open", "bob-token").status_code == 403
     assert service.replay("legal", "bob-token").status_code == 404
     assert service.replay("neighbour").status_code == 404
-    told = service.replay("hostile")
-    assert (told.status_code, "has no retained bytes" in told.json()["detail"]) == (422, True)
+    output = service.replay("hostile")
+    assert (output.status_code, "has no retained bytes" in output.json()["detail"]) == (422, True)
     assert service.replay("open", json={"document_id": 1}).status_code == 422
     service.world.ledger.grants.add(Grant("bob", "acme", frozenset({"sales"}), True))
-    service.world.room.set_own_groups(service.world.ids["legal"], [])
-    told = service.replay("legal", "bob-token")
-    assert (told.status_code, "groups that they do not hold" in told.json()["detail"]) == (403, True)
+    service.world.db.set_own_groups(service.world.ids["legal"], [])
+    output = service.replay("legal", "bob-token")
+    assert (output.status_code, "groups that they do not hold" in output.json()["detail"]) == (403, True)
     assert service.queued == []
     service.failing = True
     assert service.replay("open").status_code == 503
@@ -150,25 +150,29 @@ def test_no_foreign_page_can_replay(service: Service) -> None:
 
 
 def test_without_airflow_there_are_no_replays(world: World) -> None:
-    made = Service(world, airflow=False)
-    with made.client:
-        assert made.replay("open").status_code == 501
+    built = Service(world, airflow=False)
+    with built.client:
+        assert built.replay("open").status_code == 501
 
 
 # --- the gates of a run
 
 
 def test_the_gates_of_a_run(service: Service) -> None:
-    told = service.get(f"/api/v1/runs/{named('run legal')}/gates", "sam-token").json()
-    assert (told["collection"], told["source"]) == ("docs", "file:///acme/docs/legal/legal")
-    assert (told["run"]["mode"], told["run"]["state"], told["run"]["airflow_path"]) == ("incremental", "running", None)
-    assert [(each["expectation"], each["blocking"], each["unexpected"]) for each in told["gates"]] == [
+    output = service.get(f"/api/v1/runs/{named('run legal')}/gates", "sam-token").json()
+    assert (output["collection"], output["source"]) == ("docs", "file:///acme/docs/legal/legal")
+    assert (output["run"]["mode"], output["run"]["state"], output["run"]["airflow_path"]) == (
+        "incremental",
+        "running",
+        None,
+    )
+    assert [(each["expectation"], each["blocking"], each["unexpected"]) for each in output["gates"]] == [
         ("between", True, 1)
     ]
-    assert [(each["label"], each["result"]) for each in told["gates"]] == [("between", "failed")]
-    assert [(each["external_id"], each["ordinal"]) for each in told["rows"]] == [("legal.md", 2)]
-    assert [(each["code"], each["label"]) for each in told["rows"]] == [("blank_chunk", "chunks are not blank")]
-    assert told["rows_total"] == 1
+    assert [(each["label"], each["result"]) for each in output["gates"]] == [("between", "failed")]
+    assert [(each["external_id"], each["ordinal"]) for each in output["rows"]] == [("legal.md", 2)]
+    assert [(each["code"], each["label"]) for each in output["rows"]] == [("blank_chunk", "chunks are not blank")]
+    assert output["rows_total"] == 1
     past = service.get(f"/api/v1/runs/{named('run legal')}/gates", offset=1).json()
     assert (past["rows"], past["rows_total"]) == ([], 1)
 

@@ -72,8 +72,8 @@ def test_explain_adds_scores_generation_and_run(client: TestClient) -> None:
 
 
 def test_a_lowest_similarity(client: TestClient) -> None:
-    found = client.post("/api/v1/search", json=question(min_score=0.99)).json()
-    assert [(each["external_id"], each["similarity"]) for each in found["results"]] == [
+    outcome = client.post("/api/v1/search", json=question(min_score=0.99)).json()
+    assert [(each["external_id"], each["similarity"]) for each in outcome["results"]] == [
         ("open.md", pytest.approx(1.0)),
         ("legal.md", pytest.approx(0.995, abs=1e-3)),
     ]
@@ -217,11 +217,11 @@ def test_unknown_addresses_and_methods(client: TestClient) -> None:
     ],
 )
 def test_an_unknown_field_of_a_body_is_refused_with_the_nearest(
-    client: TestClient, body: dict[str, Any], field: str, told: str
+    client: TestClient, body: dict[str, Any], field: str, output: str
 ) -> None:
     answer = client.post("/api/v1/search", json={**question(), **body}, headers=as_caller("ann-token"))
     (error,) = refused(answer, 422)["errors"]
-    assert error["field"].startswith(field) and told in error["message"]
+    assert error["field"].startswith(field) and output in error["message"]
 
 
 @pytest.mark.parametrize("store", ["ledger", "keys", "qdrant"])
@@ -277,9 +277,9 @@ def test_tools_are_built_on_first_use_once_and_closed(world: World) -> None:
     ("sent", "kept"),
     [("abc-1.2:3_x", True), ("", False), ("x" * 65, False), ("a b", False), ("a<b>", False), ("é", False)],
 )
-def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient, sent: str, kept: bool) -> None:
+def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient, sent: str, stored: bool) -> None:
     answer = client.get("/api/v1/collections", headers={b"X-Request-ID": sent.encode()})
-    assert (answer.headers["x-request-id"] == sent) == kept
+    assert (answer.headers["x-request-id"] == sent) == stored
     assert len(answer.headers["x-request-id"]) >= 8
 
 

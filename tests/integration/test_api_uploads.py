@@ -64,20 +64,20 @@ class Service:
 
 @pytest.fixture
 def service(world: World) -> Iterator[Service]:
-    made = Service(world)
-    with made.client:
-        yield made
+    built = Service(world)
+    with built.client:
+        yield built
 
 
 def test_an_upload_is_kept_sealed_and_queued_in_the_callers_name(service: Service) -> None:
     answer = service.send(b"# Owls at dusk", data={"title": "Owls", "metadata": '{"year": 2024}'}, name="../x/owls.md")
     assert answer.status_code == 202, answer.text
-    told = answer.json()
-    assert (told["external_id"], told["source"], told["dag_run_id"]) == ("owls.md", "uploads://acme/new", "run-1")
+    output = answer.json()
+    assert (output["external_id"], output["source"], output["dag_run_id"]) == ("owls.md", "uploads://acme/new", "run-1")
     assert service.queued == [({"source": "uploads://acme/new", "collection": "new", "tenant": "acme"}, "ann")]
     assert list(service.entries()) == ["owls.md"]
     assert not any(b"dusk" in body for body in service.blobs.objects.values())
-    assert service.send(b"again").json()["upload_id"] == told["upload_id"]
+    assert service.send(b"again").json()["upload_id"] == output["upload_id"]
 
 
 def test_who_may_not_write_keeps_nothing(service: Service) -> None:
@@ -96,8 +96,8 @@ def test_too_large_is_refused_whether_or_not_the_length_is_told(service: Service
     assert service.send(b"x" * (MAX_UPLOAD_BYTES + 1)).status_code == 413
     head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     parts = iter([head, *[b"x" * 2**20] * 21])
-    told = {**as_caller("ann-token"), "Content-Type": "multipart/form-data; boundary=b"}
-    assert service.client.post(PATH, content=parts, headers=told).status_code == 413
+    output = {**as_caller("ann-token"), "Content-Type": "multipart/form-data; boundary=b"}
+    assert service.client.post(PATH, content=parts, headers=output).status_code == 413
     assert len(service.queued) == 1
 
 

@@ -22,36 +22,36 @@ from support.swapping import wired
 
 @pytest.fixture
 def world(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    with make_world() as made:
-        yield _commanded(made, monkeypatch)
+    with make_world() as built:
+        yield _commanded(built, monkeypatch)
 
 
-def _commanded(made: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    made.finish_runs()
+def _commanded(built: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    built.finish_runs()
 
     @contextmanager
     def sluice() -> Iterator[Any]:
         yield wired(
-            ledger=made.ledger,
-            catalog=made.catalog,
-            vectors=made.vectors,
-            graph=made.graph,
+            ledger=built.ledger,
+            catalog=built.catalog,
+            vectors=built.vectors,
+            graph=built.graph,
             blobs=MemoryBlobs(),
-            keyring=made.keyring,
+            keyring=built.keyring,
             lease_s=60.0,
         )
 
     for module in (access, collections, retention, sources):
         monkeypatch.setattr(module, "opened", sluice)
     monkeypatch.setattr(clients, "airflow_knows", lambda user: {"ann": True, "bob": True, "nil": False}.get(user))
-    return made
+    return built
 
 
 def sluice(*arguments: str) -> dict[str, Any]:
     result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    told: dict[str, Any] = json.loads(result.output)
-    return told
+    message: dict[str, Any] = json.loads(result.output)
+    return message
 
 
 def said(*arguments: str) -> str:
@@ -73,8 +73,8 @@ def test_a_grant_says_what_was_given_and_what_was_before(world: World) -> None:
     assert said("grant", "bob", "--tenant", "acme", "--group", "legal", "--write") == (
         "bob may, in tenant acme, read and write (groups legal). Before: read (only documents for everyone).\n"
     )
-    told = sluice("grant", "sam", "--tenant", "default", "--group", "b", "--group", "a")
-    assert told["groups"] == ["a", "b"] and told["before"] is None and told["user_checked"] is False
+    message = sluice("grant", "sam", "--tenant", "default", "--group", "b", "--group", "a")
+    assert message["groups"] == ["a", "b"] and message["before"] is None and message["user_checked"] is False
 
 
 def test_a_grant_for_an_unknown_tenant_or_user_is_refused(world: World) -> None:
@@ -83,8 +83,8 @@ def test_a_grant_for_an_unknown_tenant_or_user_is_refused(world: World) -> None:
     with pytest.raises(BadRequest, match=r"no user 'nil'.*--unknown-user"):
         said("grant", "nil", "--tenant", "acme")
     assert world.ledger.grants.of("nil") == []
-    told = said("grant", "nil", "--tenant", "acmee", "--create-tenant", "--unknown-user")
-    assert "Airflow has no user nil; the grant was saved nevertheless." in told
+    message = said("grant", "nil", "--tenant", "acmee", "--create-tenant", "--unknown-user")
+    assert "Airflow has no user nil; the grant was saved nevertheless." in message
     assert world.ledger.grants.of("nil") == [Grant("nil", "acmee", frozenset(), False)]
 
 
@@ -109,17 +109,17 @@ def test_a_grant_is_taken_back_and_on_record(world: World) -> None:
     for command in (("revoke", "ann"), ("grant", "ann", "--remove")):
         with pytest.raises(BadRequest, match=r"3 documents of tenant acme become unreadable for ann .*--yes"):
             said(*command, "--tenant", "acme")
-    assert world.ledger.grants.of("ann") != [] and world.room.deletions() == []
+    assert world.ledger.grants.of("ann") != [] and world.db.deletions() == []
     assert "3 documents are unreadable for them now" in said("revoke", "ann", "--tenant", "acme", "--yes")
     assert world.ledger.grants.of("ann") == []
-    assert [(each.kind, each.name, each.tenant) for each in world.room.deletions()] == [("grant", "ann", "acme")]
+    assert [(each.kind, each.name, each.tenant) for each in world.db.deletions()] == [("grant", "ann", "acme")]
     assert "had no grant" in said("grant", "ann", "--tenant", "acme", "--remove")
 
 
 def test_who_can_read_this(world: World) -> None:
-    told = sluice("access", "list", "--tenant", "acme", "--source", "file:///acme/docs/legal/legal")
-    assert {each["principal"] for each in told["grants"]} == {"ann", "bob", "sam"}
-    assert [(each["access_groups"], each["readers"]) for each in told["sources"]] == [(["legal"], ["ann", "sam"])]
+    message = sluice("access", "list", "--tenant", "acme", "--source", "file:///acme/docs/legal/legal")
+    assert {each["principal"] for each in message["grants"]} == {"ann", "bob", "sam"}
+    assert [(each["access_groups"], each["readers"]) for each in message["sources"]] == [(["legal"], ["ann", "sam"])]
     for unknown in (("--tenant", "acmee"), ("--collection", "dosc"), ("--source", "file:///nowhere")):
         with pytest.raises(NotFound, match=r"There is no|No source"):
             said("access", "list", *unknown)
@@ -138,12 +138,12 @@ def test_one_document_goes_at_once_and_more_only_when_asked_twice(world: World) 
         **{"apply": True, "documents": 1, "chunks": 1, "quarantined": 0, "sources": 1, "left": []}
     }
     assert served(world) == {"legal.md", "hostile.md"}
-    told = sluice("documents", "delete", two, three)
-    assert (told["apply"], told["documents"], told["sources"]) == (False, 2, 2)
+    message = sluice("documents", "delete", two, three)
+    assert (message["apply"], message["documents"], message["sources"]) == (False, 2, 2)
     assert served(world) == {"legal.md", "hostile.md"}
     sluice("documents", "delete", two, three, "--apply")
     assert served(world) == set()
-    assert {(each.kind, each.documents, each.chunks) for each in world.room.deletions()} == {("document", 1, 1)}
+    assert {(each.kind, each.documents, each.chunks) for each in world.db.deletions()} == {("document", 1, 1)}
     with pytest.raises(NotFound):
         said("documents", "delete", one)
     assert "ingests 1 documents again" in said("documents", "restore", one)
@@ -164,8 +164,8 @@ def test_a_source_goes_with_or_without_its_documents(world: World) -> None:
 
 
 def test_a_collection_goes_whole(world: World) -> None:
-    told = sluice("collections", "delete", "docs")
-    assert (told["apply"], told["documents"], told["tenants"]) == (False, 4, ["acme", "other"])
+    message = sluice("collections", "delete", "docs")
+    assert (message["apply"], message["documents"], message["tenants"]) == (False, 4, ["acme", "other"])
     assert sluice("collections", "delete", "docs", "--tenant", "acme", "--apply")["dropped"] is False
     assert served(world) == set() and served(world, "other") == {"neighbour.md", "foreign.md"}
     assert sluice("collections", "delete", "docs", "--apply")["dropped"] is True

@@ -36,14 +36,14 @@ def said(*arguments: str) -> str:
 
 
 def test_passages_with_their_citations(service: World) -> None:
-    told = said("pumps")
-    assert told.startswith("3 passages in ") and "similarity" not in told
-    assert "file:///docs/open.md (Upkeep, page 2, version 1)" in told
+    message = said("pumps")
+    assert message.startswith("3 passages in ") and "similarity" not in message
+    assert "file:///docs/open.md (Upkeep, page 2, version 1)" in message
 
 
 def test_the_lowest_similarity_of_what_is_shown(service: World) -> None:
-    told = said("pumps", "--min-score", "0.99")
-    assert told.startswith("2 passages in ") and ", similarity 1.00]" in told
+    message = said("pumps", "--min-score", "0.99")
+    assert message.startswith("2 passages in ") and ", similarity 1.00]" in message
     assert CliRunner().invoke(app, ["search", "pumps", "--min-score", "1.5"]).exit_code == 2
 
 
@@ -55,6 +55,6 @@ def test_it_says_that_nothing_relevant_was_found(service: World, monkeypatch: py
 
     monkeypatch.setattr(service, "search_of", of_words)
     assert said("zzz qqq xxyzzy").startswith("Nothing relevant was found in ")
-    told = json.loads(said("zzz qqq xxyzzy", "--json"))
-    assert told["nothing_relevant"] is True and len(told["results"]) == 3
+    message = json.loads(said("zzz qqq xxyzzy", "--json"))
+    assert message["nothing_relevant"] is True and len(message["results"]) == 3
     assert json.loads(said("pumps", "--json"))["nothing_relevant"] is False

@@ -16,22 +16,22 @@ from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Profile
 from sluice.ports.ledger import Ledger
 from sluice.sources.readers import reader_for
-from support.ledger_rows import Room
+from support.ledger_rows import LedgerDatabase
 from support.swapping import wired
 
 
 @pytest.fixture
-def ledger(room: Room, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ledger:
+def ledger(db: LedgerDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ledger:
     @contextmanager
     def sluice() -> Iterator[Any]:
         yield wired(
-            ledger=room.ledger,
+            ledger=db.ledger,
             profile=lambda: Profile("tokens:256:0", "hash:64", "off", 64),
             reader=lambda spec: reader_for(spec, max_bytes=1000, roots=[tmp_path]),
         )
 
     monkeypatch.setattr(sources, "opened", sluice)
-    return room.ledger
+    return db.ledger
 
 
 def sluice(*arguments: str) -> str:
@@ -41,8 +41,8 @@ def sluice(*arguments: str) -> str:
 
 
 def listed() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(sluice("list", "--json"))["sources"]
-    return found
+    outcome: list[dict[str, Any]] = json.loads(sluice("list", "--json"))["sources"]
+    return outcome
 
 
 def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: Ledger, tmp_path: Path) -> None:
@@ -50,12 +50,12 @@ def test_a_source_is_saved_paused_resumed_and_rescheduled(ledger: Ledger, tmp_pa
     uri = tmp_path.as_uri()
     added = sluice("add", uri + "/", "--schedule", "0 4 * * *", "--access-group", "staff", "--retention-days", "30")
     assert f"{uri} " in added.replace(";", " ") and "0 4 * * * (UTC)" in added
-    [told] = listed()
-    assert set(told) == {
+    [message] = listed()
+    assert set(message) == {
         "uri", "collection", "tenant", "access_groups", "retention_days", "include", "exclude", "schedule", "paused",
         "next_due", "last_run", "held_by",
     }  # fmt: skip
-    assert (told["uri"], told["access_groups"], told["schedule"], told["last_run"]) == (
+    assert (message["uri"], message["access_groups"], message["schedule"], message["last_run"]) == (
         uri,
         ["staff"],
         "0 4 * * *",

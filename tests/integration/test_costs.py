@@ -123,9 +123,9 @@ def test_parallel_batches_cannot_overspend(make_sluice: MakeTools, tmp_path: Pat
     assert 0 < spent.tokens <= 150
     for ref in embedded:
         steps.load(sluice, ref)
-    told = steps.finish(sluice, run_id)
-    assert told["stopped"] == "budget" and told["remaining"] + told["documents"]["new"] == 10
-    assert told["cost"]["tokens"] == spent.tokens
+    output = steps.finish(sluice, run_id)
+    assert output["stopped"] == "budget" and output["remaining"] + output["documents"]["new"] == 10
+    assert output["cost"]["tokens"] == spent.tokens
     assert len(stores(sluice, spec.collection)) == 1
     rest = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert rest["cost"]["texts"] == 30 - spent.texts and stores(sluice, spec.collection) == {30}
@@ -151,8 +151,8 @@ def test_a_crash_around_the_embedder_locks_no_budget(
     with pytest.raises(Crash):
         steps.embed(swapped(sluice, **{port: Crashing(port_of(sluice, port), method, after)}), ref)
     steps.load(sluice, steps.embed(sluice, ref))
-    told = steps.finish(sluice, run_id)
-    assert (told["stopped"], told["documents"]["new"], told["cost"]["texts"]) == (None, 10, paid)
+    output = steps.finish(sluice, run_id)
+    assert (output["stopped"], output["documents"]["new"], output["cost"]["texts"]) == (None, 10, paid)
     assert stores(sluice, spec.collection) == {30}
 
 
@@ -162,8 +162,8 @@ def test_a_limit_in_money_needs_a_price(make_sluice: MakeTools, tmp_path: Path, 
         sluice.ingestion.ingest(IngestRequest(spec, max_cost=1.0))
     assert spec.collection not in [each.collection for each in sluice.ledger.collections.generations()]
     priced = make_sluice([tmp_path], chunker=SMALL, embedding_price=10.0, max_tokens_per_run=5)
-    told = priced.ingestion.ingest(IngestRequest(spec, max_cost=0.001)).to_json()  # 100 tokens, in place of the 5
-    assert told["stopped"] == "budget" and 5 < told["cost"]["tokens"] <= 100 and told["cost"]["money"] <= 0.001
+    output = priced.ingestion.ingest(IngestRequest(spec, max_cost=0.001)).to_json()  # 100 tokens, in place of the 5
+    assert output["stopped"] == "budget" and 5 < output["cost"]["tokens"] <= 100 and output["cost"]["money"] <= 0.001
     assert priced.ingestion.ingest(IngestRequest(spec)).cost.tokens <= 5
 
 
@@ -195,13 +195,13 @@ def test_at_the_quota_a_rename_and_a_smaller_edit_are_no_growth(
     use = sluice.ledger.quotas.use(spec.tenant)
     sluice.ledger.quotas.assign(spec.tenant, Quota(use.documents, use.size_bytes))
     (folder_of(spec) / "3.md").rename(folder_of(spec) / "three.md")
-    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
-    assert (told["documents"]["moved"], told["documents"]["deleted"], told["quarantine"]) == (1, 0, {})
+    output = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
+    assert (output["documents"]["moved"], output["documents"]["deleted"], output["quarantine"]) == (1, 0, {})
     text = (folder_of(spec) / "4.md").read_text()
     (folder_of(spec) / "4.md").write_text(text[:-40])
     (folder_of(spec) / "6.md").write_text((folder_of(spec) / "6.md").read_text() + "longer " * 20)
-    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
-    assert (told["documents"]["changed"], told["quarantine"]) == (1, {"quota": 1})
+    output = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
+    assert (output["documents"]["changed"], output["quarantine"]) == (1, {"quota": 1})
     assert len(stores(sluice, spec.collection)) == 1
 
 
@@ -228,9 +228,9 @@ def test_two_runs_that_fill_the_quota_together_are_settled_by_the_ledger(
         return steps.finish(sluice, load[0])
 
     with ThreadPoolExecutor(2) as pool:
-        told = list(pool.map(finish, loads))
-    assert sorted(each["documents"]["new"] for each in told) == [2, 10]  # type: ignore[index]
-    assert sorted(each["quarantine"].get("quota", 0) for each in told) == [0, 8]  # type: ignore[attr-defined]
+        output = list(pool.map(finish, loads))
+    assert sorted(each["documents"]["new"] for each in output) == [2, 10]  # type: ignore[index]
+    assert sorted(each["quarantine"].get("quota", 0) for each in output) == [0, 8]  # type: ignore[attr-defined]
     assert sluice.ledger.quotas.use(spec.tenant).documents == 12
     for collection in (spec.collection, f"{spec.collection}-two"):
         assert len(stores(sluice, collection)) == 1
@@ -249,19 +249,19 @@ def test_the_command_line_tells_costs_and_keeps_quotas(
         return done.exit_code, done.stdout
 
     ingest = ("ingest", spec.uri, "--collection", spec.collection, "--tenant", spec.tenant)
-    code, told = sluice(*ingest, "--max-cost", "0.1")
-    assert code == 4, told
-    assert "tokens in" in told and "US dollars" in told and "Stopped by the budget" in told
-    code, told = sluice(*ingest, "--max-tokens", "0", "--json")
-    assert (code, json.loads(told)["stopped"]) == (4, "budget")
+    code, output = sluice(*ingest, "--max-cost", "0.1")
+    assert code == 4, output
+    assert "tokens in" in output and "US dollars" in output and "Stopped by the budget" in output
+    code, output = sluice(*ingest, "--max-tokens", "0", "--json")
+    assert (code, json.loads(output)["stopped"]) == (4, "budget")
 
-    code, told = sluice("tenants", "set", spec.tenant, "--max-documents", "9", "--json")
-    assert code == 0 and json.loads(told)["max_documents"] == 9 and json.loads(told)["max_bytes"] is None
+    code, output = sluice("tenants", "set", spec.tenant, "--max-documents", "9", "--json")
+    assert code == 0 and json.loads(output)["max_documents"] == 9 and json.loads(output)["max_bytes"] is None
     assert sluice(*ingest)[0] == 3
     assert f"tenant {spec.tenant}: 9 of 9 documents" in sluice("tenants", "list")[1]
     assert f"tenant {spec.tenant}: 9 of 9 documents" in sluice("status")[1]
-    code, told = sluice("tenants", "set", spec.tenant, "--max-documents", "none", "--max-bytes", "1000000", "--json")
-    assert json.loads(told)["max_documents"] is None and json.loads(told)["max_bytes"] == 1_000_000
+    code, output = sluice("tenants", "set", spec.tenant, "--max-documents", "none", "--max-bytes", "1000000", "--json")
+    assert json.loads(output)["max_documents"] is None and json.loads(output)["max_bytes"] == 1_000_000
     assert sluice(*ingest)[0] == 0
     for wrong in (["--max-bytes", "lots"], []):
         assert isinstance(CliRunner().invoke(app, ["tenants", "set", spec.tenant, *wrong]).exception, BadRequest)

@@ -28,18 +28,18 @@ TEXTS = {
 
 
 def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "in"
-    made.mkdir()
+    built = tmp_path / "in"
+    built.mkdir()
     for name, text in TEXTS.items():
-        (made / f"{name}.md").write_text(f"# {name}\n\n{text}\n")
-    (made / "empty.txt").write_text("")  # into quarantine
-    return made
+        (built / f"{name}.md").write_text(f"# {name}\n\n{text}\n")
+    (built / "empty.txt").write_text("")  # into quarantine
+    return built
 
 
 def documents(sluice: Sluice, tenant: str, collection: str) -> dict[str, UUID]:
     who = Principal("op", tenant, frozenset({ALL_GROUPS}))
-    found = sluice.catalog.documents(who, collection, 100)
-    return {each.external_id: each.document_id for each in found if each.version}
+    result = sluice.catalog.documents(who, collection, 100)
+    return {each.external_id: each.document_id for each in result if each.version}
 
 
 def generation(sluice: Sluice, collection: str) -> Generation:
@@ -97,8 +97,8 @@ def test_what_was_refused_and_deleted_stays_out_when_the_rule_is_loosened(
     sluice.ledger.quality.set_rule(live, "documents", "too_long", GateRule("block", 60))
     (place / "long.md").write_text("# long\n\n" + "The osprey dives for fish in the lake. " * 5)
     sluice.ingestion.ingest(IngestRequest(spec))
-    found = sluice.catalog.quarantine_records(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
-    (long,) = (each.document_id for each in found if each.external_id == "long.md")
+    result = sluice.catalog.quarantine_records(Principal("op", name, frozenset({ALL_GROUPS})), name, limit=10)
+    (long,) = (each.document_id for each in result if each.external_id == "long.md")
     sluice.deletion.delete_documents([long], actor="cli")
     sluice.ledger.quality.set_rule(live, "documents", "too_long", None)
     if renamed:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SLUICE_QDRANT_BIN") if name in os.environ}
-    stack = Stack(Config.from_env(ROOT, {**kept, **ports.free_settings(), "SLUICE_HOME": str(tmp_path / "home")}))
+    stored = {name: os.environ[name] for name in ("PATH", "HOME", "SLUICE_QDRANT_BIN") if name in os.environ}
+    stack = Stack(Config.from_env(ROOT, {**stored, **ports.free_settings(), "SLUICE_HOME": str(tmp_path / "home")}))
     yield stack
     stack.clean()
     assert stack.data_folders() == []
@@ -38,24 +38,24 @@ def pids_of(stack: Stack) -> dict[str, int]:
 
 
 def put_something_everywhere(stack: Stack) -> None:
-    told = stack.environment()
-    with psycopg.connect(told["SLUICE_DATABASE_OWNER_URL"].replace("+psycopg", "")) as connection:
+    output = stack.environment()
+    with psycopg.connect(output["SLUICE_DATABASE_OWNER_URL"].replace("+psycopg", "")) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 41 AS value")
-    headers = {"api-key": told["SLUICE_QDRANT_API_KEY"]}
+    headers = {"api-key": output["SLUICE_QDRANT_API_KEY"]}
     body = {"vectors": {"size": 4, "distance": "Cosine"}}
     httpx.put(
-        f"{told['SLUICE_QDRANT_URL']}/collections/kept", json=body, headers=headers, timeout=30
+        f"{output['SLUICE_QDRANT_URL']}/collections/kept", json=body, headers=headers, timeout=30
     ).raise_for_status()
 
 
 def find_it_everywhere(stack: Stack) -> None:
-    told = stack.environment()
-    with psycopg.connect(told["SLUICE_DATABASE_OWNER_URL"].replace("+psycopg", "")) as connection:
+    output = stack.environment()
+    with psycopg.connect(output["SLUICE_DATABASE_OWNER_URL"].replace("+psycopg", "")) as connection:
         assert connection.execute("SELECT value FROM kept").fetchone() == (41,)
-    headers = {"api-key": told["SLUICE_QDRANT_API_KEY"]}
-    reply = httpx.get(f"{told['SLUICE_QDRANT_URL']}/collections/kept", headers=headers, timeout=10)
+    headers = {"api-key": output["SLUICE_QDRANT_API_KEY"]}
+    reply = httpx.get(f"{output['SLUICE_QDRANT_URL']}/collections/kept", headers=headers, timeout=10)
     assert reply.is_success
-    assert redis.Redis.from_url(told["SLUICE_REDIS_URL"]).ping()
+    assert redis.Redis.from_url(output["SLUICE_REDIS_URL"]).ping()
 
 
 def test_engines_survive_a_kill_and_down_leaves_nothing(stack: Stack) -> None:
@@ -91,8 +91,8 @@ def test_engines_survive_a_kill_and_down_leaves_nothing(stack: Stack) -> None:
 
 def test_roles_see_only_their_own_database(stack: Stack) -> None:
     stack.up(["postgres"], quietly)
-    told = stack.environment()
-    app = told["SLUICE_DATABASE_URL"].replace("+psycopg", "")
+    output = stack.environment()
+    app = output["SLUICE_DATABASE_URL"].replace("+psycopg", "")
     with psycopg.connect(app) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("sluice_app",)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -56,7 +56,7 @@ def test_a_file_that_may_not_grow(cases: Cases) -> None:
     case = cases.before("batches")
     case.put(AFTER)
     ended = dying.wait(*dying.start(case.order, limited))
-    assert ended.outcome == "Transient" and "free space there" in ended.told, ended
+    assert ended.outcome == "Transient" and "free space there" in ended.output, ended
     case.ingest()
     case.assert_whole(expected)
     assert not case.paid_twice()

@@ -24,7 +24,7 @@ OWLS = "# Owls\n\nThe barn owl hunts voles above wet meadows at dusk.\n"
 TWO = "# Waders\n\n" + "The curlew probes mudflats. " * 60 + "\n\n# Terns\n\n" + "The tern dives for sand eels. " * 60
 
 
-def found(sluice: Sluice, collection: str, question: str) -> list[str]:
+def result(sluice: Sluice, collection: str, question: str) -> list[str]:
     return [each.text for each in sluice.search(SearchRequest(question, collection, 50), WHO).passages]
 
 
@@ -53,15 +53,15 @@ def test_content_of_release_0_2_is_searched_rebuilt_and_replayed(
     assert sluice.blobs.read(quarantine.path(refused.document_id))[:1] == b"\x01"
     old.undo()
 
-    assert any("barn owl" in each for each in found(sluice, name, "barn owl"))
+    assert any("barn owl" in each for each in result(sluice, name, "barn owl"))
     sluice.vectors.delete(
         generation, [each.chunk_id for each in sluice.ledger.reconciliation.chunks_after(generation, None, 9)]
     )
     sluice.reconciliation.reconcile(collection=name, repair=True)
-    assert any("barn owl" in each for each in found(sluice, name, "barn owl"))
+    assert any("barn owl" in each for each in result(sluice, name, "barn owl"))
     sluice.ledger.quality.set_rule(generation, "documents", "too_long", None)
     assert sluice.ingestion.ingest(IngestRequest(spec, replay=())).documents.new == 1
-    assert any("curlew" in each for each in found(sluice, name, "curlew"))
+    assert any("curlew" in each for each in result(sluice, name, "curlew"))
 
 
 def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
@@ -70,7 +70,7 @@ def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
     sluice = make_sluice([tmp_path], graph="off")
     (tmp_path / "waders.md").write_text(TWO)
     sluice.ingestion.ingest(IngestRequest(SourceSpec(tmp_path.as_uri(), name)))
-    before = found(sluice, name, "curlew or tern")
+    before = result(sluice, name, "curlew or tern")
     swapped = text("""
         WITH own AS (
             SELECT c.version_id, c.chunk_id, c.sealed_text, c.ordinal FROM chunks c
@@ -82,4 +82,4 @@ def test_chunks_whose_ciphertexts_were_swapped_are_not_served(
     """)
     with engine_of(stack.environment["SLUICE_DATABASE_OWNER_URL"]).begin() as connection:
         assert connection.execute(swapped, {"uri": tmp_path.as_uri()}).rowcount == 2
-    assert len(found(sluice, name, "curlew or tern")) == len(before) - 2
+    assert len(result(sluice, name, "curlew or tern")) == len(before) - 2

@@ -44,43 +44,43 @@ def results(raws: list[FetchedDocument]) -> list[Extracted]:
         "max_bytes": 100_000_000,
     }
     with IsolatedExtractor(workers=2, **limits) as extractor:
-        found = extractor.extract(raws)
+        result = extractor.extract(raws)
     seconds = time.monotonic() - started
     print(
-        f"{len(found)} documents, {seconds:.2f} s:",
-        Counter(each.failure[0] if each.failure else "text" for each in found),
+        f"{len(result)} documents, {seconds:.2f} s:",
+        Counter(each.failure[0] if each.failure else "text" for each in result),
     )
-    return found
+    return result
 
 
 def test_every_document_gives_text_or_a_reason(raws: list[FetchedDocument], results: list[Extracted]) -> None:
     assert len(raws) == len(results) > 300
-    for raw, found in zip(raws, results, strict=True):
+    for raw, result in zip(raws, results, strict=True):
         name = raw.item.entry.external_id
-        if found.failure:
-            assert found.failure[1].startswith(REASONS[found.failure[0]]), name
-            assert found.failure[0] not in ("crashed", "timeout", "out_of_memory"), name
+        if result.failure:
+            assert result.failure[1].startswith(REASONS[result.failure[0]]), name
+            assert result.failure[0] not in ("crashed", "timeout", "out_of_memory"), name
         else:
-            assert found.text.strip() and "\0" not in found.text, name
-            found.text.encode("utf-8")
-            assert list(found.page_starts) == sorted(found.page_starts), name
+            assert result.text.strip() and "\0" not in result.text, name
+            result.text.encode("utf-8")
+            assert list(result.page_starts) == sorted(result.page_starts), name
 
 
 def test_few_are_refused(results: list[Extracted]) -> None:
-    counts = Counter(found.failure[0] for found in results if found.failure)
+    counts = Counter(result.failure[0] for result in results if result.failure)
     assert counts["encrypted"] >= 1 and counts["archive"] == 2
     assert sum(counts.values()) < 0.05 * len(results)
 
 
 def test_office_text_is_that_of_the_reference(raws: list[FetchedDocument], results: list[Extracted]) -> None:
     """Nine words in ten of each reference conversion are found."""
-    texts = {raw.item.entry.external_id: found for raw, found in zip(raws, results, strict=True)}
+    texts = {raw.item.entry.external_id: result for raw, result in zip(raws, results, strict=True)}
     shares = []
-    for name, found in texts.items():
+    for name, result in texts.items():
         reference = texts.get(name.replace("/sources/", "/groundtruth/") + ".md")
-        if "/sources/" in name and name.endswith((".docx", ".html", ".xlsx")) and reference and not found.failure:
+        if "/sources/" in name and name.endswith((".docx", ".html", ".xlsx")) and reference and not result.failure:
             expected = set(reference.text.lower().split())
-            shares.append(len(expected & set(found.text.lower().split())) / max(1, len(expected)))
+            shares.append(len(expected & set(result.text.lower().split())) / max(1, len(expected)))
     assert len(shares) > 40
     assert sum(shares) / len(shares) > 0.75
 
@@ -91,9 +91,9 @@ def test_every_chunk_is_found_where_it_says(
 ) -> None:
     """Offsets and pages, over all documents; and no word is in no chunk."""
     documents = [
-        Document(raw.item, found.mime, found.title or "", found.text, b"", {}, found.page_starts)
-        for raw, found in zip(raws, results, strict=True)
-        if not found.failure
+        Document(raw.item, result.mime, result.title or "", result.text, b"", {}, result.page_starts)
+        for raw, result in zip(raws, results, strict=True)
+        if not result.failure
     ]
     chunks = 0
     for cut in chunk(documents, profile=profile, index_key=b"k" * 32):
@@ -116,7 +116,7 @@ def test_what_reference_markdown_has_is_kept(raws: list[FetchedDocument], result
     """The measure of `python -m bench formats`, with room for a converter's tastes."""
     from bench.formats import cells, overlap, pairs_in, token_f1
 
-    texts = {raw.item.entry.uri: found.text for raw, found in zip(raws, results, strict=True)}
+    texts = {raw.item.entry.uri: result.text for raw, result in zip(raws, results, strict=True)}
     scores, common, expected = [], 0, 0
     for source, reference in pairs_in(FOLDER / "docling"):
         text, wanted = texts[source.as_uri()], reference.read_text("utf-8")

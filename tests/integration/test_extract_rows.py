@@ -61,9 +61,9 @@ class Place:
 @pytest.fixture(scope="module")
 def place(stack: EngineStack) -> Iterator[Place]:
     with scratch_databases(stack) as scratch:
-        made = Place(scratch.owner_url)
-        yield made
-        made.server.close()
+        built = Place(scratch.owner_url)
+        yield built
+        built.server.close()
 
 
 @pytest.fixture
@@ -99,10 +99,10 @@ def test_rows_are_documents_and_other_columns_metadata(place: Place, table: str)
         "(2, 'two', NULL, NULL, NULL, NULL)"
     )
     reader = place.reader(f"table={table}")
-    found = entries(reader)
-    assert list(found) == ["1", "2"]
-    assert found["1"].uri == f"postgresql://docs?table={table}#1"
-    raw = reader.read(item(found["1"]))
+    result = entries(reader)
+    assert list(result) == ["1", "2"]
+    assert result["1"].uri == f"postgresql://docs?table={table}#1"
+    raw = reader.read(item(result["1"]))
     assert (raw.title, raw.metadata["tags"], raw.metadata["price"]) == ("First", ["a", "b"], 1.5)
     assert raw.metadata["updated_at"].startswith("2024-01-02T00:00:00") and b'"text": "one"' in raw.content
     assert taken(reader, "2").title is None
@@ -141,8 +141,8 @@ def test_rows_that_cannot_be_documents_are_listed_and_refused(place: Place, tabl
     place.run(f"INSERT INTO {table} (id, text) VALUES (9, repeat('x', 2000))")
     reader = place.reader(f"table={table}", max_bytes=1000)
     assert sorted(entries(reader)) == ["#row-5", "7", "7#row-2", "8", "9"]
-    found = {name: refusal(reader, name) for name in ("#row-5", "7#row-2", "8", "9")}
-    assert found == {"#row-5": "bad_row", "7#row-2": "duplicate_row", "8": "bad_row", "9": "too_large"}
+    result = {name: refusal(reader, name) for name in ("#row-5", "7#row-2", "8", "9")}
+    assert result == {"#row-5": "bad_row", "7#row-2": "duplicate_row", "8": "bad_row", "9": "too_large"}
     assert taken(reader, "7").title in ("b", "c")
 
 

@@ -229,8 +229,8 @@ def test_a_renamed_file_keeps_its_document_and_costs_nothing(make_sluice: MakeTo
     (folder / "bread.md").unlink()
     write(folder, loaf=BREAD + "\nThe crumb is open.\n")
     moved = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
-    told = {key: moved["documents"][key] for key in ("new", "changed", "unchanged", "moved", "deleted")}
-    assert told == {"new": 0, "changed": 0, "unchanged": 1, "moved": 2, "deleted": 0}
+    output = {key: moved["documents"][key] for key in ("new", "changed", "unchanged", "moved", "deleted")}
+    assert output == {"new": 0, "changed": 0, "unchanged": 1, "moved": 2, "deleted": 0}
     assert moved["embeddings"]["computed"] == 1, "only the edited chunk is new"
     after = documents(sluice, name)
     assert (after["birds.md"], after["loaf.md"]) == (before["owls.md"], before["bread.md"])
@@ -239,8 +239,8 @@ def test_a_renamed_file_keeps_its_document_and_costs_nothing(make_sluice: MakeTo
 
 
 def documents(sluice: Sluice, name: str) -> dict[str, object]:
-    found = sluice.catalog.documents(Principal("tester", name, frozenset({ALL_GROUPS})), name, 100)
-    return {each.external_id: each.document_id for each in found}
+    outcome = sluice.catalog.documents(Principal("tester", name, frozenset({ALL_GROUPS})), name, 100)
+    return {each.external_id: each.document_id for each in outcome}
 
 
 def test_a_source_that_shrank_suddenly_is_refused_until_somebody_approves(

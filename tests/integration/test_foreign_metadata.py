@@ -22,7 +22,7 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.quality.document_features import features
 from sluice.sources import uploads
 from sluice.wiring.application import Sluice
-from support.ledger_rows import room_of
+from support.ledger_rows import db_of
 from support.old_cipher import OldCipher
 from support.swapping import port_of, swapped
 
@@ -37,7 +37,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-def found(sluice: Sluice, collection: str, query: str, tenant: str, **changes: Any) -> list[Passage]:
+def result(sluice: Sluice, collection: str, query: str, tenant: str, **changes: Any) -> list[Passage]:
     request = replace(SearchRequest(query, collection, 20), **changes)
     return list(sluice.search(request, Principal("t", tenant, frozenset({ALL_GROUPS}))).passages)
 
@@ -47,8 +47,8 @@ def uploaded_by_0_2_0(sluice: Sluice, name: str, file: str, content: bytes, **de
     folder, upload = f"uploads/{name}/{name}", uploads.upload_id(name, name, file)
     key = sluice.keyring.create([upload])[upload]
     head = {"name": file, "title": None, "metadata": {}, **described}
-    told = json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
-    head |= {"fingerprint": keyed_hash(key, "upload", told).hex(), "size_bytes": len(content)}
+    output = json.dumps({each: head[each] for each in ("name", "title", "metadata")}, sort_keys=True).encode()
+    head |= {"fingerprint": keyed_hash(key, "upload", output).hex(), "size_bytes": len(content)}
     head["content"] = f"{folder}/{upload}/content"
     cipher = OldCipher(key, name, upload)
     sluice.blobs.write(head["content"], cipher.encrypt("upload", content))
@@ -67,12 +67,12 @@ def test_uploads_that_were_never_limited_run_and_are_found(make_sluice: MakeTool
     spec = SourceSpec(f"uploads://{name}/{name}", name, tenant=name)
     summary = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (4, 0)
-    by_name = {each.external_id: each.metadata for each in found(sluice, name, "heron", name)}
+    by_name = {each.external_id: each.metadata for each in result(sluice, name, "heron", name)}
     assert by_name["deep.md"]["metadata_cut"] == ["x" + ".a" * 31] and by_name["deep.md"]["year"] == 7
     assert by_name["half.md"]["language"] == "\ufffd" and by_name["half.md"]["metadata_cut"] == ["language", "n"]
     assert by_name["title.md"]["metadata_cut"] == ["title"]
     assert "metadata_cut" not in by_name["plain.md"]
-    rows = room_of(sluice).gate_rows(sluice.ledger.runs.get(UUID(summary["run_id"])), 0)
+    rows = db_of(sluice).gate_rows(sluice.ledger.runs.get(UUID(summary["run_id"])), 0)
     assert sorted(row.observed for row in rows if row.code == "metadata_cut") == [1.0, 1.0, 2.0]
     again = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
     assert again["documents"]["unchanged"] == 4
@@ -126,10 +126,10 @@ def test_a_document_that_a_store_refuses_costs_itself_only(
     summary = broken.ingestion.ingest(IngestRequest(herons)).to_json()
     assert (summary["documents"]["new"], summary["documents"]["quarantined"]) == (5, 1)
     assert list(kept_out(sluice, name).values()) == ["load_failed"]
-    assert len(found(sluice, name, "heron", name)) == 5
+    assert len(result(sluice, name, "heron", name)) == 5
     mended = sluice.ingestion.ingest(IngestRequest(herons)).to_json()
     assert (mended["documents"]["new"], mended["documents"]["quarantined"]) == (1, 0)
-    assert len(found(sluice, name, "heron", name)) == 6
+    assert len(result(sluice, name, "heron", name)) == 6
 
 
 def test_what_every_document_breaks_on_is_raised(make_sluice: MakeTools, tmp_path: Path, herons: SourceSpec) -> None:
@@ -182,7 +182,7 @@ def test_filters_compare_big_integers_exactly_and_keep_types(make_sluice: MakeTo
     sluice.ingestion.ingest(IngestRequest(SourceSpec(f"jsonl://{tmp_path}/rows.jsonl", name, tenant=name)))
 
     def numbers(wanted: Any) -> list[int]:
-        passages = found(sluice, name, "heron numbered", name, filters={"year": wanted})
+        passages = result(sluice, name, "heron numbered", name, filters={"year": wanted})
         return sorted(int(each.external_id[1:]) for each in passages)
 
     assert [numbers(value) for value in values] == [[n] for n in range(len(values))]
@@ -210,13 +210,13 @@ def test_words_are_found_however_they_are_spelled_and_places_stay_exact(
     sluice.ingestion.ingest(IngestRequest(SourceSpec(tmp_path.as_uri(), name, tenant=name)))
 
     def names(query: str) -> list[str]:
-        return [each.external_id[:-3] for each in found(sluice, name, query, name, retrievers=("sparse",))]
+        return [each.external_id[:-3] for each in result(sluice, name, query, name, retrievers=("sparse",))]
 
     assert names("Donaudampfschiff") == ["ship"]
     assert names("izmire") == ["city"]
     assert names("resume") == ["plain", "cv"]
     assert names("résumé") == ["cv", "plain"]
-    for passage in found(sluice, name, "Donaudampfschiff izmire", name, retrievers=("sparse",)):
+    for passage in result(sluice, name, "Donaudampfschiff izmire", name, retrievers=("sparse",)):
         text = texts[passage.external_id[:-3]]
         assert text[passage.start : passage.end] == passage.text
 

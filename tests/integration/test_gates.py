@@ -23,7 +23,7 @@ from sluice.model.source import SourceSpec
 from sluice.pipeline.requests import IngestRequest
 from sluice.wiring.application import Sluice
 from support.engines import EngineStack
-from support.ledger_rows import room_of
+from support.ledger_rows import db_of
 
 MakeTools = Callable[..., Sluice]
 ADDRESS = "zebulon.quagga@example.org"
@@ -37,10 +37,10 @@ def generation(sluice: Sluice, collection: str) -> Generation:
 
 def rows(sluice: Sluice, summary: dict[str, Any]) -> list[GateRow]:
     run: Run = sluice.ledger.runs.get(UUID(summary["run_id"]))
-    return room_of(sluice).gate_rows(run, 0)
+    return db_of(sluice).gate_rows(run, 0)
 
 
-def found(sluice: Sluice, collection: str, query: str) -> list[Any]:
+def outcome(sluice: Sluice, collection: str, query: str) -> list[Any]:
     asked = SearchRequest(query, collection, 5)
     return list(sluice.search(asked, Principal("t", "default", frozenset({ALL_GROUPS}))).passages)
 
@@ -53,14 +53,14 @@ def test_a_collection_that_masks_serves_placeholders(
     (folder / "letter.md").write_text(LETTER)
     sluice, spec = make_sluice([tmp_path], graph="off"), SourceSpec(folder.as_uri(), name)
     first = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
-    assert ADDRESS in found(sluice, name, "ferryman timetable")[0].text, "by default it is only flagged"
-    assert found(sluice, name, "ferryman timetable")[0].metadata["gate_flags"] == ["personal_data"]
+    assert ADDRESS in outcome(sluice, name, "ferryman timetable")[0].text, "by default it is only flagged"
+    assert outcome(sluice, name, "ferryman timetable")[0].metadata["gate_flags"] == ["personal_data"]
     (row,) = rows(sluice, first)
     assert (row.suite, row.code, row.observed["kinds"]) == ("documents", "personal_data", {"EMAIL": 1})
 
     sluice.ledger.quality.set_rule(generation(sluice, name), "documents", "personal_data", GateRule("mask"))
     full = sluice.ingestion.ingest(IngestRequest(spec, "full")).to_json()
-    (passage,) = found(sluice, name, "ferryman timetable")
+    (passage,) = outcome(sluice, name, "ferryman timetable")
     assert passage.text.endswith("Ask [EMAIL] for a copy of it.")
     assert (passage.start, passage.end) == (0, len(passage.text))
     assert [each.code for each in rows(sluice, full)] == ["personal_data"]
@@ -70,7 +70,7 @@ def test_a_collection_that_masks_serves_placeholders(
 
     sluice.ledger.quality.set_rule(generation(sluice, name), "documents", "personal_data", GateRule("block"))
     assert sluice.ingestion.ingest(IngestRequest(spec, "full")).quarantine == {"personal_data": 1}
-    assert "[EMAIL]" in found(sluice, name, "ferryman timetable")[0].text, "the last good version stays"
+    assert "[EMAIL]" in outcome(sluice, name, "ferryman timetable")[0].text, "the last good version stays"
 
 
 def test_actions_of_all_collections_hold_from_the_first_document_on(
@@ -81,12 +81,12 @@ def test_actions_of_all_collections_hold_from_the_first_document_on(
     (folder / "letter.md").write_text(LETTER)
     sluice = make_sluice([tmp_path], graph="off", gate_actions="personal_data:mask, secrets:block")
     sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name)))
-    assert "[EMAIL]" in found(sluice, name, "ferryman timetable")[0].text
+    assert "[EMAIL]" in outcome(sluice, name, "ferryman timetable")[0].text
     sluice.ledger.quality.set_rule(
         generation(sluice, name), "documents", "personal_data", GateRule(options=("IBAN", "PHONE"))
     )
     sluice.ingestion.ingest(IngestRequest(SourceSpec(folder.as_uri(), name), "full"))
-    assert ADDRESS in found(sluice, name, "ferryman timetable")[0].text, "its own rule goes before, part by part"
+    assert ADDRESS in outcome(sluice, name, "ferryman timetable")[0].text, "its own rule goes before, part by part"
     for wrong in ("personal_data", "personal_data:hide", "no_such:block", "too_long:mask"):
         with pytest.raises(BadRequest):
             make_sluice([tmp_path], graph="off", gate_actions=wrong)
@@ -121,7 +121,7 @@ def test_a_copy_is_found_in_a_later_run_until_the_first_is_gone(
 
 
 def rows_of(sluice: Sluice, summary: dict[str, Any], batch: int) -> list[GateRow]:
-    return room_of(sluice).gate_rows(sluice.ledger.runs.get(UUID(summary["run_id"])), batch)
+    return db_of(sluice).gate_rows(sluice.ledger.runs.get(UUID(summary["run_id"])), batch)
 
 
 @pytest.fixture

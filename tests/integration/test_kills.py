@@ -39,13 +39,13 @@ def deaths(stack: EngineStack, stores: Stores, tmp_path_factory: pytest.TempPath
     """Of each place the first time before it and the last time after it; of tasks that run apart, the last before."""
     cases = Cases(stack.settings, stores, tmp_path_factory.mktemp("traced"))
     changed, apart, first = (_passed(cases, *each) for each in (("flow", False), ("batches", False), ("flow", True)))
-    found = [Death("flow", False, point) for point in {*_first(changed, False), *_last(changed, True)}]
-    found += [Death("batches", False, point) for point in _last(apart, False)]
+    result = [Death("flow", False, point) for point in {*_first(changed, False), *_last(changed, True)}]
+    result += [Death("batches", False, point) for point in _last(apart, False)]
     known = {point.place for point in changed}
     new = {*_first(first, False), *_last(first, True)}
-    found += [Death("flow", True, point) for point in new if point.place not in known]
+    result += [Death("flow", True, point) for point in new if point.place not in known]
     cases.close()
-    return sorted(found, key=lambda death: (death.path, death.first, death.point))
+    return sorted(result, key=lambda death: (death.path, death.first, death.point))
 
 
 def _passed(cases: Cases, path: Literal["flow", "batches"], first: bool) -> list[Point]:
@@ -90,7 +90,7 @@ def _die_and_recover(cases: Cases, death: Death, tree: dict[str, str]) -> None:
     known, lone = ({}, set()) if death.first else (case.ids(), case.orphans())
     case.put(BEFORE if death.first else AFTER)
     ended = dying.run(replace(case.order, die_at=death.point))
-    assert ended.exit_code == -signal.SIGKILL, f"{death} was not reached: {ended.outcome} {ended.told}"
+    assert ended.exit_code == -signal.SIGKILL, f"{death} was not reached: {ended.outcome} {ended.output}"
     lost = dying.unkept(case.order.folder)  # before a search is charged for its question
     assert lost or not death.point.unkept
     if not death.first:

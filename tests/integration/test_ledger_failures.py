@@ -16,7 +16,19 @@ from sluice.errors import Terminal, Transient, Unavailable
 from sluice.model.run import Counts
 from sluice.model.scan import ListingEntry
 from support.engines import EngineStack
-from support.ledger_rows import Room, engine_of, entry, loaded, name, opened, scanned, shown, spec, started, version
+from support.ledger_rows import (
+    LedgerDatabase,
+    engine_of,
+    entry,
+    loaded,
+    name,
+    opened,
+    scanned,
+    shown,
+    spec,
+    started,
+    version,
+)
 from support.scratch_databases import libpq
 
 
@@ -26,9 +38,9 @@ def url(stack: EngineStack) -> str:
 
 
 @pytest.fixture
-def room(url: str) -> Iterator[Room]:
+def db(url: str) -> Iterator[LedgerDatabase]:
     engine = engine_of(url)
-    yield Room(engine)
+    yield LedgerDatabase(engine)
     engine.dispose()
 
 
@@ -41,7 +53,7 @@ def end_backends(url: str, application: str) -> int:
     return len(ended)
 
 
-def named_room(url: str, **limits: float) -> tuple[Room, str]:
+def named_room(url: str, **limits: float) -> tuple[LedgerDatabase, str]:
     from sluice.adapters.postgres.engine import make_engine
 
     application = name()
@@ -52,7 +64,7 @@ def named_room(url: str, **limits: float) -> tuple[Room, str]:
         call_timeout_s=limits.get("call_timeout_s", 30.0),
         name=application,
     )
-    return Room(engine), application
+    return LedgerDatabase(engine), application
 
 
 def test_a_slow_statement_is_not_taken_for_a_hung_server(url: str) -> None:
@@ -67,16 +79,16 @@ def test_a_slow_statement_is_not_taken_for_a_hung_server(url: str) -> None:
 
 
 def test_a_connection_lost_while_idle_is_replaced(url: str) -> None:
-    room, application = named_room(url)
-    source = opened(room)
+    db, application = named_room(url)
+    source = opened(db)
     assert end_backends(url, application) >= 1
-    assert opened(room, source.spec) == source
+    assert opened(db, source.spec) == source
 
 
 def test_a_connection_lost_in_a_call_is_transient_and_the_next_call_works(url: str) -> None:
-    room, application = named_room(url)
-    source = opened(room)
-    run = started(room, source)
+    db, application = named_room(url)
+    source = opened(db)
+    run = started(db, source)
 
     def listing() -> Iterator[ListingEntry]:
         yield entry("a")
@@ -84,24 +96,24 @@ def test_a_connection_lost_in_a_call_is_transient_and_the_next_call_works(url: s
         yield entry("b")
 
     with pytest.raises(Unavailable, match="PostgreSQL"):
-        room.ledger.scans.record(run, listing())
-    result = room.ledger.scans.record(run, [entry("a"), entry("b")])
+        db.ledger.scans.record(run, listing())
+    result = db.ledger.scans.record(run, [entry("a"), entry("b")])
     assert len(result.items) == 2 and all(item.new for item in result.items)
 
 
-def test_a_locked_document_is_transient_and_a_retry_succeeds(url: str, room: Room) -> None:
-    source = opened(room)
-    run = started(room, source)
-    (item,) = scanned(room, run, entry("a"))
-    room.ledger.versions.stage(run, [version(run, item, "one")])
+def test_a_locked_document_is_transient_and_a_retry_succeeds(url: str, db: LedgerDatabase) -> None:
+    source = opened(db)
+    run = started(db, source)
+    (item,) = scanned(db, run, entry("a"))
+    db.ledger.versions.stage(run, [version(run, item, "one")])
     hasty, _ = named_room(url, call_timeout_s=1.0)
     with psycopg.connect(libpq(url)) as other:
         other.execute("SELECT FROM documents WHERE document_id = %s FOR UPDATE", [item.document_id])
         with pytest.raises(Transient, match="lock"):  # while the other one holds it
             hasty.ledger.versions.activate(run, [item.document_id])
-        assert shown(room, source, item, "one") == []
+        assert shown(db, source, item, "one") == []
     hasty.ledger.versions.activate(run, [item.document_id])
-    assert shown(room, source, item, "one")
+    assert shown(db, source, item, "one")
 
 
 def test_a_slow_statement_is_ended(url: str) -> None:
@@ -114,49 +126,49 @@ def test_a_slow_statement_is_ended(url: str) -> None:
 def test_waiting_for_a_connection_ends(url: str) -> None:
     engine = engine_of(url, pool_size=1, call_timeout_s=0.5)
     with engine.connect(), pytest.raises(Unavailable, match="SLUICE_POOL_SIZE"):
-        Room(engine).ledger.collections.generations()
+        LedgerDatabase(engine).ledger.collections.generations()
     engine.dispose()
 
 
 def test_a_listing_may_take_longer_than_any_call(url: str) -> None:
-    room, _ = named_room(url, call_timeout_s=0.5)
+    db, _ = named_room(url, call_timeout_s=0.5)
 
     def slow() -> Iterator[ListingEntry]:
         for i in range(2):
             time.sleep(0.6)  # each longer than a call may take
             yield entry(f"d{i}")
 
-    assert len(room.ledger.scans.record(started(room, opened(room)), slow()).items) == 2
+    assert len(db.ledger.scans.record(started(db, opened(db)), slow()).items) == 2
 
 
-def test_a_refused_row_leaves_nothing_of_its_batch(room: Room) -> None:
-    source = opened(room)
-    run = started(room, source)
-    a, b = scanned(room, run, entry("a"), entry("b"))
+def test_a_refused_row_leaves_nothing_of_its_batch(db: LedgerDatabase) -> None:
+    source = opened(db)
+    run = started(db, source)
+    a, b = scanned(db, run, entry("a"), entry("b"))
     good, bad = version(run, a, "one"), version(run, b, "two")
     bad = replace(bad, chunks=(replace(bad.chunks[0], text_hash=b"short"),))
     with pytest.raises(Terminal, match="ck_chunks_text_hash") as caught:
-        room.ledger.versions.stage(run, [good, bad])
+        db.ledger.versions.stage(run, [good, bad])
     assert "short" not in str(caught.value)
-    room.ledger.versions.activate(run, [a.document_id, b.document_id])
-    assert room.ledger.runs.counts(run) == Counts(0, 0, 0)
-    loaded(room, run, a, "one")
+    db.ledger.versions.activate(run, [a.document_id, b.document_id])
+    assert db.ledger.runs.counts(run) == Counts(0, 0, 0)
+    loaded(db, run, a, "one")
 
 
 def test_the_wrong_password_is_not_shown(url: str) -> None:
     wrong = engine_of(url.replace("sluice_app:", "sluice_app:not-", 1))
     with pytest.raises(Unavailable) as caught:
-        Room(wrong).ledger.collections.generations()
+        LedgerDatabase(wrong).ledger.collections.generations()
     assert "not-" not in str(caught.value)
 
 
 def test_a_large_unchanged_scan_needs_no_memory(url: str) -> None:
     engine = engine_of(url)
-    room = Room(engine)
-    source = opened(room, spec(retention_days=1))
-    run = started(room, source)
+    db = LedgerDatabase(engine)
+    source = opened(db, spec(retention_days=1))
+    run = started(db, source)
     count = 30_000
-    assert len(room.ledger.scans.record(run, (entry(f"d{i}") for i in range(count))).items) == count
+    assert len(db.ledger.scans.record(run, (entry(f"d{i}") for i in range(count))).items) == count
     with engine.begin() as connection:
         connection.execute(
             text("""
@@ -171,7 +183,7 @@ def test_a_large_unchanged_scan_needs_no_memory(url: str) -> None:
             {"run": run.run_id, "source": source.source_id},
         )
     tracemalloc.start()
-    result = room.ledger.scans.record(started(room, source), (entry(f"d{i}") for i in range(count)))
+    result = db.ledger.scans.record(started(db, source), (entry(f"d{i}") for i in range(count)))
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (result.unchanged, result.items, result.vanished) == (count, [], [])

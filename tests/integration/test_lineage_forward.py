@@ -51,10 +51,10 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    made = Listener()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    built = Listener()
+    yield built
+    built.server.shutdown()
+    built.server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,11 @@ def database(stack: EngineStack) -> Iterator[str]:
 
 
 @pytest.fixture
-def kept(database: str) -> Iterator[PostgresLineage]:
+def stored(database: str) -> Iterator[PostgresLineage]:
     engine = engine_of(database)
-    made = PostgresLineage(engine)
-    made.prune(datetime.now(UTC) + timedelta(days=1))
-    yield made
+    built = PostgresLineage(engine)
+    built.prune(datetime.now(UTC) + timedelta(days=1))
+    yield built
     engine.dispose()
 
 
@@ -82,74 +82,74 @@ def event(job: str) -> dict[str, Any]:
     }
 
 
-def add(kept: PostgresLineage, *jobs: str) -> None:
+def add(stored: PostgresLineage, *jobs: str) -> None:
     for job in jobs:
-        kept.add(event(job), sluice_run_id=None, inputs=[], outputs=[])
+        stored.add(event(job), sluice_run_id=None, inputs=[], outputs=[])
 
 
-def waiting(kept: PostgresLineage) -> list[str]:
-    return [each.body["job"]["name"] for each in kept.unsent(100)]
+def waiting(stored: PostgresLineage) -> list[str]:
+    return [each.body["job"]["name"] for each in stored.unsent(100)]
 
 
-def test_events_arrive_in_order_and_once(kept: PostgresLineage, listener: Listener) -> None:
-    add(kept, "a", "b", "c")
-    assert forward(kept, listener.send) == 3
-    assert forward(kept, listener.send) == 0
+def test_events_arrive_in_order_and_once(stored: PostgresLineage, listener: Listener) -> None:
+    add(stored, "a", "b", "c")
+    assert forward(stored, listener.send) == 3
+    assert forward(stored, listener.send) == 0
     assert listener.took == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("status", [502, 503, 429])
 def test_while_marquez_is_down_all_waits_and_then_arrives(
-    kept: PostgresLineage, listener: Listener, status: int
+    stored: PostgresLineage, listener: Listener, status: int
 ) -> None:
-    add(kept, "a", "b")
+    add(stored, "a", "b")
     listener.status = status
     for _ in range(MAX_ATTEMPTS + 1):
         with pytest.raises(Unavailable):
-            forward(kept, listener.send)
-    assert waiting(kept) == ["a", "b"]
+            forward(stored, listener.send)
+    assert waiting(stored) == ["a", "b"]
     listener.status = 201
-    forward(kept, listener.send)
+    forward(stored, listener.send)
     assert listener.took == ["a", "b"]
 
 
-def test_an_outage_in_the_middle_keeps_what_was_sent(kept: PostgresLineage, listener: Listener) -> None:
-    add(kept, "a", "b", "c")
+def test_an_outage_in_the_middle_keeps_what_was_sent(stored: PostgresLineage, listener: Listener) -> None:
+    add(stored, "a", "b", "c")
     listener.by_job["b"] = 503
     with pytest.raises(Unavailable):
-        forward(kept, listener.send)
-    assert (listener.took, waiting(kept)) == (["a"], ["b", "c"])
+        forward(stored, listener.send)
+    assert (listener.took, waiting(stored)) == (["a"], ["b", "c"])
 
 
-def test_what_marquez_refuses_is_parked_and_the_rest_goes_on(kept: PostgresLineage, listener: Listener) -> None:
-    add(kept, "a", "poison", "c")
+def test_what_marquez_refuses_is_parked_and_the_rest_goes_on(stored: PostgresLineage, listener: Listener) -> None:
+    add(stored, "a", "poison", "c")
     listener.by_job["poison"] = 422
-    forward(kept, listener.send)
-    assert (listener.took, waiting(kept)) == (["a", "c"], [])
+    forward(stored, listener.send)
+    assert (listener.took, waiting(stored)) == (["a", "c"], [])
 
 
-def test_what_marquez_fails_on_again_and_again_is_parked(kept: PostgresLineage, listener: Listener) -> None:
-    add(kept, "poison", "b")
+def test_what_marquez_fails_on_again_and_again_is_parked(stored: PostgresLineage, listener: Listener) -> None:
+    add(stored, "poison", "b")
     listener.by_job["poison"] = 500
     for _ in range(MAX_ATTEMPTS - 1):
         with pytest.raises(Unavailable):
-            forward(kept, listener.send)
-    assert waiting(kept) == ["poison", "b"]
-    forward(kept, listener.send)
-    assert (listener.took, waiting(kept)) == (["b"], [])
+            forward(stored, listener.send)
+    assert waiting(stored) == ["poison", "b"]
+    forward(stored, listener.send)
+    assert (listener.took, waiting(stored)) == (["b"], [])
 
 
-def test_one_forwarder_at_a_time(kept: PostgresLineage, listener: Listener, database: str) -> None:
-    add(kept, "a")
+def test_one_forwarder_at_a_time(stored: PostgresLineage, listener: Listener, database: str) -> None:
+    add(stored, "a")
     other = engine_of(database)
     with PostgresLineage(other).forwarding() as mine:
-        assert mine and forward(kept, listener.send) == 0
-    assert forward(kept, listener.send) == 1
+        assert mine and forward(stored, listener.send) == 0
+    assert forward(stored, listener.send) == 1
     other.dispose()
 
 
-def test_the_thread_survives_an_outage(kept: PostgresLineage, listener: Listener) -> None:
-    add(kept, "a")
+def test_the_thread_survives_an_outage(stored: PostgresLineage, listener: Listener) -> None:
+    add(stored, "a")
     stop, failures = threading.Event(), threading.Event()
     send = listener.send
 
@@ -160,30 +160,32 @@ def test_the_thread_survives_an_outage(kept: PostgresLineage, listener: Listener
         send(body)
         stop.set()
 
-    thread = threading.Thread(target=keep_forwarding, args=(kept, first_down, 90, stop, 0.01))
+    thread = threading.Thread(target=keep_forwarding, args=(stored, first_down, 90, stop, 0.01))
     thread.start()
     thread.join(timeout=30)
-    assert (failures.is_set(), listener.took, waiting(kept)) == (True, ["a"], [])
+    assert (failures.is_set(), listener.took, waiting(stored)) == (True, ["a"], [])
 
 
-def test_old_events_go(kept: PostgresLineage) -> None:
-    add(kept, "a", "b")
-    assert kept.prune(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert kept.prune(datetime.now(UTC) + timedelta(days=1)) == 2
+def test_old_events_go(stored: PostgresLineage) -> None:
+    add(stored, "a", "b")
+    assert stored.prune(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert stored.prune(datetime.now(UTC) + timedelta(days=1)) == 2
 
 
-def test_masked_names_never_reach_the_ledger(stack: EngineStack, kept: PostgresLineage, database: str) -> None:
+def test_masked_names_never_reach_the_ledger(stack: EngineStack, stored: PostgresLineage, database: str) -> None:
     """Through the transport as the tasks use it; what the ledger has is what Marquez gets."""
     source = {"namespace": "file", "name": "/hr/dismissals-of-may", "facets": {}}
     settings = stack.settings(database_url=database, lineage_names="masked")
     transport.write({**event("a"), "inputs": [source]}, settings)
-    [found] = kept.unsent(10)
-    assert "dismissals" not in json.dumps(found.body)
-    [masked] = found.body["inputs"]
-    assert lineage_events(database, EVENTS_OF_DATASET, dataset=[f"file:{masked['name']}"]) == [found.body]
+    [result] = stored.unsent(10)
+    assert "dismissals" not in json.dumps(result.body)
+    [masked] = result.body["inputs"]
+    assert lineage_events(database, EVENTS_OF_DATASET, dataset=[f"file:{masked['name']}"]) == [result.body]
     assert lineage_events(database, EVENTS_OF_DATASET, dataset=["file:/hr/dismissals-of-may"]) == []
 
 
-def test_an_event_without_a_job_is_kept_and_not_sent(stack: EngineStack, kept: PostgresLineage, database: str) -> None:
+def test_an_event_without_a_job_is_kept_and_not_sent(
+    stack: EngineStack, stored: PostgresLineage, database: str
+) -> None:
     transport.write(event(""), stack.settings(database_url=database))
-    assert waiting(kept) == []
+    assert waiting(stored) == []

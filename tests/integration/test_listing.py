@@ -65,8 +65,8 @@ def test_no_store_holds_a_plain_hash(
         done = steps.extract(sluice, ref)
         for stage in (steps.validate, steps.chunk, steps.embed, steps.load):
             done = stage(sluice, done)
-    told = steps.finish(sluice, run_id)
-    assert (told["documents"]["new"], told["documents"]["quarantined"]) == (2, 1)
+    output = steps.finish(sluice, run_id)
+    assert (output["documents"]["new"], output["documents"]["quarantined"]) == (2, 1)
     again = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]
     assert (again["seen"], again["unchanged"], again["new"], again["changed"]) == (3, 2, 0, 0)
     assert not hashes or stack.files_with(*hashes) == []
@@ -79,9 +79,9 @@ def test_a_source_lists_so_many_at_most(make_sluice: MakeTools, tmp_path: Path, 
         make_sluice([tmp_path], graph="off", max_source_documents=2).ingestion.ingest(
             IngestRequest(SourceSpec(uri, name))
         )
-    told = (
+    output = (
         make_sluice([tmp_path], graph="off", max_source_documents=3)
         .ingestion.ingest(IngestRequest(SourceSpec(uri, name)))
         .to_json()
     )
-    assert told["documents"]["seen"] == 3
+    assert output["documents"]["seen"] == 3

@@ -22,8 +22,8 @@ FRESH_AT = {1, 9}  # the step with most renames, and the last
 
 @pytest.fixture
 def sluice(make_sluice: Callable[..., Sluice], tmp_path: Path) -> Sluice:
-    made = make_sluice([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
-    return swapped(made, entities=lambda name: Capitals())
+    built = make_sluice([tmp_path], chunker="chars:1500:0", embedder="hash:32", batch_size=100)
+    return swapped(built, entities=lambda name: Capitals())
 
 
 @pytest.mark.timeout(1800)
@@ -37,7 +37,7 @@ def test_checkpoints_of_a_real_repository(
     spec = SourceSpec(folder.as_uri(), name, tenant=name)
     seen: set[bytes] = set()
     former: dict[str, Any] = {}
-    kept = renames = 0
+    stored = renames = 0
     for line in (packed / "steps.jsonl").read_text().splitlines()[:steps]:
         step = json.loads(line)
         apply(step, packed / f"{step['step']:03d}", folder)
@@ -51,7 +51,7 @@ def test_checkpoints_of_a_real_repository(
         ids = ids_of(stores.engine, source.source_id)
         moves = [op for op in step["ops"] if op["op"] == "R"]
         renames += len(moves)
-        kept += sum(former.get(op["old"]) == ids[op["path"]] for op in moves)
+        stored += sum(former.get(op["old"]) == ids[op["path"]] for op in moves)
         assert all(former[path] == ids[path] for path in former.keys() & ids.keys() - {op["path"] for op in moves})
         former = ids
         if step["step"] in FRESH_AT:
@@ -59,8 +59,8 @@ def test_checkpoints_of_a_real_repository(
             sluice.ingestion.ingest(IngestRequest(fresh))
             assert_equal(now.held, stores.snapshot(sluice, fresh).held)
     assert renames == {2: 155, 10: 213}[steps]
-    print(f"{kept} of {renames} renames kept their id")
-    assert kept >= 0.8 * renames
+    print(f"{stored} of {renames} renames kept their id")
+    assert stored >= 0.8 * renames
 
 
 def apply(step: dict[str, Any], changed: Path, folder: Path) -> None:

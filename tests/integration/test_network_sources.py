@@ -102,7 +102,9 @@ def test_a_rename_is_gits_own_since_the_commit_of_the_last_run(
     documents = sluice.ingestion.ingest(IngestRequest(spec)).to_json()["documents"]
     assert (documents["moved"], documents["new"], documents["deleted"], documents["unchanged"]) == (1, 0, 0, 1)
     engine = sqlalchemy.create_engine(stack.environment["SLUICE_DATABASE_URL"])
-    told = sqlalchemy.text("SELECT m.how FROM moves m JOIN documents d USING (document_id) WHERE d.tenant_id = :tenant")
+    output = sqlalchemy.text(
+        "SELECT m.how FROM moves m JOIN documents d USING (document_id) WHERE d.tenant_id = :tenant"
+    )
     with engine.begin() as connection:
-        assert connection.execute(told, {"tenant": name}).scalars().all() == ["source"]
+        assert connection.execute(output, {"tenant": name}).scalars().all() == ["source"]
     engine.dispose()

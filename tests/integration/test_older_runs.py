@@ -122,8 +122,8 @@ def test_what_an_older_run_breaks_on_is_not_counted_as_quarantined_where_a_later
         for ref in monday.refs:
             steps.load(monday.sluice, ref)
     counts = [each.counts for each in monday.sluice.ledger.runs.stages(monday.sluice.ledger.runs.get(monday.run_id))]
-    (found,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
-    assert (found["superseded"], found["quarantined"]) == (1, 0)
+    (result,) = [each for each in counts if "superseded" in each and each.get("quarantined") is not None][-1:]
+    assert (result["superseded"], result["quarantined"]) == (1, 0)
     assert monday.sluice.catalog.quarantine_records(WHO, monday.spec.collection, limit=9) == []
 
 

@@ -20,15 +20,15 @@ from sluice.pipeline.requests import IngestRequest
 from sluice.sources.readers import reader_for
 from sluice.testing.keyring import MemoryKeyring
 from support.ledger_copies import rows
-from support.ledger_rows import PROFILE, Room, version
+from support.ledger_rows import PROFILE, LedgerDatabase, version
 from support.swapping import wired
 
 
 @pytest.fixture
-def sluice(room: Room, tmp_path: Path) -> Any:
+def sluice(db: LedgerDatabase, tmp_path: Path) -> Any:
     return wired(
-        room=room,
-        ledger=room.ledger,
+        db=db,
+        ledger=db.ledger,
         keyring=MemoryKeyring(),
         reader=lambda spec, since=None, dry=False: reader_for(spec, max_bytes=10**9, roots=[tmp_path]),
         vectors=None,
@@ -60,7 +60,7 @@ def ingested(sluice: Any, spec: SourceSpec) -> None:
 
 
 def state(sluice: Any) -> Any:
-    return deepcopy((rows(sluice.room.engine), vars(sluice.keyring)))
+    return deepcopy((rows(sluice.db.engine), vars(sluice.keyring)))
 
 
 def previewed(sluice: Any, spec: SourceSpec, **how: Any) -> preview.Preview:
@@ -72,11 +72,11 @@ def previewed(sluice: Any, spec: SourceSpec, **how: Any) -> preview.Preview:
 
 def test_a_source_that_was_never_saved(sluice: Any, spec: SourceSpec) -> None:
     report = previewed(sluice, spec)
-    told = report.to_json()
-    assert told["documents"] == {
+    message = report.to_json()
+    assert message["documents"] == {
         "seen": 40, "new": 40, "changed": 0, "moved": 0, "quarantined": 0, "unchanged": 0, "deleted": 0,
     }  # fmt: skip
-    assert (told["dry_run"], told["saved"], told["run_id"]) == (True, False, None)
+    assert (message["dry_run"], message["saved"], message["run_id"]) == (True, False, None)
     assert report.to_json()["estimate"] == {
         "documents": 40, "bytes": 4000, "tokens": 1000, "money": None, "max_tokens": None,
     }  # fmt: skip
@@ -89,8 +89,8 @@ def test_changes_of_a_saved_source_and_what_they_cost(sluice: Any, spec: SourceS
     (tmp_path / "in" / "01.md").rename(tmp_path / "in" / "renamed.md")
     sluice.settings = sluice.settings.model_copy(update={"max_tokens_per_run": 5000, "embedding_price": 2.0})
     report = previewed(sluice, spec)
-    told = report.documents
-    assert (told.seen, told.new, told.changed, told.unchanged, told.deleted) == (40, 1, 1, 38, 1)
+    message = report.documents
+    assert (message.seen, message.new, message.changed, message.unchanged, message.deleted) == (40, 1, 1, 38, 1)
     assert report.to_json()["estimate"] == {
         "documents": 2, "bytes": 4100, "tokens": 1025, "money": 0.00205, "max_tokens": 5000,
     }  # fmt: skip
@@ -140,8 +140,8 @@ def test_on_the_command_line(sluice: Any, spec: SourceSpec, monkeypatch: pytest.
 
     monkeypatch.setattr(documents, "opened", opened)
     before = state(sluice)
-    told = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
-    assert told.exit_code == 0 and "nothing was written. It is not saved yet" in told.output
+    message = CliRunner().invoke(app, ["ingest", spec.uri, "-c", "docs", "--dry-run"], catch_exceptions=False)
+    assert message.exit_code == 0 and "nothing was written. It is not saved yet" in message.output
     as_json = CliRunner().invoke(app, ["ingest", spec.uri, "--dry-run", "--json"], catch_exceptions=False)
     assert json.loads(as_json.output) == sluice.dry_run.preview(IngestRequest(spec)).to_json()
     assert state(sluice) == before

@@ -31,9 +31,9 @@ AT_ONCE = KeepDays(0, 0, 0, 0, 0, 0, 0)
 
 
 def keeping(sluice: Sluice, **changes: Any) -> Sluice:
-    made = copy(sluice)
-    made.pruning = replace(sluice.pruning, **changes)
-    return made
+    built = copy(sluice)
+    built.pruning = replace(sluice.pruning, **changes)
+    return built
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def at_once(make_sluice: MakeTools, tmp_path: Path) -> Sluice:
 
 def removed(sluice: Sluice) -> dict[str, int]:
     report = sluice.pruning.prune(apply=True).to_json()
-    return {kind: told["removed"] for kind, told in report["kinds"].items() if told["removed"]}
+    return {kind: message["removed"] for kind, message in report["kinds"].items() if message["removed"]}
 
 
 def test_a_dry_run_counts_and_what_is_served_stays(at_once: Sluice, stores: Stores, tmp_path: Path, name: str) -> None:
@@ -123,7 +123,7 @@ def test_repositories_that_nobody_fetches_go(at_once: Sluice, tmp_path: Path) ->
 
 def test_nothing_goes_before_the_artefacts_of_its_run(at_once: Sluice) -> None:
     report = keeping(at_once, artefacts_keep_days=7).pruning.prune().to_json()
-    assert {told["keep_days"] for told in report["kinds"].values()} == {7}
+    assert {message["keep_days"] for message in report["kinds"].values()} == {7}
 
 
 def test_the_command_line(stack: EngineStack, at_once: Sluice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,5 +133,5 @@ def test_the_command_line(stack: EngineStack, at_once: Sluice, monkeypatch: pyte
     dry = CliRunner().invoke(app, ["prune"])
     assert (dry.exit_code, "versions: 0 found, kept for 31 days" in dry.output) == (0, True), dry.output
     done = CliRunner().invoke(app, ["prune", "--apply", "--json"])
-    told = json.loads(done.stdout)
-    assert (done.exit_code, told["apply"], told["kinds"]["runs"]["keep_days"]) == (0, True, 365)
+    message = json.loads(done.stdout)
+    assert (done.exit_code, message["apply"], message["kinds"]["runs"]["keep_days"]) == (0, True, 365)

@@ -68,8 +68,8 @@ class Place:
         self.sluice.ledger.quality.set_rule(self.generation, "documents", "too_long", rule)
 
     def refused(self) -> dict[str, QuarantineRecord]:
-        found = self.sluice.catalog.quarantine_records(self.who, self.name, limit=100)
-        return {each.external_id: each for each in found}
+        result = self.sluice.catalog.quarantine_records(self.who, self.name, limit=100)
+        return {each.external_id: each for each in result}
 
     def served(self) -> str:
         asked = SearchRequest("ferryman timetable barn owl", self.name, 50)
@@ -101,8 +101,8 @@ def test_refused_listed_shown_replayed_served(place: Place, stack: EngineStack, 
     assert place.objects(letter) == [f"quarantine/{letter.document_id}.sealed"]
     assert stack.files_with(SECRET) == [], "its bytes are kept, and nobody can read them"
 
-    (told,) = json.loads(command("list", "-c", place.name, "--json").stdout)["quarantine"]
-    assert (told["document_id"], told["code"]) == (str(letter.document_id), "too_long")
+    (message,) = json.loads(command("list", "-c", place.name, "--json").stdout)["quarantine"]
+    assert (message["document_id"], message["code"]) == (str(letter.document_id), "too_long")
     assert "0 in quarantine" in command("list", "-c", place.name, "--code", "empty").stdout
     shown = command("show", letter.document_id)
     assert summary["run_id"] in shown.stdout and f"retained: {len(LETTER)} bytes" in shown.stdout.replace(",", "")

@@ -137,9 +137,9 @@ def engine(stack: EngineStack) -> Iterator[Engine]:
         with psycopg.connect(libpq(scratch.owner_url), autocommit=True) as connection:
             connection.execute(_ROWS)
             connection.execute("VACUUM ANALYZE")
-        made = engine_of(scratch.owner_url)
-        yield made
-        made.dispose()
+        built = engine_of(scratch.owner_url)
+        yield built
+        built.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +152,12 @@ def values(engine: Engine) -> dict[str, object]:
 
     (collection_id,) = ids("SELECT collection_id FROM collections WHERE name = 'c3'")
     source_id = ids(f"SELECT source_id FROM sources WHERE tenant_id = 't3' AND collection_id = {_COLLECTION}")[0]
-    found = ids(f"SELECT document_id FROM documents WHERE collection_id = {_COLLECTION} AND tenant_id = 't3' LIMIT 30")
+    result = ids(f"SELECT document_id FROM documents WHERE collection_id = {_COLLECTION} AND tenant_id = 't3' LIMIT 30")
     return {
         **_VALUES,
         "collection_id": collection_id,
         "source_id": source_id,
-        "document_ids": found,
+        "document_ids": result,
         "chunk_ids": ids(f"SELECT chunk_id FROM chunks WHERE collection_id = {_COLLECTION} LIMIT 30"),
         "run_id": uuid4(),
     }
@@ -344,16 +344,16 @@ def test_a_hot_query_uses_its_indexes(engine: Engine, values: dict[str, object],
 
 def test_no_index_is_there_for_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
-        found = connection.execute(
+        result = connection.execute(
             text(
                 "SELECT c.relname, i.indisunique FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
                 "WHERE c.relnamespace = 'public'::regnamespace"
             )
         ).all()
     claimed = {index for _, _, indexes in QUERIES.values() for index in indexes}
-    assert {row.relname for row in found} == claimed | set(GUARDS)
+    assert {row.relname for row in result} == claimed | set(GUARDS)
     assert not claimed & set(GUARDS)
-    assert [row.relname for row in found if row.relname in GUARDS and not row.indisunique] == []
+    assert [row.relname for row in result if row.relname in GUARDS and not row.indisunique] == []
 
 
 def test_a_missing_index_would_be_noticed(engine: Engine, values: dict[str, object]) -> None:
@@ -408,9 +408,9 @@ def fresh(stack: EngineStack) -> Iterator[Engine]:
                 "SELECT uuidv7(), document_id, collection_id, 1, 1, 'active', '', 'm', 1, 'f', '', '', '', "
                 "md5('r0')::uuid, now() FROM documents"
             )
-        made = engine_of(scratch.owner_url)
-        yield made
-        made.dispose()
+        built = engine_of(scratch.owner_url)
+        yield built
+        built.dispose()
 
 
 @pytest.mark.parametrize("statement", ["REPORTED", "REGISTER", "COMPARE", "VANISHED", "PREVIEW", "RENAMED", "MISSING"])

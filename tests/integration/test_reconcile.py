@@ -32,10 +32,10 @@ BIRDS = ["owl", "heron", "kingfisher", "wren", "plover", "siskin", "dunlin", "gr
 
 @pytest.fixture
 def sluice(make_sluice: MakeTools, tmp_path: Path) -> Sluice:
-    made = make_sluice([tmp_path], filter_fields="mime,kind", chunker="chars:100:0")
-    assert made.graph is not None
-    made.graph.drop_orphans(made.graph.orphans(10_000))  # what tests that kill left, in any collection
-    return made
+    built = make_sluice([tmp_path], filter_fields="mime,kind", chunker="chars:100:0")
+    assert built.graph is not None
+    built.graph.drop_orphans(built.graph.orphans(10_000))  # what tests that kill left, in any collection
+    return built
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def expected(sluice: Sluice, generation: Generation) -> list[LedgerChunk]:
     return sluice.ledger.reconciliation.chunks_after(generation, None, 10_000)
 
 
-def found(report: dict[str, Any]) -> tuple[int, int, int, int]:
+def result(report: dict[str, Any]) -> tuple[int, int, int, int]:
     return report["missing"], report["surplus"], report["stale"], report["repaired"]
 
 
@@ -109,7 +109,7 @@ def assert_right_answers(sluice: Sluice, generation: Generation) -> None:
 
 def test_nothing_is_found_where_nothing_was_done(sluice: Sluice, served: Generation) -> None:
     report = sluice.reconciliation.reconcile(collection=served.collection, deep=True, page_chunks=7).to_json()
-    assert found(report) == (0, 0, 0, 0) and report["ok"]
+    assert result(report) == (0, 0, 0, 0) and report["ok"]
     checked = report["collections"][0]["stores"]["qdrant"]["checked"]
     assert checked == sluice.ledger.collections.counts(served).chunks == len(expected(sluice, served)) >= 100
     assert report["embedded"] == report["unreadable"] == report["in_flight"] == 0
@@ -129,18 +129,18 @@ def test_points_deleted_altered_and_added_are_found_exactly_and_mended(
     qdrant("PUT", "/points", {"points": [added]})
 
     plain = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=16).to_json()
-    assert found(plain) == (30, 1, 30, 0) and not plain["ok"]
-    told = plain["collections"][0]["stores"]["qdrant"]["examples"]
-    assert told["surplus"] == [added["id"]] and set(told["missing"]) <= set(ids_of(gone))
+    assert result(plain) == (30, 1, 30, 0) and not plain["ok"]
+    output = plain["collections"][0]["stores"]["qdrant"]["examples"]
+    assert output["surplus"] == [added["id"]] and set(output["missing"]) <= set(ids_of(gone))
     assert_right_answers(sluice, served)
 
     mended = sluice.reconciliation.reconcile(
         collection=served.collection, repair=True, deep=True, page_chunks=16
     ).to_json()
-    assert found(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
+    assert result(mended) == (30, 1, 40, 71) and mended["ok"] and mended["embedded"] == 0
     assert_right_answers(sluice, served)
     again = sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()
-    assert found(again) == (0, 0, 0, 0) and again["ok"]
+    assert result(again) == (0, 0, 0, 0) and again["ok"]
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def test_hundreds_of_differences_are_found_and_mended_while_people_search(
     ]
     assert len(own) >= 97  # of a hundred: what was that document's before has not changed
     again = sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()
-    assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
+    assert result(again) == (0, 0, 0, 0) and again["orphans"] == 0 and again["ok"]
     assert cypher("MATCH (n) WHERE n.document_id IN $ids OR n.chunk_id IN $ids RETURN n", ids=added) == []
 
 
@@ -227,10 +227,10 @@ def test_a_lost_collection_is_built_again_without_embedding(
 ) -> None:
     qdrant("DELETE", "")
     chunks = sluice.ledger.collections.counts(served).chunks
-    assert found(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (chunks, 0, 0, 0)
+    assert result(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (chunks, 0, 0, 0)
     mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=50).to_json()
-    assert found(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
-    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert result(mended) == (chunks, 0, 0, chunks) and mended["ok"] and mended["embedded"] == 0
+    assert result(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
     assert_right_answers(sluice, served)
 
 
@@ -261,14 +261,14 @@ def test_nodes_removed_altered_and_added_are_found_and_mended(
     cypher("UNWIND $ids AS id CREATE (:Chunk {chunk_id: 'by hand ' + id})", ids=added)
 
     plain = sluice.reconciliation.reconcile(collection=served.collection, page_chunks=16).to_json()
-    told = plain["collections"][0]["stores"]["neo4j"]
-    assert (told["missing"], told["surplus"], told["stale"]) == (20, 10, 11) and not plain["ok"]
+    output = plain["collections"][0]["stores"]["neo4j"]
+    assert (output["missing"], output["surplus"], output["stale"]) == (20, 10, 11) and not plain["ok"]
     assert plain["orphans"] >= 30  # and those of other collections
 
     mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=16).to_json()
     assert mended["ok"] and mended["embedded"] == 0
     again = sluice.reconciliation.reconcile(collection=served.collection).to_json()
-    assert found(again) == (0, 0, 0, 0) and again["orphans"] == 0
+    assert result(again) == (0, 0, 0, 0) and again["orphans"] == 0
     left = "MATCH (n) WHERE n.document_id IN $ids OR n.entity_id IN $ids OR n.chunk_id IN $ids RETURN n"
     assert cypher(left, ids=[*added, *(kind + each for kind in ("d", "l", "by hand ") for each in added)]) == []
     counts = "MATCH (:Chunk {chunk_id: $id})-[m:MENTIONS]->(e) RETURN e.entity_id AS id, m.count AS n, e.name AS name"
@@ -282,9 +282,9 @@ def test_a_lost_graph_is_built_again_without_embedding(
 ) -> None:
     cypher("MATCH (d:Document)-[:HAS_CHUNK]->(c:Chunk {collection: $c}) DETACH DELETE d, c", c=served.collection)
     mended = sluice.reconciliation.reconcile(collection=served.collection, repair=True, page_chunks=50).to_json()
-    told, chunks = mended["collections"][0]["stores"]["neo4j"], sluice.ledger.collections.counts(served).chunks
-    assert (told["missing"], told["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
-    assert found(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (0, 0, 0, 0)
+    output, chunks = mended["collections"][0]["stores"]["neo4j"], sluice.ledger.collections.counts(served).chunks
+    assert (output["missing"], output["repaired"], mended["embedded"]) == (chunks, chunks, 0) and mended["ok"]
+    assert result(sluice.reconciliation.reconcile(collection=served.collection).to_json()) == (0, 0, 0, 0)
     assert sluice.graph is not None and sluice.graph.count(served, f"{served.collection}a") > 0
 
 
@@ -308,8 +308,8 @@ def test_what_a_run_has_in_hand_is_left_alone(sluice: Sluice, served: Generation
 
     summary = swapped(sluice, versions=AboutToActivate()).ingestion.ingest(IngestRequest(spec)).to_json()
     assert summary["chunks"]["written"] >= 6
-    assert found(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
-    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert result(looked[0]) == (0, 0, 0, 0) and looked[0]["ok"] and looked[0]["in_flight"] > 0
+    assert result(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_a_run_that_ends_between_the_two_looks_is_not_broken(
@@ -345,7 +345,7 @@ def test_a_run_that_ends_between_the_two_looks_is_not_broken(
         .to_json()
     )
     assert overtaken.runs == 1 and mended["ok"]
-    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert result(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
     held = {each.chunk_id for each in sluice.vectors.points(served, None, 10_000)}
     assert victim.chunk_id not in held and held == {each.chunk_id for each in expected(sluice, served)}
 
@@ -401,8 +401,8 @@ def test_a_vector_that_the_cache_has_lost_is_computed_and_told(
         )
         .to_json()
     )
-    assert found(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
-    assert found(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
+    assert result(mended) == (5, 0, 0, 5) and mended["embedded"] == 1
+    assert result(sluice.reconciliation.reconcile(collection=served.collection, deep=True).to_json()) == (0, 0, 0, 0)
 
 
 def test_a_collection_that_is_not_there(sluice: Sluice) -> None:

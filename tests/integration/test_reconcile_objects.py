@@ -38,8 +38,8 @@ def sluice(make_sluice: MakeTools, tmp_path: Path, root: Path) -> Sluice:
 
 
 def objects(report: dict[str, Any]) -> tuple[int, int, int, int]:
-    told = report["objects"]
-    return told["missing"], told["surplus"], told["stale"], told["repaired"]
+    output = report["objects"]
+    return output["missing"], output["surplus"], output["stale"], output["repaired"]
 
 
 def aged(root: Path, path: str, age_s: float) -> None:
@@ -132,8 +132,8 @@ def test_the_command_names_what_is_lost_and_what_to_do(
     lost = CliRunner().invoke(app, ["reconcile", "--collection", name])
     assert lost.exit_code == 1 and str(known.document_id) in lost.stdout and "Upload them again" in lost.stdout
     assert "--repair" not in lost.stdout  # it would not help
-    told = json.loads(CliRunner().invoke(app, ["reconcile", "--collection", name, "--json"]).stdout)
-    assert (told["missing"], told["objects"]["missing"], told["ok"]) == (1, 1, False)
+    output = json.loads(CliRunner().invoke(app, ["reconcile", "--collection", name, "--json"]).stdout)
+    assert (output["missing"], output["objects"]["missing"], output["ok"]) == (1, 1, False)
 
 
 def test_what_no_head_names_goes_when_it_is_old(sluice: Sluice, root: Path, name: str) -> None:
@@ -147,9 +147,9 @@ def test_what_no_head_names_goes_when_it_is_old(sluice: Sluice, root: Path, name
     for path in (crashed, headless, part):
         aged(root, path, 2 * DAY_S)
 
-    told = sluice.reconciliation.reconcile(collection=name).to_json()
-    assert objects(told) == (0, 3, 0, 0) and told["ok"]
-    assert set(told["objects"]["examples"]["surplus"]) == {crashed, headless, part}
+    output = sluice.reconciliation.reconcile(collection=name).to_json()
+    assert objects(output) == (0, 3, 0, 0) and output["ok"]
+    assert set(output["objects"]["examples"]["surplus"]) == {crashed, headless, part}
     assert objects(sluice.reconciliation.reconcile(collection=name, collect_garbage=True).to_json()) == (0, 3, 0, 3)
     assert set(sluice.blobs.walk("uploads")) == whole | {between}
     assert objects(sluice.reconciliation.reconcile(collection=name, deep=True).to_json()) == (0, 0, 0, 0)
@@ -167,13 +167,13 @@ def test_artefacts_go_with_time_and_never_from_a_living_run(
     aged(root, f"runs/{foreign}/vanished.json", 2 * DAY_S)
     assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # five stages of two batches
 
-    kept = sluice.reconciliation.reconcile(collect_garbage=True).to_json()
-    assert kept["objects"]["surplus"] == kept["objects"]["repaired"] == 1
+    stored = sluice.reconciliation.reconcile(collect_garbage=True).to_json()
+    assert stored["objects"]["surplus"] == stored["objects"]["repaired"] == 1
     assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(each) for each in (ended, living, recent)}
 
     at_once = swapped(sluice, artefacts_keep_days=0)
-    told = at_once.reconciliation.reconcile().to_json()
-    assert told["objects"]["surplus"] == 10 and told["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
+    output = at_once.reconciliation.reconcile().to_json()
+    assert output["objects"]["surplus"] == 10 and output["objects"]["examples"]["surplus"] == [f"runs/{ended}"]
     assert len(sluice.blobs.list(f"runs/{ended}")) == 10  # a dry run
     assert at_once.reconciliation.reconcile(collect_garbage=True).objects.repaired == 10
     assert {path.split("/")[1] for path in sluice.blobs.list("runs")} == {str(living), str(recent)}

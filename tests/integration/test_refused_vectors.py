@@ -64,10 +64,10 @@ class Endpoint:
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    made = Endpoint()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    built = Endpoint()
+    yield built
+    built.server.shutdown()
+    built.server.server_close()
 
 
 @pytest.fixture

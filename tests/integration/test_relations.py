@@ -55,12 +55,12 @@ def said(sluice: Sluice, spec: SourceSpec) -> dict[Said, int]:
     key = sluice.keyring.index_key(spec.tenant)
     names = {entity_id(key, name): name for each in (INSIDE, CITIZEN) for name in (each[0], each[2])}
     assert sluice.graph is not None
-    found = dict(relations(sluice.graph, generation, spec.tenant, names))
+    result = dict(relations(sluice.graph, generation, spec.tenant, names))
     rows = [
         each for chunk in sluice.ledger.reconciliation.chunks_after(generation, None, 100) for each in chunk.relations
     ]
-    assert {each: rows.count(each) for each in rows} == found
-    return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in found.items()}
+    assert {each: rows.count(each) for each in rows} == result
+    return {(names[head], kind, names[tail]): weight for (head, kind, tail), weight in result.items()}
 
 
 def test_a_relation_goes_with_the_last_sentence_that_says_it(sluice: Sluice, spec: SourceSpec, tmp_path: Path) -> None:

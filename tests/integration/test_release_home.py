@@ -51,12 +51,12 @@ class Home:
 
     def passages(self, query: str) -> dict[str, str]:
         """Text by external id."""
-        found = self.json("search", query, "-c", self.collection)["results"]
-        return {each["external_id"]: each["text"] for each in found}
+        result = self.json("search", query, "-c", self.collection)["results"]
+        return {each["external_id"]: each["text"] for each in result}
 
     def refused(self) -> list[Any]:
-        found: list[Any] = self.json("quarantine", "list", "-c", self.collection)["quarantine"]
-        return found
+        result: list[Any] = self.json("quarantine", "list", "-c", self.collection)["quarantine"]
+        return result
 
 
 @pytest.fixture(params=VERSIONS)
@@ -125,8 +125,8 @@ def test_its_uploads_are_read_and_what_is_unchanged_is_not_read_again(served: Ho
 def test_the_bytes_in_quarantine_are_shown_and_replayed(served: Home) -> None:
     (refused,) = served.refused()
     content = REFUSED["letter.md"]
-    told = (refused["external_id"], refused["code"], refused["kept_bytes"])
-    assert told == ("letter.md", "too_long", len(content.encode()))
+    output = (refused["external_id"], refused["code"], refused["kept_bytes"])
+    assert output == ("letter.md", "too_long", len(content.encode()))
     shown = served.json("quarantine", "show", refused["document_id"])
     assert [row["code"] for row in shown["rows"]] == ["too_long"]
     assert served.json("quarantine", "replay", refused["document_id"])["served"] == 0, "its rule is kept, too"

@@ -29,9 +29,9 @@ def test_it_opens(stack: EngineStack, path: Path) -> None:
             connection.execute(path.read_text())
         migrate(scratch.owner_url, scratch.keys_url)
         with psycopg.connect(libpq(scratch.analyst_url)) as connection:
-            found = connection.execute("SELECT collection, state FROM analyst.runs ORDER BY started_at").fetchall()
+            result = connection.execute("SELECT collection, state FROM analyst.runs ORDER BY started_at").fetchall()
             quarantined = connection.execute("SELECT count(*) FROM analyst.quarantine").fetchone()
-        assert [state for _, state in found] == ["succeeded", "succeeded"]
+        assert [state for _, state in result] == ["succeeded", "succeeded"]
         assert quarantined == (1,)
 
 

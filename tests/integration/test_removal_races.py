@@ -32,14 +32,14 @@ class Slow:
         self.begun, self.over = Event(), Event()
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._store, name)
+        outcome = getattr(self._store, name)
         if name != self._method:
-            return found
+            return outcome
 
         def late(*args: Any, **options: Any) -> Any:
             self.begun.set()
             self.over.wait(_LONG_S)
-            return found(*args, **options)
+            return outcome(*args, **options)
 
         return late
 

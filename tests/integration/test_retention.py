@@ -27,7 +27,7 @@ from sluice.wiring.application import Sluice
 from support.agreement import Stores
 from support.engines import EngineStack
 from support.failing import Crash, Crashing
-from support.ledger_rows import room_of
+from support.ledger_rows import db_of
 from support.swapping import port_of, swapped
 
 MakeTools = Callable[..., Sluice]
@@ -38,10 +38,10 @@ def corpus(path: Path, documents: int, edited: int = 0) -> None:
     words = ("ferry", "lighthouse", "harbour", "ticket", "island", "captain", "anchor")
     with path.open("w") as file:
         for number in range(documents):
-            told = f"The {words[number % 7]} number {number} waits for the {words[number % 5]} until evening."
+            message = f"The {words[number % 7]} number {number} waits for the {words[number % 5]} until evening."
             if number < edited:
-                told += " It was repaired."
-            file.write(json.dumps({"_id": f"d{number:05}", "title": f"Note {number}", "text": told}) + "\n")
+                message += " It was repaired."
+            file.write(json.dumps({"_id": f"d{number:05}", "title": f"Note {number}", "text": message}) + "\n")
 
 
 def generation(sluice: Sluice, collection: str) -> Generation:
@@ -53,15 +53,15 @@ def who(tenant: str) -> Principal:
 
 
 def documents(sluice: Sluice, collection: str) -> dict[str, UUID]:
-    found: dict[str, UUID] = {}
+    result: dict[str, UUID] = {}
     after = None
     while page := sluice.catalog.documents(who(collection), collection, 1000, after):
-        found |= {each.external_id: each.document_id for each in page}
+        result |= {each.external_id: each.document_id for each in page}
         after = page[-1].document_id
-    return found
+    return result
 
 
-def found(sluice: Sluice, collection: str, query: str) -> set[str]:
+def result(sluice: Sluice, collection: str, query: str) -> set[str]:
     asked = SearchRequest(query, collection, 100)
     return {each.external_id for each in sluice.search(asked, who(collection)).passages}
 
@@ -104,7 +104,7 @@ def test_a_tenth_expires(make_sluice: MakeTools, stores: Stores, tmp_path: Path,
     assert sluice.ledger.retention.expired_sources(sluice.ledger.retention.clock(), name) == []
     assert set(documents(sluice, name)) == all_ids.keys()
     an_hour_passes(stores, ids)
-    assert not found(sluice, name, asked) & tenth, "readable after its end"
+    assert not result(sluice, name, asked) & tenth, "readable after its end"
     assert set(documents(sluice, name)) == all_ids.keys() - tenth
 
     as_of = sluice.ledger.retention.clock()
@@ -117,8 +117,8 @@ def test_a_tenth_expires(make_sluice: MakeTools, stores: Stores, tmp_path: Path,
     began = time.perf_counter()
     report = sluice.purging.purge(as_of, collection=name).to_json()
     purge_s = time.perf_counter() - began
-    (told,) = report["sources"]
-    assert set(room_of(sluice).purged(UUID(told["run_id"]))) == {each.document_id for each in listed}
+    (message,) = report["sources"]
+    assert set(db_of(sluice).purged(UUID(message["run_id"]))) == {each.document_id for each in listed}
     assert (report["documents"], report["chunks"]) == (len(listed), sum(each.chunks for each in listed))
 
     left = chunks - report["chunks"]
@@ -159,12 +159,12 @@ def test_it_is_unreadable_at_the_second(make_sluice: MakeTools, tmp_path: Path, 
     end = sluice.ledger.retention.clock() + timedelta(seconds=2)
     sluice.ledger.retention.assign(RetentionScope(name), Retention(until=end))
     while True:
-        passages, after = found(sluice, name, "ferry number 0"), sluice.ledger.retention.clock()
+        passages, after = result(sluice, name, "ferry number 0"), sluice.ledger.retention.clock()
         if after < end:
             assert passages == set(ids)
         else:
             break
-    assert found(sluice, name, "ferry number 0") == set() and documents(sluice, name) == {}
+    assert result(sluice, name, "ferry number 0") == set() and documents(sluice, name) == {}
     for ask in (
         lambda: sluice.catalog.document(who(name), ids["d00000"]),
         lambda: sluice.catalog.lineage(who(name), chunk_id),
@@ -236,12 +236,12 @@ def test_bytes_in_quarantine_go_too(make_sluice: MakeTools, tmp_path: Path, name
     (document_id,) = documents(sluice, name).values()
     (folder / "a.md").write_bytes(b"\0\1\2" * 500)
     assert sluice.ingestion.ingest(IngestRequest(spec)).documents.quarantined == 1
-    kept = f"quarantine/{document_id}.sealed"
-    assert sluice.blobs.read(kept)
+    stored = f"quarantine/{document_id}.sealed"
+    assert sluice.blobs.read(stored)
     expire(sluice, [document_id])
     sluice.purging.purge(sluice.ledger.retention.clock(), collection=name)
     with pytest.raises(NotFound):
-        sluice.blobs.read(kept)
+        sluice.blobs.read(stored)
 
 
 def test_beside_an_ingest_of_the_same_source(make_sluice: MakeTools, tmp_path: Path, name: str) -> None:
@@ -302,8 +302,8 @@ def test_the_command_line(
     at = ("--collection", name)
     assert command("retention", "set", *at).exit_code != 0
     assert "30 days" in command("retention", "set", *at, "--days", "30").output
-    told = command("retention", "set", *at, "--source", spec.uri, "--tenant", name, "--until", "2027-01-31").output
-    assert "unreadable from 2027-02-01T00:00:00Z on. The expiry of 4 documents changed." in told
+    message = command("retention", "set", *at, "--source", spec.uri, "--tenant", name, "--until", "2027-01-31").output
+    assert "unreadable from 2027-02-01T00:00:00Z on. The expiry of 4 documents changed." in message
     some = next(iter(documents(sluice, name).values()))
     assert "changed" in command("retention", "set", "--document", str(some), "--until", "2020-01-01", "--yes").output
     shown = json.loads(command("retention", "show", *at, "--json").output)["retention"]
@@ -318,5 +318,5 @@ def test_the_command_line(
     done = json.loads(command("purge", *at, "--apply", "--as-of", dry["as_of"], "--json").output)
     assert (done["apply"], done["documents"], done["left"]) == (True, 1, 0)
     assert command("purge", *at, "--apply").output.startswith("0 documents")
-    told = command("retention", "unset", *at, "--source", spec.uri, "--tenant", name).output
-    assert "no retention of its own. The expiry of 3 documents changed." in told
+    message = command("retention", "unset", *at, "--source", spec.uri, "--tenant", name).output
+    assert "no retention of its own. The expiry of 3 documents changed." in message

@@ -110,14 +110,14 @@ def test_members_of_a_zip_are_documents(server: S3Server, bucket: str) -> None:
     for key, body in (("x.zip", content), ("x.zip!/a.md", b"an object"), ("text.zip", b"a text"), ("y.md", b"y")):
         server.client.put_object(Bucket=bucket, Key=key, Body=body)
     source = reader(server, bucket, include=ZIPS)
-    found = {entry.external_id: entry for entry in source.scan()}
-    assert list(found) == ["text.zip", "x.zip!/big.bin", "x.zip!/a.md", "x.zip!/d/b.md", "x.zip%21/a.md", "y.md"]
-    assert found["x.zip!/d/b.md"].uri == f"s3://{bucket}/x.zip#d/b.md"
-    assert {entry.external_id: entry for entry in reader(server, bucket, include=ZIPS).scan()} == found
-    read = {name: source.read(item(entry)).content for name, entry in found.items() if name != "x.zip!/big.bin"}
+    result = {entry.external_id: entry for entry in source.scan()}
+    assert list(result) == ["text.zip", "x.zip!/big.bin", "x.zip!/a.md", "x.zip!/d/b.md", "x.zip%21/a.md", "y.md"]
+    assert result["x.zip!/d/b.md"].uri == f"s3://{bucket}/x.zip#d/b.md"
+    assert {entry.external_id: entry for entry in reader(server, bucket, include=ZIPS).scan()} == result
+    read = {name: source.read(item(entry)).content for name, entry in result.items() if name != "x.zip!/big.bin"}
     assert list(read.values()) == [b"a text", b"alpha", b"beta", b"an object", b"y"]
     with pytest.raises(ExtractionError, match="too_large"):
-        source.read(item(found["x.zip!/big.bin"]))
+        source.read(item(result["x.zip!/big.bin"]))
     assert [entry.external_id for entry in reader(server, bucket).scan() if "zip" in entry.external_id] == [
         "text.zip", "x.zip", "x.zip!/a.md",
     ]  # fmt: skip
@@ -294,8 +294,8 @@ def test_a_listing_that_breaks_is_never_a_shorter_one(
 
 def test_a_listing_in_two_pages_is_one(web: WebServer) -> None:
     """The control of the test above: such pages are understood where they do not break."""
-    found = broken(web, listing("a", more=NEXT), listing("b")).scan()
-    assert [entry.external_id for entry in found] == ["a", "b"]
+    result = broken(web, listing("a", more=NEXT), listing("b")).scan()
+    assert [entry.external_id for entry in result] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

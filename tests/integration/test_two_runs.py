@@ -45,8 +45,8 @@ def test_of_two_at_once_one_works_and_the_other_is_told(cases: Cases, path: Any)
     barrier = multiprocessing.get_context("forkserver").Barrier(2)
     both = [dying.start(replace(case.order, run_id=uuid4()), partial(meet, barrier)) for _ in range(2)]
     one, other = sorted((dying.wait(*each) for each in both), key=lambda ended: ended.outcome)
-    assert (one.outcome, other.outcome) == ("Busy", "done"), (one.told, other.told)
-    assert "Another run" in one.told and "Nothing was changed" in one.told
+    assert (one.outcome, other.outcome) == ("Busy", "done"), (one.output, other.output)
+    assert "Another run" in one.output and "Nothing was changed" in one.output
     case.assert_whole(expected)
     assert not case.paid_twice()
 
@@ -121,9 +121,9 @@ def test_tasks_that_failed_are_cleared_and_nothing_is_lost(cases: Cases, taken_o
     for ref in refs:
         for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
             ref = verb(sluice, ref)
-    told = steps.finish(sluice, run_id)
+    output = steps.finish(sluice, run_id)
     assert sluice.checkpoints.close(run_id) is None
-    assert (told["documents"]["moved"], told["documents"]["deleted"]) == (2, 1)
+    assert (output["documents"]["moved"], output["documents"]["deleted"]) == (2, 1)
     case.assert_whole(expected)
     assert {old: case.ids()[new] for old, new in MOVED.items()} == {old: known[old] for old in MOVED}
 

@@ -70,8 +70,8 @@ def test_a_feed_lists_its_pages_and_what_has_none(server: WebServer, feed: str) 
 def test_old_addresses_in_a_list_are_asked_for_by_https(server: WebServer) -> None:
     text = f"http://127.0.0.1/a\nHTTP://127.0.0.1:80/b\n{server.url('/c')}\nhttp://127.0.0.1:81/d\n{'https://h/' * 300}"
     server.pages["/list"] = Page(text.encode(), headers={"Content-Type": "text/plain"})
-    found = {entry.external_id: entry.fingerprint for entry in reader(server, "/list").scan()}
-    assert found == {
+    result = {entry.external_id: entry.fingerprint for entry in reader(server, "/list").scan()}
+    assert result == {
         "https://127.0.0.1/a": "refused address",
         "https://127.0.0.1/b": "refused address",
         server.url("/c"): "status 404",
@@ -163,13 +163,13 @@ def test_unchanged_content_is_not_downloaded(
 
 def test_without_validators_the_content_decides(server: WebServer) -> None:
     server.pages["/sitemap.xml"] = sitemap(server, "/a")
-    found = []
+    result = []
     for text in ("one", "one", "two"):
         # As new as its answer: made for this request, which says nothing.
         now = format_datetime(datetime.now(UTC) - timedelta(seconds=5), usegmt=True)
         server.pages["/a"] = html(text, {"Last-Modified": now})
-        found += [entry.fingerprint for entry in reader(server, "/sitemap.xml").scan()]
-    assert found[0] == found[1] != found[2] and found[0].startswith("hash ")
+        result += [entry.fingerprint for entry in reader(server, "/sitemap.xml").scan()]
+    assert result[0] == result[1] != result[2] and result[0].startswith("hash ")
     raw = reader(server, "/a").read(item(next(reader(server, "/a").scan())))
     assert raw.metadata == {}
     server.pages["/a"] = html("one", {"Last-Modified": OLD})

@@ -102,8 +102,8 @@ def test_it_migrates_and_ingests(stack: EngineStack, installed: Path, tmp_path: 
         with _removed(sluice, name):
             sluice("ingest", documents.as_uri(), "--collection", name)
             assert _count(scratch, "SELECT count(*) FROM versions WHERE state = 'active'") == 2
-            found = json.loads(sluice("search", "ask for leave", "--collection", name, "--json"))
-            assert found["results"][0]["external_id"] == "leave.md"
+            result = json.loads(sluice("search", "ask for leave", "--collection", name, "--json"))
+            assert result["results"][0]["external_id"] == "leave.md"
 
 
 @contextmanager

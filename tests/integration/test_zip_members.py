@@ -50,10 +50,10 @@ def test_members_live_as_documents(make_sluice: MakeTools, place: Path, name: st
     )  # as without the glob
 
     spec = SourceSpec(place.as_uri(), name, name, include=("**", "*.zip!/"))
-    told = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
-    assert counts(told) == (3, 0, 1, 1, 2)  # the zip itself is none any more
-    found = documents(sluice, name)
-    assert set(found) == {"a.docx", "x.zip!/owls.md", "x.zip!/d/trains.md", "x.zip!/bread.md"}
+    output = sluice.ingestion.ingest(IngestRequest(spec)).to_json()
+    assert counts(output) == (3, 0, 1, 1, 2)  # the zip itself is none any more
+    result = documents(sluice, name)
+    assert set(result) == {"a.docx", "x.zip!/owls.md", "x.zip!/d/trains.md", "x.zip!/bread.md"}
     principal = Principal("tester", name, frozenset({ALL_GROUPS}))
     best = sluice.search(SearchRequest("barn owl voles", name, 5), principal).passages[0]
     assert (best.uri, best.title) == (f"{(place / 'x.zip').as_uri()}#owls.md", "Owls")
@@ -63,11 +63,11 @@ def test_members_live_as_documents(make_sluice: MakeTools, place: Path, name: st
     # Packed anew: equal content is read, and not paid for again; a renamed member keeps its id.
     (place / "x.zip").write_bytes(zipped({"owls.md": OWLS, "new/trains.md": TRAINS, "bread.md": BREAD + b" Slowly."}))
     summary = sluice.ingestion.ingest(IngestRequest(saved)).to_json()
-    told = {key: summary["documents"][key] for key in ("new", "changed", "moved", "quarantined")}
-    assert told == {"new": 0, "changed": 1, "moved": 1, "quarantined": 0}
+    output = {key: summary["documents"][key] for key in ("new", "changed", "moved", "quarantined")}
+    assert output == {"new": 0, "changed": 1, "moved": 1, "quarantined": 0}
     after = documents(sluice, name)
-    assert after["x.zip!/new/trains.md"] == found["x.zip!/d/trains.md"]
-    assert after["x.zip!/owls.md"] == found["x.zip!/owls.md"] and len(after) == 4
+    assert after["x.zip!/new/trains.md"] == result["x.zip!/d/trains.md"]
+    assert after["x.zip!/owls.md"] == result["x.zip!/owls.md"] and len(after) == 4
 
     # A zip that is cut off says nothing of its members.
     whole = (place / "x.zip").read_bytes()
@@ -79,7 +79,7 @@ def test_members_live_as_documents(make_sluice: MakeTools, place: Path, name: st
     assert set(documents(sluice, name)) == {"a.docx", "x.zip!/owls.md", "x.zip!/new/trains.md"}
 
     # Deleted by hand, it stays gone while its content is the same, however often the zip is packed.
-    sluice.deletion.delete_documents([found["x.zip!/owls.md"]], actor="cli")  # type: ignore[list-item]
+    sluice.deletion.delete_documents([result["x.zip!/owls.md"]], actor="cli")  # type: ignore[list-item]
     (place / "x.zip").write_bytes(zipped({"new/trains.md": TRAINS, "owls.md": OWLS}))
     sluice.ingestion.ingest(IngestRequest(saved))
     assert set(documents(sluice, name)) == {"a.docx", "x.zip!/new/trains.md"}

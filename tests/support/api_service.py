@@ -37,7 +37,7 @@ from sluice.testing.graph import MemoryGraph
 from sluice.testing.keyring import MemoryKeyring
 from sluice.testing.vectors import MemoryVectors
 from support.ledger_copies import Copies
-from support.ledger_rows import Room
+from support.ledger_rows import LedgerDatabase
 from support.swapping import wired
 
 PROFILE = Profile("chars:100:0", "hash:4", "spacy:en_core_web_sm", 4)
@@ -93,14 +93,14 @@ def worlds(ledgers: Copies) -> Iterator[MakeWorld]:
     """Each call makes a world of its own, filled with `TEXTS` in the order in which they are found (the first is the
     best)."""
     with ledgers.copy() as copy:
-        first = World(copy.room, Fakes())
+        first = World(copy.db, Fakes())
         first.fill()
         with ledgers.copies_of(copy) as filled:
 
             @contextmanager
             def world() -> Iterator[World]:
                 with filled.copy() as own:
-                    yield World(own.room, deepcopy(first.fakes))
+                    yield World(own.db, deepcopy(first.fakes))
 
             yield world
 
@@ -109,13 +109,13 @@ class World:
     """`down` names what does not answer, `erased` whose keys are gone; a `careless` index proposes every chunk there
     is."""
 
-    def __init__(self, room: Room, fakes: Fakes) -> None:
+    def __init__(self, db: LedgerDatabase, fakes: Fakes) -> None:
         self.down: set[str] = set()
         self.erased: set[str] = set()
         self.careless = False
         self.built = self.closed = 0
-        self.room, self.fakes = room, fakes
-        self.ledger, self.catalog = room.ledger, room.catalog
+        self.db, self.fakes = db, fakes
+        self.ledger, self.catalog = db.ledger, db.catalog
         self.keyring, self.vectors, self.graph, self.ids = fakes.keyring, fakes.vectors, fakes.graph, fakes.ids
 
     def fill(self) -> None:
@@ -157,7 +157,7 @@ class World:
         self.ledger.versions.remove(self.run(name), [self.ids[name]])
 
     def expire(self, name: str) -> None:
-        self.room.expire(self.ids[name])
+        self.db.expire(self.ids[name])
 
     def run(self, name: str) -> Run:
         return self.ledger.runs.get(named(f"run {name}"))

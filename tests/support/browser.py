@@ -18,10 +18,10 @@ _EXPECTED = "Failed to load resource"
 
 def program() -> str:
     """The path of the installed Chromium. Skips the test where there is none."""
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if found is None:
+    result = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if result is None:
         pytest.skip("the pages are tested in Chromium, which is not installed (Debian: apt-get install chromium)")
-    return found
+    return result
 
 
 @contextmanager

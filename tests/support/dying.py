@@ -52,7 +52,7 @@ class Order:
 class Ended:
     exit_code: int
     outcome: str = ""  # done, or the error's class
-    told: Any = None  # the summary, or the error's message
+    output: Any = None  # the summary, or the error's message
     passed: Sequence[Point] = ()
 
 
@@ -142,19 +142,19 @@ def _tasks(sluice: Sluice, order: Order) -> dict[str, Any]:
     """What a task returned is kept; one that died is tried again and finds its input."""
 
     def task(name: str, call: Callable[[], Any]) -> Any:
-        kept = order.folder / f"{order.run_id}-{name}.xcom"
-        if not kept.exists():
-            kept.write_bytes(pickle.dumps(call()))
-        return pickle.loads(kept.read_bytes())
+        stored = order.folder / f"{order.run_id}-{name}.xcom"
+        if not stored.exists():
+            stored.write_bytes(pickle.dumps(call()))
+        return pickle.loads(stored.read_bytes())
 
     options: dict[str, Any] = {"run_id": order.run_id, "orchestrator": f"airflow:drill/{order.run_id}"}
     refs = task("plan", lambda: sluice.checkpoints.plan(IngestRequest(order.spec, "incremental", **options)))
     for ref in refs:
         for verb in (steps.extract, steps.validate, steps.chunk, steps.embed, steps.load):
             ref = task(f"{verb.__name__}-{ref.batch}", partial(verb, sluice, ref))
-    told: dict[str, Any] = task("finish", lambda: steps.finish(sluice, order.run_id))
+    output: dict[str, Any] = task("finish", lambda: steps.finish(sluice, order.run_id))
     task("close", lambda: sluice.checkpoints.close(order.run_id))
-    return told
+    return output
 
 
 # --- processes ----------------------------------------------------------------------------------------------
@@ -174,11 +174,11 @@ def start(order: Order, work: Callable[[Sluice, Order], Any] = work) -> tuple[An
 
 def wait(process: Any, receiver: Connection) -> Ended:
     try:
-        told = receiver.recv() if receiver.poll(TIMEOUT_S) else ()
+        output = receiver.recv() if receiver.poll(TIMEOUT_S) else ()
     except EOFError:
-        told = ()
+        output = ()
     process.join(TIMEOUT_S)
-    return Ended(process.exitcode, *told)
+    return Ended(process.exitcode, *output)
 
 
 def run(order: Order, work: Callable[[Sluice, Order], Any] = work) -> Ended:

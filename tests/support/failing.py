@@ -17,14 +17,14 @@ class Crashing:
         self.died = False
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._adapter, name)
+        result = getattr(self._adapter, name)
         if name != self._method or self.died:
-            return found
+            return result
 
         def call(*args: Any, **options: Any) -> Any:
             self.died = True
             if self._after:
-                found(*args, **options)
+                result(*args, **options)
             raise Crash
 
         return call

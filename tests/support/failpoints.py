@@ -154,14 +154,14 @@ class _Watched:
         self._adapter, self._port, self._watch = adapter, port, watch
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._adapter, name)
+        outcome = getattr(self._adapter, name)
         place = f"{self._port}.{name}"
-        if place in _NO_CALLS or (self._port in PORTS and place not in _methods(self._port)) or not callable(found):
-            return found
+        if place in _NO_CALLS or (self._port in PORTS and place not in _methods(self._port)) or not callable(outcome):
+            return outcome
 
         def call(*args: Any, **options: Any) -> Any:
             with self._watch.call(place):
-                result = found(*args, **options)
+                result = outcome(*args, **options)
             return self._block(result, name) if isinstance(result, AbstractContextManager) else result
 
         return call

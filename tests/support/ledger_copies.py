@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 
 from sluice.adapters.postgres.migrations import migrate
 from support.engines import EngineStack
-from support.ledger_rows import Room, engine_of
+from support.ledger_rows import LedgerDatabase, engine_of
 from support.scratch_databases import libpq, scratch_databases
 
 
@@ -22,14 +22,14 @@ class Copy:
     engine: Engine
 
     @property
-    def room(self) -> Room:
-        return Room(self.engine)
+    def db(self) -> LedgerDatabase:
+        return LedgerDatabase(self.engine)
 
     def moment(self) -> int:
         """It is another one once somebody has written to a database of the server."""
         with self.engine.connect() as connection:
-            found = connection.execute(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
-            return int(found.scalar_one())
+            result = connection.execute(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
+            return int(result.scalar_one())
 
 
 class Copies:
@@ -87,8 +87,8 @@ def ledger_copies(stack: EngineStack) -> Iterator[Copies]:
 def rows(engine: Engine) -> dict[str, list[str]]:
     """All that the ledger holds, by table."""
     with engine.connect() as connection:
-        found = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
-        return {table: _rows(connection, table) for table in found.scalars().all() if table != "alembic_version"}
+        result = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"))
+        return {table: _rows(connection, table) for table in result.scalars().all() if table != "alembic_version"}
 
 
 def _rows(connection: Connection, table: str) -> list[str]:

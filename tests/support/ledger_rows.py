@@ -37,7 +37,7 @@ EVENTS_OF_DATASET = text("""
 """)
 
 
-class Room:
+class LedgerDatabase:
     """A ledger on PostgreSQL, and what only a test may do to it."""
 
     def __init__(self, engine: Engine) -> None:
@@ -55,8 +55,8 @@ class Room:
     def select(self, statement: str, **values: object) -> list[Any]:
         """Rows; of one column, its values."""
         with self.engine.begin() as connection:
-            found = [tuple(row) for row in connection.execute(text(statement), values)]
-        return [row[0] if len(row) == 1 else row for row in found]
+            result = [tuple(row) for row in connection.execute(text(statement), values)]
+        return [row[0] if len(row) == 1 else row for row in result]
 
     def expire(self, document_id: UUID) -> None:
         self.execute("UPDATE documents SET expires_at = now() WHERE document_id = :id", id=document_id)
@@ -96,18 +96,18 @@ class Room:
         return [Deletion(*row) for row in self.select(f"SELECT {columns} FROM deletions ORDER BY deleted_at")]
 
 
-def room_of(sluice: Sluice) -> Room:
+def db_of(sluice: Sluice) -> LedgerDatabase:
     """The ledger of these tools, to look into its tables."""
-    return Room(sluice.catalog._engine)  # type: ignore[attr-defined]
+    return LedgerDatabase(sluice.catalog._engine)  # type: ignore[attr-defined]
 
 
 def lineage_events(database: str, query: TextClause, **values: object) -> list[dict[str, Any]]:
     """Lineage events that the ledger at this URL has. `query`: EVENTS_OF_RUN or EVENTS_OF_DATASET."""
     engine = engine_of(database)
     with engine.connect() as connection:
-        found = list(connection.execute(query, values).scalars())
+        result = list(connection.execute(query, values).scalars())
     engine.dispose()
-    return found
+    return result
 
 
 def engine_of(url: str, pool_size: int = 5, call_timeout_s: float = 30.0) -> Engine:
@@ -125,32 +125,32 @@ def spec(
     return SourceSpec(uri or f"file:///{name()}", collection or name(), tenant or name(), **more)  # type: ignore[arg-type]
 
 
-def opened(room: Room, wanted: SourceSpec | None = None) -> Source:
-    return room.ledger.sources.open(wanted or spec(), PROFILE, ("mime", "year"))
+def opened(db: LedgerDatabase, wanted: SourceSpec | None = None) -> Source:
+    return db.ledger.sources.open(wanted or spec(), PROFILE, ("mime", "year"))
 
 
-def resaved(room: Room, wanted: SourceSpec) -> Source:
+def resaved(db: LedgerDatabase, wanted: SourceSpec) -> Source:
     """As a person saves it."""
-    return room.ledger.sources.save(wanted, PROFILE, ("mime", "year"))
+    return db.ledger.sources.save(wanted, PROFILE, ("mime", "year"))
 
 
-def held(room: Room, source: Source, mode: Mode = "incremental") -> Run:
+def held(db: LedgerDatabase, source: Source, mode: Mode = "incremental") -> Run:
     """A run that holds its source."""
-    run = started(room, source, mode)
-    room.ledger.runs.claim(run, 60)
+    run = started(db, source, mode)
+    db.ledger.runs.claim(run, 60)
     return run
 
 
-def started(room: Room, source: Source, mode: RunMode = "incremental") -> Run:
-    return room.ledger.runs.start(source, mode, uuid4(), "tests")
+def started(db: LedgerDatabase, source: Source, mode: RunMode = "incremental") -> Run:
+    return db.ledger.runs.start(source, mode, uuid4(), "tests")
 
 
 def entry(external_id: str, fingerprint: str = "1") -> ListingEntry:
     return ListingEntry(external_id, f"file:///{external_id}", fingerprint, 10)
 
 
-def scanned(room: Room, run: Run, *entries: ListingEntry) -> list[WorkItem]:
-    return room.ledger.scans.record(run, list(entries)).items
+def scanned(db: LedgerDatabase, run: Run, *entries: ListingEntry) -> list[WorkItem]:
+    return db.ledger.scans.record(run, list(entries)).items
 
 
 def chunk_id(document_id: UUID, words: str) -> UUID:
@@ -195,10 +195,10 @@ def version(
     )
 
 
-def loaded(room: Room, run: Run, item: WorkItem, *texts: str) -> None:
+def loaded(db: LedgerDatabase, run: Run, item: WorkItem, *texts: str) -> None:
     """Staged and activated."""
-    room.ledger.versions.stage(run, [version(run, item, *texts)])
-    room.ledger.versions.activate(run, [item.document_id])
+    db.ledger.versions.stage(run, [version(run, item, *texts)])
+    db.ledger.versions.activate(run, [item.document_id])
 
 
 def failure(item: WorkItem, reason: str = "it is encrypted; remove the password") -> QuarantineEntry:
@@ -211,22 +211,22 @@ class _Left(Exception):
 
 def outbox(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """What the outbox holds, left as it is."""
-    with suppress(_Left), ledger.outbox.entries(collection_id, limit) as found:
+    with suppress(_Left), ledger.outbox.entries(collection_id, limit) as result:
         raise _Left
-    return found
+    return result
 
 
 def carried_out(ledger: Ledger, collection_id: UUID, limit: int = 100) -> list[OutboxEntry]:
     """The same, struck off."""
-    with ledger.outbox.entries(collection_id, limit) as found:
-        return found
+    with ledger.outbox.entries(collection_id, limit) as result:
+        return result
 
 
 def reader(source: Source, *groups: str) -> Principal:
     return Principal("reader", source.spec.tenant, frozenset(groups))
 
 
-def shown(room: Room, source: Source, item: WorkItem, *texts: str, who: Principal | None = None) -> list[bytes]:
+def shown(db: LedgerDatabase, source: Source, item: WorkItem, *texts: str, who: Principal | None = None) -> list[bytes]:
     """Sealed texts of what a reader gets for chunks of a document, asked for by their texts."""
     ids = [chunk_id(item.document_id, words) for words in texts]
-    return [each.sealed_text for each in room.catalog.hydrate(source.generation, ids, who or reader(source))]
+    return [each.sealed_text for each in db.catalog.hydrate(source.generation, ids, who or reader(source))]

@@ -72,8 +72,8 @@ class Received:
             _ = self.datasets[name]
         if bad := [name for name in names if not all(map(_NAME.fullmatch, name))]:
             raise Refused(422, f"names are not taken: {bad}")
-        if found := problems(event):
-            raise Refused(422, "; ".join(found))
+        if result := problems(event):
+            raise Refused(422, "; ".join(result))
         self.events.append(event)
         self._run(event, self.jobs[names[0]])
 

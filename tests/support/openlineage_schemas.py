@@ -72,13 +72,13 @@ def _is_uri(value: object) -> bool:
 
 def problems(event: dict[str, Any]) -> list[str]:
     """What an event does not keep of the schemas, each with its place; none: it keeps all."""
-    found = _compared(event, schema(base.RunEvent), "event")
+    result = _compared(event, schema(base.RunEvent), "event")
     if "eventType" not in event:
-        found.append("event: a run event without eventType says nothing of the run")
+        result.append("event: a run event without eventType says nothing of the run")
     for place, kind, facets in _facets(event):
         for key, facet in facets.items():
-            found += _facet_problems(f"{place}.{key}", key, kind, facet)
-    return found
+            result += _facet_problems(f"{place}.{key}", key, kind, facet)
+    return result
 
 
 def _facet_problems(place: str, key: str, kind: type, facet: Any) -> list[str]:
@@ -92,10 +92,10 @@ def _facet_problems(place: str, key: str, kind: type, facet: Any) -> list[str]:
     if cls is None:
         return [f"{place}: {url} is no schema of this client"]
     anywhere = cls.__module__ == base.__name__  # a facet of somebody else that has no schema of its own
-    found = [] if anywhere or key == key_of(cls) else [f"{place}: {cls.__name__} stands under `{key_of(cls)}`"]
+    result = [] if anywhere or key == key_of(cls) else [f"{place}: {cls.__name__} stands under `{key_of(cls)}`"]
     if not issubclass(cls, kind):
-        found.append(f"{place}: {cls.__name__} is no {kind.__name__}")
-    return found + _compared(facet, schema(cls), place)
+        result.append(f"{place}: {cls.__name__} is no {kind.__name__}")
+    return result + _compared(facet, schema(cls), place)
 
 
 def _facets(event: dict[str, Any]) -> Iterator[tuple[str, type, dict[str, Any]]]:
@@ -126,12 +126,12 @@ def key_of(cls: type) -> str:
 @cache
 def _classes() -> dict[str, type]:
     """By schema URL."""
-    found = {}
+    result = {}
     for module in pkgutil.iter_modules(generated.__path__):
         for cls in vars(importlib.import_module(f"{generated.__name__}.{module.name}")).values():
             if inspect.isclass(cls) and issubclass(cls, base.BaseFacet):
-                found[cls._get_schema()] = cls
-    return found
+                result[cls._get_schema()] = cls
+    return result
 
 
 @cache

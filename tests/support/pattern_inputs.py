@@ -53,7 +53,7 @@ def uses(root: Path) -> Iterator[Use]:
 
 def anchored(root: Path, module_path: str, name: str) -> bool:
     """Whether a pattern is only ever tried at one place of a text: each use of its name calls match or fullmatch."""
-    found = 0
+    result = 0
     for path in [root / module_path] if name.startswith("_") else sorted(root.rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         loads = sum(_loads(node, name) for node in nodes)
@@ -63,8 +63,8 @@ def anchored(root: Path, module_path: str, name: str) -> bool:
         )
         if calls != loads:
             return False
-        found += calls
-    return found > 0
+        result += calls
+    return result > 0
 
 
 def _loads(node: ast.AST, name: str) -> bool:
@@ -134,8 +134,8 @@ class Hostile:
 
     def text(self, size: int) -> Text:
         """About `size` characters."""
-        made = self.prefix + self.word * (size // len(self.word)) + self.tail
-        return made.encode("latin-1", "replace") if self.binary else made
+        built = self.prefix + self.word * (size // len(self.word)) + self.tail
+        return built.encode("latin-1", "replace") if self.binary else built
 
 
 def hostile(pattern: re.Pattern[Any], *, pairs: bool = True) -> Iterator[Hostile]:
@@ -237,19 +237,19 @@ def _walk(tree: Any, before: str, letters: list[str], prefixes: list[str], bodie
 
 
 def _sample(tree: Any, letters: list[str]) -> str:
-    made = ""
+    built = ""
     for op, value in tree:
         if op in (_constants.LITERAL,):
-            made += chr(value)
+            built += chr(value)
         elif op in (_constants.NOT_LITERAL, _constants.IN, _constants.ANY):
             test = _compiler.compile(_sub(tree, [(op, value)]), re.DOTALL)
-            made += next((letter for letter in letters if test.fullmatch(letter)), "a")
+            built += next((letter for letter in letters if test.fullmatch(letter)), "a")
         elif op in _REPEATS:
-            made += _sample(value[2], letters) * max(value[0], 1)
+            built += _sample(value[2], letters) * max(value[0], 1)
         elif op is _constants.BRANCH:
-            made += _sample(value[1][0], letters)
+            built += _sample(value[1][0], letters)
         elif op is _constants.SUBPATTERN:
-            made += _sample(value[3], letters)
+            built += _sample(value[3], letters)
         elif op is _constants.ATOMIC_GROUP:
-            made += _sample(value, letters)
-    return made
+            built += _sample(value, letters)
+    return built

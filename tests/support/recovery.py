@@ -148,8 +148,8 @@ class Case:
 
     def orphans(self) -> set[str]:
         assert self.sluice.graph is not None
-        found = self.sluice.graph.orphans(1000)
-        return {*found.chunks, *found.documents, *found.entities}
+        result = self.sluice.graph.orphans(1000)
+        return {*result.chunks, *result.documents, *result.entities}
 
     def assert_whole(self, expected: Held) -> Snapshot:
         """0 missing, 0 duplicate, 0 orphan, and nothing left that somebody would have to do."""
@@ -157,8 +157,8 @@ class Case:
         assert now.strays == []
         assert_equal(now.held, expected)
         report = self.sluice.reconciliation.reconcile(collection=self.spec.collection, deep=True).to_json()
-        found = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
-        assert not any(found.values()), found
+        result = {name: report[name] for name in ("missing", "stale", "in_flight", "unreadable", "embedded")}
+        assert not any(result.values()), result
         assert report["collections"][0]["surplus"] == 0
         assert outbox(self.sluice.ledger, self.generation().collection_id) == []
         with self.stores.engine.connect() as connection:

@@ -50,17 +50,17 @@ class Corpus:
     def run(self, name: str, *words: str) -> Any:
         """The answer of one command; its output as JSON where it is asked for that."""
         said = command(self.environment, words)
-        told = self._read(said.out) if "--json" in words and said.out else None
+        output = self._read(said.out) if "--json" in words and said.out else None
         told_wrong = bool(said.err) if said.code not in (0, 3) else None
-        self.answers[f"sluice {name}"] = {"exit": said.code, "says what is wrong": told_wrong, "json": told}
-        return json.loads(said.out) if told is not None else said.out
+        self.answers[f"sluice {name}"] = {"exit": said.code, "says what is wrong": told_wrong, "json": output}
+        return json.loads(said.out) if output is not None else said.out
 
     def call(self, client: Any, name: str, method: str, path: str, **given: Any) -> Any:
         answer = client.request(method, f"/api/v1{path}", **{"headers": {"Authorization": "Bearer ann"}, **given})
         media = answer.headers["content-type"]
-        told = self._read(answer.text) if "json" in media else None
-        self.answers[f"{method} {name}"] = {"status": answer.status_code, "type": media, "json": told}
-        return answer.json() if told is not None else answer.text
+        output = self._read(answer.text) if "json" in media else None
+        self.answers[f"{method} {name}"] = {"status": answer.status_code, "type": media, "json": output}
+        return answer.json() if output is not None else answer.text
 
     def _read(self, text: str) -> Any:
         for own, word in self._words.items():
@@ -131,8 +131,8 @@ def _look(corpus: Corpus) -> None:
     corpus.run("search", "search", "barn owl voles", *where, "--json")
     corpus.run("search --filter", "search", "owl", *where, "--filter", "mime=text/html", "-k", "1", "--json")
     corpus.run("search, no such field", "search", "owl", *where, "--filter", "nofield=1", "--json")
-    found = corpus.run("quarantine list", "quarantine", "list", *where, "--json")["quarantine"]
-    corpus.run("quarantine show", "quarantine", "show", found[0]["document_id"], "--json")
+    result = corpus.run("quarantine list", "quarantine", "list", *where, "--json")["quarantine"]
+    corpus.run("quarantine show", "quarantine", "show", result[0]["document_id"], "--json")
     corpus.run("quarantine show, no such", "quarantine", "show", "6b1f4a10-6a35-4c9e-9a55-6a1d5b0f0f3e", "--json")
     queries, qrels = corpus.folder.parent / "queries.jsonl", corpus.folder.parent / "qrels.tsv"
     queries.write_text('{"_id": "q1", "text": "barn owl voles"}\n{"_id": "q2", "text": "rye sourdough"}\n')
@@ -143,7 +143,7 @@ def _look(corpus: Corpus) -> None:
 def _ask(corpus: Corpus, client: Any) -> None:
     name, where = corpus.collection, {"params": {"collection": corpus.collection}}
     query = {"query": "barn owl voles", "collection": name}
-    found = corpus.call(client, "search", "POST", "/search", json=query)["results"][0]
+    result = corpus.call(client, "search", "POST", "/search", json=query)["results"][0]
     corpus.call(client, "search, explained", "POST", "/search", json={**query, "explain": True, "top_k": 2})
     only = {"filters": {"mime": "text/html"}, "legs": ["sparse"], "top_k": 1}
     corpus.call(client, "search, filtered", "POST", "/search", json={**query, **only})
@@ -151,7 +151,7 @@ def _ask(corpus: Corpus, client: Any) -> None:
         corpus.call(client, path, "GET", f"/{path}")
     corpus.call(client, "collections/{collection}", "GET", f"/collections/{name}")
     corpus.call(client, "documents", "GET", "/documents", params={**where["params"], "limit": 2})
-    document, chunk, run = (found[each] for each in ("document_id", "chunk_id", "run_id"))
+    document, chunk, run = (result[each] for each in ("document_id", "chunk_id", "run_id"))
     corpus.call(client, "documents/{document_id}", "GET", f"/documents/{document}")
     corpus.call(client, "passages/{chunk_id}", "GET", f"/passages/{chunk}")
     corpus.call(client, "passages/{chunk_id}/lineage", "GET", f"/passages/{chunk}/lineage")
@@ -303,7 +303,7 @@ def differences(recorded: Any, now: Any, where: str = "") -> list[str]:
     if isinstance(recorded, dict) and isinstance(now, dict):
         gone = [f"{where}/{key} is gone" for key in recorded if key not in now]
         both = [(key, each) for key, each in recorded.items() if key in now]
-        return gone + [told for key, each in both for told in differences(each, now[key], f"{where}/{key}")]
+        return gone + [output for key, each in both for output in differences(each, now[key], f"{where}/{key}")]
     if isinstance(recorded, str) and recorded in _TYPES:
         same = _TYPES[recorded](now)
     else:

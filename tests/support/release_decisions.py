@@ -55,9 +55,9 @@ class Question:
         lines: dict[str, str] = {}
         first, *others = self.axes.values()
         for value in first:
-            found = [decided(self.decide, value, *each) for each in product(*others)]
-            known += sorted(set(found) - set(known))
-            lines[label(value)] = _packed("".join(_LETTERS[known.index(each)] for each in found))
+            result = [decided(self.decide, value, *each) for each in product(*others)]
+            known += sorted(set(result) - set(known))
+            lines[label(value)] = _packed("".join(_LETTERS[known.index(each)] for each in result))
         axes = [{name: list(map(label, values))} for name, values in self.axes.items()]
         return {"axes": axes, "outcomes": dict(zip(_LETTERS, known, strict=False)), "table": lines}
 
@@ -67,12 +67,12 @@ _LETTERS = string.ascii_letters + "!#$%&*+,-./:;<=>?@^_|~"
 
 def decided(decide: Callable[..., Any], *values: Any) -> Outcome:
     try:
-        told = decide(*values)
+        output = decide(*values)
     except HTTPException as error:
         return str(error.status_code)
     except SluiceError as error:
         return next(reason for kind, reason in REASONS.items() if isinstance(error, kind))
-    return "allowed" if told is None else json.dumps(told)
+    return "allowed" if output is None else json.dumps(output)
 
 
 def label(value: Any) -> str:
@@ -81,24 +81,24 @@ def label(value: Any) -> str:
 
 def unpacked(line: str) -> str:
     """`a12b` → twelve times a, then b."""
-    told, count = "", ""
+    output, count = "", ""
     for each in line:
         if each.isdigit():
             count += each
-        elif told and count:
-            told, count = told + told[-1] * (int(count) - 1) + each, ""
+        elif output and count:
+            output, count = output + output[-1] * (int(count) - 1) + each, ""
         else:
-            told += each
-    return told + (told[-1] * (int(count) - 1) if count else "")
+            output += each
+    return output + (output[-1] * (int(count) - 1) if count else "")
 
 
 def _packed(line: str) -> str:
-    told = ""
+    output = ""
     while line:
         same = len(line) - len(line.lstrip(line[0]))
-        told += line[0] + (str(same) if same > 1 else "")
+        output += line[0] + (str(same) if same > 1 else "")
         line = line[same:]
-    return told
+    return output
 
 
 def changes(recorded: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
@@ -110,8 +110,8 @@ def changes(recorded: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for value, line in recorded["table"].items():
         before, after = unpacked(line), unpacked(now["table"][value])
         for each, old, new in zip(product(*others), before, after, strict=True):
-            if (was := recorded["outcomes"][old]) != (told := now["outcomes"][new]):
-                yield f"{(value, *each)} was {was} and is {told}"
+            if (was := recorded["outcomes"][old]) != (output := now["outcomes"][new]):
+                yield f"{(value, *each)} was {was} and is {output}"
 
 
 # --- runs --------------------------------------------------------------------------------------------------------
@@ -293,8 +293,8 @@ def _merged(first: str, more: str) -> Any:
     return sorted(json.loads(merged_rules(first, more)))
 
 
-def _borrowed(kept: str, own: str, other: str) -> bool:
-    saved: Any = SimpleNamespace(spec=_spec(kept, groups=["board"]))
+def _borrowed(stored: str, own: str, other: str) -> bool:
+    saved: Any = SimpleNamespace(spec=_spec(stored, groups=["board"]))
     admits = borrowable(_spec(own), lambda tenant: [saved], roots=())
     return admits is None or admits(other)
 
@@ -347,8 +347,8 @@ ORIGINS = [None, "http://sluice.test", "http://evil.test", "null"]
 
 def _tenant(held: str, header: str | None) -> list[Any]:
     grants = [Grant("ann", tenant, frozenset(groups), write) for tenant, groups, write in HELD[held]]
-    found = principal_of_request(grants, Response(), header)
-    return [found.tenant, sorted(found.groups), found.may_write]
+    result = principal_of_request(grants, Response(), header)
+    return [result.tenant, sorted(result.groups), result.may_write]
 
 
 def _post(method: str, path: str, bearer: str | None, media: str | None, site: str | None, origin: str | None) -> None:

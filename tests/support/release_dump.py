@@ -72,9 +72,9 @@ def dump(url: str, target: Path, work: Path) -> None:
         "--inserts",
         libpq(url),
     ]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     # pg_dump's \restrict lines are for psql and change with every dump.
-    lines = [line for line in told.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+    lines = [line for line in output.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
     target.write_text("\n".join(lines).replace(work.as_uri(), "file:///srv") + "\n")
 
 

@@ -132,9 +132,9 @@ def write(target: Path, home: Path, references: list[dict[str, Any]]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(target, "w:gz") as archive:
         for name, content in files.items():
-            told = tarfile.TarInfo(name)
-            told.size = len(content)
-            archive.addfile(told, io.BytesIO(content))
+            output = tarfile.TarInfo(name)
+            output.size = len(content)
+            archive.addfile(output, io.BytesIO(content))
 
 
 def dump(url: str) -> bytes:
@@ -145,9 +145,9 @@ def dump(url: str) -> bytes:
         "--inserts",
         url.replace("postgresql+psycopg://", "postgresql://", 1),
     ]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     # pg_dump's \restrict lines are for psql and change with every dump.
-    lines = [line for line in told.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+    lines = [line for line in output.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -52,7 +52,7 @@ def _served_document() -> dict[str, Any]:
 
 
 def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    output: dict[str, Any] = {
         "parameters": {
             f"{each['in']} {each['name']}": {"required": each.get("required", False), "schema": _bare(each["schema"])}
             for each in operation.get("parameters", ())
@@ -63,9 +63,9 @@ def _operation(operation: Mapping[str, Any]) -> dict[str, Any]:
         },
     }
     if body := operation.get("requestBody"):
-        told["body"] = {media: _bare(content["schema"]) for media, content in body["content"].items()}
-        told["body_required"] = body.get("required", False)
-    return told
+        output["body"] = {media: _bare(content["schema"]) for media, content in body["content"].items()}
+        output["body_required"] = body.get("required", False)
+    return output
 
 
 def _bare(schema: Any, *, names: bool = False) -> Any:
@@ -110,20 +110,20 @@ def _commands(command: Any, name: str) -> Iterable[tuple[str, Any]]:
 
 
 def _param(param: Any) -> dict[str, Any]:
-    told = {"default": _plain(param.default), "required": param.required, "many": param.multiple or param.nargs == -1}
-    told |= _type(param)
+    output = {"default": _plain(param.default), "required": param.required, "many": param.multiple or param.nargs == -1}
+    output |= _type(param)
     if param.param_type_name == "option":
-        told["flag"] = param.is_flag
-    return told
+        output["flag"] = param.is_flag
+    return output
 
 
 def _type(param: Any) -> dict[str, Any]:
     annotation = param.type_descriptor.annotation
-    told: dict[str, Any] = {"type": getattr(annotation, "__name__", str(annotation))}
-    told["type"] = str(annotation) if "[" in str(annotation) else told["type"]
+    output: dict[str, Any] = {"type": getattr(annotation, "__name__", str(annotation))}
+    output["type"] = str(annotation) if "[" in str(annotation) else output["type"]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
-        told = {"type": "choice", "choices": [each.value for each in annotation]}
-    return told | {name: getattr(param, name) for name in ("min", "max") if getattr(param, name, None) is not None}
+        output = {"type": "choice", "choices": [each.value for each in annotation]}
+    return output | {name: getattr(param, name) for name in ("min", "max") if getattr(param, name, None) is not None}
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
@@ -257,7 +257,7 @@ if __name__ == "__main__":
         os.environ["AIRFLOW_HOME"] = home
         os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
         os.chdir(home)  # no `.env` of the checkout is read
-        told = json.dumps(SURFACES[sys.argv[1]]())
-    sys.stdout.write(told + "\n")
+        output = json.dumps(SURFACES[sys.argv[1]]())
+    sys.stdout.write(output + "\n")
     sys.stdout.flush()
     os._exit(0)  # a thread of the plugin may still run

@@ -22,23 +22,23 @@ def port_of(sluice: Sluice, name: str) -> Any:
 
 def swapped(sluice: Sluice, **changes: Any) -> Sluice:
     """The same with other parts; each verb is built anew from them."""
-    made = copy(sluice)
+    built = copy(sluice)
     for name, member in vars(Sluice).items():
         if isinstance(member, cached_property):
-            vars(made).pop(name, None)
+            vars(built).pop(name, None)
     roles = changes.keys() & ROLES
     parts = changes.keys() & vars(sluice).keys()
-    made.ledger = replace(sluice.ledger, **{name: changes[name] for name in roles})
-    made.settings = sluice.settings.model_copy(update={name: changes[name] for name in changes.keys() - roles - parts})
-    vars(made).update({name: changes[name] for name in parts})
-    return made
+    built.ledger = replace(sluice.ledger, **{name: changes[name] for name in roles})
+    built.settings = sluice.settings.model_copy(update={name: changes[name] for name in changes.keys() - roles - parts})
+    vars(built).update({name: changes[name] for name in parts})
+    return built
 
 
 def wired(**parts: Any) -> Sluice:
     """Of these parts alone; those that are settings differ from the defaults."""
-    made = object.__new__(Sluice)
+    built = object.__new__(Sluice)
     settings = {name: each for name, each in parts.items() if name in Settings.model_fields and not callable(each)}
-    vars(made).update(
+    vars(built).update(
         dict.fromkeys(STORES) | {"settings": Settings.model_construct(**settings), "gate_rules": {}} | parts
     )
-    return made
+    return built

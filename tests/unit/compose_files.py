@@ -157,11 +157,11 @@ def read(path: Path) -> dict[Any, Any]:
 def references(value: Any) -> list[tuple[str, str, str]]:
     """(variable, `:-`, `:?` or nothing, what follows) of every reference in a tree."""
     if isinstance(value, dict):
-        return [found for each in value.values() for found in references(each)]
+        return [result for each in value.values() for result in references(each)]
     if isinstance(value, list):
-        return [found for each in value for found in references(each)]
+        return [result for each in value for result in references(each)]
     if isinstance(value, str):
-        return [(found[1], found[2] or "", found[3] or "") for found in REFERENCE.finditer(value) if found[1]]
+        return [(result[1], result[2] or "", result[3] or "") for result in REFERENCE.finditer(value) if result[1]]
     return []
 
 
@@ -174,13 +174,13 @@ def filled(value: Any, variables: Mapping[str, str]) -> Any:
     if not isinstance(value, str):
         return value
 
-    def replaced(found: re.Match[str]) -> str:
-        if not found[1]:
+    def replaced(result: re.Match[str]) -> str:
+        if not result[1]:
             return "$"
-        given = variables.get(found[1])
-        if not given and found[2] != ":-":
-            raise KeyError(found[1])
-        return given or found[3]
+        given = variables.get(result[1])
+        if not given and result[2] != ":-":
+            raise KeyError(result[1])
+        return given or result[3]
 
     return REFERENCE.sub(replaced, value)
 

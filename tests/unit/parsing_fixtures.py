@@ -25,9 +25,9 @@ def one(opened: IsolatedExtractor, content: bytes | str, name: str) -> Extracted
 
 
 def text(opened: IsolatedExtractor, content: bytes | str, name: str) -> str:
-    found = one(opened, content, name)
-    assert found.failure is None, found.failure
-    return found.text
+    result = one(opened, content, name)
+    assert result.failure is None, result.failure
+    return result.text
 
 
 def zipped(members: dict[str, str | bytes]) -> bytes:

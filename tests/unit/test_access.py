@@ -48,8 +48,8 @@ def no_sources(tenant: str) -> list[SavedSource]:
     return []
 
 
-def listed(found: Any) -> list[str]:
-    return [entry.external_id for entry in found.scan()]
+def listed(result: Any) -> list[str]:
+    return [entry.external_id for entry in result.scan()]
 
 
 ALL = ["board/2026/may.md", "board/minutes.md", "boards.md", "staff/plan.md"]
@@ -80,22 +80,22 @@ def test_nor_to_another_tenant(documents: Path) -> None:
 
 @pytest.mark.parametrize("groups", [(), ("staff",)])
 def test_a_folder_above_leaves_out_what_is_kept_for_others(documents: Path, groups: tuple[str, ...]) -> None:
-    found = reader(documents, documents, rules_of(documents), *groups)
-    assert listed(found) == ["boards.md", "staff/plan.md"]
+    result = reader(documents, documents, rules_of(documents), *groups)
+    assert listed(result) == ["boards.md", "staff/plan.md"]
 
 
 def test_a_link_leads_nowhere_else(documents: Path) -> None:
     """Neither one to a folder, nor one to a file that is made after the scan."""
     (documents / "staff" / "board").symlink_to(documents / "board")
     (documents / "staff" / "peek.md").symlink_to(documents / "board" / "minutes.md")
-    found = reader(documents, documents, rules_of(documents), "staff")
-    entries = {entry.external_id: entry for entry in found.scan()}
+    result = reader(documents, documents, rules_of(documents), "staff")
+    entries = {entry.external_id: entry for entry in result.scan()}
     assert set(entries) == {"boards.md", "staff/plan.md"}
     (documents / "staff" / "plan.md").unlink()
     (documents / "staff" / "plan.md").symlink_to(documents / "board" / "minutes.md")
     with pytest.raises(ExtractionError):
-        found.read(WorkItem(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
-    within = found._reader  # the file reader itself, whose check is on what is open
+        result.read(WorkItem(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
+    within = result._reader  # the file reader itself, whose check is on what is open
     with pytest.raises(ExtractionError):
         within.read(WorkItem(None, entries["staff/plan.md"], new=True, active_hash=None))  # type: ignore[arg-type]
 
@@ -136,8 +136,8 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
         ({"s3://reports/board/": {"groups": ["a"]}, "s3://reports/board": {"groups": ["b"]}}, "are the same place"),
     ],
 )
-def test_a_rule_that_would_protect_something_else_is_refused(rules: dict[str, object], told: str) -> None:
-    with pytest.raises(BadRequest, match=told):
+def test_a_rule_that_would_protect_something_else_is_refused(rules: dict[str, object], output: str) -> None:
+    with pytest.raises(BadRequest, match=output):
         parse_rules(json.dumps(rules))
 
 
@@ -289,8 +289,8 @@ def test_pages_that_a_list_names_on_a_closed_path_are_left_out() -> None:
         ('{"/x": {}}', "not the beginning of a source's URI"),
     ],
 )
-def test_a_rule_that_is_none_opens_nothing(text: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match=told):
+def test_a_rule_that_is_none_opens_nothing(text: str, output: str, tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=output):
         reader(tmp_path, tmp_path, text)
 
 

@@ -43,7 +43,7 @@ def test_a_url_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch, values: dic
     monkeypatch.setenv("AIRFLOW_VAR_SLUICE_FILE_ROOTS", "/data/more")
     monkeypatch.setenv("SLUICE_FILE_ROOTS", "/data/first")
     settings = settings_from_airflow()
-    found = {
+    result = {
         "SLUICE_DATABASE_URL": settings.database_url.get_secret_value(),
         "SLUICE_KEYS_DATABASE_URL": settings.keys_database_url.get_secret_value(),
         "SLUICE_QDRANT_URL": settings.qdrant_url,
@@ -53,7 +53,7 @@ def test_a_url_comes_back_as_it_was(monkeypatch: pytest.MonkeyPatch, values: dic
         "SLUICE_NEO4J_PASSWORD": settings.neo4j_password.get_secret_value(),
         "SLUICE_REDIS_URL": settings.redis_url.get_secret_value(),
     }
-    assert found == values
+    assert result == values
     assert settings.file_roots == "/data/first:/data/more"
 
 

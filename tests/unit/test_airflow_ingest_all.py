@@ -113,9 +113,9 @@ def test_events_leave_a_paused_source_alone() -> None:
 
 
 def test_an_event_that_two_runs_are_told_is_one_run_of_its_source() -> None:
-    saved, told = [source("file:///a")], events(extra("file:///b"), extra("file:///a"), extra("file:///a"))
-    first, again = ingest_all.named(saved, told), ingest_all.named(saved, told[2:])
-    assert first.elements[-1] == again.elements[0] != ingest_all.named(saved, told[1:2]).elements[0]
+    saved, output = [source("file:///a")], events(extra("file:///b"), extra("file:///a"), extra("file:///a"))
+    first, again = ingest_all.named(saved, output), ingest_all.named(saved, output[2:])
+    assert first.elements[-1] == again.elements[0] != ingest_all.named(saved, output[1:2]).elements[0]
 
 
 def test_events_are_those_that_started_the_run_and_later_ones() -> None:

@@ -20,7 +20,7 @@ PARAMS: dict[str, Any] = {
     ("typed", "kept"),
     [(None, None), ([], ()), (["hr", ""], ("hr",)), ([""], None), ([" ", ""], None), (["a", "b"], ("a", "b"))],
 )
-def test_blank_lines_of_a_form_are_no_groups(typed: list[str] | None, kept: tuple[str, ...] | None) -> None:
+def test_blank_lines_of_a_form_are_no_groups(typed: list[str] | None, stored: tuple[str, ...] | None) -> None:
     """Only blank lines keep what is saved: they never open a source to everyone."""
     spec = ingest._request({**PARAMS, "access_groups": typed, "include": typed}, "airflow:sluice_ingest/manual").spec
-    assert (spec.access_groups, spec.include) == (kept, kept)
+    assert (spec.access_groups, spec.include) == (stored, stored)

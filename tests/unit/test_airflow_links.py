@@ -18,8 +18,8 @@ def leads(link: Any, run_id: str | None = None, **params: Any) -> str:
     task_instance = SimpleNamespace(
         get_template_context=lambda: {"params": given}, xcom_pull=lambda task_ids, key: run_id
     )
-    found: str = link.get_link(None, ti_key=task_instance)
-    return found.removeprefix(links.address(""))
+    result: str = link.get_link(None, ti_key=task_instance)
+    return result.removeprefix(links.address(""))
 
 
 def test_links_of_a_run() -> None:
@@ -118,8 +118,8 @@ def test_what_came_of_the_run_is_in_the_first_line() -> None:
         ("sluice_reconcile", {}, None),
     ],
 )
-def test_a_result_is_one_line(dag_id: str, found: dict[tuple[str, str], Any], line: str | None) -> None:
-    assert results.BY_DAG[dag_id](found) == line
+def test_a_result_is_one_line(dag_id: str, result: dict[tuple[str, str], Any], line: str | None) -> None:
+    assert results.BY_DAG[dag_id](result) == line
 
 
 def test_the_line_of_a_reconciliation_has_the_numbers_of_its_report() -> None:
@@ -128,8 +128,8 @@ def test_the_line_of_a_reconciliation_has_the_numbers_of_its_report() -> None:
         missing=1, surplus=0, stale=2, repaired=3, ok=True, in_flight=0, unreadable=0, embedded=0, orphans=0,
         repair=True, objects=nothing, collections=[],
     )  # fmt: skip
-    found = {("compare", "return_value"): report.to_json()}
-    assert results.BY_DAG["sluice_reconcile"](found) == "1 missing, 0 surplus, 2 stale, 3 repaired in 0 collections"
+    result = {("compare", "return_value"): report.to_json()}
+    assert results.BY_DAG["sluice_reconcile"](result) == "1 missing, 0 surplus, 2 stale, 3 repaired in 0 collections"
 
 
 def test_a_task_that_failed_leaves_its_error_but_no_text_of_a_document() -> None:

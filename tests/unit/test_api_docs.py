@@ -46,8 +46,8 @@ def test_what_is_not_in_this_release_is_refused(wanted: Any) -> None:
 
 
 def test_every_field_of_a_search_is_told() -> None:
-    told = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
-    assert set(SearchBody.model_fields) == told
+    output = set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M))
+    assert set(SearchBody.model_fields) == output
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -120,9 +120,9 @@ def test_chunks_of_an_older_release_have_no_relations(monkeypatch: pytest.Monkey
     of = document()
     chunked = [ChunkedDocument(of, (chunk(of, 0, 0, 39),))]
     secret = keys(of)
-    told = artefacts._chunk_json
+    output = artefacts._chunk_json
     monkeypatch.setattr(
-        artefacts, "_chunk_json", lambda each: {k: v for k, v in told(each).items() if k != "relations"}
+        artefacts, "_chunk_json", lambda each: {k: v for k, v in output(each).items() if k != "relations"}
     )
     ((old,),) = (
         each.chunks for each in artefacts.load_chunked(artefacts.dump_chunked(chunked, secret, PLACE), secret, PLACE)

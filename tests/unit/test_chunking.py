@@ -34,9 +34,9 @@ def tokenizer() -> Tokenizer:
 
 
 def chunks(text: str, profile: str = "chars:200:40", tokenizer: Tokenizer | None = None, **rest: object) -> list[Chunk]:
-    made = chunk([document(text, **rest)], profile=profile, index_key=KEY, tokenizer=tokenizer)  # type: ignore[arg-type]
-    assert len(made) == 1
-    return list(made[0].chunks)
+    built = chunk([document(text, **rest)], profile=profile, index_key=KEY, tokenizer=tokenizer)  # type: ignore[arg-type]
+    assert len(built) == 1
+    return list(built[0].chunks)
 
 
 def prose(seed: int, words: int) -> str:
@@ -80,9 +80,9 @@ PIECES = st.one_of(
 @given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from(["chars:100:0", "chars:150:70", "chars:600:100"]))
 def test_offsets_are_exact_and_nothing_but_space_is_lost(text: str, profile: str) -> None:
     limit = int(profile.split(":")[1])
-    made = chunks(text, profile, title="A title")
+    built = chunks(text, profile, title="A title")
     covered = bytearray(len(text))
-    for number, piece in enumerate(made):
+    for number, piece in enumerate(built):
         assert piece.text == text[piece.start : piece.end]
         assert piece.text == piece.text.strip() != ""
         assert len(piece.text) <= limit
@@ -90,22 +90,22 @@ def test_offsets_are_exact_and_nothing_but_space_is_lost(text: str, profile: str
         assert piece.text_hash == encryption.text_hash(KEY, piece.embedded_text)
         covered[piece.start : piece.end] = b"x" * (piece.end - piece.start)
     assert not "".join(char for char, seen in zip(text, covered, strict=True) if not seen).strip()
-    assert len({piece.chunk_id for piece in made}) == len(made)
-    assert [p.start for p in made] == sorted({p.start for p in made})
-    assert chunks(text, profile, title="A title") == made
+    assert len({piece.chunk_id for piece in built}) == len(built)
+    assert [p.start for p in built] == sorted({p.start for p in built})
+    assert chunks(text, profile, title="A title") == built
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(PIECES, max_size=6).map("".join), st.text(max_size=300), st.sampled_from(["32:0", "64:20", "256:32"]))
 def test_every_chunk_fits_the_model(tokenizer: Tokenizer, text: str, title: str, sizes: str) -> None:
-    made = chunks(text, f"tokens:{sizes}", tokenizer, title=title)
-    for piece in made:
+    built = chunks(text, f"tokens:{sizes}", tokenizer, title=title)
+    for piece in built:
         assert piece.text == text[piece.start : piece.end]
         assert len(piece.context) <= 200
         assert len(tokenizer.encode(piece.embedded_text.encode("utf-8", "replace").decode()).ids) <= int(
             sizes.split(":")[0]
         )
-    assert bool(made) == bool(text.strip())
+    assert bool(built) == bool(text.strip())
 
 
 def test_a_short_document_is_one_chunk_without_repeating_its_title(tokenizer: Tokenizer) -> None:
@@ -129,14 +129,14 @@ def test_chunks_keep_to_their_sections_and_know_their_headings() -> None:
         + prose(2, 8)
         + "\n\n## Use\n\nRun it."
     )
-    made = chunks(text, "chars:300:60", title="Guide")
-    assert {piece.headings for piece in made} >= {("Guide",), ("Guide", "Install"), ("Guide", "Use")}
-    for piece in made:
+    built = chunks(text, "chars:300:60", title="Guide")
+    assert {piece.headings for piece in built} >= {("Guide",), ("Guide", "Install"), ("Guide", "Use")}
+    for piece in built:
         assert sum(line.startswith(("# ", "## ")) for line in piece.text.splitlines()) <= 1
-    inner = next(p for p in made if p.headings == ("Guide", "Install") and not p.text.startswith("##"))
+    inner = next(p for p in built if p.headings == ("Guide", "Install") and not p.text.startswith("##"))
     assert inner.context == "Guide\nInstall"
-    assert made[-1].text == "## Use\n\nRun it."
-    assert made[-1].context == "Guide"
+    assert built[-1].text == "## Use\n\nRun it."
+    assert built[-1].context == "Guide"
 
 
 def test_headings_of_all_kinds_but_not_from_code() -> None:
@@ -160,28 +160,28 @@ def test_comments_in_code_files_are_no_headings() -> None:
 
 def test_the_page_is_the_one_a_chunk_begins_on() -> None:
     first, second = prose(1, 40), prose(2, 40)
-    made = chunks(first + "\n\n" + second, "chars:200:0", pages=(0, len(first) + 2))
-    assert {piece.page for piece in made} == {1, 2}
-    for piece in made:
+    built = chunks(first + "\n\n" + second, "chars:200:0", pages=(0, len(first) + 2))
+    assert {piece.page for piece in built} == {1, 2}
+    for piece in built:
         assert piece.page == (1 if piece.start < len(first) + 2 else 2)
     assert chunks(first)[0].page is None
 
 
 def test_overlap_repeats_whole_sentences_or_words() -> None:
-    made = chunks(prose(3, 200), "chars:400:120")
-    repeated = [before.end - after.start for before, after in pairwise(made)]
+    built = chunks(prose(3, 200), "chars:400:120")
+    repeated = [before.end - after.start for before, after in pairwise(built)]
     assert max(repeated) > 20
     assert all(0 <= size + 1 <= 121 for size in repeated)
 
 
 def test_equal_pieces_get_different_ids() -> None:
     section = "## Same\n\n" + "word " * 30 + "\n\n"
-    made = chunks(section * 3, "chars:200:0")
-    assert len(made) == 3
-    assert len({piece.text_hash for piece in made}) == 1
-    assert len({piece.chunk_id for piece in made}) == 3
-    digest = made[0].text_hash.hex()
-    assert made[2].chunk_id == uuid5(made[2].document_id, f"chars:200:0|{digest}|2")
+    built = chunks(section * 3, "chars:200:0")
+    assert len(built) == 3
+    assert len({piece.text_hash for piece in built}) == 1
+    assert len({piece.chunk_id for piece in built}) == 3
+    digest = built[0].text_hash.hex()
+    assert built[2].chunk_id == uuid5(built[2].document_id, f"chars:200:0|{digest}|2")
 
 
 @pytest.mark.parametrize("sections", [True, False], ids=["20 sections", "flat"])
@@ -236,18 +236,18 @@ class CapitalWords:
 
 
 def test_mentions_are_merged_by_entity() -> None:
-    made = chunk(
+    built = chunk(
         [document("Ada met ADA's Ada and Bob"), document(""), document("Bob left", title="two")],
         profile="chars:100:0",
         index_key=KEY,
     )
     first, empty, last = with_mentions(
-        made,
+        built,
         CapitalWords(),  # type: ignore[arg-type]
         lambda kind, name: uuid5(UUID(int=2), f"{kind}|{name.casefold()}"),
     )
-    told = [(m.name, m.count, m.kind) for m in first.chunks[0].mentions if m.count]
-    assert told == [("Ada", 2, "NAME"), ("Bob", 1, "NAME")]
+    output = [(m.name, m.count, m.kind) for m in first.chunks[0].mentions if m.count]
+    assert output == [("Ada", 2, "NAME"), ("Bob", 1, "NAME")]
     ada, bob = (mention.entity_id for mention in first.chunks[0].mentions if mention.count)
     assert first.chunks[0].relations == (Relation(bob, "met", ada),)  # nothing is said of one entity alone
     assert empty.chunks == () and last.chunks[0].relations == ()
@@ -261,6 +261,6 @@ def test_spellings_of_one_entity_are_one_mention() -> None:
         def extract(self, texts: list[str]) -> list[Recognized]:
             return [Recognized([("ORG", "ACME", 1), ("ORG", "Acme", 3)]) for _ in texts]
 
-    made = chunk([document("Acme")], profile="chars:100:0", index_key=KEY)
-    ((mention,),) = [c.mentions for c in with_mentions(made, Two(), lambda kind, name: UUID(int=5))[0].chunks]  # type: ignore[arg-type]
+    built = chunk([document("Acme")], profile="chars:100:0", index_key=KEY)
+    ((mention,),) = [c.mentions for c in with_mentions(built, Two(), lambda kind, name: UUID(int=5))[0].chunks]  # type: ignore[arg-type]
     assert (mention.name, mention.count, mention.about) == ("Acme", 4, False)

@@ -12,8 +12,8 @@ from sluice.cli import documents
     ("text", "found"),
     [("year=7", ("year", 7)), ("name=seven", ("name", "seven")), ('year={"gte": 7}', ("year", {"gte": 7}))],
 )
-def test_a_filter_is_json_or_text(text: str, found: tuple[str, object]) -> None:
-    assert documents._filter(text) == found
+def test_a_filter_is_json_or_text(text: str, result: tuple[str, object]) -> None:
+    assert documents._filter(text) == result
 
 
 @pytest.mark.parametrize("text", ["year={gte: 7}", "year=[1, 2", 'name="seven', "year"])

@@ -35,7 +35,7 @@ env_example = compose_files.env_example()
 
 
 @pytest.fixture(scope="module")
-def made() -> dict[str, str]:
+def built() -> dict[str, str]:
     """What secrets.sh makes."""
     script = ROOT / "deploy" / "compose" / "secrets.sh"
     done = subprocess.run(["sh", script], capture_output=True, text=True, check=True, timeout=30)
@@ -43,9 +43,9 @@ def made() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def resolved(made: dict[str, str]) -> dict[str, dict[str, Any]]:
+def resolved(built: dict[str, str]) -> dict[str, dict[str, Any]]:
     """The services as Compose would start them with nothing but the secrets set."""
-    services: dict[str, dict[str, Any]] = filled(SERVICES, made)
+    services: dict[str, dict[str, Any]] = filled(SERVICES, built)
     return services
 
 
@@ -191,10 +191,10 @@ def test_ports_are_devstacks_and_on_localhost() -> None:
     ]
     seen = {}
     for port in published:
-        found = re.fullmatch(r"127\.0\.0\.1:\$\{(SLUICE_PORT_\w+):-(\d+)\}:(\d+)", port)
-        assert found, f"{port}: publish as 127.0.0.1:${{SLUICE_PORT_X:-N}}:N"
-        assert found[2] == found[3]
-        seen[found[1]] = int(found[2])
+        result = re.fullmatch(r"127\.0\.0\.1:\$\{(SLUICE_PORT_\w+):-(\d+)\}:(\d+)", port)
+        assert result, f"{port}: publish as 127.0.0.1:${{SLUICE_PORT_X:-N}}:N"
+        assert result[2] == result[3]
+        seen[result[1]] = int(result[2])
     # Tasks alone talk to the execution API, so it has no port outside.
     assert seen == {name: port for name, port in env_example.ports().items() if name != "SLUICE_PORT_AIRFLOW_EXECUTION"}
 
@@ -230,12 +230,12 @@ def test_secrets_are_asked_for_and_never_written_down() -> None:
                 assert re.search(r"://\w*:\$\{\w+:\?set it in \.env\}@", value), f"{name}: {variable}"
 
 
-def test_secrets_sh_makes_all_that_is_asked_for(made: dict[str, str]) -> None:
-    assert {name for name, how, _ in references([FILE, OVERLAY]) if how == ":?"} == {*made} - {"SLUICE_ADMIN_USER"}
-    assert all(re.fullmatch(r"[\w-]{20,}", value) for name, value in made.items() if "PASSWORD" in name)
-    assert len(parse_master_key(made["SLUICE_MASTER_KEY"])) == 32
-    assert Fernet(made["AIRFLOW__CORE__FERNET_KEY"])
-    assert len({*made.values()}) == len(made)
+def test_secrets_sh_makes_all_that_is_asked_for(built: dict[str, str]) -> None:
+    assert {name for name, how, _ in references([FILE, OVERLAY]) if how == ":?"} == {*built} - {"SLUICE_ADMIN_USER"}
+    assert all(re.fullmatch(r"[\w-]{20,}", value) for name, value in built.items() if "PASSWORD" in name)
+    assert len(parse_master_key(built["SLUICE_MASTER_KEY"])) == 32
+    assert Fernet(built["AIRFLOW__CORE__FERNET_KEY"])
+    assert len({*built.values()}) == len(built)
 
 
 def test_all_settings_reach_the_application(
@@ -258,10 +258,10 @@ def test_all_settings_reach_the_application(
 
 
 def test_the_master_key_is_in_no_environment_of_what_stays(
-    resolved: dict[str, dict[str, Any]], made: dict[str, str]
+    resolved: dict[str, dict[str, Any]], built: dict[str, str]
 ) -> None:
     """Parsers run beside these processes, and `/proc` shows environments. The key comes from a volume of its own."""
-    holders = {name for name, each in resolved.items() if made["SLUICE_MASTER_KEY"] in str(each.get("environment"))}
+    holders = {name for name, each in resolved.items() if built["SLUICE_MASTER_KEY"] in str(each.get("environment"))}
     assert holders == {ONE_SHOT}
     folder = "/var/lib/sluice-key"
     for name in (*AIRFLOW, ONE_SHOT):
@@ -329,11 +329,11 @@ def test_postgres_is_set_up_as_devstack_does() -> None:
 
 def test_roles_and_databases_are_devstacks() -> None:
     script = (ROOT / "deploy" / "compose" / "postgres-init.sh").read_text(encoding="utf-8")
-    made = {
+    built = {
         words[0]: (words[1], tuple(words[2:])) for words in map(str.split, re.findall(r"^database (.+)$", script, re.M))
     }
-    assert made == postgres_databases.DATABASES
-    roles = {role for owner, others in made.values() for role in (owner, *others)}
+    assert built == postgres_databases.DATABASES
+    roles = {role for owner, others in built.values() for role in (owner, *others)}
     loop = re.search(r"^for name in (.+); do\n    role ", script, re.M)
     assert loop and {*loop[1].split()} == roles
     environment = SERVICES["postgres"]["environment"]

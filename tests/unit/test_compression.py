@@ -42,8 +42,8 @@ def shared() -> Iterator[IsolatedExtractor]:
 @pytest.mark.parametrize(("suffix", "compress"), KINDS)
 def test_the_document_inside_is_read(shared: IsolatedExtractor, suffix: str, compress: Compress) -> None:
     page = "<html><head><title>Titel</title></head><body><h1>Größe</h1></body></html>"
-    found = one(shared, compress(page.encode()), f"folder/page.html.{suffix}")
-    assert (found.text.strip(), found.title, found.mime) == ("# Größe", "Titel", "text/html")
+    result = one(shared, compress(page.encode()), f"folder/page.html.{suffix}")
+    assert (result.text.strip(), result.title, result.mime) == ("# Größe", "Titel", "text/html")
     assert one(shared, compress("# Kopf\n\nСлово\n".encode("cp1251")), f"a.md.{suffix}").title == "Kopf"
     assert "A paragraph." in one(shared, compress(docx()), f"a.docx.{suffix}").text
     lines = compress(b'{"a": "M\\u00fcller"}\n') + compress(b'{"a": 2}\n')

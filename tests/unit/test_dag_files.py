@@ -16,10 +16,10 @@ HEAVY = ("great_expectations", "qdrant_client", "neo4j", "spacy", "onnxruntime",
 
 
 def test_docs_dags_is_what_the_docstrings_say() -> None:
-    found = importlib.util.spec_from_file_location("dags_doc", ROOT / "docs" / "dags.py")
-    assert found and found.loader
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    result = importlib.util.spec_from_file_location("dags_doc", ROOT / "docs" / "dags.py")
+    assert result and result.loader
+    module = importlib.util.module_from_spec(result)
+    result.loader.exec_module(module)
     assert (ROOT / "docs" / "dags.md").read_text() == module.render(), "run: python docs/dags.py > docs/dags.md"
 
 

@@ -21,14 +21,14 @@ NAMES = ("ingest", "ingest_all", "reconcile", "retention")
 
 @pytest.fixture(scope="module")
 def dags() -> dict[str, Any]:
-    found = {}
+    result = {}
     for name in NAMES:
         spec = importlib.util.spec_from_file_location(f"dags_{name}", DAGS / f"{name}.py")
         assert spec and spec.loader
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        found[name] = getattr(module, f"sluice_{name}")()
-    return found
+        result[name] = getattr(module, f"sluice_{name}")()
+    return result
 
 
 def params(dag: Any) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def test_tasks_of_a_batch_are_named_by_what_it_holds(dags: dict[str, Any]) -> No
 
 
 def test_assets_name_who_makes_them_and_who_reads_them(dags: dict[str, Any]) -> None:
-    made = [each.name for each in dags["ingest"].get_task("finish").outlets]
-    assert made == ["sluice_collections", "sluice.collections"]
+    built = [each.name for each in dags["ingest"].get_task("finish").outlets]
+    assert built == ["sluice_collections", "sluice.collections"]
     for dag, task in (("reconcile", "compare"), ("retention", "look")):
         assert [each.uri for each in dags[dag].get_task(task).inlets] == ["sluice://collections/"]
 
@@ -144,8 +144,8 @@ def test_links_lead_from_tasks_to_pages(dags: dict[str, Any]) -> None:
     for task in ("plan", "finish"):
         assert {each.name for each in dags["ingest"].get_task(task).operator_extra_links} == wanted
     for stage in ("extract", "validate", "chunk", "embed"):
-        found = {each.name for each in dags["ingest"].get_task(f"batch.{stage}").operator_extra_links}
-        assert found == {"Gate results", "Quarantine"}, stage
+        result = {each.name for each in dags["ingest"].get_task(f"batch.{stage}").operator_extra_links}
+        assert result == {"Gate results", "Quarantine"}, stage
     assert [each.name for each in dags["ingest_all"].get_task("plan").operator_extra_links] == ["Saved sources"]
 
 
@@ -162,8 +162,8 @@ def test_an_approval_says_how_many_documents_in_words(dags: dict[str, Any]) -> N
     task = dags["retention"].get_task("approve")
 
     def shown(template: str, documents: int, chunks: int, collection: str | None) -> str:
-        found = {"documents": documents, "chunks": chunks}
-        instance = SimpleNamespace(xcom_pull=lambda task_ids: found if task_ids == "look" else None)
+        result = {"documents": documents, "chunks": chunks}
+        instance = SimpleNamespace(xcom_pull=lambda task_ids: result if task_ids == "look" else None)
         return str(dags["retention"].get_template_env().from_string(template).render(
             ti=instance, params={"collection": collection}
         ))  # fmt: skip

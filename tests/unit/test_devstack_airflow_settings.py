@@ -120,8 +120,8 @@ def test_what_the_astro_cli_would_not_understand_is_refused(tmp_path: Path, cont
 @pytest.mark.parametrize("environ", [{}, {"SLUICE_MARQUEZ_URL": "http://marquez:5000"}])
 def test_tasks_send_lineage_to_the_ledger_and_never_to_marquez(tmp_path: Path, environ: dict[str, str]) -> None:
     config = Config.from_env(tmp_path, environ)
-    told = airflow_environment.variables(config, credentials.load_or_make(config))
-    transport = json.loads(told["AIRFLOW__OPENLINEAGE__TRANSPORT"])
+    output = airflow_environment.variables(config, credentials.load_or_make(config))
+    transport = json.loads(output["AIRFLOW__OPENLINEAGE__TRANSPORT"])
     assert transport["continue_on_failure"] is True
     assert [each["type"] for each in transport["transports"].values()] == ["sluice.airflow.transport.LedgerTransport"]
 

@@ -33,8 +33,8 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", re.M | re.S)
 
 
 def _pages() -> list[Path]:
-    found = [path for path in ROOT.rglob("*.md") if not {*path.relative_to(ROOT).parts} & SKIPPED]
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
+    result = [path for path in ROOT.rglob("*.md") if not {*path.relative_to(ROOT).parts} & SKIPPED]
+    return sorted(path for path in result if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
 
 
 PAGES = _pages()
@@ -192,14 +192,14 @@ def test_commands_of_the_program_exist_with_their_options(page: Path) -> None:
     program = get_command(app)
     for command in _commands(page):
         for words in re.findall(r"(?:^|/| )sluice ((?:[a-z]+ ?)(?:[^`|;&#]*))", command):
-            found: Any = program
+            result: Any = program
             said = words.split()
-            while said and hasattr(found, "commands"):
+            while said and hasattr(result, "commands"):
                 if not re.fullmatch(r"[a-z]+", said[0]):
                     break  # a placeholder, or the rest is left out
-                found = found.commands.get(said.pop(0))
-                assert found is not None, f"`{command}`: there is no such command"
-            known = {name for each in found.params for name in (*each.opts, *each.secondary_opts)}
+                result = result.commands.get(said.pop(0))
+                assert result is not None, f"`{command}`: there is no such command"
+            known = {name for each in result.params for name in (*each.opts, *each.secondary_opts)}
             asked = {word.split("=")[0] for word in said if re.fullmatch(r"--[a-z][a-z-]*(?:=.*)?", word)}
             assert asked - {"--help"} <= known, f"`{command}`: it takes {sorted(known)}"
 
@@ -217,8 +217,8 @@ def _routes(page: Path) -> Iterator[tuple[str | None, str]]:
 def test_routes_exist(page: Path) -> None:
     from sluice.api.app import create_app
 
-    told = list(_routes(page))
-    if not told:
+    output = list(_routes(page))
+    if not output:
         return
 
     async def nobody(request: object) -> None:
@@ -233,7 +233,7 @@ def test_routes_exist(page: Path) -> None:
         for path, methods in paths.items()
         for method in methods
     }
-    for method, path in told:
+    for method, path in output:
         shape = re.sub(r"{\w+}", "{}", path)
         assert (method, shape) in known if method else shape in {each for _, each in known}, f"{method} {path}"
 

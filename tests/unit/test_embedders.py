@@ -68,9 +68,9 @@ def test_no_texts_give_no_rows(embedder: HashEmbedder | MiniLm | WordLlama) -> N
 @pytest.mark.parametrize("embedder", [HashEmbedder(8), MiniLm(), WordLlama()], ids=lambda each: each.name)
 def test_tokens_are_told_before_as_they_are_counted_after(embedder: HashEmbedder | MiniLm | WordLlama) -> None:
     texts = [*SENTENCES, "word " * 400, "", "\udcff broken"]
-    told = embedder.tokens(texts)
-    assert embedder.metered(texts)[1] == sum(told) and len(told) == len(texts)
-    assert told[len(SENTENCES)] == {"minilm": 256, "wordllama": 401}.get(embedder.name, 400)
+    output = embedder.tokens(texts)
+    assert embedder.metered(texts)[1] == sum(output) and len(output) == len(texts)
+    assert output[len(SENTENCES)] == {"minilm": 256, "wordllama": 401}.get(embedder.name, 400)
 
 
 @pytest.mark.parametrize("name", ["", "hash", "openai:", "hash:", "hash:0", "hash:x", "hash:99999", "minilm:6", "gpt"])

@@ -78,9 +78,9 @@ def test_each_text_is_computed_once_and_never_again() -> None:
     assert set(embedder.seen.values()) == {1}
     assert cache.lookups == 1
     assert [document.document for document in embedded] == [document.document for document in documents]
-    for document, made in zip(documents, embedded, strict=True):
-        assert tuple(each.chunk for each in made.chunks) == document.chunks
-        for each in made.chunks:
+    for document, built in zip(documents, embedded, strict=True):
+        assert tuple(each.chunk for each in built.chunks) == document.chunks
+        for each in built.chunks:
             np.testing.assert_array_equal(each.dense, HashEmbedder(8).embed([each.chunk.embedded_text])[0])
     again, counts = embed(documents, embedder=embedder, cache=cache, index_key=KEY)
     assert (counts.computed, counts.cached) == (0, total)
@@ -92,10 +92,10 @@ def test_a_crash_keeps_what_was_computed() -> None:
     cache, documents = Cache(), chunked([f"text number {n}" for n in range(1200)])
     with pytest.raises(ConnectionError):
         embed(documents, embedder=CountingEmbedder(fail_after=600), cache=cache, index_key=KEY)
-    kept = len(cache.vectors)
-    assert 0 < kept < 1200
+    stored = len(cache.vectors)
+    assert 0 < stored < 1200
     _, counts = embed(documents, embedder=CountingEmbedder(), cache=cache, index_key=KEY)
-    assert (counts.computed, counts.cached) == (1200 - kept, kept)
+    assert (counts.computed, counts.cached) == (1200 - stored, stored)
 
 
 class Purse:
@@ -119,21 +119,21 @@ def test_where_the_account_ends_whole_documents_go_on_and_nothing_is_paid_twice(
 
     def at_most(tokens: int) -> tuple[list[int], EmbedCounts, Purse]:
         purse = Purse(tokens)
-        made, counts = embed_with(documents, embedder=embedder, dim=8, cache=cache, index_key=KEY, account=purse)
+        built, counts = embed_with(documents, embedder=embedder, dim=8, cache=cache, index_key=KEY, account=purse)
         return (
-            [documents.index(ChunkedDocument(e.document, tuple(c.chunk for c in e.chunks))) for e in made],
+            [documents.index(ChunkedDocument(e.document, tuple(c.chunk for c in e.chunks))) for e in built],
             counts,
             purse,
         )
 
-    made, counts, purse = at_most(4)
-    assert (made, counts.computed, counts.cached, purse.spent) == ([0, 4], 1, 1, Spent(1, 3))
-    made, counts, purse = at_most(0)
-    assert (made, counts.computed, purse.spent) == ([0, 4], 0, Spent())
-    made, counts, purse = at_most(150)  # reaches into the third, which is several chunks
-    assert made == [0, 1, 4] and counts.computed > 1 and purse.left >= 0
-    made, counts, _ = at_most(10**6)
-    assert made == [0, 1, 2, 3, 4]
+    built, counts, purse = at_most(4)
+    assert (built, counts.computed, counts.cached, purse.spent) == ([0, 4], 1, 1, Spent(1, 3))
+    built, counts, purse = at_most(0)
+    assert (built, counts.computed, purse.spent) == ([0, 4], 0, Spent())
+    built, counts, purse = at_most(150)  # reaches into the third, which is several chunks
+    assert built == [0, 1, 4] and counts.computed > 1 and purse.left >= 0
+    built, counts, _ = at_most(10**6)
+    assert built == [0, 1, 2, 3, 4]
     assert set(embedder.seen.values()) == {1}
 
 

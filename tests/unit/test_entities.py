@@ -17,23 +17,23 @@ ABOUT_OBAMA = "Barack Obama was born in Honolulu. Years later Barack Obama met A
 
 @pytest.fixture(scope="module")
 def extractor() -> EntityExtractor:
-    made = make_entities("spacy:en_core_web_sm")
-    assert made is not None
-    return made
+    built = make_entities("spacy:en_core_web_sm")
+    assert built is not None
+    return built
 
 
 def test_people_and_places_are_counted(extractor: EntityExtractor) -> None:
-    (found,) = extractor.extract([ABOUT_OBAMA])
-    assert found.entities[0] == ("PERSON", "Barack Obama", 2)
-    assert {name for kind, name, _ in found.entities if kind == "GPE"} == {"Honolulu", "Berlin"}
+    (result,) = extractor.extract([ABOUT_OBAMA])
+    assert result.entities[0] == ("PERSON", "Barack Obama", 2)
+    assert {name for kind, name, _ in result.entities if kind == "GPE"} == {"Honolulu", "Berlin"}
 
 
 def test_results_come_in_the_order_of_the_texts(extractor: EntityExtractor) -> None:
     cities = ["Paris", "London", "Tokyo", "Madrid", "Vienna"] * 30
     texts = [f"She travelled to {city} last summer." if city != "Tokyo" else "" for city in cities]
-    found = extractor.extract(texts)
-    assert len(found) == len(texts)
-    for city, names in zip(cities, found, strict=True):
+    result = extractor.extract(texts)
+    assert len(result) == len(texts)
+    for city, names in zip(cities, result, strict=True):
         assert [name for _, name, _ in names.entities] == ([] if city == "Tokyo" else [city])
 
 
@@ -42,8 +42,8 @@ def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> N
         "The European Union met in Brussels. Ministers of the European Union agreed with the European Union's court. "
         "The EUROPEAN   UNION paid."
     )
-    (found,) = extractor.extract([text])
-    unions = [each for each in found.entities if "union" in each[1].casefold()]
+    (result,) = extractor.extract([text])
+    unions = [each for each in result.entities if "union" in each[1].casefold()]
     assert len(unions) == 1
     assert unions[0][2] >= 3
     assert normalise(unions[0][1]) == "european union"
@@ -51,10 +51,10 @@ def test_spellings_meet_under_the_most_frequent(extractor: EntityExtractor) -> N
 
 def test_numbers_dates_and_markup_are_no_entities(extractor: EntityExtractor) -> None:
     text = "On 3 May 2021 Microsoft paid $5 million, 40 percent more.\n\n| <td>Google</td> | `pip install` |\n\n1999"
-    (found,) = extractor.extract([text])
-    assert {kind for kind, _, _ in found.entities} <= KINDS
-    assert "Microsoft" in {name for _, name, _ in found.entities}
-    for _, name, count in found.entities:
+    (result,) = extractor.extract([text])
+    assert {kind for kind, _, _ in result.entities} <= KINDS
+    assert "Microsoft" in {name for _, name, _ in result.entities}
+    for _, name, count in result.entities:
         assert count > 0
         assert not set(name) & set("<>|`\n")
         assert name == " ".join(name.split())
@@ -64,14 +64,14 @@ def test_numbers_dates_and_markup_are_no_entities(extractor: EntityExtractor) ->
 
 def test_a_long_text_is_read_to_its_end(extractor: EntityExtractor) -> None:
     filler = "The water was cold and the road was long. " * 600
-    (found,) = extractor.extract([filler + ABOUT_OBAMA])
-    assert ("PERSON", "Barack Obama", 2) in found.entities
+    (result,) = extractor.extract([filler + ABOUT_OBAMA])
+    assert ("PERSON", "Barack Obama", 2) in result.entities
 
 
 def test_odd_texts_are_survived(extractor: EntityExtractor) -> None:
-    found = extractor.extract(["", " \n\t ", "\udcff broken", "\0", "x" * 9000, "🙂" * 100])
-    assert len(found) == 6
-    assert found[0].entities == found[1].entities == []
+    result = extractor.extract(["", " \n\t ", "\udcff broken", "\0", "x" * 9000, "🙂" * 100])
+    assert len(result) == 6
+    assert result[0].entities == result[1].entities == []
     assert extractor.extract([]) == []
 
 
@@ -83,21 +83,21 @@ def test_relations_are_told_where_they_are_wanted(extractor: EntityExtractor) ->
     text = "Angela Merkel is a German politician. She lives in Hamburg, Germany. The German poet Goethe was in Weimar."
     relating = make_entities("spacy:en_core_web_sm+relations")
     assert relating is not None and relating.name == "spacy:en_core_web_sm+relations"
-    (plain,), (found, empty) = extractor.extract([text]), relating.extract([text, ""])
-    assert plain.relations == empty.relations == [] and found.entities == plain.entities
-    assert ("Angela Merkel", "citizen_of", "German") in found.relations
-    assert ("Hamburg", "located_in", "Germany") in found.relations
-    named = {name for _, name, _ in found.entities}
-    assert {end for head, _, tail in found.relations for end in (head, tail)} <= named
+    (plain,), (result, empty) = extractor.extract([text]), relating.extract([text, ""])
+    assert plain.relations == empty.relations == [] and result.entities == plain.entities
+    assert ("Angela Merkel", "citizen_of", "German") in result.relations
+    assert ("Hamburg", "located_in", "Germany") in result.relations
+    named = {name for _, name, _ in result.entities}
+    assert {end for head, _, tail in result.relations for end in (head, tail)} <= named
 
 
 def test_a_row_of_a_table_is_no_sentence() -> None:
     relating = make_entities("spacy:en_core_web_sm+relations")
     assert relating is not None
-    (found, wrapped) = relating.extract(
+    (result, wrapped) = relating.extract(
         ["| Hamburg | Germany |\n|---|---|\n| Berlin | France |", "She lives in Hamburg,\nGermany."]
     )
-    assert {"Hamburg", "Germany"} <= {name for _, name, _ in found.entities} and not found.relations
+    assert {"Hamburg", "Germany"} <= {name for _, name, _ in result.entities} and not result.relations
     assert list(wrapped.relations) == [("Hamburg", "located_in", "Germany")]
 
 

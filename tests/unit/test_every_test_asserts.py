@@ -19,13 +19,13 @@ def functions(tree: ast.AST) -> Iterator[Function]:
 
 def definitions(tree: ast.AST) -> dict[str, list[Function]]:
     """Functions and methods by their names, and the methods of each class by the class's: some are run by it."""
-    found: dict[str, list[Function]] = {}
+    result: dict[str, list[Function]] = {}
     for each in functions(tree):
-        found.setdefault(each.name, []).append(each)
+        result.setdefault(each.name, []).append(each)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
-            found.setdefault(node.name, []).extend(functions(node))
-    return found
+            result.setdefault(node.name, []).extend(functions(node))
+    return result
 
 
 def called(function: Function) -> set[str]:
@@ -54,8 +54,8 @@ def without_assertion(trees: dict[str, ast.Module]) -> list[str]:
     shared: dict[str, list[Function]] = {}
     for name, known in defined.items():
         if not is_test_file(name):
-            for each, found in known.items():
-                shared.setdefault(each, []).extend(found)
+            for each, result in known.items():
+                shared.setdefault(each, []).extend(result)
     return [
         f"{name}:{each.lineno} {each.name}"
         for name, tree in trees.items()

@@ -64,11 +64,11 @@ def test_everything_copied_is_there_and_not_ignored() -> None:
         for source in rest.split()[:-1]
     ]
     assert {"include", "dags", "plugins", "migrations", "requirements.txt"} <= {*sources}
-    kept = [line[1:].rstrip("/") for line in _ignore_file() if line.startswith("!")]
+    stored = [line[1:].rstrip("/") for line in _ignore_file() if line.startswith("!")]
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert source in kept, f"{source} is left out by .dockerignore"
-    assert {*kept} == {*sources}
+        assert source in stored, f"{source} is left out by .dockerignore"
+    assert {*stored} == {*sources}
 
 
 def test_secrets_and_data_stay_out_of_the_build() -> None:
@@ -138,19 +138,19 @@ def test_labels_and_variables() -> None:
     ours = [service for service in SERVICES.values() if service["image"].startswith("sluice:")]
     assert all(service["volumes"][:1] == volumes for service in ours)
     # A folder that the image does not make would belong to root in a new volume.
-    made = " ".join(_in("runtime", "RUN"))
+    built = " ".join(_in("runtime", "RUN"))
     for path in (environment["AIRFLOW__LOGGING__BASE_LOG_FOLDER"], f"{variables['SLUICE_HOME']}/lineage"):
-        assert f" {path} " in f"{made} "
+        assert f" {path} " in f"{built} "
 
 
 def test_paths_in_commands_exist_in_the_image() -> None:
-    found = set()
+    result = set()
     for service in SERVICES.values():
         if service["image"].startswith("sluice:"):
             words = [*service["command"], *service["healthcheck"].get("test", [])]
-            found |= {word for word in words if word.startswith("/opt/sluice/")}
-    assert len(found) == 2
-    for path in found:
+            result |= {word for word in words if word.startswith("/opt/sluice/")}
+    assert len(result) == 2
+    for path in result:
         assert (ROOT / Path(path).relative_to("/opt/sluice")).is_file(), path
 
 

@@ -16,7 +16,7 @@ KEY = b"k" * 32
 def event(**changes: Any) -> dict[str, Any]:
     source = {"namespace": "file", "name": f"/hr/{SECRET}", "facets": {"symlinks": {"name": SECRET}}}
     column = {"inputFields": [{"namespace": "file", "name": f"/hr/{SECRET}", "field": "text"}]}
-    made = {
+    built = {
         "namespace": "postgres://db:5432",
         "name": "sluice.public.chunks",
         "facets": {"columnLineage": {"fields": {"text": column}}, "sluice_generation": {"runId": RUN}},
@@ -27,16 +27,16 @@ def event(**changes: Any) -> dict[str, Any]:
         "run": {"runId": RUN, "facets": {"airflow": {"conf": {"source": f"file:///hr/{SECRET}"}}}},
         "job": {"namespace": "sluice", "name": "sluice_ingest.load", "facets": {}},
         "inputs": [source],
-        "outputs": [made],
+        "outputs": [built],
         **changes,
     }
 
 
 def test_no_name_of_a_source_is_left_when_names_are_masked() -> None:
     assert SECRET in json.dumps(event())
-    told = json.dumps(events.masked(event(), KEY))
-    assert SECRET not in told and "/hr/" not in told
-    assert "sluice.public.chunks" in told
+    output = json.dumps(events.masked(event(), KEY))
+    assert SECRET not in output and "/hr/" not in output
+    assert "sluice.public.chunks" in output
 
 
 def test_a_masked_graph_stays_connected() -> None:
@@ -52,18 +52,18 @@ def test_a_masked_graph_stays_connected() -> None:
 
 
 def test_a_bucket_or_host_is_masked_too() -> None:
-    told = events.masked(event(inputs=[{"namespace": "s3://payroll", "name": "may.pdf"}]), KEY)["inputs"][0]
-    assert told["namespace"].startswith("s3://") and "payroll" not in json.dumps(told)
+    output = events.masked(event(inputs=[{"namespace": "s3://payroll", "name": "may.pdf"}]), KEY)["inputs"][0]
+    assert output["namespace"].startswith("s3://") and "payroll" not in json.dumps(output)
 
 
 def test_what_marquez_cannot_digest_is_cleaned() -> None:
     dirty = event(
         inputs=[{"namespace": "file", "name": "/a, b\u00e9\0", "facets": {"x": {"y": float("nan"), "z": "\0"}}}]
     )
-    told = events.cleaned(dirty)["inputs"][0]
-    assert told["name"] == "/a=2C=20b=C3=A9"
-    assert told["facets"]["x"] == {"y": None, "z": ""}
-    json.dumps(told, allow_nan=False)
+    output = events.cleaned(dirty)["inputs"][0]
+    assert output["name"] == "/a=2C=20b=C3=A9"
+    assert output["facets"]["x"] == {"y": None, "z": ""}
+    json.dumps(output, allow_nan=False)
 
 
 def test_an_event_tells_its_run_and_its_datasets() -> None:

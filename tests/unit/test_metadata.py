@@ -22,17 +22,17 @@ def test_what_was_cut_is_listed_within_the_bounds(rest: int) -> None:
         "b": "x" * (MAX_BYTES // 2 - 400),
         **{f"{'n' * 90}{place}": float("nan") for place in range(30)},
     }
-    found = cleaned(metadata)
-    assert size(found) <= MAX_BYTES and found[CUT] and "b" in found
-    _, again = described("t" * 2000, {**found, "c": "\0"})
-    assert size(again) <= MAX_BYTES and again[CUT][: len(found[CUT])] == found[CUT]
+    result = cleaned(metadata)
+    assert size(result) <= MAX_BYTES and result[CUT] and "b" in result
+    _, again = described("t" * 2000, {**result, "c": "\0"})
+    assert size(again) <= MAX_BYTES and again[CUT][: len(result[CUT])] == result[CUT]
 
 
 def test_a_title_that_was_cut_is_listed_within_the_bounds() -> None:
     metadata = {"a": "x" * (MAX_BYTES - 20 - 9), "b": 1}
     assert cleaned(metadata) == metadata
-    title, found = described("t" * 2000, metadata)
-    assert title == "t" * 1000 and size(found) <= MAX_BYTES and found == {"b": 1, CUT: ["title", "a"]}
+    title, result = described("t" * 2000, metadata)
+    assert title == "t" * 1000 and size(result) <= MAX_BYTES and result == {"b": 1, CUT: ["title", "a"]}
 
 
 def test_nothing_else_is_left_out() -> None:

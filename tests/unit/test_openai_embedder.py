@@ -72,9 +72,9 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.close()
+    built = Server()
+    yield built
+    built.close()
 
 
 def embedder(server: Server, **changes: Any) -> OpenAiEmbedder:
@@ -99,13 +99,13 @@ def test_vectors_come_back_in_order_and_of_length_1_with_what_they_cost(server: 
 
 
 def test_nothing_is_sent_before_it_is_used_and_no_key_where_there_is_none(server: Server) -> None:
-    made = make_embedder("openai:small-model", Endpoint(server.url))
-    assert made is make_embedder("openai:small-model", Endpoint(server.url))
-    assert made.name == "openai:small-model" and server.requests == []
-    assert made.dim == 3 and made.dim == 3
+    built = make_embedder("openai:small-model", Endpoint(server.url))
+    assert built is make_embedder("openai:small-model", Endpoint(server.url))
+    assert built.name == "openai:small-model" and server.requests == []
+    assert built.dim == 3 and built.dim == 3
     assert len(server.requests) == 1, "the dimension is asked for once"
     assert "authorization" not in server.headers[0]
-    assert made.embed([]).shape == (0, 3)
+    assert built.embed([]).shape == (0, 3)
 
 
 def test_requests_are_bounded(server: Server) -> None:
@@ -115,10 +115,10 @@ def test_requests_are_bounded(server: Server) -> None:
 
 
 def test_more_tokens_than_told_before_are_never_counted(server: Server) -> None:
-    made = embedder(server)
-    assert sum(made.tokens(TEXTS)) >= made.metered(TEXTS)[1]
+    built = embedder(server)
+    assert sum(built.tokens(TEXTS)) >= built.metered(TEXTS)[1]
     server.script = [lambda request: (200, {}, {"data": embeddings(request)[2]["data"]})]
-    assert made.metered(TEXTS)[1] == sum(made.tokens(TEXTS)), "an answer without usage counts in full"
+    assert built.metered(TEXTS)[1] == sum(built.tokens(TEXTS)), "an answer without usage counts in full"
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -211,11 +211,11 @@ def test_an_answer_that_is_none_is_refused(server: Server, body: Any) -> None:
 
 
 def test_another_dimension_than_before_is_refused(server: Server) -> None:
-    made = embedder(server)
-    made.embed(TEXTS)
+    built = embedder(server)
+    built.embed(TEXTS)
     server.script = [lambda request: embeddings(request, dim=4)]
     with pytest.raises(Terminal, match="4 components; earlier ones had 3"):
-        made.embed(TEXTS)
+        built.embed(TEXTS)
 
 
 def test_the_key_is_not_shown() -> None:

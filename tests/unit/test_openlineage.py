@@ -37,7 +37,7 @@ Change = Callable[[dict[str, Any]], Any]
 
 def event(state: str = "COMPLETE", job: str = "sluice_ingest.load", **changes: Any) -> dict[str, Any]:
     """As a task's: a gate's results on what it read, everything that we say of what it wrote."""
-    made = RunEvent(
+    built = RunEvent(
         eventType=RunState(state),
         eventTime=NOW.isoformat(),
         run=Run(str(uuid4())),
@@ -48,7 +48,7 @@ def event(state: str = "COMPLETE", job: str = "sluice_ingest.load", **changes: A
             lineage._output(SLUICE_RUN, (("qdrant://db:6333", "handbook__g3"), "points", None), [], None),
         ],
     )
-    return {**events.cleaned(json.loads(Serde.to_json(made))), **changes}
+    return {**events.cleaned(json.loads(Serde.to_json(built))), **changes}
 
 
 def test_our_events_keep_to_the_schemas() -> None:
@@ -116,8 +116,8 @@ def test_a_chain_of_events_is_a_graph_with_facets_and_final_states(url: str) -> 
     facets = get(url, place)["facets"]
     assert facets["outputStatistics"]["rowCount"] == 7 and facets["sluice_generation"]["generation"] == 3
     assert [each["createdByRun"]["id"] for each in get(url, f"{place}/versions")["versions"]] == [one["run"]["runId"]]
-    judged = get(url, "namespaces/sluice/datasets/artefacts%2Fhandbook%2F1-extracted")["facets"]
-    assert judged["dataQualityAssertions"]["assertions"] and judged["sluice_suite"]["suites"] == ["documents"]
+    checked = get(url, "namespaces/sluice/datasets/artefacts%2Fhandbook%2F1-extracted")["facets"]
+    assert checked["dataQualityAssertions"]["assertions"] and checked["sluice_suite"]["suites"] == ["documents"]
     graph = get(url, "lineage?nodeId=dataset:postgres://db:5432:sluice.public.chunks&depth=20")["graph"]
     assert {"dataset:file:/docs", "job:sluice:sluice_ingest.extract"} <= {each["id"] for each in graph}
     runs = get(url, "namespaces/sluice/jobs/sluice_ingest.load/runs")["runs"]

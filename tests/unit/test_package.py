@@ -33,9 +33,9 @@ def _ranges() -> dict[str, Requirement]:
     lists = [_project()["dependencies"], *_project()["optional-dependencies"].values()]
     requirements = [Requirement(line) for lines in lists for line in lines]
     ours = [each for each in requirements if canonicalize_name(each.name) != "sluice"]
-    found = {canonicalize_name(each.name): each for each in ours}
-    assert len(found) == len(ours), "a package has two ranges"
-    return {str(name): each for name, each in found.items()}
+    result = {canonicalize_name(each.name): each for each in ours}
+    assert len(result) == len(ours), "a package has two ranges"
+    return {str(name): each for name, each in result.items()}
 
 
 def _direct() -> dict[str, Requirement]:
@@ -49,8 +49,8 @@ def _direct() -> dict[str, Requirement]:
 
 def _locked() -> dict[str, Version]:
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.M)
-    return {str(canonicalize_name(name)): Version(version) for name, version in found}
+    result = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", text, re.M)
+    return {str(canonicalize_name(name)): Version(version) for name, version in result}
 
 
 # --- dependencies

@@ -88,8 +88,8 @@ def test_a_servers_charset_is_used() -> None:
     content = "Žąsis ir ėglis".encode("cp1257")
     item = WorkItem(uuid4(), ListingEntry("a", "https://h/a", "", len(content)), new=True)
     with extractor(workers=1) as opened:
-        (found,) = opened.extract([FetchedDocument(item, content, "text/plain; charset=windows-1257")])
-    assert found.text == "Žąsis ir ėglis"
+        (result,) = opened.extract([FetchedDocument(item, content, "text/plain; charset=windows-1257")])
+    assert result.text == "Žąsis ir ėglis"
 
 
 def test_a_reason_names_the_charset_and_the_byte() -> None:
@@ -118,8 +118,8 @@ def test_mails_in_old_charsets() -> None:
     )
     with extractor(workers=1) as opened:
         for charset in ("windows-1252", "utf-8"):
-            found = one(opened, mail.format(charset).encode(charset), "a.eml")
-            assert found.title == "Grüße – heute" and "Jürgen" in found.text and "Größer" in found.text
+            result = one(opened, mail.format(charset).encode(charset), "a.eml")
+            assert result.title == "Grüße – heute" and "Jürgen" in result.text and "Größer" in result.text
         for charset in ("koi8-r", "utf-8", "cp866"):
             assert "| Анна | Рим |" in one(opened, parts.format(charset).encode(charset), "a.eml").text
 
@@ -166,8 +166,8 @@ def test_old_and_odd_notebooks() -> None:
     }
     assert notebook_text(json.dumps(odd).encode(), str)[0] == "a\n"
     with extractor(workers=1) as opened:
-        found = one(opened, json.dumps({**odd, "cells": [cell("markdown", "Bäcker")]}).encode(), "a.ipynb")
-        assert (found.text, found.mime) == ("Bäcker\n", "application/x-ipynb+json")
+        result = one(opened, json.dumps({**odd, "cells": [cell("markdown", "Bäcker")]}).encode(), "a.ipynb")
+        assert (result.text, result.mime) == ("Bäcker\n", "application/x-ipynb+json")
         assert isinstance(opened, IsolatedExtractor)
 
 
@@ -184,5 +184,5 @@ def test_old_and_odd_notebooks() -> None:
 )
 def test_what_has_no_text_is_empty_and_no_scan(name: str, content: bytes) -> None:
     with extractor(workers=1) as opened:
-        found = one(opened, content, name)
-    assert found.failure and found.failure[0] == "empty" and "scan" not in found.failure[1]
+        result = one(opened, content, name)
+    assert result.failure and result.failure[0] == "empty" and "scan" not in result.failure[1]

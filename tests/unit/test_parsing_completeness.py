@@ -29,8 +29,8 @@ DRAW = "http://schemas.openxmlformats.org/drawingml/2006/main"
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[IsolatedExtractor]:
-    with extractor() as made:
-        yield made
+    with extractor() as built:
+        yield built
 
 
 # --- HTML ---------------------------------------------------------------------------------------------------
@@ -42,9 +42,9 @@ def opened() -> Iterator[IsolatedExtractor]:
 )
 def test_no_depth_of_html_hides_text(opened: IsolatedExtractor, depth: int, tags: tuple[str, str]) -> None:
     page = f"<html><body><p>shallow</p>{tags[0] * depth}deepest words{tags[1] * depth}<p>after</p></body></html>"
-    found = text(opened, page, "x.html")
-    assert [found.count(word) for word in ("shallow", "deepest words", "after")] == [1, 1, 1]
-    assert found.index("shallow") < found.index("deepest")
+    result = text(opened, page, "x.html")
+    assert [result.count(word) for word in ("shallow", "deepest words", "after")] == [1, 1, 1]
+    assert result.index("shallow") < result.index("deepest")
 
 
 def test_a_newsletter_of_nested_tables_keeps_its_structure(opened: IsolatedExtractor) -> None:
@@ -62,8 +62,8 @@ def test_every_region_of_a_page_is_kept(opened: IsolatedExtractor, tag: str) -> 
 
 def test_tags_that_are_left_open_cost_no_text(opened: IsolatedExtractor) -> None:
     page = "<html><body><table><tr><th>head<td>cell<table><tr><td>inner</table></table><p>end"
-    found = text(opened, page, "x.html")
-    assert all(word in found for word in ("head", "cell", "inner", "end"))
+    result = text(opened, page, "x.html")
+    assert all(word in result for word in ("head", "cell", "inner", "end"))
 
 
 def test_what_a_reader_does_not_see_is_no_text(opened: IsolatedExtractor) -> None:
@@ -85,9 +85,9 @@ def test_what_a_reader_does_not_see_is_no_text(opened: IsolatedExtractor) -> Non
     ],
 )
 def test_pictures_inside_of_a_page_are_no_text(opened: IsolatedExtractor, page: str) -> None:
-    found = text(opened, f"<html><body>{page}</body></html>", "x.html")
-    assert "short words" in found and "a duck" in found
-    assert "base64" not in found and "M0" not in found and len(found) < 60
+    result = text(opened, f"<html><body>{page}</body></html>", "x.html")
+    assert "short words" in result and "a duck" in result
+    assert "base64" not in result and "M0" not in result and len(result) < 60
 
 
 def test_text_in_a_drawing_is_kept(opened: IsolatedExtractor) -> None:
@@ -161,10 +161,10 @@ def test_all_parts_of_docx(opened: IsolatedExtractor, space: str) -> None:
     content = docx(
         space, {name: f"words of {name}" for name in parts} | {"glossary1": "placeholder", "styles": "style"}
     )
-    found = one(opened, content, "x.docx")
-    assert all(f"words of {name}" in found.text for name in parts)
-    assert "style" not in found.text and found.text.startswith("body words")
-    assert found.metadata is not None and found.metadata["words_recovered"] >= 4
+    result = one(opened, content, "x.docx")
+    assert all(f"words of {name}" in result.text for name in parts)
+    assert "style" not in result.text and result.text.startswith("body words")
+    assert result.metadata is not None and result.metadata["words_recovered"] >= 4
 
 
 def test_headers_and_footers_of_every_section(opened: IsolatedExtractor) -> None:
@@ -175,8 +175,8 @@ def test_headers_and_footers_of_every_section(opened: IsolatedExtractor) -> None
         section.header.paragraphs[0].text, section.footer.paragraphs[0].text = f"head {number}x", f"foot {number}x"
         document.add_paragraph(f"body {number}x")
     document.save(buffer)
-    found = text(opened, buffer.getvalue(), "x.docx")
-    assert [found.count(f"{part} {n}x") for part in ("head", "foot", "body") for n in (1, 2)] == [1] * 6
+    result = text(opened, buffer.getvalue(), "x.docx")
+    assert [result.count(f"{part} {n}x") for part in ("head", "foot", "body") for n in (1, 2)] == [1] * 6
 
 
 def test_boxes_insertions_and_controls_of_docx(opened: IsolatedExtractor) -> None:
@@ -187,8 +187,8 @@ def test_boxes_insertions_and_controls_of_docx(opened: IsolatedExtractor) -> Non
         f"<w:p><w:ins>{run.format('inserted')}</w:ins><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del></w:p>"
         f"<w:sdt><w:sdtContent><w:p>{run.format('controlled')}</w:p></w:sdtContent></w:sdt>"
     )
-    found = text(opened, docx(WORD, {}, body), "x.docx")
-    assert [found.count(word) for word in ("plain", "boxed words", "inserted", "controlled", "deleted")] == [
+    result = text(opened, docx(WORD, {}, body), "x.docx")
+    assert [result.count(word) for word in ("plain", "boxed words", "inserted", "controlled", "deleted")] == [
         1,
         1,
         1,
@@ -203,8 +203,8 @@ def test_a_body_that_the_parser_reads_whole_gets_nothing_added(opened: IsolatedE
     document.add_paragraph("A *starred* and un_der_scored line with m2 and 3,5 %.")
     document.add_table(2, 2).cell(1, 1).text = "cell | bar"
     document.save(buffer)
-    found = one(opened, buffer.getvalue(), "x.docx")
-    assert found.metadata is not None and "words_recovered" not in found.metadata
+    result = one(opened, buffer.getvalue(), "x.docx")
+    assert result.metadata is not None and "words_recovered" not in result.metadata
 
 
 def test_notes_comments_and_diagrams_of_pptx(opened: IsolatedExtractor) -> None:
@@ -222,9 +222,9 @@ def test_notes_comments_and_diagrams_of_pptx(opened: IsolatedExtractor) -> None:
             "ppt/slideMasters/slideMaster1.xml": part("sldMaster", "Click to edit"),
         }
     )
-    found = text(opened, content, "x.pptx")
-    assert all(words in found for words in ("slide words", "spoken words", "diagram words", "remarked"))
-    assert "Click" not in found
+    result = text(opened, content, "x.pptx")
+    assert all(words in result for words in ("slide words", "spoken words", "diagram words", "remarked"))
+    assert "Click" not in result
 
 
 def xlsx(sheet: str, **parts: str) -> bytes:
@@ -253,8 +253,8 @@ def test_formulas_without_a_value_are_told(opened: IsolatedExtractor, value: str
         f'<c r="D1"><f t="shared" si="0"/>{value}</c><c r="E1" t="str"><f>T(A1)</f>{value}</c></row>'
     )
     cells = ["7", '(not computed: =IF(A1<9,"low","high"))', "42", "(not computed)", "(not computed: =T(A1))"]
-    found = text(opened, xlsx(f"<sheetData>{row}</sheetData>"), "x.xlsx").replace("&lt;", "<").replace("\\<", "<")
-    assert " | ".join(cells) in found.replace("\\", "")
+    result = text(opened, xlsx(f"<sheetData>{row}</sheetData>"), "x.xlsx").replace("&lt;", "<").replace("\\<", "<")
+    assert " | ".join(cells) in result.replace("\\", "")
 
 
 def test_comments_and_headers_of_a_sheet(opened: IsolatedExtractor) -> None:
@@ -264,8 +264,8 @@ def test_comments_and_headers_of_a_sheet(opened: IsolatedExtractor) -> None:
     )
     comment = "<comment><text><r><t>remarked</t></r></text></comment>"
     comments = f"<comments {SHEET}><commentList>{comment}</commentList></comments>"
-    found = text(opened, xlsx(sheet, comments=comments), "x.xlsx")
-    assert "remarked" in found and "head words" in found and "FF0000" not in found
+    result = text(opened, xlsx(sheet, comments=comments), "x.xlsx")
+    assert "remarked" in result and "head words" in result and "FF0000" not in result
 
 
 def test_open_documents_keep_headers_and_deep_formatting(opened: IsolatedExtractor) -> None:
@@ -281,8 +281,8 @@ def test_open_documents_keep_headers_and_deep_formatting(opened: IsolatedExtract
             "styles.xml": f"<office:document-styles {spaces}>{header}</office:document-styles>",
         }
     )
-    found = text(opened, content, "x.odt")
-    assert "body deep words" in found and "head words" in found
+    result = text(opened, content, "x.odt")
+    assert "body deep words" in result and "head words" in result
 
 
 # --- tables and markup --------------------------------------------------------------------------------------
@@ -292,15 +292,15 @@ def test_open_documents_keep_headers_and_deep_formatting(opened: IsolatedExtract
 def test_no_column_is_dropped(opened: IsolatedExtractor, name: str) -> None:
     sign = "," if name == "x.csv" else "\t"
     rows = [sign.join(f"{kind}{n}" for n in range(1500)) for kind in ("head", "cell")]
-    found = text(opened, "\n".join(rows), name)
-    assert "| head1499 |" in found and "| cell1499 |" in found
+    result = text(opened, "\n".join(rows), name)
+    assert "| head1499 |" in result and "| cell1499 |" in result
 
 
 def test_the_last_column_of_a_simple_table_is_unbounded(opened: IsolatedExtractor) -> None:
     table = "===  ===\nkey  v\n===  ===\none  unbounded words\n\ntwo  a still longer cell of words\n===  ===\n"
-    found = text(opened, f"Title\n=====\n\n{table}\nafter the table\n", "x.rst")
-    assert "| one | unbounded words |" in found and "| two | a still longer cell of words |" in found
-    assert "after the table" in found and found.count("unbounded") == 1
+    result = text(opened, f"Title\n=====\n\n{table}\nafter the table\n", "x.rst")
+    assert "| one | unbounded words |" in result and "| two | a still longer cell of words |" in result
+    assert "after the table" in result and result.count("unbounded") == 1
     assert rst_for_parser("Title\n=====\n\nwords\n") == "Title\n=====\n\nwords\n"
 
 
@@ -327,10 +327,10 @@ def test_what_the_parser_of_rst_drops_is_added(opened: IsolatedExtractor) -> Non
    * - cellone
      - celltwo
 """
-    found = text(opened, page, "x.rst")
+    result = text(opened, page, "x.rst")
     for words in ("captioned words", "footnoted words", "sidebar words", "cellone", "celltwo"):
-        assert found.count(words) == 1, words
-    assert "nobody" not in found and "header-rows" not in found
+        assert result.count(words) == 1, words
+    assert "nobody" not in result and "header-rows" not in result
 
 
 @pytest.mark.parametrize("page", ["<invoice/>", "<?xml version='1.0'?><a><b id='x1'/><c/></a>", "<invoice><b>"])
@@ -355,8 +355,8 @@ def test_xml_keeps_what_people_read(opened: IsolatedExtractor) -> None:
 
 @pytest.mark.parametrize("name", ["x.md", "x.txt", "x.json", "x.ipynb.txt", "x.css"])
 def test_data_addresses_are_no_text(opened: IsolatedExtractor, name: str) -> None:
-    found = text(opened, f'few words ![a duck]({PICTURE}) [1]: <{PICTURE}> "{PICTURE}" end\n', name)
-    assert found == 'few words ![a duck]() [1]: <> "" end\n'
+    result = text(opened, f'few words ![a duck]({PICTURE}) [1]: <{PICTURE}> "{PICTURE}" end\n', name)
+    assert result == 'few words ![a duck]() [1]: <> "" end\n'
 
 
 @pytest.mark.parametrize(
@@ -373,8 +373,8 @@ def test_blocks_that_are_there_are_not_added() -> None:
     parsed = "# A *head*ing\n\nfirst para\\_graph, [linked](http://x.org)\n\n| cell |\n| --- |\n"
     blocks = ["A heading", "first para_graph, linked", "cell", "for\u00admer"]
     assert completed(parsed, blocks[:3]).words == 0
-    found = completed(parsed, blocks)
-    assert (found.text, found.words) == (parsed + "\nformer\n", 1)
+    result = completed(parsed, blocks)
+    assert (result.text, result.words) == (parsed + "\nformer\n", 1)
 
 
 def test_known_words_in_another_order_are_another_block() -> None:

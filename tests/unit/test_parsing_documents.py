@@ -60,9 +60,9 @@ def one(opened: IsolatedExtractor, content: bytes, name: str = "x", mime: str | 
 
 
 def code(opened: IsolatedExtractor, content: bytes, name: str = "x") -> str | None:
-    found = one(opened, content, name)
-    assert found.failure is None or (found.text == "" and found.failure[1].startswith(REASONS[found.failure[0]]))
-    return found.failure[0] if found.failure else None
+    result = one(opened, content, name)
+    assert result.failure is None or (result.text == "" and result.failure[1].startswith(REASONS[result.failure[0]]))
+    return result.failure[0] if result.failure else None
 
 
 def pdf(pages: list[str], password: str | None = None) -> bytes:
@@ -124,8 +124,8 @@ def test_the_charset_a_page_declares_is_used(shared: IsolatedExtractor) -> None:
     page = (
         '<html><head><meta charset="iso-8859-2"><title>Tytuł</title></head><body><p>Zażółć gęślą jaźń</p></body></html>'
     )
-    found = one(shared, page.encode("iso-8859-2"), "x.html")
-    assert (found.text.strip(), found.title) == ("Zażółć gęślą jaźń", "Tytuł")
+    result = one(shared, page.encode("iso-8859-2"), "x.html")
+    assert (result.text.strip(), result.title) == ("Zażółć gęślą jaźń", "Tytuł")
 
 
 def test_random_bytes_are_not_text(shared: IsolatedExtractor) -> None:
@@ -147,8 +147,8 @@ def test_titles() -> None:
 
 
 def test_a_record_is_its_text(shared: IsolatedExtractor) -> None:
-    found = one(shared, b'{"_id": "a", "text": "%PDF-1.4 is how a PDF begins"}', "a.pdf", RECORD_MIME)
-    assert (found.text, found.mime) == ("%PDF-1.4 is how a PDF begins", "text/plain")
+    result = one(shared, b'{"_id": "a", "text": "%PDF-1.4 is how a PDF begins"}', "a.pdf", RECORD_MIME)
+    assert (result.text, result.mime) == ("%PDF-1.4 is how a PDF begins", "text/plain")
     assert one(shared, b'{"_id": "a", "text": " "}', "a", RECORD_MIME).failure == ("empty", REASONS["empty"])
 
 
@@ -159,7 +159,7 @@ def test_text_needs_no_worker_and_little_time() -> None:
         results = opened.extract(raws)
         spent_s = time.process_time() - before
         assert opened.pids == ()
-    assert [found.title for found in results] == [f"Title {n}" for n in range(1400)]
+    assert [result.title for result in results] == [f"Title {n}" for n in range(1400)]
     assert spent_s < 5  # of processor time; it takes 0.05 s, and a worker would import for longer
 
 
@@ -168,11 +168,11 @@ def test_text_needs_no_worker_and_little_time() -> None:
 
 def test_pages_begin_where_they_begin(shared: IsolatedExtractor) -> None:
     pages = [f"Page {n} tells of number {n * 37}.\n\nIts last words are end{n}." for n in range(1, 6)]
-    found = one(shared, pdf(pages), "x.pdf")
-    assert (found.mime, found.title, len(found.page_starts)) == ("application/pdf", "A title", 5)
-    assert found.page_starts[0] == 0
-    for n, start in enumerate(found.page_starts, start=1):
-        assert found.text[start:].lstrip("# ").startswith(f"Page {n} tells")
+    result = one(shared, pdf(pages), "x.pdf")
+    assert (result.mime, result.title, len(result.page_starts)) == ("application/pdf", "A title", 5)
+    assert result.page_starts[0] == 0
+    for n, start in enumerate(result.page_starts, start=1):
+        assert result.text[start:].lstrip("# ").startswith(f"Page {n} tells")
 
 
 def test_pages_that_begin_alike_and_blank_pages() -> None:
@@ -186,9 +186,9 @@ def test_pages_that_begin_alike_and_blank_pages() -> None:
 
 
 def test_office_documents(shared: IsolatedExtractor) -> None:
-    found = one(shared, docx(), "x.docx")
-    assert (found.mime, found.title, found.text) == (DOCX, "A heading", "# A heading\n\nA paragraph.\n")
-    assert found.metadata is not None and found.metadata["author"] == "Ann"
+    result = one(shared, docx(), "x.docx")
+    assert (result.mime, result.title, result.text) == (DOCX, "A heading", "# A heading\n\nA paragraph.\n")
+    assert result.metadata is not None and result.metadata["author"] == "Ann"
 
 
 def test_content_decides_not_the_name(shared: IsolatedExtractor) -> None:
@@ -206,9 +206,9 @@ def test_content_decides_not_the_name(shared: IsolatedExtractor) -> None:
 def test_html_is_its_body(shared: IsolatedExtractor) -> None:
     page = b"""<html lang="en"><head><title>The title</title><meta name="author" content="Ann">
         <style>p {color: red}</style></head><body><h1>Head</h1><p>Words &amp; more</p><script>go()</script></body>"""
-    found = one(shared, page, "x.html")
-    assert (found.text, found.title) == ("# Head\n\nWords & more\n", "The title")
-    assert found.metadata == {"mime": "text/html", "language": "en", "author": "Ann"}
+    result = one(shared, page, "x.html")
+    assert (result.text, result.title) == ("# Head\n\nWords & more\n", "The title")
+    assert result.metadata == {"mime": "text/html", "language": "en", "author": "Ann"}
 
 
 def test_equal_bytes_give_equal_text(shared: IsolatedExtractor) -> None:
@@ -224,8 +224,8 @@ def test_equal_bytes_give_equal_text(shared: IsolatedExtractor) -> None:
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 def test_cut_off(shared: IsolatedExtractor, share: float) -> None:
     for content in (docx("words " * 2000), pdf(["words " * 2000])):
-        found = one(shared, content[: int(len(content) * share)], "x")
-        assert found.failure is None or found.failure[0] in ("corrupt", "no_text")
+        result = one(shared, content[: int(len(content) * share)], "x")
+        assert result.failure is None or result.failure[0] in ("corrupt", "no_text")
     assert code(shared, docx()[:2000], "x.docx") == "corrupt"
     assert code(shared, pdf(["x"])[:100], "x.pdf") == "corrupt"
 
@@ -292,8 +292,8 @@ def test_too_much(shared: IsolatedExtractor) -> None:
 
 
 def test_a_reason_never_holds_the_document(shared: IsolatedExtractor) -> None:
-    found = one(shared, b'{"cells": [ "Zanzibar" ' * 3, "x.ipynb")
-    assert found.failure is not None and "Zanzibar" not in str(found)
+    result = one(shared, b'{"cells": [ "Zanzibar" ' * 3, "x.ipynb")
+    assert result.failure is not None and "Zanzibar" not in str(result)
 
 
 # --- workers ------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_a_hanging_document_is_stopped_and_the_others_go_on() -> None:
     with extractor(workers=2, timeout_s=3.0) as opened:
         opened.extract([raw(docx(), "warm.docx"), raw(docx(), "up.docx")])
         results = opened.extract([raw(docx(str(n)), f"{n}.docx") for n in range(5)] + [raw(_slow(), "slow.html")])
-    assert [found.failure for found in results[:5]] == [None] * 5
+    assert [result.failure for result in results[:5]] == [None] * 5
     assert results[5].failure is not None and results[5].failure[0] in ("timeout", "out_of_memory", "crashed")
 
 
@@ -327,11 +327,11 @@ def test_a_worker_killed_each_time_fails_its_document_only() -> None:
         killer = threading.Thread(target=_kill_all, args=(opened, stop))
         killer.start()
         try:
-            found = one(opened, _slow(), "b.html")
+            result = one(opened, _slow(), "b.html")
         finally:
             stop.set()
             killer.join()
-        assert found.failure == ("crashed", REASONS["crashed"])
+        assert result.failure == ("crashed", REASONS["crashed"])
         assert code(opened, docx(), "c.docx") is None
 
 

@@ -52,15 +52,15 @@ def one(opened: IsolatedExtractor, content: bytes, name: str) -> Extracted:
     raw = FetchedDocument(
         WorkItem(uuid4(), ListingEntry(name, f"file:///{name}", "", len(content)), new=True), content, None
     )
-    found = opened.extract([raw])[0]
-    assert found.failure is None or (found.text == "" and found.failure[1].startswith(REASONS[found.failure[0]]))
-    return found
+    result = opened.extract([raw])[0]
+    assert result.failure is None or (result.text == "" and result.failure[1].startswith(REASONS[result.failure[0]]))
+    return result
 
 
 def code(opened: IsolatedExtractor, content: bytes, name: str) -> str:
-    found = one(opened, content, name)
-    assert found.failure is not None, found.text[:100]
-    return found.failure[0]
+    result = one(opened, content, name)
+    assert result.failure is not None, result.text[:100]
+    return result.failure[0]
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -220,8 +220,8 @@ def test_a_pdf_whose_font_has_no_map_of_letters(opened: IsolatedExtractor) -> No
         b"/StemV 1>>",
     ]
     pdf = b"%PDF-1.4\n" + b"".join(b"%d 0 obj\n%s\nendobj\n" % (n, each) for n, each in enumerate(objects, 1))
-    found = one(opened, pdf + b"trailer<</Root 1 0 R/Size 8>>\n%%EOF", "x.pdf")
-    assert found.failure is not None or not any(char.isascii() and char.isalnum() for char in found.text)
+    result = one(opened, pdf + b"trailer<</Root 1 0 R/Size 8>>\n%%EOF", "x.pdf")
+    assert result.failure is not None or not any(char.isascii() and char.isalnum() for char in result.text)
 
 
 # --- mail ---------------------------------------------------------------------------------------------------
@@ -245,22 +245,22 @@ def test_a_mail_with_all_that_hangs_on_it(opened: IsolatedExtractor) -> None:
     bomb = zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": bytes(400 << 20)})
     inner = mail("Inner", "inner words", [("deep.txt", b"deep words")])
     attached = [("w.docx", docx("docx words")), ("b.docx", bomb), ("z.zip", zipped({"a.txt": b"zip words"}))]
-    found = one(
+    result = one(
         opened, bytes(mail("Outer", "outer words", [*attached, ("../../e\x07vil.txt", b"evil words")], inner)), "x.eml"
     )
-    places = [found.text.index(part) for part in ("outer words", "## Attachment: w.docx", "docx words", "inner words")]
+    places = [result.text.index(part) for part in ("outer words", "## Attachment: w.docx", "docx words", "inner words")]
     assert places == sorted(places)
-    assert "(not read: zip_bomb)" in found.text and "(not read: archive)" in found.text
-    assert "## Attached message: Inner" in found.text and found.text.count("inner words") == 1
+    assert "(not read: zip_bomb)" in result.text and "(not read: archive)" in result.text
+    assert "## Attached message: Inner" in result.text and result.text.count("inner words") == 1
     assert (
-        "deep words" in found.text
-        and "\x07" not in found.text
-        and "evil words" in found.text
-        and "zip words" not in found.text
+        "deep words" in result.text
+        and "\x07" not in result.text
+        and "evil words" in result.text
+        and "zip words" not in result.text
     )
-    assert found.title == "Outer" and found.metadata is not None
-    assert (found.metadata["from"], found.metadata["to"]) == ("Ann <a@x.org>", ["b@x.org", "Cy <c@x.org>"])
-    assert found.metadata["created"].startswith("Mon, 01 Jan 2024") and found.metadata["subject"] == "Outer"
+    assert result.title == "Outer" and result.metadata is not None
+    assert (result.metadata["from"], result.metadata["to"]) == ("Ann <a@x.org>", ["b@x.org", "Cy <c@x.org>"])
+    assert result.metadata["created"].startswith("Mon, 01 Jan 2024") and result.metadata["subject"] == "Outer"
 
 
 def test_messages_in_messages_end(opened: IsolatedExtractor) -> None:
@@ -289,8 +289,8 @@ def test_open_documents_keep_what_is_formatted(opened: IsolatedExtractor) -> Non
     body = f"""<office:text><text:h text:outline-level="2">Head</text:h>
       <text:p>Some <text:span>bold</text:span><text:s/>
       words</text:p>{table}</office:text>"""
-    found = one(opened, odf("text", body), "x.odt")
-    assert [" ".join(block.split()) for block in found.text.split("\n\n")] == [
+    result = one(opened, odf("text", body), "x.odt")
+    assert [" ".join(block.split()) for block in result.text.split("\n\n")] == [
         "## Head",
         "Some bold words",
         "| A | - one | | --- | --- | | x | x |",
@@ -385,14 +385,14 @@ LARGE = [
 
 
 @pytest.mark.parametrize(("made", "name", "codes"), LARGE)
-def test_large_files(opened: IsolatedExtractor, made: Callable[[int], bytes], name: str, codes: set[str]) -> None:
-    _is_refused(opened, made(12_000_000), name, codes)
+def test_large_files(opened: IsolatedExtractor, built: Callable[[int], bytes], name: str, codes: set[str]) -> None:
+    _is_refused(opened, built(12_000_000), name, codes)
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize(("made", "name", "codes"), LARGE)
-def test_100_mb_files(opened: IsolatedExtractor, made: Callable[[int], bytes], name: str, codes: set[str]) -> None:
-    _is_refused(opened, made(100_000_000), name, codes)
+def test_100_mb_files(opened: IsolatedExtractor, built: Callable[[int], bytes], name: str, codes: set[str]) -> None:
+    _is_refused(opened, built(100_000_000), name, codes)
 
 
 def _is_refused(opened: IsolatedExtractor, content: bytes, name: str, codes: set[str]) -> None:

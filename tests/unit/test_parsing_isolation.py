@@ -191,15 +191,15 @@ def documents() -> dict[str, bytes]:
 
 def test_nothing_is_imported_once_root_is_given_up(program: Callable[[str], IsolatedExtractor]) -> None:
     """The same texts as in a process that may import, although Python is out of the worker's reach."""
-    opened, wrong, made = program(UNREACHABLE), {}, documents()
-    assert len(made) > 100
-    for name, content in made.items():
+    opened, wrong, built = program(UNREACHABLE), {}, documents()
+    assert len(built) > 100
+    for name, content in built.items():
         kind = sniffing.sniff(content, name)
         given = content if kind.text is None else kind.text.encode()
         expected = parse(given, kind.mime, 1 << 30).text
-        found = one(opened, content, name)
-        if found.failure or found.text != expected or not expected.strip():
-            wrong[name] = (found.failure or found.text, expected)
+        result = one(opened, content, name)
+        if result.failure or result.text != expected or not expected.strip():
+            wrong[name] = (result.failure or result.text, expected)
     assert not wrong, wrong
 
 
@@ -261,7 +261,7 @@ def _starter(answers: int, key: Path, folder: Path, enclosed: bool) -> None:
             os.setresuid(NOBODY, NOBODY, NOBODY)
         ctypes.CDLL(None).prctl(limits._PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an execve
         limits._NAMESPACES = ()  # type: ignore[assignment]
-        told, before = os.pipe()
+        message, before = os.pipe()
         go, started = os.pipe()
         worker = os.fork()
         if worker == 0:
@@ -274,7 +274,7 @@ def _starter(answers: int, key: Path, folder: Path, enclosed: bool) -> None:
             said["after"] = _readable(os.getppid(), place, key)
             os.write(answers, json.dumps(said).encode())
             os._exit(0)
-        os.read(told, 1)
+        os.read(message, 1)
         limits.close_proc()
         os.write(started, b"x")
         os.waitpid(worker, 0)
@@ -289,8 +289,8 @@ def _readable(pid: int, place: int, key: Path | None) -> list[str]:
         except OSError:
             return False
 
-    found = [name for name in ("environ", "maps", "mem") if read(f"/proc/{pid}/{name}", place if name == "mem" else 0)]
-    return found + (["key"] if key and read(str(key)) else [])
+    result = [name for name in ("environ", "maps", "mem") if read(f"/proc/{pid}/{name}", place if name == "mem" else 0)]
+    return result + (["key"] if key and read(str(key)) else [])
 
 
 def test_every_process_that_builds_clients_is_closed_to_workers() -> None:

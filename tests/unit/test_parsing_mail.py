@@ -24,8 +24,8 @@ from unit.parsing_fixtures import extractor, text, zipped
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[IsolatedExtractor]:
-    with extractor() as made:
-        yield made
+    with extractor() as built:
+        yield built
 
 
 def docx() -> bytes:
@@ -39,8 +39,8 @@ def test_blocks_of_base64_in_a_mail_are_no_text() -> None:
     block = base64.encodebytes(random.Random(2).randbytes(1000)).decode()
     assert without_blobs(f"before\n{block}\nafter") == "before\n\n\nafter"
     assert without_blobs(f"before {block.replace(chr(10), '')} after") == "before  after"
-    for kept in ("ACGT" * 100, "word " * 100, "https://x.org/" + "a/" * 150, ("x" * 70 + "\n") * 9):
-        assert without_blobs(kept) == kept
+    for retained in ("ACGT" * 100, "word " * 100, "https://x.org/" + "a/" * 150, ("x" * 70 + "\n") * 9):
+        assert without_blobs(retained) == retained
 
 
 # --- mail ---------------------------------------------------------------------------------------------------
@@ -78,19 +78,19 @@ PACKED = base64.encodebytes(INNER.encode()).decode()
     ],
 )
 def test_messages_in_messages_are_read(opened: IsolatedExtractor, part: str) -> None:
-    found = text(opened, eml(plain("outer words"), part), "x.eml")
-    assert found.index("outer words") < found.index("## Attached message: inner") < found.index("inner words")
-    assert found.count("inner words") == 1
+    result = text(opened, eml(plain("outer words"), part), "x.eml")
+    assert result.index("outer words") < result.index("## Attached message: inner") < result.index("inner words")
+    assert result.count("inner words") == 1
 
 
 def test_a_stub_does_not_hide_the_page(opened: IsolatedExtractor) -> None:
-    found = text(opened, eml(plain("Please view in HTML."), page("the real words"), kind="alternative"), "x.eml")
-    assert "the real words" in found and "Please view" in found
+    result = text(opened, eml(plain("Please view in HTML."), page("the real words"), kind="alternative"), "x.eml")
+    assert "the real words" in result and "Please view" in result
 
 
 def test_a_page_that_says_the_same_is_not_repeated(opened: IsolatedExtractor) -> None:
-    found = text(opened, eml(plain("the *same* words"), page("the <b>same</b> words"), kind="alternative"), "x.eml")
-    assert found.count("same") == 1
+    result = text(opened, eml(plain("the *same* words"), page("the <b>same</b> words"), kind="alternative"), "x.eml")
+    assert result.count("same") == 1
 
 
 def test_every_leaf_of_a_mail_is_read(opened: IsolatedExtractor) -> None:
@@ -105,11 +105,11 @@ def test_every_leaf_of_a_mail_is_read(opened: IsolatedExtractor) -> None:
     tnef = 'Content-Type: application/ms-tnef; name="winmail.dat"\nContent-Transfer-Encoding: base64\n\neJ8+IgAAAAA=\n'
     calendar = f"Content-Type: text/calendar; method=REQUEST\n\n{invitation}\n"
     content = eml(plain("body words"), page("inline words"), related, calendar, report, tnef, plain("footer words"))
-    found = text(opened, content, "x.eml")
+    result = text(opened, content, "x.eml")
     for words in ("body words", "inline words", "related words", "footer words", "5.1.1", "Summary: Weekly meeting"):
-        assert found.count(words) == 1, words
-    assert "Location: Room, left" in found and "Ann" in found and "Nowhere" not in found and "f00" not in found
-    assert "## Attachment: winmail.dat\n\n(not read: " in found and "(not read: 1 picture of the page)" in found
+        assert result.count(words) == 1, words
+    assert "Location: Room, left" in result and "Ann" in result and "Nowhere" not in result and "f00" not in result
+    assert "## Attachment: winmail.dat\n\n(not read: " in result and "(not read: 1 picture of the page)" in result
 
 
 def test_a_multipart_without_parts_is_text(opened: IsolatedExtractor) -> None:
@@ -125,8 +125,8 @@ def test_a_picture_on_a_card_is_no_text(opened: IsolatedExtractor) -> None:
     message["Subject"] = "card"
     message.set_content("body")
     message.add_attachment(card.encode(), maintype="text", subtype="vcard", filename="ann.vcf")
-    found = text(opened, bytes(message), "x.eml")
-    assert "Fn: Ann Example" in found and "Tel: +123" in found and len(found) < 200
+    result = text(opened, bytes(message), "x.eml")
+    assert "Fn: Ann Example" in result and "Tel: +123" in result and len(result) < 200
 
 
 # --- Outlook ------------------------------------------------------------------------------------------------
@@ -211,14 +211,14 @@ def test_messages_of_outlook_are_read_whole(opened: IsolatedExtractor) -> None:
         "x.zip": zipped({"a": b"x"}),
     }
     content = compound(outlook("outer", attached, _1000001F="outer words".encode("utf-16-le")))
-    found = text(opened, content, "x.msg")
-    assert [found.count(words) for words in ("outer words", "inner page words", "deep words", "note words")] == [
+    result = text(opened, content, "x.msg")
+    assert [result.count(words) for words in ("outer words", "inner page words", "deep words", "note words")] == [
         1,
         2,
         2,
         2,
     ]
-    assert "body words" in found and "## Attachment: x.zip\n\n(not read: archive)" in found
+    assert "body words" in result and "## Attachment: x.zip\n\n(not read: archive)" in result
 
 
 def test_a_page_or_rtf_alone_is_the_body(opened: IsolatedExtractor) -> None:

@@ -43,21 +43,21 @@ def extracted(content: bytes, name: str, languages: str) -> Extracted:
 
 @pytest.mark.parametrize(("kind", "code"), [("PNG", "image"), ("PDF", "no_text")])
 def test_a_picture_is_refused_with_a_hint(kind: str, code: str) -> None:
-    found = extracted(picture(kind), f"x.{kind.lower()}", "")
-    assert found.failure is not None and found.failure[0] == code and "SLUICE_OCR=tesseract" in found.failure[1]
+    result = extracted(picture(kind), f"x.{kind.lower()}", "")
+    assert result.failure is not None and result.failure[0] == code and "SLUICE_OCR=tesseract" in result.failure[1]
 
 
 @pytest.mark.skipif(language_folder("eng") is None, reason="no Tesseract data: apt-get install tesseract-ocr")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "PDF"])
 def test_a_picture_is_read(kind: str) -> None:
-    found = extracted(picture(kind), f"x.{kind.lower()}", "eng")
-    assert found.failure is None and "Invoice number 4711" in found.text
+    result = extracted(picture(kind), f"x.{kind.lower()}", "eng")
+    assert result.failure is None and "Invoice number 4711" in result.text
 
 
 @pytest.mark.skipif(language_folder("eng") is None, reason="no Tesseract data: apt-get install tesseract-ocr")
 def test_a_blank_picture_has_no_text() -> None:
-    found = extracted(picture("PNG", ""), "x.png", "eng")
-    assert found.failure is not None and found.failure[0] == "no_text"
+    result = extracted(picture("PNG", ""), "x.png", "eng")
+    assert result.failure is not None and result.failure[0] == "no_text"
 
 
 def test_what_is_not_installed_is_said_at_once() -> None:

@@ -90,7 +90,7 @@ def _slow(pattern: re.Pattern[Any], *, at_once: bool, bound: int = _CHARS, pairs
 @cache
 def _patterns() -> dict[str, tuple[re.Pattern[Any], bool]]:
     """`place` (numbered where there are several) → pattern, and whether it is only tried at one place of a text."""
-    found: dict[str, tuple[re.Pattern[Any], bool]] = {}
+    result: dict[str, tuple[re.Pattern[Any], bool]] = {}
     known: set[tuple[Any, int]] = set()
     listed = list(uses(_INCLUDE))
     named = [use for use in listed if use.function == "compile" and use.pattern is not None]
@@ -99,7 +99,7 @@ def _patterns() -> dict[str, tuple[re.Pattern[Any], bool]]:
         key = (pattern.pattern, pattern.flags)
         if key not in known:
             known.add(key)
-            found[f"{place} {len(found)}"] = pattern, at_once
+            result[f"{place} {len(result)}"] = pattern, at_once
 
     for use in listed:
         if use.function != "compile" and use.pattern is not None:
@@ -111,7 +111,7 @@ def _patterns() -> dict[str, tuple[re.Pattern[Any], bool]]:
         for pattern in compiled(_INCLUDE, module):
             place = places.get((module, pattern.pattern), f"{module}:{_holder(listed, module)}")
             add(place, pattern, anchored(_INCLUDE, module, place.partition(":")[2]))
-    return found
+    return result
 
 
 def _held(use: Use) -> bool:

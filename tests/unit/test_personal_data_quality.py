@@ -28,8 +28,8 @@ def labelled(test_data: Path) -> list[pii.Labelled]:
 
 
 def test_exact_forms(labelled: list[pii.Labelled]) -> None:
-    found = personal_data([text for text, _ in labelled], pii.BY_DEFAULT)
-    scores = pii.scores(labelled, found, pii.BY_DEFAULT)
+    result = personal_data([text for text, _ in labelled], pii.BY_DEFAULT)
+    scores = pii.scores(labelled, result, pii.BY_DEFAULT)
     assert set(scores) == set(FLOORS)
     for kind, (precision, recall) in FLOORS.items():
         assert scores[kind]["precision"] >= precision, (kind, scores[kind])

@@ -19,9 +19,9 @@ KEY = b"k" * 32
 def names(text: str) -> dict[str, int]:
     extractor = make_entities("phrases")
     assert extractor is not None
-    (found,) = extractor.extract([text])
-    assert {kind for kind, _, _ in found.entities} <= {"PHRASE"}
-    return {name: count for _, name, count in found.entities}
+    (result,) = extractor.extract([text])
+    assert {kind for kind, _, _ in result.entities} <= {"PHRASE"}
+    return {name: count for _, name, count in result.entities}
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_a_long_text_takes_time_by_its_length_alone() -> None:
     thread's own time tells them apart on any machine, however busy."""
     for piece in ("A. ", "A.B.", "of ", "A of of ", "A", "A&", "Aa ", "a.", "A. of "):
         began_s = time.thread_time()
-        found = names(piece * 100_000)
+        result = names(piece * 100_000)
         assert time.thread_time() - began_s < 60, piece
-        assert all(name in piece * 100 for name in found)
+        assert all(name in piece * 100 for name in result)
 
 
 def test_a_document_is_about_its_title_and_its_headings() -> None:
@@ -65,14 +65,14 @@ def test_a_document_is_about_its_title_and_its_headings() -> None:
         "# Mercury\n\nIt is near.\n\n## 2.1 Orbit and Rotation\n\n" + "It turns. " * 40 + "\n\n### Orbit\n\nOnce more."
     )
     body += "\n\n## Orbit\n\n```\n# no heading\n```\nAgain."
-    made = cut("Mercury (planet)", body)
-    assert len(made) > 2
-    assert [[each.name for each in chunk.mentions if each.about] for chunk in made if any_about(chunk)] == [
+    built = cut("Mercury (planet)", body)
+    assert len(built) > 2
+    assert [[each.name for each in chunk.mentions if each.about] for chunk in built if any_about(chunk)] == [
         ["Mercury"],  # the title, without its brackets; the first heading says the same
         ["Orbit and Rotation"],
         ["Orbit"],
     ]
-    about = [each for chunk in made for each in chunk.mentions if each.about]
+    about = [each for chunk in built for each in chunk.mentions if each.about]
     assert about[0].entity_id == entity_id(KEY, "mercury")  # where a text that names it leads
     assert about[0].count == 0 or about[0].about
 

@@ -17,9 +17,9 @@ def test_a_slow_stage_is_not_silent(monkeypatch: pytest.MonkeyPatch, caplog: pyt
         wait_until(lambda: caplog.records, "the stage is silent")
         stage.step(10)
         wait_until(lambda: caplog.records[-1].getMessage().endswith(" s left"), "its progress is not told")
-    told = [record.getMessage() for record in caplog.records]
-    assert told[0].startswith("embed, batch 3: 40 chunks, running for ")
-    assert told[-1].startswith("embed, batch 3: 10 of 40 chunks, ") and told[-1].endswith(" s left")
+    output = [record.getMessage() for record in caplog.records]
+    assert output[0].startswith("embed, batch 3: 40 chunks, running for ")
+    assert output[-1].startswith("embed, batch 3: 10 of 40 chunks, ") and output[-1].endswith(" s left")
     running = {thread.name for thread in threading.enumerate()}
     assert "progress-embed-3" not in running, "nothing is told of a stage that has ended"
 

@@ -67,13 +67,13 @@ class _Answers:
 
 @pytest.fixture
 def answering() -> Iterator[tuple[str, _Answers]]:
-    told = _Answers([])
+    output = _Answers([])
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            told.asked.append((self.command, self.path, self.headers.get("api-key"), body))
-            status, text = told.answers.pop(0)
+            output.asked.append((self.command, self.path, self.headers.get("api-key"), body))
+            status, text = output.answers.pop(0)
             self.send_response(status)
             self.end_headers()
             self.wfile.write(text.encode())
@@ -87,7 +87,7 @@ def answering() -> Iterator[tuple[str, _Answers]]:
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/below", told
+        yield f"http://127.0.0.1:{server.server_port}/below", output
     finally:
         server.shutdown()
         server.server_close()
@@ -95,13 +95,13 @@ def answering() -> Iterator[tuple[str, _Answers]]:
 
 
 def test_version_and_count_are_asked_over_http(answering: tuple[str, _Answers]) -> None:
-    url, told = answering
-    told.answers = [(200, '{"version": "1.15.4"}'), (200, '{"result": {"count": 7}}'), (404, "no such collection")]
+    url, output = answering
+    output.answers = [(200, '{"version": "1.15.4"}'), (200, '{"result": {"count": 7}}'), (404, "no such collection")]
     index = QdrantOnDemand(url, "secret")
     assert (index.ping(), index.count(GENERATION), index.count(GENERATION)) == ("1.15.4", 7, 0)
     path = "/below/collections/c__g1/points/count"
-    assert [each[:3] for each in told.asked] == [("GET", "/below/", "secret"), *[("POST", path, "secret")] * 2]
-    assert json.loads(told.asked[1][3]) == {"exact": True, "filter": {"must": []}}
+    assert [each[:3] for each in output.asked] == [("GET", "/below/", "secret"), *[("POST", path, "secret")] * 2]
+    assert json.loads(output.asked[1][3]) == {"exact": True, "filter": {"must": []}}
     index.close()
 
 
@@ -120,7 +120,7 @@ def test_version_and_count_are_asked_over_http(answering: tuple[str, _Answers]) 
 def test_what_goes_wrong_over_http_is_told_as_ever(
     answering: tuple[str, _Answers], status: int, text: str, error: type[Exception], message: str
 ) -> None:
-    url, told = answering
+    url, output = answering
     index = QdrantOnDemand(url)
     point = Point(uuid.uuid4(), np.ones(8, np.float32), SparseVector(np.array([1]), np.array([1.0])), {})
     for call in (
@@ -130,7 +130,7 @@ def test_what_goes_wrong_over_http_is_told_as_ever(
         lambda: index.drop(GENERATION),
         lambda: index.upsert(GENERATION, [point]),
     ):
-        told.answers = [(status, text)]
+        output.answers = [(status, text)]
         with pytest.raises(error, match=message):
             call()
     index.close()
@@ -138,19 +138,19 @@ def test_what_goes_wrong_over_http_is_told_as_ever(
 
 @pytest.mark.parametrize("vectors", ['{"dense": "wide"}', "[]", '"dense"', "null"])
 def test_a_collection_of_another_shape_is_told(answering: tuple[str, _Answers], vectors: str) -> None:
-    url, told = answering
+    url, output = answering
     index = QdrantOnDemand(url)
     params = f'{{"vectors": {vectors}, "sparse_vectors": {{}}}}'
-    told.answers = [(200, f'{{"result": {{"config": {{"params": {params}}}, "payload_schema": {{}}}}}}')]
+    output.answers = [(200, f'{{"result": {{"config": {{"params": {params}}}, "payload_schema": {{}}}}}}')]
     with pytest.raises((Terminal, Unavailable)):
         index.ensure(GENERATION)
     index.close()
 
 
 def test_an_update_that_is_not_applied_is_no_success(answering: tuple[str, _Answers]) -> None:
-    url, told = answering
+    url, output = answering
     index = QdrantOnDemand(url)
-    told.answers = [(200, '{"result": {"status": "acknowledged", "operation_id": 1}}')]
+    output.answers = [(200, '{"result": {"status": "acknowledged", "operation_id": 1}}')]
     with pytest.raises(Unavailable, match="is not Qdrant"):
         index.delete(GENERATION, [uuid.uuid4()])
     index.close()

@@ -108,11 +108,11 @@ def test_words_that_the_parser_left_out_are_flagged() -> None:
 
 
 def test_how_many_documents_are_screened_is_told_on_the_way() -> None:
-    told: list[float] = []
+    output: list[float] = []
     many = [document(f"d{number}", f"{number} {PROSE}") for number in range(450)]
-    gates.documents_gate(many, index_key=KEY, collection_id=COLLECTION, on_checked=told.append)
-    assert sum(told) == pytest.approx(450)
-    assert max(told) <= 200 and len(told) > 6
+    gates.documents_gate(many, index_key=KEY, collection_id=COLLECTION, on_checked=output.append)
+    assert sum(output) == pytest.approx(450)
+    assert max(output) <= 200 and len(output) > 6
 
 
 def test_a_source_does_not_say_what_the_gates_found() -> None:

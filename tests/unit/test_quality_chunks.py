@@ -35,10 +35,12 @@ def embedded(each: ChunkedDocument) -> EmbeddedDocument:
     return EmbeddedDocument(each.document, tuple(map(EmbeddedChunk, each.chunks, dense, terms)))
 
 
-def judged(*documents: ChunkedDocument) -> tuple[list[str], list[tuple[object, object]]]:
+def checked(*documents: ChunkedDocument) -> tuple[list[str], list[tuple[object, object]]]:
     verdict = chunks_gate(documents, size_shares(documents, profile=PROFILE))
-    kept = {each.document.document_id for each in verdict.passed} | {each.item.document_id for each in verdict.failures}
-    assert kept == {each.document.document_id for each in documents}, "nothing is lost between passed and refused"
+    stored = {each.document.document_id for each in verdict.passed} | {
+        each.item.document_id for each in verdict.failures
+    }
+    assert stored == {each.document.document_id for each in documents}, "nothing is lost between passed and refused"
     return [failure.code for failure in verdict.failures], [(row.code, row.ordinal) for row in verdict.rows]
 
 
@@ -69,17 +71,17 @@ def test_each_wrong_chunk_keeps_its_document_out_and_no_other(code: str) -> None
     right, wrong = chunked("b"), chunked("a")
     parts = list(wrong.chunks)
     parts[1] = spoil(parts[1])
-    failures, rows = judged(right, replace(wrong, chunks=tuple(parts)))
+    failures, rows = checked(right, replace(wrong, chunks=tuple(parts)))
     assert len(failures) == 1
     assert (code, ordinal) in rows
 
 
 def test_lost_text_and_long_chunks() -> None:
     whole = chunked("a")
-    assert judged(replace(whole, chunks=whole.chunks[:-1]))[0] == ["lost_text"]
-    assert judged(replace(whole, chunks=()))[1] == [("lost_text", None)]
+    assert checked(replace(whole, chunks=whole.chunks[:-1]))[0] == ["lost_text"]
+    assert checked(replace(whole, chunks=()))[1] == [("lost_text", None)]
     one = Chunk(UUID(int=1), whole.document.document_id, 0, TEXT, "", 0, len(TEXT), None, (), b"")
-    assert judged(replace(whole, chunks=(one,))) == (["long_chunk"], [("long_chunk", 0)])
+    assert checked(replace(whole, chunks=(one,))) == (["long_chunk"], [("long_chunk", 0)])
     longer = {("chunks", "long_chunk"): GateRule(limit=10)}
     assert chunks_gate([replace(whole, chunks=(one,))], [len(TEXT) / 100], longer).failures == []
 
@@ -160,20 +162,20 @@ def test_one_vector_for_different_texts_is_told() -> None:
 
 def one_vector(texts: int, sharing: int, words: int = 10**6) -> list[EmbeddedDocument]:
     """So many documents of one chunk, of which the first few have the same vector; their terms repeat after `words`."""
-    made = [embedded(chunked(f"d{number}", "Text.")) for number in range(texts)]
+    built = [embedded(chunked(f"d{number}", "Text.")) for number in range(texts)]
     return [
         replace(
             each,
             chunks=tuple(
                 replace(
                     chunk,
-                    dense=made[0].chunks[0].dense if number < sharing else chunk.dense,
+                    dense=built[0].chunks[0].dense if number < sharing else chunk.dense,
                     sparse=terms(*[1.0] * (1 + number % words)),
                 )
                 for chunk in each.chunks
             ),
         )
-        for number, each in enumerate(made)
+        for number, each in enumerate(built)
     ]
 
 

@@ -74,8 +74,8 @@ def rows(verdict: Verdict[Document], code: str) -> list[Any]:
 def test_each_kind_is_found_where_it_stands(kind: str) -> None:
     before = "Her ssn: " if kind == "US_SSN" else "Write down: "
     text = f"{before}{PEOPLE[kind]}, please."
-    (found,) = personal_data([text], EXACT)
-    assert found == (Span(len(before), len(before) + len(PEOPLE[kind]), kind),)
+    (outcome,) = personal_data([text], EXACT)
+    assert outcome == (Span(len(before), len(before) + len(PEOPLE[kind]), kind),)
     assert personal_data([text], [each for each in EXACT if each != kind]) == [()]
 
 
@@ -146,17 +146,17 @@ def test_every_name_of_a_password_counts_with_and_without_quotes(name: str, quot
 )
 def test_the_secret_half_of_a_key_is_found_without_quotes(line: str) -> None:
     secret = "9f" + "Qz7LmXw2Kd+Rv5Tn8Bc/Hj3Gy6PsEa1UoIrNt4"  # made up
-    (found,) = secrets(f"[default]\n{line.format(secret)}\nregion = eu\n")
-    assert (f"[default]\n{line.format(secret)}"[found.start : found.end]) == secret
+    (outcome,) = secrets(f"[default]\n{line.format(secret)}\nregion = eu\n")
+    assert (f"[default]\n{line.format(secret)}"[outcome.start : outcome.end]) == secret
 
 
 @pytest.mark.parametrize(
     "text", ["password: hunter2-Xk29", "DB_PASSWORD=Tr0ub4dor&3\n", "api_key = 8f14e45fceea167a.", "pwd: `a1B2c3D4e5`"]
 )
 def test_passwords_are_found_without_quotes(text: str) -> None:
-    (found,) = secrets(text)
-    assert found.kind == "PASSWORD" and any(map(str.isdigit, text[found.start : found.end]))
-    assert text[found.end :].strip(" .`\n") == ""
+    (outcome,) = secrets(text)
+    assert outcome.kind == "PASSWORD" and any(map(str.isdigit, text[outcome.start : outcome.end]))
+    assert text[outcome.end :].strip(" .`\n") == ""
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,12 @@ def test_by_default_secrets_are_masked_and_personal_data_flagged_and_told_withou
     assert flagged.metadata["gate_flags"] == ["personal_data", "secrets"]
     assert "gate_flags" not in clean.metadata
     start = people().text.index(PEOPLE["EMAIL"])
-    (told,) = rows(verdict, "personal_data")
-    assert told["kinds"] == {"EMAIL": 5, "PHONE": 1}
-    assert told["count"] == 6
-    assert ["text", "EMAIL", start, start + len(PEOPLE["EMAIL"])] in told["at"]
-    kept = json.dumps([row.observed for row in verdict.rows]) + repr(verdict.results) + repr(verdict.failures)
-    assert not [each for each in ("jo.doe", "7946", "AKIA", "example.org") if each in kept]
+    (output,) = rows(verdict, "personal_data")
+    assert output["kinds"] == {"EMAIL": 5, "PHONE": 1}
+    assert output["count"] == 6
+    assert ["text", "EMAIL", start, start + len(PEOPLE["EMAIL"])] in output["at"]
+    stored = json.dumps([row.observed for row in verdict.rows]) + repr(verdict.results) + repr(verdict.failures)
+    assert not [each for each in ("jo.doe", "7946", "AKIA", "example.org") if each in stored]
 
 
 def test_masked_it_goes_on_with_placeholders_and_true_pages() -> None:
@@ -267,11 +267,11 @@ def test_blocked_it_is_kept_out_and_only_for_what_was_asked() -> None:
 def test_masking_leaves_the_rest_and_moves_pages_with_it(
     text: str, raw: list[tuple[int, int, str]], pages: list[int]
 ) -> None:
-    found = [Span(start, min(start + size, len(text)), kind) for start, size, kind in raw if start < len(text)]
+    outcome = [Span(start, min(start + size, len(text)), kind) for start, size, kind in raw if start < len(text)]
     starts = tuple(sorted(page for page in pages if page <= len(text)))
-    spans = apart(found)
+    spans = apart(outcome)
     assert all(one.end <= other.start for one, other in pairwise(spans))
-    done = masked(document("a", text, page_starts=starts), [Findings(text=tuple(found))])
+    done = masked(document("a", text, page_starts=starts), [Findings(text=tuple(outcome))])
     assert done.text == replaced(text, spans)
     for before, after in zip(starts, done.page_starts, strict=True):
         inside = [span for span in spans if span.start <= before < span.end]
@@ -322,9 +322,9 @@ def test_of_two_alike_the_later_one_is_flagged_whatever_their_order() -> None:
     for batch in ([first, second], [second, first]):
         verdict = gate([*batch, document("other", " ".join(words(3)))], near_duplicate=GateRule("block"))
         assert [failure.item for failure in verdict.failures] == [second.item]
-        (told,) = rows(verdict, "near_duplicate")
-        assert told["document_id"] == str(first.document_id)
-        assert 0.9 < told["similarity"] <= 1
+        (output,) = rows(verdict, "near_duplicate")
+        assert output["document_id"] == str(first.document_id)
+        assert 0.9 < output["similarity"] <= 1
 
 
 def test_what_is_served_is_compared_too_and_a_full_run_blocks_nothing() -> None:

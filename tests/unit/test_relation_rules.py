@@ -42,6 +42,6 @@ def test_typed(
 def test_shapes_are_told_apart(nlp: spacy.language.Language) -> None:
     words = ["Maria", "met", "Anna", "and", "Peter", "."]
     doc = nlp(spacy.tokens.Doc(nlp.vocab, words=words))
-    found = links(doc, [Named(at, at + 1, at, "PER") for at in (0, 2, 4)])
-    assert found["subject and object"] == {frozenset((0, 2))}
-    assert frozenset((2, 4)) in found["coordination"]
+    result = links(doc, [Named(at, at + 1, at, "PER") for at in (0, 2, 4)])
+    assert result["subject and object"] == {frozenset((0, 2))}
+    assert frozenset((2, 4)) in result["coordination"]

@@ -69,8 +69,8 @@ def test_every_surface_of_this_release_is_recorded() -> None:
 
 @pytest.mark.parametrize(("version", "what"), CASES)
 def test_nothing_vanishes(version: str, what: str) -> None:
-    found = set(broken(read(version, what), now(what)))
-    assert found == set(CHANGED.get((version, what), ()))
+    result = set(broken(read(version, what), now(what)))
+    assert result == set(CHANGED.get((version, what), ()))
 
 
 @pytest.mark.parametrize("version", versions("openapi"))

@@ -242,8 +242,8 @@ def test_another_tenants_collection_does_not_exist() -> None:
 
 def test_equal_scores_are_ordered_by_id() -> None:
     world = World(8, scores=dict.fromkeys(range(8), 0.5))
-    found = [passage.chunk_id for passage in ask(world, top_k=8).passages]
-    assert found == sorted(chunk_id(number) for number in range(8))
+    result = [passage.chunk_id for passage in ask(world, top_k=8).passages]
+    assert result == sorted(chunk_id(number) for number in range(8))
 
 
 @pytest.mark.parametrize(
@@ -525,7 +525,7 @@ def test_a_lowest_similarity_that_cannot_be(changes: dict[str, Any]) -> None:
 # --- whether anything is relevant
 
 
-def judged(embedder: str, near: float, question: str, text: str = "pumps are inspected", **changes: Any) -> Any:
+def evaluated(embedder: str, near: float, question: str, text: str = "pumps are inspected", **changes: Any) -> Any:
     """What a search says where every passage is that near."""
     world = World(9, near=dict.fromkeys(range(9), near), text=text)
     ports = replace(world.ports(), sparse_query=sparse_query)
@@ -551,10 +551,10 @@ def judged(embedder: str, near: float, question: str, text: str = "pumps are ins
     ],
 )
 def test_nothing_relevant(embedder: str, near: float, question: str, nothing: bool) -> None:
-    outcome = judged(embedder, near, question)
+    outcome = evaluated(embedder, near, question)
     assert outcome.nothing_relevant is nothing
     assert len(outcome.passages) == 5, "the nearest passages are there all the same"
-    assert judged(embedder, near, question, top_k=1).nothing_relevant is nothing
+    assert evaluated(embedder, near, question, top_k=1).nothing_relevant is nothing
 
 
 def test_nothing_is_relevant_where_nothing_is_found() -> None:
@@ -564,4 +564,4 @@ def test_nothing_is_relevant_where_nothing_is_found() -> None:
 
 
 def test_words_alone_are_relevant() -> None:
-    assert judged("minilm", 0.1, "pump", retrievers=("sparse",)).nothing_relevant is False
+    assert evaluated("minilm", 0.1, "pump", retrievers=("sparse",)).nothing_relevant is False

@@ -20,10 +20,10 @@ REPORTS = "aws://AKIA:s%2Fe%40c%20ret@/?endpoint_url=http%3A%2F%2Fminio%3A9000&r
 
 def test_a_connection_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_CONNECTION_MY_REPORTS", REPORTS)
-    found = environment_connection("my-reports")
-    assert (found.login, found.password) == ("AKIA", "s/e@c ret")
-    assert found.extra == {"endpoint_url": "http://minio:9000", "region_name": "eu-1"}
-    assert "s/e@c" not in repr(found) and "minio" not in repr(found)
+    result = environment_connection("my-reports")
+    assert (result.login, result.password) == ("AKIA", "s/e@c ret")
+    assert result.extra == {"endpoint_url": "http://minio:9000", "region_name": "eu-1"}
+    assert "s/e@c" not in repr(result) and "minio" not in repr(result)
     monkeypatch.setenv("SLUICE_CONNECTION_DB", 'postgresql://u@h:5433/d%20b?__extra__={"a": 1}&sslmode=require')
     assert environment_connection("db") == Connection("h", 5433, "u", "", "d b", {"a": 1, "sslmode": "require"})
 

@@ -161,8 +161,8 @@ def test_odd_names_are_listed_and_read(tmp_path: Path) -> None:
     for name in names:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(name)
     source = reader(tmp_path)
-    found = {source.read(item(entry)).content for entry in source.scan()}
-    assert found == set(names)
+    result = {source.read(item(entry)).content for entry in source.scan()}
+    assert result == set(names)
     for entry in source.scan():
         (entry.external_id + entry.uri).encode("utf-8")
         assert entry.external_id.isprintable()
@@ -414,9 +414,9 @@ def test_no_depth_breaks_a_line_or_a_scan(depth: int, opening: bytes, leading: b
         ([float("-inf")], False),
     ],
 )
-def test_only_what_a_filter_can_compare_reaches_the_vectors(value: object, kept: bool) -> None:
-    found = filterable({"f": value, "undeclared": 1}, ("f", "absent"))
-    assert found == ({"f": value} if kept else {})
+def test_only_what_a_filter_can_compare_reaches_the_vectors(value: object, stored: bool) -> None:
+    result = filterable({"f": value, "undeclared": 1}, ("f", "absent"))
+    assert result == ({"f": value} if stored else {})
 
 
 def test_fingerprints_follow_the_line_not_its_place(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ class Repository:
 
     def reader(self, query: str = "", *, since: str | None = None, max_bytes: int = 10**7, **globs: Any) -> GitReader:
         spec = SourceSpec("git+" + self.folder.as_uri() + query, "c", **globs)
-        made = reader_for(spec, roots=[self.folder.parent], max_bytes=max_bytes, since=since)
-        assert isinstance(made, GitReader)
-        return made
+        built = reader_for(spec, roots=[self.folder.parent], max_bytes=max_bytes, since=since)
+        assert isinstance(built, GitReader)
+        return built
 
 
 @pytest.fixture
@@ -156,8 +156,8 @@ def test_links_submodules_lfs_pointers_and_large_files_are_listed_and_refused(re
         }
     )
     reader = repository.reader(max_bytes=1000)
-    found = {name: refusal(reader, name) for name in ("link.md", "module", "big.pdf", "long.md")}
-    assert found == {"link.md": "link", "module": "submodule", "big.pdf": "lfs_pointer", "long.md": "too_large"}
+    result = {name: refusal(reader, name) for name in ("link.md", "module", "big.pdf", "long.md")}
+    assert result == {"link.md": "link", "module": "submodule", "big.pdf": "lfs_pointer", "long.md": "too_large"}
 
 
 def test_a_blob_that_is_gone_is_vanished(repository: Repository) -> None:
@@ -363,13 +363,13 @@ def test_ten_steps_of_a_real_repository_give_its_additions_changes_deletions_and
         since = repository.commits[-1] if repository.commits else None
         repository.commit(files)
         entries = {entry.external_id: entry for entry in repository.reader(since=since).scan()}
-        found = {name: entry.previous_name for name, entry in entries.items() if entry.previous_name}
-        agreed += len(found.items() & wanted_renames.items())
+        result = {name: entry.previous_name for name, entry in entries.items() if entry.previous_name}
+        agreed += len(result.items() & wanted_renames.items())
         expected += len(wanted_renames)
-        surplus += len(found.items() - wanted_renames.items())
+        surplus += len(result.items() - wanted_renames.items())
         # What is no rename in either's eyes must be the same, exactly.
-        either = {*found, *wanted_renames}
-        gone = {*found.values(), *wanted_renames.values()}
+        either = {*result, *wanted_renames}
+        gone = {*result.values(), *wanted_renames.values()}
         now = {name: entry.fingerprint for name, entry in entries.items()}
         assert now.keys() - known.keys() - either == wanted["A"] - either
         assert known.keys() - now.keys() - gone == wanted["D"] - gone

@@ -51,9 +51,9 @@ def pack(folder: Path) -> None:
 
 
 def reader(folder: Path, root: Path, query: str = "") -> GitReader:
-    made = reader_for(SourceSpec(f"git+{folder.as_uri()}{query}", "c"), roots=[root], max_bytes=10_000)
-    assert isinstance(made, GitReader)
-    return made
+    built = reader_for(SourceSpec(f"git+{folder.as_uri()}{query}", "c"), roots=[root], max_bytes=10_000)
+    assert isinstance(built, GitReader)
+    return built
 
 
 def read_all(folder: Path, root: Path, query: str = "") -> dict[str, bytes]:
@@ -283,23 +283,23 @@ def test_blobs_that_vanished_do_not_open_the_repository_again(tmp_path: Path, mo
     pack(tmp_path / "repo")
     source = reader(tmp_path / "repo", tmp_path)
     (entry,) = source.scan()
-    made: list[object] = []
+    built: list[object] = []
 
     def opened(*args: Any) -> View:
-        made.append(args)
+        built.append(args)
         return View(*args)
 
     monkeypatch.setattr(repository, "View", opened)
     for number in range(5):
         with pytest.raises(ExtractionError, match="vanished"):
             source.read(WorkItem(uuid4(), replace(entry, fingerprint=f"{number:040x}"), new=True))
-    assert made == []
+    assert built == []
     commit(tmp_path / "repo", b=b"two")
     pack(tmp_path / "repo")
     two = next(iter(reader(tmp_path / "repo", tmp_path).scan()))
-    made.clear()
+    built.clear()
     assert source.read(WorkItem(uuid4(), two, new=True)).content == b"two"
-    assert len(made) == 1
+    assert len(built) == 1
 
 
 def test_a_repository_that_borrows_from_many_places_is_refused_with_advice(tmp_path: Path) -> None:

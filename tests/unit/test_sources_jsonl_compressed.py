@@ -37,13 +37,13 @@ def test_the_lines_are_those_of_the_plain_file(tmp_path: Path, suffix: str, comp
     plain = lines(written(tmp_path / "a.jsonl", content))
     cut = len(content) // 2  # two streams one after another, as `cat a.gz b.gz` makes them
     packed = lines(written(tmp_path / f"a.jsonl.{suffix}", compress(content[:cut]) + compress(content[cut:])))
-    expected, found = list(plain.scan()), list(packed.scan())
-    assert [(each.external_id, each.fingerprint, each.size_bytes, each.offset) for each in found] == [
+    expected, result = list(plain.scan()), list(packed.scan())
+    assert [(each.external_id, each.fingerprint, each.size_bytes, each.offset) for each in result] == [
         (each.external_id, each.fingerprint, each.size_bytes, each.offset) for each in expected
     ]
-    assert found[0].uri.endswith(f"a.jsonl.{suffix}#d0")
-    random.Random(7).shuffle(found)  # out of order, too: it is unpacked again from its beginning
-    for entry in found:
+    assert result[0].uri.endswith(f"a.jsonl.{suffix}#d0")
+    random.Random(7).shuffle(result)  # out of order, too: it is unpacked again from its beginning
+    for entry in result:
         if "#" in entry.external_id:
             with pytest.raises(ExtractionError):
                 packed.read(item(entry))

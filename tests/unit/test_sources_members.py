@@ -65,14 +65,14 @@ def test_a_zip_is_one_document_unless_a_glob_names_its_members(tmp_path: Path) -
 def test_members_are_documents(tmp_path: Path) -> None:
     source = folder(tmp_path, zipped(("a.md", b"alpha"), ("b/", b""), ("b/c d#.md", b"gamma"), ("empty.md", b"")))
     (tmp_path / "plain.md").write_text("beside it")
-    found = list(source.scan())
+    result = list(source.scan())
     assert texts(source) == {
         "plain.md": b"beside it",
         "x.zip!/a.md": b"alpha",
         "x.zip!/b/c d#.md": b"gamma",
         "x.zip!/empty.md": b"",
     }
-    assert found[2].uri == f"{(tmp_path / 'x.zip').as_uri()}#b/c%20d%23.md" and found[2].size_bytes == 5
+    assert result[2].uri == f"{(tmp_path / 'x.zip').as_uri()}#b/c%20d%23.md" and result[2].size_bytes == 5
     one = reader(tmp_path / "x.zip", roots=(tmp_path,), include=("*.zip!/",))
     assert ids(one) == ["x.zip!/a.md", "x.zip!/b/c d#.md", "x.zip!/empty.md"]
 

@@ -26,8 +26,8 @@ class Place:
         uploads.store(self.blobs, self.keyring, tenant="t", collection="c", name=name, content=content, **more)
 
     def reader(self, uri: str = "uploads://t/c", *, max_bytes: int = 1000, **spec: Any) -> SourceReader:
-        made = SourceSpec(uri, **{"collection": "c", "tenant": "t", **spec})
-        return reader_for(made, max_bytes=max_bytes, blobs=self.blobs, keyring=self.keyring)
+        built = SourceSpec(uri, **{"collection": "c", "tenant": "t", **spec})
+        return reader_for(built, max_bytes=max_bytes, blobs=self.blobs, keyring=self.keyring)
 
     def entries(self, **spec: Any) -> dict[str, ListingEntry]:
         return {entry.external_id: entry for entry in self.reader(**spec).scan()}
@@ -45,9 +45,9 @@ def item(entry: ListingEntry) -> WorkItem:
 def test_what_was_sent_is_listed_and_read(place: Place) -> None:
     place.store("a b.md", b"# One", title="First", metadata={"year": 2024})
     place.store("c.txt", b"two")
-    found = place.entries()
-    assert sorted(found) == ["a b.md", "c.txt"] and found["a b.md"].uri == "uploads://t/c#a%20b.md"
-    raw = place.reader().read(item(found["a b.md"]))
+    result = place.entries()
+    assert sorted(result) == ["a b.md", "c.txt"] and result["a b.md"].uri == "uploads://t/c#a%20b.md"
+    raw = place.reader().read(item(result["a b.md"]))
     assert (raw.content, raw.title, raw.metadata, raw.mime) == (b"# One", "First", {"year": 2024}, None)
     assert list(place.entries(include=("*.txt",))) == ["c.txt"]
 

@@ -24,9 +24,9 @@ def test_known_names_are_no_news() -> None:
 
 @pytest.mark.parametrize(("given", "meant"), [("acces_groups", "access_groups"), ("Tenant", "tenant"), ("zzz", None)])
 def test_the_nearest_name_is_told(given: str, meant: str | None) -> None:
-    told = unknown_names([given], {"access_groups", "tenant"}, "field")
-    assert told and repr(given) in told and ("did you mean" in told) == (meant is not None)
-    assert meant is None or f"did you mean {meant!r}" in told
+    output = unknown_names([given], {"access_groups", "tenant"}, "field")
+    assert output and repr(given) in output and ("did you mean" in output) == (meant is not None)
+    assert meant is None or f"did you mean {meant!r}" in output
 
 
 @pytest.mark.parametrize("conf", [None, {}, {"source": "file:///x"}, {"source": "x", "access_groups": []}])

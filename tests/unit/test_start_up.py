@@ -27,38 +27,38 @@ TOLD = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 def imported(code: str, tmp_path: Path) -> set[str]:
     """Modules that a new process has after `code`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "COVERAGE"))}
-    told = subprocess.run(
+    stored = {name: value for name, value in os.environ.items() if not name.startswith(("SLUICE_", "COVERAGE"))}
+    output = subprocess.run(
         [sys.executable, "-c", f"{code}\n{TOLD}"],
-        env={**kept, **SETTINGS, "PYTHONPATH": str(INCLUDE)},
+        env={**stored, **SETTINGS, "PYTHONPATH": str(INCLUDE)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    return set(json.loads(told.stdout.splitlines()[-1]))
+    return set(json.loads(output.stdout.splitlines()[-1]))
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["status", "--help"], ["ingest", "--help"]])
 def test_help_needs_no_settings_and_no_client(arguments: list[str], tmp_path: Path) -> None:
-    found = imported(
+    result = imported(
         f"import sys; sys.argv = ['sluice', *{arguments}]\n"
         "from sluice.cli import main\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code",
         tmp_path,
     )
     assert (
-        found
+        result
         & {*STORES, *LONG, "httpx", "cryptography", "sluice.settings", "sluice.wiring.application", "sluice.model"}
         == set()
     )
-    assert "typer" in found
+    assert "typer" in result
 
 
 def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> None:
     """As `sluice status` does: every client is built, engines are asked, nothing is read or embedded."""
-    found = imported(
+    result = imported(
         "from sluice.cli import operating\n"
         "from sluice.cli.terminal import opened\n"
         "with opened() as sluice:\n"
@@ -66,7 +66,7 @@ def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> 
         tmp_path,
     )
     assert (
-        found
+        result
         & {
             *LONG,
             "qdrant_client",
@@ -78,20 +78,20 @@ def test_a_command_that_counts_needs_no_more_than_the_stores(tmp_path: Path) -> 
         }
         == set()
     )
-    assert {"sqlalchemy", "psycopg", "neo4j", "httpx"} <= found
+    assert {"sqlalchemy", "psycopg", "neo4j", "httpx"} <= result
 
 
 def test_what_answers_searches_has_its_clients_before_the_first_one(tmp_path: Path) -> None:
-    found = imported(
+    result = imported(
         "from sluice.settings import Settings\nfrom sluice.wiring.application import Sluice\n"
         "Sluice(Settings(), serving=True).close()",
         tmp_path,
     )
-    assert {"qdrant_client", "neo4j", "sqlalchemy"} <= found
+    assert {"qdrant_client", "neo4j", "sqlalchemy"} <= result
 
 
 def test_only_the_thread_that_leaves_a_module_out_lacks_it(tmp_path: Path) -> None:
-    found = imported(
+    result = imported(
         """
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -115,20 +115,20 @@ import wave
 """.replace("from sluice", "import json\nfrom sluice"),
         tmp_path,
     )
-    assert {"colorsys", "wave"} <= found
+    assert {"colorsys", "wave"} <= result
 
 
 def test_pandas_can_be_imported_after_the_driver(tmp_path: Path) -> None:
-    found = imported(
+    result = imported(
         "import sluice.adapters.neo4j.graph, pandas\nassert pandas.DataFrame({'a': [1]}).a.sum() == 1", tmp_path
     )
-    assert {"neo4j", "pandas", "numpy"} <= found
+    assert {"neo4j", "pandas", "numpy"} <= result
 
 
 def test_phrases_are_found_without_spacy(tmp_path: Path) -> None:
     """The modules of an ingest, its default extractor and its gate: spaCy is for `spacy:…`, for names in gates, and for
     Presidio, which imports it with itself where a text may hold personal data."""
-    found = imported(
+    result = imported(
         """
 from sluice import quality
 from sluice.pipeline import checkpoints, ingestion
@@ -143,4 +143,4 @@ assert personal_data([text], ["EMAIL", "PHONE", "CREDIT_CARD", "IBAN", "US_SSN",
 """,
         tmp_path,
     )
-    assert found & {"spacy", "thinc", "presidio_analyzer"} == set()
+    assert result & {"spacy", "thinc", "presidio_analyzer"} == set()
