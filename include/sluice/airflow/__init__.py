@@ -1,1 +1,1 @@
-"""The only package that imports Airflow: connections, lineage, notifications, task bodies. Only dags/ and plugins/ use it."""
+"""The only package that imports Airflow: connections, lineage, notifications, bodies of tasks."""
