@@ -33,7 +33,7 @@ class _FileSecrets(EnvSettingsSource):
         return values
 
 
-def _refuse_misspelled(given: Iterable[str], known: Collection[str]) -> None:
+def _reject_misspelled(given: Iterable[str], known: Collection[str]) -> None:
     """Raises BadRequest for a variable whose name is similar to a setting: the intended setting would keep its default,
     which may allow more. Other unknown names are ignored, because variables of other programs and releases begin with
     SLUICE_, too."""
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         for source in (env_settings, dotenv_settings):
             if isinstance(source, EnvSettingsSource):
-                _refuse_misspelled(source.env_vars, settings_cls.model_fields)
+                _reject_misspelled(source.env_vars, settings_cls.model_fields)
         return init_settings, env_settings, _FileSecrets(settings_cls), dotenv_settings
 
     @field_validator("database_url", "database_owner_url", "keys_database_url")

@@ -77,7 +77,7 @@ def plan(params: Mapping[str, Any], dag_run: Any, ti: Any, events: Sequence[Any]
     return choice.elements
 
 
-def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = None) -> Choice:
+def due_now(saved: Sequence[SavedSource], now: datetime, requested_by: str | None = None) -> Choice:
     """The sources that are due, the longest waiting first. `asked_by`: the id of a run that asks for all sources; then
     all that are not paused.
 
@@ -86,8 +86,8 @@ def due_now(saved: Sequence[SavedSource], now: datetime, asked_by: str | None = 
     choice = Choice()
     wanted = []
     for each in saved:
-        occasion = asked_by or str(each.due(now) or "")
-        if each.schedule.paused and asked_by:
+        occasion = requested_by or str(each.due(now) or "")
+        if each.schedule.paused and requested_by:
             choice.left_out[_name(each.spec)] = "it is paused"
         elif each.held_by and occasion:
             choice.left_out[_name(each.spec)] = f"{each.held_by} holds its lease"

@@ -38,13 +38,13 @@ class Guard:
         request = Request(scope)
         caller = await self._authenticate(request)
         if not caller:
-            refusal = problem(
+            rejection = problem(
                 request,
                 401,
                 "Sign in to Airflow, or send Authorization: Bearer with a token from POST /auth/token.",
                 {"WWW-Authenticate": "Bearer"},
             )
-            await refusal(scope, receive, send)
+            await rejection(scope, receive, send)
             return
         request.state.sluice_caller = caller
         await self._app(scope, receive, send)

@@ -97,7 +97,7 @@ async def list_quarantine(
 
 
 @router.get("/quarantine/{document_id}", response_model=RefusedInFull, responses=documented(404, 422))
-async def show_refusal(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+async def show_quarantine_record(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
     """Why one document is in quarantine, and the checks that it failed."""
     backend = backend_of(request)
     return await backend.calls.run(lambda: _in_full(backend.sluice.catalog.quarantine_record(caller, document_id)))

@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(version_requested: bool) -> None:
+    if version_requested:
         typer.echo(__version__)
         raise typer.Exit
 

@@ -100,8 +100,8 @@ def access_list(
         saved = [each for each in saved if each.spec.uri == canonical(source)]
         if not saved:
             raise NotFound(f"There is no saved source {source}. `sluice sources list` shows the saved sources.")
-    asked_for_sources = collection is not None or source is not None
-    shown = [] if asked_for_sources else grants
+    by_source = collection is not None or source is not None
+    shown = [] if by_source else grants
     lines = [f"{each.principal} may, in tenant {each.tenant}, {_named(each)}" for each in shown]
     lines += [line for each in saved for line in _source_lines(each, grants)]
     tell(

@@ -163,15 +163,15 @@ def evaluate(
     from sluice.model.search import SearchRequest
     from sluice.retrieval import metrics
 
-    judged = metrics.read_qrels(qrels)
-    texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in judged}
+    relevant = metrics.read_qrels(qrels)
+    texts = {qid: text for qid, text in metrics.read_queries(queries).items() if qid in relevant}
     with opened() as sluice:
         ask, who = sluice.search, operator(tenant)
         rankings = {
             qid: metrics.collapse(ask(SearchRequest(text[:2000], collection, 30), who).passages)
             for qid, text in texts.items()
         }
-    figures = metrics.evaluate(rankings, judged)
+    figures = metrics.evaluate(rankings, relevant)
     intervals = figures["intervals"]
     lines = [
         f"{name}: {value:.4f}"

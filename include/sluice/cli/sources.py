@@ -93,19 +93,19 @@ def sources_add(
 def sources_set(uri: Uri, schedule: Cron, collection: Collection = "docs", tenant: Tenant = "default") -> None:
     """Give a saved source its own schedule, or set it back to every night."""
     cron = _cron(schedule)
-    _change(uri, collection, tenant, lambda former: replace(former, cron=cron))
+    _change(uri, collection, tenant, lambda previous: replace(previous, cron=cron))
 
 
 @app.command("pause")
 def sources_pause(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
     """Exclude a source from scheduled runs; its documents stay served and its schedule is kept."""
-    _change(uri, collection, tenant, lambda former: replace(former, paused=True))
+    _change(uri, collection, tenant, lambda previous: replace(previous, paused=True))
 
 
 @app.command("resume")
 def sources_resume(uri: Uri, collection: Collection = "docs", tenant: Tenant = "default") -> None:
     """Include a paused source in scheduled runs again, with its schedule from before."""
-    _change(uri, collection, tenant, lambda former: replace(former, paused=False))
+    _change(uri, collection, tenant, lambda previous: replace(previous, paused=False))
 
 
 @app.command("remove")

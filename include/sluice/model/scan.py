@@ -92,8 +92,8 @@ def paired(candidates: Iterable[tuple[float, str, str, UUID, UUID]]) -> dict[UUI
     repetition gives the same pairs."""
 
     def rank(match: tuple[float, str, str, UUID, UUID]) -> tuple[float, bool, str, str]:
-        score, name, former, _, _ = match
-        return -score, name.rsplit("/", 1)[-1] != former.rsplit("/", 1)[-1], name, former
+        score, name, previous, _, _ = match
+        return -score, name.rsplit("/", 1)[-1] != previous.rsplit("/", 1)[-1], name, previous
 
     pairs: dict[UUID, UUID] = {}
     taken: set[UUID] = set()

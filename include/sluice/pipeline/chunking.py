@@ -58,7 +58,7 @@ class Chunking:
             progressing("chunk", batch.number, len(documents)) as progress,
         ):
             chunked, failures = isolate_failures(cut, documents, "chunk")
-            counts["superseded"] = self.quarantine.refuse(run, failures)
+            counts["superseded"] = self.quarantine.add(run, failures)
             counts["quarantined"] = len(failures) - counts["superseded"]
             if chunked:
                 shares = chunker.size_shares(chunked, profile=profile.chunker, tokenizer=self.tokenizer())

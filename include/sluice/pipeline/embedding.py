@@ -67,7 +67,7 @@ class Embedding:
             embedded, failures = isolate_failures(embed_part, documents, "embed")
             if counts["remaining"]:
                 self.costs.record_exceeded(run, "budget")
-            counts["superseded"] = self.quarantine.refuse(run, failures)
+            counts["superseded"] = self.quarantine.add(run, failures)
             counts["quarantined"] = len(failures) - counts["superseded"]
             if embedded:
                 generation = run.source.generation

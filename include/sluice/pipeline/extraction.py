@@ -96,7 +96,7 @@ class Extraction:
             documents, beyond = self._within_quota(run, self.renames.similar_text(run, documents))
             failures += beyond
             touched = len(unchanged) - len(self.versions.touch(run, unchanged))
-            superseded = self.quarantine.refuse(run, failures, unextracted)
+            superseded = self.quarantine.add(run, failures, unextracted)
             counts |= {"documents": len(documents), "unchanged": touched, "quarantined": len(failures) - superseded}
             counts |= {"superseded": len(unchanged) - touched + superseded, "read": batch.documents}
             counts["lost"] = sum(failure.item.new for failure in failures)

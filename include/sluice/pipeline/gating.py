@@ -32,7 +32,7 @@ class Gating:
     def record(self, run: Run, batch: int, stage: str, verdict: Verdict[T], counts: dict[str, int]) -> list[T]:
         """Records the results of a gate and quarantines what it blocked. Returns what passed."""
         self.quality.record_gates(run, batch, stage, verdict.results, verdict.rows)
-        superseded = self.quarantine.refuse(run, verdict.failures)
+        superseded = self.quarantine.add(run, verdict.failures)
         counts["superseded"] = counts.get("superseded", 0) + superseded
         counts["documents"] = len(verdict.passed)
         counts["quarantined"] = counts.get("quarantined", 0) + len(verdict.failures) - superseded

@@ -62,8 +62,8 @@ class Loading:
                 served += activated
                 failures += failed
                 progress.step(len(part))
-            superseded = self.quarantine.refuse(run, failures)
-            superseded += self.quarantine.refuse(run, [beyond_quota(run, each) for each in beyond], {})
+            superseded = self.quarantine.add(run, failures)
+            superseded += self.quarantine.add(run, [beyond_quota(run, each) for each in beyond], {})
             new = sum(item.new for item in served)
             renamed = sum(item.renamed for item in served)
             counts |= {

@@ -64,9 +64,9 @@ class Planning:
         run = self.runs.start(source, request.mode, request.run_id, request.orchestrator, budget)
 
         def accept(result: ScanResult) -> None:
-            refusal = shrink_rejection(spec.uri, result.seen, result.known, len(result.vanished), self.max_shrink)
-            if refusal and not request.approve_shrink:
-                raise Terminal(refusal)
+            rejection = shrink_rejection(spec.uri, result.seen, result.known, len(result.vanished), self.max_shrink)
+            if rejection and not request.approve_shrink:
+                raise Terminal(rejection)
 
         with self.recorder.failing(run):
             with self.recorder.recorded(run, WHOLE_RUN, "scan") as counts:

@@ -116,7 +116,7 @@ class DryRun:
         # A tenant without an index key has no fingerprints to compare with, so any key can be used.
         index_key = self.keyring.known_index_key(spec.tenant) or new_key()
         scan = self.scans.preview(source, self.listing.entries(effective, reader, index_key))
-        refusal = shrink_rejection(spec.uri, scan.seen, scan.known, scan.vanished, self.max_shrink)
+        rejection = shrink_rejection(spec.uri, scan.seen, scan.known, scan.vanished, self.max_shrink)
         tokens = sum(scan.size_bytes.get(kind, 0) for kind in _TO_EMBED) // BYTES_PER_TOKEN
         read = (*_TO_EMBED, "unchanged", "quarantined") if mode == "full" else _TO_EMBED
         return Preview(
@@ -127,7 +127,7 @@ class DryRun:
             saved=source is not None,
             documents=_documents(scan),
             hidden=self.deletions.hidden_by(spec),
-            refusals=[refusal] if refusal and not request.approve_shrink else [],
+            refusals=[rejection] if rejection and not request.approve_shrink else [],
             estimate=Estimate(
                 documents=sum(scan.documents.get(kind, 0) for kind in read),
                 bytes=sum(scan.size_bytes.get(kind, 0) for kind in read),
@@ -168,7 +168,7 @@ def _cost_line(estimate: Estimate) -> str:
 
 
 def _consequences(report: Preview) -> list[str]:
-    lines = [f"The run would be rejected: {refusal}" for refusal in report.refusals]
+    lines = [f"The run would be rejected: {rejection}" for rejection in report.refusals]
     if report.hidden:
         lines.append(
             f"{report.hidden} documents that are readable now would become unreadable, for everyone or for some: "

@@ -84,7 +84,7 @@ class Quarantine:
             return items
         return self.records.items(run, [item.document_id for item in items])
 
-    def refuse(
+    def add(
         self, run: Run, failures: Sequence[QuarantineEntry], raws: Mapping[UUID, FetchedDocument] | None = None
     ) -> int:
         """Quarantines documents with their bytes.

@@ -76,10 +76,10 @@ class RunSummary:
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "run_id": str(self.run_id)}
 
-    def lines(self, refused: Iterable[QuarantineRecord] = ()) -> list[str]:
-        """Returns the summary as text. `refused`: quarantined documents to name; the counts include all of them."""
+    def lines(self, quarantined: Iterable[QuarantineRecord] = ()) -> list[str]:
+        """Returns the summary as text. `quarantined`: documents to name; the counts include all of them."""
         documents, chunks, vectors, cost = self.documents, self.chunks, self.embeddings, self.cost
-        named = list(refused)
+        named = list(quarantined)
         more = 0 < len(named) < sum(self.quarantine.values())
         money = "" if cost.money is None else f", {cost.money:.6f} US dollars"
         return [

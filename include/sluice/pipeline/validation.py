@@ -50,7 +50,7 @@ class Validation:
                 on_checked=progress.step,
             )
             verdict, failures = leave_out_failing(gate, documents, "validate")
-            counts["superseded"] = self.quarantine.refuse(run, failures)
+            counts["superseded"] = self.quarantine.add(run, failures)
             counts["quarantined"] = len(failures) - counts["superseded"]
             self.quality.remember(run, verdict.signatures)
             return self.gating.record(run, batch.number, "validate", verdict, counts)

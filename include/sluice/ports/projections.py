@@ -51,7 +51,7 @@ class GraphIndex(Protocol):
         """Merges documents, chunks and entities. A chunk's document, ordinal, MENTIONS, RELATES and ABOUT become
         exactly the given ones. An entity has the name and kind of one of its current uses."""
 
-    def remove(self, removals: Sequence[OutboxEntry]) -> None:
+    def remove(self, entries: Sequence[OutboxEntry]) -> None:
         """Deletes chunks, deleted documents, and entities that have no use any more."""
 
     def remove_chunks(self, generation: Generation, chunk_ids: Sequence[UUID]) -> None:

@@ -67,9 +67,14 @@ def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
     """Takes the source's lease for the run. `in_session`: this process holds the run's lock (`run_locks`). Raises Busy
     if another run holds the lease."""
     values = {"source_id": run.source.source_id, "run_id": run.run_id, "lease_s": lease_s, "in_session": in_session}
-    former = connection.execute(_FORMER, values).one_or_none()
-    if former and former.run_id != run.run_id and former.in_session and run_locks.ended(connection, former.run_id):
-        connection.execute(_RELEASE, {**values, "run_id": former.run_id})
+    previous = connection.execute(_FORMER, values).one_or_none()
+    if (
+        previous
+        and previous.run_id != run.run_id
+        and previous.in_session
+        and run_locks.ended(connection, previous.run_id)
+    ):
+        connection.execute(_RELEASE, {**values, "run_id": previous.run_id})
     if connection.execute(_CLAIM, values).scalar_one_or_none() is None:
         holder = connection.execute(_HOLDER, values).one()
         raise Busy(
@@ -77,7 +82,7 @@ def claim(connection: Connection, run: Run, lease_s: float, in_session: bool) ->
             f"UTC) works on {run.source.spec.uri} now. Nothing was changed. Run this again when it has ended; if its "
             f"process has died, its lease ends at {holder.lapses_at:%H:%M:%S} UTC."
         )
-    if former is None or former.run_id != run.run_id:
+    if previous is None or previous.run_id != run.run_id:
         connection.execute(_CLOSE_OTHERS, {**values, "summary": json.dumps({"error": TAKEN_OVER})})
     connection.execute(_REOPEN, values)
 

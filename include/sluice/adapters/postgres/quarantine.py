@@ -75,8 +75,8 @@ class PostgresQuarantine(Transactions):
         if not failures:
             return set()
         with self._writing(run) as connection:
-            refused = {failure.item.document_id: failure for failure in failures}
-            by_id = {each: refused[each] for each in current(connection, run, list(refused))}
+            by_document = {failure.item.document_id: failure for failure in failures}
+            by_id = {each: by_document[each] for each in current(connection, run, list(by_document))}
             values = {
                 "run_id": run.run_id,
                 "source_id": run.source.source_id,
@@ -94,7 +94,7 @@ class PostgresQuarantine(Transactions):
             connection.execute(_QUARANTINE, values)
             connection.execute(_REMEMBER, values)
             entities.forget(connection, unmentioned)
-            return refused.keys() - by_id.keys()
+            return by_document.keys() - by_id.keys()
 
     def items(self, run: Run, document_ids: Sequence[UUID] | None = None) -> list[WorkItem]:
         ids = None if document_ids is None else list(document_ids)

@@ -56,7 +56,7 @@ MISSED = text(f"""
     SELECT f.document_id, v.sealed_text FROM ({_FREE}) f JOIN versions v USING (version_id)
     ORDER BY f.document_id LIMIT :limit
 """)
-LIKE = text(f"""
+SIMILAR_DOCUMENTS = text(f"""
     SELECT w.placeholder_id, f.document_id, f.external_id AS former, w.score
     FROM unnest(CAST(:ids AS uuid[]), CAST(:others AS uuid[]), CAST(:scores AS float8[]))
          AS w (placeholder_id, document_id, score)
@@ -94,7 +94,7 @@ class PostgresRenames(Transactions):
             return {"ids": list(ids), "hashes": [hashes[each] for each in ids]}
 
         with self._writing(run) as connection:
-            return _adopt(connection, run, list(hashes), SAME_CONTENT, find, "content")
+            return _match(connection, run, list(hashes), SAME_CONTENT, find, "content")
 
     def match_similar(self, run: Run, scores: Mapping[UUID, Mapping[UUID, float]]) -> dict[UUID, UUID]:
         if not scores:
@@ -106,7 +106,7 @@ class PostgresRenames(Transactions):
             return dict(zip(("ids", "others", "scores"), map(list, columns), strict=True))
 
         with self._writing(run) as connection:
-            return _adopt(connection, run, list(scores), LIKE, find, "similarity")
+            return _match(connection, run, list(scores), SIMILAR_DOCUMENTS, find, "similarity")
 
     def missed(self, run: Run, limit: int) -> list[tuple[UUID, bytes]]:
         values = {"run_id": run.run_id, "generation": run.source.generation.number, "limit": limit}
@@ -129,7 +129,7 @@ def forget_vanished(connection: Connection, run: Run) -> None:
     connection.execute(_FORGET, {"run_id": run.run_id})
 
 
-def _adopt(
+def _match(
     connection: Connection,
     run: Run,
     ids: Sequence[UUID],
@@ -152,19 +152,19 @@ def _adopt(
     bare = {row.document_id: row for row in connection.execute(_BARE, {**values, "ids": wanted})}
     candidates = connection.execute(query, {**values, **find([each for each in wanted if each in bare])}).all()
     matches = paired(
-        (float(row.score), bare[row.placeholder_id].external_id, row.former, row.placeholder_id, row.document_id)
+        (float(row.score), bare[row.placeholder_id].external_id, row.previous, row.placeholder_id, row.document_id)
         for row in candidates
     )
     if matches:
         keep_retention(connection, run.source.generation.collection_id)
         lock_documents(connection, sorted([*matches.keys(), *matches.values()]))
-        former = {row.document_id: row.former for row in candidates}
+        previous = {row.document_id: row.previous for row in candidates}
         for placeholder_id, document_id in matches.items():
             move = {
                 **values,
                 "document_id": document_id,
                 "placeholder_id": placeholder_id,
-                "former": former[document_id],
+                "former": previous[document_id],
                 "external_id": bare[placeholder_id].external_id,
                 "uri": bare[placeholder_id].uri,
                 "how": how,

@@ -167,8 +167,8 @@ def place_of(connection: Connection, scope: RetentionScope) -> dict[str, Any]:
     """Returns the ids of the scope: `collection_id`, and `source_id` or `document_id` if the scope is one of these,
     else None. Raises NotFound."""
     find = _DOCUMENT if scope.document_id is not None else _SOURCE if scope.source else _COLLECTION
-    asked = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
-    row = connection.execute(find, {**asked, "document_id": scope.document_id}).one_or_none()
+    values = {"collection": scope.collection, "tenant": scope.tenant, "source": scope.source}
+    row = connection.execute(find, {**values, "document_id": scope.document_id}).one_or_none()
     if row is None:
         raise _missing(scope)
     return dict(row._mapping)

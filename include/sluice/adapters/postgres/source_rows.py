@@ -164,8 +164,8 @@ def _translate(error: psycopg.Error) -> SluiceError:
     detail = error.diag.message_primary or str(error).strip().partition("\n")[0] or type(error).__name__
     if state == "57014":
         return Unavailable("the source's database", f"a statement ran longer than {STATEMENT_TIMEOUT_S} s", TRY_AGAIN)
-    refused = "authentication failed" in detail or "does not exist" in detail
-    if state[:2] in _RETRY_CLASSES or (not state and isinstance(error, psycopg.OperationalError) and not refused):
+    login_failed = "authentication failed" in detail or "does not exist" in detail
+    if state[:2] in _RETRY_CLASSES or (not state and isinstance(error, psycopg.OperationalError) and not login_failed):
         return Unavailable("the source's database", detail, TRY_AGAIN)
     return BadRequest(
         f"The source's database rejected the query ({detail}). Nothing was deleted. Correct the URI, the saved query "

@@ -34,7 +34,7 @@ from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 
 PENDING = text(f"""
-    SELECT v.version_id, v.document_id, v.size_bytes, d.deleted_at IS NOT NULL AS gone
+    SELECT v.version_id, v.document_id, v.size_bytes, d.deleted_at IS NOT NULL AS deleted
     FROM unnest(CAST(:ids AS uuid[])) AS i (document_id)
     CROSS JOIN LATERAL ({UNNUMBERED}) v
     JOIN documents d ON d.document_id = i.document_id
@@ -156,24 +156,26 @@ class PostgresVersions(Transactions):
             wanted = set(current(connection, run, document_ids))
             rows = {row.document_id: row for row in connection.execute(PENDING, run_values(run, document_ids))}
             pending = [rows[document_id] for document_id in document_ids if document_id in rows]
-            sizes = {row.document_id: row.size_bytes for row in pending if row.document_id in wanted and not row.gone}
-            refused = quotas.beyond(connection, run, sizes, lock=True)
-            dropped = [row.version_id for row in pending if row.document_id in refused or row.document_id not in sizes]
+            sizes = {
+                row.document_id: row.size_bytes for row in pending if row.document_id in wanted and not row.deleted
+            }
+            beyond = quotas.beyond(connection, run, sizes, lock=True)
+            dropped = [row.version_id for row in pending if row.document_id in beyond or row.document_id not in sizes]
             touched = drop(connection, dropped)
             activated = [row for row in pending if row.version_id not in set(dropped)]
             if activated:
                 ids = [row.document_id for row in activated]
                 values = {**run_values(run, ids), "next": [row.version_id for row in activated]}
-                if former := list(connection.execute(SUPERSEDE, values).scalars()):
-                    touched += entities.mentioned(connection, former)
-                    connection.execute(_QUEUE, {**values, "former": former})
-                    connection.execute(_DROP_CHUNKS, {"former": former})
+                if previous := list(connection.execute(SUPERSEDE, values).scalars()):
+                    touched += entities.mentioned(connection, previous)
+                    connection.execute(_QUEUE, {**values, "former": previous})
+                    connection.execute(_DROP_CHUNKS, {"former": previous})
                 connection.execute(_ACTIVATE, values)
                 connection.execute(_REMEMBER, values)
                 resolve(connection, ids)
                 changed(connection, run.source.generation.collection_id)
             entities.forget(connection, touched)
-            return [row.document_id for row in pending if row.document_id in refused]
+            return [row.document_id for row in pending if row.document_id in beyond]
 
     def remove(self, run: Run, document_ids: Sequence[UUID]) -> int:
         if not document_ids:
@@ -212,8 +214,8 @@ def retire(connection: Connection, run: Run, document_ids: Sequence[UUID]) -> No
     touched = entities.mentioned(connection, list(connection.execute(_HELD, values).scalars()))
     connection.execute(_QUEUE_GONE, values)
     connection.execute(_FORGET, values)
-    former = list(connection.execute(_RETIRE, values).scalars())
-    connection.execute(_DROP_CHUNKS, {"former": former})
+    previous = list(connection.execute(_RETIRE, values).scalars())
+    connection.execute(_DROP_CHUNKS, {"former": previous})
     connection.execute(quality.FORGET, values)
     resolve(connection, document_ids)
     changed(connection, run.source.generation.collection_id)

@@ -76,9 +76,9 @@ def forbid_sockets() -> bool:
     if known is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
     architecture, calls = known
-    refused = [call | bit for call in calls for bit in ((0, _X32) if architecture == _AUDIT_X86_64 else (0,))]
+    denied = [call | bit for call in calls for bit in ((0, _X32) if architecture == _AUDIT_X86_64 else (0,))]
     steps = [_LOAD_ARCHITECTURE, (_JUMP_IF_EQUAL, 1, 0, architecture), _REFUSE, _LOAD_CALL]
-    for call in refused:
+    for call in denied:
         steps += [(_JUMP_IF_EQUAL, 0, 1, call), _REFUSE]
     program = b"".join(struct.pack("HBBI", *step) for step in [*steps, _ALLOW])
     filtered = _Program(len(program) // 8, program)

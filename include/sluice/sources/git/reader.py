@@ -131,14 +131,14 @@ class GitReader:
             self._repository = self._view.repository
         return self._repository
 
-    def _entry(self, path: bytes, fingerprint: str, size: int, former: bytes | None) -> ListingEntry:
-        known = former is not None and self._admit(former)
+    def _entry(self, path: bytes, fingerprint: str, size: int, previous: bytes | None) -> ListingEntry:
+        known = previous is not None and self._admit(previous)
         return ListingEntry(
             external_id=printable(path),
             uri=self._address.document(path),
             fingerprint=fingerprint,
             size_bytes=size,
-            previous_name=printable(former) if known and former is not None else None,
+            previous_name=printable(previous) if known and previous is not None else None,
         )
 
     def _enter(self, folder: bytes) -> bool:

@@ -79,7 +79,7 @@ class BlobsContract:
     @pytest.mark.parametrize(
         "path", ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a\\..\\b", "s3://x/y", "a\0b"]
     )
-    def test_a_path_that_leaves_the_root_is_refused(self, blobs: Blobs, path: str) -> None:
+    def test_a_path_that_leaves_the_root_is_rejected(self, blobs: Blobs, path: str) -> None:
         for call in (blobs.read, blobs.remove, blobs.uri, lambda each: blobs.write(each, b"x")):
             with pytest.raises(BadRequest):
                 call(path)
