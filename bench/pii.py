@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sluice.quality.checks import DOCUMENTS, PERSONAL_TYPES
 from sluice.quality.findings import Span
 from sluice.quality.personal_data import personal_data
-from sluice.quality.suites import DOCUMENTS, PERSONAL_TYPES
 
 SETS = {"presidio_synth_v2": "tuned on", "presidio_generated_large": "held out"}
 BY_DEFAULT = next(check.options for check in DOCUMENTS if check.code == "personal_data")

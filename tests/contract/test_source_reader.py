@@ -17,7 +17,7 @@ from sluice.model.records import parse_record
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 
 
 class Place(Protocol):

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from sluice.airflow import ingest, xcom
 from sluice.errors import BadRequest, Forbidden
 from sluice.model.grants import Grant
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.testing.keyring import MemoryKeyring
 from support.ledger_rows import LedgerDatabase
 from support.swapping import wired

@@ -23,7 +23,7 @@ from sluice.model.grants import Grant
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.scan import ListingEntry
 from sluice.model.source import SourceSpec
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.testing.blobs import MemoryBlobs
 from support.api_service import FILTER_FIELDS, PROFILE, TOKENS, World, as_caller, authenticate, named
 

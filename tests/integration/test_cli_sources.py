@@ -15,7 +15,7 @@ from sluice.cli import app, sources
 from sluice.errors import BadRequest, NotFound
 from sluice.model.generation import Profile
 from sluice.ports.ledger import Ledger
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from support.ledger_rows import LedgerDatabase
 from support.swapping import wired
 

@@ -21,7 +21,7 @@ from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
 from sluice.parsing.extractor import IsolatedExtractor
 from sluice.ports.content import Extracted
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 
 FOLDER = Path(os.environ.get("SLUICE_TEST_DATA", "/nowhere")).resolve() / "formats"
 

@@ -25,8 +25,7 @@ from sluice.model.document import FetchedDocument
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
-from sluice.sources.readers import reader_for
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical, reader_for
 from support.engines import EngineStack
 from support.scratch_databases import libpq, scratch_databases
 

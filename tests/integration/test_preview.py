@@ -17,7 +17,7 @@ from sluice.errors import BadRequest
 from sluice.model.source import SourceSpec
 from sluice.pipeline import preview
 from sluice.pipeline.requests import IngestRequest
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.testing.keyring import MemoryKeyring
 from support.ledger_copies import rows
 from support.ledger_rows import PROFILE, LedgerDatabase, version

@@ -21,8 +21,8 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import Connection, SourceReader
 from sluice.sources.context import SourceContext
-from sluice.sources.readers import reader_for
 from sluice.sources.s3 import S3Reader
+from sluice.sources.schemes import reader_for
 from unit.test_parsing_documents import zipped
 
 

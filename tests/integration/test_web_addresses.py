@@ -17,7 +17,7 @@ from integration.web_sites import html, item, reader, sitemap
 from sluice.errors import BadRequest, ExtractionError, Transient
 from sluice.model.scan import ListingEntry
 from sluice.model.source import SourceSpec
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.sources.web.address import may_connect
 
 

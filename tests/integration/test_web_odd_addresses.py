@@ -11,8 +11,7 @@ from contract.source_servers import Page, WebServer
 from integration.web_sites import html, item, reader
 from sluice.errors import BadRequest, ExtractionError
 from sluice.model.source import SourceSpec
-from sluice.sources.readers import reader_for
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical, reader_for
 from sluice.sources.web.address import joined
 from sluice.sources.web.robots import Robots
 

@@ -10,7 +10,7 @@ from contract.source_servers import Page, WebServer
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 
 
 def reader(server: WebServer, path: str, *, max_bytes: int = 10_000, **web: Any) -> SourceReader:

@@ -20,7 +20,8 @@ from sluice.errors import BadRequest, ExtractionError, Forbidden, SluiceError
 from sluice.model.scan import WorkItem
 from sluice.model.source import SavedSource, Schedule, SourceSpec
 from sluice.settings import Settings
-from sluice.sources.uri import canonical, check_root
+from sluice.sources.schemes import canonical
+from sluice.sources.uri import check_root
 from sluice.wiring.readers import environment_connection
 from sluice.wiring.readers import make_reader as _reader
 

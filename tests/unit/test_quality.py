@@ -14,11 +14,11 @@ from sluice.errors import BadRequest, Terminal
 from sluice.model.document import Document
 from sluice.model.gates import GateRule
 from sluice.model.scan import ListingEntry, WorkItem
-from sluice.quality import gates, suites
+from sluice.quality import gates
+from sluice.quality.checks import SUITES, Check, suite_of
 from sluice.quality.document_features import features
 from sluice.quality.expectations import evaluate
 from sluice.quality.gates import Verdict
-from sluice.quality.suites import SUITES, Check
 
 KEY, COLLECTION = bytes(32), UUID(int=7)
 PROSE = "The quick brown fox jumps over the lazy dog, and nobody minds. "
@@ -180,7 +180,7 @@ def test_codes_are_unique_over_all_suites() -> None:
     codes = [check.code for checks in SUITES.values() for check in checks]
     assert len(codes) == len(set(codes)) > 25
     for suite, checks in SUITES.items():
-        assert [suites.suite_of(check.code) for check in checks] == [suite] * len(checks)
+        assert [suite_of(check.code) for check in checks] == [suite] * len(checks)
 
 
 def test_a_check_that_cannot_be_evaluated_lets_nothing_through() -> None:

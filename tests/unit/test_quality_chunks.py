@@ -15,8 +15,8 @@ from sluice.model.chunk import Chunk, ChunkedDocument, EmbeddedChunk, EmbeddedDo
 from sluice.model.document import Document
 from sluice.model.gates import GateRule
 from sluice.model.scan import ListingEntry, WorkItem
+from sluice.quality.checks import SUITES
 from sluice.quality.gates import chunks_gate, suspect_vectors, vectors_gate
-from sluice.quality.suites import SUITES
 
 KEY, PROFILE, DIM = bytes(32), "chars:100:20", 8
 TEXT = "# Owls\n\n" + "The barn owl hunts voles above wet meadows at dusk. " * 6

@@ -22,13 +22,13 @@ from sluice.model.gates import GateRule, Signature
 from sluice.model.scan import ListingEntry, WorkItem
 from sluice.quality import gates
 from sluice.quality.boilerplate import boilerplate_shares
+from sluice.quality.checks import PERSONAL_TYPES
 from sluice.quality.duplicates import closest, signature
 from sluice.quality.findings import Findings, Span, apart, masked, replaced, windows
 from sluice.quality.gates import Verdict
 from sluice.quality.language import language
 from sluice.quality.personal_data import personal_data
 from sluice.quality.secrets import secrets
-from sluice.quality.suites import PERSONAL_TYPES
 
 KEY, COLLECTION = bytes(32), UUID(int=7)
 EXACT = PERSONAL_TYPES[:6]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sluice.quality import labels, suites
+from sluice.quality import checks, labels
 from sluice.quality.labels import _LABELS
 
-CODES = {check.code for suite in suites.SUITES.values() for check in suite}
+CODES = {check.code for suite in checks.SUITES.values() for check in suite}
 GATES_PAGE = Path(__file__).resolve().parents[2] / "docs" / "gates.md"
 
 

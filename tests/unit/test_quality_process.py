@@ -38,7 +38,7 @@ def test_it_judges_as_this_process_would_and_ends_with_the_body() -> None:
     code = """
 from dataclasses import replace
 from sluice.errors import Terminal
-from sluice.quality.suites import SUITES
+from sluice.quality.checks import SUITES
 
 with gates_process():
     assert not others()

@@ -21,7 +21,7 @@ from sluice.model.generation import Generation, Profile
 from sluice.model.grants import Principal
 from sluice.model.points import Point, StoredPoint
 from sluice.model.search import Candidate, Hydrated, SearchRequest, VectorQuery
-from sluice.retrieval.answers import search_response
+from sluice.retrieval.search_json import search_response
 from sluice.retrieval.searching import MAX_CANDIDATES, QueryVectors, SearchPorts, search
 from sluice.testing.vectors import MemoryVectors
 

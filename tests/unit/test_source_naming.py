@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.sources.uri import SCHEMES, canonical, check_scheme, dataset_name, imported
+from sluice.sources.schemes import SCHEMES, canonical, check_scheme, dataset_name, imported
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,7 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources.globs import Globs
-from sluice.sources.readers import reader_for
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical, reader_for
 
 
 def reader(
@@ -253,7 +252,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from uuid import uuid4
 from sluice.errors import ExtractionError, Terminal
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.model.scan import WorkItem
 from sluice.model.source import SourceSpec
 import sluice.sources.file

@@ -24,8 +24,7 @@ from sluice.sources.git import tree as tree_module
 from sluice.sources.git.address import parse
 from sluice.sources.git.mirror import Callbacks, check_host, check_public, fetch
 from sluice.sources.git.reader import GitReader
-from sluice.sources.readers import reader_for
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical, reader_for
 
 DAY = 86_400
 FIRST_DAY = 1_600_000_000 - 1_600_000_000 % DAY  # 2020-09-13, 00:00 UTC

@@ -20,7 +20,7 @@ from sluice.model.source import SourceSpec
 from sluice.sources.git import repository
 from sluice.sources.git.reader import GitReader
 from sluice.sources.git.view import View
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 
 SECRET = b"what the board decided"
 

@@ -13,7 +13,7 @@ import pytest
 from sluice.errors import BadRequest, ExtractionError, Terminal, Transient
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from unit.test_compression import KINDS, Compress
 from unit.test_source_readers import item
 

@@ -13,7 +13,7 @@ from sluice.model.scan import ListingEntry, WorkItem
 from sluice.model.source import SourceSpec
 from sluice.ports.readers import SourceReader
 from sluice.sources import uploads
-from sluice.sources.readers import reader_for
+from sluice.sources.schemes import reader_for
 from sluice.testing.blobs import MemoryBlobs
 from sluice.testing.keyring import MemoryKeyring
 

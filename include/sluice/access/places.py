@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from sluice.sources.uri import check_uri, scheme_of
+from sluice.sources.schemes import scheme_of
+from sluice.sources.uri import check_uri
 
 
 @dataclass(frozen=True, slots=True)

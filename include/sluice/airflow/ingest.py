@@ -189,7 +189,7 @@ def _request(params: Mapping[str, Any], orchestrator: str) -> IngestRequest:
     """The request in the params. An empty field of the form is None: the source's saved value stays."""
     from sluice.model.source import SourceSpec
     from sluice.pipeline.requests import IngestRequest
-    from sluice.sources.uri import canonical
+    from sluice.sources.schemes import canonical
 
     replay = params["replay"]
     names = ("mode", "approve_shrink", "max_documents", "max_tokens", "max_cost", "batch_size")

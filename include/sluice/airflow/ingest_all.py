@@ -174,7 +174,7 @@ def _name(spec: SourceSpec) -> str:
 
 
 def _place(extra: Any) -> Place | None:
-    from sluice.sources.uri import canonical
+    from sluice.sources.schemes import canonical
 
     values = extra if isinstance(extra, Mapping) else {}
     texts = [value for key in ("tenant", "collection", "source") if isinstance(value := values.get(key), str)]

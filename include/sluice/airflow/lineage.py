@@ -65,7 +65,7 @@ Written = tuple[Name, str | None, int | None]  # dataset, fields, rows written o
 
 
 def source(run: Run) -> Name:
-    from sluice.sources.uri import dataset_name
+    from sluice.sources.schemes import dataset_name
 
     namespace, name = dataset_name(run.source.spec.uri)
     return safe(namespace), safe(name)

@@ -23,7 +23,7 @@ from sluice.errors import NotFound
 from sluice.maintenance import deletion
 from sluice.model.names import NAME_PATTERN
 from sluice.model.source import Source
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical
 from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 404, 422, 429, 503))

@@ -22,7 +22,7 @@ from sluice.model.metadata import FLAGS
 from sluice.model.passage import PassageLineage
 from sluice.quality import labels
 from sluice.quality.labels import Result
-from sluice.retrieval.answers import search_result
+from sluice.retrieval.search_json import search_result
 from sluice.retrieval.searching import passage
 from sluice.settings import Settings
 

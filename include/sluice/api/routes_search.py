@@ -14,7 +14,7 @@ from sluice.api.problems import documented
 from sluice.api.schemas import SearchAnswer, SearchBody
 from sluice.errors import NotFound
 from sluice.model.search import SearchRequest
-from sluice.retrieval.answers import search_response
+from sluice.retrieval.search_json import search_response
 
 router = APIRouter(tags=["search"])
 

@@ -85,7 +85,7 @@ def access_list(
     from sluice.access.grant_changes import tenants
     from sluice.access.policy import readable_by
     from sluice.pipeline import generations
-    from sluice.sources.uri import canonical
+    from sluice.sources.schemes import canonical
 
     with opened() as sluice:
         if tenant is not None and tenant not in (known := tenants(sluice.ledger)):

@@ -107,7 +107,7 @@ def search(
 ) -> None:
     """Search a collection: passages with their citations, best first."""
     from sluice.model.search import SearchRequest
-    from sluice.retrieval.answers import search_response
+    from sluice.retrieval.search_json import search_response
 
     filters = dict(map(_filter, filter_ or ()))
     request = SearchRequest(query, collection, top_k, filters=filters, min_score=min_score)

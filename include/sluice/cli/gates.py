@@ -29,14 +29,14 @@ class Action(StrEnum):
 def gates_list(collection: Collection = "docs", json_: Json = False) -> None:
     """List every check with its action and limit, and mark the collection's own rules."""
     from sluice.model.gates import GateRule
-    from sluice.quality import suites
+    from sluice.quality.checks import SUITES
     from sluice.quality.gate_rules import merged, ruled
 
     with opened() as sluice:
         own = sluice.ledger.quality.rules(_generation(sluice, collection))
         rules = merged(sluice.gate_rules, own)
     checks, lines = [], []
-    for suite, check in [(suite, check) for suite, suited in suites.SUITES.items() for check in suited]:
+    for suite, check in [(suite, check) for suite, suited in SUITES.items() for check in suited]:
         place = (suite, check.code)
         now = ruled(check, rules.get(place, GateRule()))
         ruling = {"action": now.action, "limit": now.limit, "options": list(now.options), "own": place in own}
@@ -59,25 +59,25 @@ def gates_set(
 ) -> None:
     """Set a collection's own rule for a check. Options that are not given keep the suite's values."""
     from sluice.model.gates import GateRule
-    from sluice.quality import suites
+    from sluice.quality.checks import check_of, suite_of
     from sluice.quality.gate_rules import ruled
 
     if action is None and limit is None and option is None:
         raise BadRequest(f"Nothing to set for {code!r}: give --action, --limit or --option.")
     rule = GateRule(action.value if action else None, limit, tuple(option) if option else None)
-    ruled(suites.check_of(code), rule)
+    ruled(check_of(code), rule)
     with opened() as sluice:
-        sluice.ledger.quality.set_rule(_generation(sluice, collection), suites.suite_of(code), code, rule)
+        sluice.ledger.quality.set_rule(_generation(sluice, collection), suite_of(code), code, rule)
     typer.echo(f"Set for {collection}. To check the documents that it serves already, run an ingest with --full.")
 
 
 @app.command("unset")
 def gates_unset(code: Code, collection: Collection = "docs") -> None:
     """Remove a collection's own rule; the suite's values apply again."""
-    from sluice.quality import suites
+    from sluice.quality.checks import suite_of
 
     with opened() as sluice:
-        had = sluice.ledger.quality.set_rule(_generation(sluice, collection), suites.suite_of(code), code, None)
+        had = sluice.ledger.quality.set_rule(_generation(sluice, collection), suite_of(code), code, None)
     typer.echo(
         f"The suite's values apply to {code} again." if had else f"{collection} had no rule of its own for {code}."
     )

@@ -160,7 +160,7 @@ def _ask(sluice: Sluice, scope: RetentionScope, wanted: Retention | None, yes: b
 
 def _scope(collection: str, source: str, document: str, tenant: str) -> RetentionScope:
     from sluice.model.retention import RetentionScope
-    from sluice.sources.uri import canonical
+    from sluice.sources.schemes import canonical
 
     if document:
         if collection or source:

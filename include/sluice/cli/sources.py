@@ -140,7 +140,7 @@ def sources_remove(
 
 
 def _change(uri: str, collection: str, tenant: str, change: Callable[[Schedule], Schedule]) -> None:
-    from sluice.sources.uri import canonical
+    from sluice.sources.schemes import canonical
 
     uri = canonical(uri)
     with opened() as sluice:

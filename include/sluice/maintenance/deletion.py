@@ -25,7 +25,7 @@ from sluice.pipeline.recording import WHOLE_RUN, Recorder
 from sluice.ports.content import Blobs, Keyring
 from sluice.ports.ledger import Ledger
 from sluice.sources import uploads
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical
 
 BATCH_DOCUMENTS = 500
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree  # under the worker's limits
 
 from sluice.parsing.containers import BROKEN_ZIP
-from sluice.parsing.tables import markdown_table
+from sluice.parsing.markdown_tables import markdown_table
 
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _DRAW = "{http://schemas.openxmlformats.org/drawingml/2006/main}"

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 from sluice.model.reasons import unreadable
 from sluice.parsing.coverage import completed
-from sluice.parsing.tables import markdown_table
+from sluice.parsing.markdown_tables import markdown_table
 
 # ISO 8879 "Greek letters" (ISOgrk1): used by journals and patents, unknown in HTML.
 _GREEK_NAMES = ("a b g d e z ee th i k l m n x o", "p r s sf t u ph kh ps oh")

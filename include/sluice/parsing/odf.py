@@ -11,7 +11,7 @@ from xml.etree import ElementTree  # under the worker's limits
 
 from sluice.model.reasons import unreadable
 from sluice.parsing.containers import opened, xml_member, xml_tree
-from sluice.parsing.tables import markdown_table
+from sluice.parsing.markdown_tables import markdown_table
 
 _MAX_DEPTH = 60  # nested lists, tables and frames; below it only the words remain
 _MAX_REPEATED = 200

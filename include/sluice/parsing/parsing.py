@@ -26,6 +26,7 @@ from sluice.parsing.facts import facts
 from sluice.parsing.formulas import with_formulas
 from sluice.parsing.html import html_blocks, html_for_parser
 from sluice.parsing.mail import Read, mail_text
+from sluice.parsing.markdown_tables import delimited_text
 from sluice.parsing.markup import check_depth, xml_text
 from sluice.parsing.msg import msg_parts
 from sluice.parsing.notebook import notebook_text
@@ -33,7 +34,6 @@ from sluice.parsing.odf import odf_markup, odf_text
 from sluice.parsing.office import has_office_blocks, office_blocks
 from sluice.parsing.pages import page_starts
 from sluice.parsing.rst import rst_blocks, rst_for_parser
-from sluice.parsing.tables import delimited_text
 from sluice.parsing.text import plain_letters
 
 _PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sluice.model.run import Mode
 from sluice.model.source import SourceSpec
-from sluice.sources.uri import canonical
+from sluice.sources.schemes import canonical
 
 
 def canonical_spec(spec: SourceSpec) -> SourceSpec:

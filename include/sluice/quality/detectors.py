@@ -14,12 +14,12 @@ from uuid import UUID
 from sluice.model.document import Document
 from sluice.model.gates import Signature
 from sluice.quality.boilerplate import boilerplate_shares
+from sluice.quality.checks import Check
 from sluice.quality.duplicates import FindSimilar, closest, signature
 from sluice.quality.findings import Findings, Span, strings
 from sluice.quality.language import language
 from sluice.quality.personal_data import personal_data
 from sluice.quality.secrets import secrets
-from sluice.quality.suites import Check
 
 DETECTORS = frozenset({"personal_data", "secrets", "language", "near_duplicate", "boilerplate"})
 _AT_ONCE = 200  # documents

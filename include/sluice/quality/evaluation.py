@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from sluice.quality import expectations
+from sluice.quality.checks import Check
 from sluice.quality.expectations import Outcome
 from sluice.quality.process import LOST, GatesProcess
-from sluice.quality.suites import Check
 
 _process: GatesProcess | None = None
 

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from sluice.errors import Terminal
-from sluice.quality.suites import Check
+from sluice.quality.checks import Check
 
 _ROW = "row"
 _lock = Lock()

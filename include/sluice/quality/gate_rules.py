@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 from sluice.errors import BadRequest
 from sluice.model.gates import GateAction, GateRule
-from sluice.quality.suites import SUITES, Check, check_of, suite_of
+from sluice.quality.checks import SUITES, Check, check_of, suite_of
 
 Rules = Mapping[tuple[str, str], GateRule]  # by suite and code
 

@@ -14,6 +14,7 @@ from sluice.model.document import Document
 from sluice.model.gates import GateResult, GateRow, Signature
 from sluice.model.metadata import FLAGS
 from sluice.model.quarantine import QuarantineEntry
+from sluice.quality.checks import Check
 from sluice.quality.chunk_features import Place, chunk_features
 from sluice.quality.detectors import DETECTORS, DetectorResults, detect
 from sluice.quality.document_features import features
@@ -22,7 +23,6 @@ from sluice.quality.evaluation import evaluate, ready
 from sluice.quality.expectations import Outcome
 from sluice.quality.findings import masked
 from sluice.quality.gate_rules import Rules, with_rules
-from sluice.quality.suites import Check
 from sluice.quality.vector_features import vector_features
 
 T = TypeVar("T")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import sluice
 
 if TYPE_CHECKING:
+    from sluice.quality.checks import Check
     from sluice.quality.expectations import Outcome
-    from sluice.quality.suites import Check
 
 LOST = (EOFError, OSError, pickle.UnpicklingError)
 _TIMEOUT_S = 120.0  # for the import on a busy machine, or for one batch

@@ -24,7 +24,8 @@ from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member, storage_failed
 from sluice.sources.roots import inside, open_inside
-from sluice.sources.uri import check_root, path_scheme
+from sluice.sources.schemes import path_scheme
+from sluice.sources.uri import check_root
 
 _READ_ATTEMPTS = 3
 _INCOMPLETE = "The scan is not complete, and nothing was deleted."

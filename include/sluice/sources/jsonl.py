@@ -27,7 +27,8 @@ from sluice.model.source import SourceSpec
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.roots import open_inside
-from sluice.sources.uri import check_root, path_scheme
+from sluice.sources.schemes import path_scheme
+from sluice.sources.uri import check_root
 
 # Reads the id if the line starts with it. The rest is only parsed on reading, which halves the cost of a scan.
 _LEADING_ID = re.compile(rb'\s*\{\s*"_id"\s*:\s*"([^"\\\x00-\x1f\x7f-\xff]{1,%d})"\s*[,}]' % MAX_ID_CHARS)

@@ -24,7 +24,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.readers import RowQuery
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
-from sluice.sources.uri import Scheme, place_below
+from sluice.sources.schemes import Scheme, place_below
 
 _COLUMNS = ("id", "text", "title", "updated_at")
 _NAME = re.compile(r"[^\W\d]\w{0,62}")  # PostgreSQL's names have at most 63 bytes; the adapter quotes them

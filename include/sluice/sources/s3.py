@@ -33,7 +33,7 @@ from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
 from sluice.sources.members import Archive, listed, read_member
 from sluice.sources.ranges import Ranges
-from sluice.sources.uri import Scheme, dataset_by_host, place_below
+from sluice.sources.schemes import Scheme, dataset_by_host, place_below
 
 _ATTEMPTS = 5  # of a call; boto3 retries with back-off and jitter up to 20 s
 _PART_BYTES = 1 << 20

@@ -32,7 +32,7 @@ from sluice.model.source import SourceSpec
 from sluice.ports.content import Blobs, Keyring
 from sluice.sources.context import SourceContext
 from sluice.sources.globs import Globs
-from sluice.sources.uri import Scheme
+from sluice.sources.schemes import Scheme
 
 _NAMESPACE = UUID("5b0f0f3e-6a35-4c9e-9a55-6a1d6b1f4a10")
 _KEYS_AT_ONCE = 500

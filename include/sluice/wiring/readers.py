@@ -35,8 +35,8 @@ def make_reader(
 ) -> SourceReader:
     from sluice.adapters.postgres.source_rows import PostgresRows
     from sluice.sources.context import HttpPolicy, SourceContext
-    from sluice.sources.readers import reader_for
     from sluice.sources.restricted import Restricted
+    from sluice.sources.schemes import reader_for
 
     rules = parse_rules(settings.source_rules)
     rules.check(spec)

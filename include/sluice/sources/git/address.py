@@ -10,7 +10,8 @@ from functools import partial
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
 from sluice.errors import BadRequest
-from sluice.sources.uri import Scheme, path_place
+from sluice.sources.schemes import Scheme
+from sluice.sources.uri import path_place
 from sluice.sources.web.urls import canonical_web, web_place
 
 _PARAMETERS = ("connection", "date", "path", "ref")  # in the order of the canonical form

@@ -7,7 +7,8 @@ from functools import partial
 from posixpath import normpath
 from urllib.parse import quote
 
-from sluice.sources.uri import Scheme, ascii_host, place_below, uri_parts
+from sluice.sources.schemes import Scheme, place_below
+from sluice.sources.uri import ascii_host, uri_parts
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNESCAPED = "/%:@!$&'()*+,;=~"  # unescaped characters in a path (RFC 3986, 3.3), and existing escapes

@@ -1,6 +1,6 @@
 """The suites: all checks of documents, chunks and vectors. A reason says what to do and never quotes the text.
 
-A collection may change each check: see `rules`.
+A collection may change each check: see `gate_rules`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PERSONAL_TYPES = (*_EXACT_TYPES, "PERSON", "LOCATION", "ORGANIZATION", "NRP")
 class Check:
     code: str  # stable and unique over all suites: quarantine records store it
     expectation: str
-    column: str  # of `features`, `chunks` or `vectors`
+    column: str  # of `document_features`, `chunk_features` or `vector_features`
     action: GateAction
     reason: str  # {limit} is filled in
     bound: str = ""  # min_value or max_value, where the expectation takes one
