@@ -209,7 +209,7 @@ def test_unknown_addresses_and_methods(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "told"),
+    ("body", "field", "output"),
     [
         ({"topk": 3}, "topk", "did you mean 'top_k'?"),
         ({"filter": {}}, "filter", "did you mean 'filters'?"),
@@ -274,7 +274,7 @@ def test_tools_are_built_on_first_use_once_and_closed(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "kept"),
+    ("sent", "stored"),
     [("abc-1.2:3_x", True), ("", False), ("x" * 65, False), ("a b", False), ("a<b>", False), ("é", False)],
 )
 def test_request_ids_are_echoed_only_where_they_are_harmless(client: TestClient, sent: str, stored: bool) -> None:

@@ -122,7 +122,7 @@ def test_the_longest_beginning_decides(documents: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "told"),
+    ("rules", "output"),
     [
         ({"file://documents/board": {"groups": ["board"]}}, "three slashes: file:///documents/board"),
         ({"postgresql://books?table=pay": {"groups": ["hr"]}}, "remove the part from"),
@@ -280,7 +280,7 @@ def test_pages_that_a_list_names_on_a_closed_path_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ("file:///x", "not a JSON object"),
         ("[]", "not a JSON object"),

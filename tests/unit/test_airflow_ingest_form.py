@@ -17,7 +17,7 @@ PARAMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("typed", "kept"),
+    ("typed", "stored"),
     [(None, None), ([], ()), (["hr", ""], ("hr",)), ([""], None), ([" ", ""], None), (["a", "b"], ("a", "b"))],
 )
 def test_blank_lines_of_a_form_are_no_groups(typed: list[str] | None, stored: tuple[str, ...] | None) -> None:

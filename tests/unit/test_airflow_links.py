@@ -86,7 +86,7 @@ def test_what_came_of_the_run_is_in_the_first_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "found", "line"),
+    ("dag_id", "result", "line"),
     [
         ("sluice_ingest", {("plan", "note"): "9 documents need work"}, "9 documents need work"),
         (

@@ -9,7 +9,7 @@ from sluice.cli import documents
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [("year=7", ("year", 7)), ("name=seven", ("name", "seven")), ('year={"gte": 7}', ("year", {"gte": 7}))],
 )
 def test_a_filter_is_json_or_text(text: str, result: tuple[str, object]) -> None:

@@ -384,13 +384,13 @@ LARGE = [
 ]
 
 
-@pytest.mark.parametrize(("made", "name", "codes"), LARGE)
+@pytest.mark.parametrize(("built", "name", "codes"), LARGE)
 def test_large_files(opened: IsolatedExtractor, built: Callable[[int], bytes], name: str, codes: set[str]) -> None:
     _is_refused(opened, built(12_000_000), name, codes)
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize(("made", "name", "codes"), LARGE)
+@pytest.mark.parametrize(("built", "name", "codes"), LARGE)
 def test_100_mb_files(opened: IsolatedExtractor, built: Callable[[int], bytes], name: str, codes: set[str]) -> None:
     _is_refused(opened, built(100_000_000), name, codes)
 

@@ -390,7 +390,7 @@ def test_no_depth_breaks_a_line_or_a_scan(depth: int, opening: bytes, leading: b
 
 
 @pytest.mark.parametrize(
-    ("value", "kept"),
+    ("value", "stored"),
     [
         ("de", True),
         ("x" * 200, True),
