@@ -79,3 +79,14 @@ class LostLease(Terminal):
 
 class Disagreement(Terminal):
     """Ledger, vectors and graph do not hold the same chunks."""
+
+
+def storable_text(error: BaseException | None) -> str:
+    """Returns an error as `<class>: <message>`, to be stored and shown.
+
+    An error that is not Sluice's is its class only, because its message may contain text of a document. None: the task
+    was ended from outside."""
+    if error is None:
+        return "The task was ended from outside. See its log"
+    name = type(error).__name__
+    return f"{name}: {error}" if isinstance(error, SluiceError) else f"{name}. See the log"

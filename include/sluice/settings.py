@@ -1,7 +1,7 @@
 """All settings of Sluice, typed. Read from `SLUICE_*` variables, then `.env`; `SLUICE_X_FILE` names a file with the
 value.
 
-Only `wiring.py`, `cli` and `sluice.airflow` read settings; all other modules take arguments.
+Only `wiring`, `cli` and `sluice.airflow` read settings; all other modules take arguments.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import pytest
 
 from sluice.adapters.embedders.factory import make_embedder
 from sluice.adapters.embedders.openai import Endpoint
-from sluice.errors import TRY_AGAIN, Unavailable
+from sluice.errors import TRY_AGAIN, Unavailable, storable_text
 
 
 def test_an_endpoint_that_is_down_is_not_started_by_make() -> None:
@@ -19,3 +19,10 @@ def test_an_endpoint_that_is_down_is_not_started_by_make() -> None:
 def test_engines_are() -> None:
     assert "make up" in str(Unavailable("qdrant", "connection refused"))
     assert str(Unavailable("the source", "gone.", TRY_AGAIN)) == "the source is not available: gone. " + TRY_AGAIN
+
+
+def test_only_the_text_of_sluices_own_errors_is_stored() -> None:
+    """The message of another error may quote a document."""
+    assert storable_text(Unavailable("qdrant", "down")).startswith("Unavailable: qdrant is not available")
+    assert storable_text(ValueError("the owl's secret nest")) == "ValueError. See the log"
+    assert "from outside" in storable_text(None)

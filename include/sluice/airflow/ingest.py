@@ -142,13 +142,6 @@ def close(ti: Any) -> None:
 def _previewed(sluice: Sluice, request: IngestRequest, ti: Any) -> list[Json]:
     """Reports a dry run. Returns no batch, so the tasks that follow are skipped. Ignores `max_documents` and
     `batch_size`. Raises BadRequest for a replay."""
-    from sluice.errors import BadRequest
-
-    if request.replay is not None:
-        raise BadRequest(
-            "A dry run scans a source, but a replay does not. Nothing was changed. Leave out dry_run or replay; "
-            "`sluice quarantine list` shows the documents that a replay would process."
-        )
     report = sluice.dry_run.preview(request)
     lines, result = report.lines(), report.to_json()
     for line in lines:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from threading import Lock
+from typing import Any
 
 from fastapi import Request
 
-from sluice.api.limits import MAX_FORMS, BoundedExecutor, UploadSlots
+from sluice.api.limits import MAX_FORMS, BoundedExecutor, Result, UploadSlots
 from sluice.api.quota_check import QuotaCheck
 from sluice.errors import Terminal, Unavailable
-from sluice.model.grants import Principal
-from sluice.model.search import SearchRequest
-from sluice.retrieval.searching import SearchOutcome
 from sluice.wiring.application import Sluice
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,6 @@ class Backend:
                     ) from error
             return self._sluice
 
-    def search(self, request: SearchRequest, principal: Principal) -> SearchOutcome:
-        """Raises BadRequest, NotFound, Unavailable."""
-        return self.sluice.search(request, principal)
-
     def close(self) -> None:
         """Closes every connection. Safe to call twice."""
         with self._lock:
@@ -61,3 +57,18 @@ class Backend:
 def backend_of(request: Request) -> Backend:
     backend: Backend = request.app.state.backend
     return backend
+
+
+def in_thread(work: Callable[..., Result]) -> Callable[..., Awaitable[Result]]:
+    """Makes a route of a blocking function. The route runs it in a thread of `Backend.calls`, with the dependencies as
+    its first argument; its other parameters are those of the route."""
+
+    @wraps(work)
+    async def route(request: Request, **values: Any) -> Result:
+        backend = backend_of(request)
+        return await backend.calls.run(lambda: work(backend.sluice, **values))
+
+    _, *parameters = inspect.signature(work).parameters.values()
+    parameters.append(inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request))
+    route.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # which FastAPI reads
+    return route

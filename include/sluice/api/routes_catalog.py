@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from sluice.api.auth import Caller, Grants
-from sluice.api.backend import backend_of
+from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_search import collection_of
 from sluice.api.schemas import CollectionDetail, CollectionList, DocumentList, DocumentSummary
@@ -18,7 +18,6 @@ from sluice.encryption import Cipher, ciphers
 from sluice.errors import NotFound, Terminal
 from sluice.indexing.counts import counted, counters
 from sluice.model.catalog import DocumentInfo
-from sluice.model.grants import Principal
 from sluice.model.text import encodable
 from sluice.ports.content import Keyring
 from sluice.wiring.application import Sluice
@@ -27,32 +26,24 @@ router = APIRouter(responses=documented(401, 403, 429, 503))
 
 
 @router.get("/collections", response_model=CollectionList, responses=documented(422), tags=["collections"])
-async def list_collections(request: Request, caller: Caller, grants: Grants) -> dict[str, Any]:
+@in_thread
+def list_collections(sluice: Sluice, caller: Caller, grants: Grants) -> dict[str, Any]:
     """The collections of one tenant."""
-    backend = backend_of(request)
-    infos = await backend.calls.run(lambda: backend.sluice.catalog.collections(caller))
-    return {
-        "collections": [asdict(info) for info in infos],
-        "tenant": caller.tenant,
-        "tenants": [grant.tenant for grant in grants],
-    }
+    infos = [asdict(info) for info in sluice.catalog.collections(caller)]
+    return {"collections": infos, "tenant": caller.tenant, "tenants": [grant.tenant for grant in grants]}
 
 
 @router.get(
     "/collections/{collection}", response_model=CollectionDetail, responses=documented(404, 422), tags=["collections"]
 )
-async def show_collection(collection: str, request: Request, caller: Caller) -> dict[str, Any]:
+@in_thread
+def show_collection(sluice: Sluice, collection: str, caller: Caller) -> dict[str, Any]:
     """One collection with its chunk counts per store."""
-    backend = backend_of(request)
-    return await backend.calls.run(lambda: _collection(backend.sluice, collection, caller))
-
-
-def _collection(sluice: Sluice, name: str, caller: Principal) -> dict[str, Any]:
-    with collection_of(name):
-        generation, _ = sluice.catalog.live(name, caller)
-        info = next((info for info in sluice.catalog.collections(caller) if info.name == name), None)
+    with collection_of(collection):
+        generation, _ = sluice.catalog.live(collection, caller)
+        info = next((info for info in sluice.catalog.collections(caller) if info.name == collection), None)
         if info is None:
-            raise NotFound(name)
+            raise NotFound(collection)
     counts: dict[str, int | None] = {}
     if caller.holds_all_groups:
         counts = counted(counters(generation, vectors=sluice.vectors, graph=sluice.graph, tenant=caller.tenant))
@@ -66,19 +57,15 @@ def _collection(sluice: Sluice, name: str, caller: Principal) -> dict[str, Any]:
 
 
 @router.get("/documents", response_model=DocumentList, responses=documented(404, 422), tags=["documents"])
-async def list_documents(
-    request: Request,
+@in_thread
+def list_documents(
+    sluice: Sluice,
     caller: Caller,
     collection: Annotated[str, Query(min_length=1, max_length=200)],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """The documents of one collection, page by page."""
-    backend = backend_of(request)
-    return await backend.calls.run(lambda: _documents(backend.sluice, caller, collection, limit, after))
-
-
-def _documents(sluice: Sluice, caller: Principal, collection: str, limit: int, after: UUID | None) -> dict[str, Any]:
     with collection_of(collection):
         sluice.catalog.live(collection, caller)
         documents = sluice.catalog.documents(caller, collection, limit + 1, after)
@@ -92,28 +79,20 @@ def _documents(sluice: Sluice, caller: Principal, collection: str, limit: int, a
 @router.get(
     "/documents/{document_id}", response_model=DocumentSummary, responses=documented(404, 422), tags=["documents"]
 )
-async def show_document(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+@in_thread
+def show_document(sluice: Sluice, document_id: UUID, caller: Caller) -> dict[str, Any]:
     """One document: its source, its active version and, if it is in quarantine, the reason."""
-    backend = backend_of(request)
-
-    def find() -> dict[str, Any]:
-        try:
-            info = backend.sluice.catalog.document(caller, document_id)
-        except NotFound as error:
-            raise NotFound(f"There is no document {document_id} that you may read.") from error
-        return _described(backend.sluice.keyring, caller.tenant, [info])[0]
-
-    return await backend.calls.run(find)
+    try:
+        info = sluice.catalog.document(caller, document_id)
+    except NotFound as error:
+        raise NotFound(f"There is no document {document_id} that you may read.") from error
+    return _described(sluice.keyring, caller.tenant, [info])[0]
 
 
 def _described(keyring: Keyring, tenant: str, infos: Sequence[DocumentInfo]) -> list[dict[str, Any]]:
     titled = [info.document_id for info in infos if info.sealed_title is not None]
     readable = ciphers(tenant, keyring.get(titled)) if titled else {}
-    return [
-        {name: getattr(info, name) for name in DocumentSummary.model_fields if name != "title"}
-        | {"title": _title(info, readable.get(info.document_id))}
-        for info in infos
-    ]
+    return [{**asdict(info), "title": _title(info, readable.get(info.document_id))} for info in infos]
 
 
 def _title(info: DocumentInfo, cipher: Cipher | None) -> str | None:

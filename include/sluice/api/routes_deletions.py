@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from sluice.access import grant_changes
 from sluice.access.policy import check_administrator, check_deleting, held, readable_by
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
+from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import ReplayBody
 from sluice.api.routes_search import collection_of
@@ -72,42 +72,33 @@ class AccessList(BaseModel):
 
 
 @router.delete("/documents/{document_id}", response_model=Deleted, tags=["documents"])
-async def delete_document(document_id: UUID, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
+@in_thread
+def delete_document(sluice: Sluice, document_id: UUID, caller: Caller, dry_run: DryRun = False) -> Any:
     """Delete one document from all stores; it is unreadable when this returns. A run of its source does not ingest it
     again until its content changes, or until `POST /documents/{document_id}/restore`."""
-    backend = backend_of(request)
-
-    def work() -> Deleted:
-        sluice = backend.sluice
-        sluice.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
-        [(source, ids)] = sluice.deletion.by_source([document_id])
-        check_deleting(caller, source.spec)
-        if dry_run:
-            return _listed(sluice, [(source, ids)])
-        return _done(sluice.deletion.delete_documents(ids, actor=caller.name))
-
-    return await backend.calls.run(work)
+    sluice.catalog.document(caller, document_id)  # raises NotFound where the caller may not read it
+    [(source, ids)] = sluice.deletion.by_source([document_id])
+    check_deleting(caller, source.spec)
+    if dry_run:
+        return _listed(sluice, [(source, ids)])
+    return _done(sluice.deletion.delete_documents(ids, actor=caller.name))
 
 
 @router.post("/documents/{document_id}/restore", response_model=Restored, tags=["documents"])
-async def restore_document(document_id: UUID, body: ReplayBody, request: Request, caller: Caller) -> Any:
+@in_thread
+def restore_document(sluice: Sluice, document_id: UUID, body: ReplayBody, caller: Caller) -> Any:
     """Undo a deletion: the next run of the document's source ingests it again."""
-    backend = backend_of(request)
-
-    def work() -> dict[str, Any]:
-        sluice = backend.sluice
-        source = sluice.ledger.sources.of([document_id], deleted=True)[document_id]
-        if source.spec.tenant != caller.tenant:
-            raise NotFound(f"There is no document {document_id} that was deleted.")
-        check_deleting(caller, source.spec)
-        return {"document_id": document_id, "source": sluice.deletion.restore(document_id).spec.uri}
-
-    return await backend.calls.run(work)
+    source = sluice.ledger.sources.of([document_id], deleted=True)[document_id]
+    if source.spec.tenant != caller.tenant:
+        raise NotFound(f"There is no document {document_id} that was deleted.")
+    check_deleting(caller, source.spec)
+    return {"document_id": document_id, "source": sluice.deletion.restore(document_id).spec.uri}
 
 
 @router.delete("/sources", response_model=Deleted, tags=["sources"])
-async def delete_source(
-    request: Request,
+@in_thread
+def delete_source(
+    sluice: Sluice,
     caller: Caller,
     uri: Annotated[str, Query(min_length=1, max_length=2000, description="As `GET /sources` shows it.")],
     collection: OfCollection,
@@ -118,82 +109,60 @@ async def delete_source(
     dry_run: DryRun = True,
 ) -> Any:
     """Stop ingesting a source, and delete its documents from all stores or leave them served."""
-    backend = backend_of(request)
-
-    def work() -> Deleted:
-        sluice = backend.sluice
-        known = [each.spec for each in sluice.catalog.sources(caller, collection)]
-        source = sluice.deletion.source_at(caller.tenant, collection, uri)
-        if source.spec not in known:
-            raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
-        check_deleting(caller, source.spec)
-        if dry_run:
-            return _listed(sluice, [(source, None if documents == "remove" else [])])
-        return _done(sluice.deletion.remove_source(source, with_documents=documents == "remove", actor=caller.name))
-
-    return await backend.calls.run(work)
+    known = [each.spec for each in sluice.catalog.sources(caller, collection)]
+    source = sluice.deletion.source_at(caller.tenant, collection, uri)
+    if source.spec not in known:
+        raise NotFound(f"There is no source {uri[:500]} in {collection} that you may read.")
+    check_deleting(caller, source.spec)
+    if dry_run:
+        return _listed(sluice, [(source, None if documents == "remove" else [])])
+    return _done(sluice.deletion.remove_source(source, with_documents=documents == "remove", actor=caller.name))
 
 
 @router.delete("/collections/{collection}", response_model=Deleted, tags=["collections"])
-async def delete_collection(collection: str, request: Request, caller: Caller, dry_run: DryRun = True) -> Any:
+@in_thread
+def delete_collection(sluice: Sluice, collection: str, caller: Caller, dry_run: DryRun = True) -> Any:
     """Delete all documents and sources of the tenant in a collection, and the collection itself if no other tenant has
     documents in it. Needs a grant to write with all groups (`*`)."""
-    backend = backend_of(request)
-
-    def work() -> Deleted:
-        sluice = backend.sluice
-        with collection_of(collection):
-            sluice.catalog.live(collection, caller)
-        check_administrator(caller)
-        if dry_run:
-            sources = sluice.deletion.collection_sources(collection, caller.tenant)
-            return _listed(sluice, [(each, None) for each in sources])
-        return _done(sluice.deletion.delete_collection(collection, tenant=caller.tenant, actor=caller.name))
-
-    return await backend.calls.run(work)
+    with collection_of(collection):
+        sluice.catalog.live(collection, caller)
+    check_administrator(caller)
+    if dry_run:
+        return _listed(sluice, [(each, None) for each in sluice.deletion.collection_sources(collection, caller.tenant)])
+    return _done(sluice.deletion.delete_collection(collection, tenant=caller.tenant, actor=caller.name))
 
 
 @router.delete("/grants/{principal}", response_model=GrantRemoved, tags=["access"])
-async def delete_grant(principal: str, request: Request, caller: Caller, dry_run: DryRun = False) -> Any:
+@in_thread
+def delete_grant(sluice: Sluice, principal: str, caller: Caller, dry_run: DryRun = False) -> Any:
     """Revoke a user's grant for the tenant. Needs a grant to write with all groups (`*`)."""
-    backend = backend_of(request)
-
-    def work() -> dict[str, Any]:
-        sluice = backend.sluice
-        check_administrator(caller)
-        before = held(sluice.ledger.grants.of(principal), caller.tenant)
-        hidden = grant_changes.hidden_from(sluice.catalog, before, None) if before else 0
-        if before is None or not (dry_run or grant_changes.revoke(sluice.ledger, before, caller.name)):
-            raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
-        return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
-
-    return await backend.calls.run(work)
+    check_administrator(caller)
+    before = held(sluice.ledger.grants.of(principal), caller.tenant)
+    hidden = grant_changes.hidden_from(sluice.catalog, before, None) if before else 0
+    if before is None or not (dry_run or grant_changes.revoke(sluice.ledger, before, caller.name)):
+        raise NotFound(f"{principal[:200]} has no grant for tenant {caller.tenant}.")
+    return {**before.to_json(), "dry_run": dry_run, "hidden": hidden}
 
 
 @router.get("/access", response_model=AccessList, tags=["access"])
-async def show_access(
-    request: Request,
+@in_thread
+def show_access(
+    sluice: Sluice,
     caller: Caller,
     collection: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
     source: Annotated[str | None, Query(min_length=1, max_length=2000)] = None,
 ) -> Any:
     """List who may read what: the tenant's grants, and for each source its groups and readers. Needs a grant to write
     with all groups (`*`)."""
-    backend = backend_of(request)
-
-    def work() -> dict[str, Any]:
-        sluice = backend.sluice
-        check_administrator(caller)
-        grants = sluice.ledger.grants.all(caller.tenant)
-        uri = None if source is None else canonical(source)
-        saved = [each.spec for each in sluice.catalog.sources(caller, collection)]
-        return {
-            "tenant": caller.tenant,
-            "grants": [each.to_json() for each in grants],
-            "sources": [readable_by(spec, grants) for spec in saved if uri in (None, spec.uri)],
-        }
-
-    return await backend.calls.run(work)
+    check_administrator(caller)
+    grants = sluice.ledger.grants.all(caller.tenant)
+    uri = None if source is None else canonical(source)
+    saved = [each.spec for each in sluice.catalog.sources(caller, collection)]
+    return {
+        "tenant": caller.tenant,
+        "grants": [each.to_json() for each in grants],
+        "sources": [readable_by(spec, grants) for spec in saved if uri in (None, spec.uri)],
+    }
 
 
 def _listed(sluice: Sluice, sources: list[tuple[Source, Any]]) -> Deleted:

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
+from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_lineage import LineageGate, LineageRun, airflow_path, gate
 from sluice.api.routes_quarantine import FailedCheck, failed_check
-from sluice.model.gates import RunGates
+from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
 
@@ -40,21 +40,16 @@ class RunGatesAnswer(BaseModel):
 
 
 @router.get("/runs/{run_id}/gates", response_model=RunGatesAnswer, responses=documented(404, 422))
-async def show_run_gates(
+@in_thread
+def show_run_gates(
+    sluice: Sluice,
     run_id: UUID,
-    request: Request,
     caller: Caller,
     limit: Annotated[int, Query(ge=1, le=1000, description="Failing rows.")] = 200,
     offset: Annotated[int, Query(ge=0, le=10_000_000, description="Failing rows to skip.")] = 0,
 ) -> dict[str, Any]:
     """The gate results of one run, if you may read its source."""
-    backend = backend_of(request)
-    return await backend.calls.run(
-        lambda: _answer(backend.sluice.catalog.run_gates(caller, run_id, limit=limit, offset=offset))
-    )
-
-
-def _answer(results: RunGates) -> dict[str, Any]:
+    results = sluice.catalog.run_gates(caller, run_id, limit=limit, offset=offset)
     facts = asdict(results)
     return {
         "run": {

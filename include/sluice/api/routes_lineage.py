@@ -9,24 +9,24 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
+from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_quarantine import FailedCheck, failed_check
 from sluice.api.schemas import Location
 from sluice.model.gates import GateTotal
 from sluice.model.metadata import FLAGS
-from sluice.model.passage import PassageLineage
 from sluice.quality import labels
 from sluice.quality.labels import Result
 from sluice.retrieval.search_json import search_result
 from sluice.retrieval.searching import passage
 from sluice.settings import Settings
+from sluice.wiring.application import Sluice
 
-router = APIRouter(responses=documented(401, 403, 429, 503))
+router = APIRouter(responses=documented(401, 403, 429, 503), tags=["lineage"])
 
 _AIRFLOW = re.compile(r"airflow:(?P<dag>[^/]+)/(?P<run>.+)")
 
@@ -129,36 +129,21 @@ class PassageLineageAnswer(BaseModel):
     datasets: list[LineageDataset] = Field(description="Datasets that the run read and wrote, from its lineage events.")
 
 
-@router.get("/passages/{chunk_id}", response_model=PassageAnswer, responses=documented(404, 422), tags=["lineage"])
-async def show_passage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+@router.get("/passages/{chunk_id}", response_model=PassageAnswer, responses=documented(404, 422))
+@in_thread
+def show_passage(sluice: Sluice, chunk_id: UUID, caller: Caller) -> dict[str, Any]:
     """One passage that is served now, and the flags of its document."""
-    backend = backend_of(request)
-
-    def find() -> dict[str, Any]:
-        sluice = backend.sluice
-        result = search_result(passage(sluice.catalog, sluice.keyring, chunk_id, caller))
-        codes = result["metadata"].get(FLAGS)
-        flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
-        return {**result, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
-
-    return await backend.calls.run(find)
+    result = search_result(passage(sluice.catalog, sluice.keyring, chunk_id, caller))
+    codes = result["metadata"].get(FLAGS)
+    flags = [str(code) for code in codes] if isinstance(codes, list | tuple) else []
+    return {**result, "flags": [{"code": code, "label": labels.label(code)} for code in flags]}
 
 
-@router.get(
-    "/passages/{chunk_id}/lineage",
-    response_model=PassageLineageAnswer,
-    responses=documented(404, 422),
-    tags=["lineage"],
-)
-async def passage_lineage(chunk_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+@router.get("/passages/{chunk_id}/lineage", response_model=PassageLineageAnswer, responses=documented(404, 422))
+@in_thread
+def passage_lineage(sluice: Sluice, chunk_id: UUID, caller: Caller) -> dict[str, Any]:
     """Source, document, versions, run, gates, generation, embedding and datasets of a passage that is served now."""
-    backend = backend_of(request)
-    return await backend.calls.run(
-        lambda: _answer(backend.sluice.settings, backend.sluice.catalog.lineage(caller, chunk_id))
-    )
-
-
-def _answer(settings: Settings, lineage: PassageLineage) -> dict[str, Any]:
+    lineage = sluice.catalog.lineage(caller, chunk_id)
     facts = asdict(lineage)
     return {
         "chunk_id": lineage.chunk_id,
@@ -178,16 +163,13 @@ def _answer(settings: Settings, lineage: PassageLineage) -> dict[str, Any]:
             "physical": lineage.backing_collection,
         },
         "embedding": {**facts["profile"], "computed": lineage.computed, "cached": lineage.cached},
-        "datasets": [_dataset(settings, each) for each in lineage.datasets],
+        "datasets": [_dataset(sluice.settings, each) for each in lineage.datasets],
     }
 
 
 def gate(total: GateTotal) -> dict[str, Any]:
-    labelled = {
-        "label": labels.label(total.code, total.expectation),
-        "result": labels.result(total.success, total.blocking),
-    }
-    return {**asdict(total), **labelled}
+    label, result = labels.label(total.code, total.expectation), labels.result(total.success, total.blocking)
+    return {**asdict(total), "label": label, "result": result}
 
 
 def airflow_path(orchestrator: str | None) -> str | None:
@@ -197,7 +179,8 @@ def airflow_path(orchestrator: str | None) -> str | None:
 
 def _dataset(settings: Settings, dataset: str) -> dict[str, Any]:
     """`dataset` is namespace:name. A namespace may contain colons itself (`postgres://host:port`)."""
-    namespace, name = _split(dataset)
+    match = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
+    namespace, name = (match["namespace"], match["name"]) if match else ("", dataset)
     url = None
     if settings.marquez_web_url:
         path = f"{quote(namespace, safe='')}/{quote(name, safe='')}"
@@ -206,8 +189,3 @@ def _dataset(settings: Settings, dataset: str) -> dict[str, Any]:
         node = quote(f"dataset:{dataset}", safe="")
         url = f"{settings.marquez_url.rstrip('/')}/api/v1/lineage?nodeId={node}&depth=20"
     return {"namespace": namespace, "name": name, "marquez_url": url}
-
-
-def _split(dataset: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(?P<namespace>[a-z0-9+]+(?:://[^/:]*(?::\d+)?)?):(?P<name>.*)", dataset)
-    return (match["namespace"], match["name"]) if match else ("", dataset)

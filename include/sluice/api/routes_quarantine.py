@@ -13,14 +13,13 @@ from starlette.exceptions import HTTPException
 
 from sluice.access import ingestion
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
+from sluice.api.backend import backend_of, in_thread
 from sluice.api.problems import documented
 from sluice.api.routes_search import collection_of
 from sluice.api.routes_uploads import Trigger
 from sluice.errors import BadRequest
 from sluice.model.gates import GateRow
 from sluice.model.grants import Principal
-from sluice.model.quarantine import QuarantineRecord
 from sluice.quality import labels
 from sluice.wiring.application import Sluice
 
@@ -72,8 +71,9 @@ class Queued(BaseModel):
 
 
 @router.get("/quarantine", response_model=QuarantineList, responses=documented(404, 422))
-async def list_quarantine(
-    request: Request,
+@in_thread
+def list_quarantine(
+    sluice: Sluice,
     caller: Caller,
     collection: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     code: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
@@ -81,38 +81,26 @@ async def list_quarantine(
     after: Annotated[UUID | None, Query(description="`next` of the page before.")] = None,
 ) -> dict[str, Any]:
     """Documents in quarantine that you may read, page by page."""
-    backend = backend_of(request)
-
-    def find() -> dict[str, Any]:
-        catalog = backend.sluice.catalog
-        if collection is not None:
-            with collection_of(collection):
-                catalog.live(collection, caller)
-        records = catalog.quarantine_records(caller, collection, code, limit=limit + 1, after=after)
-        page = records[:limit]
-        last = page[-1].document_id if len(records) > limit else None
-        return {"quarantine": [each.to_json() for each in page], "next": last}
-
-    return await backend.calls.run(find)
+    if collection is not None:
+        with collection_of(collection):
+            sluice.catalog.live(collection, caller)
+    records = sluice.catalog.quarantine_records(caller, collection, code, limit=limit + 1, after=after)
+    page = records[:limit]
+    last = page[-1].document_id if len(records) > limit else None
+    return {"quarantine": [each.to_json() for each in page], "next": last}
 
 
 @router.get("/quarantine/{document_id}", response_model=RefusedInFull, responses=documented(404, 422))
-async def show_quarantine_record(document_id: UUID, request: Request, caller: Caller) -> dict[str, Any]:
+@in_thread
+def show_quarantine_record(sluice: Sluice, document_id: UUID, caller: Caller) -> dict[str, Any]:
     """Why one document is in quarantine, and the checks that it failed."""
-    backend = backend_of(request)
-    return await backend.calls.run(lambda: _in_full(backend.sluice.catalog.quarantine_record(caller, document_id)))
-
-
-def _in_full(record: QuarantineRecord) -> dict[str, Any]:
+    record = sluice.catalog.quarantine_record(caller, document_id)
     return {**record.to_json(), "rows": [failed_check(row) for row in record.rows]}
 
 
 def failed_check(row: GateRow) -> dict[str, Any]:
-    words = {
-        "label": labels.label(row.code, row.expectation),
-        "observed_in_words": labels.observed_in_words(row.code, row.observed),
-    }
-    return {**asdict(row), **words}
+    label, observed = labels.label(row.code, row.expectation), labels.observed_in_words(row.code, row.observed)
+    return {**asdict(row), "label": label, "observed_in_words": observed}
 
 
 @router.post(
@@ -140,9 +128,6 @@ def _queue(sluice: Sluice, trigger: Trigger, caller: Principal, document_id: UUI
             f"Document {document_id} has no retained bytes, so it cannot be replayed. The next ingest of its source "
             "reads it again."
         )
-    return Queued(document_id=document_id, dag_run_id=trigger(_conf(caller, record), caller.name))
-
-
-def _conf(caller: Principal, record: QuarantineRecord) -> dict[str, Any]:
     place = {"source": record.source_uri, "collection": record.collection, "tenant": caller.tenant}
-    return {**place, "replay": [str(record.document_id)]}
+    run = trigger({**place, "replay": [str(document_id)]}, caller.name)
+    return Queued(document_id=document_id, dag_run_id=run)

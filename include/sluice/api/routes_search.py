@@ -28,17 +28,10 @@ router = APIRouter(tags=["search"])
 async def search_passages(body: SearchBody, request: Request, caller: Caller) -> dict[str, Any]:
     """The best passages for a question, each with its citation. `nothing_relevant` is true if none of them fits."""
     backend = backend_of(request)
-    search = SearchRequest(
-        query=body.query,
-        collection=body.collection,
-        top_k=body.top_k,
-        retrievers=tuple(dict.fromkeys(body.legs)),
-        filters=body.filters,
-        explain=body.explain,
-        min_score=body.min_score,
-    )
+    given = body.model_dump(exclude={"legs", "rerank"})
+    search = SearchRequest(**given, retrievers=tuple(dict.fromkeys(body.legs)))
     with collection_of(body.collection):
-        outcome = await backend.calls.run(lambda: backend.search(search, caller))
+        outcome = await backend.calls.run(lambda: backend.sluice.search(search, caller))
     return search_response(outcome, request.state.sluice_request_id, body.explain)
 
 

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 
 from sluice.access.policy import visible_groups
 from sluice.api.auth import Caller
-from sluice.api.backend import backend_of
+from sluice.api.backend import in_thread
 from sluice.api.problems import documented
 from sluice.api.schemas import SourceList
-from sluice.model.grants import Principal
 from sluice.model.names import NAME_PATTERN
-from sluice.model.source import SavedSource
+from sluice.wiring.application import Sluice
 
 router = APIRouter(responses=documented(401, 403, 429, 503))
 
 
 @router.get("/sources", response_model=SourceList, responses=documented(422), tags=["sources"])
-async def list_sources(
-    request: Request,
+@in_thread
+def list_sources(
+    sluice: Sluice,
     caller: Caller,
     collection: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only of this one.")] = None,
 ) -> dict[str, Any]:
     """The saved sources of one tenant, with their schedules and last runs."""
-    backend = backend_of(request)
-    sources = await backend.calls.run(lambda: backend.sluice.catalog.sources(caller, collection))
-    return {"sources": [_described(saved, caller) for saved in sources]}
-
-
-def _described(saved: SavedSource, caller: Principal) -> dict[str, Any]:
-    summary = saved.to_json()
-    return {**summary, "access_groups": visible_groups(caller, summary["access_groups"])}
+    sources = [saved.to_json() for saved in sluice.catalog.sources(caller, collection)]
+    return {"sources": [each | {"access_groups": visible_groups(caller, each["access_groups"])} for each in sources]}

@@ -97,16 +97,7 @@ def _store(backend: Backend, trigger: Trigger, caller: Principal, form: _Form) -
     source = uploads.source_uri(caller.tenant, form.collection)
     ingestion.check_sender(sluice.ledger, caller, form.collection, source)
     _check_quota(backend, caller.tenant, form)
-    upload = uploads.store(
-        sluice.blobs,
-        sluice.keyring,
-        tenant=caller.tenant,
-        collection=form.collection,
-        name=form.name,
-        content=form.content,
-        title=form.title,
-        metadata=form.metadata,
-    )
+    upload = uploads.store(sluice.blobs, sluice.keyring, tenant=caller.tenant, **vars(form))
     run = trigger({"source": source, "collection": form.collection, "tenant": caller.tenant}, caller.name)
     return Accepted(upload_id=upload, external_id=form.name, collection=form.collection, source=source, dag_run_id=run)
 

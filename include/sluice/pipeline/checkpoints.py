@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from sluice.encryption import ciphers
+from sluice.errors import storable_text
 from sluice.model.run import BatchRef, Run
 from sluice.pipeline import artefacts
 from sluice.pipeline.artefacts import Artefact
@@ -21,7 +22,7 @@ from sluice.ports.content import Blobs, Keyring
 from sluice.ports.outbox import Outbox
 from sluice.ports.runs import Runs
 
-_NO_ERROR = "Stopped: not all of its tasks finished. Clear them to continue, or start a new run"
+_UNFINISHED = "Stopped: not all of its tasks finished. Clear them to continue, or start a new run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,14 @@ class Checkpoints:
     def record_error(self, run_id: UUID, task: str, error: BaseException | None) -> None:
         """Records that a task failed after its last retry. The run continues, because other batches may be running. The
         ledger stores only the first error."""
-        self.runs.record_error(self.runs.get(run_id), {"task": task, "error": f"{type(error).__name__}: {error}"})
+        self.runs.record_error(self.runs.get(run_id), {"task": task, "error": storable_text(error)})
 
     def close(self, run_id: UUID) -> int | None:
         """Closes a run as failed, and frees its source, where `finish` did not close it. Call it when no task is
         running. Returns how many chunks are still to be removed from the stores; None where the run had already
         ended."""
         run = self.runs.get(run_id)
-        if not self.runs.close(run, {"error": _NO_ERROR}):
+        if not self.runs.close(run, {"error": _UNFINISHED}):
             return None
         return self.outbox.queued(run.source.generation)
 

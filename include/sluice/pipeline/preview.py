@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sluice.encryption import new_key
-from sluice.errors import NotFound
+from sluice.errors import BadRequest, NotFound
 from sluice.indexing.stores import Stores
 from sluice.model.costs import Budget
 from sluice.model.names import check_collection_name
@@ -103,8 +103,14 @@ class DryRun:
     def preview(self, request: IngestRequest) -> Preview:
         """Compares a complete scan with the ledger, and writes nothing: no source, run, key, document or artefact.
 
-        Raises the same errors as a run: BadRequest and those of the source's reader.
+        Ignores `max_documents` and `batch_size`. Raises the same errors as a run: BadRequest, also for a replay, and
+        those of the source's reader.
         """
+        if request.replay is not None:
+            raise BadRequest(
+                "A dry run scans a source, but a replay does not. Nothing was changed. Leave out dry_run or replay; "
+                "`sluice quarantine list` shows the documents that a replay would process."
+            )
         check_collection_name(request.spec.collection)
         spec, mode = canonical_spec(request.spec), request.mode
         budget = self.budget.limited(request.max_tokens, request.max_cost)

@@ -1,4 +1,4 @@
-"""Shared behaviour of all stages: recording, leases, gates, isolation of failing documents, closing failed runs."""
+"""Shared behaviour of all stages: recording, leases, isolation of failing documents, closing failed runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sluice.errors import LostLease, SluiceError, Terminal
+from sluice.errors import LostLease, SluiceError, Terminal, storable_text
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run, StageStat
 from sluice.ports.runs import Runs
@@ -36,7 +36,7 @@ class Recorder:
             yield
         except BaseException as error:
             with suppress(SluiceError):  # the ledger may be down, too: raise the first error
-                self.runs.finish(run, "failed", {"error": f"{type(error).__name__}: {error}"})
+                self.runs.finish(run, "failed", {"error": storable_text(error)})
             raise
 
     @contextmanager

@@ -46,7 +46,7 @@ class Listing:
 
 
 def reads(reader: SourceReader) -> Callable[[WorkItem], FetchedDocument]:
-    """Returns `reader.read` for items whose entries came from `listed`."""
+    """Returns `reader.read` for items whose entries came from `Listing.entries`."""
 
     def read(item: WorkItem) -> FetchedDocument:
         entry = item.entry

@@ -8,7 +8,6 @@ its import or its current validation.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pickle
 import subprocess
@@ -19,6 +18,7 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any
 
 import sluice
+from sluice.processes import reap
 
 if TYPE_CHECKING:
     from sluice.quality.checks import Check
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 LOST = (EOFError, OSError, pickle.UnpicklingError)
 _TIMEOUT_S = 120.0  # for the import on a busy machine, or for one batch
-_STOP_TIMEOUT_S = 5.0
 _PASSED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
@@ -66,8 +65,7 @@ class GatesProcess:
         """Ends the process and waits until it has ended."""
         if self._process is not None:
             self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.communicate(timeout=_STOP_TIMEOUT_S)  # closes the pipes
+            reap(self._process)
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:

@@ -54,5 +54,5 @@ class SourceContext:
     s3_default_credentials: bool = False  # s3:// without a login may use the machine's credentials
     admits: Callable[[str], bool] | None = None  # documents that the source may hold, by URI; None: all
     borrows: Callable[[str], bool] | None = None  # files that a git+file:// repository may read, by URI; None: all
-    since: str | None = None  # `IncrementalReader.mark` of the last completed scan
+    since: str | None = None  # `IncrementalReader.cursor` of the last completed scan
     dry: bool = False  # a scan writes to no store, not even data that speeds up the next scan

@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from sluice.retrieval.searching import SearchOutcome
 
 
+Search = Callable[[SearchRequest, Principal], "SearchOutcome"]
+
+
 class Sluice:
     """What one process works with: the stores, built at once (a client connects on its first use), and the verbs,
     each built on first use with what it needs. The ways in take a verb from here; no verb gets this object."""
@@ -89,6 +92,8 @@ class Sluice:
         self.embedder: Callable[[str], Embedder] = partial(make_embedder, settings=settings, serving=serving)
         self.entities: Callable[[str], EntityExtractor | None] = make_entities
         self.gate_rules = _gate_rules(settings)  # of all collections, by suite and code
+        if serving:
+            self.search = self._make_search()  # before the first callers come: several may come at once
         self._closing = [ledger.dispose, keys.dispose, vectors.close, *([graph.close] if graph else [])]
 
     def close(self) -> None:
@@ -295,7 +300,10 @@ class Sluice:
     # --- search
 
     @cached_property
-    def search(self) -> Callable[[SearchRequest, Principal], SearchOutcome]:
+    def search(self) -> Search:
+        return self._make_search()
+
+    def _make_search(self) -> Search:
         """The search function. It caches the vectors of recent questions for the life of the process."""
         from sluice.embedding.bm25 import sparse_query
         from sluice.retrieval.searching import QueryVectors, SearchPorts, search

@@ -20,10 +20,10 @@ import sluice
 from sluice.errors import Terminal, Unavailable
 from sluice.parsing.isolation import frames
 from sluice.parsing.ocr import required_folder
+from sluice.processes import END_TIMEOUT_S, reap
 
 _START_TIMEOUT_S = 60.0  # it loads a library of 80 MB; enough for a busy machine and a cold disk
 _CHUNK_BYTES = 1 << 20
-_STOP_TIMEOUT_S = 5.0
 _MAX_NAME_CHARS = 300
 _PROGRAM = ("-m", "sluice.parsing.isolation.worker")
 _NO_MEMORY = (b"memory allocation of", b"MemoryError", b"bad_alloc", b"Cannot allocate memory", b"failed to allocate")
@@ -77,8 +77,7 @@ class Worker:
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=_STOP_TIMEOUT_S)  # closes the pipes
+            reap(process)
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = ""
@@ -158,7 +157,7 @@ class Worker:
         """Returns the failure code. The output of a dying parser may hold words of the document: it is searched, never
         shown."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_TIMEOUT_S)
+            process.wait(END_TIMEOUT_S)
         try:
             printed = Path(self._errors).read_bytes()[-65_536:]
         except OSError:

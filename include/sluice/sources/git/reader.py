@@ -65,7 +65,7 @@ class GitReader:
         return str(self._commit)
 
     def scan(self) -> Iterator[ListingEntry]:
-        """Lists the files. `former` of an entry is set if git finds a rename since the commit `context.since`.
+        """Lists the files. `previous_name` of an entry is set if git finds a rename since the commit `context.since`.
 
         Raises BadRequest if the ref or the path does not exist, Unavailable if the repository cannot be read.
         """
