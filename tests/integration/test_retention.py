@@ -208,7 +208,7 @@ def expire_by_age(sluice: Sluice, name: str) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("retention", "purge"), ("vectors", "delete"), ("graph", "remove"), ("outbox", "removals"), ("runs", "finish")],
+    [("retention", "purge"), ("vectors", "delete"), ("graph", "remove"), ("outbox", "entries"), ("runs", "finish")],
 )
 def test_a_purge_that_broke_off_goes_on(
     make_sluice: MakeTools, tmp_path: Path, name: str, port: str, method: str, after: bool

@@ -112,18 +112,19 @@ class Deleting:
         """Removes a source: it is not ingested again until somebody requests it.
 
         Its documents are deleted with it, or stay until they expire, are deleted, or the source is ingested again."""
-        report = DeletionReport()
+        report, spec = DeletionReport(), source.spec
 
         def work(run: Run) -> int:
             counts = self.ledger.deletions.held(source) if with_documents else Counts(0, 0, 0)
             self.ledger.sources.remove(run)  # first: after a crash no schedule ingests the deleted documents again
             if with_documents:
-                if source.spec.uri.startswith(uploads.PREFIX):
-                    place = {"tenant": source.spec.tenant, "collection": source.spec.collection}
-                    uploads.remove_all(self.blobs, self.keyring, **place)
+                if spec.uri.startswith(uploads.PREFIX):
+                    uploads.remove_all(self.blobs, self.keyring, tenant=spec.tenant, collection=spec.collection)
                 self._all_documents(run)
-            uri = source.spec.uri
-            self.ledger.deletions.record(_deletion("source", source, uri, actor, counts.documents, counts.chunks))
+            deletion = Deletion(
+                "source", spec.uri, actor, spec.tenant, spec.collection, counts.documents, counts.chunks
+            )
+            self.ledger.deletions.record(deletion)
             return counts.documents
 
         self._carried_out(source, actor, work, report)
@@ -161,9 +162,8 @@ class Deleting:
             self.stores.drop(generation)  # before the ledger, which is the only place that knows what to drop
             self.ledger.collections.drop(generation)
         if not report.left:
-            self.ledger.deletions.record(
-                Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
-            )
+            deletion = Deletion("collection", collection, actor, tenant, collection, report.documents, chunks)
+            self.ledger.deletions.record(deletion)
         return report
 
     def restore(self, document_id: UUID) -> Source:
@@ -218,7 +218,3 @@ class Deleting:
 
 def _without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _deletion(kind: Any, source: Source, name: str, actor: str, documents: int, chunks: int) -> Deletion:
-    return Deletion(kind, name, actor, source.spec.tenant, source.spec.collection, documents, chunks)

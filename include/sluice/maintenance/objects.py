@@ -83,18 +83,12 @@ class ObjectComparison:
     def _damaged(self, documents: list[SourceDocument], deep: bool) -> dict[UUID, Literal["missing", "stale"]]:
         ids = {each: uploads.upload_id(each.tenant, each.collection, each.external_id) for each in documents}
         keys = self.keyring.get(list(ids.values()))
-        checked = {
-            each.document_id: uploads.damage(
-                self.blobs,
-                keys.get(upload),
-                tenant=each.tenant,
-                collection=each.collection,
-                name=each.external_id,
-                deep=deep,
-            )
-            for each, upload in ids.items()
-        }
-        return {document_id: damage for document_id, damage in checked.items() if damage is not None}
+        damaged: dict[UUID, Literal["missing", "stale"]] = {}
+        for each, upload in ids.items():
+            place = {"tenant": each.tenant, "collection": each.collection, "name": each.external_id}
+            if damage := uploads.damage(self.blobs, keys.get(upload), **place, deep=deep):
+                damaged[each.document_id] = damage
+        return damaged
 
     def _unnamed(self, collection: str | None) -> Iterator[OrphanedObject]:
         """Yields objects in an upload's folder that its head does not name."""

@@ -113,10 +113,8 @@ class Purging:
         `listed`: only these documents; None: all. `on_batch(purged)` is called after every batch with the number of
         purged documents of the source. Raises NotFound where the collection does not exist.
         """
-        for generation in live_generations(
-            self.collections, collection
-        ):  # outbox entries of an earlier purge or ingest
-            self.stores.drain(generation)
+        for generation in live_generations(self.collections, collection):
+            self.stores.drain(generation)  # entries of an earlier purge or ingest
         sources = self.retention.expired_sources(as_of, collection)
         return PurgeReport(as_of, [self._source(each, as_of, orchestrator, listed, on_batch) for each in sources])
 
@@ -142,8 +140,9 @@ class Purging:
             with self.recorder.failing(run):
                 with self.recorder.recorded(run, WHOLE_RUN, "purge") as counts:
                     for page in self._pages(source, as_of):
-                        page = [each for each in page if listed is None or each.document_id in listed]
-                        report.documents += self._batch(run, page, as_of)
+                        ids = [each.document_id for each in page if listed is None or each.document_id in listed]
+                        report.documents += len(self.retention.purge(run, ids, as_of))
+                        self.quarantine.delete_retained(run)
                         report.chunks += self.stores.drain(source.generation)
                         on_batch(report.documents)
                     counts |= {"purged": report.documents, "removed": report.chunks}
@@ -151,11 +150,6 @@ class Purging:
         except Busy as error:
             report.left = str(error)
         return report
-
-    def _batch(self, run: Run, page: list[ExpiredDocument], as_of: datetime) -> int:
-        purged = self.retention.purge(run, [each.document_id for each in page], as_of)
-        self.quarantine.delete_retained(run)
-        return len(purged)
 
     def _pages(self, source: Source, as_of: datetime) -> Iterator[list[ExpiredDocument]]:
         after: ExpiredDocument | None = None

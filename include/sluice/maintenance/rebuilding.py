@@ -25,8 +25,6 @@ from sluice.model.source import Source, SourceSpec
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.vector_cache import VectorCache
 
-Owner = tuple[str, UUID]  # tenant, source
-
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
@@ -60,37 +58,30 @@ class Rebuilder:
         metadata: dict[UUID, dict[str, Any]] = {}  # by version: its chunks share it
         payloads: dict[UUID, dict[str, Any]] = {}
         for chunk in chunks:
-            if chunk.document_id in ciphers:
+            if cipher := ciphers.get(chunk.document_id):
                 if chunk.version_id not in metadata:
-                    cipher = ciphers[chunk.document_id]
                     metadata[chunk.version_id] = cipher.decrypt_json("metadata", chunk.sealed_metadata)
-                payloads[chunk.chunk_id] = loading.payload(
-                    self._generation,
-                    chunk.tenant,
-                    chunk.source_id,
-                    chunk.document_id,
-                    chunk.mime,
-                    metadata[chunk.version_id],
-                )
+                place = (chunk.tenant, chunk.source_id, chunk.document_id, chunk.mime)
+                payloads[chunk.chunk_id] = loading.payload(self._generation, *place, metadata[chunk.version_id])
         return payloads
 
     def points(self, chunks: Sequence[LedgerChunk]) -> Rebuilt:
         """Rebuilds points as `load` writes them. Dense vectors come from the cache and are computed where missing."""
         points: list[Point] = []
         computed, readable = 0, set[UUID]()
-        ciphers = self._ciphers(chunks)
+        ciphers, profile = self._ciphers(chunks), self._generation.profile
         for source, own in self.by_source(chunks):
             index_key = self._keyring.index_key(source.spec.tenant)
             embedded, cost = embedding.embed(
                 list(self._documents(own, ciphers, index_key)),
-                embedder=self._embedder(self._generation.profile.embedder),
-                dim=self._generation.profile.dim,
+                embedder=self._embedder(profile.embedder),
+                dim=profile.dim,
                 cache=self._cache,
                 index_key=index_key,
                 account=account.Unlimited(),
             )
             computed += cost.computed
-            _check_vectors(self._generation.profile.embedder, embedded)
+            _check_vectors(profile.embedder, embedded)
             rebuilt = [loading.point(source, each, one.chunk.chunk_id, one) for each in embedded for one in each.chunks]
             readable |= {point.chunk_id for point in rebuilt}
             points += rebuilt
@@ -108,7 +99,8 @@ class Rebuilder:
             title = cipher.decrypt_text("title", first.sealed_title)
             rebuilt = [self._chunk(chunk, title, cipher, index_key) for chunk in own]
             metadata = cipher.decrypt_json("metadata", first.sealed_metadata)
-            document = Document(_item(first), first.mime, title, "", b"", metadata)
+            item = WorkItem(first.document_id, ListingEntry("", "", "", 0), new=False)
+            document = Document(item, first.mime, title, "", b"", metadata)
             yield ChunkedDocument(document, tuple(each for each in rebuilt if each is not None))
 
     def _chunk(self, row: LedgerChunk, title: str, cipher: Cipher, index_key: bytes) -> Chunk | None:
@@ -149,10 +141,13 @@ class Rebuilder:
         return {document_id: Cipher(key, tenants[document_id], document_id) for document_id, key in keys.items()}
 
     def by_source(self, chunks: Iterable[LedgerChunk]) -> list[tuple[Source, list[LedgerChunk]]]:
-        return [(self._source(*owner), own) for owner, own in _by_owner(chunks).items()]
+        """Returns sources with the part of their spec that projections contain, each with its chunks."""
+        owners: dict[tuple[str, UUID], list[LedgerChunk]] = defaultdict(list)
+        for chunk in chunks:
+            owners[chunk.tenant, chunk.source_id].append(chunk)
+        return [(self._source(*owner), own) for owner, own in owners.items()]
 
     def _source(self, tenant: str, source_id: UUID) -> Source:
-        """Returns a source with the part of its spec that projections contain."""
         spec = SourceSpec("", self._generation.collection, tenant, access_groups=(ALL_GROUPS,))
         return Source(source_id, spec, self._generation)
 
@@ -166,17 +161,6 @@ def _check_vectors(embedder: str, embedded: Sequence[EmbeddedDocument]) -> None:
                 f"{document.document.document_id}. It was not written. Check the model's files or endpoint and "
                 "run this again."
             )
-
-
-def _item(row: LedgerChunk) -> WorkItem:
-    return WorkItem(row.document_id, ListingEntry("", "", "", 0), new=False)
-
-
-def _by_owner(chunks: Iterable[LedgerChunk]) -> dict[Owner, list[LedgerChunk]]:
-    owners: dict[Owner, list[LedgerChunk]] = defaultdict(list)
-    for chunk in chunks:
-        owners[chunk.tenant, chunk.source_id].append(chunk)
-    return owners
 
 
 def as_stored(payload: Any) -> str:

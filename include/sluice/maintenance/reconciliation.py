@@ -8,7 +8,7 @@ not touched. After a repair the same ids are read once more, because the ledger 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -109,14 +109,11 @@ class Reconciling:
         ok = all(each.ok for each in compared) and orphans == dropped and not stored.missing and not stored.stale
         parts: list[CollectionReport | StoreReport] = [*compared, stored]
         return ReconciliationReport(
-            missing=sum(each.missing for each in parts),
+            **_sums(parts, "missing", "stale"),
+            **_sums(compared, "in_flight", "unreadable", "embedded"),
             surplus=sum(each.surplus for each in parts) + orphans,
-            stale=sum(each.stale for each in parts),
             repaired=sum(each.repaired for each in parts) + dropped,
             ok=ok,
-            in_flight=sum(each.in_flight for each in compared),
-            unreadable=sum(each.unreadable for each in compared),
-            embedded=sum(each.embedded for each in compared),
             orphans=orphans,
             repair=repair,
             objects=stored,
@@ -140,12 +137,8 @@ class Reconciling:
         report = CollectionReport(
             name=generation.collection,
             generation=generation.number,
-            missing=sum(each.missing for each in reports),
-            surplus=sum(each.surplus for each in reports),
-            stale=sum(each.stale for each in reports),
-            repaired=sum(each.repaired for each in reports),
+            **_sums(reports, "missing", "surplus", "stale", "repaired", "in_flight"),
             ok=all(each.repaired == each.drift for each in reports),
-            in_flight=sum(each.in_flight for each in reports),
             unreadable=len(unreadable),
             embedded=sum(each.embedded for each in projections),
             stores=stores,
@@ -239,6 +232,10 @@ class Reconciling:
             return
         with self.outbox.locked(sorted({each for each in surplus.values() if each is not None})):
             store.remove(list(self._look_again(generation, store, list(surplus)).surplus))
+
+
+def _sums(reports: Iterable[CollectionReport | StoreReport], *counts: str) -> dict[str, Any]:
+    return {name: sum(getattr(each, name) for each in reports) for name in counts}
 
 
 def _orphans(graph: GraphIndex, repair: bool) -> tuple[int, int]:

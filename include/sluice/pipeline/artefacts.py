@@ -31,6 +31,10 @@ from sluice.model.scan import ListingEntry, WorkItem
 Ciphers = Mapping[UUID, Cipher]  # by document
 _PURPOSE = "artefact"
 _LOCATOR = "locator"
+# Fields that are stored as they are.
+_OF_ENTRY = ("external_id", "uri", "fingerprint", "size_bytes", "offset")
+_OF_DOCUMENT = ("mime", "title", "text", "metadata")
+_OF_CHUNK = ("ordinal", "context", "start", "end", "page")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +85,7 @@ def _encrypted_locator(item: WorkItem, ciphers: Ciphers, path: str) -> bytes:
 
 
 def dump_documents(documents: Sequence[Document], ciphers: Ciphers, path: str) -> bytes:
-    return _write(
-        [_encrypted_row(document, (), ciphers, path) for document in documents if document.document_id in ciphers]
-    )
+    return _write([_encrypted_row(each, (), ciphers, path) for each in documents if each.document_id in ciphers])
 
 
 def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document]:
@@ -94,13 +96,8 @@ def load_documents(content: bytes, ciphers: Ciphers, path: str) -> list[Document
 
 
 def dump_chunked(documents: Sequence[ChunkedDocument], ciphers: Ciphers, path: str) -> bytes:
-    return _write(
-        [
-            _encrypted_row(chunked.document, chunked.chunks, ciphers, path)
-            for chunked in documents
-            if chunked.document.document_id in ciphers
-        ]
-    )
+    kept = [each for each in documents if each.document.document_id in ciphers]
+    return _write([_encrypted_row(each.document, each.chunks, ciphers, path) for each in kept])
 
 
 def load_chunked(content: bytes, ciphers: Ciphers, path: str) -> list[ChunkedDocument]:
@@ -177,17 +174,11 @@ def _with_keys(content: bytes, ciphers: Ciphers) -> list[dict[str, Any]]:
 
 def _encrypted_row(document: Document, chunks: Sequence[Chunk], ciphers: Ciphers, path: str) -> dict[str, Any]:
     active = document.item.active_hash
+    item = {"document_id": str(document.document_id), "active_hash": active.hex() if active else None}
     body = {
-        "item": {
-            **_item_json(document.item),
-            "document_id": str(document.document_id),
-            "active_hash": active.hex() if active else None,
-        },
-        "mime": document.mime,
-        "title": document.title,
-        "text": document.text,
+        "item": {**_item_json(document.item), **item},
+        **_fields(document, _OF_DOCUMENT),
         "raw_hash": document.raw_hash.hex(),
-        "metadata": document.metadata,
         "page_starts": document.page_starts,
         "chunks": [_chunk_json(chunk) for chunk in chunks],
     }
@@ -204,15 +195,9 @@ def _body(row: Mapping[str, Any], ciphers: Ciphers, path: str) -> dict[str, Any]
 
 
 def _item_json(item: WorkItem) -> dict[str, Any]:
-    entry = item.entry
     return {
         "document_id": item.document_id.bytes,
-        "external_id": entry.external_id,
-        "uri": entry.uri,
-        "fingerprint": entry.fingerprint,
-        "size_bytes": entry.size_bytes,
-        "offset": entry.offset,
-        "locator": entry.locator,
+        **_fields(item.entry, (*_OF_ENTRY, "locator")),
         "new": item.new,
         "moved": item.renamed,
         "gone": item.deleted,
@@ -221,33 +206,22 @@ def _item_json(item: WorkItem) -> dict[str, Any]:
 
 
 def _item(row: Mapping[str, Any]) -> WorkItem:
-    position = (row["size_bytes"], row["offset"])
     # A run that an older release started has no locators.
-    entry = ListingEntry(row["external_id"], row["uri"], row["fingerprint"], *position, locator=row.get("locator", ""))
+    entry = ListingEntry(**{name: row[name] for name in _OF_ENTRY}, locator=row.get("locator", ""))
     document_id, deleted = UUID(bytes=row["document_id"]), row.get("gone", False)
     return WorkItem(document_id, entry, row["new"], row["active_hash"], row["moved"], deleted)
 
 
 def _document(body: Mapping[str, Any]) -> Document:
-    return Document(
-        item=_item(body["item"]),
-        mime=body["mime"],
-        title=body["title"],
-        text=body["text"],
-        raw_hash=bytes.fromhex(body["raw_hash"]),
-        metadata=body["metadata"],
-        page_starts=tuple(body["page_starts"]),
-    )
+    plain = {name: body[name] for name in _OF_DOCUMENT}
+    raw_hash, page_starts = bytes.fromhex(body["raw_hash"]), tuple(body["page_starts"])
+    return Document(_item(body["item"]), raw_hash=raw_hash, page_starts=page_starts, **plain)
 
 
 def _chunk_json(chunk: Chunk) -> dict[str, Any]:
     return {
         "chunk_id": str(chunk.chunk_id),
-        "ordinal": chunk.ordinal,
-        "context": chunk.context,
-        "start": chunk.start,
-        "end": chunk.end,
-        "page": chunk.page,
+        **_fields(chunk, _OF_CHUNK),
         "headings": chunk.headings,
         "text_hash": chunk.text_hash.hex(),
         "mentions": [(str(each.entity_id), each.kind, each.name, each.count, each.about) for each in chunk.mentions],
@@ -264,12 +238,8 @@ def _chunk(row: Mapping[str, Any], document: Document) -> Chunk:
     return Chunk(
         chunk_id=UUID(row["chunk_id"]),
         document_id=document.document_id,
-        ordinal=row["ordinal"],
         text=document.text[row["start"] : row["end"]],
-        context=row["context"],
-        start=row["start"],
-        end=row["end"],
-        page=row["page"],
+        **{name: row[name] for name in _OF_CHUNK},
         headings=tuple(row["headings"]),
         text_hash=bytes.fromhex(row["text_hash"]),
         # A run that an older release started has mentions without `about`, and chunks without relations.
@@ -284,13 +254,12 @@ def _embedded(row: Mapping[str, Any], chunked: ChunkedDocument) -> EmbeddedDocum
     ends = np.cumsum(row["sparse_lengths"])
     indices = np.split(row["sparse_indices"], ends[:-1])
     values = np.split(row["sparse_values"], ends[:-1])
-    return EmbeddedDocument(
-        chunked.document,
-        tuple(
-            EmbeddedChunk(chunk, dense[i], SparseVector(indices[i], values[i]))
-            for i, chunk in enumerate(chunked.chunks)
-        ),
-    )
+    sparse = map(SparseVector, indices, values)
+    return EmbeddedDocument(chunked.document, tuple(map(EmbeddedChunk, chunked.chunks, dense, sparse)))
+
+
+def _fields(value: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
 
 
 def _joined(arrays: Sequence[np.ndarray], dtype: type) -> np.ndarray:

@@ -13,8 +13,6 @@ from sluice.model.document import Document
 from sluice.model.run import Run
 from sluice.pipeline.batching import Batch, parts
 from sluice.pipeline.gating import Gating
-from sluice.pipeline.progress import progressing
-from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import Recorder, isolate_failures
 from sluice.ports.content import EntityExtractor, Keyring
 from sluice.quality import gates
@@ -32,7 +30,6 @@ class Chunking:
     tokenizer: Callable[[], Any]  # tokenizers.Tokenizer
     recorder: Recorder
     gating: Gating
-    quarantine: Quarantine
 
     def chunk(self, run: Run, batch: Batch, documents: Sequence[Document]) -> list[ChunkedDocument]:
         """Splits documents into chunks with exact offsets, extracts entities where the graph is on, and runs the
@@ -41,25 +38,22 @@ class Chunking:
         index_key = self.keyring.index_key(run.source.spec.tenant)
         extractor = self.entities(profile.entities)
 
+        def entity_id(kind: str, name: str) -> UUID:
+            return self.entity_id(index_key, name)
+
         def cut(part: Sequence[Document]) -> list[ChunkedDocument]:
             result = []
             for group in parts(part, _CUT_AT_ONCE):
                 chunked = chunker.chunk(group, profile=profile.chunker, index_key=index_key, tokenizer=self.tokenizer())
                 if extractor is not None:
-                    chunked = chunker.with_mentions(
-                        chunked, extractor, lambda kind, name: self.entity_id(index_key, name)
-                    )
+                    chunked = chunker.with_mentions(chunked, extractor, entity_id)
                 result += chunked
                 progress.step(len(group))
             return result
 
-        with (
-            self.recorder.recorded(run, batch.number, "chunk") as counts,
-            progressing("chunk", batch.number, len(documents)) as progress,
-        ):
+        with self.recorder.progressing(run, batch.number, "chunk", len(documents)) as (counts, progress):
             chunked, failures = isolate_failures(cut, documents, "chunk")
-            counts["superseded"] = self.quarantine.add(run, failures)
-            counts["quarantined"] = len(failures) - counts["superseded"]
+            self.gating.quarantine_failures(run, failures, counts)
             if chunked:
                 shares = chunker.size_shares(chunked, profile=profile.chunker, tokenizer=self.tokenizer())
                 verdict = gates.chunks_gate(chunked, shares, self.gating.rules(run.source.generation))

@@ -10,8 +10,6 @@ from sluice.model.chunk import ChunkedDocument, EmbeddedDocument
 from sluice.model.run import Run
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.gating import Gating
-from sluice.pipeline.progress import progressing
-from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import Recorder, isolate_failures
 from sluice.ports.content import Embedder, Keyring
 from sluice.ports.costs import Costs
@@ -29,7 +27,6 @@ class Embedding:
     embedder: Callable[[str], Embedder]  # by the profile's name
     recorder: Recorder
     gating: Gating
-    quarantine: Quarantine
 
     def embed(self, run: Run, batch: Batch, documents: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
         """Embeds the texts that are not in the cache, stores their vectors there, and runs the gate on vectors.
@@ -39,20 +36,17 @@ class Embedding:
 
         Where the run's budget is exceeded, the run stops: documents with all their vectors continue. The next run does
         the others and finds in the cache what was already computed."""
-        index_key = self.keyring.index_key(run.source.spec.tenant)
-        embedder = self.embedder(run.source.generation.profile.embedder)
+        index_key, generation = self.keyring.index_key(run.source.spec.tenant), run.source.generation
+        embedder = self.embedder(generation.profile.embedder)
         chunks = sum(len(each.chunks) for each in documents)
-        with (
-            self.recorder.recorded(run, batch.number, "embed") as counts,
-            progressing("embed", batch.number, chunks, "chunks") as progress,
-        ):
+        with self.recorder.progressing(run, batch.number, "embed", chunks, "chunks") as (counts, progress):
             counts |= {"computed": 0, "cached": 0, "tokens": 0, "remaining": 0}
 
             def embed_part(part: Sequence[ChunkedDocument]) -> list[EmbeddedDocument]:
                 embedded, cost = embedding.embed(
                     part,
                     embedder=embedder,
-                    dim=run.source.generation.profile.dim,
+                    dim=generation.profile.dim,
                     cache=self.cache,
                     index_key=index_key,
                     account=account.BatchAccount(self.costs, run, batch.number),
@@ -67,10 +61,8 @@ class Embedding:
             embedded, failures = isolate_failures(embed_part, documents, "embed")
             if counts["remaining"]:
                 self.costs.record_exceeded(run, "budget")
-            counts["superseded"] = self.quarantine.add(run, failures)
-            counts["quarantined"] = len(failures) - counts["superseded"]
+            self.gating.quarantine_failures(run, failures, counts)
             if embedded:
-                generation = run.source.generation
                 verdict = gates.vectors_gate(embedded, generation.profile.dim, self.gating.rules(generation))
                 self.cache.forget(embedder.name, gates.suspect_vectors(verdict, embedded))
                 embedded = self.gating.record(run, batch.number, "embed", verdict, counts)

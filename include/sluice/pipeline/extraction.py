@@ -16,7 +16,6 @@ from sluice.model.reasons import CIRCUMSTANTIAL
 from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, batches
-from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import Quarantine, identity
 from sluice.pipeline.recording import Recorder
 from sluice.pipeline.renames import RenameMatching
@@ -63,8 +62,7 @@ class Extraction:
         unextracted: dict[UUID, FetchedDocument] = {}  # documents without text, until they are in quarantine
         read = self.quarantine.reading(run)
         with (
-            self.recorder.recorded(run, batch.number, "extract") as counts,
-            progressing("extract", batch.number, len(items)) as progress,
+            self.recorder.progressing(run, batch.number, "extract", len(items)) as (counts, progress),
             self.extractor() as extractor,
         ):
             for part in batches(self.quarantine.wanted(run, items), len(items)):
@@ -125,12 +123,5 @@ def _quarantine_entry(item: WorkItem, code: str, reason: str) -> QuarantineEntry
 def _document(raw: FetchedDocument, extracted: Extracted, raw_hash: bytes) -> Document:
     name = raw.item.entry.external_id.rsplit("/", 1)[-1]
     title, metadata = described(raw.title or extracted.title or name, {**(extracted.metadata or {}), **raw.metadata})
-    return Document(
-        item=raw.item,
-        mime=extracted.mime,
-        title=title or name,
-        text=extracted.text,
-        raw_hash=raw_hash,
-        metadata=metadata,
-        page_starts=extracted.page_starts,
-    )
+    starts = extracted.page_starts
+    return Document(raw.item, extracted.mime, title or name, extracted.text, raw_hash, metadata, starts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -44,9 +45,8 @@ class Finishing:
             counts["deleted"] = self.ledger.versions.deleted_by(run)  # also by an earlier attempt of this run
             counts["removed"] = self.stores.drain(generation)
             counts["released"] = self.quarantine.delete_retained(run)
-            self.stores.ensure(
-                generation
-            )  # also where nothing of the source is served, so that the collection can be searched
+            # Also where nothing of the source is served, so that the collection can be searched.
+            self.stores.ensure(generation)
             self.agree(run)
         summary = self.summarise(run)
         self.ledger.runs.finish(run, "succeeded", summary.to_json())
@@ -58,10 +58,9 @@ class Finishing:
         Raises Disagreement with the figures. Raises Transient where another run of the source may be the cause.
         """
         generation, source_id = run.source.generation, run.source.source_id
+        vectors, graph = self.stores.vectors, self.stores.graph_of(generation)
         figures = {"ledger": self.ledger.runs.counts(run).chunks}
-        stores = counters(
-            generation, vectors=self.stores.vectors, graph=self.stores.graph_of(generation), source=source_id
-        )
+        stores = counters(generation, vectors=vectors, graph=graph, source=source_id)
         figures |= {store: count() for store, count in stores.items()}
         if len(set(figures.values())) > 1:
             listed = ", ".join(f"{store} {count}" for store, count in figures.items())
@@ -77,39 +76,35 @@ class Finishing:
             )
 
     def summarise(self, run: Run) -> RunSummary:
-        totals: dict[str, int] = {}
+        totals: Counter[str] = Counter()
         seconds: dict[str, float] = {}
         for stat in self.ledger.runs.stages(run):
             seconds[stat.stage] = round(seconds.get(stat.stage, 0.0) + stat.seconds, 3)
-            for name, count in stat.counts.items():
-                totals[name] = totals.get(name, 0) + count
+            totals.update(stat.counts)
         counts, spent = self.ledger.runs.counts(run), self.ledger.costs.spent(run)
         return RunSummary(
             run_id=run.run_id,
             collection=run.source.spec.collection,
             generation=run.source.generation.number,
             documents=DocumentCounts(
-                **{
-                    name: totals.get(name, 0)
-                    for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")
-                },
+                **{name: totals[name] for name in ("seen", "new", "changed", "unchanged", "deleted", "superseded")},
                 moved=len(self.ledger.renames.matched(run)),
                 quarantined=counts.quarantined,
             ),
             chunks=ChunkCounts(
-                written=totals.get("written", 0),
-                removed=totals.get("removed", 0),
+                written=totals["written"],
+                removed=totals["removed"],
                 total=self.ledger.collections.counts(run.source.generation).chunks,
             ),
-            embeddings=EmbeddingCounts(computed=totals.get("computed", 0), cached=totals.get("cached", 0)),
+            embeddings=EmbeddingCounts(computed=totals["computed"], cached=totals["cached"]),
             cost=EmbeddingCost(spent.texts, spent.tokens, round(spent.seconds, 6), run.budget.money(spent.tokens)),
             stopped=self.ledger.costs.exceeded(run),
-            remaining=totals.get("remaining", 0),
+            remaining=totals["remaining"],
             seconds=round(sum(seconds.values()), 3),
             quarantine=self.ledger.quarantine.reasons(run),
             gates=gates_page(run.run_id, run.source.spec.tenant),
             stages=seconds,
-            gx_import_seconds=totals.get("gx_import_ms", 0) / 1000,
+            gx_import_seconds=totals["gx_import_ms"] / 1000,
         )
 
 

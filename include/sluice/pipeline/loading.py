@@ -13,7 +13,6 @@ from sluice.model.run import Run
 from sluice.model.scan import WorkItem
 from sluice.pipeline.batching import Batch, parts
 from sluice.pipeline.extraction import beyond_quota
-from sluice.pipeline.progress import progressing
 from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import Recorder, isolate_failures
 from sluice.pipeline.vanished_documents import VanishedDocuments
@@ -38,10 +37,7 @@ class Loading:
         """Writes into ledger, vectors and graph; then one transaction activates up to `_LOADED_AT_ONCE` documents.
 
         A document that exceeds the tenant's quota by now, because other runs used it up, is quarantined."""
-        with (
-            self.recorder.recorded(run, batch.number, "load") as counts,
-            progressing("load", batch.number, len(documents)) as progress,
-        ):
+        with self.recorder.progressing(run, batch.number, "load", len(documents)) as (counts, progress):
             counts |= {"written": 0, "removed": 0, "superseded": 0}
             self.stores.graph_of(run.source.generation)
             beyond: list[Document] = []
@@ -51,10 +47,9 @@ class Loading:
                 counts["written"] += loaded.written
                 counts["removed"] += loaded.removed
                 counts["superseded"] += len(loaded.superseded)
-                items = [each.document.item for each in part]
                 beyond.extend(each.document for each in part if each.document.document_id in loaded.over_quota)
                 skipped = loaded.over_quota | loaded.superseded
-                return [item for item in items if item.document_id not in skipped]
+                return [each.document.item for each in part if each.document.document_id not in skipped]
 
             served, failures = [], []
             for part in parts(documents, _LOADED_AT_ONCE):
@@ -64,8 +59,7 @@ class Loading:
                 progress.step(len(part))
             superseded = self.quarantine.add(run, failures)
             superseded += self.quarantine.add(run, [beyond_quota(run, each) for each in beyond], {})
-            new = sum(item.new for item in served)
-            renamed = sum(item.renamed for item in served)
+            new, renamed = sum(item.new for item in served), sum(item.renamed for item in served)
             counts |= {
                 "new": new,
                 "changed": len(served) - new - renamed,

@@ -31,6 +31,7 @@ from sluice.ports.scans import Scans
 # less text than bytes, so the estimate is too high for them.
 BYTES_PER_TOKEN = 4
 _TO_EMBED = ("new", "changed", "moved")
+_RENAMES = "  A renamed document counts as new and as vanished here. A run recognises the rename and keeps the id."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Preview:
             f"{documents.seen} documents seen: {documents.new} new, {documents.changed} changed, "
             f"{documents.unchanged} unchanged, {documents.moved} moved, "
             f"{documents.quarantined} in quarantine and unchanged; {documents.deleted} would vanish",
-            *_renames(documents),
+            *([_RENAMES] if documents.new and documents.deleted else []),
             f"To be read: {estimate.documents} documents, {size_in_words(estimate.bytes)}",
             _cost_line(estimate),
             *_consequences(self),
@@ -156,12 +157,6 @@ def _documents(scan: ScanPreview) -> PreviewedDocuments:
     counts = {kind: scan.documents.get(kind, 0) for kind in ("new", "changed", "moved", "quarantined")}
     unchanged = scan.documents.get("unchanged", 0) + scan.documents.get("gone", 0)
     return PreviewedDocuments(seen=scan.seen, unchanged=unchanged, deleted=scan.vanished, **counts)
-
-
-def _renames(documents: PreviewedDocuments) -> list[str]:
-    if not (documents.new and documents.deleted):
-        return []
-    return ["  A renamed document counts as new and as vanished here. A run recognises the rename and keeps the id."]
 
 
 def _cost_line(estimate: Estimate) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sluice.errors import LostLease, SluiceError, Terminal, storable_text
 from sluice.model.quarantine import QuarantineEntry
 from sluice.model.run import Run, StageStat
+from sluice.pipeline.progress import Progress, progressing
 from sluice.ports.runs import Runs
 
 T = TypeVar("T")
@@ -76,13 +77,17 @@ class Recorder:
         with self.leased(run):
             yield counts
         if superseded := counts.get("superseded"):
-            log.warning(
-                "%s: documents skipped, because a later run supersedes them: run=%s count=%d",
-                stage,
-                run.run_id,
-                superseded,
-            )
+            skipped = "%s: documents skipped, because a later run supersedes them: run=%s count=%d"
+            log.warning(skipped, stage, run.run_id, superseded)
         self.runs.record_stage(run, StageStat(batch, stage, time.perf_counter() - started_s, counts))
+
+    @contextmanager
+    def progressing(
+        self, run: Run, batch: int, stage: str, total: int, unit: str = "documents"
+    ) -> Iterator[tuple[dict[str, int], Progress]]:
+        """Does the same as `recorded`, and logs the progress of the stage. `total`: its units of work."""
+        with self.recorded(run, batch, stage) as counts, progressing(stage, batch, total, unit) as progress:
+            yield counts, progress
 
 
 def isolate_failures(

@@ -39,9 +39,8 @@ class Listing:
                     "Nothing was changed. Split it into several sources, exclude documents by globs, or raise the "
                     "limit."
                 )
-            keyed = (
-                keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""
-            )  # rejected by the ledger
+            # The ledger rejects an entry without a fingerprint.
+            keyed = keyed_fingerprint(index_key, entry.fingerprint) if entry.fingerprint else ""
             yield replace(entry, fingerprint=keyed, locator=entry.fingerprint)
 
 

@@ -10,8 +10,6 @@ from sluice.model.document import Document
 from sluice.model.run import Run
 from sluice.pipeline.batching import Batch
 from sluice.pipeline.gating import Gating
-from sluice.pipeline.progress import progressing
-from sluice.pipeline.quarantine import Quarantine
 from sluice.pipeline.recording import Recorder, leave_out_failing
 from sluice.ports.content import Keyring
 from sluice.ports.quality import Quality
@@ -28,16 +26,12 @@ class Validation:
     keyring: Keyring
     recorder: Recorder
     gating: Gating
-    quarantine: Quarantine
 
     def validate(self, run: Run, batch: Batch, documents: Sequence[Document]) -> list[Document]:
         """Runs the gate on documents. A document that fails a blocking check is quarantined with the reason.
 
         A masked document continues with placeholders, a flagged one with a note in its metadata."""
-        with (
-            self.recorder.recorded(run, batch.number, "validate") as counts,
-            progressing("validate", batch.number, len(documents)) as progress,
-        ):
+        with self.recorder.progressing(run, batch.number, "validate", len(documents)) as (counts, progress):
             if not documents:
                 return []
             generation = run.source.generation
@@ -50,7 +44,6 @@ class Validation:
                 on_checked=progress.step,
             )
             verdict, failures = leave_out_failing(gate, documents, "validate")
-            counts["superseded"] = self.quarantine.add(run, failures)
-            counts["quarantined"] = len(failures) - counts["superseded"]
+            self.gating.quarantine_failures(run, failures, counts)
             self.quality.remember(run, verdict.signatures)
             return self.gating.record(run, batch.number, "validate", verdict, counts)

@@ -200,9 +200,9 @@ class Sluice:
                 renames=RenameMatching(ledger.renames, ledger.deletions, keyring),
                 vanished_documents=vanished_documents,
             ),
-            validation=Validation(ledger.quality, keyring, recorder, gating, quarantine),
-            chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating, quarantine),
-            embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating, quarantine),
+            validation=Validation(ledger.quality, keyring, recorder, gating),
+            chunking=Chunking(keyring, self.entities, entity_id, make_tokenizer, recorder, gating),
+            embedding=Embedding(ledger.costs, self.cache, keyring, self.embedder, recorder, gating),
             loading=Loading(ledger.versions, keyring, stores, recorder, quarantine, vanished_documents),
             finishing=Finishing(ledger, stores, recorder, quarantine, vanished_documents),
         )
